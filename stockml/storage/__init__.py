@@ -1,1 +1,1 @@
-"""What is kept: files written atomically, locks, Parquet tables that only grow, receipts. Never here: prices."""
+"""Storage: files written atomically, locks, Parquet tables that only grow, receipts. Never here: prices."""

@@ -1,4 +1,4 @@
-"""Arrays as .npz bytes, and the aliases by which arrays are named everywhere."""
+"""Arrays as .npz bytes, and the array types used throughout."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def packed(arrays: Sequence[NDArray[Any]]) -> bytes:
 
 
 def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
-    """The arrays that `packed` made these bytes of. Raises ValueError where they are not such bytes."""
+    """The arrays in bytes from `packed`. Raises ValueError for other bytes."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as kept:
             return tuple(kept.values())
@@ -31,11 +31,11 @@ def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
 
 
 def labelled(label: dict[str, Any], arrays: Arrays) -> bytes:
-    """The arrays as `packed`, behind a label in JSON."""
+    """The arrays as `packed`, with a JSON label before them."""
     return packed([np.frombuffer(json.dumps(label).encode(), dtype=np.uint8), *arrays])
 
 
 def unlabelled(content: bytes) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    """The label and the arrays that `labelled` made these bytes of. Raises ValueError where they are not such bytes."""
+    """The label and the arrays in bytes from `labelled`. Raises ValueError for other bytes."""
     label, *arrays = unpacked(content)
     return json.loads(label.tobytes()), arrays

@@ -1,4 +1,4 @@
-"""What differs between two folders or files: JSON leaf by leaf, arrays and columns by name, all else by its bytes."""
+"""Differences between two folders or files: JSON by leaf, arrays and columns by name, anything else by its bytes."""
 
 import io
 import json
@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-TIMES = ("seconds", "at", "published_at", "recorded_at", "finished_at")  # when or how long: no result
+TIMES = ("seconds", "at", "published_at", "recorded_at", "finished_at")  # times and durations are no results
 
 
 @dataclass(frozen=True)
 class Compared:
-    """How many values were looked at, and those that are not the same, each in words."""
+    """How many values were compared, and a description of each one that differs."""
 
     values: int
     differences: tuple[str, ...]
 
 
 def compared(one: Path, two: Path) -> Compared:
-    """Both as they are known by their own root: what they say of their own place counts as the same."""
+    """Compare two files, or two folders by paths relative to each; paths inside the contents count as content."""
     first, second = (dict(_leaves(path)) for path in (one, two))
     names = sorted({*first, *second})
     found = [_difference(name, first, second) for name in names]

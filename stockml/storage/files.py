@@ -1,4 +1,4 @@
-"""Files by content: their SHA-256, and writing that a reader never sees half done."""
+"""Files: their SHA-256, and writes that no reader ever sees half done."""
 
 import errno
 import hashlib
@@ -16,11 +16,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256_of(address: str) -> str | None:
-    """SHA-256 of a file, or of a folder's files in name order; None when nothing is there, or it goes meanwhile.
+    """SHA-256 of a file, or of a folder's files in name order; None if nothing is there, or it disappears meanwhile.
 
-    In a folder, names that begin with `_` are side information (timings, say) and do not count, nor do those that begin
-    with a dot: a writer that was killed leaves its temporary file. The address may be any fsspec URL for a file; a
-    folder must be local.
+    In a folder, names that begin with `_` hold side information (timings, say) and do not count, nor do names with a
+    leading dot, such as the temporary file of a killed writer. A file's address may be any fsspec URL; a folder must be
+    local.
     """
     local = Path(address)
     try:
@@ -35,7 +35,7 @@ def sha256_of(address: str) -> str | None:
 
 
 def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path there.  answer_s: how long each of s3fs's tries may take."""
+    """The fsspec file system of an address, and the path in it.  answer_s: time-out of each s3fs request."""
     if "://" not in address:
         return fsspec.filesystem("file"), address
     patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
@@ -48,7 +48,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one.
 
     The folder is synced too: once this returns, a power cut does not bring the old file back.
-    Raises DiskFull, and OSError for any other reason; the old file is then still there.
+    Raises DiskFull, or OSError for any other reason; the old file is then still in place.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -70,7 +70,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in it outlive a power cut."""
+    """fsync a folder, so that the names in it survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""One process at a time: a file lock that ends with its holder. Apart from `files`: a served model locks nothing."""
+"""A file lock that ends with its holder. Separate from `files`, which a served model imports: it needs no locks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from stockml.errors import StoreBusy
 
 @contextmanager
 def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
-    """Hold the lock `path` for the block's duration.  Raises StoreBusy when it is not free within `timeout_s`."""
+    """Hold the lock `path` for the block's duration.  Raises StoreBusy if it is not free within `timeout_s`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         held = FileLock(path).acquire(timeout_s)

@@ -1,4 +1,4 @@
-"""The parts of a home's state: which files belong to a ticker, and a part as it was committed."""
+"""The parts of a shared state: which files belong to each, and a part's manifest as committed."""
 
 import hashlib
 import json
@@ -10,22 +10,22 @@ from typing import TypeAlias
 from stockml.errors import StoreError
 
 FORMAT = "stockml state, 1"
-COMMON = "_common"  # no ticker begins like this
-ENDED = "~ended"  # after a ticker: how its newest run ended, told by runs that had to leave the ticker alone too
+COMMON = "_common"  # no ticker begins with an underscore
+ENDED = "~ended"  # suffix to a ticker: how its newest run ended, also committed by runs that found the ticker busy
 ATTEMPT = "last-attempt.json"
-FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # one a ticker within
+FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # each holds one folder a ticker
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
          "ledger/{}.parquet")  # fmt: skip
 OF_ALL = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
 WAITING = "waiting"  # beside a night's record until MLflow has it
-NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # whichever machine wrote it
+NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
 
-Entry: TypeAlias = tuple[str, int, int]  # SHA-256, bytes, the second in which it was written
+Entry: TypeAlias = tuple[str, int, int]  # SHA-256, bytes, time of writing in seconds since 1970
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A part as committed: each file by its name. `commit` tells two of the same content apart."""
+    """A part as committed: its files by name. `commit` tells apart two manifests of the same content."""
 
     part: str
     files: dict[str, Entry] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Manifest:
 
     @classmethod
     def read(cls, content: bytes, place: str) -> "Manifest":
-        """Raises StoreError for what is not whole."""
+        """Parse a manifest that was read at `place`. Raises StoreError if it is damaged."""
         try:
             outer = json.loads(content)
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
@@ -57,12 +57,12 @@ class Manifest:
 
 
 def is_merged(part: str) -> bool:
-    """Whether the part's files know nothing of each other, so that changes of several machines go together."""
+    """Whether the part's files are independent of each other, so that several machines' changes can be merged."""
     return part == COMMON or part.endswith(ENDED)
 
 
 def files_of(root: Path, part: str) -> list[str]:
-    """The names of a part's files in a home; what is half written, and locks, are none."""
+    """The names of a part's files in a home, without half-written files and locks."""
     if part.endswith(ENDED):
         path = root / "nights" / part.removesuffix(ENDED) / ATTEMPT
         return [path.relative_to(root).as_posix()] if path.is_file() else []
@@ -86,7 +86,7 @@ def tickers_of(root: Path) -> Iterator[str]:
 def merged(
     base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]
 ) -> dict[str, Entry] | None:
-    """Theirs with what I changed since `base`; None where both changed one file, unless it is of NEWEST_COUNTS."""
+    """`theirs` with my changes since `base`; None if both changed a file differently, unless it is in NEWEST_COUNTS."""
     changed = {name for name in base.keys() | mine.keys() if base.get(name) != mine.get(name)}
     for name in changed:
         before, here, there = (files.get(name, ("",))[0] for files in (base, mine, theirs))

@@ -1,8 +1,8 @@
 """Small documents that many processes change in turn: files on one machine, rows of a database on many.
 
-Of many machines a lock is PostgreSQL's own advisory lock: it ends with its connection, so with its process or its
-machine. Whoever loses it without noticing is stopped where it would write: shared state is replaced only as it was read
-(`shared_state`).
+Across machines a lock is a PostgreSQL advisory lock: it ends with its connection, and so with its process or machine. A
+process that has lost its lock without noticing is stopped when it writes: shared state is replaced only if unchanged
+since it was read (`shared_state`).
 """
 
 import hashlib
@@ -26,20 +26,20 @@ T = TypeVar("T")
 
 DATABASE = "stockml"
 TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea NOT NULL)"
-# a machine that is cut off is noticed within a minute, by itself and by the server
+# a machine that is cut off is noticed within a minute, both by itself and by the server
 ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
 HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
 @dataclass(frozen=True)
 class FileNotes:
-    """In a folder, for the processes of this machine. Nothing is made before the first lock or write.
+    """Notes in a folder, for the processes of this machine. Nothing is created before the first lock or write.
 
-    What the disk refuses, as a folder in a note's place, is a StoreError.
+    Raises StoreError for what the disk refuses, such as reading a note whose place a folder has taken.
     """
 
     folder: Path
-    removal: ClassVar[str] = "delete it"  # of what is damaged, for a message
+    removal: ClassVar[str] = "delete it"  # how to remove a damaged note, for a message
 
     def read(self, name: str) -> bytes | None:
         with _refused_by_disk(self.folder / name):
@@ -61,17 +61,17 @@ class FileNotes:
             yield
 
     def place(self, name: str) -> str:
-        """Where a note stands, for a message."""
+        """Where a note is kept, for a message."""
         return str(self.folder / name)
 
 
 @dataclass(frozen=True, repr=False)
 class Database:
-    """`account`: user:password@host:port, which no message repeats. `of`: whose locks and notes these are."""
+    """Notes in a database. `account`: user:password@host:port, never in a message. `of`: whose locks and notes."""
 
     account: str
     of: str
-    return_s: float = 30.0  # that a server which is restarted is waited for
+    return_s: float = 30.0  # how long to wait for a server that is restarting
     removal: ClassVar[str] = "delete that row of its table `notes`"
 
     def __repr__(self) -> str:
@@ -87,12 +87,12 @@ class Database:
 
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
-        """Hold the lock for the block's duration.  Raises StoreBusy when it is not free in time, and StoreError."""
+        """Hold the lock for the block's duration.  Raises StoreBusy if it is not free in time, and StoreError."""
         server = self._after_a_restart(lambda: self._holding(name, timeout_s))
         try:
             yield
         finally:
-            with suppress(_driver().Error):  # a connection that broke has nothing to give back
+            with suppress(_driver().Error):  # a broken connection holds no lock
                 server.close()
 
     def read(self, name: str) -> bytes | None:
@@ -122,8 +122,8 @@ class Database:
             return server.execute(statement, (self._named(name), *values)).fetchone()
 
     def _after_a_restart(self, asked: Callable[[], T]) -> T:
-        """Ask again while a server that is being restarted comes back. Raises StoreBusy, RecordUnreadable at once."""
-        with self._refusals():  # without a driver nobody comes back
+        """Retry for `return_s` while the server restarts. Raises StoreBusy and RecordUnreadable at once."""
+        with self._refusals():  # a missing driver is not worth retrying
             pass
         lasting = (StoreBusy, RecordUnreadable)
         lost = retry_if_exception(lambda error: isinstance(error, StoreError) and not isinstance(error, lasting))
@@ -134,7 +134,7 @@ class Database:
         return f"{self.of} {name}"
 
     def _number(self, name: str) -> int:
-        """Advisory locks go by 64-bit numbers."""
+        """The lock's number: advisory locks are named by 64-bit integers."""
         return int.from_bytes(hashlib.sha256(self._named(name).encode()).digest()[:8], signed=True)
 
     def _connection(self) -> "psycopg.Connection[Any]":
@@ -146,7 +146,7 @@ class Database:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """What the server, or the way to it, refuses is raised as StoreError, without user and password."""
+        """Raise errors of the server, or of the way to it, as StoreError without user and password."""
         try:
             driver = _driver()
         except ImportError as error:
@@ -179,7 +179,7 @@ Notes: TypeAlias = FileNotes | Database
 
 
 def notes_of(home: Home, folder: Path) -> Notes:
-    """Those that stand in `folder`, one of the home's own; where its state is shared, in its database."""
+    """The notes of `folder`, one of the home's own: in the database if the home's state is shared, else as files."""
     if home.state is None or home.database is None:
         return FileNotes(folder)
     return Database(home.database, f"{home.state} {folder.name}")

@@ -1,7 +1,7 @@
 """Objects at an address, such as `s3://bucket/prefix`, or in a folder, replaced by compare-and-swap.
 
-On S3-like stores the server refuses a PUT whose `If-Match` is no longer true, so two machines cannot lose each other's
-writes; elsewhere the content is compared right before it is written, which narrows the gap and does not close it.
+On S3-like stores the server refuses a PUT whose `If-Match` no longer holds, so two machines cannot lose each other's
+writes; elsewhere the content is compared just before it is written, which narrows the gap but does not close it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,19 +21,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Overtaken(Exception):
-    """Somebody else replaced the object between our reading and our writing."""
+    """Somebody else replaced the object between our read and our write."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What stands at a name, `content` None for nothing, and by which version the server knows it."""
+    """An object as read: its content, None if there is none, and the version by which the server knows it."""
 
     content: bytes | None
     version: str | None = None
 
 
 def _after_a_restart(ask: F) -> F:
-    """Ask again while a server that is being restarted comes back: whatever is asked here may be asked twice."""
+    """Retry for `return_s` while the server restarts: every decorated call is safe to repeat."""
 
     @wraps(ask)
     def asked(objects: "Objects", *given: Any) -> Any:
@@ -47,9 +47,9 @@ def _after_a_restart(ask: F) -> F:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects under one root, whose server may be silent for `answer_s`; what it refuses is a StoreError.
+    """The objects under one root. Raises StoreError for what the server or the disk refuses.
 
-    return_s: that a server which is restarted is waited for.
+    answer_s: time-out of each request.  return_s: how long to wait for a server that is restarting.
     """
 
     root: str
@@ -61,7 +61,7 @@ class Objects:
 
     @_after_a_restart
     def read(self, name: str) -> Found:
-        """The version is read first: if the object changes in between, a `replace` with the older one is refused."""
+        """Read the version, then the content: if the object changes in between, a later `replace` is refused."""
         with self._refused(name):
             try:
                 if self.folder:
@@ -73,9 +73,9 @@ class Objects:
 
     @_after_a_restart
     def replace(self, name: str, content: bytes, found: Found) -> None:
-        """Put `content` where `found` was read. Raises Overtaken, unless what stands there is `content` by now: the
-        answer to an earlier try of the same write may have got lost.
-        """
+        """Write `content` if the object is still as in `found`. Raises Overtaken.
+
+        On S3, not if it already is `content`: the answer to an earlier try of the same write may have been lost."""
         with self._refused(name):
             if not self._is_s3:
                 if self.read(name).content != found.content:
@@ -94,7 +94,7 @@ class Objects:
 
     @_after_a_restart
     def put(self, contents: Mapping[str, bytes]) -> None:
-        """Write objects that are named by their content: whoever else writes one writes the same."""
+        """Write objects unconditionally: named by their content, or otherwise safe from other writers."""
         with self._refused(next(iter(contents), "")):
             self._write(contents)
 
@@ -110,7 +110,7 @@ class Objects:
 
     @_after_a_restart
     def names(self, folder: str) -> dict[str, dict[str, Any]]:
-        """What stands under a folder, at any depth: by name, what the file system says of each."""
+        """The objects under a folder, at any depth: by name, the file system's details of each."""
         with self._refused(folder):
             try:
                 found: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
@@ -126,7 +126,7 @@ class Objects:
 
     @cached_property
     def folder(self) -> Path | None:
-        """The root on this machine; None for an address elsewhere."""
+        """The root as a local folder; None for a remote address."""
         scheme, found, path = self.root.rpartition("://")
         return Path(path) if not found or scheme == "file" else None
 
@@ -155,7 +155,7 @@ class Objects:
             yield
         except (Overtaken, StoreError):
             raise
-        except Exception as problem:  # botocore, aiohttp and fsspec have a dozen types for it
+        except Exception as problem:  # botocore, aiohttp and fsspec raise a dozen types
             why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"
             elsewhere = "see that the address answers and that you may use it"
             way_on = "make room or restore access" if self.folder else elsewhere
@@ -163,11 +163,11 @@ class Objects:
 
 
 def _is_away(refused: BaseException) -> bool:
-    """Whether nobody took the connection, or it was cut: as while an object store is restarted."""
+    """Whether the connection was refused or cut, as it is while an object store restarts."""
     if not isinstance(refused, StoreError) or refused.__cause__ is None:
         return False
     try:
         from botocore.exceptions import ConnectionClosedError, ConnectionError
-    except ImportError:  # a folder, or another kind of store
+    except ImportError:  # no S3: a folder, or another kind of store
         return False
     return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)

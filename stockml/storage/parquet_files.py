@@ -1,7 +1,7 @@
-"""Parquet files that carry a ticker and a checksum of their rows, and are swapped whole in one step under a lock.
+"""Parquet files that carry a ticker and a checksum of their rows, and are replaced whole, in one step, under a lock.
 
 A root may be a local folder or any fsspec address. The lock covers the processes of this machine that share a locks
-folder. Beyond it a replacement is compare-and-set (`objects`).
+folder; against other machines a replacement is compare-and-set (`objects`).
 """
 
 import hashlib
@@ -27,14 +27,14 @@ ATTEMPTS = 5
 SCHEMA_VERSION = 1
 VERSION_KEY, TICKER_KEY = b"stockml.schema_version", b"stockml.ticker"
 CHECKSUM_KEY = b"stockml.rows_crc32"
-NUMBERS_KEY = b"stockml.crc32"  # of files written before the text columns counted
+NUMBERS_KEY = b"stockml.crc32"  # in files written before text columns counted
 
 Table: TypeAlias = pa.Table
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The Parquet files under one root; one that is not there is an empty table, and nothing is made before a write."""
+    """The Parquet files under one root; a missing file is an empty table, and nothing is created before a write."""
 
     root: str
     locks: Path
@@ -45,22 +45,22 @@ class TableFiles:
         return self._objects.address(name)
 
     def names(self, folder: str = "") -> tuple[str, ...]:
-        """The names of the Parquet files right under the root, or under a folder there."""
+        """The names of the Parquet files directly under the root, or under a folder there."""
         within = f"{folder}/" if folder else ""
         names = (name.removeprefix(within) for name in self._objects.names(folder))
         return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".") and "/" not in n))
 
     def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
-        """The table of a file. Raises StoreUnreadable, never treats damage as empty."""
+        """The table in a file. Raises StoreUnreadable; never treats damage as empty."""
         return self._parsed(self._objects.read(name).content, name, ticker, schema)
 
     def update(
         self, name: str, ticker: str, schema: pa.Schema, change: Callable[[Table], tuple[Table | None, T]]
     ) -> tuple[T, str]:
-        """Replace a file by what `change` makes of its table; what else `change` returns, and the file's SHA-256.
+        """Replace a file's table by the one `change` returns; return `change`'s second value and the file's SHA-256.
 
-        Of None as the table everything stays as it is, byte for byte. `change` may be called again when another machine
-        was faster. Raises StoreUnreadable, StoreBusy, StoreError.
+        If `change` returns None as the table, the file stays as it is, byte for byte. `change` is called again if
+        another machine was faster. Raises StoreUnreadable, StoreBusy, StoreError.
         """
         with self._lock(name):
             for _ in range(ATTEMPTS):
@@ -75,9 +75,9 @@ class TableFiles:
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
     def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
-        """Move a table to another name and owner (before, after); False without one.
+        """Move a table to another name and owner, `tickers` (before, after); False if it has no rows.
 
-        The new file is there before the old one goes. Raises StoreError where the new name holds other rows.
+        The new file is written before the old one is removed. Raises StoreError if the new name holds other rows.
         """
         with self._lock(name):
             table = self.read(name, tickers[0], schema)
@@ -114,12 +114,12 @@ class TableFiles:
             return
         path = folder / name
         for orphan in path.parent.glob(f".{path.name}.*.tmp"):
-            orphan.unlink(missing_ok=True)  # of a writer that was killed: nobody else holds this lock
+            orphan.unlink(missing_ok=True)  # left by a writer that was killed: only we hold the lock
         self._objects.put({name: written})
 
 
 def as_bytes(table: Table, ticker: str) -> bytes:
-    """Equal tables give equal bytes."""
+    """The table as Parquet; equal tables give equal bytes."""
     metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode(), TICKER_KEY: ticker.encode(), CHECKSUM_KEY: _checksum(table)}
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -134,14 +134,14 @@ def as_bytes(table: Table, ticker: str) -> bytes:
 
 
 def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool = False) -> Table:
-    """The table that `as_bytes` wrote, or with `unmarked` one without checksum and ticker. Raises ValueError."""
+    """The table that `as_bytes` wrote; `unmarked` allows one without checksum and ticker too. Raises ValueError."""
     if not content:
         raise ValueError("an empty file")
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         table = file.read(use_threads=False)
         names = ", ".join(table.column_names)
-    except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a name that is no text any more
+    except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a column name is damaged
         raise ValueError(f"damage: {str(problem)[:200]}") from problem
     known = table.schema.metadata or {}
     version, owner = (known.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
@@ -159,7 +159,7 @@ def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool
 
 
 def _checksum(table: Table, *, texts: bool = True) -> bytes:
-    """CRC of the days, times and numbers, and the texts. Parquet's own do not cover the headers of its pages."""
+    """CRC-32 of all values, text columns only with `texts`. Parquet's own checksums do not cover page headers."""
     crc = len(table)
     for column in table.columns:
         if not pa.types.is_string(column.type):

@@ -1,4 +1,4 @@
-"""Which process works on a thing, as `host:pid` beside it: once that is gone, what it left is known to be dead."""
+"""Marks `host:pid` that tell which process works on something: once it is gone, what it left is known to be dead."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import psutil
 
-INEXACT_S = 2.0  # when a process began is told from when the machine did, in whole seconds
+INEXACT_S = 2.0  # a process's start is derived from the machine's, which is known in whole seconds
 
 
 def mark() -> str:
@@ -14,24 +14,24 @@ def mark() -> str:
 
 
 def is_of_this_host(marked: str | None) -> bool:
-    """Whether this machine can know what became of the process."""
+    """Whether the process is one of this host, which can then know whether it is alive."""
     host, _, pid = (marked or "").rpartition(":")
     return host == socket.gethostname() and pid.isdigit()
 
 
 def is_at_work(marked: str | None, since: datetime) -> bool:
-    """Whether the process is of this host and there, and was there at `since`: a number goes to a new process again."""
+    """Whether the process is of this host, alive, and started by `since`: process ids are used again."""
     began = _began(marked)
     return began is not None and began <= since.timestamp() + INEXACT_S
 
 
 def is_gone(marked: str | None) -> bool:
-    """Whether the process was of this host and is there no more; False where this host cannot know."""
+    """Whether the process was of this host and has ended; False if this host cannot know."""
     return is_of_this_host(marked) and _began(marked) is None
 
 
 def _began(marked: str | None) -> float | None:
-    """When this host's process of that number began, in seconds since 1970; None where it has ended, a zombie too."""
+    """When the process began, in seconds since 1970; None if it is of another host, has ended, or is a zombie."""
     if not is_of_this_host(marked):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What tasks hand each other: a ticker, where something stands, and the SHA-256 of what stands there."""
+"""What tasks hand each other: a ticker, a path, and the SHA-256 of the content there."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -9,26 +9,26 @@ from stockml.storage.files import sha256_of
 
 @dataclass(frozen=True)
 class Receipt:
-    """Proof that a step was done: `sha256` is the content's identity, and what the next step's cache key is made of."""
+    """Proof that a step was done. `sha256` identifies the content, and goes into the next step's cache key."""
 
     ticker: str
     path: str
     sha256: str
 
     def intact(self) -> bool:
-        """Whether what the receipt speaks of still stands there, unchanged."""
+        """Whether the content is still there, unchanged."""
         return sha256_of(self.path) == self.sha256
 
     def identity(self) -> tuple[str, ...]:
-        """What of this receipt decides the work of the steps after it."""
+        """The values of this receipt that the steps after it depend on."""
         return (self.ticker, self.sha256)
 
 
 @dataclass(frozen=True)
 class PayloadReceipt(Receipt):
-    """A kept answer of the provider (gzipped), asked for `session`; `newest` is the newest session in it.
+    """An archived answer of the provider (gzipped), fetched for `session`; `newest` is the newest session in it.
 
-    rows_before: how many rows the ticker's file had when it came, whatever the clock showed.
+    rows_before: how many rows the ticker's file had when the answer came, whatever the clock showed.
     """
 
     session: date
@@ -37,11 +37,11 @@ class PayloadReceipt(Receipt):
     rows_before: int | None = None
 
     def identity(self) -> tuple[str, ...]:
-        """One answer may serve several sessions; when it came decides nothing."""
+        """With the session, as one answer may serve several; without the time it came, which decides nothing."""
         return (*super().identity(), str(self.session))
 
     def intact(self) -> bool:
-        """A payload that lacked its session's bar is asked for again."""
+        """False also for a payload that lacks its session's bar, so that it is fetched again."""
         return self.newest >= self.session and super().intact()
 
 
@@ -59,7 +59,7 @@ class StoreReceipt(Receipt):
         return f"{counted(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} as before"
 
     def identity(self) -> tuple[str, ...]:
-        """One file serves every session in it."""
+        """With the session, as one file serves every session in it."""
         return (*super().identity(), str(self.session))
 
 
@@ -68,7 +68,7 @@ class DatasetReceipt(Receipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
     adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  bases: hash of what
-    was learned across tickers, here or before it was shipped.  calendar: where the ticker's suffix does not tell it.
+    was learned across tickers, here or as shipped.  calendar: the exchange's, if the ticker's suffix does not give it.
     """
 
     session: date
@@ -84,7 +84,7 @@ class DatasetReceipt(Receipt):
 
 @dataclass(frozen=True)
 class DecisionReceipt(Receipt):
-    """What tonight's training does and why; the file also says which champion it was decided beside."""
+    """What tonight's training does and why; the file also names the champion at the time of the decision."""
 
     session: date
     mode: str
@@ -93,7 +93,7 @@ class DecisionReceipt(Receipt):
 
 @dataclass(frozen=True)
 class ModelReceipt(Receipt):
-    """A model's folder. `sha256` covers weights, settings and history, not the time it took."""
+    """A model's folder. `sha256` covers weights, settings and history, not the time that training took."""
 
     session: date
     mode: str
@@ -109,14 +109,14 @@ class EvaluationReceipt(Receipt):
 
 @dataclass(frozen=True)
 class RunReceipt(Receipt):
-    """The MLflow run of a night; `path` is the night's record here, which waits while MLflow is away."""
+    """The MLflow run of a night; `path` is the night's local record, which waits while MLflow cannot be reached."""
 
     key: str
     run_id: str | None
     model_version: str | None
 
     def intact(self) -> bool:
-        """A night that MLflow does not have yet is logged again."""
+        """False also while MLflow does not have the night, so that it is logged again."""
         return self.run_id is not None and super().intact()
 
     def identity(self) -> tuple[str, ...]:

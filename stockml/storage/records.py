@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON: equal ones give equal bytes, and what is read back is whole, or refused."""
+"""Frozen dataclasses as JSON: equal ones give equal bytes, and one that is not complete and valid is not read."""
 
 import json
 import zlib
@@ -12,25 +12,25 @@ from pydantic import TypeAdapter, ValidationError, with_config
 
 T = TypeVar("T")
 CHECK = b',\n "crc32": "'
-RECORDS: list[type[Any]] = []  # of all modules that are imported
+RECORDS: list[type[Any]] = []  # of all modules imported so far
 
 _reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def record(kind: type[T]) -> type[T]:
-    """Beside each dataclass that is a record by itself; those within it follow."""
+    """Decorate a dataclass that is kept as a record of its own; dataclasses nested in it need no decorator."""
     RECORDS.append(kind)
     return with_config(extra="forbid", strict=True)(kind)
 
 
 def prepare_readers() -> None:
-    """Make what reads each record, which takes longer than reading one."""
+    """Build the reader of each record in advance: building one takes longer than reading a record."""
     for kind in RECORDS:
         _reader(kind)
 
 
 def read_record(kind: type[T], content: str | bytes) -> T:
-    """The record that the JSON is of. Raises ValueError, which says in one line where the first fault is."""
+    """The record in this JSON. Raises ValueError, which says in one line where the first fault is."""
     try:
         found: T = _reader(kind).validate_json(content)
         return found
@@ -41,7 +41,7 @@ def read_record(kind: type[T], content: str | bytes) -> T:
 
 
 def written_record(kept: Any, *, dense: bool = False) -> bytes:
-    """The JSON of a record; dense: on one line. Raises ValueError for a number that is not finite."""
+    """A record as JSON; dense: on one line. Raises ValueError for a number that is not finite."""
     layout: dict[str, Any] = {"separators": (",", ":")} if dense else {"indent": 1}
     return json.dumps(asdict(kept), sort_keys=True, default=as_text, allow_nan=False, **layout).encode()
 
@@ -53,13 +53,13 @@ def as_text(value: object) -> str:
 
 
 def sealed(content: bytes) -> bytes:
-    """A record as `written_record` wrote it, with the CRC-32 of all that stands before it as its last line."""
+    """The output of `written_record` with one more field, on the last line: the CRC-32 of everything before it."""
     body = content.removesuffix(b"}").rstrip()
     return body + CHECK + _ending(body)
 
 
 def unsealed(content: bytes) -> bytes:
-    """The inverse of `sealed`; what an earlier version wrote has no seal. Raises ValueError for what was changed."""
+    """The inverse of `sealed`; content without a seal, of an earlier version, is accepted. Raises ValueError."""
     body, check, ending = content.rpartition(CHECK)
     if not check:
         return content

@@ -1,13 +1,13 @@
 """State that machines without a common disk share: a home's files at an address, of which each home is a cache.
 
-The files of a ticker are one part of the state, what belongs to no ticker another. A part is a *manifest*, the SHA-256
-of each file by its name, and the files themselves are objects that are named by their content and never changed. So a
-part changes in one step, when its manifest is replaced: a night that is killed before has changed nothing, and of two
-that began from the same state one is refused (`objects`). Delta Lake and DVC do the same for tables and for data sets;
-the one hides the plain files, the other needs a repository and knows no conditional write.
+A ticker's files are one part of the state, files that belong to no ticker another. A part is a *manifest*, which maps
+file names to SHA-256s; the files themselves are objects that are named by their content and never changed. So a part
+changes in one step, when its manifest is replaced: a night killed before that has changed nothing, and of two that
+began from the same state one is refused (`objects`). Delta Lake and DVC do the same for tables and for data sets; the
+former hides the plain files, the latter needs a repository and has no conditional write.
 
-A run has the ticker here and everywhere (`ticker_lock`), checks its part out, works in the home as if alone, and
-commits. Whoever only reads refreshes first. What a commit did not take lies in `uncommitted/`.
+A run locks the ticker on all machines (`ticker_lock`), checks its part out, works in the home as if alone, and commits.
+Readers refresh first. Local changes that could not be committed are moved to `uncommitted/`.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ Stat: TypeAlias = tuple[int, int]  # bytes, nanoseconds of the last change
 
 
 class Depth(IntEnum):
-    """How much of a part is brought: what the table of all tickers is made of, what a night reads, everything."""
+    """How much of a part to check out: what the table of all tickers needs, what a night reads, or everything."""
 
     STATUS = 0
     NIGHT = 1
@@ -49,9 +49,9 @@ class Depth(IntEnum):
 
 @dataclass(frozen=True)
 class CheckedOut:
-    """What this cache knows of a part: the manifest that it is of, and the files that are here as committed.
+    """What this cache knows of a part: the manifest it was checked out from, and the files here that are as committed.
 
-    version: by which the server knew that manifest. adopted: files were here before the state had any of the part.
+    version: by which the server knew that manifest.  adopted: files were here before the part was first checked out.
     """
 
     manifest: Manifest
@@ -71,16 +71,16 @@ class SharedState:
 
     @classmethod
     def of(cls, home: Home) -> "SharedState | None":
-        """None where the home is the state itself."""
+        """The state that the home is a cache of; None if the home is the state itself."""
         if home.state is None or home.database is None:
             return None
         return cls(home.state, home.root, Database(home.database, home.state))
 
     def checkout(self, part: str, depth: Depth = Depth.EVERYTHING) -> None:
-        """Bring the part's files here as they were committed, those that `depth` asks for; others may be absent.
+        """Bring the part's files here as they were committed, as far as `depth` asks for them; others may be absent.
 
-        What was changed here and never committed stays while the state is as it was, and goes to `uncommitted/` where
-        it has moved on. Under the part's lock. Raises StoreError, also where the cache holds files of its own.
+        A local change that was never committed stays if the state has not moved on since, and is otherwise moved to
+        `uncommitted/`. Call it under the part's lock. Raises StoreError, also if the folder holds files of its own.
         """
         found, known = self.objects.read(_manifest(part)), self._known(part)
         here = {name: self.root / name for name in files_of(self.root, part)}
@@ -106,10 +106,10 @@ class SharedState:
         self._remember(part, CheckedOut(manifest, now, depth, found.version))
 
     def commit(self, part: str, *, may_remove: bool = False) -> bool:
-        """Commit the part's files as they are here; False where nothing changed.
+        """Commit the part's files as they are here; False if nothing changed.
 
-        may_remove: a file that is gone here is gone from the state too, as a night's mark that it waits always is.
-        Raises StoreBusy where another machine committed meanwhile, whose state stands, and StoreError.
+        may_remove: a file that was deleted here leaves the state too, as a night's mark `waiting` always does.
+        Raises StoreBusy if another machine committed meanwhile, whose state stands, and StoreError.
         """
         known, here = self._known(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
         files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
@@ -130,19 +130,19 @@ class SharedState:
             there = {_object(sha) for sha, *_ in known.manifest.files.values()}
             self.objects.put({name: content for name, content in bodies.items() if name not in there})
             manifest = self._replace(part, known.manifest, manifest)
-            if manifest.files != files:  # another machine's changes of others, which are not here yet
+            if manifest.files != files:  # another machine's changes to other files, not here yet
                 manifest = replace(known.manifest, files=files)
         if changed or now != known.local:
             self._remember(part, replace(known, manifest=manifest, local=now, version=None))
         return changed
 
     def parts(self) -> dict[str, str | None]:
-        """The parts of the state, with the version of each."""
+        """The version of each part of the state, by the part's name."""
         found = self.objects.names("parts").items()
         return {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
 
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
-        """Whether the part was checked out at this version, and as deep."""
+        """Whether the part was checked out at this version, at least this deep."""
         known = self._known(part)
         return known is not None and None is not version == known.version and known.depth >= depth
 
@@ -150,7 +150,7 @@ class SharedState:
         return {path.stem for path in (self.root / ".shared").glob("*.json")} | set(tickers_of(self.root)) | {COMMON}
 
     def unreferenced(self) -> dict[str, dict[str, Any]]:
-        """Objects that no manifest names, by name: of earlier states, and of commits that are being made."""
+        """Objects that no manifest refers to, by name: those of earlier states, and of commits in progress."""
         unnamed = self.objects.names("objects")
         for content in (self.objects.read(_manifest(part)).content for part in self.parts()):
             for sha, *_ in Manifest.read(content, self.address).files.values() if content else ():
@@ -162,9 +162,9 @@ class SharedState:
         return Objects(self.address)
 
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
-        """Files that belong to no ticker know nothing of each other: another machine's changes of others are kept.
+        """Replace the part's manifest; in a merged part another machine's changes to other files are kept.
 
-        Raises StoreBusy where it changed the very same.
+        Raises StoreBusy if another machine changed the same file, or any file of a part that is not merged.
         """
         mine = after.files
         for _ in range(ATTEMPTS):
@@ -193,7 +193,7 @@ class SharedState:
         return known.manifest.files.get(name) == entry if untouched else not self._differs(manifest, name)
 
     def _may_stay(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
-        """Whether a file that was made or changed here is based on what is committed now."""
+        """Whether the file was created or changed here on the basis of what is committed now."""
         if known.local.get(name) == _stat(self.root / name):
             return False
         if is_merged(manifest.part):
@@ -201,7 +201,7 @@ class SharedState:
         return manifest.commit == known.manifest.commit
 
     def _leave(self, part: str, known: CheckedOut, name: str) -> None:
-        """Take a file out of the way: the state has another by now, or none."""
+        """Move a file out of the way, or delete it if unchanged here: the state has another by now, or none."""
         path = self.root / name
         if known.local.get(name) == _stat(path):
             path.unlink()
@@ -220,7 +220,7 @@ class SharedState:
                     why = f"expected {name} of {manifest.part}, found other content; it was left as it is"
                     raise StoreError(self.objects.address(stands), f"{why}: bring this object back from a copy")
                 write_atomically(self.root / name, found[stands])
-                os.utime(self.root / name, (written, written))  # what is old is cleared away by its age
+                os.utime(self.root / name, (written, written))  # clean-up goes by the age of a file
 
     def _known(self, part: str) -> CheckedOut | None:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError):

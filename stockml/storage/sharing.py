@@ -1,4 +1,4 @@
-"""What runs, readers and commands do where machines share a home's state; nothing where the home is the state."""
+"""How runs, readers and commands check out and commit a shared state; only locks where the home is the state."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -17,7 +17,7 @@ BUSY_S = 30.0
 def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
     """Hold the ticker's lock, here and on every machine that shares the state.
 
-    On entry its files are checked out as last committed; on exit what was changed is committed. Raises StoreBusy.
+    On entry its files are checked out as last committed; on exit changes are committed. Raises StoreBusy, StoreError.
     """
     with _lock(home, ticker, timeout_s):
         if (state := SharedState.of(home)) is None:
@@ -28,22 +28,22 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
             state.checkout(ticker, Depth.NIGHT)
             try:
                 yield
-            except BaseException:  # a run that waits, or is cancelled, has brought bars too
-                with suppress(StockmlError):  # what went wrong first is told
+            except BaseException:  # a run that goes back to wait, or is cancelled, may have stored bars
+                with suppress(StockmlError):  # report the first error, not this one
                     commit(home, ticker)
                 raise
             commit(home, ticker)
 
 
 def commit(home: Home, ticker: str) -> None:
-    """Commit what was changed so far, within `ticker_lock`. Raises StoreBusy, StoreError."""
+    """Commit the changes so far, within `ticker_lock`. Raises StoreBusy, StoreError."""
     if state := SharedState.of(home):
         state.commit(ticker)
         commit_common(home)
 
 
 def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
-    """Check out, for reading, what was committed of these tickers (None: all), but of one with a run at work here."""
+    """Check these tickers (None: all) out for reading, as last committed, except those with a run at work here."""
     if (state := SharedState.of(home)) is None:
         return
     _checkout_common(home, state)
@@ -56,21 +56,21 @@ def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Dep
 
 
 def commit_common(home: Home) -> None:
-    """Commit the files that belong to no ticker. Raises StoreBusy where another machine changed the very same."""
+    """Commit the files that belong to no ticker. Raises StoreBusy if another machine changed the same file."""
     if state := SharedState.of(home):
         with _lock(home, COMMON):
             state.commit(COMMON)
 
 
 def commit_ended(home: Home, ticker: str) -> None:
-    """Commit how the ticker's newest run ended, also while another run is at work on the ticker. Raises StoreBusy."""
+    """Commit how the ticker's newest run ended, even while another run holds the ticker's lock. Raises StoreBusy."""
     if state := SharedState.of(home):
         with _lock(home, ticker + ENDED):
             state.commit(ticker + ENDED)
 
 
 def commit_all(home: Home, *, may_remove: bool = False) -> None:
-    """Commit what a command changed of any ticker; a run at work here commits its own. Raises StoreBusy, StoreError."""
+    """Commit a command's changes to all tickers, except those with a run at work here. Raises StoreBusy, StoreError."""
     if (state := SharedState.of(home)) is None:
         return
     with _lock(home, COMMON):
@@ -85,7 +85,7 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
 
 
 def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
-    """Objects written before the moment that no manifest names, by size; a newer one may be of a commit under way."""
+    """Bytes of each unreferenced object written before `before`; a newer one may belong to a commit in progress."""
     if (state := SharedState.of(home)) is None:
         return {}
     unnamed = state.unreferenced().items()
@@ -101,6 +101,6 @@ def _checkout_common(home: Home, state: SharedState) -> None:
 
 
 def _lock(home: Home, part: str, timeout_s: float = BUSY_S) -> AbstractContextManager[None]:
-    """The lock under which this process alone checks out or commits the part here; a ticker's is its night's too."""
+    """The local lock for checking out or committing the part; a ticker's is also the lock of its night."""
     name = "common" if part == COMMON else part if part.endswith(ENDED) else f"{part}.night"
     return file_lock(home.locks / f"{name}.lock", timeout_s)

@@ -1,4 +1,4 @@
-"""Whether an SQLite file of somebody else's program is whole; nothing that was committed is changed."""
+"""Whether another program's SQLite file is intact; nothing that was committed is changed."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 
 def fault_of(path: Path, table: str, *, thorough: bool = False) -> str | None:
-    """What is wrong with the file that shall have this table; None for nothing, or no file. thorough: all pages."""
+    """What is wrong with the file, which must have `table`; None if nothing, or no file. thorough: check all pages."""
     if not path.exists():
         return None
     if path.stat().st_size == 0:
