@@ -25,15 +25,15 @@ COLUMNS = (*PRICES, "volume")
 FORWARD_FACTORS = np.array([5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, *range(3, 101)])
 FACTORS = np.concatenate([FORWARD_FACTORS, 1 / FORWARD_FACTORS])
 SURE_FACTOR = 1.9
-NO_CRASH = 4.0  # times or a fourth of the close before: no market opens there, however wild the day
+NO_CRASH = 4.0  # no market opens at 4 times or a fourth of the close before, however wild the day
 
-MOST_BROKEN = 0.05  # an answer with a larger share of broken bars is no answer
-MOST_OFF_CALENDAR = 0.01  # more than the odd day without a session means another exchange's calendar
+MOST_BROKEN = 0.05  # an answer with a larger share of broken bars is refused
+MOST_OFF_CALENDAR = 0.01  # more days without a session mean another exchange's calendar
 
 
 @dataclass(frozen=True)
 class Split:
-    """`factor` new shares for one old from the open of `effective` on: 2.0 two for one, 0.1 one for ten."""
+    """`factor` new shares for one old one from the open of `effective` on: 2.0 is two for one, 0.1 one for ten."""
 
     effective: date
     factor: float
@@ -41,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A bar that is kept in the store and not believed, and why; a `broken` one cannot be accepted by a person."""
+    """A bar that is kept in the store but not believed, and why; a person cannot accept a `broken` one."""
 
     session: date
     reason: str
@@ -68,9 +68,9 @@ def days_of(bars: Bars) -> Days:
 def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
     """The same bars, with the columns in order, if they may be stored; volume may be NaN.
 
-    A few broken bars may be among them: views set those aside. `sessions` None skips the calendar.
-    Raises BadPayload, with the first offending session and the rule, where sessions do not ascend, all bars are broken,
-    or more than one bar and 5 % of them are (1 % for days that are no session).
+    A few broken bars are allowed: views set them aside. `sessions` None skips the calendar. Raises BadPayload if a
+    column is absent or there are no bars; and, with the first offending session and the rule, if sessions do not
+    ascend, or all bars are broken, or more than one bar and 5 % of them (1 % for days that are no session).
     """
     absent = ", ".join(name for name in COLUMNS if name not in bars.columns)
     if absent or len(bars) == 0:
@@ -117,10 +117,10 @@ def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
 def jumps(bars: Bars) -> tuple[date, ...]:
     """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
 
-    A split shows as an open at a plausible share ratio of the close before (within 4 %; 2 % below 1.9:1), on a day
-    that is otherwise ordinary: the money traded and the day's range stay near what they were. A crash shows in both,
-    but is not fourfold: reverse splits come on wild days too.
-    Only the day itself and the 20 before it are looked at.
+    A split shows as an open at a plausible share ratio to the close before (within 4 %; 2 % below 1.9:1) on an
+    otherwise ordinary day: the money traded and the day's range stay near what they were. A crash raises both, but is
+    never fourfold; so a fourfold step counts on any day, as reverse splits come on wild days too.
+    Only the day itself and the 20 sessions before it are used.
     """
     if len(bars) < 2:
         return ()

@@ -1,8 +1,8 @@
-"""The series that is believed: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
+"""The believed series: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
 
 Pure functions over what was recorded. Broken bars are left out before anything is computed, since a ratio or a move
-that involves one means nothing; doubtful ones are left out last, since a split may explain them. A person's judgement
-is of a bar's prices, not of its day: once the bar is restated, the rules decide again.
+that involves one means nothing; doubtful ones are left out last, since a split may explain them. A person judges a
+bar's prices, not its day: once the bar is restated, the rules decide again.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ REJECTED = "rejected by hand"
 
 @dataclass(frozen=True)
 class Judgement:
-    """`prices` are the open, high, low and close that were looked at, as recorded."""
+    """A person's judgement of a bar. `prices` are the recorded open, high, low and close that were judged."""
 
     session: date
     accepted: bool
@@ -42,16 +42,16 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The believed series, the bars set aside, how the imports were joined, and the listed splits that no bar shows."""
+    """The believed series, the bars set aside, how imports were joined, and the listed splits that no bar shows."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
     joins: tuple[Join, ...]
-    adjustment: str  # identifies splits and joins: changes when one changes the bars that were there before
+    adjustment: str  # hash of the splits and joins applied: changes when one of them changes earlier bars
     contradicted: tuple[Split, ...]
 
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
-        """The sessions between first and last bar of which none was given, oldest first: reported, never invented."""
+        """The sessions between the first and last bar that have no bar, oldest first: reported, never filled in."""
         days = days_of(self.bars).tolist()
         given = {*days, *(bar.session for bar in self.set_aside)}
         return tuple(day for day in sessions.between(days[0], days[-1]) if day not in given)
@@ -66,7 +66,7 @@ def believed_series(
     *,
     sessions: Sessions,
 ) -> View | None:
-    """None where nothing was recorded but broken bars. Raises NoOverlap, UnevenOverlap."""
+    """The view of what was recorded; None if that is nothing but broken bars. Raises NoOverlap, UnevenOverlap."""
     raw = sound(fetched, sessions)
     bars, applied = (None, []) if raw is None else split_adjustment.back_adjusted(raw, splits)
     series, joins = chained(ticker, bars, imports, sessions)
@@ -86,13 +86,13 @@ def believed_series(
 
 
 def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
-    """The bars that are not broken; None without any."""
+    """The bars that are not broken; None if there are none."""
     kept = None if bars is None else without(bars, broken(bars, sessions))
     return None if kept is None or kept.empty else kept
 
 
 def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) -> Bars:
-    """The bar of each session that counts, as recorded: as in the series, and a broken one where there is no other."""
+    """The recorded bar of each session that the series is made of; a broken one if the session has no other."""
     parts = [*_newest_last(imports), *([] if fetched is None else [fetched])]
     if len(parts) == 1:
         return parts[0]
@@ -102,17 +102,17 @@ def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) 
 
 
 def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
-    """By their last session, and of one last session by when they came."""
+    """The imports in order of their last session, and with the same last session, of their arrival."""
     return [bars for _, bars in sorted(enumerate(imports), key=lambda each: (each[1].index[-1], each[0]))]
 
 
 def chained(
     ticker: str, bars: Bars | None, imports: Sequence[Bars], sessions: Sessions, *, new: Bars | None = None
 ) -> tuple[Bars | None, list[Join]]:
-    """Put the imports before the bars one by one, the one with the newest last session first.
+    """Put the imports before the bars one by one, the one with the newest last session first; return the joins too.
 
-    One that begins within the bars and does not fit them is passed over, unless it is `new`: an earlier version
-    recorded such imports without using them.
+    An import that begins within the bars and does not fit them is skipped, unless it is `new`: an earlier version
+    recorded such imports without using them. Raises NoOverlap, UnevenOverlap.
     """
     joins = []
     for imported in reversed(_newest_last(imports)):
@@ -137,7 +137,7 @@ def with_judgement(table: Table, judgement: Judgement, recorded_at: datetime, so
 
 
 def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgement]:
-    """The newest judgement of each session that was recorded by `as_of`."""
+    """Each session's newest judgement recorded by `as_of`."""
     return {
         row["session"]: Judgement(row["session"], bool(row["accepted"]), tuple(row[name] for name in PRICES))
         for row in table.to_pylist()
@@ -146,7 +146,7 @@ def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgem
 
 
 def _settled(found: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
-    """What stays set aside after the judgements that speak of the prices in `recorded`, with what they reject."""
+    """The bars set aside, once judgements of the prices in `recorded` have taken out some and added others."""
     holding = {
         day: judgement
         for day, judgement in judgements.items()

@@ -1,4 +1,4 @@
-"""Exchange calendars: which days are sessions, and when a bar is final. Nothing here looks at the machine's clock."""
+"""Exchange calendars: which days are sessions, and when a bar is final. Nothing here reads the machine's clock."""
 
 import warnings
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 class _Days(NamedTuple):
     """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual hours.
 
-    opens: (k,) datetime64[us] in UTC, of the first k sessions; those after them are weekdays whose holidays are not
-    known yet.
+    opens: (k,) datetime64[us] in UTC, of the first k sessions; the sessions after them are all weekdays, as their
+    holidays are not known yet.
     """
 
     sessions: Days
@@ -55,16 +55,16 @@ class Sessions:
         return present
 
     def between(self, first: date, last: date) -> tuple[date, ...]:
-        """The sessions from `first` to `last`, both included; empty when `last` is earlier."""
+        """The sessions from `first` to `last`, both included; empty if `last` is earlier."""
         return tuple(_days(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())
 
     def after(self, day: date, n: int) -> tuple[date, ...]:
-        """The `n` sessions that follow `day`, which itself need not be one."""
+        """The `n` sessions after `day`, which need not be one itself. Raises InvalidSession if the calendar ends."""
         start = self._at(day, "right")
         return self._counted(slice(start, start + n), day, n)
 
     def before(self, day: date, n: int) -> tuple[date, ...]:
-        """The `n` sessions that precede `day`, oldest first."""
+        """The `n` sessions before `day`, oldest first. Raises InvalidSession if the calendar begins later."""
         stop = self._at(day, "left")
         return self._counted(slice(max(stop - n, 0), stop), day, n)
 
@@ -72,7 +72,7 @@ class Sessions:
         return day in _days(self.name).early
 
     def open_time(self, day: date) -> datetime:
-        """When trading starts on `day`, late openings too; the usual open where the calendar does not know the day."""
+        """When trading starts on `day`, late openings included; the usual open if the calendar lacks the day."""
         known, at = _days(self.name), self._at(day, "left")
         if at < len(known.opens) and known.sessions[at] == np.datetime64(day, "D"):
             opened: datetime = known.opens[at].item()
@@ -88,7 +88,7 @@ class Sessions:
         return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
 
     def last_final(self, now: datetime) -> date:
-        """The newest session whose bar is final at `now` (a time with its zone)."""
+        """The newest session whose bar is final at `now`. Raises InvalidSession for a time without a zone."""
         if now.tzinfo is None:
             raise InvalidSession(str(now), "a time needs its zone")
         today = now.astimezone(self.tz).date()
@@ -100,7 +100,7 @@ class Sessions:
         return len(self.between(last + timedelta(days=1), self.last_final(now)))
 
     def _at(self, day: date, side: Literal["left", "right"]) -> int:
-        """How many sessions there are before `day` (left), or up to it (right)."""
+        """How many sessions there are before `day` (left), or up to and including it (right)."""
         return int(np.searchsorted(_days(self.name).sessions, np.datetime64(day, "D"), side))
 
     def _counted(self, which: slice, day: date, n: int) -> tuple[date, ...]:
@@ -113,7 +113,7 @@ class Sessions:
 
 
 def sessions_for(ticker: str, override: str | None = None) -> Sessions:
-    """The calendar of a ticker's exchange by its suffix, New York without one, or `override`. Raises InvalidSetting."""
+    """`override`, else the calendar that the ticker's suffix gives (New York without one). Raises InvalidSetting."""
     if override:
         _days(override)
     return Sessions(override or exchange(ticker)[0])
@@ -145,7 +145,7 @@ def _days(name: str) -> _Days:
 
 
 def _bounds(name: str) -> tuple[date, date]:
-    """From when to when the calendar is made: as far as it can be, from FIRST_DAY to LAST_DAY."""
+    """The first and last day for which to make the calendar: its own bounds, within FIRST_DAY to LAST_DAY."""
     from exchange_calendars.calendar_utils import _default_calendar_factories, resolve_alias
     from exchange_calendars.errors import InvalidCalendarName
 
@@ -157,6 +157,6 @@ def _bounds(name: str) -> tuple[date, date]:
 
 
 def _weekdays_after(last: np.datetime64) -> Days:
-    """Monday to Friday from `last` to LAST_DAY: Bombay and Shanghai name their holidays only a year ahead."""
+    """Weekdays after `last`, to LAST_DAY: Bombay and Shanghai announce their holidays only a year ahead."""
     days = np.arange(last + A_DAY, np.datetime64(LAST_DAY, "D") + A_DAY, dtype="datetime64[D]")
     return days[np.is_busday(days)] if np.datetime64(LAST_DAY, "D") - last > np.timedelta64(7, "D") else days[:0]

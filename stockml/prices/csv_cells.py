@@ -1,8 +1,8 @@
 """The cells of a CSV file of daily prices, whatever its layout, and how the file writes days and numbers.
 
 Columns are known by name, in any order and case. `11/12/2026` and `1,234` mean different things in different countries:
-a reading is taken from the whole file, never from a cell, and what can be read in two ways is refused with both.
-Every refusal names the file, the line and what was expected.
+the reading is inferred from the whole file, never from one cell; a file with two readings is refused, and both are
+given. Every refusal names the file, what was expected, and the line if there is one.
 """
 
 import re
@@ -31,7 +31,7 @@ NAMES = {
     "adjclose": "adjusted", "adjustedclose": "adjusted",
     "adjcloseadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
     "volume": "volume", "vol": "volume", "shares": "volume",
-    # Yahoo's page of today; Stooq in Polish; German banks
+    # Yahoo's current page; Stooq in Polish; German banks
     "closeclosepriceadjustedforsplits": "close",
     "adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
     "data": "date", "otwarcie": "open", "najwyzszy": "high", "najnizszy": "low", "zamkniecie": "close",
@@ -54,12 +54,12 @@ DATE_FORMATS = (
 TWO_ORDERS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
 ORDERS: dict[DateOrder, str] = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y"}
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
-LONGEST_USUAL_STEP = 5  # days between two sessions in a row
+LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
 FILLING = r"[$€£\s\u00a0\u202f'’]"
 SURE = {
-    # a fraction of other than three digits, both marks with this one last, or the other one repeated
+    # a leading zero, a fraction of other than three digits, both marks with this one last, or the other one repeated
     mark: re.compile(
         rf"-?\d*{sure}(\d{{1,2}}|\d{{4,}})|-?0{sure}\d+|-?\d{{1,3}}({other}\d{{3}})+{sure}\d*|-?\d{{1,3}}({other}\d{{3}}){{2,}}"
     )
@@ -70,7 +70,7 @@ UNSURE = re.compile(r"-?[1-9]\d{0,2},\d{3}")
 
 @dataclass(frozen=True)
 class Readings:
-    """What a person says about a file; None is found out from the file."""
+    """How a person says that a file is to be read; None is inferred from the file."""
 
     dates: DateOrder | None = None
     decimal: DecimalMark | None = None
@@ -96,7 +96,7 @@ def content_of(path: Path) -> bytes:
 
 
 def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
-    """The file's cells as text, with our names as columns and the file's line numbers as index; and its own columns."""
+    """The cells as text, with our column names and the file's line numbers as index; and the file's own columns."""
     text, skipped = _plain(path, content)
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
@@ -125,7 +125,7 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
 
 
 def _plain(path: Path, content: bytes) -> tuple[str, int]:
-    """The text from its header on, and how many lines before the first row it leaves out (Excel's, yfinance's)."""
+    """The text from its header on, and how many extra lines (of Excel, yfinance) before the first row it leaves out."""
     if content.startswith(b"PK"):
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found a workbook; save it as CSV")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -158,7 +158,7 @@ def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | No
 
 
 def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
-    """By the switch, else the only order in which these are days of the calendar, one after another."""
+    """The days in `order`, else in the only order that gives a sequence of sessions. Raises InvalidFile."""
     days = text.str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
     read = {name: pd.to_datetime(days, format=layout, errors="coerce") for name, layout in ORDERS.items()}
     if order:
@@ -192,7 +192,7 @@ def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]")
 
 
 def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
-    """Which mark stands before a fraction, from all numbers of the file. Raises InvalidFile with both readings."""
+    """The decimal mark, inferred from all numbers of the file. Raises InvalidFile, with both readings, if unclear."""
     columns = {name: cells[name].str.replace(FILLING, "", regex=True) for name in cells.columns if name != "date"}
     everything = pd.concat(list(columns.values()))
     lines = {mark: everything.index[everything.str.fullmatch(sure)] for mark, sure in SURE.items()}
@@ -214,7 +214,7 @@ def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
 
 
 def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark = "point") -> Floats:
-    """One column as numbers. Prices must all be there; a volume that is absent is NaN."""
+    """One column as (n,) numbers. A missing volume is NaN; a missing price raises InvalidFile, with the line."""
     if name not in cells:
         return np.full(len(cells), np.nan)
     thousands = "," if decimal == "point" else "."

@@ -1,4 +1,4 @@
-"""Imported history: CSV files of many layouts as bars like any others; one with `Adj Close` is scaled to it."""
+"""Import of history: CSV files of many layouts, read as bars; a file with `Adj Close` is scaled to it."""
 
 import hashlib
 import re
@@ -51,9 +51,9 @@ EXCHANGES = {
 class CsvNotes:
     """What was done to a CSV file's rows.
 
-    `empty`: rows without prices that were left out. `repaired`: rows whose low or high lay within rounding of the open
-    or close and were moved there. `off_calendar`: days on which the exchange did not trade, left out.
-    `no_volume_among`: the file's columns, where none of them is known as the volume.
+    `empty`: rows without prices, left out. `repaired`: rows whose low or high missed the open or close by no more than
+    rounding, and was moved there. `off_calendar`: days on which the exchange did not trade, left out.
+    `no_volume_among`: the file's columns, if none of them is known to be the volume; else empty.
     """
 
     ticker: str
@@ -66,7 +66,7 @@ class CsvNotes:
 
 @dataclass(frozen=True)
 class History(CsvNotes):
-    """What a CSV file holds: adjusted bars. `believed`: without those that are `set_aside`."""
+    """The adjusted bars of a CSV file. `believed`: those that are not `set_aside`."""
 
     source: str
     bars: Bars
@@ -75,7 +75,7 @@ class History(CsvNotes):
 
 @dataclass(frozen=True)
 class ImportReport(CsvNotes):
-    """What an import brought; not `recorded`: it was there already; `not_over`: sessions that are left out."""
+    """What an import brought. Not `recorded`: it was stored already. `not_over`: unfinished sessions, left out."""
 
     path: str
     recorded: bool
@@ -118,7 +118,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     except BadPayload as problem:
         raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
     found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
-    assert found is not None  # `checked` refuses a file of broken bars
+    assert found is not None  # `checked` refuses a file whose bars are all broken
     _check_scale(path, found.bars)
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     empty = int((~has_values).sum())
@@ -130,7 +130,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
 def import_file(
     store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> ImportReport:
-    """Bring one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
+    """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     history = read_history(path, store.sessions(ticker), ticker, readings)
     days = days_of(those_over(path, history.bars, store.sessions(ticker), recorded_at))
@@ -144,7 +144,7 @@ def import_file(
 
 
 def those_over(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> Bars:
-    """Without the sessions that are not over at `now`. Raises InvalidFile where none is."""
+    """The bars of sessions that are over at `now`. Raises InvalidFile if there are none."""
     over = bars.loc[: str(sessions.last_final(now))]
     if over.empty:
         raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
@@ -159,7 +159,7 @@ def import_folder(
     readings: Readings = AS_FOUND,
     on_file: Callable[[int, int, Path], None] | None = None,
 ) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
-    """Import every file under a folder: reports, and refusals by path. `on_file(done, total, path)` follows each."""
+    """Import all files under a folder: reports, and refusals by path. Calls `on_file(done, total, path)` after each."""
     reports, refusals, paths = [], {}, files_in(folder)
     for done, path in enumerate(paths, start=1):
         try:
@@ -172,9 +172,9 @@ def import_folder(
 
 
 def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Every price file under a folder as a believed series by its ticker; refusals by file name, of second files too.
+    """Believed series by ticker, of every price file under a folder; refusals by file name.
 
-    calendar: for tickers whose suffix does not tell it.
+    A ticker's second file is refused.  calendar: of every ticker; None goes by its suffix.
     """
     series: dict[str, PriceSeries] = {}
     refusals: dict[str, StockmlError] = {}
@@ -190,7 +190,7 @@ def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, Pr
 
 
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
-    """Move a low or high that misses open or close by a unit of the last place or 1e-4 to it; how many were moved."""
+    """Move a low or high that misses open or close by up to a unit of the last place or 1e-4; count the rows moved."""
     ends = bars[["open", "close"]].to_numpy()
     low = np.minimum(bars["low"].to_numpy(), ends.min(axis=1))
     high = np.maximum(bars["high"].to_numpy(), ends.max(axis=1))
@@ -209,15 +209,15 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
     if "adjusted" not in cells:
         return bars
     close = bars["close"].to_numpy()
-    factor = np.ones(len(bars))  # a close of nothing scales nothing: its bar is judged as it stands
+    factor = np.ones(len(bars))  # a bar without a close above 0 is not scaled, but judged as it is
     np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
     prices = {name: bars[name].to_numpy() * factor for name in PRICES}
     return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
 
 
 def _check_scale(path: Path, believed: Bars) -> None:
-    """Refuse ten or a hundred times the price from one session to the next, and for good: no adjusted series has it,
-    but of a share that crashed."""
+    """Refuse a lasting step to ten or a hundred times the price, or to a tenth or hundredth, unless the share crashed:
+    no adjusted series has one. Raises InvalidFile."""
     days, close, volume = days_of(believed), believed["close"].to_numpy(), believed["volume"].to_numpy()
     steps = is_tenfold(np.log10(close[1:] / close[:-1])) & (np.diff(days) <= np.timedelta64(14, "D"))
     for at in (np.flatnonzero(steps) + 1).tolist():
@@ -228,7 +228,7 @@ def _check_scale(path: Path, believed: Bars) -> None:
 
 
 def _in_order(path: Path, bars: Bars) -> Bars:
-    """Oldest first, a line that is there twice taken once; two different bars of one day are refused."""
+    """Sort oldest first and drop repeated lines. Raises InvalidFile for two different bars of one day."""
     ordered = bars.sort_index(kind="stable")
     kept = ordered[~ordered.reset_index().duplicated().to_numpy()]
     if (repeated := kept.index.duplicated()).any():
@@ -238,7 +238,7 @@ def _in_order(path: Path, bars: Bars) -> Bars:
 
 
 def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
-    """Leave out the odd day without a session; more than one in a hundred means another exchange's calendar."""
+    """Leave out the odd day that is no session. Raises InvalidFile for more than 1 %: another exchange's calendar."""
     days = days_of(bars)
     fits = sessions.are_sessions(days)
     others = tuple(days[~fits].tolist())

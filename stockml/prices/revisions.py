@@ -1,9 +1,8 @@
-"""The rows of the store as pure functions over Arrow tables: what is new in a batch, and the views over all rows.
-A file that is not there is an empty table.
+"""Pure functions over the store's Arrow tables: what is new in a batch, and the views over all rows.
 
-A table's rows stand in the order in which they were recorded, and `recorded_at` never falls from one row to the next:
-when the clock was set back, new rows are recorded a microsecond after the newest that is there. So the row recorded
-last is the one that counts, and a view `as_of` a time stays what it was.
+A missing file is an empty table. Rows are in the order in which they were recorded, and `recorded_at` never decreases
+from one row to the next: if the clock was set back, new rows are stamped a microsecond after the newest one. So a
+session's last row is the one that counts, and a view `as_of` a time never changes.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,7 +30,7 @@ SPLIT_SCHEMA = pa.schema(
 
 
 class Counts(NamedTuple):
-    """What an append found: sessions not known before, values that differ, values that are known already."""
+    """What an append found: bars of new sessions, bars that differ from those known, bars known already."""
 
     added: int
     restated: int
@@ -41,11 +40,11 @@ class Counts(NamedTuple):
 def to_record(
     table: Table, bars: Bars, recorded_at: datetime, source: str, rows_before: int | None = None
 ) -> tuple[Table | None, Counts]:
-    """The table with the rows that `bars` bring, None when they bring nothing.
+    """The table with the rows that `bars` add, None if they add none; and the counts.
 
-    A bar is unchanged when its values are the current ones, or were current when it came: an old payload that is
-    appended once more does not undo what was restated since. `rows_before`, how many rows the table had then, says when
-    it came, and `recorded_at` where that was not counted.
+    A bar is unchanged if its values are the current ones, or were current when it arrived or at any time since: an old
+    payload that is appended again does not undo a later restatement. `rows_before`, the table's row count when it
+    arrived, says when that was; without it `recorded_at` does.
     """
     days, values = days_of(bars), _values(bars)
     known, equal = _compared(newest_rows(table, None, None), days, values)
@@ -63,7 +62,7 @@ def to_record(
 
 
 def recorded_between(table: Table, first: datetime, last: datetime | None) -> tuple[int, int]:
-    """How many rows of `first` to `last` (None: and since) are their session's first, and how many are not."""
+    """Of the rows recorded from `first` to `last` (None: no end), how many are their session's first, how many not."""
     times, days = _times(table), _days(table, "session")
     recorded = (times >= stamp(first)) & ((times <= stamp(last)) if last else True)
     is_first = np.zeros(len(days), bool)
@@ -72,7 +71,7 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
 
 
 def newest_rows(table: Table, as_of: datetime | None, until: date | None) -> Bars | None:
-    """The newest row of each session recorded by `as_of`, up to the session `until`; None when there is none."""
+    """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is none."""
     return _bars_of(table, _newest_rows(_days(table, "session"), _times(table), as_of, until))
 
 
@@ -81,7 +80,7 @@ def first_rows(table: Table) -> Bars | None:
 
 
 def restatements(table: Table) -> pd.DataFrame:
-    """A row for each value that was changed later: session, recorded_at, source, column, before, after."""
+    """One row for each value that was changed later: session, recorded_at, source, column, before, after."""
     rows = table.to_pandas(date_as_object=False)
     earlier = rows.groupby("session")[list(COLUMNS)].shift()
     again = rows.duplicated("session")
@@ -95,14 +94,14 @@ def restatements(table: Table) -> pd.DataFrame:
 
 
 class Factor(NamedTuple):
-    """The newest answer about a day: 1.0 says "asked, no split"."""
+    """The newest split factor recorded of a day; 1.0 means "asked, no split"."""
 
     factor: float
     recorded_at: datetime
 
 
 def newest_factors(table: Table, as_of: datetime | None) -> dict[date, Factor]:
-    """The newest factor of each effective day that was recorded by `as_of`, oldest day first."""
+    """The newest factor of each effective day recorded by `as_of`, oldest day first."""
     rows = _newest_rows(_days(table, "effective"), _times(table), as_of, None)
     return {row["effective"]: Factor(row["factor"], row["recorded_at"]) for row in table.take(rows).to_pylist()}
 
@@ -110,9 +109,9 @@ def newest_factors(table: Table, as_of: datetime | None) -> dict[date, Factor]:
 def factors_to_record(
     table: Table, factors: Mapping[date, float], recorded_at: datetime, source: str, asked: Collection[date]
 ) -> tuple[Table | None, int]:
-    """The table with the factors that are new or differ, None when there is none; and how many they are.
+    """The table with the new or changed factors added, None if there are none; and how many there are.
 
-    For the days in `asked` an equal answer of a later day is recorded too: it says until when none was known.
+    For the days in `asked`, an equal answer of a later date is recorded too: it says until when no split was listed.
     """
     known = newest_factors(table, None)
     new = {
@@ -130,7 +129,7 @@ def factors_to_record(
 
 
 def batches(table: Table, as_of: datetime | None, until: date | None = None) -> list[Bars]:
-    """The imports, each as its own bars up to `until`, in the order in which they were recorded by `as_of`."""
+    """The imports recorded by `as_of`, in that order, each as its own bars up to `until`."""
     times = _times(table)
     recorded = [time for time in np.unique(times) if as_of is None or time <= stamp(as_of)]
     parts = [newest_rows(table.filter(times == time), None, until) for time in recorded]
@@ -138,7 +137,7 @@ def batches(table: Table, as_of: datetime | None, until: date | None = None) -> 
 
 
 def with_batch(table: Table, bars: Bars, recorded_at: datetime, source: str) -> Table:
-    """The table with one more import, recorded at a time of its own."""
+    """The table with one more import, which gets a `recorded_at` of its own."""
     return _with_rows(table, days_of(bars), _values(bars), _next_time(table, recorded_at, restates=True), source)
 
 
@@ -180,7 +179,7 @@ def _newest_rows(days: Days, times: Indices, as_of: datetime | None, until: date
 
 
 def _compared(current: Bars | None, days: Days, values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """For each day, whether `current` has it, and whether with these very values."""
+    """For each day, whether `current` has it, and whether with the same values."""
     if current is None:
         return np.zeros(len(days), bool), np.zeros(len(days), bool)
     have = days_of(current)

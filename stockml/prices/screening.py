@@ -1,7 +1,7 @@
-"""Bars that no market gives without a reason: kept in the store, out of the model's series, and named.
+"""Bars that look like misprints: kept in the store, left out of the model's series, and reported.
 
-A *doubtful* bar is well formed, but stands to its neighbours as a misprint does. A true crash does not: it stays where
-it went, or was traded heavily.
+A *doubtful* bar is well formed, but differs from its neighbours as a misprint does. A real crash is not doubtful: the
+price stays where it went, or trading was heavy.
 """
 
 import numpy as np
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from stockml.prices.bars import PRICES, Bars, SetAside, days_of
 from stockml.storage.arrays import Floats
 
-JUMP_AND_BACK = 0.45  # log of the close over the one before: 57 % up or 36 % down
+JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
 CAME_BACK = 0.25  # share of the jump that the next close may keep
-WICK = 0.6  # log by which a high or low stands beyond every close and open around it: 82 % up or 45 % down
-BUSY = 4.0  # times the usual volume: such a day's prices were traded
+WICK = 0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
+BUSY = 4.0  # times the usual volume: on such a day the prices are real
 TENFOLD = 0.1  # how near the decimal logarithm must be to 1 or 2
-SESSIONS_TO_SETTLE = 5  # within them a provider lists a split; a tenfold level that stays longer is believed
+SESSIONS_TO_SETTLE = 5  # in which a provider lists a split; a tenfold level that lasts longer is believed
 USUAL_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
 
 def doubtful(bars: Bars) -> tuple[SetAside, ...]:
-    """The well-formed bars of an adjusted series that stand to their neighbours as misprints do, oldest first.
+    """The well-formed bars of an adjusted series that differ from their neighbours as misprints do, oldest first.
 
-    The newest bar is judged by what stands before it: whether a jump comes back is not known yet, a tenfold price is
-    not waited for.
+    The newest bar is judged by those before it: whether a jump comes back is not known yet; a tenfold price is doubted
+    at once.
     """
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     moves = np.abs(np.log(prices[1:] / prices[:-1, CLOSE, None])).max(axis=1, initial=0.0)
@@ -39,7 +39,7 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
 
 
 def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, int]:
-    """Why the bars from `at` on are not believed, and how many; ("", 0) for others.  before: the last believed one."""
+    """Why bars from `at` on are doubtful, and how many; ("", 0) if none.  before: index of the last believed bar."""
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)
@@ -63,17 +63,17 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
 
 
 def is_busy(volume: Floats, at: int) -> bool:
-    """Whether so much was traded that the session's prices are no misprint's; never where volumes are unknown."""
+    """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown."""
     return bool(volume[at] > BUSY * _usual(volume, at))
 
 
 def is_crash(close: Floats, volume: Floats, at: int) -> bool:
-    """Whether the close fell to less than a third and was traded heavily: no misprint."""
+    """Whether the close fell to less than a third on heavy trading, and so is no misprint."""
     return bool(close[at] < close[at - 1] / 3) and is_traded_heavily(close, volume, at)
 
 
 def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
-    """By shares and by money: neither a split, which multiplies the shares, nor other units, which do the money."""
+    """Whether trading was heavy by shares (which a split multiplies) and by money (which a change of units does)."""
     recent = slice(max(at - USUAL_SESSIONS, 0), at + 1)
     traded = volume[recent], (close * volume)[recent]
     return all(is_busy(each, len(each) - 1) for each in traded)
@@ -85,12 +85,12 @@ def _usual(volume: Floats, at: int) -> float:
 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:
-    """Whether decimal logarithms say ten or a hundred times, or a tenth or hundredth."""
+    """Whether each decimal logarithm means about ten or a hundred times, or a tenth or a hundredth."""
     size = np.abs(times)
     return np.asarray((np.abs(size - 1) < TENFOLD) | (np.abs(size - 2) < TENFOLD), dtype=np.bool_)
 
 
 def _sessions_at(ratios: Floats, times: float) -> int:
-    """How many of the first sessions stay at the tenfold level."""
+    """How many sessions, from the first on, stay at the tenfold level."""
     away = np.abs(np.log10(ratios) - times) < 0.5
     return len(away) if away.all() else int(np.argmin(away))

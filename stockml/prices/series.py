@@ -66,7 +66,7 @@ class PriceSeries:
 
     @classmethod
     def read(cls, path: Path) -> "PriceSeries":
-        """What `write` wrote; while the file is the same, the very same read-only series. Raises InvalidFile."""
+        """Read what `write` wrote: a read-only series, cached while the file is unchanged. Raises InvalidFile."""
         try:
             found = path.stat()
             return _read(path, found.st_ino, found.st_size, found.st_mtime_ns)

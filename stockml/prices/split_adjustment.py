@@ -17,21 +17,21 @@ RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
 LARGEST_STEP = 0.04
 SESSIONS_PER_DIVIDEND = 40
-SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd ones, no change for good
+SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
 SHORTEST_STEP = 3  # sessions between two dividends
 ODD_SHARE = 0.1  # of the overlap may disagree
 SEEN_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
-SESSIONS_OFF = 5  # how far from the day on which bars show it a provider may list a split
-LONG_HOLE = np.timedelta64(14, "D")  # prices move so far meanwhile that a split does not show
+SESSIONS_OFF = 5  # at most so far from the day on which bars show it does a provider list a split
+LONG_HOLE = np.timedelta64(14, "D")  # across it prices move so far that a split does not show
 
 
 @dataclass(frozen=True)
 class Join:
-    """How imported history meets what follows it: its prices times `ratio`, used before the session `cut`."""
+    """How imported history joins the bars after it: its prices times `ratio`, before `cut` and in holes after it."""
 
     cut: date
     ratio: float
-    odd: tuple[date, ...] = ()  # of the overlap, on which the two disagree
+    odd: tuple[date, ...] = ()  # sessions of the overlap on which the two disagree
 
 
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
@@ -45,14 +45,14 @@ def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
 
 
 def within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
-    """The splits after the first bar and by the last."""
+    """The splits effective after the first bar and by the last."""
     return [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
 
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
     """Raw bars in shares of their last session: prices divided and volume multiplied by the factors.
 
-    With the splits that do it: those `within` that no bar contradicts.
+    Also the splits applied: those `within` the bars that the bars do not contradict.
     """
     applied = [split for split in within(bars, splits) if not is_contradicted(bars, split)]
     if not applied:
@@ -63,7 +63,7 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:
-    """Whether no close within a week of the split went a fifth of its way; False where nothing can be said."""
+    """Whether no close within a week of the split moved by a fifth of it (in logs); False if that cannot be told."""
     days, whole = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
     near = slice(max(at - SESSIONS_OFF - 1, 0), at + SESSIONS_OFF + 1)
@@ -74,13 +74,13 @@ def is_contradicted(bars: Bars, split: Split) -> bool:
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
-    """History before the first of `bars`, scaled to meet them, and then the bars; with how they were joined.
+    """Put history, scaled to fit, before the first of `bars`; return the series and the join, None if it adds nothing.
 
-    Both are adjusted already. None as the join when history has nothing to add. Sessions that the bars lack are taken
-    from history as well, wherever it begins, if one ratio holds throughout. The ratio is the median over the first
-    20 sessions that both have, so that later sessions do not move it. It must be constant over the whole overlap, but
-    for steps that dividends make in a history which is adjusted for them, and for a few odd sessions.
-    Raises NoOverlap with the sessions that are missing between the two, UnevenOverlap.
+    Both are adjusted already. Holes in the bars are filled from history too, wherever it begins, if one ratio holds
+    throughout. The ratio is the median over the first 20 sessions that both have, so that later sessions do not move
+    it. It must be constant over the whole overlap, except for the steps that dividends make in a history adjusted for
+    them, and for a few odd sessions.
+    Raises NoOverlap, with the sessions that are missing between the two, and UnevenOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
     before, lacking = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
@@ -106,9 +106,9 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_], int]:
     """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
 
-    (k,) days and their ratios bars / history, ascending. A dividend inside the overlap lowers the ratio once, from its
-    day on and by at most 4 %: a history that is adjusted for dividends lies closer to the traded prices after it. One
-    such step every 40 sessions is allowed. Of the other sessions one in ten may disagree, by whatever.
+    Takes (k,) days, ascending, and their ratios bars / history. A dividend inside the overlap lowers the ratio once,
+    from its day on and by at most 4 %: a dividend-adjusted history is closer to the traded prices after it. One such
+    step every 40 sessions is allowed. One in ten of all sessions may disagree, by any amount. Raises UnevenOverlap.
     """
     starts = [0]
     for at, ratio in enumerate(ratios.tolist()):
@@ -134,7 +134,7 @@ def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, N
 
 
 def _largest_chain(levels: Floats, lengths: Indices) -> list[int]:
-    """The runs of most sessions together of which each has the level of the one before, or a dividend's below it."""
+    """The runs, most sessions in total, of which each is at the level of the one before, or a dividend below it."""
     best, before = lengths.astype(float), np.full(len(levels), -1)
     for run in range(1, len(levels)):
         ratio = levels[run] / levels[:run]

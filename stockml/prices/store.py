@@ -1,8 +1,8 @@
 """The Parquet store: every value that was ever recorded of a bar, one file a ticker, rows only ever added.
 
-`<root>/IBM.parquet` holds raw bars as traded; the same name in `splits/`, `history/` and `judgements/` what was learned
-about splits, imported history, and a person's word about a bar. Views are computed on reading: the current one (newest
-row of a session), `as_of` a time, and the adjusted one.
+`<root>/IBM.parquet` holds raw bars as traded; the same name in `splits/`, `history/` and `judgements/` holds known
+splits, imported history, and a person's judgements of bars. Views are computed on reading: the current one (each
+session's newest row), the one `as_of` a time, and the adjusted one.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class BarStore:
 
     root: str
     locks: Path
-    calendar: str | None = None  # of tickers whose suffix does not tell it
+    calendar: str | None = None  # of every ticker; None goes by the suffix
 
     @classmethod
     def of(cls, home: Home, calendar: str | None = None) -> "BarStore":
@@ -58,7 +58,7 @@ class BarStore:
         return tuple(self.files.address(_file(ticker, folder)) for folder in SCHEMAS if folder)
 
     def tickers(self) -> tuple[str, ...]:
-        """Those that have bars or imported history, in alphabetical order; a file of another name is nobody's."""
+        """Tickers with bars or imported history, in alphabetical order; files of other names are ignored."""
         names = {name.removesuffix(".parquet") for folder in ("", "history") for name in self.files.names(folder)}
         return tuple(sorted(filter(TICKER.fullmatch, names)))
 
@@ -89,12 +89,12 @@ class BarStore:
         return len(self._table(ticker))
 
     def newest_record(self, ticker: str) -> datetime | None:
-        """When the newest row was recorded, by the clock of then."""
+        """When the newest row was recorded, by the clock at that time; None without rows."""
         newest: datetime | None = pc.max(self._table(ticker)["recorded_at"]).as_py()
         return newest
 
     def recorded_between(self, ticker: str, first: datetime, last: datetime | None = None) -> tuple[int, int]:
-        """How many sessions were added, and how many restated, by the rows of `first` to `last` (None: and since)."""
+        """How many sessions were added, and how many restated, by rows recorded `first` to `last` (None: no end)."""
         return revisions.recorded_between(self._table(ticker), first, last)
 
     def first_recorded(self, ticker: str) -> datetime | None:
@@ -103,14 +103,14 @@ class BarStore:
         return min(filter(None, times), default=None)
 
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """Raw bars as traded, recorded by `as_of`, up to `until`; those set aside as well. Raises NoBars."""
+        """Raw bars as traded, recorded by `as_of`, up to `until`, including those set aside. Raises NoBars."""
         bars = self._fetched(ticker, as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """One series: bars in the shares of `until`, behind the imports; of what was recorded by `as_of` alone.
+        """The imports, then the bars, in shares of `until`; made only of what was recorded by `as_of`.
 
         Raises NoBars, HistoryError, StoreUnreadable.
         """
@@ -128,7 +128,7 @@ class BarStore:
         return found
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
-        """Record that a person accepts or rejects a bar as its prices are now. Raises InvalidSession, NoBars."""
+        """Record that a person accepts or rejects a bar with its present prices. Raises InvalidSession, NoBars."""
         every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = every[days_of(every) == np.datetime64(session)]
         if bar.empty:
@@ -142,7 +142,7 @@ class BarStore:
         )
 
     def first_known(self, ticker: str) -> Bars:
-        """The series as first recorded: of a restated bar the first sound row. Units and errors as of `adjusted`."""
+        """The series with each bar's first row, or the current one if that was broken. Units, errors: as `adjusted`."""
         series = self.adjusted(ticker)
         first = believed.sound(revisions.first_rows(self._table(ticker)), self.sessions(ticker))
         if first is None:
@@ -152,23 +152,23 @@ class BarStore:
         return pd.concat(parts).sort_index()
 
     def last_session(self, ticker: str) -> date | None:
-        """The newest session that has a raw bar, be it a doubtful one."""
+        """The newest session with a raw bar, even a doubtful one; None without any."""
         raw = self._raw(ticker)
         return None if raw is None else raw.index[-1].date()
 
     def restatements(self, ticker: str) -> pd.DataFrame:
-        """What the provider changed afterwards: session, recorded_at, source, column, before, after of each value."""
+        """The values that the provider changed later: session, recorded_at, source, column, before, after of each."""
         return revisions.restatements(self._table(ticker))
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
-        """The splits that were recorded by `as_of`, oldest first; the newest record of a day counts."""
+        """The splits recorded by `as_of`, oldest first; the newest record of a day counts."""
         known = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
         return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
         """The sessions of raw bars that look like a split, or follow a long hole, and about which to ask the provider.
 
-        It is asked at once; where it knows no split by then, a last time 5 sessions later, as one may be listed late.
+        It is asked at once, and if it lists no split then, once more 5 sessions later, as splits may be listed late.
         """
         raw = self._raw(ticker)
         if raw is None:
@@ -190,9 +190,9 @@ class BarStore:
     def record_splits(
         self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
     ) -> int:
-        """Keep the provider's splits; returns how many are new or changed.
+        """Record the provider's splits; return how many are new or changed.
 
-        asked: the sessions of the jumps for which it was asked; that it knows no split there is kept too, as factor 1.
+        asked: the jumps that it was asked about; where it lists no split, that is recorded too, as factor 1.
         """
         answer = {split.effective: split.factor for split in splits}
         factors = {**dict.fromkeys(asked, 1.0), **answer}
@@ -202,7 +202,7 @@ class BarStore:
         return new
 
     def rename(self, old: str, new: str) -> bool:
-        """Give all that is kept of `old` to `new`; whether there was anything. Raises StoreError if `new` has some."""
+        """Move everything stored of `old` to `new`; False if there was nothing. Raises StoreError if `new` has rows."""
         moved = [
             self.files.rename(_file(old, folder), _file(new, folder), (old, new), schema)
             for folder, schema in SCHEMAS.items()
@@ -210,7 +210,7 @@ class BarStore:
         return any(moved)
 
     def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
-        """Keep already adjusted history; False when just this is there. Raises BadPayload, NoOverlap, UnevenOverlap."""
+        """Record already adjusted history; False if it is there. Raises BadPayload, NoOverlap, UnevenOverlap."""
         history = self._final(ticker, bars, recorded_at)
 
         def with_import(table: Table) -> tuple[Table | None, bool]:
@@ -223,7 +223,7 @@ class BarStore:
             series, _ = believed.chained(ticker, bars, [*batches, history], self.sessions(ticker), new=history)
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()
-            if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: nothing says its ratio
+            if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: no overlap gives its ratio
                 raise NoOverlap(ticker, self.sessions(ticker).between(history.index[-1].date(), later[0])[1:])
             return revisions.with_batch(table, history, recorded_at, source), True
 
@@ -244,11 +244,11 @@ class BarStore:
         return revisions.newest_rows(self._table(ticker), as_of, until)
 
     def _raw(self, ticker: str) -> Bars | None:
-        """The raw bars that are not broken; None without any."""
+        """The raw bars that are not broken; None if there are none."""
         return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
-        """What was fetched, and the imports, at least one of the two. Raises NoBars."""
+        """The fetched bars, and the imports; at least one of them. Raises NoBars."""
         fetched, table = self._fetched(ticker, as_of, until), self._table(ticker, "history/")
         imports = revisions.batches(table, as_of, until)
         if fetched is None and not imports and until:

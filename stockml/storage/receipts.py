@@ -68,7 +68,7 @@ class DatasetReceipt(Receipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
     adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  bases: hash of what
-    was learned across tickers, here or as shipped.  calendar: the exchange's, if the ticker's suffix does not give it.
+    was learned across tickers, here or as shipped.  calendar: None for the one of the ticker's suffix.
     """
 
     session: date
