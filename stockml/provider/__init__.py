@@ -1,1 +1,1 @@
-"""Alpha Vantage: client, parsing, refusals, quota, archive of payloads. Never here: the store."""
+"""Alpha Vantage and Tiingo: clients, parsing, refusals, quota, archive of payloads. Never here: the store."""

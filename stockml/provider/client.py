@@ -1,4 +1,4 @@
-"""The Alpha Vantage client: what is asked, and which answers are refusals."""
+"""The Alpha Vantage client: its requests, and which answers are refusals."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -28,7 +28,7 @@ class AlphaVantage(PriceProvider):
         return Plan.of(environ)
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """The newest 100 sessions, or with a premium key (`full`) all since 1999-11-01."""
+        """The newest 100 sessions, or all since 1999-11-01 (`full`, with a premium key)."""
         # A misspelled size would silently be answered as compact.
         check_choice("outputsize", outputsize, get_args(OutputSize))
         return self._ask(ticker, DAILY, {"outputsize": outputsize})
@@ -43,7 +43,7 @@ class AlphaVantage(PriceProvider):
         return parse_splits(payload.content, payload.ticker)
 
     def delisted(self, ticker: str) -> Payload:
-        """All symbols that are no longer listed, asked on behalf of `ticker`; one request."""
+        """All symbols that are no longer listed, in one request, made on behalf of `ticker`."""
         return self._ask(ticker, LISTING, {"state": "delisted"})
 
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:

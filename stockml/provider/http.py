@@ -1,7 +1,7 @@
 """One key's access to a price service over HTTP: asks, waits, counts. The only module that imports requests.
 
-The key lives in the request's parameters or headers and nowhere else: an error is raised outside the `except` of
-requests' own, which carries the URL, answers are redacted on arrival, and urllib3's log lines pass a filter.
+The key is in the request's parameters or headers and nowhere else: errors are raised without those of requests, which
+carry the URL; answers are redacted on arrival; and urllib3's log records pass a filter.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ OutputSize = Literal["compact", "full"]
 
 @dataclass(frozen=True, repr=False)
 class Request:
-    """A GET; parameters or headers hold the key."""
+    """A GET request; its parameters or headers hold the key."""
 
     url: str
     parameters: Mapping[str, str]
@@ -43,23 +43,22 @@ class Request:
 class PriceProvider(ABC):
     """One key's access to a price service: a context manager. It holds the key, and so cannot be pickled.
 
-    Answers come as they were sent, to be kept, and are read apart. A request raises BadKey, QuotaSpent, PremiumOnly,
-    UnknownSymbol, BadPayload, and NoData or RateLimited once retries end; reading raises BadPayload.
+    `daily` and `splits` return raw answers, to be archived; `daily_of` and `splits_of` parse them. A request raises
+    BadKey, QuotaSpent, PremiumOnly, UnknownSymbol, BadPayload, or, once retries end, NoData or RateLimited; parsing
+    raises BadPayload or NoData. Each attempt is counted in the quota before it is sent, and waits for its slot there.
 
-    A service says in `_request` how it is asked, in `_check` which answers are refusals, in `_plan` what may be asked.
-
-    Each attempt is counted in the quota before it is sent, and waits for its slot there.
+    A subclass defines the request in `_request`, which answers are refusals in `_check`, and the key's plan in `_plan`.
     """
 
-    name: ClassVar[str]  # where bars came from
+    name: ClassVar[str]  # recorded as the source of bars
     usual_address: ClassVar[str]
-    variable: ClassVar[str]  # which names another address
+    variable: ClassVar[str]  # environment variable that names another address
     key_variable: ClassVar[str]
-    counted_in: ClassVar[str] = ""  # the ledger's own place of this service
+    counted_in: ClassVar[str] = ""  # prefix of this service's notes in the quota
     bad_key: ClassVar[type[BadKey]] = BadKey
 
     connect_timeout_s, read_timeout_s = 10.0, 30.0
-    total_s = 120.0  # bounds what trickles in, which no read time-out ends
+    total_s = 120.0  # bounds an answer that trickles in, which no read time-out ends
     max_bytes, attempts = MAX_BYTES, 3
     jitter = staticmethod(random.random)  # 0 to 1; half of it is added, in seconds, to a retry's wait
 
@@ -72,7 +71,7 @@ class PriceProvider(ABC):
         sleep: Callable[[float], None] = time.sleep,
         key: str | None = None,
     ) -> None:
-        """With the key of `key_variable`, or `key`, at the address of `variable`.  quota: where requests count."""
+        """key: None for that of `key_variable`; the address is that of `variable`.  quota: where requests count."""
         key = key or environ.get(self.key_variable)
         address = environ.get(self.variable) or self.usual_address
         self._key, self._address = ApiKey(key), _checked_address(address, self.variable)
@@ -84,15 +83,15 @@ class PriceProvider(ABC):
 
     @abstractmethod
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """The daily bars, raw as traded: the newest 100 sessions or so, or all."""
+        """The answer with daily bars, raw as traded: about the newest 100 sessions (`compact`), or all (`full`)."""
 
     @abstractmethod
     def splits(self, ticker: str) -> Payload:
-        """All splits; one request."""
+        """The answer with all splits; one request."""
 
     @abstractmethod
     def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
-        """The bars in an answer to `daily`, those after `last_final` left out; at least one."""
+        """The bars in an answer to `daily`, up to `last_final`. Raises NoData if there are none."""
 
     @abstractmethod
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
@@ -101,22 +100,22 @@ class PriceProvider(ABC):
     @classmethod
     @abstractmethod
     def _plan(cls, environ: Mapping[str, str]) -> Plan:
-        """What the key may ask."""
+        """The plan of the key: how many requests it may make."""
 
     @abstractmethod
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
-        """What is sent to ask for it."""
+        """The request for this function of the service."""
 
     @abstractmethod
     def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
-        """Return when the answer is what was asked for. Raises FeedError."""
+        """Return if the answer is what was asked for. Raises FeedError."""
 
     def _ends_the_day(self, spent: QuotaSpent) -> bool:
-        """Whether nothing more is to be asked today."""
+        """Whether the refusal means that no more requests are possible today."""
         return bool(spent.notice)
 
     def remaining(self) -> int | None:
-        """Requests that the key has left today; None means no cap, which is what a premium plan has."""
+        """Requests that the key has left today; None for a plan without a daily cap (premium)."""
         return self._quota.remaining(self._clock())
 
     def close(self) -> None:
@@ -132,9 +131,9 @@ class PriceProvider(ABC):
         ticker = validated_ticker(ticker)
         if self._key.fault:
             raise self.bad_key(ticker, self._key.fault)
-        few = self._quota.plan.is_scarce  # what passes is then left to the step, which asks again a minute later
+        few = self._quota.plan.is_scarce  # then transient errors are left to the step, which asks again a minute later
         retrying = Retrying(
-            # "Invalid API call" is also said of valid symbols, as a passing fault.
+            # "Invalid API call" is also, as a transient fault, the answer for valid symbols.
             retry=retry_if_exception_type(UnknownSymbol if few else (TransientFeedError, UnknownSymbol)),
             stop=stop_after_attempt(2 if few else self.attempts),
             wait=self._wait_s,
@@ -149,21 +148,21 @@ class PriceProvider(ABC):
 
     def _ask_once(self, ticker: str, function: str, asked: Request) -> Payload:
         now = self._clock()
-        # Not until the clock shows the slot: a clock that is set back meanwhile would make that a wait of hours.
+        # Wait for a duration, not until the clock shows the slot: if it is set back meanwhile, that could take hours.
         self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
         status, content = self._get(ticker, asked)
         try:
             self._check(content, status, ticker, function)
         except QuotaSpent as spent:
             if self._ends_the_day(spent):
-                self._quota.mark_spent(spent.notice, now)  # of the day that the request was counted on
+                self._quota.mark_spent(spent.notice, now)  # on the day that the request was counted on
             raise
         return Payload(ticker, function, content, self._clock())
 
     def _get(self, ticker: str, asked: Request) -> tuple[int, bytes]:
-        """Status and body, the key taken out of it. Raises NoData, without a trace of requests' own error.
+        """Status and body, the key redacted. Raises NoData, without requests' own error attached.
 
-        Asked in a thread: whatever trickles in, a name, a handshake or a header, `total_s` ends the wait for all of it.
+        Runs in a thread, so that `total_s` bounds everything that may trickle in: name look-up, handshake, headers.
         """
         answers: list[tuple[int, bytes, str]] = []
         asking = threading.Thread(target=lambda: answers.append(self._exchanged(asked)), daemon=True)
@@ -175,7 +174,7 @@ class PriceProvider(ABC):
         return status, redacted_bytes(content, self._key.reveal())
 
     def _exchanged(self, asked: Request) -> tuple[int, bytes, str]:
-        """Status, body, and what went wrong in words: an error of requests names the URL, and none leaves from here."""
+        """Status, body, and a fault in words: errors of requests show the URL, so none is raised from here."""
         timeouts = (self.connect_timeout_s, self.read_timeout_s)
         try:
             with self._http.get(
@@ -184,14 +183,14 @@ class PriceProvider(ABC):
                 headers=asked.headers,
                 timeout=timeouts,
                 stream=True,
-                allow_redirects=False,  # another address must not be handed the key
+                allow_redirects=False,  # another address must not get the key
             ) as response:
                 return response.status_code, *self._body(response)
         except Exception as error:  # noqa: BLE001 - a thread's own report of an error would show the key
             return 0, b"", f"no complete answer from {urlsplit(self._address).hostname} ({_kind(error)})"
 
     def _body(self, response: requests.Response) -> tuple[bytes, str]:
-        """The body as it arrives, and what is wrong with it: too long, or too slow."""
+        """The body, and a fault in words if it is too long or too slow."""
         started, body = time.monotonic(), bytearray()
         while piece := response.raw.read1(65_536, decode_content=True):
             body += piece
@@ -203,13 +202,13 @@ class PriceProvider(ABC):
 
 
 def _kind(error: BaseException) -> str:
-    """The error's class and those of its causes, such as `ConnectionError, NameResolutionError`. Never its text."""
+    """The class of the error and of its cause, such as `ConnectionError, NameResolutionError`; never its text."""
     reason = next((getattr(a, "reason", a) for a in error.args if isinstance(a, BaseException)), None)
     return ", ".join(type(e).__name__ for e in (error, reason) if e is not None)
 
 
 def _checked_address(base_url: str, variable: str) -> str:
-    """The service's address: https, or http to loopback, as http shows the key. Raises InvalidSetting."""
+    """The service's address: https, or http to loopback only, as http exposes the key. Raises InvalidSetting."""
     address = urlsplit(checked_address(variable, base_url))
     if address.username or address.password or address.query or address.fragment or not address.hostname:
         raise InvalidSetting(variable, f"{address.scheme}://...", "an https address without a key or a query in it")

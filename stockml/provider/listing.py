@@ -18,14 +18,14 @@ HEADER = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
 @record
 @dataclass(frozen=True)
 class Delistings:
-    """When each symbol that is no longer listed was taken off, as known at `asked`; kept in one file."""
+    """The delisting date of each symbol that is no longer listed, as known at `asked`; kept in one file."""
 
     asked: datetime | None
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
-        """Whether the provider may be asked again at `now`, a time with its zone; a clock that was ahead is no reason
-        to wait for it."""
+        """Whether to ask the provider again at `now`, a time with its zone. An `asked` in the future, by a clock that
+        was ahead, does not delay it for longer than usual."""
         return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
     def write(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class Delistings:
 
     @classmethod
     def read(cls, path: Path) -> "Delistings":
-        """What `write` wrote; nothing asked yet without a file. Raises RecordUnreadable."""
+        """Read what `write` wrote; without a file, nothing was asked yet. Raises RecordUnreadable."""
         try:
             return read_record(cls, path.read_bytes())
         except FileNotFoundError:
@@ -47,12 +47,12 @@ def is_listing(content: bytes) -> bool:
 
 
 def parse_delisted(content: bytes) -> dict[str, date]:
-    """Symbol → its last delisting; of one that is re-used the newest. Raises NoData for another kind of answer."""
+    """Symbol → its delisting date, the newest if a symbol was used again. Raises NoData for another kind of answer."""
     if not is_listing(content):
         raise NoData("the listing", content[:200].decode("utf-8", "replace"))
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"))))
-    except csv.Error as error:  # a stray quote makes one field of all that follows
+    except csv.Error as error:  # a stray quote turns all that follows into one field
         raise NoData("the listing", str(error)) from None
     found: dict[str, date] = {}
     for row in rows:

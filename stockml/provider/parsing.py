@@ -1,4 +1,4 @@
-"""From the provider's bytes to bars, splits or the typed error of a refusal. Pure: no clock, no network, no disk."""
+"""Parse the provider's bytes into bars, splits or the typed error of a refusal. Pure: no clock, network or disk."""
 
 import json
 import math
@@ -46,9 +46,9 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are taken).
 
     last_final: the newest session whose bar is final; a later bar up to `today` (the exchange's date) is unfinished and
-    dropped, one after `today` is refused. An answer refreshed before New York's close (a time in `3. Last Refreshed`)
-    gives up that day's bar too, whatever `last_final` says. Values are not judged here beyond being finite numbers.
-    Raises BadPayload by name, NoData, or what the provider's refusal stands for.
+    dropped, one after `today` is refused. In an answer refreshed before New York's close (a time in `3. Last
+    Refreshed`) that day's bar is dropped too, whatever `last_final` says. Values are only checked to be finite numbers.
+    Raises BadPayload, NoData, or the error that the provider's refusal stands for.
     """
     answer = decoded(content, ticker)
     check_success(answer, content, ticker, DAILY)
@@ -63,7 +63,7 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
-    """The splits of an answer to SPLITS, spin-offs and announced ones too. Raises BadPayload, NoData, a refusal."""
+    """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload, NoData or a refusal."""
     answer = decoded(content, ticker)
     check_success(answer, content, ticker, SPLITS)
     _check_symbol(answer["symbol"], ticker)
@@ -84,7 +84,7 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
 
 
 def decoded(content: bytes, ticker: str) -> dict[str, Any]:
-    """The JSON object in `content`, its numbers as text. Raises NoData for none, BadPayload for a name given twice."""
+    """The JSON object in `content`, numbers as text. Raises NoData if there is none, BadPayload if a name repeats."""
     if len(content) > MAX_BYTES:
         raise NoData(ticker, f"more than {MAX_BYTES // 2**20} MiB")
 
@@ -107,7 +107,7 @@ def decoded(content: bytes, ticker: str) -> dict[str, Any]:
 
 
 def check_success(answer: dict[str, Any], content: bytes, ticker: str, function: str) -> None:
-    """Return when the wanted series is there; else raise what the answer stands for."""
+    """Return if the wanted series is there; else raise the error that the answer stands for."""
     if function == SPLITS:
         success = isinstance(answer.get("symbol"), str) and isinstance(answer.get("data"), list)
     else:
@@ -119,9 +119,9 @@ def check_success(answer: dict[str, Any], content: bytes, ticker: str, function:
 def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -> FeedError:
     """The error that an answer without the wanted series stands for; `shown` is its text.
 
-    The order counts: the burst notice also says "25 requests per day" and "premium". Addresses in a notice are not
-    read, since a passing fault of 2017 cites a link that has `apikey=demo` in it. An answer that has `message` or
-    `detail` instead of a notice, sample rows included, is no data.
+    The order matters: the burst notice also says "25 requests per day" and "premium". URLs in a notice are ignored: a
+    transient fault of 2017 cites a link with `apikey=demo` in it. An answer that has `message` or `detail` instead of a
+    notice, even with sample rows, is NoData.
     """
     notices = [str(answer[field]) for field in NOTICE_FIELDS if isinstance(answer.get(field), str)]
     words = ADDRESS.sub(" ", " ".join(notices)).lower()
@@ -159,7 +159,7 @@ def _section(answer: dict[str, Any], name: str, ticker: str) -> dict[str, Any]:
 
 
 def _check_symbol(found: object, ticker: str) -> None:
-    """The symbol is echoed as asked; `BRK.B` and `BRK-B` are one."""
+    """Raise BadPayload unless the answer echoes the ticker; `BRK.B` and `BRK-B` are the same."""
     if not isinstance(found, str) or _folded(found) != _folded(ticker):
         raise BadPayload(ticker, f"expected the series of {ticker}, found that of {excerpt(str(found))!r}")
 
@@ -169,7 +169,7 @@ def _folded(symbol: str) -> str:
 
 
 def _unfinished(found: object, ticker: str, today: date) -> date | None:
-    """The day of `3. Last Refreshed`, if it was refreshed while New York was trading."""
+    """The day in `3. Last Refreshed`, if its time is before New York's close; else None. Raises BadPayload."""
     match = REFRESHED.fullmatch(found) if isinstance(found, str) else None
     if match is None:
         raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(found))!r}")
@@ -178,7 +178,7 @@ def _unfinished(found: object, ticker: str, today: date) -> date | None:
         at = time.fromisoformat(match[2]) if match[2] else None
     except ValueError:
         raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
-    # The zone is called US/Eastern for every exchange: only for a symbol without a suffix is it known to be true.
+    # The zone is given as US/Eastern for every exchange: that is known to be true only of a symbol without a suffix.
     if at is None or at >= REGULAR_CLOSE or "." in ticker:
         return None
     return None if at >= EARLY_CLOSE and NEW_YORK.is_half_day(day) else day
@@ -197,7 +197,7 @@ def _day(found: object, ticker: str, today: date) -> date:
 
 
 def _values(rows: Sequence[tuple[date, Any]], ticker: str) -> Floats:
-    """(5, n) numbers of the bars; all are checked at once, and one by one only to say which is wrong."""
+    """(5, n) numbers of the bars; checked all at once, and one by one only to find the wrong one."""
     try:
         taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in rows[0][1]))
         texts = [text for _, row in rows for text in taken(row)]

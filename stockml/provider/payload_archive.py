@@ -1,4 +1,4 @@
-"""Raw answers, kept once each: `FOLDER/TICKER/SHA256.json.gz`, named by the hash of what is inside."""
+"""Raw answers, each kept once, as `FOLDER/TICKER/SHA256.json.gz`, named by the hash of its content."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ WAY_BACK = "restore it from a backup, or delete it and fetch the ticker again"
 
 @dataclass(frozen=True)
 class Payload:
-    """One answer that has the wanted series, as received, the key taken out."""
+    """An answer with the wanted data, as received, the key redacted."""
 
     ticker: str
     function: str
@@ -26,7 +26,7 @@ class Payload:
 
 
 def archive(payload: Payload, folder: Path) -> Path:
-    """Keep the content, gzipped without a time; written anew only where its file is damaged. Returns the file."""
+    """Keep the content, gzipped without a time stamp, unless its file is there intact. Returns the file's path."""
     path = folder / validated_ticker(payload.ticker) / f"{hashlib.sha256(payload.content).hexdigest()}.json.gz"
     try:
         read_archived(path)
@@ -36,7 +36,7 @@ def archive(payload: Payload, folder: Path) -> Path:
 
 
 def read_archived(path: str | Path) -> bytes:
-    """The content of a kept payload, checked against its name. Raises StoreError that names the file."""
+    """The content of a kept payload, checked against its name. Raises StoreError."""
     try:
         with gzip.open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)

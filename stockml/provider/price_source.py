@@ -1,4 +1,4 @@
-"""One home, one source of prices: a replay of recorded years and today's market never share a store."""
+"""The source of a home's prices: a replay of recorded years and today's market never share a store."""
 
 import json
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ Kind = Literal["replay", "market"]
 FILE = "prices.json"
 WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into it, as what the home holds is'
 REPLAY = "replay"
-# what says where prices come from; a Prefect server may hold the key in a Secret block
+# any of these tells where prices come from; a Prefect server may hold the key in a Secret block
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK", "PREFECT_API_URL", "STOCKML_STORE")
 
 
 def kind_of(environ: Mapping[str, str]) -> Kind:
-    """A replay names its moment, the market does not."""
+    """The kind that the environment asks for: a replay sets STOCKML_CLOCK, the market does not."""
     return "replay" if environ.get("STOCKML_CLOCK") else "market"
 
 
@@ -27,7 +27,7 @@ def is_named(environ: Mapping[str, str]) -> bool:
 
 
 def kind_in(home: Home) -> Kind | None:
-    """What the home holds already; None before its first night. Raises RecordUnreadable."""
+    """The kind of prices that the home holds; None before its first night. Raises RecordUnreadable."""
     path = home.root / FILE
     try:
         kind: Kind = json.loads(path.read_text())["prices"]
@@ -41,11 +41,11 @@ def kind_in(home: Home) -> Kind | None:
 
 
 def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
-    """The one rule, which every command goes by.
+    """The kind of prices for this home: the one rule that every command follows. Raises RecordUnreadable.
 
-    What the home holds already; else the market's with a key, recorded ones in a replay. Where neither is named, a home
-    that is in use, or whose servers are up, has its key elsewhere (a Prefect Secret block, a service's environment); a
-    new one is for recorded prices.
+    What the home holds already; else, if the environment names a source (ELSEWHERE), `kind_of` it. Otherwise a home in
+    use, or whose servers are up, is the market's and has its key elsewhere (a Prefect Secret block, a service's
+    environment), unless it is named `replay`; a new home is for recorded prices.
     """
     if kind := kind_in(home):
         return kind
@@ -55,25 +55,25 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
 
 
 def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
-    """Whether runs are served recorded prices: the home is for them, and there is no key. Raises RecordUnreadable."""
+    """Whether runs get recorded prices: the home is for them, and no key is set. Raises RecordUnreadable."""
     return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
 
 
 def replay_home(environ: Mapping[str, str]) -> Home:
-    """The folder `replay` within the home, or the home itself where it holds recorded prices; not STOCKML_STORE."""
+    """The home `replay` within the home, or the home itself if it is for recorded prices; ignores STOCKML_STORE."""
     place = home_of(environ)
     inner = place.root if REPLAY in (kind_in(place), place.root.name) else place.root / REPLAY
     return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})
 
 
 def check(home: Home, kind: Kind) -> None:
-    """Raises MixedPrices when the home holds prices of the other kind."""
+    """Raise MixedPrices if the home holds prices of the other kind."""
     if (before := kind_in(home)) not in (None, kind):
         raise MixedPrices(str(home.root), str(before), kind)
 
 
 def claim(home: Home, kind: Kind) -> None:
-    """Let the home hold prices of this kind from now on: to be called with the first answer. Raises MixedPrices."""
+    """Mark the home as holding this kind of prices from now on; call it with the first answer. Raises MixedPrices."""
     check(home, kind)
     if kind_in(home) is None:
         write_atomically(home.root / FILE, json.dumps({"prices": kind}).encode())

@@ -1,8 +1,8 @@
-"""Requests spent and still allowed, one small JSON note a key and day.
+"""Requests spent and still allowed, in one small JSON note per key and day.
 
-A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot cost a night: those
-of one evening lie within one such day, and one that was marked as spent is over before the next. With UTC dates a
-refusal after 19:00 in winter would block the whole next evening. The key is never written, but a prefix of its SHA-256.
+A day is a New York date. When Alpha Vantage's own day begins is undocumented; New York's cannot cost a night: an
+evening's requests fall on one such day, and a day marked as spent is over before the next evening. With UTC dates a
+refusal after 19:00 in winter would block the whole next evening. Only a prefix of the key's SHA-256 is ever written.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
 LOCK_TIMEOUT_S = 30.0
-# A process may wait this long for the lock after it read the clock: that is no clock going backwards.
+# A process may wait for the lock after it read the clock: a difference up to this is no clock going backwards.
 CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
 PREMIUM = re.compile(r"([0-9]{1,4})\s*/\s*min(ute)?")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a key may ask: requests a minute, evenly spaced, and requests a day (None: no cap)."""
+    """A key's limits: requests a minute, evenly spaced, and requests a day (None: no cap)."""
 
     requests_per_minute: int
     requests_per_day: int | None
@@ -40,17 +40,17 @@ class Plan:
 
     @property
     def interval(self) -> timedelta:
-        """The least time between two requests: 5 % more than the rate asks, as two can arrive closer than sent."""
+        """The least time between two requests: 5 % more than the rate requires, as two can arrive closer than sent."""
         return timedelta(seconds=1.05 * 60 / self.requests_per_minute)
 
     @property
     def is_scarce(self) -> bool:
-        """Whether attempts at one ticker could leave nothing for the others."""
+        """Whether retries for one ticker could leave no requests for the others."""
         return self.requests_per_day is not None and self.requests_per_day < 100
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":
-        """What ALPHAVANTAGE_PLAN says: `free`, or a premium plan's rate such as `75/min`. Raises InvalidSetting."""
+        """The plan that ALPHAVANTAGE_PLAN names: `free`, or a premium rate such as `75/min`. Raises InvalidSetting."""
         text = environ.get("ALPHAVANTAGE_PLAN") or "free"
         plan = text.strip().lower()
         if plan == "free":
@@ -66,7 +66,7 @@ FREE = Plan(requests_per_minute=60, requests_per_day=25)
 @record
 @dataclass(frozen=True)
 class SpentRequests:
-    """One key's day. `asked_at` is the newest moment at which a slot was asked for, `slot` the newest one given."""
+    """One key's day. `asked_at` is when a slot was last asked for, `slot` the newest one given."""
 
     requests: Annotated[int, Field(ge=0)]
     refused: str | None
@@ -81,9 +81,9 @@ UNUSED = SpentRequests(0, None, None, None)
 class QuotaLedger:
     """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
 
-    A request is counted before it is sent: a process that is killed in between has counted one too many, never one
-    too few. A clock that is set back, within a day or by one, gives nothing back: what follows is counted on the newest
-    of the days that were counted on. Raises StoreError when a file cannot be read.
+    A request is counted before it is sent: a process killed in between has counted one too many, never one too few. A
+    clock set back, within a day or by one, gives no requests back: later ones count on the newest day that has a count.
+    Raises StoreError if a note cannot be read.
     """
 
     notes: Notes
@@ -98,11 +98,11 @@ class QuotaLedger:
         return cls(notes, hashlib.sha256((key or "").strip().encode()).hexdigest()[:16], plan, within)
 
     def remaining(self, now: datetime) -> int | None:
-        """Requests left today; None means no cap. 0 once the provider has said that the day's quota is spent."""
+        """Requests left today; None means no cap; 0 once the provider has called the day's quota spent."""
         return self._left(self._read(self._day(now)))
 
     def next_slot(self, now: datetime) -> datetime:
-        """The earliest moment from `now` on at which one more request keeps the plan's rate."""
+        """The earliest moment, from `now` on, at which one more request stays within the plan's rate."""
         day = self._day(now)
         return self._slot(day, self._read(day), now)
 
@@ -118,7 +118,7 @@ class QuotaLedger:
         return slot
 
     def mark_spent(self, notice: str, now: datetime) -> None:
-        """Remember, for the rest of the day, that the provider itself called the day's quota spent."""
+        """Record, for the rest of the day, that the provider called the day's quota spent."""
         with self._locked():
             day = self._day(now)
             self._write(day, replace(self._read(day), refused=notice[:200]))
@@ -130,7 +130,7 @@ class QuotaLedger:
         return self.notes.locked(f"{self.within}{self.key_hash}", self.lock_timeout_s)
 
     def _day(self, now: datetime) -> date:
-        """The day that is counted on: `now`'s, or the last of those after it, without a gap, that have a count."""
+        """The day to count on: `now`'s, or the last of the days right after it that have a count."""
         day = quota_day(now)
         while self.notes.read(self.name(day + timedelta(days=1))) is not None:
             day += timedelta(days=1)
@@ -147,7 +147,7 @@ class QuotaLedger:
         if latest.slot is None or latest.asked_at is None:
             return now
         if now < latest.asked_at - CLOCK_TOLERANCE:
-            # The clock went backwards: the old slots are in a future that may be far away.
+            # The clock went backwards: the old slots may lie far in the future.
             return now + self.plan.interval
         return max(now, latest.slot + self.plan.interval)
 
@@ -165,7 +165,7 @@ class QuotaLedger:
 
 
 def quota_day(now: datetime) -> date:
-    """The New York date at `now` (timezone-aware): the day that a request is counted on."""
+    """The New York date at `now`, which a request counts on. Raises InvalidSetting for a time without a zone."""
     if now.tzinfo is None:
         raise InvalidSetting("the clock", now.isoformat(), "a moment with a time zone")
     return now.astimezone(ZoneInfo(DAY_ZONE)).date()

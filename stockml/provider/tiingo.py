@@ -2,8 +2,8 @@
 
 As documented (tiingo.com/documentation/end-of-day): a JSON list of days, oldest first, with raw and adjusted prices,
 `divCash` and `splitFactor`; the key in the header `Authorization: Token …`; refusals by HTTP status with a `detail`. A
-free key may ask about 50 times an hour, 1,000 times a day and for 500 symbols a month, for one's own use. None of this
-could be tried against the service itself: tests hold the client to the documentation.
+free key allows about 50 requests an hour, 1,000 a day and 500 symbols a month, for personal use. None of this could be
+tried against the service itself: tests hold the client to the documentation.
 """
 
 import json
@@ -26,7 +26,7 @@ OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
 
 class Tiingo(PriceProvider):
-    """Tiingo with one key; arguments as for any client. It knows US symbols only, share classes as BRK-B."""
+    """Tiingo with one key; arguments as for any client. US symbols only, share classes as BRK-B."""
 
     name = "tiingo"
     usual_address = "https://api.tiingo.com"
@@ -40,11 +40,11 @@ class Tiingo(PriceProvider):
         return FREE
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
-        """All daily bars, raw as traded, and their split factors: the newest alone are no cheaper."""
+        """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are no cheaper."""
         return self._ask(ticker, PRICES, {"startDate": FIRST_DAY, "format": "json"})
 
     def splits(self, ticker: str) -> Payload:
-        """The same answer as `daily`, which has the splits in it."""
+        """The same answer as `daily`, which contains the splits."""
         return self.daily(ticker)
 
     def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:

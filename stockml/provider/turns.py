@@ -1,7 +1,7 @@
-"""Whose turn the key's requests are, in one small note.
+"""Which ticker may use the key's requests next, in one small note.
 
-Each ticker whose nights are run leaves a note of itself, and of the newest session that it has: so runs that a
-schedule, the page and the command line start make one plan, the stalest ticker first.
+Each ticker that is run is noted there with the newest session that it has. So runs started by a schedule, the page and
+the command line follow one plan: the stalest ticker first.
 """
 
 import json
@@ -19,7 +19,7 @@ from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
 TURNS = "turns.json"
-GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker that has not come since waits for nothing
+GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not run since is no longer waiting
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Turns:
     notes: Notes
 
     def come(self, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
-        """Note that these tickers are there, with the newest session of each; what is noted of them.
+        """Note these tickers and the newest session of each; return what is noted of them.
 
-        One without any keeps the session that was last asked for: misspelt, it waits as long as all others. Raises
-        StoreError, StoreBusy.
+        A ticker without bars keeps the session noted when it was last asked for, so that a misspelt one waits its turn
+        like all others. Raises StoreError, StoreBusy.
         """
         with self.notes.locked("turns", LOCK_TIMEOUT_S):
             notes = {name: (came, last) for name, (came, last) in self._notes().items() if _lately(came, now)}
@@ -43,7 +43,7 @@ class Turns:
         return noted
 
     def waiting(self, now: datetime) -> dict[str, date | None]:
-        """The newest session of each ticker that came lately. Raises StoreError."""
+        """The newest session of each ticker noted within GONE_AFTER. Raises StoreError."""
         return {name: last for name, (came, last) in self._notes().items() if _lately(came, now)}
 
     def _notes(self) -> dict[str, tuple[datetime, date | None]]:
@@ -56,13 +56,13 @@ class Turns:
 
 
 def _lately(came: datetime, now: datetime) -> bool:
-    """Also by a clock that was ahead once."""
+    """Whether `came` is near `now`, on either side: the clock may have been ahead."""
     return abs(now - came) <= GONE_AFTER
 
 
 @dataclass(frozen=True)
 class NextTurn:
-    """Others are staler, or nothing is left of the day: the ticker is asked for after the close of `session`."""
+    """Other tickers are staler, or no requests are left today: this one is fetched after the close of `session`."""
 
     ticker: str
     session: date
@@ -75,7 +75,7 @@ class NextTurn:
 
 
 def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
-    """Tickers by their last stored session, oldest first; one without any is the stalest of all, ties go by name."""
+    """Tickers by last stored session, oldest first; those without one come first of all, ties go by name."""
     return sorted(last_sessions, key=lambda ticker: (last_sessions[ticker] or date.min, ticker))
 
 
@@ -88,10 +88,10 @@ def next_turn(
     per_day: int,
     sessions: Sessions,
 ) -> NextTurn | None:
-    """None when the ticker may ask tonight, else when it may. Pure.
+    """None if the ticker may be fetched tonight, else when it may. Pure.
 
-    waiting: the newest session of each ticker, None without one.  tonight: the session that is wanted.  remaining:
-    today's requests that are left, None without a cap.  per_day: those of another day.
+    waiting: the newest session of each ticker, None without one.  tonight: the session wanted.  remaining: requests
+    left today, None without a cap.  per_day: requests of any other day.
     """
     last = waiting.get(ticker)
     if remaining is None or (last is not None and last >= tonight):
