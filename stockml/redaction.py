@@ -1,4 +1,4 @@
-"""The API key: hidden in memory, and redacted from every text that is shown, logged or kept."""
+"""The API key: kept out of sight, and redacted from every text that is shown, logged or stored."""
 
 import logging
 import re

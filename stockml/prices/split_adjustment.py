@@ -134,7 +134,7 @@ def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, N
 
 
 def _largest_chain(levels: Floats, lengths: Indices) -> list[int]:
-    """The runs, most sessions in total, of which each is at the level of the one before, or a dividend below it."""
+    """The chain of runs with the most sessions in total, each at the level of the run before or a dividend below."""
     best, before = lengths.astype(float), np.full(len(levels), -1)
     for run in range(1, len(levels)):
         ratio = levels[run] / levels[:run]

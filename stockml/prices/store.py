@@ -94,7 +94,7 @@ class BarStore:
         return newest
 
     def recorded_between(self, ticker: str, first: datetime, last: datetime | None = None) -> tuple[int, int]:
-        """How many sessions were added, and how many restated, by rows recorded `first` to `last` (None: no end)."""
+        """How many sessions were added and how many restated by rows recorded from `first` to `last` (None: no end)."""
         return revisions.recorded_between(self._table(ticker), first, last)
 
     def first_recorded(self, ticker: str) -> datetime | None:
@@ -110,7 +110,7 @@ class BarStore:
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """The imports, then the bars, in shares of `until`; made only of what was recorded by `as_of`.
+        """The believed series in shares of `until`: imports, then bars, from what was recorded by `as_of` alone.
 
         Raises NoBars, HistoryError, StoreUnreadable.
         """
@@ -202,7 +202,7 @@ class BarStore:
         return new
 
     def rename(self, old: str, new: str) -> bool:
-        """Move everything stored of `old` to `new`; False if there was nothing. Raises StoreError if `new` has rows."""
+        """Move everything stored for `old` to `new`; False if nothing is. Raises StoreError if `new` has rows."""
         moved = [
             self.files.rename(_file(old, folder), _file(new, folder), (old, new), schema)
             for folder, schema in SCHEMAS.items()

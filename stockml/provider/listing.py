@@ -24,8 +24,7 @@ class Delistings:
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
-        """Whether to ask the provider again at `now`, a time with its zone. An `asked` in the future, by a clock that
-        was ahead, does not delay it for longer than usual."""
+        """Whether no listing was asked for within a week of `now` (with its zone); a clock may once have been ahead."""
         return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
     def write(self, path: Path) -> None:

@@ -130,7 +130,7 @@ class QuotaLedger:
         return self.notes.locked(f"{self.within}{self.key_hash}", self.lock_timeout_s)
 
     def _day(self, now: datetime) -> date:
-        """The day to count on: `now`'s, or the last of the days right after it that have a count."""
+        """The day to count on: `now`'s, or the last in an unbroken run of later days that have a count."""
         day = quota_day(now)
         while self.notes.read(self.name(day + timedelta(days=1))) is not None:
             day += timedelta(days=1)

@@ -35,7 +35,7 @@ HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SE
 class FileNotes:
     """Notes in a folder, for the processes of this machine. Nothing is created before the first lock or write.
 
-    Raises StoreError for what the disk refuses, such as reading a note whose place a folder has taken.
+    Raises StoreError for whatever the disk refuses, because a folder is in a note's place, say.
     """
 
     folder: Path
