@@ -4,7 +4,7 @@ import re
 
 from stockml.errors import InvalidTicker
 
-TICKER = re.compile(r"[A-Z0-9][A-Z0-9]{0,9}([.-][A-Z0-9]{1,5}){0,2}")
+TICKER = re.compile(r"[A-Z0-9]{1,10}([.-][A-Z0-9]{1,5}){0,2}")
 
 
 def validated_ticker(text: str) -> str:

@@ -21,9 +21,9 @@ from stockml.provider.listing import Delistings
 from stockml.redaction import excerpt
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
+from stockml.storage.manifests import ATTEMPT
 from stockml.storage.records import read_record, record, written_record
 
-ATTEMPT = "last-attempt.json"
 LEGEND = (
     "behind: sessions without a forecast; path: the published one's skill over the last close; width: of the 80 % "
     "band, by network and pooled regression together or by the latter alone (pooled), beside this share's usual; "

@@ -99,12 +99,15 @@ def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
     """The bars whose own values or day cannot be right, oldest first; `sessions` None skips the calendar."""
     rules, days = _broken_rules(bars, sessions), days_of(bars)
     wrong = np.stack([found for _, found in rules])
-    if not wrong.any():
-        return ()
     return tuple(
         SetAside(days[at].item(), f"expected {rules[int(np.argmax(wrong[:, at]))][0]}, found {_values(bars, at)}", True)
         for at in np.flatnonzero(wrong.any(axis=0)).tolist()
     )
+
+
+def is_broken(bars: Bars, sessions: Sessions | None) -> NDArray[np.bool_]:
+    """(n,) whether `broken` names the bar; sessions may repeat."""
+    return np.stack([found for _, found in _broken_rules(bars, sessions)]).any(axis=0)
 
 
 def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:

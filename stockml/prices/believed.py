@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from stockml.errors import UnevenOverlap
 from stockml.prices import split_adjustment
-from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, without
+from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import RECORDED_AT, added, stamp
 from stockml.prices.screening import doubtful
@@ -87,7 +87,7 @@ def believed_series(
 
 def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
     """The bars that are not broken; None if there are none."""
-    kept = None if bars is None else without(bars, broken(bars, sessions))
+    kept = None if bars is None else bars[~is_broken(bars, sessions)]
     return None if kept is None or kept.empty else kept
 
 

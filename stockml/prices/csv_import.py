@@ -40,8 +40,8 @@ from stockml.prices.store import BarStore
 from stockml.settings import DecimalMark
 from stockml.tickers import validated_ticker
 
-SUFFIXES = (".csv", ".txt")
-EXCHANGES = {
+EXTENSIONS = (".csv", ".txt")
+PROVIDER_SUFFIXES = {
     "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
     "SZ": ".SHZ",
 }  # fmt: skip
@@ -89,11 +89,11 @@ def ticker_of(path: Path) -> str:
     """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `TSCO.L.csv` (TSCO.LON). Raises InvalidTicker."""
     name = re.sub(r"\s*\(\d+\)$", "", path.stem).upper()
     symbol, _, exchange = name.rpartition(".")
-    return validated_ticker(symbol + EXCHANGES[exchange] if symbol and exchange in EXCHANGES else name)
+    return validated_ticker(symbol + PROVIDER_SUFFIXES[exchange] if symbol and exchange in PROVIDER_SUFFIXES else name)
 
 
 def files_in(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()))
+    return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()))
 
 
 def read_history(path: Path, sessions: Sessions, ticker: str | None = None, readings: Readings = AS_FOUND) -> History:

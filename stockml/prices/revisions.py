@@ -75,8 +75,9 @@ def newest_rows(table: Table, as_of: datetime | None, until: date | None) -> Bar
     return _bars_of(table, _newest_rows(_days(table, "session"), _times(table), as_of, until))
 
 
-def first_rows(table: Table) -> Bars | None:
-    return _bars_of(table, np.unique(_days(table, "session"), return_index=True)[1])
+def every_row(table: Table) -> Bars | None:
+    """All rows in the order of their recording, sessions repeated; None if there are none."""
+    return _bars_of(table, np.arange(len(table)))
 
 
 def restatements(table: Table) -> pd.DataFrame:

@@ -92,5 +92,5 @@ def is_tenfold(times: Floats) -> NDArray[np.bool_]:
 
 def _sessions_at(ratios: Floats, times: float) -> int:
     """How many sessions, from the first on, stay at the tenfold level."""
-    away = np.abs(np.log10(ratios) - times) < 0.5
-    return len(away) if away.all() else int(np.argmin(away))
+    at_level = np.abs(np.log10(ratios) - times) < 0.5
+    return len(at_level) if at_level.all() else int(np.argmin(at_level))

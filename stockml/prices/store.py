@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.prices import believed, revisions
-from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
+from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, is_broken, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
@@ -142,12 +142,12 @@ class BarStore:
         )
 
     def first_known(self, ticker: str) -> Bars:
-        """The series with each bar's first row, or the current one if that was broken. Units, errors: as `adjusted`."""
-        series = self.adjusted(ticker)
-        first = believed.sound(revisions.first_rows(self._table(ticker)), self.sessions(ticker))
-        if first is None:
+        """The series with each bar's first row that is not broken. Units, errors: as `adjusted`."""
+        series, rows = self.adjusted(ticker), revisions.every_row(self._table(ticker))
+        sound = None if rows is None else rows[~is_broken(rows, self.sessions(ticker))]
+        if sound is None or sound.empty:
             return series
-        bars, _ = back_adjusted(first, self.splits(ticker))
+        bars, _ = back_adjusted(sound[~sound.index.duplicated()].sort_index(), self.splits(ticker))
         parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
         return pd.concat(parts).sort_index()
 
@@ -219,8 +219,8 @@ class BarStore:
             if as_far and history.equals(as_far[-1]):  # the one that counts
                 return None, False
             raw = self._raw(ticker)
-            bars = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
-            series, _ = believed.chained(ticker, bars, [*batches, history], self.sessions(ticker), new=history)
+            adjusted = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
+            series, _ = believed.chained(ticker, adjusted, [*batches, history], self.sessions(ticker), new=history)
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()
             if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: no overlap gives its ratio

@@ -52,8 +52,9 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     """
     answer = decoded(content, ticker)
     check_success(answer, content, ticker, DAILY)
-    _check_symbol(_section(answer, "Meta Data", ticker).get("2. Symbol"), ticker)
-    unfinished = _unfinished(_section(answer, "Meta Data", ticker).get("3. Last Refreshed"), ticker, today)
+    about = _section(answer, "Meta Data", ticker)
+    _check_symbol(about.get("2. Symbol"), ticker)
+    unfinished = _unfinished(about.get("3. Last Refreshed"), ticker, today)
     rows = {name: (_day(name, ticker, today), answer[SERIES][name]) for name in sorted(answer[SERIES])}
     final = {name: row for name, row in rows.items() if row[0] <= last_final and row[0] != unfinished}
     if not final:

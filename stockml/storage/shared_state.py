@@ -144,7 +144,7 @@ class SharedState:
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
         """Whether the part was checked out at this version, at least this deep."""
         known = self._known(part)
-        return known is not None and None is not version == known.version and known.depth >= depth
+        return known is not None and version is not None and version == known.version and known.depth >= depth
 
     def parts_here(self) -> set[str]:
         return {path.stem for path in (self.root / ".shared").glob("*.json")} | set(tickers_of(self.root)) | {COMMON}

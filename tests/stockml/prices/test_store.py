@@ -70,9 +70,11 @@ def test_what_was_first_known_has_the_sessions_of_the_series_also_where_an_impor
     append(store, IBM.iloc[-100:-60])
     append(store, restated(IBM.iloc[-40:], 5, "low", -1.0))
     append(store, IBM.iloc[-40:], NOW + timedelta(days=1))
+    append(store, restated(IBM.iloc[-40:], 5, "low", 0.99), NOW + timedelta(days=2))
     store.record_import("IBM", IBM.iloc[:-20], recorded_at=NOW, source="test")
     assert store.adjusted("IBM").index.equals(IBM.index)
     assert store.first_known("IBM").equals(IBM)
+    assert store.adjusted("IBM")["low"].iloc[-35] == IBM["low"].iloc[-35] * 0.99
 
 
 def test_a_series_of_which_nothing_was_restated_is_its_first_record(store):
