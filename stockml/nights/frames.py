@@ -1,10 +1,10 @@
-"""What was gathered and forecast, as data frames: for notebooks. Reads only, needs no server, imports no TensorFlow.
+"""Bars, forecasts, ledger and nights as data frames, for notebooks. Reads only; needs no server and no TensorFlow.
 
     import stockml
     home = stockml.Home()
     home.bars("IBM"); home.forecast("IBM"); home.ledger("IBM"); home.nights("IBM")
 
-Prices are in the currency in which the exchange quotes the ticker. Frames are copies: nothing done to them is kept.
+Prices are in the currency in which the exchange quotes the ticker. Frames are copies: changes to them are not kept.
 """
 
 import os
@@ -33,9 +33,9 @@ from stockml.tickers import validated_ticker
 
 
 class Home:
-    """One installation. `folder` None is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
+    """One installation; `folder=None` is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
 
-    Where machines share state by address it is as it was last committed when this object was made.
+    Where machines share state by address, this is the state last committed when the object was made.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -49,14 +49,14 @@ class Home:
         return f"stockml.Home({str(self._place.root)!r})"
 
     def tickers(self) -> tuple[str, ...]:
-        """Those that have bars, in alphabetical order."""
+        """The tickers that have bars, in alphabetical order."""
         return BarStore.of(self._place).tickers()
 
     def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> pd.DataFrame:
-        """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume, shares.
+        """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume in shares.
 
-        adjusted: for splits, behind imported history; else raw as traded, the newest value of each restated session.
-        as_of: what was recorded by then, a time with its zone. Raises NoBars, and errors of the store.
+        adjusted: for splits, with imported history in front; otherwise raw as traded, restated sessions at their
+        newest value.  as_of: only what was recorded by this time, given with its zone.  Raises NoBars, StoreError.
         """
         store, named = self._store(ticker), validated_ticker(ticker)
         return store.adjusted(named, as_of=as_of) if adjusted else store.read(named, as_of=as_of)
@@ -64,10 +64,10 @@ class Home:
     def forecast(self, ticker: str) -> pd.DataFrame:
         """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
 
-        lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
-        of the width, 0 where there is none. `attrs`: origin, published_at, key, and probability_of_rise, the chance
-        (0 to 1) that the price is higher at the lead `direction_step`; in words `age`, which calls an old one expired,
-        and `rise`, that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
+        Columns: lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
+        of the width, 0 without a network. `attrs`: origin, published_at, key; probability_of_rise: the chance (0 to 1)
+        that the price is higher at lead `direction_step`; and, as text, age, which says when the forecast has expired,
+        and rise: that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
         named = validated_ticker(ticker)
         steps = Ledger(self._place.ledger).steps(named)
@@ -92,10 +92,10 @@ class Home:
         return shown
 
     def ledger(self, ticker: str) -> pd.DataFrame:
-        """Every published step that counts, one forecast a session, beside what happened: a row a (origin, lead).
+        """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
 
-        origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80, last_close
-        and actual: mid prices in the origin's shares, the close of the origin, and NaN for what has not come due.
+        Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80,
+        actual: mid prices; last_close: the origin's. All in the origin's share units; actual is NaN until it is known.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, named = self._store(ticker), validated_ticker(ticker)
@@ -110,9 +110,9 @@ class Home:
         return both.rename(columns=named_so)[columns]
 
     def nights(self, ticker: str) -> pd.DataFrame:
-        """Every completed night, oldest first: index `session`; columns as `stockml.nights.universe.NightRow` says.
+        """Every completed night, oldest first: index `session`; the fields of `nights.universe.NightRow`, and key.
 
-        Skills and changes are shares: 0.05 is 5 %. What a night lacks is None. Raises InvalidFile.
+        Skills and changes are fractions: 0.05 is 5 %. What a night lacks is None. Raises InvalidFile.
         """
         kept = sorted((self._place.nights / validated_ticker(ticker)).glob("*/night.json"))
         nights = sorted((read_night(path) for path in kept), key=lambda night: (night.session, night.finished_at))

@@ -1,6 +1,6 @@
-"""What is asked of a night first: the verdict, what is published, what of it is the network's. All that pages need.
+"""A night's key facts, all that pages need: the verdict, what is published, what the network adds to it.
 
-Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are looked at without reading their records.
+Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are shown without reading their records.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ WIDTH = "answer/width_against_usual_pct"
 @record
 @dataclass(frozen=True)
 class Glance:
-    """One completed night. Skills, gains and coverages are shares (0.01 is one percent); what is unknown is None.
+    """One completed night. Skills, gains and coverages are fractions (0.01 is one percent); None where unknown.
 
-    network_adds: the CRPS that the network which would publish saves over the very same procedure without it, with its
-    p-value.  path_adds: of one that forecasts a path, what of the path's skill goes without it.  published_skill: of
-    the published path, over the last close.  crps_skill: of the published distribution, over the pooled regression's.
-    width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of what was published in time,
-    live_independent: of how many such forecasts that share no session.
+    network_adds: CRPS skill of the network that would publish, over the same procedure without it; …_p: its p-value.
+    path_adds: where the published network forecasts a path, how much of that path's skill is lost without it.
+    published_skill: of the published path, over the last close.  crps_skill: of the published distribution, over the
+    pooled regression's.  width_against_usual: 1 is as wide as ten years of this share's moves.  live_…: of forecasts
+    published in time; live_independent: how many of them share no session.
     """
 
     ticker: str
@@ -85,14 +85,14 @@ class Glance:
     def adds(self, *, clearly: bool = False) -> bool | None:
         """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise.
 
-        None where nothing was measured, or on too few origins to test.
+        None where nothing was measured, or with too few origins to test.
         """
         gains = ((self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p))
         tested = [(gain, p) for gain, p in gains if gain is not None and p is not None]
         return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
 
     def metrics(self) -> dict[str, float]:
-        """The track record's known figures under MLflow's names, in percent; a count; promoted: 1 or 0."""
+        """The track record's known figures under MLflow's names: percentages, one count, and promoted as 1 or 0."""
         shares = {
             "published_skill_pct": self.published_skill,
             "crps_skill_pct": self.crps_skill,
@@ -110,7 +110,7 @@ class Glance:
 
 
 def keep_newest(nights: Path, night: Night) -> None:
-    """Keep the night's glance beside the ticker's nights, unless a later session's is there."""
+    """Write the night's glance beside the ticker's nights, unless that of a later night is there."""
     before, tonight = newest(nights, night.ticker), Glance.of(night)
     if before is None or (before.session, before.finished_at) <= (tonight.session, tonight.finished_at):
         write_atomically(nights / night.ticker / FILE, written_record(tonight))
@@ -120,17 +120,17 @@ def newest(nights: Path, ticker: str) -> Glance | None:
     """The ticker's newest completed night; None before its first."""
     try:
         return read_record(Glance, (nights / ticker / FILE).read_bytes())
-    except (OSError, ValueError):  # an earlier version kept none, or another: the records hold all of it
+    except (OSError, ValueError):  # earlier versions kept none, or in another form: the records hold it all
         return max(history(nights, ticker), key=lambda each: (each.session, each.finished_at), default=None)
 
 
 def calendar_of(found: Glance | None, override: str | None = None) -> str | None:
-    """The calendar that a ticker goes by: `override`, else that of its newest night; None is its suffix's."""
+    """The calendar that a ticker goes by: `override`, else its newest night's; None stands for its suffix's."""
     return override or (found.calendar if found else None)
 
 
 def history(nights: Path, ticker: str) -> list[Glance]:
-    """Every session's last finished night, oldest first; a record that cannot be read is one to make again."""
+    """Each session's last finished night, oldest first; unreadable records are left out."""
     last = {night.session: night for night in kept_nights(nights, ticker)}
     return [Glance.of(night) for night in last.values()]
 

@@ -1,4 +1,4 @@
-"""What one night did, as plain data: what MLflow logs, the terminal prints and `night.json` keeps."""
+"""What one night did, as plain data: logged to MLflow, printed in the terminal, kept in `night.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,15 +23,15 @@ Status = Literal["completed", "skipped"]
 @record
 @dataclass(frozen=True)
 class Night:
-    """One ticker's night. A skipped one has no evaluation, verdict and forecast.
+    """One ticker's night. A skipped one has no evaluation, verdict or forecast.
 
-    `reason` says why this mode was chosen, or why the night did not complete. `metrics` are the night's numbers under
-    the names that MLflow shows (`lstm/skill`, `live/coverage_80`); what is unknown is left out, never NaN. `history`
-    has one row an epoch, of the tutorial's network. `model_folder` is tonight's model, `champion_kept` says that no
-    other than the champion came out of it, `plots_folder` holds those of its `figures` that are drawn, as PNG
-    files, `evaluation_folder` the assessment, `dataset_path` the series that the model saw, of the exchange `calendar`
-    where the ticker's suffix does not tell it. `data_notes` name what is not in the series, and why.
-    `finished_at` is when the night was measured: it stamps every metric, so that logging a night again adds nothing.
+    `reason`: why this mode was chosen, or why the night did not complete. `metrics`: the night's numbers under MLflow's
+    names (`lstm/skill`, `live/coverage_80`); unknown ones are left out, never NaN. `history`: one row per epoch, of the
+    tutorial's network only. `model_folder`: tonight's model; `champion_kept`: whether that is the champion unchanged.
+    `plots_folder`: those of the `figures` that are drawn, as PNG files. `evaluation_folder`: the assessment.
+    `dataset_path`: the series that the model saw. `calendar`: the exchange's, where the ticker's suffix does not tell.
+    `data_notes`: what a reader should know about the bars, in sentences. `finished_at`: when the night was measured; it
+    stamps every metric, so that logging a night again adds nothing.
     """
 
     ticker: str
@@ -75,7 +75,7 @@ class Night:
 
     @classmethod
     def skipped(cls, ticker: str, session: date, reason: str, at: datetime, config_hash: str = "") -> "Night":
-        """A night on which nothing was to be done, or could be."""
+        """A night that had nothing to do, or could do nothing."""
         return cls(ticker, session, "", "", config_hash, "", at, status="skipped", reason=reason)
 
     @property
@@ -84,39 +84,39 @@ class Night:
 
     @property
     def keeps_champion(self) -> bool:
-        """Whether tonight made no model of its own; an earlier version's record says so by its mode."""
+        """Whether tonight made no model of its own; a record of an earlier version tells by its mode."""
         return self.mode == "keep" if self.champion_kept is None else self.champion_kept
 
     @property
     def expires_after(self) -> int:
-        """The age in sessions beyond which the forecast is expired: the night's own setting."""
+        """The age in sessions beyond which the forecast has expired, by the night's own settings."""
         return int(self.settings.get("ageing.old_forecast", EXPIRES_AFTER))
 
     @property
     def publishes_a_path(self) -> bool:
-        """Whether the published network says which way, as the tutorial's does, rather than how far.
+        """Whether the published network forecasts a path, as the tutorial's does, rather than a width.
 
-        Not where tonight's does, and a champion of the other kind is published in its place.
+        False where tonight's network does but a champion of the other kind is published in its place.
         """
         if self.forecast and self.forecast.outlook:
             return self.publisher != POOLED and self.forecast.without_network
-        return self.score(LSTM) is not None  # of the first versions
+        return self.score(LSTM) is not None  # a record of the first versions
 
     @property
     def path_adds(self) -> Comparison | None:
-        """The published path, a network's, against the very same procedure without it."""
+        """The published path, where it is a network's, against the same procedure without the network."""
         if self.evaluation is None or not self.publishes_a_path:
             return None
         return self.evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
 
     @property
     def network_adds(self) -> CrpsComparison | None:
-        """The distribution by the network that would publish, against the very same procedure without it."""
+        """The distribution of the network that would publish, against the same procedure without it."""
         return self.distributions.network_adds if self.distributions else None
 
     @property
     def crps_skill(self) -> float | None:
-        """Of the published distribution, over the pooled regression's."""
+        """CRPS skill of the published distribution over the pooled regression's."""
         published = self.distributions.whole.get(row_of(self.publisher)) if self.distributions else None
         return published.skill if published else None
 
@@ -142,25 +142,25 @@ def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
 
 
 def put_aside(path: Path) -> None:
-    """Move a record that cannot be read out of the way of one that is made anew: what is in it is not overwritten."""
+    """Rename an unreadable record to `<name>.damaged`, so that the new one does not overwrite it."""
     if path.is_file():
         path.rename(path.with_name(f"{path.name}.damaged"))
 
 
 def kept_nights(nights: Path, ticker: str) -> list[Night]:
-    """The ticker's completed nights by session, oldest first; what cannot be read is left out."""
+    """The ticker's completed nights by session, oldest first; unreadable records are left out."""
     kept = [kept_night(nights, ticker, path.parent.name) for path in nights.glob(f"{ticker}/*/night.json")]
     completed = [night for night in kept if night and night.status == "completed"]
     return sorted(completed, key=lambda night: (night.session, night.finished_at))
 
 
 def write_night(night: Night, path: Path) -> None:
-    """Keep the night as JSON with its checksum; the same night gives the same bytes."""
+    """Write the night as JSON with its checksum; the same night gives the same bytes."""
     write_atomically(path, sealed(written_record(night, dense=True)))
 
 
 def read_night(path: Path) -> Night:
-    """The inverse of `write_night`; what moved with its home is named where it is now. Raises InvalidFile."""
+    """Read what `write_night` wrote, its paths corrected where the home has moved. Raises InvalidFile."""
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
         if path.absolute().parts[-4:-3] == ("nights",) and path.absolute().parent.name != night.key[:16]:
@@ -170,12 +170,12 @@ def read_night(path: Path) -> Night:
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
     places = ("model_folder", "evaluation_folder", "dataset_path")
     here: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in places}
-    # plots are drawn again where they are missing, and never into the home that this one was copied from
+    # missing plots are drawn again, but never into the home that this one was copied from
     return replace(night, **here, plots_folder=_relocated(path, night.plots_folder, drawn_again=True))
 
 
 def check_night(path: Path) -> None:
-    """Raises InvalidFile as `read_night` does, a tenth as long in coming: what its seal fits is as it was written."""
+    """Raise InvalidFile as `read_night` does, in a tenth of the time: a record that fits its seal needs no parsing."""
     try:
         content = path.read_bytes()
         if unsealed(content) != content and path.parent.name.encode() in content:
@@ -186,7 +186,7 @@ def check_night(path: Path) -> None:
 
 
 def _relocated(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
-    """The place of <kind>/<ticker>/<name> in the home of nights/<ticker>/<key>/night.json, where it is or will be."""
+    """`path` as <kind>/<ticker>/<name> in the home that holds `record`, if it is there or can be drawn again."""
     record = record.absolute()
     if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:
         return path

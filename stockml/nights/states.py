@@ -1,4 +1,4 @@
-"""What a run's own end states are called, by which the automations know them; beside them are Prefect's."""
+"""Names of the end states that this project adds to Prefect's; automations recognise them by name."""
 
 NO_SESSION = "No session"
 NO_BAR = "No bar"

@@ -1,4 +1,4 @@
-"""The morning at a glance, a row a ticker: for the terminal and for both pages; and who misses a forecast."""
+"""The morning at a glance, one row per ticker, for the terminal and both pages; and which tickers lack a forecast."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,9 +29,9 @@ LEGEND = (
     "band, by network and pooled regression together or by the latter alone (pooled), beside this share's usual; "
     "network adds: the CRPS it saves; ~ within the noise; next run: UTC"
 )
-LINE = 100  # characters of the terminal's
-A_NIGHT = timedelta(hours=2)  # from a bar's final time to the end of its night, which asks for a late one for an hour
-FEW = "too few origins"  # to test: of three or four a figure says nothing
+LINE = 100  # columns in the terminal
+A_NIGHT = timedelta(hours=2)  # from a bar's final time to its night's end, an hour of asking for a late bar included
+FEW = "too few origins"  # to test: a figure from three or four says nothing
 NAMED = 20  # tickers in the line of missing forecasts; `stockml status` has all of them
 WHY = 160
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
@@ -40,7 +40,7 @@ COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next 
 @record
 @dataclass(frozen=True)
 class Attempt:
-    """How the ticker's last run ended: `state` is Completed, No session, Skipped: quota, Failed, …, `why` its text."""
+    """How the ticker's last run ended; state: Completed, No session, Skipped: quota, Failed, …; why: its message."""
 
     state: str
     why: str
@@ -57,7 +57,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One ticker this morning: `session` its newest forecast, `glance` that night; `brief` where `state` is long."""
+    """One ticker this morning. `session`: of its newest forecast; `glance`: that night; `brief`: for a long `state`."""
 
     ticker: str
     session: date | None
@@ -102,12 +102,12 @@ def rows(
     next_runs: Mapping[str, datetime] | None = None,
     calendars: Mapping[str, str | None] | None = None,
 ) -> list[Row]:
-    """A row a ticker, by name.  now: with its zone.  next_runs: where a schedule is known."""
+    """One row per ticker, sorted by name.  now: with its zone.  next_runs: where a schedule is known."""
     found = []
     for ticker in sorted(set(tickers)):
         try:
             row = _row(home, ticker, now, (calendars or {}).get(ticker))
-        except StockmlError as fault:  # what cannot be read of one ticker is its own state, and ends no other's row
+        except StockmlError as fault:  # one ticker's unreadable file is its state, and costs no other its row
             row = Row(ticker, None, str(fault), brief="unreadable")
         found.append(replace(row, next_run=(next_runs or {}).get(ticker)))
     return found
@@ -137,7 +137,7 @@ def last_attempt(nights: Path, ticker: str) -> Attempt | None:
 
 
 def too_old(home: Home, ticker: str, sessions: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
-    """A sentence each for a forecast and a champion past their limit; what cannot be read is not judged here."""
+    """One sentence for each of forecast and champion that is past its age limit; none where a record is unreadable."""
     found = []
     try:
         last, champion = Ledger(home.ledger).last_session(ticker), Registry(home.models).champion(ticker)
@@ -151,7 +151,7 @@ def too_old(home: Home, ticker: str, sessions: Sessions, now: datetime, limits: 
 
 
 def _path(found: Glance) -> str:
-    """The published path's skill, which is a formula's, but for a network that forecasts one."""
+    """The published path's skill, marked where the path is a network's and not a formula's."""
     if not found.published_skill:
         return "–"
     if _is_untested(found):
@@ -176,7 +176,7 @@ def _is_untested(found: Glance) -> bool:
 
 
 def _adds(found: Glance) -> str:
-    """Both gains, or the one that there is; a dash where neither is known."""
+    """The known gains of path and distribution; a dash where neither is known."""
     if _is_untested(found):
         return FEW
     gains = (
@@ -189,7 +189,7 @@ def _adds(found: Glance) -> str:
 
 
 def share_sentence(listed: Sequence[Row]) -> str:
-    """On how many tickers the network adds something to what is published, and on how many by more than the noise."""
+    """Say on how many tickers the network adds to what is published, and on how many by more than the noise."""
     known = [row.glance for row in listed if row.glance and row.glance.adds() is not None]
     if not known:
         return "No night yet says whether the network adds anything."
@@ -199,7 +199,7 @@ def share_sentence(listed: Sequence[Row]) -> str:
 
 
 def text(listed: Sequence[Row]) -> str:
-    """The table for the terminal, its columns as wide as what they hold, the sentence, and what happened to whom."""
+    """The table for the terminal, with columns fitted to their content, the share sentence, and states cut short."""
     table = [COLUMNS, *(row.cells() for row in listed)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
@@ -208,7 +208,7 @@ def text(listed: Sequence[Row]) -> str:
 
 
 def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:
-    """The sentence, the table, and what happened to whom; `links` leads from a ticker to its own page."""
+    """The share sentence, the table, and states cut short in it; `links`: from a ticker to its own page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
         ticker, *cells = (cell.replace("|", "/") for cell in row.cells())
@@ -219,10 +219,10 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
 
 
 def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:
-    """A row for each ticker without a forecast of its newest session whose night should be over at `now`, by name.
+    """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
-    One that was taken off its exchange after its last forecast is at rest, and misses nothing.  now: with its zone.
-    calendars: of those that do not go by their suffix. Raises RecordUnreadable: who is at rest cannot be known.
+    A ticker delisted after its last forecast is at rest and lacks nothing.  now: with its zone.  calendars: of tickers
+    that do not go by their suffix.  Raises RecordUnreadable where the list of delistings is: who is at rest is unknown.
     """
     delisted, today = Delistings.read(home.delistings).days, now.date()
     return [
@@ -234,7 +234,7 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
 
 
 def missing_line(found: Sequence[Row], count: int) -> str:
-    """Who misses a forecast and why, in one line, of `count` tickers that were looked at."""
+    """One line: which of the `count` tickers looked at lack a forecast, and why."""
     if not found:
         return f"no forecast is missing, of {counted(count, 'ticker')}"
     named = "; ".join(f"{row.ticker} ({excerpt(row.state, WHY)})" for row in found[:NAMED])

@@ -15,7 +15,7 @@ from stockml.forecasts.ledger_scores import with_independent
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 
-AS_THEY_ARE = (  # of `--json`, in its order
+AS_THEY_ARE = (  # fields that `--json` prints unchanged, in its order
     *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
     *("code_hash", "mode", "mlflow_run_id", "model_version"),
 )
@@ -69,7 +69,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
 
 
 def as_json(night: Night) -> dict[str, Any]:
-    """The object that `--json` prints: these keys, always all of them."""
+    """The object that `--json` prints; every key is always present."""
     return {
         **{name: getattr(night, name) for name in AS_THEY_ARE},
         "session": night.session.isoformat(),
@@ -88,23 +88,23 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
 
 
 def headline(night: Night) -> str:
-    """What is published, and what of it is the network's, in one line."""
+    """One line: what is published, and what the network adds to it."""
     return "; ".join(_heading(night))
 
 
 def message(night: Night) -> str:
-    """The state message of its run: the headline, the verdict, and what was trained."""
+    """The state message of the night's run: the headline, the verdict, and what was trained."""
     verdict = night.verdict
     judged = f"; {'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}" if verdict else ""
     return f"{headline(night)}{judged}; {night.mode}: {night.reason}"
 
 
 def _heading(night: Night) -> list[str]:
-    """What is published, and what of it is the network's: the one statement of a night."""
+    """What is published, and what the network adds to it: worded here alone, for every page."""
     found = night.score(PUBLISHED)
     if night.status != "completed" or found is None or found.skill is None:
         return [night.status]
-    if night.score(LAST_CLOSE) is None:  # of the first versions
+    if night.score(LAST_CLOSE) is None:  # a record of the first versions
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
     if night.publisher == POOLED:
         learned = night.distributions is None or POOLED in night.distributions.scores
@@ -120,12 +120,12 @@ def _heading(night: Night) -> list[str]:
 
 
 def _median(night: Night) -> str:
-    """An earlier version, which told no outlook, published no rise."""
+    """What the median is made of; an earlier version, whose forecasts have no outlook, published no rise."""
     return "last close and half the usual rise" if night.forecast and night.forecast.outlook else "last close"
 
 
 def _crps_adds(night: Night) -> str:
-    """The CRPS of what is published against the very same procedure without the network, with its noise."""
+    """The network's CRPS gain over the same procedure without it, with its interval and p-value."""
     found = night.network_adds
     if found is None:
         return "what was not measured"
@@ -134,7 +134,7 @@ def _crps_adds(night: Night) -> str:
 
 
 def _path_adds(night: Night) -> str:
-    """The skill of a network's path over the very same procedure without it, with its noise."""
+    """The skill that a network's path gains over the same procedure without it, with its interval and p-value."""
     found = night.path_adds
     if not found or found.skill_difference is None:
         return ""
@@ -150,20 +150,20 @@ def _luck(p_value: float | None) -> str:
 
 
 def _row(label: str, value: str) -> list[str]:
-    """As many lines of at most 100 columns as it takes, none for no value; an address is never broken."""
+    """`label` and `value` on lines of at most 100 columns; none for an empty value. An address is never broken."""
     lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
     return [f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)]
 
 
 def _bars(night: Night) -> str:
-    if not night.sessions:  # skipped: it looked at none
+    if not night.sessions:  # a skipped night looked at none
         return ""
     restated = f", {night.rows_restated} restated" if night.rows_restated else ""
     return f"{night.rows_added:,} added{restated}, {night.sessions:,} sessions in all"
 
 
 def _end_point(forecast: Forecast) -> str:
-    """Beside the close, which anyone can look up, and the mid price, which is what is modelled."""
+    """The path's end, beside the close, which anyone can look up, and the mid price, which is what is modelled."""
     band, close = forecast.band(80), forecast.last_close
     end, low, high, mid = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.last_value))
     now = "now" if close is None else f"close {price_text(close)},"
@@ -174,7 +174,7 @@ def _end_point(forecast: Forecast) -> str:
 
 
 def _published(night: Night, forecast: Forecast) -> str:
-    """What the path and the width are made of, and to whom each is due."""
+    """What the published path and width are made of, each credited to its source."""
     if night.publisher != POOLED and night.publishes_a_path:
         return f"the network's path, with the {POOLED}'s width" if forecast.outlook else "the network's path"
     weights, median = forecast.weights, _median(night)
@@ -185,7 +185,7 @@ def _published(night: Night, forecast: Forecast) -> str:
 
 
 def _live(night: Night) -> str:
-    """How the live forecasts turned out, and of how many that is said; empty before one is complete."""
+    """How the live forecasts turned out, and from how many that is known; empty before one is complete."""
     figures = night.metrics
     matured, steps, independent = (figures.get(f"live/{name}") for name in ("matured", "steps", "independent"))
     if not matured:
@@ -196,7 +196,7 @@ def _live(night: Night) -> str:
     said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     if not said:
         return complete
-    told = ", ".join(said)  # an earlier version's record does not know how many of them are independent
+    told = ", ".join(said)  # a record of an earlier version lacks the number of independent ones
     return f"{complete}: {told if independent is None else with_independent(told, int(independent))}"
 
 
@@ -210,7 +210,7 @@ def _where(night: Night) -> list[str]:
 
 
 def _short_history(night: Night) -> str:
-    """What of the volatilities that a width rests on is not known yet."""
+    """Which of the volatilities behind the width the history is still too short for; empty where none."""
     unknown = [f"{sessions:,}" for sessions in RANGE_SESSIONS if night.sessions < sessions]
     if not unknown:
         return ""

@@ -1,4 +1,4 @@
-"""A night's tables, for the terminal and as Markdown: the paths, the distributions by CRPS, how far it may go."""
+"""A night's tables, for the terminal and as Markdown: paths, distributions by CRPS, outlook."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from stockml.forecasts.proper_scores import BANDS
 from stockml.models.baselines import LAST_MID
 from stockml.nights.record import Night
 
-FIRST = (LAST_CLOSE, LAST_MID, "last value")  # by which all are measured; the averages follow
+FIRST = (LAST_CLOSE, LAST_MID, "last value")  # the references; the averages follow them
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
-DISTRIBUTIONS = {  # the rows that are more than their name says
+DISTRIBUTIONS = {  # rows that are shown under another name
     LSTM: "tonight's network",
     CHAMPION: "champion",
     WITHOUT_NETWORK: "the same without network",
@@ -26,14 +26,14 @@ OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10
 
 @dataclass(frozen=True)
 class Table:
-    """rows: the heading first; none where there is nothing to show.  shape: a line's in the terminal.  notes: below."""
+    """Rows to show, heading first; none where there is nothing.  shape: a terminal line's format.  notes: below it."""
 
     rows: Sequence[tuple[str, ...]]
     shape: str
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For the terminal, after an empty line."""
+        """The table for the terminal, after an empty line; nothing without rows."""
         told = [line for note in self.notes for line in textwrap.wrap(note, 100, subsequent_indent="  ")]
         return ["", *(self.shape.format(*row) for row in self.rows), *told] if self.rows else []
 
@@ -46,7 +46,7 @@ class Table:
 
 
 def rise(night: Night | None, forecast: Forecast) -> str:
-    """With how often it rose, and how good such chances were.  night: None where it is gone."""
+    """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
     said = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
@@ -81,7 +81,7 @@ def _base_rate(night: Night) -> float | None:
 
 
 def distributions(night: Night) -> Table:
-    """Every row by its whole distribution: CRPS, its skill over the strongest simple one, of the width alone, cover."""
+    """Each distribution's CRPS, CRPS skill over the pooled regression, that of its width alone, and coverage."""
     table, shape = night.distributions, "{:<36} {:>7} {:>20} {:>12} {:>17}"
     if table is None or not table.scores:
         return Table([], shape)
@@ -91,7 +91,7 @@ def distributions(night: Night) -> Table:
 
     origins = next(iter(table.scores.values())).origins
     rows = [(f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
-    for name in (*SHAPES, BASE, *LAST):  # a night that is read has them by name
+    for name in (*SHAPES, BASE, *LAST):  # a night read from its file has them by name
         if score := table.scores.get(name):
             published = ", published" if name == row_of(night.publisher) else ""
             held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)

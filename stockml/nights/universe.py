@@ -1,4 +1,4 @@
-"""Many nights side by side: a row each, as a table, as CSV, and how it all ended in one line."""
+"""Many nights side by side: one row each, as a table and as CSV, and how they all ended in one line."""
 
 import csv
 import io
@@ -32,13 +32,13 @@ NAMED, WHY = 20, 160  # tickers in a message, and characters of why; the table h
 
 @dataclass(frozen=True)
 class NightRow:
-    """One night. What it does not have is None; a skill never stands without the two errors that it is made of.
+    """One night. What it lacks is None; a skill never stands without the two errors that it is made of.
 
-    mse, naive_mse: of the published path and of the last close, on the same origins; skill is of these two.
-    network_adds: skill by CRPS over the same procedure without the network, noise_p its p-value.
-    crps_skill: of the whole published distribution over the pooled regression's.  now, forecast: price, the last
+    mse, naive_mse: of the published path and of the last close, on the same origins; skill is 1 − their ratio.
+    network_adds: CRPS skill over the same procedure without the network; noise_p: its p-value.
+    crps_skill: of the whole published distribution, over the pooled regression's.  now, forecast: prices, the last
     close and the published path's end; change: their ratio − 1.  rise: probability that the price is higher at the
-    direction's lead; rose: how often it was, from the test part's origins.  seconds: wall time of the night.
+    direction's lead; rose: how often it was, over the test part's origins.  seconds: wall time of the night.
     """
 
     ticker: str
@@ -64,7 +64,7 @@ class NightRow:
 
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
-        """`outcome` is the name of the state that the night ended in: Completed, No session, Skipped: quota."""
+        """The row of a night that ended in the state `outcome`: Completed, No session, Skipped: quota."""
         model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
         path, seen = night.forecast, Glance.of(night)
         return cls(
@@ -92,14 +92,14 @@ class NightRow:
 
 
 def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows as plain values, those that failed first, then those that were skipped, each by name."""
+    """The rows as plain values: failed ones first, then skipped, then completed, each by ticker and session."""
     order = {"failed": 0, "skipped": 1, "completed": 2}
     ordered = sorted(rows, key=lambda row: (order[row.status], row.ticker, row.session or date.min))
     return [asdict(row) | {"session": row.session and row.session.isoformat()} for row in ordered]
 
 
 def text(rows: Sequence[NightRow]) -> str:
-    """The rows in the order given, for the terminal; a gain within the noise is marked, a chance has its base rate."""
+    """The rows in the order given, for the terminal: gains within the noise marked, chances beside their base rate."""
     shape = "{:<10} {:<11} {:<16} {:<10} {:>10} {:>12} {:>9} {:>9} {:>5} {:>5}"
     lines = [shape.format(*COLUMNS)]
     for row in rows:
@@ -112,7 +112,7 @@ def text(rows: Sequence[NightRow]) -> str:
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows for a page of 1,280 pixels, numbers that can be sorted; last the reasons, where any failed."""
+    """The rows for a page 1,280 pixels wide, with numbers that sort; reasons come last, if any night failed."""
     shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change, %"}
     shown |= {"rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %", "noise_p": "p"}
     if any(row.status == "failed" for row in rows):
@@ -135,7 +135,7 @@ def as_csv(rows: Sequence[NightRow]) -> bytes:
 
 
 def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
-    """Write the CSV, `universe/SESSION.csv` after the newest session in it; the night again replaces it."""
+    """Write `universe/SESSION.csv`, named after its newest session, and return its path; a rerun replaces it."""
     newest = max((row.session for row in rows if row.session), default=None)
     path = home.universe / f"{newest or 'none'}.csv"
     write_atomically(path, as_csv(rows))
@@ -144,7 +144,7 @@ def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the whole ended: the state's name and one line that says how many did what, and which failed and why."""
+    """How all nights ended: the state's name, and one line of counts that names the failed ones and why."""
 
     failed: bool
     name: str
@@ -173,4 +173,4 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.8g}")  # more than is shown, which is rounded once
+    return None if value is None else float(f"{value:.8g}")  # more digits than are shown
