@@ -1,9 +1,9 @@
-"""A night replayed on two futures: whatever was computed after its close must be the same on both.
+"""A night replayed on two futures: everything computed as of its close must be the same on both.
 
-Two homes get the ticker's own store; in the second every later session has another price, and there is a split. Two
-nights are run in each by the night's own steps, the one before and the one that is audited, so that there is a champion
-to continue, a gate to pass and a forecast to score. Then everything that they left is compared, value by value. Beside
-that, windows and simple rows are computed on the series with either future behind it.
+Two homes get copies of the ticker's store; in the second, all later sessions have other prices, and there is a split.
+The night's own steps run twice in each, for the session before and for the audited one, so that there is a champion to
+continue, a gate to pass and a forecast to score. What the audited nights left is then compared, value by value, and so
+are windows and simple rows, computed on the series with each future appended.
 """
 
 import shutil
@@ -50,7 +50,7 @@ PARTS = ("series", "decision", "weights", "predictions and metrics", "gate", "le
 
 @dataclass(frozen=True)
 class Audit:
-    """later: sessions after the night that the first future has, as they came; the second has `LATER` others."""
+    """What differs, by part.  later: how many real sessions the first future has; the second has `LATER` others."""
 
     ticker: str
     session: date
@@ -63,7 +63,7 @@ class Audit:
 
 
 Night = Callable[[Home, str, date, Settings, str | None], dict[str, Path]]
-"""(home, ticker, session, settings, calendar) → by part, the file or folder where what was computed stands."""
+"""(home, ticker, session, settings, calendar) → for each part, the file or folder that holds what was computed."""
 
 
 def audit(
@@ -80,7 +80,7 @@ def audit(
 ) -> Audit:
     """Replay the session's night in two homes below `folder`, and compare.  now: with its zone.
 
-    Raises NoBars, TooFewBars, InvalidSession for a day without a bar, or the first.
+    Raises NoBars, TooFewBars, and InvalidSession for a day without a believed bar or with none before it.
     """
     store, run = BarStore.of(home, calendar), night or run_night
     days = store.adjusted(ticker).index.date
@@ -103,7 +103,7 @@ def audit(
 
 
 def run_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
-    """The night from the store to the ledger, as the flow runs it, without MLflow."""
+    """Run the night from the store to the ledger and promotion, as the flow does, without MLflow."""
     now = datetime.combine(session, time(23, 30), UTC)
     dataset = renormalise(home, as_stored(home, ticker, session, calendar), calendar=calendar)
     decision = decide_mode(home, dataset, settings)
@@ -125,16 +125,16 @@ def run_night(home: Home, ticker: str, session: date, settings: Settings, calend
 
 
 def without_places(home: Home, file: Path) -> Path:
-    """A copy that speaks of the home by one name, whichever of the two it is."""
+    """A copy with the home's path replaced by HOME, so that the two homes' files can be equal."""
     copy = home.root / "audited" / file.name
     copy.parent.mkdir(parents=True, exist_ok=True)
-    told = file.read_text() if file.exists() else ""  # before the first promotion there is no history of them
+    told = file.read_text() if file.exists() else ""  # no history before the first promotion
     copy.write_text(told.replace(str(home.root), "HOME"))
     return copy
 
 
 def _home(real: Home, root: Path) -> Home:
-    """An empty one with the person's own tuned settings and base networks."""
+    """An empty home with the person's own tuned settings and base networks."""
     place = home_of({"STOCKML_HOME": str(root)})
     for mine, its in ((real.settings, place.settings), (real.bases, place.bases)):
         if mine.is_dir():
@@ -143,14 +143,14 @@ def _home(real: Home, root: Path) -> Home:
 
 
 def _copy(store: BarStore, place: Home, ticker: str) -> None:
-    """The ticker's bars with what adjusts them, bytes as they are."""
+    """Copy the ticker's bars, and what adjusts them, byte for byte."""
     kept, names = Objects(store.root), [f"{folder}{ticker}.parquet" for folder in SCHEMAS]
     found = {name: kept.read(name).content for name in names}
     Objects(place.store).put({name: content for name, content in found.items() if content is not None})
 
 
 def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
-    """Other bars for every later session, fetched ones or, where nothing was fetched, an import's; and a split."""
+    """Give every later session other bars, as fetched or, where nothing was fetched, as an import; and add a split."""
     exchange = store.sessions(ticker)
     for table in ("", "history/"):  # an import's later bars would contradict the others
         store.files.update(f"{table}{ticker}.parquet", ticker, BAR_SCHEMA, partial(_cut, session))
@@ -172,13 +172,13 @@ def _another_future(store: BarStore, ticker: str, session: date, now: datetime) 
 
 
 def _cut(session: date, table: Table) -> tuple[Table | None, None]:
-    """Only rows of sessions up to this one; None where there are no others."""
+    """The rows of sessions up to this one; None if the table has no others."""
     kept = table.filter(pc.field("session") <= session)
     return (kept if len(kept) < len(table) else None), None
 
 
 def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
-    """Windows, baselines and simple distributions at the newest origins, of the series with its future behind it."""
+    """Write windows, baselines and simple distributions at the newest origins, of the series with its future."""
     known, later = store.adjusted(ticker, until=session), store.adjusted(ticker)
     series = PriceSeries.from_bars(pd.concat([known, later.loc[later.index > known.index[-1]]]))
     last = int((series.sessions <= np.datetime64(session)).sum()) - 1

@@ -13,7 +13,7 @@ MOST_SESSIONS = 1_000
 
 
 def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
-    """The sessions from `first` to `last`, oldest first. Raises InvalidSession for none, too many, or one not over."""
+    """The sessions from `first` to `last`, oldest first. Raises InvalidSession if none, too many or not all over."""
     if last < first:
         raise InvalidSession(str(last), f"the last day of a range that begins on {first}; exchange the two")
     if last > (final := exchange.last_final(now)):
@@ -30,13 +30,13 @@ def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: s
     """Those of `sessions` for which neither the fetched bars nor the imported history has a bar."""
     try:
         bars = BarStore.of(home, calendar).adjusted(ticker, until=sessions[-1])
-    except (NoBars, NoOverlap):  # what is fetched may bridge a gap
+    except (NoBars, NoOverlap):  # what is fetched next may bridge the gap
         return sessions
     known = set(bars.index.date)
     return tuple(session for session in sessions if session not in known)
 
 
 def as_stored(home: Home, ticker: str, session: date, calendar: str | None) -> StoreReceipt:
-    """A receipt for what the store has, as a night of `session` takes it: nothing is added by that night."""
+    """A receipt for the store as it is, for a night of `session` that adds nothing to it."""
     path = BarStore.of(home, calendar).path(ticker)
     return StoreReceipt(ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0)

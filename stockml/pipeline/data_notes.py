@@ -1,4 +1,4 @@
-"""What a night says about its data: bars that are set aside, sessions without one, imports that disagree."""
+"""What a night says about its data: bars set aside, sessions without a bar, doubtful splits, imports that disagree."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -15,12 +15,12 @@ from stockml.prices.series import PriceSeries
 from stockml.prices.store import SESSIONS_TO_LIST, BarStore
 from stockml.storage.receipts import StoreReceipt
 
-NEWEST = 100  # sessions that one request covers: what is older is counted, not named
+NEWEST = 100  # sessions that one request covers; older ones are counted, not named
 NAMED = 5
 
 
 def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
-    """Plain sentences, newest matters first named one by one; none for sound data."""
+    """Plain sentences: recent matters named one by one, older ones counted; none for sound data."""
     days = days_of(view.bars)
     recent = days[-min(NEWEST, len(days))].item()
     look = f"`stockml bars {ticker} --holes`"
@@ -61,7 +61,7 @@ def listed(days: Sequence[date]) -> str:
 
 
 def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
-    """Which closes the newest answer changed, the provisional volume of a newest bar not counted; none mostly."""
+    """Sentences naming the closes that the newest answer changed, if any; other restated columns are not named."""
     if not bars.restated:
         return ()
     changes = store.restatements(bars.ticker)
@@ -73,7 +73,7 @@ def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
 
 
 def divided(series: PriceSeries, sessions: Sessions) -> str:
-    """What long holes and changes of units do to the series, and how many sessions are no origins; "" without one."""
+    """A sentence on what long holes and changes of units do to the series, and what that costs; "" without any."""
     after = starts(series)[1:]
     if not len(after):
         return ""

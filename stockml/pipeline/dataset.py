@@ -1,4 +1,4 @@
-"""The series that a night's model sees: adjusted, through tonight's session, nothing later."""
+"""The series that a night's model sees: adjusted, through tonight's session and no later."""
 
 import hashlib
 from datetime import date
@@ -16,14 +16,14 @@ from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
 def beside_the_bars(home: Home, ticker: str, session: date) -> str:
-    """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements; bases."""
+    """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements, and the bases."""
     store = BarStore.of(home)
     found = (sha256_of(address) or "none" for address in store.addresses_beside(ticker))
     return " ".join([*found, bases_of(home, session)])
 
 
 def bases_of(home: Home, session: date) -> str:
-    """Hash of what was learned across tickers: all that is shipped, and what the home had learned by the session."""
+    """Hash of what was learned across tickers: everything shipped, and what the home had learned by the session."""
     return f"{_shipped()} {vintages_sha256(session, home.bases)}"
 
 
@@ -34,7 +34,7 @@ def _shipped() -> str:
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
-    """Write the adjusted series to the session; its SHA-256 is the night's data hash. Raises NoBars, HistoryError."""
+    """Write the series adjusted through the session; its SHA-256 is the data hash. Raises NoBars, HistoryError."""
     store = BarStore.of(home, calendar)
     view = store.view(bars.ticker, until=bars.session)
     if (newest := view.bars.index[-1].date()) < bars.session:

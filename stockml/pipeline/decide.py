@@ -1,4 +1,4 @@
-"""Retrain, fine-tune or keep: the facts are gathered here, `retrain_policy` decides, and the decision is kept."""
+"""The decision to retrain, fine-tune or keep: facts are gathered here, `retrain_policy` decides, the result is kept."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from stockml.training.train import facts_about
 @record
 @dataclass(frozen=True)
 class KeptDecision:
-    """What was decided, the champion that it was decided beside, and why there is one that cannot be read."""
+    """What was decided, beside which champion, and, if there is a champion that cannot be read, why it cannot."""
 
     session: date
     champion: str | None
@@ -38,9 +38,8 @@ class KeptDecision:
 def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
-    The file's name follows what the night's key does, the data, the bases, the settings and the code of its numbers: a
-    repeated night finds what was decided before its own promotion, also where other code changed or the cached result
-    is gone.
+    The file is named after what makes the night's key (data, bases, settings, code of the numbers): a repeated night
+    finds what was decided before its own promotion, even if other code changed or the cached result is gone.
     """
     name = f"{dataset.sha256} {dataset.bases} {settings.sha256()} {evaluation_code()}"
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
@@ -63,7 +62,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
 
 
 def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
-    """The champion's folder, and why there is one that cannot be read. Raises StoreError for a damaged one."""
+    """The champion's folder, and why a champion cannot be read; None where not so. Raises StoreError if damaged."""
     kept = read_record(KeptDecision, Path(decision.path).read_bytes())
     if kept.champion is None:
         return None, kept.unreadable
@@ -72,7 +71,7 @@ def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]
 
 
 def _kept(path: Path) -> KeptDecision | None:
-    """An earlier decision, as long as the champion that it was made beside still stands."""
+    """An earlier decision, if the champion that it was made beside is still on disk unchanged."""
     try:
         kept = read_record(KeptDecision, path.read_bytes())
     except (OSError, ValueError):
@@ -83,7 +82,7 @@ def _kept(path: Path) -> KeptDecision | None:
 def _champion_and_facts(
     home: Home, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
-    """The champion that tonight may know, how tonight compares with it, and why one of another form cannot be read."""
+    """The champion that tonight may know, the facts about it, and why one of another form cannot be read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
     try:
         if champion:

@@ -1,4 +1,4 @@
-"""The evaluation step: tonight's model and the champion it was decided beside, on the same origins."""
+"""The evaluation step: tonight's model and the champion of its decision, scored on the same origins."""
 
 import hashlib
 from datetime import date
@@ -25,7 +25,7 @@ def evaluate_night(
     *,
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
-    """Score, judge, calibrate, and make the path to publish; everything lands in one folder named by its content."""
+    """Score, judge, calibrate, and make the forecast to publish; write it all to one folder named by its inputs."""
     before, unreadable = champion_beside(decision)
     tonight = load_model(Path(model.path))
     champion = load_model(before) if before else None

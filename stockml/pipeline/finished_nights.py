@@ -1,4 +1,4 @@
-"""Whether a night that is asked for once more would change anything: said beforehand, with nothing started."""
+"""Whether running a night again would change anything, told without starting anything."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -22,9 +22,9 @@ FILE = "finished.json"
 @record
 @dataclass(frozen=True)
 class FinishedNight:
-    """request: hash of what was asked for and of all that decides the answer.  files: SHA-256 of what it left, by path.
+    """The newest night.  request: hash of what was asked for and of all that decides the answer.
 
-    record: where its `night.json` stands, one of the files.
+    files: SHA-256 of what it left, by path.  record: the path of its `night.json`, one of the files.
     """
 
     request: str
@@ -35,7 +35,7 @@ class FinishedNight:
 def keep_finished(
     home: Home, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
 ) -> None:
-    """Remember what the newest night left; not one that waits for MLflow, nor where machines share state."""
+    """Remember what the newest night left, unless it still waits for MLflow or machines share state."""
     if run.run_id is None or home.state is not None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}
@@ -44,7 +44,7 @@ def keep_finished(
 
 
 def finished_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> Night | None:
-    """The night that this request would run again, to the letter; None where anything is not as it was left."""
+    """The night that this request would merely repeat; None if anything is not as that night left it."""
     try:
         finished = read_record(FinishedNight, (home.nights / ticker / FILE).read_bytes())
         if finished.request != _request(home, ticker, session, settings, calendar):

@@ -1,4 +1,4 @@
-"""From a kept payload into the store, and from a jump to the split that explains it."""
+"""Fetched payloads into the store: bars, the splits that explain jumps, delistings, another provider's history."""
 
 from dataclasses import replace
 from datetime import date, datetime
@@ -25,8 +25,8 @@ COMPACT_SESSIONS = 100
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
-    They are recorded as of when they were received, so that an old answer does not undo what was restated since. The
-    receipt counts what the answer brought, then or now. Raises StoreError, BadPayload.
+    They are recorded as of when they were received, so that an old answer does not undo later restatements. The
+    receipt counts what the answer brought, now or when it was first added. Raises StoreError, BadPayload.
     """
     store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)
@@ -49,7 +49,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
 
 
 def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:
-    """Whether the newest 100 sessions are too few: no bar yet, a longer outage, or (asked once a week) older holes."""
+    """Whether the newest 100 sessions are too few: no bar yet, a longer outage, or (checked weekly) older holes."""
     store = BarStore.of(home, calendar)
     last, sessions = store.last_session(ticker), store.sessions(ticker)
     reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
@@ -65,7 +65,7 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
 def explain_jumps(
     home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
 ) -> StoreReceipt:
-    """Ask for the ticker's splits, once a jump, and keep what is said beside the bars. Raises FeedError."""
+    """Ask for the ticker's splits if its bars have unexplained jumps, and keep the answer. Raises FeedError."""
     store = BarStore.of(home, calendar)
     if jumps := store.unexplained_jumps(bars.ticker):
         payload = provider.splits(bars.ticker)
@@ -76,7 +76,7 @@ def explain_jumps(
 
 
 def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> Outcome | None:
-    """None, or why the session's own bar is not believed: what was published before it stands."""
+    """The outcome if the session's own bar is set aside, so that the forecast before it stands; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     reason = next((bar.reason for bar in view.set_aside if bar.session == bars.session), None)
     if reason is None:
@@ -87,9 +87,9 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> O
 
 
 def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
-    """None, or that the share was taken off its exchange by `session`, as known: bars, models and forecasts stay, and
-    nothing is asked for. A symbol that has bars of later sessions, or none at all, is another company's by now.
-    Raises RecordUnreadable, StoreError."""
+    """The outcome if the share is known to be delisted by `session`; else None. Raises RecordUnreadable, StoreError.
+
+    Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
     day = Delistings.read(home.delistings).days.get(ticker)
     last = BarStore.of(home).last_session(ticker) if day and day <= session else None
     if day is None or last is None or last > day:
@@ -99,7 +99,7 @@ def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
 
 
 def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
-    """Ask on behalf of `ticker`, at most once a week for all; whether it was asked. Raises FeedError."""
+    """Ask, on behalf of `ticker`, who is delisted, at most weekly for all; whether it was asked. Raises FeedError."""
     if not Delistings.read(home.delistings).due(now):
         return False
     Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
@@ -107,7 +107,7 @@ def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: da
 
 
 def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar: str | None, now: datetime) -> bool:
-    """Bring all that another provider has, adjusted, as history; False without news. Raises FeedError, HistoryError."""
+    """Import, adjusted, all bars that another provider has; False if none is new. Raises FeedError, HistoryError."""
     store = BarStore.of(home, calendar)
     sessions = store.sessions(ticker)
     payload = provider.daily(ticker, "full")
@@ -134,7 +134,7 @@ def fetch(
     now: datetime,
     outputsize: OutputSize = "compact",
 ) -> PayloadReceipt:
-    """Ask for the daily bars known after `session`, and keep an answer that can be parsed. Raises FeedError."""
+    """Ask for the daily bars known after `session`, and archive the answer if it parses. Raises FeedError."""
     rows_before = BarStore.of(home).rows(ticker)
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()

@@ -48,7 +48,7 @@ def log_night(
     pages: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
-    """Draw what no page draws, keep the night's record, and log it under its key, once; or tell `missed` why not."""
+    """Draw what no page will, keep the night's record, and log it once under its key; `missed` is told why if not."""
     tracking = Tracking.of(home)
     path = night_path(home.nights, done.dataset.ticker, done.key)
     night = kept_night(home.nights, done.dataset.ticker, done.key)
@@ -66,10 +66,10 @@ def log_night(
 
 
 def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None) -> None:
-    """What an unreachable MLflow or a killed process left of this ticker: waiting nights, the alias.
+    """Do what an unreachable MLflow or a killed process left undone for this ticker: waiting nights, the alias.
 
-    The alias of a night that is promoted is set when it is. A run without a record is no night's to end: the weekly
-    clean-up looks for those of all tickers.
+    A night to be promoted has its alias set by the promotion. Runs without a record are left to the weekly clean-up,
+    which looks for those of all tickers.
     """
     tracking.log_pending(night.ticker, pages=pages)
     is_promoted = night.verdict is not None and night.verdict.promoted
@@ -124,6 +124,6 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
 
 
 def tutorial_notes(series: PriceSeries, profile: str) -> tuple[str, ...]:
-    """What the tutorial's profile says of a divided series beside the other notes."""
+    """The note that the tutorial profile adds on a divided series."""
     crossed = profile == "tutorial" and len(starts(series)) > 1
     return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if crossed else ()

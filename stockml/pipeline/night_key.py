@@ -1,4 +1,4 @@
-"""What a night is known by, and which code its numbers come from."""
+"""The key that identifies a night, and hashes of the code that its numbers come from."""
 
 import hashlib
 

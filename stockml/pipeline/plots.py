@@ -1,4 +1,4 @@
-"""A night's figures: its forecast is drawn with the night, the others once somebody opens its page."""
+"""A night's figures: the forecast is drawn with the night, the others when somebody opens its page."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 
 
 def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
-    """What makes each figure that the night has, the change since the night before included."""
+    """The function that makes each figure of the night, including the change since the night before."""
     ledger, exchange = Ledger(home.ledger), sessions_for(night.ticker, night.calendar)
     scores, made = ledger.live(night.ticker, series, exchange), figures(night.ticker, series, assessment, model)
 
@@ -73,7 +73,7 @@ def figures(
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
-    """The series as it is scaled: daily moves by their volatility, or by the `tutorial` profile its windows."""
+    """The series as it is scaled: daily moves by their volatility; in the `tutorial` profile, prices by windows."""
     if model.settings.profile == "tutorial":
         learned: Any = model.held_out
         end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
@@ -82,12 +82,12 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
 
 
 def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
-    """Write these figures as <name>.png, where they are not there yet; returns what was drawn."""
+    """Write these figures as <name>.png where they are missing; returns the files drawn."""
     return style.save({name: made[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
 
 
 def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
-    """Draw and return what of the night's figures is not there. Raises InvalidFile where its sources are gone."""
+    """Draw the night's missing figures; returns the files drawn. Raises InvalidFile if their sources are gone."""
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()
@@ -98,7 +98,7 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
 
 
 def drawn_when_opened(home: Home) -> bool:
-    """Whether MLflow's pages draw what is opened: those of `stockml up` do, where one home has all evaluations."""
+    """Whether MLflow's pages draw figures once opened: those of `stockml up` do, if one home has all evaluations."""
     if home.state:
         return False
     if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:
@@ -114,7 +114,7 @@ def _existing(night: Night, path: str | None) -> Path:
 
 
 def _has_before(home: Home, tonight: Night) -> bool:
-    """Whether a night with an earlier session is kept; in the usual order of nights no record is read for it."""
+    """Whether a night of an earlier session is kept; reads no records when nights come in order."""
     glance = newest(home.nights, tonight.ticker)
     return glance is not None and (glance.session < tonight.session or bool(_earlier(home, tonight)))
 

@@ -1,4 +1,4 @@
-"""The pretrain step: one regression and one base network learned across tickers, kept among the home's own vintages."""
+"""The pretrain step: a regression and a base network learned across tickers, kept as the home's own vintages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,9 +17,9 @@ from stockml.storage.locks import file_lock
 from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
-FEWEST_TICKERS = 30  # the shipped vintages were learned from 99, and a newer one takes their place whatever it scores
+FEWEST_TICKERS = 30  # the shipped vintages learned from 99, and a newer one replaces them whatever it scores
 BUSY_WAIT_S = 5.0
-MEASURED_EVERY = 10  # of the origins that were learned from: outcomes 50 sessions long do not overlap
+MEASURED_EVERY = 10  # learning origins, 5 sessions apart: so 50-session outcomes do not overlap
 SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
 
 
@@ -31,11 +31,11 @@ def pretrain_base(
     seeds: int = 2,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[BaseNetwork, Path]:
-    """Learn from what is known by `until`, and write both files; killed anywhere it goes on from its last epoch.
+    """Learn from what is known by `until`, write both files, and return the base with its path.
 
-    So does the same asked for again, and learns nothing, until `maintenance` removes what it goes on from. Nights whose
-    session is later use both files; one of the same month that was there before is kept aside for the models that rest
-    on it. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
+    An interrupted call, made again, resumes from its last epoch; a completed one learns nothing more, until
+    `maintenance` removes its checkpoints. Nights of later sessions use both files; files of the same month that they
+    replace are kept aside for the models that rest on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
     known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
     if len(known) < FEWEST_TICKERS:

@@ -1,7 +1,7 @@
 """The promote step: the verdict goes into the promotion history.
 
-A champion of a later session is never displaced: `as_it_stands` says so before the night's record is written, so that
-every page words the same verdict; the promotion itself looks once more.
+A champion of a later session is never displaced: `as_it_stands` checks this before the night's record is written, so
+that every page shows the same verdict, and `promote` checks it again.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ from stockml.storage.receipts import ModelReceipt, PromotionReceipt, RunReceipt
 
 
 def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Verdict:
-    """The gate's verdict, or that a later session's champion stays where there is one."""
+    """The gate's verdict, or, where there is a champion of a later session, that this one stays."""
     champion = Registry(home.models).champion(ticker)
     if not verdict.promoted or champion is None or champion.session <= session:
         return verdict
@@ -24,10 +24,10 @@ def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Ve
 
 
 def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, *, at: datetime) -> PromotionReceipt:
-    """Write the verdict into the promotion history, once a key.
+    """Write the verdict into the promotion history, once per key.
 
-    The receipt says who stands afterwards: a night that is run again after a rollback, or after another night of its
-    session was promoted, changes nothing, and its model is not called champion.
+    The receipt tells whether the model is champion afterwards: a night that is run again after a rollback, or after
+    another night of its session was promoted, changes nothing, and its model is not called champion.
     """
     registry = Registry(home.models)
     verdict = as_it_stands(home, model.ticker, model.session, verdict)

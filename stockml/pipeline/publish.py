@@ -1,4 +1,4 @@
-"""The publish step: tonight's path goes into the ledger, before MLflow is told anything that it might refuse."""
+"""The publish step: tonight's forecast goes into the ledger before anything is sent to MLflow, which might refuse."""
 
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,6 @@ from stockml.storage.receipts import EvaluationReceipt, LedgerReceipt
 
 
 def publish(home: Home, evaluation: EvaluationReceipt, key: str, *, now: datetime) -> LedgerReceipt:
-    """Add the night's forecast under its key, once. The run and the version that come of it are found by that key."""
+    """Add the night's forecast once under its key, by which its MLflow run and model version can be found."""
     assessment = read_assessment(Path(evaluation.path))
     return Ledger(home.ledger).publish(LedgerEntry(evaluation.ticker, key, now, assessment.forecast))

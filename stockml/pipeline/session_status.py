@@ -11,7 +11,7 @@ from stockml.settings import AgeingSettings
 
 @dataclass(frozen=True)
 class Outcome:
-    """What kind of night it is.  state: what its run ends as; None where it goes on to train and publish."""
+    """What kind of night it is.  state: its run's end state; None where the night goes on to train and publish."""
 
     session: date
     text: str
@@ -33,9 +33,9 @@ def night_outcome(
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
     `requested` None means the newest session that is final at `now`. On a day without a session there is nothing to
-    do, unless `last_stored`, the newest session that is done, is behind: it is caught up. A feed that lacks fewer
-    sessions than `stale_after` is late, and asked again tonight; else stale. Raises InvalidSession for a requested day
-    whose bar is not final at `now`.
+    do, unless `last_stored`, the newest session done, is behind and must catch up. A feed that lacks fewer than
+    `stale_after` sessions is late, and asked again tonight; otherwise it is stale. Raises InvalidSession for a
+    requested day whose bar is not final at `now`.
     """
     last_final = sessions.last_final(now)
     today = now.astimezone(sessions.tz).date()

@@ -1,4 +1,4 @@
-"""The training step: into one folder by its content, with its provenance, resumable."""
+"""The training step: resumable, into one folder named by its inputs, with its provenance."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def train_night(
     *,
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> ModelReceipt:
-    """Train as decided; again with the same content it ends with the same model. Raises TooFewBars, Diverged."""
+    """Train as decided; the same inputs end with the same model. Raises TooFewBars, Diverged."""
     name = f"{dataset.sha256} {dataset.bases} {decision.sha256} {learning_sha256(settings)} {training_code()}"
     folder = home.models / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     Provenance(dataset.adjustment, training_code(), dataset.sha256).write(folder)
@@ -37,5 +37,5 @@ def train_night(
         folder=folder,
         on_epoch=on_epoch,
     )
-    sha256, chosen = sha256_of(str(folder)) or "", model.decision  # what was learned may not have been worth using
+    sha256, chosen = sha256_of(str(folder)) or "", model.decision  # what was learned may not be worth using
     return ModelReceipt(dataset.ticker, str(folder), sha256, dataset.session, chosen.mode, chosen.reason)
