@@ -1,6 +1,6 @@
-"""MLflow: one experiment a ticker, one flat run a night's key, one model version a trained model.
+"""MLflow: one experiment per ticker, one flat run per night's key, one model version per trained model.
 
-What a run holds is decided in `run_content`; here it is carried there, so that a run killed anywhere is resumed and
+`run_content` decides what a run holds; this module logs it, in such a way that a run killed anywhere is resumed and
 logging a night twice adds nothing.
 """
 
@@ -33,7 +33,7 @@ RETURN_S = 60.0  # a server that is restarted is back by then
 
 @dataclass(frozen=True)
 class Logged:
-    """Where a night stands in MLflow. `model_version` is None when no model of it was ever registered."""
+    """Where a night is in MLflow. `model_version` is None if no model of it was ever registered."""
 
     run_id: str
     experiment_id: str
@@ -62,19 +62,19 @@ class Tracking:
         return connection.client(self.uri, self.artifacts, self.locks)
 
     def prepare(self) -> None:
-        """Make MLflow's tables and its first page where they are missing."""
+        """Create MLflow's tables and its overview page where they are missing."""
         with self.client() as client:
             self._overview(client)
 
     def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
         """Keep the night's record, log it, and return it with its run, version and address on `pages`.
 
-        A server that goes away meanwhile is waited for, `return_s` at most. Raises TrackingUnavailable with the record
-        kept: `log_pending` logs it on the next run.
+        Waits at most `return_s` seconds for a server that goes away meanwhile. Raises TrackingUnavailable with the
+        record kept: `log_pending` logs it on the next run.
         """
         path = night_path(self.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(WAITING).touch()  # first: a record whose process dies here still waits
+        path.with_name(WAITING).touch()  # first: if the process dies here, the record still waits
         write_night(night, path)
         logged = self._log_patiently(night)
         known = replace(
@@ -89,7 +89,7 @@ class Tracking:
         return known
 
     def log_night(self, night: Night, experiment_id: str | None = None) -> Logged:
-        """Log the night: a new run, the unfinished one resumed, or nothing.  experiment_id: where it is known."""
+        """Log the night in a new or resumed run, unless it is logged already.  experiment_id: where it is known."""
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
@@ -110,7 +110,7 @@ class Tracking:
             return Logged(run.info.run_id, experiment_id, version)
 
     def log_plots(self, night: Night) -> None:
-        """Give the night's run what was drawn since, where MLflow has the run."""
+        """Add the plots drawn since to the night's run, if MLflow has it."""
         with self.client() as client:
             found = client.get_experiment_by_name(experiment_name(night.ticker))
             run = found and runs.of_key(client, found.experiment_id, night.key, self._installation)
@@ -118,14 +118,14 @@ class Tracking:
                 runs.log_plots(client, run, night)
 
     def _log_patiently(self, night: Night) -> Logged:
-        """A night whose server is away from the start is not kept waiting; one whose server goes away is."""
+        """Log the night, waiting for a server that goes away meanwhile, but not for one away from the start."""
         if urlsplit(self.uri).scheme not in {"http", "https"}:
             return self.log_night(night)
         with self.client() as client:
             experiment_id = self._experiment(client, night.ticker)
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
-            wait=wait_fixed(1) + wait_random(0, 1),  # two homes that gave way to each other do not meet again
+            wait=wait_fixed(1) + wait_random(0, 1),  # random: two homes that gave way do not meet again
             stop=stop_after_delay(self.return_s),
             reraise=True,
         )
@@ -133,17 +133,17 @@ class Tracking:
 
     @contextmanager
     def study(self, name: str, note: str) -> "Iterator[tuple[MlflowClient, str]]":
-        """A client, and the id of the experiment, which has the note above its runs unless a person wrote something."""
+        """A client, and the id of the experiment `name`; `note` stands above its runs unless a person wrote another."""
         with self.client() as client:
             yield client, experiments.named(client, self.artifacts, name, note).experiment_id
 
     def sweep_orphans(self, *, now: datetime, pages: str | None = None) -> dict[str, str]:
-        """End each run that a dead process left RUNNING: run id → "resumed" where its record is here, or "failed"."""
+        """End the runs that dead processes left RUNNING; run id → "resumed" if its record is here, else "failed"."""
         with self.client() as client:
             return {run.info.run_id: self._end(client, run, pages) for run in runs.orphans(client, now)}
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
-        """The kept nights (of one ticker) that MLflow does not have yet, oldest first; a damaged one waits on."""
+        """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
         marks = self.nights.glob(f"{ticker}/*/{WAITING}")
         waiting = (kept_night(self.nights, mark.parents[1].name, mark.parent.name) for mark in marks)
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
@@ -153,7 +153,7 @@ class Tracking:
         return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
 
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
-        """Write above all tickers what `page` says; it is handed the links to their nights."""
+        """Write what `page` returns above all tickers; it is given the links to their nights."""
         with self.client() as client:
             listed = client.search_experiments(
                 max_results=connection.MOST, filter_string=f"name LIKE '{views.EXPERIMENT}%'"
@@ -162,10 +162,10 @@ class Tracking:
             overview = ids.pop(views.EXPERIMENT, None) or self._overview(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
-            client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, which goes by the last one
+            client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, by last change
 
     def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
-        """Log every completed night whose record can be read; of one whose model was cleared away the run alone."""
+        """Log every completed night whose record can be read; the run alone, if its model was cleared away."""
         for record in self.nights.glob("*/*/night.json"):
             night = kept_night(self.nights, record.parents[1].name, record.parent.name)
             if night and night.status == "completed":
@@ -173,7 +173,7 @@ class Tracking:
         return self.log_pending(pages=pages)
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
-        """Point the alias `champion` at the version of the night `key`; its number, None without."""
+        """Point the alias `champion` at the version of the night `key`; returns its number, None if there is none."""
         with self.client() as client:
             name = model_name(ticker)
             pointed = models.aliased(client, name, "champion")
@@ -185,7 +185,7 @@ class Tracking:
             return version
 
     def rename(self, old: str, new: str) -> list[str]:
-        """Give the experiment and the registered model of `old` to `new`; what was moved, in words."""
+        """Give the experiment and the registered model of `old` to `new`; returns what was moved, in words."""
         with self.client() as client:
             return experiments.renamed(client, old, new)
 
@@ -203,7 +203,7 @@ class Tracking:
         return "failed"
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
-        """The ticker's experiment, its page as this version arranges it."""
+        """The id of the ticker's experiment, with its page arranged as this version does."""
         found = experiments.named(client, self.artifacts, ticker)
         experiments.arrange(
             client,

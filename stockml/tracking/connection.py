@@ -1,7 +1,7 @@
-"""Reaching MLflow, a database or a server: a client, or TrackingUnavailable with the reason.
+"""Connecting to MLflow, a database or a server: a client, or TrackingUnavailable with the reason.
 
-An SQLite database is made whole, or not there at all: MLflow creates its tables in some sixty migrations that take
-seconds and are no transaction, and killed among them leaves one that it can never open again.
+An SQLite database is created whole or not at all: MLflow creates its tables in some sixty migrations, which take
+seconds and are no transaction; a kill among them leaves a database that it can never open again.
 """
 
 import os
@@ -37,8 +37,8 @@ SETTINGS = {
 }
 PREFIX = "sqlite:///"
 ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
-MOST = 50_000  # runs or experiments that MLflow gives at once, unasked 1,000: more than the nights of a century
-TRIES = count()  # MLflow keeps a process's connections by address: a try must not find those of one that failed
+MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
+TRIES = count()  # MLflow caches connections by address: a try must not get those of a failed one
 
 ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -63,7 +63,7 @@ WHERE tags.key = 'stockml.key' AND runs.lifecycle_stage = 'active'
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     is_server = urlsplit(uri).scheme in {"http", "https"}
-    # a server that is away is known in milliseconds, before mlflow is imported
+    # shows in milliseconds, before mlflow is imported, whether a server is away
     if is_server and (fault := connection_fault(uri)):
         raise TrackingUnavailable(without_password(uri), str(fault)) from fault
     for name, value in SETTINGS.items():
@@ -83,7 +83,7 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What is raised, among other things, where MLflow's server, its database or the store of its files is away."""
+    """The types of what is raised if MLflow's server, its database or its file store is away, and by other faults."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -96,13 +96,13 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _making(locks: Path) -> FileLock:
-    """Two processes that make one database at the same time spoil it for each other."""
+    """The lock for creating a database: two processes doing so at once would spoil it for each other."""
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / "mlflow-database.lock", timeout=120)
 
 
 class Suppressed(AbstractContextManager[None]):
-    """As `contextlib.suppress`, of MLflow's errors with one of these codes."""
+    """Like `contextlib.suppress`, for MLflow's errors with one of these codes."""
 
     def __init__(self, *codes: str) -> None:
         self._codes = codes
@@ -127,7 +127,7 @@ def host_and_port(url: str) -> tuple[str, int]:
 
 
 def connection_fault(url: str) -> OSError | None:
-    """Why nothing can be connected to at the address; None where something listens."""
+    """Why a connection to the address fails; None where something listens."""
     try:
         socket.create_connection(host_and_port(url), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
@@ -136,7 +136,7 @@ def connection_fault(url: str) -> OSError | None:
 
 
 def _is_outage(error: BaseException | None) -> bool:
-    """Whether the network, a disk or a database failed underneath, rather than something being asked wrongly."""
+    """Whether the network, a disk or a database failed underneath, rather than the request being wrong."""
     from mlflow.exceptions import MlflowException, RestException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -144,10 +144,10 @@ def _is_outage(error: BaseException | None) -> bool:
         code = getattr(error, "error_code", "")
         if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError) or code == "TEMPORARILY_UNAVAILABLE":
             return True
-        # an answer that is none of MLflow's: another program listens there, or a proxy answers for it
+        # not MLflow's answer: another program listens there, or a proxy answers for it
         if type(error) is MlflowException and str(error).startswith("API request to endpoint"):
             return True
-        # of a server whose own database failed, which MLflow calls a bad request, or that failed itself
+        # from a server that failed, or whose own database did, which MLflow calls a bad request
         if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or "sqlalche.me" in str(error)):
             return True
         error = error.__cause__ or error.__context__
@@ -155,9 +155,9 @@ def _is_outage(error: BaseException | None) -> bool:
 
 
 def make_whole(uri: str, artifacts: str) -> None:
-    """Make the database that `uri` names, where it is a missing SQLite file: beside its place, then put there at once.
+    """Create the database that `uri` names, if it is a missing SQLite file: beside its place, then moved there whole.
 
-    One that is there follows its home; one that is damaged raises sqlite3.DatabaseError. One process at a time.
+    An existing one is updated if its home has moved; a damaged one raises sqlite3.DatabaseError. One process at a time.
     """
     path = Path(uri.removeprefix(PREFIX))
     if not uri.startswith(PREFIX):
@@ -182,7 +182,7 @@ def make_whole(uri: str, artifacts: str) -> None:
 
 
 def _follow(path: Path, artifacts: str) -> None:
-    """Let runs and models point to a moved home's artifacts: MLflow keeps full addresses, and writes on there."""
+    """Point runs and models at a moved home's artifacts: MLflow keeps full addresses, and would write to the old."""
     if not artifacts.startswith("file:"):
         return
     with closing(sqlite3.connect(path, timeout=60)) as database, database:
@@ -197,10 +197,10 @@ def _follow(path: Path, artifacts: str) -> None:
 
 
 def missing_folders(uri: str, artifacts: str) -> list[Path]:
-    """Where MLflow looks for files of nights, and nothing is, nor where the home's artifacts are now.
+    """The folders where MLflow expects files of nights that exist neither there nor below the home's `artifacts`.
 
-    To there only the addresses in an SQLite file follow. Nothing of it is changed. Raises SQLAlchemyError.
-    """
+    The latter counts for an SQLite file alone, whose addresses follow a moved home. Changes nothing. Raises
+    SQLAlchemyError."""
     locations = _on_this_machine((name, place) for name, place in _selected(uri, LOCATIONS))
     with_files = {name for (name,) in _selected(uri, WITH_FILES)}
     moved = dict(_moved(locations, artifacts.rstrip("/"))) if uri.startswith(PREFIX) else {}
@@ -209,7 +209,7 @@ def missing_folders(uri: str, artifacts: str) -> list[Path]:
 
 
 def logged_keys(uri: str) -> set[str]:
-    """The keys of the nights that have a run in MLflow's database. Nothing is changed. Raises SQLAlchemyError."""
+    """The keys of the nights that have a run in MLflow's database. Changes nothing. Raises SQLAlchemyError."""
     return {key for (key,) in _selected(uri, LOGGED)}
 
 
@@ -230,7 +230,7 @@ def _on_this_machine(experiments: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
-    """Each address that is not below `artifacts`, and which it would have there; that of a renamed share is its old."""
+    """Each address outside `artifacts`, with the one it has there; a renamed share keeps its old folder's name."""
     ends = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
     roots = {place.removesuffix(ends[name]) for name, place in locations.items() if place.endswith(ends[name])}
     for before in locations.values():
@@ -240,7 +240,7 @@ def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, 
 
 
 def folder_at(address: str | None) -> Path | None:
-    """The folder at an artifact address; None where MLflow does not keep its files in a folder of this machine."""
+    """The folder at an artifact address; None where MLflow's files are not in a folder of this machine."""
     parts = urlsplit(address or "")
     return _folder(str(address)) if parts.path and parts.scheme in ("", "file") else None
 

@@ -1,4 +1,4 @@
-"""MLflow's experiments: their names and places, how their pages are arranged, and a ticker that is renamed."""
+"""MLflow's experiments: their names and places, the arrangement of their pages, and the renaming of a ticker."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,14 +26,14 @@ def experiment_name(ticker: str) -> str:
 
 
 def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
-    """The same place for the database and for a server of this machine; one elsewhere is left to choose its own."""
+    """The same address for the database and a server of this machine; None lets a server elsewhere choose its own."""
     address = urlsplit(uri)
     elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
 def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
-    """A ticker's experiment (None: that of all), made where missing; `note` stands above it unless a person's does.
+    """A ticker's experiment (None: that of all), created if missing; `note` stands above it unless another does.
 
     Raises TrackingUnavailable.
     """
@@ -53,7 +53,7 @@ def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str 
 
 
 def _existing(client: "MlflowClient", name: str) -> "Experiment | None":
-    """The experiment of this name; one that a person deleted keeps its name, so it comes back from MLflow's trash."""
+    """The experiment of this name; one that a person deleted still holds the name, so it is restored from the trash."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -64,7 +64,7 @@ def _existing(client: "MlflowClient", name: str) -> "Experiment | None":
 
 
 def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str, note: Callable[[], str]) -> None:
-    """Once a version: what a person rearranges afterwards stays. One process at a time, or one would fail."""
+    """Set view and note once per version, so that a person's changes stay; locked, as one of two writers would fail."""
     version = hashlib.sha256(view.encode()).hexdigest()[:16]
     if found.tags.get(views.ARRANGED) == version:
         return
@@ -75,14 +75,14 @@ def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str,
 
 
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
-    """Give the experiment, the track records and the registered model of `old` to `new`, where that has none."""
+    """Give `old`'s experiment, track records and registered model to `new`, where it has none; what was moved."""
     moved = []
     found = _existing(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
         for run in client.search_runs([found.experiment_id], max_results=MOST):
             for tag in ("stockml.ticker", "ticker"):
                 client.set_tag(run.info.run_id, tag, new)
-        client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # what stands above the nights names it
+        client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # the note names the ticker: arrange anew
         client.rename_experiment(found.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")
     if overview := _existing(client, EXPERIMENT):

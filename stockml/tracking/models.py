@@ -38,7 +38,7 @@ EXAMPLE_SESSIONS = 300
 
 
 def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
-    """Log and register what was trained tonight, once; the night's version.  is_new: the run has no model yet."""
+    """Log and register tonight's model once; returns the night's version.  is_new: the run has no model yet."""
     name, version = model_name(night.ticker), version_of(client, night)
     if night.keeps_champion or not _can_be_served(night):
         return version
@@ -56,7 +56,7 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
             description=version_note(night),
         )
     before = aliased(client, name, "challenger")
-    if before is None or before.tags.get("session", "") <= str(night.session):  # one that is caught up moves nothing
+    if before is None or before.tags.get("session", "") <= str(night.session):  # a night caught up moves nothing
         point(client, name, "challenger", version)
     return version
 
@@ -66,7 +66,7 @@ def about(ticker: str) -> str:
 
 
 def _can_be_served(night: Night) -> bool:
-    """Whether its model is there, and one of today's; else only the run can be made again."""
+    """Whether the model is there and this version can read it; otherwise only the run can be logged again."""
     try:
         load_model(Path(night.model_folder or ""))
         read_assessment(Path(night.evaluation_folder or ""))
@@ -76,7 +76,7 @@ def _can_be_served(night: Night) -> bool:
 
 
 def point(client: "MlflowClient", name: str, alias: str, version: str) -> None:
-    """Let the alias name this version. MLflow's own method asks the server first whether the name is a prompt's."""
+    """Point the alias at this version; MLflow's public method would first ask the server if the name is a prompt's."""
     client._get_registry_client().set_registered_model_alias(name, alias, version)  # type: ignore[no-untyped-call]
 
 
@@ -95,7 +95,7 @@ def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
 
 
 def aliased(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """The version that the alias names; None as long as there is none, which MLflow answers in two ways."""
+    """The version that the alias names; None if there is none, which MLflow reports by either of two errors."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, alias)
     return None
@@ -122,11 +122,11 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # a model that is rebuilt from a backup has no bars to show: its signature says all the same
+        # a model rebuilt from a backup has no example bars; its signature says as much
         warnings.filterwarnings("ignore", ".*input example was not provided")
         path, code, script = (Path(folder) / name for name in ("model", "stockml.zip", SCRIPT.name))
         code.write_bytes(zipped_code())
-        script.write_bytes(SCRIPT.read_bytes())  # MLflow copies a file with its rights, and this one all may read
+        script.write_bytes(SCRIPT.read_bytes())  # MLflow copies permissions too, and all may read SCRIPT
         mlflow.pyfunc.save_model(
             path=str(path),
             python_model=str(script),
@@ -146,7 +146,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
 
 
 def prepare_code() -> None:
-    """Make what every model of this process has in common."""
+    """Compute what all models of this process have in common, before it is needed."""
     zipped_code()
     _requirements()
 
@@ -158,19 +158,19 @@ def _requirements() -> tuple[str, ...]:
 
 @cache
 def zipped_code() -> bytes:
-    """What the served model imports of stockml, as one importable zip: `code_paths` would upload each file."""
+    """The modules of stockml that the served model imports, in one zip: `code_paths` would upload each file."""
     content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
     packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
     with zipfile.ZipFile(content, "w") as zipped:
         for file in sorted(modules | packages):
-            member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # of 1980: no time of the checkout
+            member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # dated 1980, not by the checkout
             zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return content.getvalue()
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
-    """Its calibration, and the model's folder with the vintages that it names, or that were the newest that night."""
+    """The night's calibration, and its model's folder with the vintages that it names, or the newest of that night."""
     assessment = json.loads(unsealed((Path(night.evaluation_folder or "") / "assessment.json").read_bytes()))
     calibration = scratch / "calibration.json"
     calibration.write_text(json.dumps(assessment["calibration"]))
@@ -182,7 +182,7 @@ def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
 
 
 def _signature() -> "ModelSignature":
-    """Bars in, one row a lead out. A session may be a date, a timestamp or text: CSV and JSON know only text."""
+    """Bars in, one row per lead out. A session may be a date, a timestamp or text: CSV and JSON have only text."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
@@ -215,7 +215,7 @@ def _version_tags(night: Night) -> dict[str, str]:
 
 
 def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
-    """Register a `version`; returns its number.  about, model_tags: of the model, made where it is missing."""
+    """Register a `version`; returns its number.  about, model_tags: of the model, created if missing."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST"):
         return str(client.create_model_version(name, **version).version)
     with Suppressed("RESOURCE_ALREADY_EXISTS"):  # another process was first

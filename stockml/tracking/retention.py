@@ -1,7 +1,7 @@
-"""Old nights in MLflow: which keep their figures alone, and which go to its trash with their models, then out of it.
+"""Old nights in MLflow: which keep only their figures, and which go to its trash with their models, then for good.
 
-What may go is decided on the local promotion history and on MLflow's own alias: a champion's run stays, whichever of
-the two names it.
+What may go is decided by the local promotion history and by MLflow's own aliases: a champion's run stays if either
+names it.
 """
 
 import os
@@ -25,7 +25,7 @@ GC_TIMEOUT_S = 3600
 
 @dataclass(frozen=True)
 class OldRun:
-    """A run that may go, the model versions that came from it, and the bytes of its files where they are local."""
+    """A run that may go, its registered versions and logged models, and the bytes of its files if they are local."""
 
     run_id: str
     name: str
@@ -35,7 +35,7 @@ class OldRun:
 
 
 def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-    """What may go of the ended runs begun before the moment, oldest first; the newest of each experiment stays."""
+    """The ended runs begun before the moment that may go, oldest first; the newest of each experiment stays."""
     found: list[Run] = []
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
     for experiment in experiment_ids(client):
@@ -46,7 +46,7 @@ def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str
 
 
 def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-    """What may go of the nights with files beyond the newest `count` of each experiment, newest first."""
+    """The nights that still have files and may go, beyond the newest `count` of each experiment, newest first."""
     found: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
     for experiment in experiment_ids(client):
@@ -56,7 +56,7 @@ def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]
 
 
 def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
-    """Delete versions, models and runs: killed in between, the next time goes on. Whether anything is in the trash."""
+    """Delete versions, models and runs; after a kill, the next call goes on. Returns whether the trash holds any."""
     from mlflow.entities import ViewType
 
     for run in runs:
@@ -70,7 +70,7 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
 
 
 def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime) -> None:
-    """Remove the runs' files and models at once; parameters, metrics and words stay. Killed, the next time goes on."""
+    """Remove the runs' files and models for good; figures and texts stay. After a kill, the next call goes on."""
     for run in runs:
         for name, version in run.models:
             client.delete_model_version(name, version)
@@ -93,7 +93,7 @@ def _remove(client: "MlflowClient", address: str) -> None:
 
 
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
-    """Remove what was in MLflow's trash for so long. `database`, with its password, is not shown."""
+    """Remove what has been in MLflow's trash for so long. `database`, with its password, stays off the command line."""
     addresses = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_TRACKING_URI": tracking_uri}
     environ = {**os.environ, **addresses, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
@@ -101,16 +101,16 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
 
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-    """Those whose key is not in `kept_keys`, and of which no version has an alias."""
+    """The runs whose key is not in `kept_keys` and none of whose versions has an alias."""
     old = (_old(client, run) for run in runs if run.data.tags.get("stockml.key") not in kept_keys)
     return tuple(run for run in old if run is not None)
 
 
 def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
-    """The run with all that hangs on it; None when one of its versions is in office or on trial."""
+    """The run with its versions and models; None if one of the versions is champion or challenger."""
     run_id = run.info.run_id
     versions = client.search_model_versions(f"run_id = '{run_id}'")
-    # a search leaves aliases out; reading the version has them
+    # a search omits aliases; reading the version gives them
     if any(client.get_model_version(version.name, version.version).aliases for version in versions):
         return None
     logged = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")

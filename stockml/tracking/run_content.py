@@ -1,4 +1,4 @@
-"""What a night's run holds in MLflow: names and values as plain data. Talks to nothing, imports no mlflow."""
+"""What a night's run holds in MLflow: names and values as plain data. Makes no request, imports no mlflow."""
 
 import json
 import math
@@ -20,12 +20,12 @@ from stockml.tracking.views import view_url
 if TYPE_CHECKING:
     from stockml.evaluation.assessment import Assessment
 
-ANSWERS = {  # of the verdict's numbers
+ANSWERS = {  # metric → number of the verdict
     "network_adds_crps_pct": "network_adds_crps",
     "base_adds_to_width_crps_pct": "base_crps_skill",
     "published_beats_last_close_pct": "published_skill",
-    "network_adds_pct": "network_adds",  # its first name, of the path
-    "crps_skill_pct": "crps_skill",  # tonight's network's, whoever is published
+    "network_adds_pct": "network_adds",  # of the path; the name is the first versions'
+    "crps_skill_pct": "crps_skill",  # of tonight's network, whichever is published
     "width_crps_skill_pct": "crps_skill_of_the_width",
     "lstm_beats_last_close_pct": "challenger_skill",
 }
@@ -36,7 +36,7 @@ CURVES = {
     "validation_loss": "training/validation_loss",
     "learning_rate": "training/learning_rate",
     "seconds": "training/epoch_seconds",
-    "test_loss": "training/test_loss",  # the tutorial's three, on the test part's starts: to look at
+    "test_loss": "training/test_loss",  # with the next two: the tutorial's, on the test part, to look at
     "last_value_loss": "training/last_value_loss",
     "correlation": "training/move_correlation",
 }
@@ -44,16 +44,16 @@ FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 HASHES = ("data_hash", "config_hash", "code_hash")
-WHOLE = ("lstm", "champion", "published", "without_network")  # all their figures are shown; of others, MSE and skill
+WHOLE = ("lstm", "champion", "published", "without_network")  # shown with all figures; others with MSE and skill
 
 
 def metrics(
     assessment: "Assessment", live: Mapping[str, float], width_against_usual: float | None = None
 ) -> dict[str, float]:
-    """The night's figures under the same names every night; what is not defined is left out.
+    """The night's figures under the same names every night; undefined ones are left out.
 
-    MLflow sorts its charts by the part before the slash and labels bars with two decimals: so `answer/…` comes first,
-    in percent, with what a person wants to know in the morning; figures as they were measured follow.
+    MLflow sorts its charts by the part before the slash and labels bars with two decimals. So `answer/…` comes first,
+    in percent, with what a person wants to know in the morning; the figures as measured follow.
     `live`: the ledger's scores, `live/skill` and so on.
     """
     answers = _headline(assessment, live) | {"width_against_usual_pct": width_against_usual}
@@ -88,7 +88,7 @@ def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, 
 
 
 def params(night: Night) -> dict[str, str]:
-    """The one configuration, in dotted names; what acts on the tutorial's network alone stands at the tutorial's."""
+    """The settings in dotted names; those that act on the tutorial's network alone are listed in its profile only."""
     return {
         name: " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
         for name, value in night.settings.items()
@@ -97,7 +97,7 @@ def params(night: Night) -> dict[str, str]:
 
 
 def tags(night: Night) -> dict[str, str]:
-    """What a night is found, grouped and compared by."""
+    """The tags by which nights are found, grouped and compared."""
     verdict = night.verdict
     found = {
         **{f"stockml.{name}": getattr(night, name) for name in ("key", "ticker", *HASHES)},
@@ -133,7 +133,7 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
 
 
 def version_note(night: Night) -> str:
-    """A model version in words; of the night's figures, what its headline says."""
+    """A model version in words; of the night's figures, only its headline."""
     return (
         f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions. "
         f"That night {summary.headline(night)}. Bars in (split-adjusted, in the listing's currency), a row a session "
@@ -146,12 +146,12 @@ def points(night: Night, at: int) -> list[Point]:
 
 
 def metric_points(metrics: Mapping[str, float], at: int, step: int = 0) -> list[Point]:
-    """The finite ones only: one NaN breaks the run page for good. To six digits: MLflow's tables show all there are."""
+    """The finite metrics, as one NaN breaks the run page for good; to six digits, as MLflow's tables show them all."""
     return [(name, float(f"{value:.6g}"), at, step) for name, value in sorted(metrics.items()) if math.isfinite(value)]
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
-    """One step an epoch; the published network's curve beside the measured one's."""
+    """One step per epoch; the published network's curves beside the measured one's."""
     found: list[Point] = []
     for row in history:
         suffix = "" if row.get("network", "held_out") == "held_out" else "_published"
@@ -161,7 +161,7 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 
 
 def lead_points(night: Night, at: int) -> list[Point]:
-    """Skill and path by lead, a step a session ahead: all leads of two weeks, then the last of every week."""
+    """Skill and path, one step per session ahead: all leads of two weeks, then the last of every week."""
     found: list[Point] = []
     path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if path and naive:
@@ -199,7 +199,7 @@ def night_json(night: Night) -> str:
 
 
 def decision(night: Night) -> str:
-    """The gate's decision, the numbers that it rests on, and the weight of each lead: the artifact `decision.json`."""
+    """The artifact `decision.json`: the gate's decision, the numbers that it rests on, and the weight of each lead."""
     promoted = asdict(night.verdict) if night.verdict else {}
     weights = night.forecast.weights if night.forecast else ()
     share = {"publisher": night.publisher, "weights": weights} if weights else {}
@@ -207,7 +207,7 @@ def decision(night: Night) -> str:
 
 
 def plot_names(night: Night) -> tuple[str, ...]:
-    """The night's figures in name order, those that are drawn once they are opened included; none after a clean-up."""
+    """The night's figures in name order, including those drawn only when opened; none after a clean-up."""
     drawn = {path.stem for path in Path(night.plots_folder).glob("*.png")} if night.plots_folder else set()
     return tuple(sorted(drawn.union(night.figures))) if drawn else ()
 

@@ -1,4 +1,4 @@
-"""A night's run in MLflow: found by its key, begun or resumed, filled, and known as an orphan when its process died."""
+"""A night's run in MLflow: found by its key, begun or resumed, filled, recognised as an orphan if its process died."""
 
 import os
 import re
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 BATCH = 1000
-LONGEST = timedelta(hours=2)  # that logging may take where nobody here can see whether its process lives
+LONGEST = timedelta(hours=2)  # that logging may take, where its process cannot be seen from here
 PROCESS, INSTALLATION = "stockml.process", "stockml.installation"
 
 
 def of_key(client: "MlflowClient", experiment_id: str, key: str, installation: str) -> "Run | None":
-    """The key's run. Its twins go to the trash: this installation began them when the answer to a request was lost.
+    """The key's run. Twins, which this installation began when the answer to a request was lost, go to the trash.
 
     To be called by one process of an installation at a time.
     """
@@ -42,7 +42,7 @@ def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]"
 
 
 def installation(nights: Path, locks: Path) -> str:
-    """What tells this home from others that log to the same MLflow, wherever its processes run; a damaged one anew."""
+    """The id that tells this home, on whatever machine, from others that log to the same MLflow; remade if damaged."""
     path = nights / ".installation"
     with file_lock(locks / "installation.lock", timeout_s=60):
         if not path.exists() or not re.fullmatch(rb"[0-9a-f]{32}", path.read_bytes()):
@@ -59,7 +59,7 @@ def is_of_another(run: "Run", installation: str) -> bool:
 def started(
     client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None", installation: str
 ) -> "Run | None":
-    """The key's run, RUNNING and marked as this process's; None where another installation is at work on that key."""
+    """The key's run, RUNNING and marked as this process's; None if another installation is at work on that key."""
     claim = {PROCESS: mark(), INSTALLATION: installation}
     if run is None:
         tags = {**run_content.tags(night), **claim}
@@ -78,7 +78,7 @@ def started(
 
 
 def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Parameters, tags, metrics, the bars and the plots. Every value is the same when it is logged again."""
+    """Log parameters, tags, metrics, the bars and the plots; logging them again gives the same values."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     run_id, at = run.info.run_id, milliseconds(night.finished_at)
@@ -96,11 +96,11 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 
 def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """The night's figures that are drawn. Where MLflow's files are on this disk they are linked, and kept once."""
+    """Log the night's drawn figures: as hard links, kept once, if MLflow's files are on the same disk."""
     drawn = sorted(Path(night.plots_folder).glob("*.png")) if night.plots_folder else []
     try:
         linked = drawn and _linked(drawn, run)
-    except OSError:  # another disk, or one that knows no links
+    except OSError:  # another disk, or one without hard links
         linked = False
     if drawn and not linked:
         client.log_artifacts(run.info.run_id, str(night.plots_folder), "plots")
@@ -115,7 +115,7 @@ def _linked(drawn: list[Path], run: "Run") -> bool:
         beside = kept / f".{path.name}.{os.getpid()}"
         os.link(path, beside)
         os.replace(beside, kept / path.name)
-        beside.unlink(missing_ok=True)  # what was linked before stays as it is, and this with it
+        beside.unlink(missing_ok=True)  # `replace` does nothing if both link to one file, and leaves this
     return True
 
 
@@ -126,7 +126,7 @@ def log_points(
     tags: Mapping[str, str] | None = None,
     params: Mapping[str, object] | None = None,
 ) -> None:
-    """All at once, in as few batches as MLflow accepts; tags and parameters come with the first."""
+    """Log in as few batches as MLflow accepts; tags and parameters come with the first."""
     from mlflow.entities import Metric, Param, RunTag
 
     named = [Param(name, str(value)) for name, value in (params or {}).items()]
@@ -138,7 +138,7 @@ def log_points(
 
 
 def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
-    """The runs of nights that say they are running: their process here is gone, or elsewhere began them hours ago."""
+    """Nights' runs marked RUNNING whose process on this host is gone, or that began elsewhere hours ago."""
     if not (ids := experiment_ids(client)):
         return []
     running = client.search_runs(ids, "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'")
@@ -146,7 +146,7 @@ def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
 
 
 def experiment_ids(client: "MlflowClient") -> list[str]:
-    """The experiments of tickers, bases, trials and tutorials; not that of all tickers."""
+    """The ids of the experiments of tickers, bases, trials and tutorials; not of the one for all tickers."""
     found = client.search_experiments(max_results=MOST, filter_string="name LIKE 'stockml/%'")
     return [each.experiment_id for each in found]
 

@@ -1,7 +1,7 @@
 """The model as MLflow serves it: bars in, the path with its intervals out.
 
-MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. What it imports of stockml,
-as it was that night, lies beside the weights, zipped, and is imported once that is on the path.
+MLflow runs this file as a script ("models from code", no pickle); nothing else imports it. The stockml modules that it
+needs, as they were that night, lie zipped beside the weights and are imported once the zip is on the path.
 """
 
 import sys
@@ -28,13 +28,13 @@ class ServedModel(PythonModel):
         self.ticker, self.calendar = context.model_config["ticker"], context.model_config.get("calendar")
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """One row a lead: lead, session, path, low and high of three bands, and the chance of a price above the last.
+        """One row per lead: lead, session, path, low and high of three bands, chance of a price above the last close.
 
-        It is what a night would publish of this model; where it does worse than the same forecast without a network,
-        the night publishes that instead.
+        This is what a night would publish of this model, except where it does worse than the same forecast without a
+        network: the night then publishes that instead.
 
-        model_input: columns session, open, high, low, close, volume; split-adjusted, at least a month, better 1,000, so
-        that the long volatilities are known; of the tutorial's network from the first bar that it learned from.
+        model_input: columns session, open, high, low, close, volume; split-adjusted; at least a month, better 1,000
+        sessions for the long volatilities; for the tutorial's network, from the first bar that it learned from.
         """
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""MLflow's runs that are no nights: a base network, a trial of a search, a training by the tutorial; each once."""
+"""MLflow's runs other than nights: base networks, trials of a search, tutorial trainings; each logged once."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
 
 
 def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence[Loss], *, now: datetime) -> str:
-    """Log the base, and register it with its vintage as a version of `lstm-base`; returns the version."""
+    """Log the base and register it, tagged with its vintage, as a version of `lstm-base`; returns the version."""
     lock = FileLock(tracking.locks / "mlflow-base.lock", timeout=60)
     with tracking.study("base", views.base_note()) as (client, experiment_id), lock:
         sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
@@ -61,7 +61,7 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
 
 
 def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
-    """Log a trial, which its study and number tell from others."""
+    """Log a trial, identified by its study and number."""
     with tracking.study(f"{trial.ticker}/trials", views.trials_note(trial.ticker)) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
@@ -77,7 +77,7 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
 
 
 def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
-    """Log a training, which its recipe tells from others, with the pictures in `plots`; returns the run's id."""
+    """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
     with tracking.study("tutorial", views.tutorial_note()) as (client, experiment_id):
         recipe, at = report.fitted.recipe, milliseconds(now)
         name = f"{report.name} seed {recipe.settings.training.seed}"
@@ -102,12 +102,12 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
 
 
 def _begun(client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str) -> "Run":
-    """The run with these tags: the one that is there, perhaps left unfinished by a killed process, or a new one."""
+    """The run with these tags: an existing one, perhaps left unfinished by a killed process, or a new one."""
     query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
     known = client.search_runs([experiment_id], query, max_results=1)
     return known[0] if known else client.create_run(experiment_id, at, dict(same), name)
 
 
 def _metric_name(name: str) -> str:
-    """As MLflow takes it: letters, digits, and a few marks."""
+    """The name in what MLflow accepts: letters, digits, and a few marks."""
     return name.replace(",", "").replace("%", "percent")

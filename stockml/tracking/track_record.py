@@ -1,4 +1,4 @@
-"""Does it get better? One run a ticker in the experiment `stockml`, a step a session, of its last finished night."""
+"""Track records: one run per ticker in the experiment `stockml`, one step per session, by its last finished night."""
 
 import colorsys
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ TOLD_APART = 30
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """The run of a ticker's record. Two homes that log to one MLflow keep one each. One process a ticker at a time."""
+    """The run of a ticker's record; homes that log to one MLflow keep one each. One process per ticker at a time."""
 
     client: "MlflowClient"
     experiment_id: str
@@ -32,9 +32,9 @@ class TrackRecord:
     installation: str
 
     def keep(self, tonight: Glance, earlier: Callable[[], Iterable[Glance]], page: str) -> None:
-        """Add the session as its last finished night had it; one that stands there with other figures is replaced.
+        """Add the session as its last finished night had it, replacing other figures that are logged for it.
 
-        earlier: the ticker's kept sessions, asked for when tonight's is not the next.  page: the link to its nights.
+        earlier: the ticker's kept sessions, asked for unless tonight's is the newest.  page: the link to its nights.
         """
         run = self._whole()
         if run and str(tonight.session) > run.data.tags["session"]:
@@ -49,7 +49,7 @@ class TrackRecord:
             self._begin(known, _tags(glances[max(glances)], page))
 
     def _whole(self) -> "Run | None":
-        """The ticker's run; what a killed process left unfinished, or did not take away, goes to the trash."""
+        """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash."""
         mine = f"tags.ticker = '{self.ticker}' AND tags.`{INSTALLATION}` = '{self.installation}'"
         found = self.client.search_runs([self.experiment_id], mine)
         whole = [run for run in found if run.info.status == "FINISHED"][:1]
@@ -66,9 +66,9 @@ class TrackRecord:
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
 
     def _coloured(self, run: "Run | None", tags: Mapping[str, str]) -> dict[str, str]:
-        """The tags, and a colour where neither they nor the run has one: MLflow's own, by a run's id, often meet.
+        """The tags, with a colour if neither they nor the run has one: MLflow's own, by run id, often look alike.
 
-        Far from those of the records before, as long as an eye could tell them apart; then by the ticker.
+        It is far from those of earlier records, while an eye can tell so many apart; after that it is by the ticker.
         """
         if COLOUR in (run.data.tags if run else tags):
             return dict(tags)
@@ -80,7 +80,7 @@ class TrackRecord:
         return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
     def _insert(self, run: "Run", tonight: Glance, page: str) -> None:
-        """A session before the newest, or one that stands there: what is logged stays, so a new run takes over."""
+        """Add an earlier session; if other figures are logged for it, which cannot be changed, a new run takes over."""
         run_id, new, step = run.info.run_id, points(tonight), step_of(tonight.session)
         known = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
         kept = [(point.key, point.value, point.timestamp, point.step) for point in known]
@@ -95,7 +95,7 @@ class TrackRecord:
 
 
 def points(glance: Glance) -> list[Point]:
-    """The session's figures: the step is its date as a number, the time its noon, by which the page draws."""
+    """The session's figures; step: its date as a number; time: its noon in UTC, by which the page draws."""
     at, step = milliseconds(datetime.combine(glance.session, time(12), UTC)), step_of(glance.session)
     return metric_points(glance.metrics(), at, step)
 

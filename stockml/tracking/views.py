@@ -1,4 +1,4 @@
-"""How MLflow's pages open: columns, order, charts, and what is written above them. Plain data; imports no mlflow.
+"""How MLflow's pages open: columns, order, charts, and the text above them. Plain data; imports no mlflow.
 
 The page keeps a shared view's state as JSON in an experiment's tag and opens it by a link with the tag's key.
 """
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-EXPERIMENT = "stockml"  # of all tickers; what begins with it and a slash are the tickers' own
+EXPERIMENT = "stockml"  # for all tickers; those that begin with it and a slash are the tickers' own
 KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
 ARRANGED = "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
@@ -106,14 +106,14 @@ def nights_view() -> str:
 
 
 def record_view() -> str:
-    """All tickers' track records: a line a ticker over the sessions, by their dates."""
+    """All tickers' track records: one line per ticker over the dates of the sessions."""
     columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in RECORD), "tags.published"]
     charts = [_chart(name, "LINE") for name in RECORD]
     return _view("tags.ticker", columns, charts, ascending=True, axis="time", others=("record",))
 
 
 def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
-    """The link that opens an experiment's view; an empty address gives one for MLflow's own pages."""
+    """The link that opens an experiment's view; an empty address gives a link for use within MLflow's own pages."""
     mode = "&compareRunsMode=CHART" if charts else ""
     page = f"#/experiments/{experiment_id}/runs?viewStateShareKey={KEY}&workflowType=machine_learning{mode}"
     return f"{address.rstrip('/')}/{page}" if address else page
@@ -129,7 +129,7 @@ def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
 
 
 def record_note(page: str, experiment_id: str) -> str:
-    """What stands above all tickers: `page`, then what the metrics are; cut at a line where MLflow's room ends."""
+    """The note above all tickers: `page`, cut at a line to fit MLflow's limit, then what the metrics are."""
     links = (
         f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
         "a run a ticker, a step a session (YYYYMMDD)"
@@ -159,7 +159,7 @@ def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _chart(metric: str, kind: str) -> dict[str, Any]:
-    """A card of the page's own making, which it leaves as it is."""
+    """A chart in the page's own format, not marked as generated, so that the page leaves it as it is."""
     lines = {"selectedMetricKeys": [metric], "scaleType": "linear"}
     card = {"uuid": metric, "type": kind, "metricKey": metric, "metricSectionId": "chosen", "runsCountToCompare": 10}
     own = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True, **lines} if kind == "LINE" else {}
@@ -175,7 +175,7 @@ def _view(
     axis: str,
     others: Sequence[str],
 ) -> str:
-    """The state as the page writes it; sections that are not chosen are folded."""
+    """The view's state as the page writes it; all sections but the chosen one are folded."""
     named = [_quoted(column) for column in columns]
     sections = [_section("chosen", "what counts", shown=True), *(_section(name, name, shown=False) for name in others)]
     state = {
