@@ -29,11 +29,11 @@ ROWS = (
 )
 OVER_THE_CLOSE = ("published/skill", "lstm/skill")  # an earlier version's were over the last mid price
 LIVE = "answer/live_beats_last_close_pct"
-SAME = 0.005  # of the MSE: a session more and one less move it as far
+SAME = 0.005  # of the MSE: one session more and one fewer move it as much
 
 
 def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figure":
-    """Both forecasts over the last sessions, and the figures beside each other. sessions, mid: (n,), to tonight."""
+    """Both forecasts over the last sessions, and the figures side by side. sessions, mid: (n,), through tonight."""
     subtitle = "; ".join(changed(before, tonight))
     figure, (axes, table) = canvas(_finding(before, tonight), subtitle, columns=2, width_ratios=(1.15, 1))
     axes.plot(sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], color=TRUTH, linewidth=1.5)
@@ -60,7 +60,7 @@ def changed(before: Night, tonight: Night) -> list[str]:
 
 
 def _new_bars(before: Night, tonight: Night) -> str:
-    """How many bars tonight's answer added; where the new session's had come before, that it had."""
+    """How many bars tonight's answer added, or that the new sessions' bars came with an earlier answer."""
     new = tonight.sessions - before.sessions
     if tonight.rows_added or new <= 0:
         return f"{counted(tonight.rows_added, 'bar')} added"
@@ -69,7 +69,7 @@ def _new_bars(before: Night, tonight: Night) -> str:
 
 
 def _finding(before: Night, tonight: Night) -> str:
-    """By how far the price may go; a network of a path by its own error, as a skill may fall with the last close."""
+    """The title: expected volatility, or a path network's own MSE, as its skill may fall with the last close's."""
     last, now = (night.metrics.get("answer/volatility_20_pct") for night in (before, tonight))
     old, new = (night.metrics.get("lstm/mse") for night in (before, tonight))
     if not old or new is None:
@@ -82,7 +82,7 @@ def _finding(before: Night, tonight: Night) -> str:
 
 
 def _figures(axes: "Axes", before: Night, tonight: Night, ends: Sequence[str]) -> None:
-    """The table: a row a figure, last night and tonight.  ends: of the forecasts, in tonight's shares."""
+    """Draw the table: a row per figure, last night and tonight.  ends: the forecasts' ends, in tonight's shares."""
     axes.axis("off")
     both, rows = (before, tonight), []
     for label, name, shape in ROWS:
@@ -99,7 +99,7 @@ def _figures(axes: "Axes", before: Night, tonight: Night, ends: Sequence[str]) -
     rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
     head = ("", str(before.session), str(tonight.session))
-    step = min(0.077, 0.93 / len(rows))  # of the axes' height: many rows must not leave it
+    step = min(0.077, 0.93 / len(rows))  # share of the axes' height; many rows must fit
     for line, row in enumerate([head, *rows]):
         height = 0.97 - line * step
         for (place, side, colour), cell in zip(columns, row, strict=True):
@@ -115,7 +115,7 @@ def _figure(night: Night, name: str) -> float | None:
 
 
 def _live(night: Night) -> str:
-    """A figure of live forecasts never stands without how many of them share no session."""
+    """The live skill, never without the number of forecasts behind it that share no session."""
     skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
     of = "" if independent is None else f" of {independent:.0f}"
     return "–" if skill is None else f"{skill:+.1f}%{of}"

@@ -1,4 +1,4 @@
-"""How good such forecasts are: residuals, calibration, the volatility that came, and what became of published ones."""
+"""How good the forecasts are: residuals, calibration, realised volatility, and what became of published ones."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ LEDGER_SHOWN = 6
 
 
 def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: Indices, paths: Floats) -> "Figure":
-    """What was published missed at the last lead, over time and as a distribution, beside the last close.
+    """The published path's error at the last lead, over time and as a distribution, beside the last close's.
 
     sessions, mid, close: (n,). origins: (m,), whose outcomes are known. paths: (m, horizon), mid prices.
     """
@@ -65,7 +65,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
 
 
 def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
-    """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins they had not seen."""
+    """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they had not seen."""
     pooled = scores.bands["80"].coverage
     title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices"
     figure, (axes,) = canvas(title, f"Share of prices inside the band by lead, {origins} origins of the test part")
@@ -86,10 +86,10 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
 def volatility(
     ticker: str, series: PriceSeries, origins: Indices, expected: Floats, tonight: Outlook | None, span: int
 ) -> "Figure":
-    """The volatility that was expected of the `span` sessions after each origin, over what came, and tonight's.
+    """The volatility expected of the `span` sessions after each origin, over the realised one; then tonight's.
 
-    Between two parts of the origins, whose outcomes must not touch, nothing was expected: the line breaks.
-    origins, expected: (m,), a share a year.  tonight: None where nothing is said of as many.
+    The line breaks between two parts of the origins, whose outcomes must not touch: nothing was expected there.
+    origins, expected: (m,), annualised, as fractions.  tonight: None where the outlook has no such span.
     """
     said = "how far the price was expected to go, and how far it went"
     if tonight is not None:
@@ -131,8 +131,8 @@ def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
 def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessions: Days, mid: Floats) -> "Figure":
     """Past forecasts as fans over what then happened.
 
-    published: the live ones, oldest first.  scores: of those of their steps that came due, at least one.
-    sessions, mid: (n,), to tonight.
+    published: the live ones, oldest first.  scores: of their steps that have come due, at least one.
+    sessions, mid: (n,), through tonight.
     """
     known = set(sessions.tolist())
     due = [each for each in published if each.origin in known and not known.isdisjoint(each.sessions)]

@@ -1,4 +1,4 @@
-"""What came of a night: the forecast, and how well such forecasts have done."""
+"""A night's forecast, and how well such forecasts have done."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ def fan(
     linewidth: float,
     scale: float = 1.0,
 ) -> Days:
-    """Draw the path and the bands that `alphas` has, times `scale`; the days.  start: the price at the origin."""
+    """Draw the path and the bands in `alphas`, times `scale`; returns the days.  start: the price at the origin."""
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     for band in sorted(forecast.bands, key=lambda band: -band.coverage):
         if band.coverage in alphas:
@@ -79,13 +79,13 @@ def fan(
 
 
 def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in the series' shares over the forecast's own, which a split changes; 1 without its bar."""
+    """The origin's price in the series over that in the forecast, which a split changes; 1 without its bar."""
     found = mid[sessions == np.datetime64(forecast.origin)]
     return float(found[0]) / forecast.last_value if len(found) else 1.0
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill over the last close at each lead, same origins; the averages, far below, are named at the edge."""
+    """Skill over the last close at each lead, same origins; the averages, far below, are only named at the edge."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items()}
     skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}  # none where no price moved

@@ -115,7 +115,7 @@ def save(makers: "Mapping[str, Callable[[], Figure]]", folder: Path) -> tuple[Pa
 
 
 def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
-    """Finish axes over dates: lines from edge to edge, what the heights are, and the lines' names."""
+    """Finish axes over dates: lines from edge to edge, a label for the heights, and the lines' names."""
     axes.margins(x=0)
     axes.set_ylabel(label)
     dates(axes)

@@ -27,7 +27,7 @@ LOSS = "Training: loss of a step; validation: 0.5 · MSE of whole paths; scaled"
 
 
 def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figure":
-    """The mid price, and which part of it is learned from, chosen on and measured on; a long hole breaks the line."""
+    """The mid price, with the starts of the train, validation and test parts; a long hole breaks the line."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     sessions, mid = series.sessions, series.mid
@@ -50,7 +50,7 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
 
 
 def normalised(ticker: str, series: PriceSeries) -> "Figure":
-    """Daily moves of the mid price in units of the volatility that was known, and smoothed; none over a long hole."""
+    """Daily moves of the mid price in units of the volatility then known, and smoothed; none over a long hole."""
     parts = segments(series)
     scaled = [np.diff(np.log(part.mid), prepend=np.log(part.mid[:1])) / ewma_volatility(part) for part in parts]
     inside = float((np.abs(np.concatenate(scaled)) <= 3).mean())
@@ -68,7 +68,7 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
 
 
 def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -> "Figure":
-    """Standard average and EMA, one step ahead, over the truth of the last sessions. sessions, mid: (n,)."""
+    """Standard average and EMA, one step ahead, over the prices of the last sessions. sessions, mid: (n,)."""
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
     worse = all(skill is not None and skill < 0 for skill in skills.values())
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
@@ -87,7 +87,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
 
 
 def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Loss of the measured network on what it learned and on the validation part, over the learning rate."""
+    """The measured network's loss in training and on the validation part, above its learning rate."""
     rows = [row for row in history if row["network"] == "held_out"]
     epochs = [row["epoch"] for row in rows]
     validation = [row["validation_loss"] for row in rows]
@@ -113,7 +113,7 @@ def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figur
 def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epoch: Floats) -> "Figure":
     """The tutorial's double figure: test predictions over the epochs, and the best epoch's.
 
-    sessions, mid: (n,). by_epoch: (epochs, origins, horizon), mid prices said after each origin, epoch by epoch.
+    sessions, mid: (n,). by_epoch: (epochs, origins, horizon), mid prices predicted after each origin.
     """
     leads = np.arange(1, by_epoch.shape[2] + 1)
     actual = mid[origins[:, None] + leads]

@@ -1,5 +1,5 @@
-"""The tutorial's own pictures, in the order of its page. Each title is what the page concluded; each subtitle what an
-honest baseline says to it.
+"""The tutorial's pictures in its page's order: the title says what the page concluded, the subtitle what a baseline
+says to that.
 """
 
 from collections.abc import Callable
@@ -75,9 +75,9 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
 
 
 def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
-    """The mean of the sessions before, said of every session from `first` on, over the whole truth; scaled."""
+    """The mean of earlier sessions as the forecast of every session from `first` on, over the actual prices; scaled."""
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
-    said = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; of the first 0, as on the page
+    said = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
@@ -95,7 +95,7 @@ def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Float
 
 
 def many_steps(report: TutorialReport) -> "Figure":
-    """Why the EMA says nothing beyond one step: the page's worked numbers, and the same from the first starts."""
+    """Why the EMA says nothing beyond one step: the page's worked numbers, and the EMA from the test part's starts."""
     recipe, (value, mean) = report.fitted.recipe, EXAMPLE
     horizon = recipe.settings.evaluation.horizon
     steps, path = np.arange(1, horizon + 1), ema_ahead(value, mean, horizon)
@@ -137,7 +137,7 @@ def _from_starts(axes: "Axes", report: TutorialReport) -> None:
 
 
 def batches(report: TutorialReport) -> "Figure":
-    """What the generator reads: five streams, five unrolled steps, each input with the label that was drawn for it."""
+    """What the generator reads: five streams, five unrolled steps, each input with the label drawn for it."""
     prepared = report.fitted.recipe.prepared
     rng = np.random.default_rng(report.fitted.recipe.settings.training.seed)
     streams = Streams.of(prepared.values[: prepared.train_end], STREAMS, UNROLLED)
@@ -172,7 +172,7 @@ def batches(report: TutorialReport) -> "Figure":
 
 
 def predictions(report: TutorialReport) -> "Figure":
-    """The double figure: how the test part's predictions changed over the epochs, fading in; the best epoch's alone."""
+    """The double figure: the test part's predictions over the epochs, fading in; below, the best epoch's alone."""
     fitted, best = report.fitted, report.best_epoch
     recipe, errors, stays = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
@@ -195,7 +195,7 @@ def predictions(report: TutorialReport) -> "Figure":
         for paths, shade in epochs:
             for start, path in zip(recipe.test.tolist(), paths, strict=True):
                 axes.plot(report.sessions[start : start + horizon], path, color=ACCENT, alpha=shade, linewidth=1.2)
-        if axes is panels[0]:  # the first epochs leave the picture
+        if axes is panels[0]:  # the first epochs' predictions go beyond it
             beyond = (truth.max() - truth.min()) / 2
             axes.set_ylim(truth.min() - beyond, truth.max() + beyond)
         over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", path[-1], ACCENT)])
