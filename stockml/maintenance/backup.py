@@ -1,10 +1,10 @@
-"""One archive of all that cannot be made again, taken while nights run, and brought back whole or not at all.
+"""One archive of all that cannot be made again, taken while nights run, and restored whole or not at all.
 
-In it: what ARCHITECTURE names under State. Not in it: what is computed again, MLflow's and Prefect's own databases,
-secrets.
+It holds what ARCHITECTURE names under State, but nothing that is computed again, neither MLflow's nor Prefect's
+database, and no secrets.
 
-What rests on other files is read before them: a forecast before the bars that it speaks of, a promotion before its
-model. Files are replaced whole, never changed, so that such a copy is of a home as it stood, or a little newer.
+A file is read before those that it rests on: a forecast before its bars, a promotion before its model. As files are
+replaced whole, never edited, what a copied file rests on is in the copy as it was then, or a little newer.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
 
 @dataclass(frozen=True)
 class Archived:
-    """What a backup holds, or a restore brought: files, their bytes, and what in them is damaged, a line each."""
+    """What was archived or restored: the number of files, the archive's bytes, and what is damaged, a line each."""
 
     files: int
     size: int
@@ -46,13 +46,13 @@ class Archived:
 
 
 def back_up(home: Home, file: Path, now: datetime) -> Archived:
-    """Write the archive to a new file, damage as it is, and named. Raises InvalidFile, OSError; then none is left."""
+    """Write the archive to a new file, damaged files included and named. Raises InvalidFile, OSError, leaving none."""
     if file.exists():
         there = "a folder" if file.is_dir() else "one"
         raise InvalidFile(str(file), f"expected a name for a new file, found {there} there; name another")
     if not file.parent.is_dir():
         raise InvalidFile(str(file), f"expected a folder to archive in, found no {file.parent}; make it")
-    with _staging(home, file.parent) as staged:  # the home's own disk may be full, or take no more writes
+    with _staging(home, file.parent) as staged:  # not in the home, whose disk may be full or read-only
         if not (names := list(_copied(home, staged.root))):
             why = "expected a home with something to archive, found nothing; name another in STOCKML_HOME"
             raise InvalidFile(str(home.root), why)
@@ -72,11 +72,11 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
 
 
 def restore(home: Home, file: Path, only: str | None = None) -> Archived:
-    """Bring the archive's files into a home that has none of them, or the very same; killed, it goes on when repeated.
+    """Restore the archive's files into a home that lacks them or has the very same; after a kill, repeat it to go on.
 
-    only: one file, or all below a folder, as `ledger/IBM.parquet` or `models/IBM`, to take the place of damaged ones.
-    Raises InvalidFile for an archive that is not whole, and for a home that holds other content, DiskFull before there
-    is room for all of it; nothing is changed.
+    only: one file, or all below a folder (`ledger/IBM.parquet`, `models/IBM`), such as damaged ones that were moved
+    away. Raises InvalidFile for an archive that is not whole or a home with other content, DiskFull if there is no room
+    to unpack it; nothing is changed then.
     """
     home.root.mkdir(parents=True, exist_ok=True)
     with _staging(home, home.root) as staged:
@@ -91,7 +91,7 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
                 way_on = "move it away, or name an empty folder in STOCKML_HOME"
                 raise InvalidFile(objects.address(within), f"{why}; {way_on}")
         found = _found(staged, home)
-        for name in reversed(names):  # what others rest on comes first
+        for name in reversed(names):  # first what others rest on
             if _read(home, name) is None:
                 objects, within = _place(home, name)
                 objects.replace(within, (staged.root / name).read_bytes(), Found(None))
@@ -99,7 +99,7 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
 
 
 def _copied(home: Home, root: Path) -> Iterator[str]:
-    """Copy file by file; the names, in the order of reading."""
+    """Copy file by file; yields the names in the order of reading."""
     for name in _names(home):
         if (content := _read(home, name)) is not None:  # else it was cleared away meanwhile
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _names(home: Home) -> Iterator[str]:
 
 
 def _champions(home: Home, ticker: str) -> list[str]:
-    """The folders of all champions, of the newest the evaluations too: MLflow's models are made of them."""
+    """The folders of all champions, and the newest ones' evaluations, from which MLflow's models are made."""
     try:
         champions = Registry(home.models).champion_history(ticker)
     except StockmlError:  # named by `faults`
@@ -142,7 +142,7 @@ def _under(root: Path, *patterns: str) -> list[str]:
 
 
 def _extracted(file: Path, root: Path) -> list[str]:
-    """Unpack what is exactly what the manifest says. Raises InvalidFile."""
+    """Unpack an archive that is exactly what its manifest says; returns the names. Raises InvalidFile."""
     try:
         with zipfile.ZipFile(file) as archive:
             sums: dict[str, str] = _manifest(archive)
@@ -155,7 +155,7 @@ def _extracted(file: Path, root: Path) -> list[str]:
             return list(sums)
     except FileNotFoundError as error:
         raise InvalidFile(str(file), "expected a backup, found no file; check its name") from error
-    except Exception as error:  # zipfile and zlib speak of damage in a dozen types
+    except Exception as error:  # zipfile and zlib report damage by a dozen types
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -178,14 +178,14 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 
 @contextmanager
 def _staging(home: Home, beside: Path) -> Iterator[Home]:
-    """A folder of its own in another, as a home whose store is local; those that killed processes left there go.
+    """A temporary folder in `beside`, as a home whose store is local; removes those that killed processes left there.
 
-    Raises DiskFull, which names the folder, where the block finds no room.
+    Raises DiskFull, naming `beside`, if the block finds no room.
     """
     for left in beside.glob(f"{STAGING}*"):
         if is_gone(left.name.removeprefix(STAGING).rpartition("-")[0].replace("@", ":")):
             shutil.rmtree(left, ignore_errors=True)
-    own = f"{STAGING}{mark()}-".replace(":", "@")  # a memory stick takes no colon in a name
+    own = f"{STAGING}{mark()}-".replace(":", "@")  # memory sticks allow no colon in a name
     root = Path(tempfile.mkdtemp(prefix=own, dir=beside.resolve()))
     try:
         yield replace(home, root=root, store=str(root / "store"))
@@ -198,7 +198,7 @@ def _staging(home: Home, beside: Path) -> Iterator[Home]:
 
 
 def _found(staged: Home, home: Home) -> list[str]:
-    """The faults of the copy, named as of the home."""
+    """The faults of the copy, with the home's own paths."""
     return [fault.replace(str(staged.root), str(home.root)) for fault in faults(staged)]
 
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def faults(home: Home) -> Iterator[str]:
-    """What is damaged or gone of bars, forecasts, champions, settings, bases and nights: a line each, with advice."""
+    """The damaged or missing bars, forecasts, champions, settings, bases and nights: one line each, with advice."""
     store, ledger = BarStore.of(home), Ledger(home.ledger)
     yield from _faults(store.view, store.tickers())
     yield from _faults(ledger.entries, _stems(home.ledger, "*.parquet"))
@@ -35,9 +35,9 @@ def faults(home: Home) -> Iterator[str]:
 
 
 def missing(home: Home) -> Iterator[str]:
-    """The ledgers and promotion histories that records of nights speak of and that are not there, a line each."""
+    """The ledgers and promotion histories that nights' records imply and that are not there, one line each."""
     tickers = () if home.state else sorted(path.name for path in home.nights.glob("*") if TICKER.fullmatch(path.name))
-    for ticker in tickers:  # machines that share their state have here what their own nights needed
+    for ticker in tickers:  # under shared state, a home holds only what its own nights needed
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
         finished = sorted(nights, key=lambda night: night.finished_at)[:-1]  # the last may still be about to promote
@@ -55,7 +55,7 @@ def damaged_bases(home: Home) -> Iterator[str]:
 
 
 def damaged_nights(home: Home) -> Iterator[str]:
-    """The records of nights that cannot be read, or are not as they were written, a line each."""
+    """The records of nights that cannot be read or are not as they were written, one line each."""
     return _faults(check_night, sorted(home.nights.glob("*/*/night.json")))
 
 
@@ -70,8 +70,8 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
 
 
 def check_champion(home: Home, ticker: str) -> None:
-    """Raises StoreError or InvalidFile where the champion, or a base that it stands on, is not as it was promoted, or
-    its evaluation, which MLflow's model is made of, is missing or damaged."""
+    """Raise StoreError or InvalidFile if the champion or a base that it stands on is not as it was promoted, or if its
+    evaluation, from which MLflow's model is made, is missing or damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
         pool_files(Path(champion.path))
@@ -81,7 +81,7 @@ def check_champion(home: Home, ticker: str) -> None:
 
 
 def _check_evaluation(folder: Path) -> None:
-    """By its files alone: an earlier version's holds other figures, which is no damage. Raises InvalidFile."""
+    """Check the files alone: an earlier version's hold other figures, which is no damage. Raises InvalidFile."""
     try:
         json.loads(unsealed((folder / "assessment.json").read_bytes()))
         with zipfile.ZipFile(folder / "paths.npz") as arrays:

@@ -1,4 +1,4 @@
-"""A file of notices, one line each: the last resort of a person who reads no mail."""
+"""A file of notices, one line each: the last resort for a person who reads no mail."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ KEPT = 1_000  # lines
 
 
 def append_notice(home: Home, what: str, at: datetime) -> None:
-    """Add the moment and what happened, without line breaks and keys, to `notices.log`. Raises StoreBusy, DiskFull."""
+    """Append the time and what happened, without line breaks or keys, to `notices.log`. Raises StoreBusy, DiskFull."""
     path = home.root / "notices.log"
     with file_lock(home.locks / "notices.lock", timeout_s=30):
         before = path.read_bytes().split(b"\n")[:-1] if path.exists() else []

@@ -22,7 +22,7 @@ from stockml.tracking.client import Tracking
 
 
 def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
-    """Move all that is kept of `old` to `new`; what moved, in words. MLflow that is away is told to `missed`.
+    """Move all that is kept of `old` to `new`; returns what moved, in words. `missed` is told if MLflow is away.
 
     Raises InvalidTicker, StoreError where `new` has something of its own already, StoreBusy while a night runs.
     """
@@ -49,34 +49,34 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
 
 
 def is_known(home: Home, ticker: str) -> bool:
-    """Whether anything is kept of it: of the new name, that the rename was made before."""
+    """Whether anything is kept of the ticker; for a new name, whether the rename was already made."""
     places = (after.exists() for _, after in _places(home, ticker, ticker))
     kept = any(places) or Ledger(home.ledger).file(ticker).exists()
     return kept or ticker in BarStore.of(home).tickers()
 
 
 def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
-    """What is looked up by the name of its folder or file alone."""
+    """The old and new path of everything that is found by the name of its folder or file alone."""
     found = [(home.root / what / old, home.root / what / new) for what in (*FOLDERS, "plots")]
     return [*found, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
 
 
 def _is_free(before: Path, after: Path) -> bool:
-    """Whether there is something to move, and nothing in its way. Raises StoreError."""
+    """Whether there is something to move. Raises StoreError if something is in its way."""
     if before.exists() and after.exists():
         raise StoreError(str(after), f"expected nothing there yet, found data beside {before}; move one of them away")
     return before.exists()
 
 
 def _nights(home: Home, old: str, new: str) -> list[str]:
-    """The records name their ticker; the glance at the newest is made again from them."""
+    """Write the new ticker into the records; the glance at the newest is removed, to be made again from them."""
     renamed = 0
     (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
         try:
             night = read_night(path)
         except InvalidFile:
-            continue  # as it was: it says itself that it cannot be read
+            continue  # left as it is: whoever reads it is told
         if night.ticker == old:
             write_night(replace(night, ticker=new), path)
             renamed += 1

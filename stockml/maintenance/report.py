@@ -1,16 +1,16 @@
-"""What the weekly maintenance did, or would do: a line a step, and what went, as Markdown."""
+"""What the weekly maintenance did, or would do, as Markdown: one line per step, and what was removed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stockml.errors import counted
 
-LISTED = 50  # things named a step; the count says how many there were
+LISTED = 50  # things named per step; the count tells how many there were
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step's account. `size` is in bytes, None where it is not known; `failed` says what kept it from its work."""
+    """One step's account. `size` is in bytes, None where unknown; `failed` says what kept the step from its work."""
 
     name: str
     count: int = 0
@@ -20,7 +20,7 @@ class StepReport:
 
 
 def markdown(steps: Sequence[StepReport], *, dry_run: bool) -> str:
-    """A table with a row a step, then what each step's things were."""
+    """A table with one row per step, then the things of each step."""
     title = "What maintenance would do (dry run: nothing was changed)" if dry_run else "What maintenance did"
     rows = ["| step | things | size |", "|---|--:|--:|", *(_row(step) for step in steps)]
     return "\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)])

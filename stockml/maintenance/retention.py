@@ -1,7 +1,7 @@
-"""What may go: finds what is old and no longer needed, says how many bytes it takes, and removes it when told to.
+"""Retention: finds what is old and no longer needed, says how many bytes it takes, and removes it when told to.
 
-Never here: the store, the ledger, a promotion history, a champion or the champions before it that a rollback needs,
-and whatever a night needs that MLflow does not have yet. What cannot be read is taken for needed.
+Never removed: the store, the ledger, promotion histories, champions and those before them that a rollback needs, and
+whatever a night that MLflow does not have yet needs. What cannot be read counts as needed.
 """
 
 import shutil
@@ -25,9 +25,9 @@ Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class RetentionSettings(Checked, prefix="keep."):
-    """For how many days each thing is kept after it was last written; the newest of each ticker in any case.
+    """How many days each thing is kept after it was last written; each ticker's newest is kept in any case.
 
-    A year of fifty tickers is to fit 2 GB: `python -m tests.bench --only disk` prints what each part takes of it.
+    A year of fifty tickers should fit in 2 GB: `python -m tests.bench --only disk` prints what each part takes of it.
     """
 
     payload_days: Count = Field(400, description="The provider's answers; they can be parsed again")
@@ -57,7 +57,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Needed:
-    """What must stay: these paths with all that is in them, and everything of the tickers that cannot be read."""
+    """What must stay: these paths with all that is in them, and everything of tickers with unreadable files."""
 
     paths: frozenset[Path]
     tickers: frozenset[str]
@@ -68,7 +68,7 @@ class Needed:
 
 
 def needed(home: Home, champions: int) -> Needed:
-    """Champions (the newest `champions` of each ticker), and what pending nights and newest nights speak of."""
+    """The newest `champions` of each ticker, and what its newest night and those that MLflow lacks refer to."""
     paths = {home.ledger, *([Path(home.store)] if "://" not in home.store else [])}
     tickers: set[str] = set()
     unreadable: list[str] = []
@@ -82,14 +82,14 @@ def needed(home: Home, champions: int) -> Needed:
 
 
 def plan(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
-    """All that may go at `now` (a time with its zone), largest first. Looks only; removes nothing."""
+    """All that may go at `now` (a time with its zone), largest first. Removes nothing."""
     stays = needed(home, keep.champions)
     found = [removal for removal in _candidates(home, keep, now) if not stays.has(removal.path)]
     return tuple(sorted(found, key=lambda removal: (-removal.size, str(removal.path))))
 
 
 def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> tuple[Removal, ...]:
-    """Remove what was planned and is still not needed; returns what went. Killed anywhere, it leaves no half thing."""
+    """Remove what was planned and is still not needed; returns what went. A kill leaves no half thing in place."""
     stays = needed(home, keep.champions)
     gone = []
     for removal in planned:
@@ -104,7 +104,7 @@ def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> t
 
 
 def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
-    """All that is older than its kind is kept, but for the newest of each ticker."""
+    """All that is older than its kind is kept for; of most kinds, each ticker's newest is left out."""
     for kind, folder, pattern, days in (
         ("payloads", home.payloads, "*.json.gz", keep.payload_days),
         ("datasets", home.datasets, "*.parquet", keep.dataset_days),
@@ -139,7 +139,7 @@ def _older(
 
 
 def _measured(kind: str, path: Path) -> Removal | None:
-    """None where a file of it goes meanwhile: a process is at work on it."""
+    """The path's size and newest time; None if a file of it goes meanwhile, as a process is at work on it."""
     try:
         files = [each.stat() for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path.stat()]
         written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
@@ -149,7 +149,7 @@ def _measured(kind: str, path: Path) -> Removal | None:
 
 
 def _of_champions(home: Home, ticker: str, champions: int) -> set[Path]:
-    """Their models, and what MLflow's versions of them are made of again: their nights' records and evaluations."""
+    """The champions' models, and the nights' records and evaluations to make MLflow's versions of them again."""
     found: set[Path] = set()
     for reign in Registry(home.models).champion_history(ticker)[-champions:]:
         night = kept_night(home.nights, ticker, reign.key)
@@ -159,7 +159,7 @@ def _of_champions(home: Home, ticker: str, champions: int) -> set[Path]:
 
 
 def _of_nights(folder: Path) -> set[Path]:
-    """What a ticker's newest night and those that MLflow lacks consist of. Raises InvalidFile."""
+    """The paths of a ticker's newest night and of those that MLflow lacks. Raises InvalidFile."""
     records = {path.parent: read_night(path) for path in folder.glob("*/night.json")}
     pending = {path for path, night in records.items() if night.status == "completed" and night.mlflow_run_id is None}
     newest = max(records, key=lambda path: (records[path].session, records[path].finished_at), default=None)
