@@ -1,1 +1,1 @@
-"""What happens in which order, and the branches."""
+"""The order in which things happen, and the branches."""

@@ -1,7 +1,7 @@
 """The past of one ticker: its whole history, and past nights in order, each as on its own night.
 
-A night sees only bars up to its session (restated values as they are known today). The provider is asked once for the
-whole range, and not at all when the store has it.
+A night sees only bars up to its session (restated values as they are known today). The provider is asked for the range
+as a whole, and not at all when the store has it.
 """
 
 from datetime import date, datetime
@@ -42,8 +42,8 @@ def history(
 ) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
-    On a plan that does not give it, the newest sessions, and the rest from the second provider where there is its key.
-    The state carries the StoreReceipt, and in words what came of the second provider.
+    On a plan without it, and with the second provider's key: the newest sessions, and the rest from that provider.
+    The state carries the StoreReceipt, and in words what came from the second provider.
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     last = sessions_for(ticker, named).last_final(now)
@@ -74,7 +74,7 @@ def backfill(
 ) -> State:
     """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.
 
-    A night that fails leaves the others alone; all failed is Failed. The state carries a Row a night.
+    A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     refresh(home(), [ticker])
@@ -109,7 +109,7 @@ def past_night(
     has_bar: bool = True,
     settings: Changes = NO_CHANGES,
 ) -> State:
-    """One night from what the store has, as `nightly` does it once its bars have been fetched."""
+    """Run one night from what the store has, as `nightly` does once its bars have been fetched."""
     tonight = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), calendar or None, force)
     if not has_bar:
         return skipped(states.NO_BAR, tonight, session, "the store has no bar of this session that is believed")
@@ -120,9 +120,9 @@ def past_night(
 
 
 def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
-    """Fetch what the store lacks of `sessions`: the newest 100, and all if that is not enough and the key may.
+    """Fetch what the store lacks of `sessions`: the newest 100, and all if those are not enough and the plan allows.
 
-    Of a new ticker all, as its first night does. Returns those that have no bar then. Raises QuotaSpent.
+    For a new ticker, fetch all, as its first night does. Returns those still without a bar. Raises QuotaSpent.
     """
     ticker, calendar, force = asked.ticker, asked.calendar, asked.force
     if not without_bar(home(), ticker, sessions, calendar):

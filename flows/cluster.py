@@ -1,6 +1,6 @@
 """The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address.
 
-Each is held against the run's home, addresses and code before it gets nights: workers import this for their check.
+Each is checked against the run's home, addresses and code before it gets nights; workers import this module for it.
 """
 
 import logging
@@ -19,8 +19,8 @@ from stockml.errors import InvalidSetting, UnlikeWorker
 from stockml.home import home
 from tasks.workplace import Workplace, check, marked
 
-# A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the night
-# under way is done again by the next one. Dask looks after its loops fifty times a second, a tenth of a core.
+# A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the next
+# one does its night again. Dask's own intervals, fifty ticks a second, would take a tenth of a core.
 CONFIG = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -38,11 +38,11 @@ UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 @contextmanager
 def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[DaskTaskRunner]:
-    """A started task runner whose workers have this process's home, addresses and code. Raises UnlikeWorker, and
-    InvalidSetting where no scheduler is at the address.
+    """A started task runner whose workers have this process's home, addresses and code.
 
-    `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project; without one,
-    `processes` local processes of one thread each are started, with at most `memory_gb` GiB each, and stopped again.
+    `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project. Without one,
+    `processes` local processes of one thread and at most `memory_gb` GiB each are started, and stopped again.
+    Raises UnlikeWorker, and InvalidSetting if no scheduler is at the address.
     """
     local: dict[str, Any] = {
         "n_workers": processes,
@@ -64,7 +64,7 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
 
 
 def check_scheduler(address: str, timeout_s: float = 30.0) -> None:
-    """Raises InvalidSetting where no scheduler answers at the address within that time."""
+    """Raise InvalidSetting if no scheduler answers at the address within that time."""
     try:
         Client(address, timeout=timeout_s, set_as_default=False).close()
     except (OSError, ValueError) as error:
@@ -72,7 +72,7 @@ def check_scheduler(address: str, timeout_s: float = 30.0) -> None:
 
 
 class SentSettings(SettingsContext):
-    """Goes to a worker as it is; Prefect's own takes a tenth of a second a night to serialise and validate."""
+    """Settings that go to a worker as they are; Prefect takes 0.1 s per night to serialise and validate its own."""
 
     def serialize(self, include_secrets: bool = True) -> dict[str, Any]:
         return {"profile": self.profile, "settings": self.settings}
@@ -80,7 +80,7 @@ class SentSettings(SettingsContext):
 
 @contextmanager
 def checked(client: Client, here: Workplace) -> Iterator[None]:
-    """Look at every worker that is there, and meanwhile at each that joins. Raises UnlikeWorker.
+    """Check every worker that is there, and within the block each one that joins. Raises UnlikeWorker.
 
     One that joins and is unlike this process is sent away, and the run's log says why.
     """
@@ -108,22 +108,22 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
 
 
 class SameWorkplace(WorkerPlugin):
-    """Refuses a worker that is unlike the run. `marker` is a key that the scheduler knows while the run lasts, and the
-    topic under which the run is told of a refusal.
+    """A plugin that refuses a worker unlike the run.
 
-    One that was there before the run is left alone, and the error ends the run. One that joins later (`late`) hears of
-    no task before its setup has ended: refused, it takes none and leaves, and the run goes on without it.
+    `marker`: a key that the scheduler knows while the run lasts, and the topic that tells it of a refusal. A worker
+    that was there before the run is left alone, and the error ends the run. One that joins later (`late`) gets no task
+    before its setup ends: if refused, it takes none and leaves, and the run goes on without it.
     """
 
     def __init__(self, expected: Workplace, marker: str, *, late: bool) -> None:
         self.expected, self.marker, self.late = expected, marker, late
 
     async def setup(self, worker: Worker) -> None:
-        """Raises UnlikeWorker, and InvalidSetting where the worker's environment names no possible home."""
+        """Raise UnlikeWorker, or InvalidSetting if the worker's environment names no possible home."""
         try:
             check(self.expected, home(), worker.address)
         except Exception as refused:
-            # a run that was killed leaves its check with the scheduler, which knows its marker no more
+            # a killed run leaves its check with the scheduler, which no longer knows its marker
             if self.late and (await worker.scheduler.get_task_status(keys=[self.marker])).get(self.marker):
                 worker.log_event(self.marker, str(refused))
                 worker.status = Status.paused

@@ -1,4 +1,4 @@
-"""The run form: one optional field a setting, with the bounds and descriptions that stand in `stockml.settings`."""
+"""The run form: one optional field per setting, with the bounds and descriptions of `stockml.settings`."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -13,15 +13,14 @@ from stockml.training.tuned_settings import tuned_settings
 
 
 class Form(BaseModel):
-    """An empty field keeps the profile's own value.
+    """An empty field keeps the profile's own value."""
 
-    A field's kind does not name None, though None is its default: the page would offer "None" as a kind of its own.
-    """
+    # a field's type leaves None out, though None is its default: the page would offer "None" as a kind of its own
 
     model_config = ConfigDict(extra="forbid")
 
 
-# Prefect keeps a parameter's default and description only: what else the page should check stands in its kind
+# of a parameter's Field, Prefect keeps default and description only: what else the page should check is in its type
 TickerName = Annotated[str, Field(pattern="^[A-Za-z0-9]{1,10}([.-][A-Za-z0-9]{1,5}){0,2}$")]
 Retries = Annotated[int, Field(ge=0, le=12)]
 WaitSeconds = Annotated[float, Field(ge=0, le=7200)]
@@ -38,13 +37,13 @@ NightlyDecay = Annotated[  # nothing of a night's test part may lower its rate
 ]
 CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 
-# how the page sends an empty field; its kind reads it
+# how the page sends an empty field; the field's type reads it
 NO_DAY: Any = ""
 NO_CHANGES: Any = {}
 
 
 def form_of(settings: Checked) -> type[Form]:
-    """A pydantic model with a field for each setting; `settings` are what holds where a field stays empty."""
+    """A pydantic model with a field for each setting; `settings` are the values of fields that stay empty."""
     found: dict[str, Any] = {}
     for name, described in settings.model_json_schema()["properties"].items():
         kind: Any = list[Units] if "items" in described else type(settings).model_fields[name].annotation
@@ -69,7 +68,7 @@ def _described(described: Mapping[str, Any], usual: str) -> str:
 
 
 def _plainly(value: Any) -> str:
-    """As a person writes it: 1,000; 0.0001; 200 200 150."""
+    """The value as a person writes it: 1,000; 0.0001; 200 200 150."""
     if isinstance(value, tuple):
         return " ".join(map(_plainly, value))
     if isinstance(value, float) and not value.is_integer():
@@ -77,7 +76,7 @@ def _plainly(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-SECTIONS: Any = {  # where a setting acts on both profiles, they agree
+SECTIONS: Any = {  # a setting that acts on both profiles is the same in both
     name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
     for name, usual in PROFILES["tutorial"]
     if isinstance(usual, Checked)
@@ -87,9 +86,9 @@ Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})
 
 
 def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ticker: str | None = None) -> Settings:
-    """The profile's settings with what tuning found for the ticker, and over both what the form changes.
+    """The profile's settings, overridden by what tuning found for the ticker, and both by what the form changes.
 
-    Raises InvalidSetting, and InvalidFile when the ticker's settings file is damaged.
+    Raises InvalidSetting, and InvalidFile if the ticker's settings file is damaged.
     """
     filled = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
     dotted = {f"{section}.{name}": value for section, part in filled.items() for name, value in part.items()}

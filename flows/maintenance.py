@@ -1,7 +1,6 @@
-"""Once a week: end what only says that it runs, resume what waited, and remove what is old and not needed.
+"""Once a week: end what only claims to run, resume what waited, and remove what is old and not needed.
 
-How old a run, a heartbeat or a file is goes by the machine's own clock, also where STOCKML_CLOCK replays another day:
-none of them is dated by sessions.
+Ages go by the machine's own clock, even where STOCKML_CLOCK replays another day: nothing here is dated by sessions.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -56,8 +55,9 @@ def maintenance(
         30, description="How long removed runs can be brought back from MLflow's trash (1 to 3,650 days)"
     ),
 ) -> State:
-    """Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
+    """End runs that only claim to be running, resume what waited, and remove what is old and not needed.
 
+    Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))

@@ -42,7 +42,7 @@ BUSY_WAIT_S = 3600.0
 
 
 def run_name() -> str:
-    """`IBM 2013-03-01`, or with the mode when one was asked for; what cannot be read is named as it was given."""
+    """`IBM 2013-03-01`, with the mode if one was asked for; parameters that cannot be read are named as given."""
     given = flow_run.parameters
     ticker, session, mode = (str(given.get(name) or "") for name in ("ticker", "session", "mode"))
     if not session:
@@ -101,7 +101,7 @@ def nightly(
 
 
 class Nowhere(LocalFileSystem):
-    """Where a failure is not kept: the run's state says it."""
+    """Storage that keeps no failure: the run's state tells it."""
 
     _block_type_slug = "nowhere"
 
@@ -109,11 +109,11 @@ class Nowhere(LocalFileSystem):
         return path
 
 
-nightly.result_storage = Nowhere(basepath=os.devnull)  # or Prefect asks its server twice a run where that would be
+nightly.result_storage = Nowhere(basepath=os.devnull)  # or Prefect asks its server for one, twice per run
 
 
 def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
-    """From the store to the ledger, which has the forecast before MLflow is told of it."""
+    """Run a night from the store on; the ledger has its forecast before MLflow is told of it."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
     dataset = with_home_storage(renormalise, force=force)(bars, calendar)
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
@@ -135,10 +135,10 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
 
 @contextmanager
 def exclusive_run(ticker: str) -> Iterator[None]:
-    """One run of a ticker at a time, on all machines that share its state; a second waits and says so.
+    """Let one run of a ticker at a time work, on all machines that share its state; a second waits and says so.
 
-    Earlier runs that were killed at their work are ended on the server. Raises NightBusy, and StoreBusy where the state
-    was committed by another machine meanwhile.
+    Earlier runs that were killed at work are ended on the server. Raises NightBusy, and StoreBusy if another machine
+    committed the state meanwhile.
     """
     begun_runs.sign(UUID(flow_run.id))
     with ExitStack() as held:

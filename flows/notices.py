@@ -1,4 +1,4 @@
-"""What a person is told: who lacks a forecast, and, where no notification block is there, a log of what happened."""
+"""What a person is told: which tickers lack a forecast, and, without a notification block, a log of what happened."""
 
 from datetime import UTC, datetime
 
@@ -29,7 +29,7 @@ def missing_forecasts(
         {}, description="The exchange calendar of a ticker that does not go by its suffix"
     ),
 ) -> State:
-    """Ends as `Forecasts missing`, with who and why in its message, or Completed. Shares at rest miss nothing."""
+    """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest lack nothing."""
     names = sorted({validated_ticker(ticker) for ticker in tickers})
     refresh(home(), names, Depth.STATUS)
     found = missing(home(), names, clock.now(), calendars)

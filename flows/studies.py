@@ -1,4 +1,4 @@
-"""What is learned and measured off the nights: a base network across tickers, a ticker's settings, past nights."""
+"""What is learned and measured outside the nights: a base network across tickers, a ticker's settings, past nights."""
 
 from datetime import date
 from pathlib import Path
@@ -32,7 +32,7 @@ def pretrain(
         2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"
     ),
 ) -> State:
-    """One LSTM over all tickers of the store, or of a folder; the state carries the base. Too few tickers: skipped."""
+    """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     place = home()
     refresh(place)
     series, _ = read_prices([], Path(prices) if prices else None, None)
@@ -87,7 +87,7 @@ def backtest(
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> BacktestTable:
-    """Replay the nights, and show every forecast beside the others, by CRPS and by the path's error."""
+    """Replay past nights, and compare all forecasts by CRPS and by the path's error."""
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
     refresh(home(), named or None)
     series, unread = read_prices(named, Path(prices) if prices else None, calendar or None)

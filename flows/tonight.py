@@ -1,6 +1,6 @@
 """What one night was asked for, and how its bars come: turns, fetching, and what kind of night it is.
 
-A late bar is waited for in Prefect's schedule where a worker's slot is at stake, and else in the process.
+A late bar is waited for in Prefect's schedule where a worker's slot is at stake, otherwise in the process.
 """
 
 import os
@@ -52,7 +52,7 @@ class NightRequest:
         return time.monotonic() - self.began
 
     def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
-        """What kind of night it is, by the clock; one that has its forecast already is not run again on a holiday."""
+        """What kind of night it is, by the clock; on a holiday, one that has its forecast already is not run again."""
         exchange, done = sessions_for(self.ticker, self.calendar), Ledger(home().ledger).last_session(self.ticker)
         stale_after = self.settings.ageing.stale_bars
         now = clock.now()
@@ -61,14 +61,14 @@ class NightRequest:
         )
 
     def aged(self) -> str:
-        """What of the ticker is too old by the settings, as the end of a state's message."""
+        """What is too old by the settings (forecast, champion), as the end of a state's message."""
         exchange = sessions_for(self.ticker, self.calendar)
         found = too_old(home(), self.ticker, exchange, clock.now(), self.settings.ageing)
         return "".join(f"; {each}" for each in found)
 
 
 def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
-    """What is in the store after tonight's requests; or what kind of night it is, where nothing more is to be done."""
+    """The store's receipt after tonight's requests, or the kind of night if nothing more is to be done."""
     ticker, store = tonight.ticker, BarStore.of(home(), tonight.calendar)
     if rest := at_rest(home(), ticker, session):
         return rest
@@ -92,7 +92,7 @@ def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
 
 
 def turn(tonight: NightRequest, session: date) -> NextTurn | None:
-    """None when the key's requests of today reach this ticker, else its next turn; `force` asks out of turn."""
+    """None if today's requests of the key reach this ticker, else its next turn; `force` asks out of turn."""
     if tonight.force:
         return None
     store = BarStore.of(home(), tonight.calendar)
@@ -105,7 +105,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
 
 
 def newly_at_rest(ticker: str, session: date) -> Outcome | None:
-    """Where a feed has stopped: whether the share is no longer listed, which is asked once a week for all."""
+    """After a feed has stopped: the outcome if the share is delisted, which is asked once a week for all; else None."""
     try:
         ask_who_is_delisted(ticker, clock.now())
     except FeedError as refused:
@@ -114,9 +114,9 @@ def newly_at_rest(ticker: str, session: date) -> Outcome | None:
 
 
 def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:
-    """Fetch and append; a late bar is asked for again. Whatever came is in the store, also when the bar did not.
+    """Fetch and append, asking again for a late bar; whatever came is in the store, even if that bar did not.
 
-    The receipt counts what all of tonight's answers brought. A jump in an ordinary night is asked about as well.
+    The receipt counts what all of tonight's answers brought. In an ordinary night, jumps are asked about as well.
     """
     added, restated = brought_before(BarStore.of(home(), tonight.calendar), tonight.ticker)
     lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
@@ -143,7 +143,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
 
 def bring_history(tonight: NightRequest, session: date) -> int:
-    """All sessions, where the key's plan gives them; how many were added."""
+    """Fetch and append all sessions, if the key's plan gives them; returns how many were added."""
     ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
     if not plan_gives_history():
         return 0
@@ -159,7 +159,7 @@ def bring_history(tonight: NightRequest, session: date) -> int:
 
 
 def attempts_before() -> int:
-    """How often this very run has been taken up before, but for a process that died."""
+    """How often this run has been taken up before, not counting after a process that died."""
     run = _scheduled_run()
     if run is None or run.run_count < 2:
         return 0
@@ -178,9 +178,9 @@ def brought_before(store: BarStore, ticker: str) -> tuple[int, int]:
 def wait_for(late: Outcome, seconds: float) -> None:
     """Let the seconds pass before the bar is asked for again.
 
-    Where a worker runs this run, it goes back into the queue as AwaitingRetry and its process ends: raises Prefect's
-    Pause, with which a run leaves without an end (one that returns such a state is taken for crashed), or Abort where
-    the server does not want it to go on.
+    A worker's run goes back into the queue as AwaitingRetry and its process ends: raises Prefect's Pause, with which a
+    run leaves without an end state (one that returns AwaitingRetry is taken for crashed), or Abort if the server does
+    not want it to go on.
     """
     run = _scheduled_run()
     if run is None:
@@ -194,7 +194,7 @@ def wait_for(late: Outcome, seconds: float) -> None:
 
 
 def _scheduled_run() -> FlowRun | None:
-    """This run, where a schedule or a form began it; None where a replay's clock stands still: there is no later."""
+    """This run, if a schedule or a form began it; None if a replay's clock stands still, as there is no later."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     is_own = run and run.deployment_id and run.parent_task_run_id is None

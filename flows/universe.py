@@ -62,10 +62,10 @@ def universe(
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
-    """Bring every ticker up to date, those that waited longest first as far as the day's quota reaches.
+    """Bring every ticker up to date, those that waited longest first, as far as the day's quota reaches.
 
-    Ends Failed when all failed (or as `fail_when` says), else Completed, the failures listed. All nights stand in one
-    table on the run's page and in STOCKML_HOME/universe/SESSION.csv. The state carries a Row a ticker.
+    Ends Failed if all failed (or as `fail_when` says), else Completed with the failures listed. All nights are in one
+    table on the run's page and in STOCKML_HOME/universe/SESSION.csv. The state carries a NightRow per ticker.
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
@@ -95,7 +95,7 @@ def universe(
 
 
 def stalest_of(tickers: Sequence[str], calendar: str | None) -> list[str]:
-    """The tickers by the newest session that each has, the stalest first: each night then asks whether its turn is."""
+    """The tickers by their newest session, the stalest first; each night then asks whether its turn has come."""
     lasts: dict[str, date | None] = {}
     for ticker in tickers:
         with suppress(StoreError):  # its own night says what is wrong with it
@@ -106,12 +106,12 @@ def stalest_of(tickers: Sequence[str], calendar: str | None) -> list[str]:
 def nights(
     tickers: Sequence[str], parameters: dict[str, Any], address: str | None, processes: int, memory_gb: float
 ) -> Iterator[NightRow]:
-    """Run every ticker's night on the workers; its row as soon as it has ended."""
+    """Run every ticker's night on the workers; yields each row as soon as its night has ended."""
     from flows.cluster import workers
 
     with workers(address, processes, memory_gb) as runner:
         asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
-        futures: Any = as_completed(list(asked))  # the very ones that it is handed
+        futures: Any = as_completed(list(asked))  # yields the very ones that it is given
         for future in futures:
             future.wait()
             yield row_of(asked.pop(future), parameters["session"], future.state)
@@ -120,9 +120,9 @@ def nights(
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
-    """One ticker's nightly run, within a worker. Raises what the night raised, or its words where that cannot be sent.
+    """One ticker's nightly run, within a worker. Raises what the night raised, or its text if that cannot be sent.
 
-    Dask takes a worker that sends what nobody can read for a dead one.
+    Dask takes a worker that sends something unreadable for dead.
     """
     try:
         return _night(ticker, parameters)
@@ -134,11 +134,11 @@ def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
 
 
 def _night(ticker: str, parameters: dict[str, Any]) -> NightRow:
-    # within this task a step would be kept only with the whole night
+    # else, within this task, a step's result would be kept only with the whole night
     with transaction(commit_mode=CommitMode.EAGER):
         state = run_shown(nightly, ticker, ticker, **parameters)
-    gc.collect()  # what a night leaves hangs together in cycles, and without it a worker grows from night to night
-    if not gc.get_freeze_count():  # what the first has imported is not looked through again after each of the others
+    gc.collect()  # a night leaves reference cycles: without this, a worker grows from night to night
+    if not gc.get_freeze_count():  # collections after later nights skip what the first imported
         gc.freeze()
     if not state.is_completed():
         state.result()
