@@ -1,4 +1,4 @@
-"""What a run's page in Prefect shows beside its tasks: progress, a night's text and scores, many nights in a table."""
+"""What a run's page in Prefect shows besides its tasks: progress, a night's text and scores, a table of many nights."""
 
 import os
 import pickle
@@ -42,9 +42,9 @@ class ProgressBar:
 
 
 def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
-    """To be told each epoch: a log line, and a progress bar that appears with the first.
+    """A callback for each epoch: a log line, and a progress bar that appears with the first.
 
-    The network that is scored is the first half of the way, the published one the second.
+    The scored network is the first half of the bar, the published one the second.
     """
     bar, logger = ProgressBar(f"training-{as_key(ticker)}", f"training {ticker} {session}"), get_run_logger()
 
@@ -57,13 +57,13 @@ def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
 
 
 def show_night(night: Night) -> None:
-    """The night's text as Markdown with the forecast's age, and its scores as a table.
+    """Show the night's text as Markdown with the forecast's age, and its scores as a table.
 
-    Those of a night that is caught up stand on its run's page alone: under the ticker's name are the newest session's.
+    Those of a night that is caught up are on its run's page only: the ticker's name leads to the newest session's.
     """
     age, latest = night_age(night, clock.now()), newest(home().nights, night.ticker)
     ticker = as_key(night.ticker) if latest is None or latest.session <= night.session else None
-    # the spaces that keep MLflow's columns apart would be shown as they are written here
+    # the spaces that keep MLflow's columns apart would be shown literally here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
     create_markdown_artifact(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
@@ -86,7 +86,7 @@ def _in_mlflow(night: Night) -> list[str]:
 
 
 def mlflow_pages(place: Home) -> str | None:
-    """Where MLflow's page is: STOCKML_MLFLOW_PAGE; the server that is tracked to; what `stockml up` says; or None."""
+    """Where MLflow's page is: STOCKML_MLFLOW_PAGE, else the tracking server, else what `stockml up` says, else None."""
     if named := os.environ.get("STOCKML_MLFLOW_PAGE"):
         return named.rstrip("/")
     return place.tracking_uri if place.tracking_uri.startswith("http") else place.server("mlflow")
@@ -97,7 +97,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
-    """The row of a night by the state that it ended in; without an end its process died."""
+    """The row of a night by the state that it ended in; without an end state, its process died."""
     if not state.is_final():
         why = "its worker process died twice; see the machine's memory"
         return NightRow(ticker, session, "failed", "Crashed", why=why)
@@ -112,7 +112,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
 
 
 def can_be_sent(error: Exception) -> bool:
-    """Whether another process can read it, which it cannot of errors whose arguments are not all in `args`: httpx's."""
+    """Whether another process can unpickle it, unlike errors whose arguments are not all in `args`, such as httpx's."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - an error may raise whatever it likes when it is read
@@ -128,7 +128,7 @@ def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> S
 
 
 def time_left(done: int, count: int, elapsed_s: float) -> str:
-    """`about 20 s left`, as the rest will take as long each as what is done did."""
+    """`about 20 s left`, if the rest takes as long per item as what is done."""
     rest_s = elapsed_s / done * max(count - done, 0)
     if rest_s < 90:
         return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"

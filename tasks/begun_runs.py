@@ -1,4 +1,4 @@
-"""Runs that this process begins, in Prefect's records: on their deployment's page, and signed by who works on them."""
+"""Runs that this process begins, in Prefect's records: on their deployment's page, signed by the process at work."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worke
 
 
 def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
-    """Run the flow here and now; its end. `deployment`: on whose page it is shown, where there is one of this name."""
+    """Run the flow here and now; returns its end state. `deployment`: on whose page it is shown, if it exists."""
     suit_short_runs()
     run = _begun(flow, deployment, arguments, given) if deployment else None
     if run is None:
@@ -37,9 +37,9 @@ def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **g
 def _begun(
     flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any]
 ) -> FlowRun | None:
-    """A run of the deployment that is Running here already, so that no worker takes it; None without a deployment."""
+    """A run of the deployment, Running already, so that no worker takes it; None if there is no such deployment."""
     asked = get_call_parameters(flow.fn, arguments, dict(given), apply_defaults=False)
-    # None stands for the default, and the form, which the server checks by, has another kind for it
+    # None stands for the default, which has another type in the form that the server checks by
     parameters = flow.serialize_parameters({name: value for name, value in asked.items() if value is not None})
     with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
         found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
@@ -56,7 +56,7 @@ def _begun(
 
 
 def _parent(client: SyncPrefectClient, flow: Flow[..., Any]) -> Any:
-    """The task that stands for the run in the run around it, as Prefect makes one itself; None where there is none."""
+    """The task run that stands for the run in the run around it, made as by Prefect itself; None if none is around."""
     around, within = FlowRunContext.get(), TaskRunContext.get()
     if around is None or around.flow_run is None:
         return None
@@ -66,9 +66,9 @@ def _parent(client: SyncPrefectClient, flow: Flow[..., Any]) -> Any:
 
 
 def sign(run_id: UUID) -> None:
-    """Write on a run which process works on it: once that is gone, the run is known to be dead.
+    """Record on a run which process works on it: once that is gone, the run is known to be dead.
 
-    A worker writes it on the run that it has started. While the server is away nothing is written.
+    A worker does this for the runs that it starts. While the server is away nothing is recorded.
     """
     if os.environ.get(WORKERS_RUN) == str(run_id):
         return
@@ -79,9 +79,9 @@ def sign(run_id: UUID) -> None:
 
 
 def relate_to_run_only() -> None:
-    """Let the events of this run's tasks name the run alone; the run's own name its flow, deployment, queue and pool.
+    """Let this run's task events name the run alone; the run's own events name its flow, deployment, queue and pool.
 
-    Prefect would ask for these, and keep a row of each with each event: half of what a night writes into its database.
+    Prefect would look these up, and store a row of each with each event: half of what a night writes to its database.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None

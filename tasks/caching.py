@@ -1,7 +1,7 @@
-"""How a step is cached: by its name, its code, and the content of what it was handed; never by where or when.
+"""How a step is cached: by its name, its code, and the content of its inputs; never by place or time.
 
-A result is a receipt, kept as JSON under `STOCKML_HOME/results`. When what it speaks of is gone or changed, the result
-is forgotten and the step runs again. Two runs of one ticker never look at once: each holds its lock.
+A result is a receipt, kept as JSON under `STOCKML_HOME/results`. When what it refers to is gone or changed, the result
+is dropped and the step runs again. Two runs of one ticker never look at once: each holds the ticker's lock.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 @dataclass
 class ContentPolicy(CachePolicy):
-    """The key of a step: its name, the code of the stockml `modules` it uses, and its inputs but `now` by content."""
+    """A step's key: its name, the code of the stockml `modules` it uses, and the content of its inputs except `now`."""
 
     modules: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ def identity(value: Any) -> Any:
 
 
 def forget_unless_intact(record: Path) -> None:
-    """Remove a kept result whose receipt no longer holds, or is of another home; the step then runs again."""
+    """Remove a kept result whose receipt no longer holds or is of another home; the step then runs again."""
     try:
         result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
@@ -88,8 +88,8 @@ def step(
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work, `options` Prefect's.
 
-    `of`: the input whose ticker and session name the run. `now` and the inputs that are named `aside` do not count;
-    `salt` names, from the inputs, what the work depends on beside them.
+    `of`: the input whose ticker and session name the run. `now` and the inputs named in `aside` do not count;
+    `salt` tells, from the inputs, what else the work depends on.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
@@ -103,5 +103,5 @@ def step(
 
 
 def with_home_storage(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:
-    """The step with its results under STOCKML_HOME, whatever the process was started with; `force` computes anew."""
+    """The step with its results under the present STOCKML_HOME; `force` computes it anew."""
     return cached.with_options(result_storage=home().results, refresh_cache=force)

@@ -19,12 +19,12 @@ from stockml.tracking.client import Tracking
 from tasks import run_records
 from tasks.artifacts import mlflow_pages
 
-UNNAMED_FOR = timedelta(days=2)  # what a commit has uploaded is named within minutes
+UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
 
 
 @task(name="end zombies")
 def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) -> StepReport:
-    """Mark runs that say they are running, and cannot be, as Crashed."""
+    """Mark as Crashed the runs that claim to be running and cannot be."""
     with get_client(sync_client=True) as client:
         dead = run_records.zombies(client, now, silence, [spared])
         if not dry_run:
@@ -49,7 +49,7 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
 
 @task(name="clear folders")
 def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
-    """Remove what is old and not needed under STOCKML_HOME; a step a kind."""
+    """Remove what is old and not needed under STOCKML_HOME; one report per kind."""
     planned = retention.plan(home(), keep, now)
     gone = planned if dry_run else retention.remove(home(), keep, planned)
     steps = [_removed(kind, [each for each in gone if each.kind == kind]) for kind in sorted({r.kind for r in gone})]
@@ -99,14 +99,14 @@ def _removed(kind: str, gone: Sequence[retention.Removal]) -> StepReport:
 
 
 def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:
-    """The nights of the champions in office and of those that a rollback needs."""
+    """The keys of the nights of present champions and of those that a rollback needs."""
     tickers = [path.name for path in place.models.iterdir() if path.is_dir()] if place.models.is_dir() else []
     registry = Registry(place.models)
     return {reign.key for ticker in tickers for reign in registry.champion_history(ticker)[-keep.champions :]}
 
 
 def _mlflow_database(place: Home) -> str | None:
-    """The database behind MLflow, where this machine may know it."""
+    """The database behind MLflow; None if this machine cannot know it."""
     if named := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         return named
     if not place.tracking_uri.startswith(("http:", "https:")):

@@ -17,7 +17,7 @@ from stockml.storage.notes import Notes, notes_of
 
 
 def provider() -> AlphaVantage:
-    """The price provider that the environment, or a Secret block, gives the key for. Raises MixedPrices."""
+    """The price provider, with the key of the environment or of a Secret block. Raises MixedPrices."""
     price_source.check(home(), price_source.kind_of(os.environ))
     return AlphaVantage(os.environ, _notes(), key=_key_from_block(), sleep=clock.wait)
 
@@ -27,7 +27,7 @@ def plan_gives_history() -> bool:
 
 
 def _key_from_block() -> str | None:
-    """The key from the Prefect Secret block `alphavantage-api-key`, where the environment has none."""
+    """The key from the Prefect Secret block `alphavantage-api-key`; None if the environment has one, or without it."""
     if os.environ.get("ALPHAVANTAGE_API_KEY"):
         return None
     from prefect.blocks.system import Secret
@@ -40,7 +40,7 @@ def _key_from_block() -> str | None:
 
 
 def second_provider() -> Tiingo | None:
-    """Who gives history where the plan does not: Tiingo, with a key of its own. Never in a replay."""
+    """Tiingo, which gives history where the plan does not; None without a key of its own, and in a replay."""
     return Tiingo(os.environ, _notes(), sleep=clock.wait) if has_second_provider() else None
 
 
@@ -49,13 +49,13 @@ def has_second_provider() -> bool:
 
 
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
-    """Note that these tickers take part in the plan of a capped key, by the newest session of each; as noted."""
+    """Note that these tickers share a capped key, each with its newest session; returns the sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
     return Turns(_notes()).come(lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
-    """None when it is the ticker's turn to ask for `tonight`; else when it is. last: as it was told to `join_turns`."""
+    """None if it is the ticker's turn to ask for `tonight`, else when it will be. last: as told to `join_turns`."""
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None or (last is not None and last >= tonight):
         return None

@@ -1,4 +1,4 @@
-"""Prefect's own records of runs: which there are, and those that nothing works on, ended or done again."""
+"""Prefect's own records of runs: finding them, and ending or repeating those that nothing works on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -32,17 +32,17 @@ UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
-SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says of a run that was lost, after 5 min
-ABORTED = "Execution was aborted by Python system exit call"  # at the first line for a worker that is gone
-LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: of a worker that is there before the server
-GONE_AFTER = timedelta(minutes=1)  # the same of one whose process this host knows to be gone: two heartbeats
-BY_HAND_FOR = timedelta(hours=6)  # what is run in a terminal; the longest profile takes less
+SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
+ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
+LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
+GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
+BY_HAND_FOR = timedelta(hours=6)  # a run in a terminal may take; the longest profile takes less
 
 
 def why_dead(
     run: FlowRun, now: datetime, silence: timedelta, *, parent_ended: bool, heartbeat: datetime | None
 ) -> str | None:
-    """Why a run cannot be alive any more; None when it may be. `silence` is longer than several heartbeats."""
+    """Why a run cannot be alive any more; None if it may be. `silence` is longer than several heartbeats."""
     if parent_ended:
         return "the run that it belongs to has ended"
     if why := why_gone(run.infrastructure_pid):
@@ -74,9 +74,9 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 
 
 def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
-    """Put a worker's night whose process died back into the queue, where it is not there already.
+    """Put a worker's night whose process died back into the queue, unless it is there; returns whether it goes on.
 
-    False for one that is not to go on: that is being cancelled, that another run waits for, or that died too often.
+    It does not if it is being cancelled, if another run waits for it, or if it died too often.
     """
     run = client.read_flow_run(run_id)
     if run.state_type == StateType.SCHEDULED:
@@ -93,10 +93,10 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
 
 
 def do_lost_again(now: datetime | None = None) -> None:
-    """Put nights back into the queue that were lost with their worker, or with its machine; end what died too often.
+    """Put nights lost with their worker, or with its machine, back into the queue; end those that died too often.
 
-    Such a worker sees to none of its runs: another does, or it, once it is started again. Nothing while the server is
-    away. Other flows' runs are left to the server, which after an outage of its own has no heartbeat of living ones.
+    A lost worker cannot do this for its runs: another does, or it does once started again. Does nothing while the
+    server is away. Other flows' runs are left to the server, which after its own outage lacks living ones' heartbeats.
     """
     now = now or datetime.now(UTC)
     silent = in_state([StateType.RUNNING], start_time={"before_": now - GONE_AFTER})
@@ -115,7 +115,7 @@ def _is_lost(run: FlowRun) -> bool:
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
-    """None for one that is at work: it, or its machine, may have slept; nor for one that a person has cancelled."""
+    """Why the run is lost; None if it is at work, as it or its machine may have slept, or if a person cancelled it."""
     states = client.read_flow_run_states(run.id)
     if is_at_work(run.infrastructure_pid, states[-1].timestamp) or any(state.is_cancelling() for state in states):
         return None
@@ -134,29 +134,29 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | N
 
 
 def _is_of_a_container(process: str | None) -> bool:
-    """Whether what is to run is no process of a host, but a container or a pod, whose image may be on its way."""
+    """Whether the run is not a process of a host but a container or a pod, whose image may be on its way."""
     return process is not None and not process.rpartition(":")[2].isdigit()
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
-    """How often the run was put back because its process died. Its count of runs has the waits for a late bar too."""
+    """How often the run was put back because its process died; its run count includes waits for a late bar too."""
     return sum(AGAIN in (state.message or "") for state in client.read_flow_run_states(run_id))
 
 
 def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
-    """Put a worker's run back into the queue, AwaitingRetry until `due`; what the server made of it. Raises Abort."""
-    # cancelled with a process of its own to end, it would wait for ever for the one that has ended
+    """Put a worker's run back into the queue, AwaitingRetry until `due`; returns its state then. Raises Abort."""
+    # if cancelled with a process on record, it would wait for ever for that one, which has ended
     client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"infrastructure_pid": None})
     state: State = AwaitingRetry(scheduled_time=due, message=message)
     return propose_state_sync(client, state, flow_run_id=run_id)
 
 
 def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
-    """Put a run, and what of its tasks is said to be running, into this state."""
+    """Put a run, and those of its tasks that are marked as running, into this state."""
     _end_tasks(client, run, state)
     client.set_flow_run_state(run.id, state, force=True)
     if client.read_flow(run.flow_id).name == NIGHTLY:
-        with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk
+        with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk
             keep_end(run, state, run.start_time or run.expected_start_time or datetime.now(UTC))
 
 
@@ -168,7 +168,7 @@ def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """Keep how the ticker's night ended, where no later end is kept. Raises StockmlError, OSError."""
+    """Keep how the ticker's night ended, unless a later end is kept. Raises StockmlError, OSError."""
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
     kept = last_attempt(home().nights, ticker)
     if kept is None or kept.at <= at:
@@ -186,15 +186,15 @@ def end_killed(ticker: str) -> None:
 
 
 def why_gone(process: str | None) -> str | None:
-    """Why a run with this process (host:pid) is dead; None when it lives, or when this host cannot know."""
+    """Why a run with this process (host:pid) is dead; None if it lives or this host cannot know."""
     return f"its process {(process or '').rpartition(':')[2]} is gone" if is_gone(process) else None
 
 
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
-    """Mark as crashed every unfinished run that is old, whose process is gone, or that a worker had; their names.
+    """Mark as Crashed every unfinished run that is old, whose process is gone, or that a worker had; returns names.
 
-    A power cut leaves such behind, and they would hold their deployments' only slots. A night of a schedule is done
-    again instead; what a command in a terminal works on is left alone. To be called before any worker is started.
+    A power cut leaves such runs, and they would hold their deployments' only slots. A scheduled night is done again
+    instead; what a command in a terminal works on is left alone. To be called before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:
@@ -213,13 +213,13 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
 
 
 def name_of(run: FlowRun) -> str:
-    """The run's name, with its ticker where the flow had not yet begun: Prefect's own names say nothing."""
+    """The run's name, with its ticker if the flow had not yet begun: Prefect's own names say nothing."""
     ticker = str(run.parameters.get("ticker") or "")
     return run.name if ticker in run.name else f"{ticker} ({run.name})"
 
 
 def end_children(parent: UUID, state: State) -> None:
-    """Put into this state what is still said to be running of a run whose workers are gone."""
+    """Put the unfinished runs within a run whose workers are gone into this state."""
     wanted = in_state((*UNFINISHED, StateType.PENDING), parent_flow_run_id={"any_": [parent]})
     with get_client(sync_client=True) as client:
         for run in tuple(runs_of(client, wanted)):
@@ -227,7 +227,7 @@ def end_children(parent: UUID, state: State) -> None:
 
 
 def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
-    """Runs in a state of these types; `more` as Prefect's filter has it in JSON."""
+    """A filter for runs in a state of these types; `more`: other fields of Prefect's filter, as in JSON."""
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
@@ -238,7 +238,7 @@ def runs_of(
 
 
 def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
-    """What the client's method finds on all pages, each read when it is needed."""
+    """What the client's method finds on all pages, each read only when it is needed."""
     for offset in count(0, PAGE):
         yield from (page := read(limit=PAGE, offset=offset, **filters))
         if len(page) < PAGE:

@@ -1,8 +1,8 @@
-"""Prefect's engine for runs of seconds: heartbeats, leases and the socket for suspension are begun once a run lasts.
+"""Prefect's engine for runs of seconds: heartbeats, lease renewal and the suspension socket start once a run lasts.
 
 Most nights are over in three seconds, and would wait half a second for those threads. A run that dies before its first
-heartbeat is put back by its worker, or, where that died as well, by another. Of a step of tenths of a second
-the page shows the end, which has its beginning with it.
+heartbeat is put back into the queue by its worker or, if that died too, by another. Of a step of tenths of a second,
+the page gets the end alone, which includes its beginning.
 """
 
 import contextvars
@@ -37,7 +37,7 @@ def suit_short_runs() -> None:
 
 @contextmanager
 def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True) -> Iterator[None]:
-    """Prefect's `_send_heartbeats`: one every so many seconds, the first once the run lasts, and none waited for."""
+    """In place of Prefect's `_send_heartbeats`: regular beats, the first once the run lasts, and none waited for."""
     seconds = engine.heartbeat_seconds
     if seconds is None:
         yield
@@ -48,7 +48,7 @@ def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bo
         due = min(LASTS_S, seconds)
         while not over.wait(due):
             due = seconds
-            with suppress(Exception):  # an event that cannot be told is no matter of the run's
+            with suppress(Exception):  # an event that cannot be sent is no concern of the run
                 engine._emit_flow_run_heartbeat(resource, related)
 
     with _beside(beat, waited_for=join_on_exit):
@@ -57,7 +57,7 @@ def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bo
 
 @contextmanager
 def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
-    """Prefect's `observe_flow_run_suspension`, of a run that lasts."""
+    """In place of Prefect's `observe_flow_run_suspension`: observes only once the run lasts."""
 
     def observe(over: threading.Event) -> None:
         if not over.wait(LASTS_S):
@@ -69,7 +69,7 @@ def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator
 
 
 def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event) -> None:
-    """Prefect's `_lease_renewal_loop`, of a run that lasts: the server gave the lease, for minutes, a moment ago."""
+    """In place of Prefect's `_lease_renewal_loop`: starts once the run lasts, as a new lease holds for minutes."""
     if not stop_event.wait(LASTS_S):
         _renew(lease_id, lease_duration, stop_event)
 
@@ -77,7 +77,7 @@ def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event)
 def tell_of_task_state(
     task_run: TaskRun, initial_state: State | None, validated_state: State, follows: Event | None = None
 ) -> Event | None:
-    """Prefect's `emit_task_run_state_change_event`: an end at once, a beginning a second later, Pending never."""
+    """In place of Prefect's event emission: an end is sent at once, a beginning a second later, Pending never."""
     if late := _begun.pop(task_run.id, None):
         late.cancel()
     if initial_state is None and validated_state.is_pending():
@@ -93,7 +93,7 @@ def tell_of_task_state(
 
 @contextmanager
 def _beside(work: Callable[[threading.Event], None], *, waited_for: bool = True) -> Iterator[None]:
-    """Do work in a thread, which sees this one's settings, until the event that it is given is set at the end."""
+    """Do `work` in a thread with this one's context, until the event that it is given is set at the block's end."""
     over = threading.Event()
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work, over), daemon=True)
     thread.start()

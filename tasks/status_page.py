@@ -1,7 +1,7 @@
-"""The status of all tickers on one page of Prefect's, brought up to date as nights end.
+"""The status of all tickers on one page in Prefect, updated as nights end.
 
-Not by each, as the page costs as much as there are tickers: by the last of those that are due, or by one that finds the
-page a minute old, or so old that it has cost little of that time.
+Not by every night, as the page's cost grows with the tickers: by the last of those that are due, or by one that finds
+the page at least a minute old, and so old that its update took little of that time.
 """
 
 import os
@@ -32,13 +32,13 @@ from tasks.begun_runs import WORKERS_RUN
 from tasks.run_records import NIGHTS, in_state, keep_end, runs_of
 
 KEY = "status"
-EVERY_S, SHARE = 60.0, 0.05  # of the time that passes between two, at most that much goes into one
+EVERY_S, SHARE = 60.0, 0.05  # at most this share of the time between two updates goes into one
 SHOWN = "pages-shown"
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """A hook: keep how the ticker's run ended, and bring the page up to date; a universe does that for its nights."""
-    with suppress(StockmlError, OSError):  # a ticker that is none, or a full disk, has been said already
+    """A hook: keep how the ticker's run ended, and update the page; a universe does the latter for its nights."""
+    with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk, has been reported already
         keep_end(flow_run, state, datetime.now(UTC))
         locks = home().locks
         if home().in_use and is_due(locks, lambda: is_last(flow_run)):
@@ -48,7 +48,7 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
 
 def show_status() -> None:
-    """Write the table into the one artifact `status`, and above all tickers in MLflow, where it answers."""
+    """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there."""
     place = home()
     refresh(place, depth=Depth.STATUS)
     with get_client(sync_client=True) as client:
@@ -68,7 +68,7 @@ def show_status() -> None:
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
-    """The start of each ticker's next scheduled run. Runs are read in their order, until each deployment had one."""
+    """The start of each ticker's next scheduled run; runs are read in order until each deployment has had one."""
     found: dict[str, datetime] = {}
     missing: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
     had: set[UUID] = set()
@@ -84,7 +84,7 @@ def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
 
 
 def is_last(flow_run: FlowRun) -> bool:
-    """Whether no other night follows at once: a run of many shows the page at its end, a worker takes what is due."""
+    """Whether no other night follows at once: a run of many updates the page at its end, a worker takes what is due."""
     return flow_run.parent_task_run_id is None and (WORKERS_RUN not in os.environ or not is_night_due())
 
 
@@ -96,7 +96,7 @@ def is_night_due() -> bool:
 
 
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
-    """Whether this night, which has ended, brings the page up to date; `is_last` is asked where the page is fresh."""
+    """Whether this night, which has ended, updates the page; `is_last` is asked only if the page is fresh."""
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
     if _is_fresh(shown) and not is_last():

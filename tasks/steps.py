@@ -1,4 +1,4 @@
-"""A night's steps, each cached by content: from the provider to the adjusted series, from there to the champion."""
+"""A night's steps, each cached by content: from the provider to the adjusted series, and on to the champion."""
 
 import os
 from datetime import date, datetime
@@ -55,7 +55,7 @@ AGAIN: dict[str, Any] = {
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
-    """Fetch the daily bars known after `session`; keep the payload; return its receipt."""
+    """Fetch the daily bars known after `session`, keep the payload, and return its receipt."""
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
         kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
@@ -66,7 +66,7 @@ def fetch_daily(
 
 @step("fetch history", modules=("pipeline.ingest",), task_run_name="fetch history {ticker} {session}", **AGAIN)
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
-    """Fetch all daily bars, as `fetch_daily`; the state Refused, which is no failure, where the plan has none."""
+    """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
     try:
         return fetch_daily.fn(ticker, session, calendar, now, "full")
     except PremiumOnly as refused:
@@ -75,7 +75,7 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
 
 @task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
 def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
-    """Bring what the second provider has of the ticker; in words what came of it. Its refusals end no night."""
+    """Import what the second provider has of the ticker; returns the result in words. Its refusals end no night."""
     if (second := second_provider()) is None:
         return "no second provider"
     with second:
@@ -99,13 +99,13 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
 
 @step("append", of="payload", modules=("pipeline.ingest",))
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
-    """Add the payload's bars to the store; say how many were added and restated."""
+    """Add the payload's bars to the store; the receipt says how many were added and restated."""
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
 @step("explain jumps", of="bars", modules=("pipeline.ingest",), **AGAIN)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
-    """Ask for the ticker's splits when a jump looks like one, and keep them beside the bars."""
+    """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
     with provider() as asked:
         return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
 
@@ -117,7 +117,7 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
     salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker, inputs["bars"].session),
 )
 def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
-    """Write the adjusted series up to the session: what the model sees, and the night's data hash."""
+    """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash."""
     made = dataset.renormalise(home(), bars, calendar=calendar)
     get_run_logger().info("%s up to %s", counted(made.sessions, "adjusted session"), made.session)
     return made
@@ -125,13 +125,13 @@ def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
 
 @step("decide", of="dataset", modules=("pipeline.decide",))
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
-    """Retrain, fine-tune or keep, with the reason; a repeated night decides as the first time."""
+    """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
     return decide.decide_mode(home(), dataset, settings)
 
 
 @step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
-    """Train as decided; the tutorial's network goes on from the last epoch where an earlier run was interrupted."""
+    """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
     from stockml.pipeline import train
 
     on_epoch = epoch_report(dataset.ticker, dataset.session)
@@ -146,13 +146,13 @@ def evaluate_model(
     settings: EvaluationSettings,
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
-    """Score tonight's model beside the champion and the baselines, and make the path to publish."""
+    """Score tonight's model beside the champion and the baselines, and make the forecast to publish."""
     return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
 @step("publish", of="evaluation", modules=("pipeline.publish",))
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.LedgerReceipt:
-    """Put tonight's path into the ledger, once a key."""
+    """Put tonight's forecast into the ledger, once per key."""
     return publish.publish(home(), evaluation, key, now=now)
 
 
@@ -163,7 +163,7 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
-    """Draw the plots and log the night to MLflow under its key; while MLflow is away the record waits here."""
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits here."""
     return log.log_night(
         home(),
         done,

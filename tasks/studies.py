@@ -1,4 +1,4 @@
-"""What is learned and measured off the nights: bases, settings, past nights. TensorFlow is loaded where it works."""
+"""What is learned and measured outside the nights: bases, settings, past nights. TensorFlow is loaded where used."""
 
 import os
 import time
@@ -40,9 +40,9 @@ BAR = 24  # characters
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
 ) -> tuple[dict[str, PriceSeries], dict[str, str]]:
-    """The series of a folder's price files, without one of the store's; and what is left out, with the reason.
+    """The series of a folder's price files or, without a folder, of the store; and what is left out, with the reason.
 
-    Where no ticker is named, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
+    If no ticker is named, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
     """
     left_out: dict[str, str] = {}
     if folder is None:
@@ -76,7 +76,7 @@ def read_prices(
 def backtest_tickers(
     series: Mapping[str, PriceSeries], span: Span, settings: Settings, vintages: Path | None = None
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
-    """Every ticker's, and those left out with the reason. vintages: None for the home's and the shipped ones."""
+    """Each ticker's backtest, and who is left out, with the reason. vintages: None for the home's and the shipped."""
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
     one, workers = partial(_one, span=span, settings=settings, folders=folders), min(len(series), os.cpu_count() or 1)
@@ -103,7 +103,7 @@ def _one(
 
 @task(name="pretrain", cache_policy=NO_CACHE)
 def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork:
-    """Learn, keep and log one vintage; an interrupted one goes on from its last epoch."""
+    """Learn, keep and log one vintage; an interrupted one resumes from its last epoch."""
     bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
 
     def on_epoch(row: PretrainProgress) -> None:
@@ -134,7 +134,7 @@ def tune_settings(
 
 
 def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
-    """To be told each trial: a log line, an MLflow run and a step of the progress bar."""
+    """A callback for each trial: a log line, an MLflow run and a step of the progress bar."""
     bar, logger = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}"), get_run_logger()
     seconds: list[float] = []
 

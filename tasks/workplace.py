@@ -1,7 +1,7 @@
-"""Where nights work: the home, the addresses and the code that one process has, held against those of another.
+"""Where nights work: the home, the addresses and the code of one process, compared with those of another.
 
-The path of a home says nothing on another machine: a file that stands in it while a run lasts tells the folder. Where
-state is shared by address each has a home of its own, and the address tells the workplace.
+The path of a home says nothing on another machine: a file that is in it while a run lasts identifies the folder. Where
+state is shared by address, each machine has a home of its own, and the address identifies the workplace.
 """
 
 import re
@@ -21,7 +21,7 @@ USER = re.compile(r"(?<=//)[^/]*@")
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a night finds in its process. Addresses are without users and passwords, fit for a message."""
+    """What a night finds in its process. Addresses are without users and passwords, as messages show them."""
 
     home: str
     mark: str
@@ -34,7 +34,7 @@ class Workplace:
 
 @contextmanager
 def marked(place: Home) -> Iterator[Workplace]:
-    """This process's workplace; meanwhile a file in the home's `locks` says which folder it is."""
+    """This process's workplace; within the block, a file in the home's `locks` identifies the folder."""
     mark, content = f"run-{secrets.token_hex(8)}.mark", secrets.token_hex(16)
     place.locks.mkdir(parents=True, exist_ok=True)
     (place.locks / mark).write_text(content)
@@ -45,7 +45,7 @@ def marked(place: Home) -> Iterator[Workplace]:
 
 
 def check(expected: Workplace, place: Home, worker: str) -> None:
-    """Hold this process's workplace against the one that a run expects. Reads only. Raises UnlikeWorker."""
+    """Compare this process's workplace with the one that a run expects. Reads only. Raises UnlikeWorker."""
     content = ""
     with suppress(OSError, ValueError):
         content = (place.locks / expected.mark).read_text()
@@ -71,7 +71,7 @@ def _refuse_unlike(worker: str, pairs: Sequence[tuple[str, str, str]]) -> None: 
 
 def _found(place: Home, mark: str, content: str) -> Workplace:
     root, given = str(place.root), (place.state or "", place.store, place.tracking_uri)
-    # the home by its name: where it differs, that is told once
+    # the home by name, not path: if it differs, that is told once
     state, store, tracking = (USER.sub("", each).partition("?")[0].replace(root, "STOCKML_HOME") for each in given)
     return Workplace(root, mark, content, state, store, tracking, own_code())
 
@@ -81,7 +81,7 @@ def own_code() -> str:
 
 
 def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a worker elsewhere takes from where its runs were scheduled; nothing where the home is the state itself."""
+    """What a worker elsewhere takes over from where its runs were scheduled; nothing if the home is the state."""
     if place.state is None:
         return {}
     given = {name: environ[name] for name in HANDED_ON if environ.get(name)}
@@ -89,7 +89,7 @@ def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], worker: str) -> None:
-    """Hold a worker's environment and code against its run's. Raises UnlikeWorker."""
+    """Compare a worker's environment and code with those of its run. Raises UnlikeWorker."""
     state = scheduled.get(STATE, "")
     own_state = environ.get(STATE, "").rstrip("/") or state
     code = ("the code", scheduled.get(CODE_OF, "")[:12], own_code()[:12])
