@@ -25,7 +25,7 @@ from stockml.training.train import facts_about
 @record
 @dataclass(frozen=True)
 class KeptDecision:
-    """What was decided, beside which champion, and, if there is a champion that cannot be read, why it cannot."""
+    """A decision, the champion that it was made beside, and the reason if that champion could not be read."""
 
     session: date
     champion: str | None
@@ -62,7 +62,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
 
 
 def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
-    """The champion's folder, and why a champion cannot be read; None where not so. Raises StoreError if damaged."""
+    """The champion's folder, or None, and the reason if it could not be read. Raises StoreError if it is damaged."""
     kept = read_record(KeptDecision, Path(decision.path).read_bytes())
     if kept.champion is None:
         return None, kept.unreadable
@@ -82,7 +82,7 @@ def _kept(path: Path) -> KeptDecision | None:
 def _champion_and_facts(
     home: Home, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
-    """The champion that tonight may know, the facts about it, and why one of another form cannot be read."""
+    """The champion that tonight may know, the facts to decide by, and the reason if its form cannot be read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
     try:
         if champion:

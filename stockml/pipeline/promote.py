@@ -15,7 +15,7 @@ from stockml.storage.receipts import ModelReceipt, PromotionReceipt, RunReceipt
 
 
 def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Verdict:
-    """The gate's verdict, or, where there is a champion of a later session, that this one stays."""
+    """The gate's verdict, or "not promoted" where it promotes but a later session's champion is in office."""
     champion = Registry(home.models).champion(ticker)
     if not verdict.promoted or champion is None or champion.session <= session:
         return verdict

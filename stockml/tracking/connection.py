@@ -83,7 +83,7 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """The types of what is raised if MLflow's server, its database or its file store is away, and by other faults."""
+    """The exception types raised, among other causes, when MLflow's server, database or file store is away."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -199,8 +199,8 @@ def _follow(path: Path, artifacts: str) -> None:
 def missing_folders(uri: str, artifacts: str) -> list[Path]:
     """The folders where MLflow expects files of nights that exist neither there nor below the home's `artifacts`.
 
-    The latter counts for an SQLite file alone, whose addresses follow a moved home. Changes nothing. Raises
-    SQLAlchemyError."""
+    The latter counts only for an SQLite file, whose addresses follow a moved home. Reads only. Raises SQLAlchemyError.
+    """
     locations = _on_this_machine((name, place) for name, place in _selected(uri, LOCATIONS))
     with_files = {name for (name,) in _selected(uri, WITH_FILES)}
     moved = dict(_moved(locations, artifacts.rstrip("/"))) if uri.startswith(PREFIX) else {}

@@ -26,7 +26,7 @@ def experiment_name(ticker: str) -> str:
 
 
 def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
-    """The same address for the database and a server of this machine; None lets a server elsewhere choose its own."""
+    """An experiment's artifact address, the same for the database and a local server; None lets a remote one choose."""
     address = urlsplit(uri)
     elsewhere = address.scheme in {"http", "https"} and address.hostname not in LOOPBACK
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
@@ -75,7 +75,7 @@ def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str,
 
 
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
-    """Give `old`'s experiment, track records and registered model to `new`, where it has none; what was moved."""
+    """Give `old`'s experiment, track records and registered model to `new`, if it has none; returns what moved."""
     moved = []
     found = _existing(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
