@@ -1,1 +1,1 @@
-"""The command line `stockml`: one module a group of commands."""
+"""The command line `stockml`: one module for each group of commands."""

@@ -1,7 +1,7 @@
-"""The command line `stockml`. Heavy libraries are loaded by the commands that use them; `--help` loads none.
+"""The command line `stockml`. Each command imports the heavy libraries that it uses; `--help` imports none.
 
-Exit codes: 0 done (or nothing to do), 1 it could not be done, 2 wrong usage, 130 interrupted. What went wrong is one
-line on standard error.
+Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong usage, 130 interrupted. An error is one line on standard
+error.
 """
 
 import errno
@@ -47,10 +47,10 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def every_command(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show it, and exit")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Retrains stock-price LSTMs every night, and can be trusted."""
+    """Retrain stock-price LSTMs every night and publish scored forecasts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, `--help` without any; its exit code."""
+    """Run one command (`--help` if none is given) and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     return reported(lambda: _run(given))
 
@@ -67,20 +67,20 @@ def _run(given: list[str]) -> int:
     command = next((each for each in given if not each.startswith("-")), "")
     with in_home(command) as place, shared(place, command):
         code: int = app(args=given, prog_name="stockml", standalone_mode=False) or 0
-        if code == INTERRUPTED:  # typer's, of a KeyboardInterrupt
+        if code == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
             raise KeyboardInterrupt
         return code
 
 
 def reported(command: Callable[[], int]) -> int:
-    """The command's exit code; what it raises is said in one line."""
+    """Run `command` and return its exit code; report an exception in one line on standard error."""
     try:
         code = command()
         sys.stdout.flush()
         return code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last stop: the person sees one line
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost handler: the user sees one line
         return _exit_code(error)
-    except SystemExit as ended:  # which typer makes of a reader that went away
+    except SystemExit as ended:  # typer raises this when the reader of its output went away
         if not isinstance(ended.__context__, BrokenPipeError):
             raise
         return _exit_code(ended.__context__)
@@ -94,7 +94,7 @@ def _exit_code(error: BaseException) -> int:
             _say("interrupted; the same command goes on where it stopped")
             return INTERRUPTED
         case BrokenPipeError():
-            # the reader (`head`, say) has what it wanted; keep Python from complaining when it flushes at exit
+            # the reader (such as `head`) has closed the pipe; keep Python's flush at exit from complaining
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         case StockmlError():
@@ -108,13 +108,13 @@ def _exit_code(error: BaseException) -> int:
 def _wrong_usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stockml"
-    said = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's word, not ours
+    said = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's prefix, not ours
     _say(f"{said}; see `{path} --help`")
     return getattr(error, "exit_code", 2)
 
 
 def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
-    """What could not be done to which file; a home that cannot be made is said as that."""
+    """Say which file failed and why; a home that cannot be created has its own message."""
     if isinstance(error, UnicodeDecodeError):
         return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
     why, file = error.strerror or str(error), str(error.filename2 or error.filename or "")
@@ -128,7 +128,7 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _unexpected(error: BaseException) -> int:
-    """Keep the traceback in a file: it is of use in a report, not on the screen."""
+    """Report the error in one line; write its traceback to a file for a bug report."""
     response: Any = getattr(error, "response", None)
     code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
     where = where.rpartition("@")[2]
@@ -148,6 +148,6 @@ def _unexpected(error: BaseException) -> int:
 
 
 def _say(text: str) -> int:
-    """One line on standard error; the code of what could not be done."""
+    """Print one line on standard error and return 1, the exit code of a failure."""
     print("stockml:", " ".join(text.split()), file=sys.stderr)
     return 1

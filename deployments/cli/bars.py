@@ -1,4 +1,4 @@
-"""Commands that fill and show the bars that are kept: history from files, and what is stored. None needs a server."""
+"""Commands that import price history from files and show the stored bars. None needs a server."""
 
 import json
 import os
@@ -28,21 +28,21 @@ app = typer.Typer()
 
 @app.command("import")
 def import_history(
-    ticker: Annotated[str, typer.Argument(metavar="TICKER|FOLDER", help="may be left out for a folder of files")],
+    ticker: Annotated[str, typer.Argument(metavar="TICKER|FOLDER", help="The ticker; or only a folder of CSV files.")],
     file: Annotated[
-        Path | None, typer.Argument(help="a CSV file in Kaggle's, Stooq's or Yahoo's layout, or a folder of them")
+        Path | None, typer.Argument(help="The ticker's CSV file in Kaggle's, Stooq's or Yahoo's layout.")
     ] = None,
     calendar: Calendar = None,
     dates: Annotated[
-        DateOrder | None, typer.Option(help="how 03/04/2026 is meant, where the file leaves it open")
+        DateOrder | None, typer.Option(help="How to read dates such as 03/04/2026 if the file is ambiguous.")
     ] = None,
-    decimal: Annotated[DecimalMark | None, typer.Option(help="what stands before a fraction, if it is open")] = None,
+    decimal: Annotated[DecimalMark | None, typer.Option(help="The decimal mark, if ambiguous.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="show the first and last rows as understood; keep none")
+        bool, typer.Option("--dry-run", help="Show the first and last rows as parsed; import nothing.")
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Give a ticker its past from a CSV file. A folder gives many theirs, by its files' names."""
+    """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
     from stockml.prices.csv_cells import Readings
     from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
     from stockml.prices.store import BarStore
@@ -96,7 +96,7 @@ def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore",
 
 
 def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_json: bool) -> int:
-    """Every CSV file below the folder, with a progress bar; the exit code is 1 where one was refused."""
+    """Import every CSV file below the folder, with a progress bar; return exit code 1 if any was refused."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -154,20 +154,18 @@ def _set_aside(file: "CsvNotes") -> list[str]:
 def bars(
     ticker: Ticker,
     as_of: Annotated[
-        datetime | None, typer.Option(parser=as_time, metavar="TIME", help="what was known then; UTC without a zone")
+        datetime | None, typer.Option(parser=as_time, metavar="TIME", help="Show bars as known then; UTC if no zone.")
     ] = None,
-    adjusted: Annotated[
-        bool, typer.Option("--adjusted", help="adjusted for splits and joined with imported history")
-    ] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="every bar as CSV on standard output")] = False,
-    restated: Annotated[bool, typer.Option("--restated", help="what the provider changed afterwards")] = False,
-    holes: Annotated[bool, typer.Option("--holes", help="sessions without a bar, and bars that are set aside")] = False,
-    accept: Annotated[date | None, day("believe a bar that is set aside", "SESSION")] = None,
-    reject: Annotated[date | None, day("set a bar aside until it is restated", "SESSION")] = None,
+    adjusted: Annotated[bool, typer.Option("--adjusted", help="Adjust for splits and join imported history.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print every bar as CSV.")] = False,
+    restated: Annotated[bool, typer.Option("--restated", help="Show values that the provider changed later.")] = False,
+    holes: Annotated[bool, typer.Option("--holes", help="Show missing sessions and bars set aside.")] = False,
+    accept: Annotated[date | None, day("Use a bar that was set aside.", "SESSION")] = None,
+    reject: Annotated[date | None, day("Set a bar aside until it is restated.", "SESSION")] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Show a ticker's bars, and what is doubtful about them. Accept or reject one."""
+    """Show a ticker's stored bars. Or accept or reject a doubtful one."""
     from stockml.prices.store import BarStore
 
     if csv and as_json:
@@ -233,7 +231,7 @@ def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
 
 
 def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
-    """The bars, and what they are: a ticker that was only imported has no raw ones."""
+    """Return the bars and a description of them; a ticker that was only imported has no raw bars."""
     how = "adjusted"
     if not adjusted:
         try:

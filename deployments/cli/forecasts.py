@@ -1,4 +1,4 @@
-"""Commands that show what nights left: the newest forecast, how all of them turned out, every plot."""
+"""Commands that show the results of nights: the newest forecast, the scores of past ones, the plots."""
 
 import json
 from datetime import date
@@ -24,13 +24,13 @@ def forecast(
     expires_after: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="SESSIONS", help="the age beyond which it is called expired; else as its night was set"
+            min=0, metavar="SESSIONS", help="Age beyond which it counts as expired; default: its night's setting."
         ),
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Show a ticker's newest forecast, and how old it is."""
+    """Show a ticker's newest forecast and its age."""
     from deployments.cli import ledger_text
     from stockml import clock
     from stockml.evaluation.simple_distributions import POOLED
@@ -44,16 +44,16 @@ def forecast(
 
     if not (entries := Ledger(home().ledger).entries(ticker)):
         raise NoForecast(ticker, str(home().root))
-    # of those of one moment, as a replay's of a session are, the last
+    # a replay publishes several at the same moment: take the last
     entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
     store = BarStore.of(home(), calendar_of(newest(home().nights, ticker), calendar))
     sessions = store.sessions(ticker)
-    night = kept_night(home().nights, ticker, entry.key)  # its record may have been cleared away
+    night = kept_night(home().nights, ticker, entry.key)  # None if maintenance has removed its record
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER
     age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
-    close = published.last_close or _close_at(store, ticker, published.origin)  # what it was made of, restated or not
+    close = published.last_close or _close_at(store, ticker, published.origin)  # as it was known, restated or not
     if as_json:
         told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
         told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
@@ -77,7 +77,7 @@ def forecast(
 
 @app.command()
 def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Show how a ticker's forecasts turned out. Live ones, and apart those that came late."""
+    """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
     from stockml.forecasts.ledger_scores import restated_bars, steps_across
@@ -105,7 +105,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
 
 @app.command()
 def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> None:
-    """Draw every plot of the newest night. With --session, of that one; its run in MLflow has them too."""
+    """Draw every plot of a ticker's newest night. Or of the one in --session; its run in MLflow gets them too."""
     from stockml.nights.record import kept_nights
     from stockml.pipeline.plots import draw_rest
     from stockml.tracking.client import Tracking
@@ -130,7 +130,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
-    """The close of the session in the shares of its own day; None where its bar is not there."""
+    """The session's close in the share units of that day; None if there is no such bar."""
     try:
         bars = store.adjusted(ticker, until=session)
     except (NoBars, HistoryError):
@@ -139,7 +139,7 @@ def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
 
 
 def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
-    """The forecast, with the MLflow run that its night's record names: the ledger is written before MLflow is told."""
+    """The entry as JSON values; its run comes from the night's record, as the ledger is written before MLflow's run."""
     from stockml.evaluation.evaluate import LSTM
     from stockml.nights.record import kept_night
 

@@ -1,4 +1,4 @@
-"""What `stockml ledger` prints: counts first, then each figure with its observations; late forecasts apart."""
+"""The text of `stockml ledger`: counts, then each figure with its observations; late forecasts apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -33,9 +33,9 @@ def record_text(
     across: Mapping[date, int],
     entries: Sequence[str],
 ) -> str:
-    """today, first_known: against the bars as they are known now, and as they first were.
+    """today, first_known: scores against the bars as known now, and as first recorded.
 
-    across: steps not scored, by the change of units that they lie across.
+    across: for each change of units, the number of steps that span it, which are not scored.
     """
     live, late, backfilled = today.live, today.late, today.backfilled
     lines = [

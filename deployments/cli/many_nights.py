@@ -1,4 +1,4 @@
-"""Commands that run many nights: past ones in order, many tickers at once, and backtests."""
+"""Commands that run many nights: past sessions in order, many tickers in parallel, and backtests."""
 
 import itertools
 import json
@@ -24,10 +24,10 @@ app = typer.Typer()
 @app.command("backfill")
 def catch_up(
     ticker: Ticker,
-    first: Annotated[date, typer.Argument(parser=as_session, metavar="FIRST", help="the first day, YYYY-MM-DD")],
-    last: Annotated[date, typer.Argument(parser=as_session, metavar="LAST", help="the last day")],
+    first: Annotated[date, typer.Argument(parser=as_session, metavar="FIRST", help="The first day, YYYY-MM-DD.")],
+    last: Annotated[date, typer.Argument(parser=as_session, metavar="LAST", help="The last day.")],
     every_night: Annotated[
-        bool, typer.Option("--every-night", help="learn after every session, not once at the end")
+        bool, typer.Option("--every-night", help="Train and publish for every session, not just the last.")
     ] = False,
     mode: Mode = "auto",
     profile: Profile = "nightly",
@@ -35,14 +35,14 @@ def catch_up(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> int:
-    """Catch up past sessions of a ticker, from FIRST to LAST."""
+    """Catch up on a ticker's sessions from FIRST to LAST."""
     from stockml import clock
     from stockml.pipeline.backfill import past_sessions
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
-    past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # what cannot be is no failed run
+    past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # refuse it before a run fails
     arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
     with recorded_prices(ticker):
         rows = run_flow("backfill.backfill", ticker, pages=["catch up a ticker"], quiet=as_json, **arguments)
@@ -56,12 +56,12 @@ def many_tickers(
     mode: Mode = "auto",
     profile: Profile = "nightly",
     settings: Settings = None,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="worker processes on this machine")] = 2,
-    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="a running Dask scheduler, tcp://...")] = None,
-    fail_when: Annotated[FailWhen, typer.Option(help="when the whole counts as failed")] = "all fail",
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler, tcp://...")] = None,
+    fail_when: Annotated[FailWhen, typer.Option(help="When the whole run counts as failed.")] = "all fail",
     as_json: Json = False,
 ) -> int:
-    """Run many tickers' nights at once. Those of `stockml tickers` where none is named."""
+    """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
     from deployments.registration.own_list import tickers_of
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
@@ -76,18 +76,18 @@ def many_tickers(
 @app.command("backtest")
 def replay(
     tickers: Tickers = None,
-    first: Annotated[date | None, typer.Option("--from", parser=as_session, metavar="DATE", help="first night")] = None,
-    last: Annotated[date | None, typer.Option("--to", parser=as_session, metavar="DATE", help="last night")] = None,
-    every: Annotated[int, typer.Option(min=1, max=250, help="sessions from one night to the next")] = 5,
-    prices: Annotated[Path | None, folder("daily price files, instead of the store")] = None,
-    vintages: Annotated[Path | None, folder("bases and regressions to use, and no others")] = None,
+    first: Annotated[date | None, typer.Option("--from", parser=as_session, metavar="DATE", help="First day.")] = None,
+    last: Annotated[date | None, typer.Option("--to", parser=as_session, metavar="DATE", help="Last day.")] = None,
+    every: Annotated[int, typer.Option(min=1, max=250, help="Sessions from one night to the next.")] = 5,
+    prices: Annotated[Path | None, folder("Use these daily price files, not the store.")] = None,
+    vintages: Annotated[Path | None, folder("Use only these bases and regressions.")] = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Replay past nights as they would have been published. One table over all tickers, with every simple forecast.
+    """Replay past nights as they would have been published. Prints one table with every simple forecast beside them.
 
-    With --prices, all files of the folder where no ticker is named.
+    Without a TICKER, --prices takes every file of the folder.
     """
     from stockml.evaluation.backtest import FEWEST_NIGHTS
     from stockml.evaluation.backtest_table import markdown
@@ -98,7 +98,7 @@ def replay(
         found = f"--from {first or 'missing'} and --to {last or 'missing'}"
         raise typer.BadParameter(f"expected --from DATE before --to DATE, found {found}")
     sessions = 5 * ((last - first).days // 7 + 1)  # at most
-    if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # no history helps a span that is too short
+    if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # too short a span, whatever the history
         found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights} at most"
         raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
     arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings or [])}
@@ -109,7 +109,7 @@ def replay(
 
 
 def shown(lines: Sequence[str]) -> list[str]:
-    """Lines of Markdown, its tables in columns."""
+    """Return Markdown lines with each table aligned in columns."""
     found: list[str] = []
     for is_table, block in itertools.groupby(lines, key=lambda line: line.startswith("|")):
         rows = list(block)
@@ -118,7 +118,7 @@ def shown(lines: Sequence[str]) -> list[str]:
 
 
 def aligned(markdown: Sequence[str]) -> list[str]:
-    """A Markdown table's rows in columns; numbers to the right."""
+    """Return the rows of a Markdown table in aligned columns, numbers flush right."""
     head, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in markdown)
     rows, right = [head, *rows], [cell.endswith(":") for cell in rule]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Commands about nights: run one, a ticker's history, an earlier champion, the morning's status, the audit."""
+"""Commands about nights: run one, fetch a ticker's history, roll back a champion, show the status, audit."""
 
 import json
 import os
@@ -28,14 +28,14 @@ app = typer.Typer()
 def nightly(
     ticker: Ticker,
     session: Session = None,
-    mode: Annotated[Mode, typer.Option(help="auto decides from facts and says why")] = "auto",
-    profile: Annotated[Profile, typer.Option(help="the model's settings")] = "nightly",
+    mode: Annotated[Mode, typer.Option(help="auto chooses by rule and says why.")] = "auto",
+    profile: Annotated[Profile, typer.Option(help="A named set of model settings.")] = "nightly",
     settings: Settings = None,
     calendar: Calendar = None,
-    force: Annotated[bool, typer.Option("--force", help="compute every step again")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Recompute every step.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch, train, measure, log and publish one session."""
+    """Run one night: fetch, train, evaluate, log and publish."""
     from flows.form import chosen
     from stockml.nights import summary
     from stockml.nights.glance import night_age
@@ -48,7 +48,7 @@ def nightly(
     if night is None:
         arguments: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "settings": changed}
         arguments |= {"calendar": calendar, "force": force}
-        # a person who waits at a terminal is told that the bar is late, and asks again when it suits them
+        # a person waiting at a terminal is told that the bar is late, and runs the command again later
         arguments["late_retries"] = 0
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
@@ -58,9 +58,9 @@ def nightly(
 
 @app.command("history")
 def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Give a ticker its past from the provider. All since 1999, with a premium or a Tiingo key.
+    """Fetch a ticker's price history from the provider. A premium or a Tiingo key gives all of it since 1999.
 
-    Without one: `stockml import`.
+    Without either, use `stockml import`.
     """
     with recorded_prices(ticker):
         bars, told = run_flow("backfill.history", ticker, calendar=calendar, quiet=as_json)
@@ -72,10 +72,10 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
 @app.command()
 def rollback(
     ticker: Ticker,
-    reason: Annotated[str, typer.Option(help="kept in the promotion history")] = "rolled back by hand",
+    reason: Annotated[str, typer.Option(help="Recorded in the promotion history.")] = "rolled back by hand",
     as_json: Json = False,
 ) -> None:
-    """Put the previous champion back, in MLflow too."""
+    """Restore the previous champion, in MLflow too."""
     from stockml.models.registry import Registry
 
     champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
@@ -87,7 +87,7 @@ def rollback(
 
 @app.command()
 def status(tickers: Tickers = None, as_json: Json = False) -> None:
-    """Show each ticker's newest night, and its next run."""
+    """Show each ticker's newest night and next run. Without a TICKER, of all that are known."""
     from deployments.registration.own_list import tickers_of
     from stockml.nights.status import known_tickers, rows, share_sentence, text
 
@@ -113,9 +113,9 @@ def audit(
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> int:
-    """Replay a night on two futures, and name what differs. Exit code 1 where something does.
+    """Replay a night on two futures to find look-ahead. Exit code 1 if any value differs.
 
-    Takes the newest session without one. Needs no server, and leaves nothing behind.
+    Replays the newest stored session by default. Needs no server and leaves no files.
     """
     from flows.form import chosen
     from stockml.pipeline.audit import audit as replay
@@ -134,7 +134,7 @@ def audit(
 
 
 def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
-    """The version that MLflow's alias names now, and in words; the local history holds, MLflow reached or not."""
+    """Point MLflow's alias at the champion; return its version and a sentence. The local history holds either way."""
     from stockml.tracking.client import Tracking
 
     try:
@@ -148,7 +148,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
 
 
 def _next_runs(place: Home) -> dict[str, datetime] | None:
-    """By ticker; None where no server is set or up."""
+    """The next run of each ticker; None if no server is configured or up."""
     if not (os.environ.get("PREFECT_API_URL") or running_server(place)):
         return None
     with prefect_api(place):

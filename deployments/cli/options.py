@@ -1,4 +1,4 @@
-"""What the command line accepts: every ticker, session, time and setting is checked before anything is done with it."""
+"""Arguments and options of the command line; every ticker, session, time and setting is checked before it is used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -12,8 +12,8 @@ from deployments.errors import refused_as
 from stockml.settings import settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
-SHOWN_ROWS = 10  # of a long list
-YEARS = range(1700, 2200)  # what pandas counts in nanoseconds, in every time zone
+SHOWN_ROWS = 10  # rows printed of a long list
+YEARS = range(1700, 2200)  # what pandas can represent in nanoseconds, in every time zone
 
 
 def as_ticker(text: str) -> str:
@@ -29,7 +29,7 @@ def as_session(text: str) -> date:
 
 
 def as_time(text: str) -> datetime:
-    """A moment with its zone: UTC where none is given, the day's last second where only a day is given."""
+    """Parse an aware time: UTC if no zone is given, the day's last second if only a day is. Raises BadParameter."""
     try:
         moment = datetime.fromisoformat(text)
         if moment.year not in YEARS:
@@ -50,7 +50,7 @@ def as_calendar(name: str) -> str:
 
 
 def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
-    """`training.epochs=3 network.units=[64,64]` as `{"training": {"epochs": 3}, "network": {"units": [64, 64]}}`."""
+    """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network": {"units": [8, 8]}}`."""
     form: dict[str, dict[str, Any]] = {}
     for name, value in _by_name(assignments, partial(settings_for, "nightly")).items():
         section, _, setting = name.partition(".")
@@ -59,7 +59,7 @@ def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
 
 
 def as_tutorial_settings(assignments: Sequence[str]) -> dict[str, Any]:
-    """`network.cell=gru` as `{"network.cell": "gru"}`, refused where it would do nothing on the tutorial."""
+    """Parse `network.cell=gru` to `{"network.cell": "gru"}`; refuse a setting that has no effect on the tutorial."""
     return _by_name(assignments, tutorial_settings)
 
 
@@ -79,7 +79,7 @@ def _by_name(assignments: Sequence[str], check: Callable[[dict[str, Any]], objec
 
 
 def _value(text: str) -> Any:
-    """As YAML has it, and 1e-3 as everybody else does."""
+    """Parse as YAML, but read 1e-3 as a number, which YAML takes for text."""
     value = yaml.safe_load(text)
     try:
         return float(value) if isinstance(value, str) else value
@@ -95,16 +95,16 @@ def folder(text: str) -> Any:
     return typer.Option(exists=True, file_okay=False, metavar="FOLDER", help=text)
 
 
-Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="such as IBM, BRK-B or TSCO.LON")]
+Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")]
 Tickers = Annotated[
-    list[str] | None, typer.Argument(parser=as_ticker, metavar="TICKER", help="all of the list when none is named")
+    list[str] | None, typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")
 ]
-Session = Annotated[date | None, day("the trading day; without it the newest whose bar is final")]
+Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newest.")]
 Calendar = Annotated[
-    str | None, typer.Option(parser=as_calendar, metavar="NAME", help="exchange calendar such as XNYS, XLON")
+    str | None, typer.Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="such as evaluation.direction_step=20; may be repeated"),
+    typer.Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, and nothing else")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -1,4 +1,4 @@
-"""Which home a command works in: settled once, before it begins, and put back after it."""
+"""The home that a command works in: chosen once before it starts; the environment is restored afterwards."""
 
 import os
 import sys
@@ -21,22 +21,22 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
-WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all of a shared state
+WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need the whole shared state
 BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed")
-FOR_THE_MARKET = ("import", "restore")  # nobody gives a recording its past
+FOR_THE_MARKET = ("import", "restore")  # a recording needs no imported history
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-NO_PROXY = ("no_proxy", "NO_PROXY")  # of two that differ, the first counts
+NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 
 
 @contextmanager
 def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[Home]:
-    """Yield the home that the environment names, and let the environment name it meanwhile. Raises InvalidFile.
+    """Yield the home that the environment names, with STOCKML_HOME set to it meanwhile. Raises InvalidFile.
 
-    Without a key and without a home in use it is the replay's, where the clock stands at the recording's end. Secrets
-    are also read from the files that NAME_FILE names. A proxy is not asked for this machine's own servers.
+    With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end. Secrets
+    are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's own servers.
     """
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
-        if any(name.lower().endswith("_proxy") for name in environ):  # else the system's proxies would count no more
+        if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
         environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
         yield _settle(command, environ)
@@ -44,9 +44,9 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
 
 @contextmanager
 def shared(place: Home, command: str) -> Iterator[None]:
-    """Where machines share the home's state, a command sees it as last committed, and commits what it changed.
+    """If machines share the home's state, refresh it before the command and commit the command's changes after it.
 
-    Flows do so by themselves, a ticker at a time. `doctor` looks at what is here, and says what keeps it from the rest.
+    Flows do this themselves, one ticker at a time. `doctor` examines what is here and why the rest cannot be reached.
     """
     if place.state is None or command in ("", "doctor"):
         yield
@@ -65,7 +65,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     try:
         return _of_its_prices(command, place, environ)
     except RecordUnreadable:
-        if command == "doctor":  # names it among all else
+        if command == "doctor":  # it reports this among its checks
             return place
         raise
 
@@ -83,7 +83,7 @@ def _of_its_prices(command: str, place: Home, environ: MutableMapping[str, str])
 
 
 def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
-    """The home that is named; else an earlier version's in this folder, unless it holds the other kind of prices."""
+    """The named home; else an earlier version's in this folder, unless it holds a replay and the market is wanted."""
     place = home(environ)
     if environ.get("STOCKML_HOME") or place.root != Path(OLD_PLACE).resolve():
         return place

@@ -1,6 +1,6 @@
-"""Runs of the flows in this process, with their progress on standard error: a line a step, and a live one on terminals.
+"""Run flows in this process, with progress on standard error: one line per step, and a live line on terminals.
 
-What libraries write there on their own (TensorFlow's C++ side, MLflow's progress bars) goes to a file meanwhile.
+What libraries themselves write there (TensorFlow's C++ code, MLflow's progress bars) goes to a file meanwhile.
 """
 
 import gc
@@ -38,9 +38,9 @@ _NOISE = re.compile(
 def foreseen(
     ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
 ) -> "Night | None":
-    """The night, where nothing is to be done: no session, or all stands as it was left. Raises InvalidSession.
+    """Return the night if there is nothing to do: no session, or an unchanged finished night. Raises InvalidSession.
 
-    Where machines share state, what is here is not all that there is, and the run looks itself.
+    None if a run is needed; also where machines share state, since this one may lack files: the run itself checks.
     """
     from stockml import clock
     from stockml.forecasts.ledger import Ledger
@@ -62,9 +62,9 @@ def foreseen(
 
 
 def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any) -> Any:
-    """The outcome of a flow, named `module.function`, with a Prefect API of its own if none is up.
+    """Run the flow named `module.function` and return its `outcome`; start a Prefect API if none is up.
 
-    pages: the deployments to have a page by then, the run's own first.
+    pages: deployments to create first so that they have a page; the run is shown on the first one's.
     """
     with prefect_api(home()):
         from deployments.registration.prefect_deployments import flow_of
@@ -75,9 +75,9 @@ def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any
 
 @contextmanager
 def recorded_prices(*tickers: str) -> Iterator[None]:
-    """A replay feed of this process meanwhile, where the home is for recorded prices and there is no key.
+    """Serve a replay feed from this process if the home holds recorded prices and there is no key.
 
-    Any other asks Alpha Vantage. Raises NotRecorded.
+    Otherwise do nothing: the run asks Alpha Vantage. Raises NotRecorded for a ticker that the feed lacks.
     """
     from deployments.replay.feed import Feed, replay_environment
     from deployments.replay.recording import recorded_rows
@@ -95,7 +95,7 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
-    """Raises NoBars for a ticker of which nothing is stored: a typo is no failed run. Shared state the run looks at."""
+    """Raise NoBars for a ticker without stored bars: a typo makes no failed run. With shared state, the run checks."""
     from stockml.prices.store import BarStore
 
     place = home()
@@ -104,13 +104,13 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
 
 
 def announce_pages(*names: str) -> None:
-    """Make these deployments, so that a later `up` shows the runs before it; a server that is up has them."""
+    """Create these deployments, so that a later `up` shows earlier runs under them; a server that is up has them."""
     if not (names and os.environ.get(OWN_SERVER)):
         return
     from deployments.registration.own_list import tickers_of
     from deployments.registration.prefect_deployments import announce, of_other_flows, of_tickers
 
-    with suppress(InvalidFile):  # a night needs no list
+    with suppress(InvalidFile):  # a night runs without a list of tickers
         listed = tickers_of(home()).tickers
         announce([each for each in (*of_tickers(listed), *of_other_flows(listed)) if each.name in names])
 
@@ -118,15 +118,15 @@ def announce_pages(*names: str) -> None:
 def outcome(
     flow: "Flow[..., Any]", *arguments: Any, quiet: bool = False, deployment: str | None = None, **named: Any
 ) -> Any:
-    """What the run left behind, also when it ended as failed; what it raised is raised. None stands for a default.
+    """Run the flow and return its state's data, even of a failed state; raise what it raised. Drops None arguments.
 
-    To be called within `prefect_api()`. deployment: on whose page the run is shown, where there is one of this name.
+    Call it within `prefect_api()`. deployment: the name of the one on whose page the run is shown, if it exists.
     """
     from prefect.exceptions import ParameterTypeError
 
     from tasks.begun_runs import run_shown
 
-    gc.freeze()  # what has been imported is not looked at again
+    gc.freeze()  # garbage collections skip what is already imported
     given = {name: value for name, value in named.items() if value is not None}
     with progress(quiet=quiet):
         state = run_shown(flow, deployment, *arguments, **given)
@@ -140,7 +140,7 @@ def outcome(
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[None]:
-    """Show what the runs of this process log, unless `quiet`. To be entered after Prefect was imported."""
+    """Show what runs in this process log, unless `quiet`. Enter it after Prefect is imported."""
     with quiet_libraries() as terminal, ExitStack() as stack:
         if not quiet:
             plain = partial(print, file=terminal, flush=True)
@@ -154,7 +154,7 @@ def progress(*, quiet: bool = False) -> Iterator[None]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[TextIO]:
-    """Send this process's standard error to `library-noise.log` in the home; yield what it was before."""
+    """Redirect this process's standard error to `library-noise.log` in the home; yield the original stream."""
     file = home().root / "library-noise.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Commands about servers: the replay feed, both pages, deployments, and a look at what could be wrong."""
+"""Commands about servers: both pages and a worker, one of them alone, the replay feed, and the doctor."""
 
 import json
 import os
@@ -16,11 +16,9 @@ from stockml.home import home
 
 app = typer.Typer()
 PrefectPort = Annotated[
-    int, typer.Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="where Prefect's page is served")
+    int, typer.Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")
 ]
-MlflowPort = Annotated[
-    int, typer.Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="where MLflow's page is served")
-]
+MlflowPort = Annotated[int, typer.Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
 
 
 @app.command()
@@ -28,10 +26,10 @@ def up(
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
     address: Annotated[
-        str | None, typer.Option(help="where both pages listen; 127.0.0.1 without it, else a password is needed")
+        str | None, typer.Option(help="Default 127.0.0.1; an address that others can reach needs a password.")
     ] = None,
 ) -> None:
-    """Start both pages and a worker here, until Ctrl-C."""
+    """Run Prefect, MLflow and a worker here until Ctrl-C."""
     from deployments.servers import stack
     from deployments.servers.access import ADDRESS
 
@@ -48,22 +46,18 @@ def up(
 
 @app.command()
 def serve(
-    part: Annotated[
-        Literal["prefect", "mlflow", "worker"], typer.Argument(metavar="PART", help="prefect, mlflow or worker")
-    ],
+    part: Annotated[Literal["prefect", "mlflow", "worker"], typer.Argument(metavar="PART", help="The part to run.")],
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
     prefect_url: Annotated[
-        str, typer.Option(envvar="PREFECT_API_URL", help="the worker's")
+        str, typer.Option(envvar="PREFECT_API_URL", help="Used by the worker.")
     ] = "http://127.0.0.1:4200/api",
     mlflow_url: Annotated[
-        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="the worker's")
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Used by the worker.")
     ] = "http://127.0.0.1:5000",
-    deploy: Annotated[
-        bool, typer.Option(help="the worker first makes Prefect's deployments agree with the list of tickers")
-    ] = True,
+    deploy: Annotated[bool, typer.Option(help="Let the worker first update Prefect's deployments.")] = True,
 ) -> None:
-    """Run one part of `up` alone, in the foreground. For containers, and for workers on further machines."""
+    """Run one part of `stockml up` in the foreground. For containers, and for workers on other machines."""
     from deployments.servers import databases, stack
     from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
@@ -92,22 +86,22 @@ def serve(
 
 
 def _interrupted(*_: object) -> NoReturn:
-    """The first Ctrl-C (or SIGTERM) stops everything in order; further ones do not disturb that."""
+    """Stop everything in order on the first Ctrl-C or SIGTERM, and ignore further ones meanwhile."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # SIG_IGN would complain of a second signal that is under way already
+        signal.signal(number, lambda *_: None)  # with SIG_IGN a second signal already under way is reported as an error
     print("stopping", flush=True)
     raise KeyboardInterrupt
 
 
 @app.command()
 def feed(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8100,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
     clock: Annotated[
         datetime | None,
-        typer.Option(parser=as_time, metavar="TIME", help="the feed's clock; the recording's end without it"),
+        typer.Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end."),
     ] = None,
 ) -> None:
-    """Serve recorded prices as Alpha Vantage would. Until Ctrl-C."""
+    """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""
     from deployments.replay.feed import END_OF_RECORDING, Asked, Feed, replay_environment
     from deployments.servers.access import check_port
 
@@ -129,9 +123,9 @@ def feed(
 
 @app.command()
 def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False) -> int:
-    """Check what could be wrong, and say what to do. Key, quota, servers, clock, ports and what is kept.
+    """Check for problems and say how to fix them. Looks at key, quota, servers, clock, ports and stored files.
 
-    Exit code 1 on a problem.
+    Exit code 1 if there is a problem.
     """
     from deployments.doctor.checks import examine
     from stockml import clock

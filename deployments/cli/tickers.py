@@ -1,4 +1,4 @@
-"""Which tickers are run every night: the list in the home, and Prefect's deployments that agree with it."""
+"""Commands about the tickers that run every night: the list in the home, and Prefect's deployments for it."""
 
 import json
 import os
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from deployments.registration.tickers import TickersFile
 
 app = typer.Typer()
-mine = typer.Typer(help="List, add and remove the tickers of every night.")
+mine = typer.Typer(help="List, add or remove the tickers that run every night.")
 app.add_typer(mine, name="tickers")
-Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", help="such as KO or TSCO.LON")]
+Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
 
 
 @mine.command("list")
 def list_tickers(as_json: Json = False) -> None:
-    """Show the tickers, and when each is run."""
+    """Show the tickers and when each runs."""
     from deployments.registration.own_list import list_file, tickers_of
     from deployments.registration.tickers import staggered
 
@@ -47,16 +47,16 @@ def list_tickers(as_json: Json = False) -> None:
 def add(
     tickers: Named,
     calendar: Calendar = None,
-    at: Annotated[str | None, typer.Option(metavar="HH:MM", help="start, in the exchange's own time zone")] = None,
-    profile: Annotated[str | None, typer.Option(help="nightly, or tutorial")] = None,
+    at: Annotated[str | None, typer.Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
+    profile: Annotated[str | None, typer.Option(help="nightly or tutorial.")] = None,
 ) -> None:
-    """Run these tickers every night too."""
+    """Add tickers to run every night."""
     from deployments.registration import own_list
     from deployments.replay.recording import recorded_rows
     from stockml.provider.price_source import plays_recorded
 
     place = home()
-    for ticker in tickers if plays_recorded(place, os.environ) else ():  # other nights would fail, every night
+    for ticker in tickers if plays_recorded(place, os.environ) else ():  # an unrecorded ticker would fail every night
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
     added = own_list.add(place, tickers, choices)
@@ -67,7 +67,7 @@ def add(
 
 @mine.command()
 def remove(tickers: Named) -> None:
-    """Run these no more; their bars, models and forecasts stay."""
+    """Stop running these; their bars, models and forecasts stay."""
     from deployments.registration import own_list
 
     place = home()
@@ -78,10 +78,10 @@ def remove(tickers: Named) -> None:
 
 @app.command()
 def rename(
-    old: Annotated[str, typer.Argument(parser=as_ticker, metavar="OLD", help="the symbol until now")],
-    new: Annotated[str, typer.Argument(parser=as_ticker, metavar="NEW", help="the symbol from now on")],
+    old: Annotated[str, typer.Argument(parser=as_ticker, metavar="OLD", help="The symbol until now.")],
+    new: Annotated[str, typer.Argument(parser=as_ticker, metavar="NEW", help="The symbol from now on.")],
 ) -> None:
-    """Let a share go on under another symbol. Bars, forecasts, models, MLflow and its deployment follow."""
+    """Rename a ticker whose symbol changed. Moves its bars, forecasts, models, MLflow's runs and its deployment."""
     from deployments.registration import own_list
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
@@ -107,13 +107,13 @@ def rename(
 
 @app.command()
 def deploy(
-    file: Annotated[Path | None, typer.Option(help="a list that becomes the home's own, tickers.yaml")] = None,
+    file: Annotated[Path | None, typer.Option(help="Replace the home's tickers.yaml by this list first.")] = None,
     crash_orphans: Annotated[
-        bool, typer.Option("--crash-orphans", help="mark as crashed what no process works on any more", hidden=True)
+        bool, typer.Option("--crash-orphans", help="Mark runs whose process is gone as crashed.", hidden=True)
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make Prefect's deployments agree with your tickers."""
+    """Update Prefect's deployments to match your tickers."""
     from deployments.registration import own_list
 
     place = home()
@@ -139,7 +139,7 @@ def register_all(
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
-        with suppress(StockmlError, OSError):  # of what is damaged `stockml doctor` tells
+        with suppress(StockmlError, OSError):  # damage is reported by `stockml doctor`
             show_status()
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
@@ -151,7 +151,7 @@ def _phrases(tickers: Mapping[str, Sequence[str]]) -> str:
 
 
 def _tell(place: Home, done: str) -> None:
-    """What was done, and how Prefect comes to know it: at once where it is up."""
+    """Print what was done; update Prefect's deployments now if it is up, else say that `stockml up` will."""
     from deployments.registration.own_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 

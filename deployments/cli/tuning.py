@@ -1,4 +1,4 @@
-"""Commands that take their time: searching settings, and the published tutorial with its figures and pictures."""
+"""Commands that run long: training a base network, searching for settings, and the published tutorial."""
 
 import itertools
 import json
@@ -26,12 +26,12 @@ app = typer.Typer()
 
 @app.command("pretrain")
 def learn_base(
-    prices: Annotated[Path | None, folder("daily price files")] = None,
-    through: Annotated[date | None, day("the last session to learn from")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=10, help="networks of each of two kinds")] = 2,
+    prices: Annotated[Path | None, folder("Learn from these daily price files.")] = None,
+    through: Annotated[date | None, day("The last session to learn from.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=10, help="Networks of each of two kinds.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Learn a base network, from which nights start. It learns from the store's tickers, or from a folder of files."""
+    """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""
     base = run_flow("studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
@@ -41,21 +41,19 @@ def learn_base(
 
 @app.command("tune")
 def search(
-    what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="a ticker, or the tutorial's CSV file")],
-    trials: Annotated[int, typer.Option(min=1, help="of the study in all; run again, it goes on to them")] = 30,
-    sampler: Annotated[Sampler, typer.Option(help="how the next settings are chosen")] = "tpe",
-    profile: Annotated[
-        Profile, typer.Option(help="only the tutorial's is searched; the nightly network is the base's")
-    ] = "tutorial",
+    what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")],
+    trials: Annotated[int, typer.Option(min=1, help="Trials in total; a repeated search continues up to it.")] = 30,
+    sampler: Annotated[Sampler, typer.Option(help="How the next settings are chosen.")] = "tpe",
+    profile: Annotated[Profile, typer.Option(help="Only `tutorial` can be searched.")] = "tutorial",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="what to change and not to search")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it.")
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:
-    """Search settings of the tutorial's network. A ticker's, whose tutorial nights then use them, or a price file's.
+    """Search for better settings of the tutorial's network. A ticker's `tutorial` nights then use what was found.
 
-    Settings are judged on the validation part only.
+    Settings are compared on the validation part only.
     """
     if profile != "tutorial":
         raise typer.BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
@@ -116,23 +114,23 @@ def _tuned_tutorial(
 
 @app.command()
 def tutorial(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV files of daily prices, as hpq.us.txt")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Daily prices as CSV, such as hpq.us.txt.")],
     epochs: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="passes over the training part; 30 as published")
+        int | None, typer.Option(min=1, max=1000, help="Passes over the training part; default 30, as published.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="of weights, streams and dropout; 1 without it")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="how many seeds, from --seed on: how much of it is luck")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, streams and dropout; default 1.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds to train, counting up from --seed.")] = 1,
     decay_on: Annotated[
-        DecayPart | None, typer.Option(help="the part that lowers the learning rate; test leaks, as published")
+        DecayPart | None, typer.Option(help="Part that decays the learning rate; test is as published, but leaks.")
     ] = None,
     settings: Settings = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="where the pictures go; else in the home")
+        Path | None, typer.Option(metavar="FOLDER", help="Where to put the plots; default: in the home.")
     ] = None,
 ) -> None:
-    """Train by the published tutorial's recipe. Print, draw and log its figures.
+    """Train by the published tutorial's recipe. Prints, draws and logs its figures.
 
-    Of several files or seeds, a table of how far the seed alone moves the figure.
+    With several files or seeds, also prints how far the seed alone moves the result.
     """
     from stockml.evaluation.tutorial_report import luck_table
 
@@ -156,7 +154,7 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -
     from stockml.tracking.client import Tracking
     from stockml.tracking.study_runs import log_tutorial
 
-    # by all settings: an interrupted training must outlive another that is tried meanwhile
+    # named by all settings, so that an interrupted training survives a run with others
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
     folder = home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"

@@ -1,4 +1,4 @@
-"""Commands that keep a home in order and safe: the weekly clearing up, an archive, and the way back from one."""
+"""Commands that maintain a home: the weekly clean-up, backup, restore, and rebuilding MLflow's runs."""
 
 import json
 import os
@@ -26,15 +26,15 @@ app = typer.Typer()
 
 @app.command("maintenance")
 def clear_up(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would go")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     keep: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="such as model_days=30; may be repeated")
+        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """End zombies, resume what waited, remove what is old.
+    """End dead runs, resume waiting ones, remove old data.
 
-    Never a champion, the ledger, the store, or a night that MLflow lacks.
+    Never removes a champion, the ledger, the store, or a night that MLflow lacks.
     """
     days = as_days(keep or [])
     with prefect_api(home()):
@@ -60,10 +60,10 @@ def clear_up(
 
 
 @app.command()
-def backup(file: Annotated[Path, typer.Argument(help="the archive to make")], as_json: Json = False) -> int:
-    """Archive what cannot be made again. Bars, ledger, champions, settings, nights' records; nights may run meanwhile.
+def backup(file: Annotated[Path, typer.Argument(help="The zip archive to create.")], as_json: Json = False) -> int:
+    """Archive all that cannot be recomputed. Bars, ledger, champions, settings, night records; nights may run meanwhile.
 
-    Exit code 1 where something in it is damaged.
+    Exit code 1 if an archived file is damaged.
     """
     from stockml.maintenance.backup import back_up
 
@@ -72,13 +72,15 @@ def backup(file: Annotated[Path, typer.Argument(help="the archive to make")], as
 
 @app.command("restore")
 def restore_home(
-    file: Annotated[Path, typer.Argument(help="what `stockml backup` made")],
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="one file or folder, as ledger/IBM.parquet")] = None,
+    file: Annotated[Path, typer.Argument(help="An archive made by `stockml backup`.")],
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Restore only this: ledger/IBM.parquet, say.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Bring an archive back into an empty home. Whole or not at all.
+    """Restore an archive into an empty home. All or nothing.
 
-    Then `stockml rebuild-tracking` and `stockml deploy`.
+    Then run `stockml rebuild-tracking` and `stockml deploy`.
     """
     from stockml.maintenance.backup import restore
 
@@ -87,9 +89,9 @@ def restore_home(
 
 @app.command("rebuild-tracking")
 def rebuild_tracking(as_json: Json = False) -> int:
-    """Make MLflow's runs again from the nights' records. With the models that are still kept.
+    """Make MLflow's runs again from the nights' records. Models that are still kept are registered again too.
 
-    Exit code 1 where a record is damaged.
+    Exit code 1 if a record is damaged.
     """
     from stockml.maintenance.integrity import damaged_nights
     from stockml.models.registry import Registry
@@ -121,7 +123,7 @@ def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
 
 
 def as_days(assignments: Sequence[str]) -> dict[str, int]:
-    """`model_days=30 plot_days=10` as a dictionary; which names and bounds there are the library says."""
+    """Parse `model_days=30 plot_days=10` to a dictionary; RetentionSettings checks names and bounds."""
     from stockml.maintenance.retention import RetentionSettings
 
     days = {}
