@@ -1,1 +1,1 @@
-"""How it is run: command line, servers for one machine, deployments, and the replay feed."""
+"""The command line, the servers on one machine, Prefect deployments, and the replay feed."""

@@ -1,4 +1,4 @@
-"""What keeps the local servers (Prefect, MLflow, the feed) from being there, and what the recording does not have."""
+"""Errors of the local servers (Prefect, MLflow, the replay feed) and of the recorded prices."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from stockml.errors import InvalidInput, StockmlError
 
 @contextmanager
 def refused_as(error: Callable[[str], Exception]) -> Iterator[None]:
-    """What the library refuses is an error of this type where it was given."""
+    """Turn an InvalidInput raised within the block into `error`, with the same text."""
     try:
         yield
     except InvalidInput as refused:
@@ -23,7 +23,7 @@ class ServerUnavailable(StockmlError):
 
 
 class ServerFailed(StockmlError):
-    """A server did not start, or ended by itself; `code` is None when it was waited for in vain."""
+    """A server did not start, or ended by itself; `code` is None if it gave no answer in time."""
 
     name: str
     code: int | None
@@ -32,7 +32,7 @@ class ServerFailed(StockmlError):
 
     def __str__(self) -> str:
         found = "no answer in time" if self.code is None else f"that it ended with code {self.code}"
-        if not self.last_line:  # a full disk keeps nothing of it
+        if not self.last_line:  # on a full disk the log stays empty
             return f"expected {self.name} to run, found {found}, and {self.log} empty; `stockml doctor` looks for why"
         return f"expected {self.name} to run, found {found} ({self.last_line[:160]}); see {self.log}"
 
@@ -43,7 +43,7 @@ class AlreadyUp(StockmlError):
 
 
 class PasswordNeeded(StockmlError):
-    """The pages would listen where others can reach them."""
+    """The pages would listen on an address that others can reach, without a password."""
 
     address: str
     text = (

@@ -1,4 +1,4 @@
-"""This process: its environment, changed for a while, and how a command ends as a program."""
+"""This process: its environment, its garbage collector, its standard streams and its exit."""
 
 import atexit
 import contextlib
@@ -24,9 +24,9 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 
 @contextlib.contextmanager
 def left_uncollected() -> Iterator[None]:
-    """What is imported meanwhile is never looked through for garbage: it leaves little, and a server collects often.
+    """Exclude what is imported within the block from garbage collection: it leaves little garbage.
 
-    Afterwards less often than Python does by itself: every 700 objects cost the servers five percent of their time.
+    Afterwards, collect less often than by default: every 700 objects cost the servers five percent of their time.
     """
     gc.disable()
     try:
@@ -38,28 +38,28 @@ def left_uncollected() -> Iterator[None]:
 
 
 def as_program(command: Callable[[], int]) -> NoReturn:
-    """End with the command's exit code. What it makes is for its owner only: 0700 and 0600."""
+    """Run the command and exit with its code. Files that it creates are its owner's only: 0700 and 0600."""
     _settle_streams()
     os.umask(0o077)
-    gc.set_threshold(100_000, 20, 100)  # imports make many objects and leave little to collect: a second of a night
+    gc.set_threshold(100_000, 20, 100)  # imports make many objects but little garbage: this saves a night a second
     leave(command())
 
 
 def _settle_streams() -> None:
-    """Lead a standard stream that was closed (`>&-`) nowhere: else the first file that is opened takes its place."""
+    """Point closed standard streams (`>&-`) at the null device, or the first file opened would take their place."""
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(spare, True)
     os.close(spare)
     sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that has no dash shows another sign instead
+        sys.stdout.reconfigure(errors="replace")  # for terminals whose encoding lacks a dash
 
 
 def leave(code: int) -> NoReturn:
-    """Exit with `code`. Taking an interpreter apart that holds Prefect, pandas and MLflow costs a second of CPU."""
+    """Exit with `code` and skip interpreter teardown, which with Prefect, pandas and MLflow costs a second of CPU."""
     with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined] # waits for threads, as an exit does: what is queued is sent
+        threading._shutdown()  # type: ignore[attr-defined] # join threads, as an exit does, so that queued items are sent
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

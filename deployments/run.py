@@ -1,4 +1,4 @@
-"""`make run`: `stockml nightly` of one ticker, and without a key of your own on recorded prices, over real HTTP."""
+"""`make run`: `stockml nightly` for one ticker; without an API key, on recorded prices over real HTTP."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from stockml.provider.price_source import replay_home
 
 
 def main() -> None:
-    """Run the night of the ticker that is named, of IBM when none is."""
+    """Run the night of the ticker given as argument, IBM by default."""
     as_program(lambda: reported(lambda: one_night(sys.argv[1:] or ["IBM"])))
 
 
 def one_night(arguments: Sequence[str]) -> int:
-    """`nightly` with these arguments, in the home with a key; the exit code.
+    """Run `stockml nightly` with these arguments and return its exit code.
 
-    Without a key in the replay's own place, also beside a home that holds the market's prices.
+    Without a key, runs in the replay's own home, even beside a home that holds market prices.
     """
     with in_home():
         if not os.environ.get("ALPHAVANTAGE_API_KEY"):

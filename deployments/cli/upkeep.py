@@ -61,7 +61,7 @@ def clear_up(
 
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="The zip archive to create.")], as_json: Json = False) -> int:
-    """Archive all that cannot be recomputed. Bars, ledger, champions, settings, night records; nights may run meanwhile.
+    """Archive all that cannot be recomputed. Bars, ledger, champions, settings and night records; nights may run on.
 
     Exit code 1 if an archived file is damaged.
     """

@@ -1,1 +1,1 @@
-"""`stockml doctor`: what could keep tonight's run from working, and what to do about it. Changes nothing."""
+"""`stockml doctor`: read-only checks for what could make tonight's run fail, each with its remedy."""

@@ -1,4 +1,4 @@
-"""The doctor's look at the installation: Python, the home, the key, servers and ports; then at what is kept."""
+"""Checks of the installation: Python, the home, the key, servers and ports; then those of the stored files."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
-    """All checks, in the order in which one would mend things. now: with its zone; ports: by server's name."""
+    """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
     yield Check("Python", "ok", python_version())
     yield home_folder(home)
     yield from rights(home, environ)
@@ -60,7 +60,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
 
 
 def settled(name: str, look: Callable[[], Check | None]) -> Iterator[Check]:
-    """What the look finds; what it raises is the problem."""
+    """Yield the check that `look` returns, if any; a StockmlError that it raises becomes a problem."""
     try:
         found = look()
     except StockmlError as error:
@@ -81,7 +81,7 @@ def home_folder(home: Home) -> Check:
 
 
 def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Whether others on this machine can read what the servers keep and log. The pages are open to them anyway."""
+    """Check that the servers' databases and logs are private. Other users can open the pages if no password is set."""
     if not home.root.exists():
         return
     logs = home.root / "logs"
@@ -135,26 +135,26 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
 def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
     try:
         return plays_recorded(home, environ)
-    except StockmlError:  # what the home holds cannot be read, as `prices` says
+    except StockmlError:  # the home's kind of prices is unreadable, as `prices` reports
         return False
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:
     notes = notes_of(home, home.quota)
-    Turns(notes).waiting(now)  # which a night reads too
+    Turns(notes).waiting(now)  # a night reads this too: raises if damaged
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
         return None
     ledger = QuotaLedger.of(notes, given, Plan.of(environ))
-    now = datetime.now(UTC) if stands_still(environ) else now  # a replay's requests are sent today
+    now = datetime.now(UTC) if stands_still(environ) else now  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
-    ledger.next_slot(now)  # by the day before as well
+    ledger.next_slot(now)  # also reads the day before: raises if damaged
     if left == 0:
         return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
     return Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
 
 
 def price_service(home: Home, environ: Mapping[str, str]) -> Check:
-    """Whether the provider can be reached; asks nothing, so it costs no request."""
+    """Check that the provider accepts connections; sends no request, so none is used up."""
     if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
     url = checked_address("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
@@ -212,7 +212,7 @@ def mlflow(home: Home) -> Check:
 
 
 def mlflow_fault(home: Home) -> OSError | str | None:
-    """Why nothing answers at MLflow's address, or none that lets a night in; of a database, that nothing listens."""
+    """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
     if urlsplit(home.tracking_uri).scheme not in ("http", "https"):
         return connection_fault(home.tracking_uri)
     try:

@@ -1,4 +1,4 @@
-"""The doctor's look at what is kept: bars, forecasts, champions, settings, bases, nights, what MLflow has of them."""
+"""Checks of the stored files: bars, forecasts, champions, settings, bases, nights, and MLflow's copies of them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,7 +30,7 @@ OLD_AGE = AgeingSettings().stale_bars
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `advice` says what to do, empty when there is nothing to do."""
+    """The result of one check; `advice` says what to do, and is empty if nothing needs doing."""
 
     name: str
     verdict: Literal["ok", "note", "problem"]
@@ -43,9 +43,9 @@ class Check:
 
 
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
-    """Every ticker's store, ledger and champion can be read, and how old its newest bar is.
+    """Check that each ticker's store, ledger and champion are readable, and report its newest bar's age.
 
-    replay: `now` is a replayed moment, while bars are recorded by the machine's clock.
+    replay: whether `now` is a replayed time, while bars are recorded by the machine's clock.
     """
     store = BarStore.of(home)
     names: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
             yield Check("store", "note", "no bars yet", "`stockml nightly TICKER`")
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
-    # bars of a ticker that has forecasts or a champion may be gone
+    # a ticker may have forecasts or a champion although its bars are gone
     ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
     champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
     for name in sorted({*names, *ledgers, *champions}):
@@ -105,7 +105,7 @@ def bases(home: Home) -> Iterator[Check]:
 
 
 def nights(home: Home) -> Iterator[Check]:
-    """Every night's record is as it was written, and what it speaks of is there; how many MLflow lacks."""
+    """Check that night records are intact and their files exist; count the nights that wait for MLflow."""
     for fault in damaged_nights(home):
         yield Check("a night", "problem", fault)
     for fault in missing(home):
@@ -115,14 +115,14 @@ def nights(home: Home) -> Iterator[Check]:
 
 
 def tracked(home: Home) -> Iterator[Check]:
-    """MLflow has the champions' nights; what it keeps in files is where it looks for them, also of a moved home."""
+    """Check that MLflow has a run of each champion's night, and finds its files, even in a moved home."""
     file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
     if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
-        return  # none here, or one that `databases` names
+        return  # no local database, or one whose fault `databases` reports
     try:
         missing, logged = missing_folders(home.tracking_uri, home.artifacts), logged_keys(home.tracking_uri)
     except (SQLAlchemyError, ImportError):
-        return  # it is not there yet, or `mlflow` names it
+        return  # it does not exist yet, or `mlflow` reports it
     if missing:
         shown = without_password(home.tracking_uri)
         found = f"{shown} speaks of files in {', '.join(map(str, missing))}, which are not there"
@@ -136,10 +136,10 @@ def tracked(home: Home) -> Iterator[Check]:
 
 
 def _untracked_champions(home: Home, logged: set[str]) -> Iterator[str]:
-    """The night of each champion that MLflow has no run of, and that does not wait for it."""
+    """Yield the night of each champion that MLflow has no run of and that is not waiting to be logged."""
     known = logged | {night.key for night in Tracking.of(home).pending()}
     for name in (path.parent.name for path in home.models.glob(f"*/{FILE}")):
-        with suppress(StockmlError):  # a damaged history is named with its ticker
+        with suppress(StockmlError):  # a damaged history is reported with its ticker
             champion = Registry(home.models).champion(name)
             if champion and champion.key not in known and kept_night(home.nights, name, champion.key):
                 yield f"{name} {champion.session}"

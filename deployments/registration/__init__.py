@@ -1,5 +1,5 @@
-"""Tickers, their deployments, and who is told of what."""
+"""The list of tickers, their Prefect deployments, and the automations that notify people."""
 
-POOL = "stockml"  # the work pool of all deployments, and of the worker of `stockml up`
-# tags of the deployments made here, whose runs are told of: of all, of those that do a ticker's nights, of the others
+POOL = "stockml"  # the work pool of all deployments and of `stockml up`'s worker
+# tags of the deployments made here, by which automations match runs: all, those of a ticker's nights, the others
 MANAGED, NIGHTS, OTHERS = "tickers.yaml", "nights", "several tickers"

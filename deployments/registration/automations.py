@@ -1,10 +1,10 @@
-"""Prefect's automations: failed, crashed, late runs and missing forecasts are told, a run without heartbeat is ended.
+"""Prefect automations that report failed, crashed and late runs and missing forecasts, and end runs without heartbeat.
 
-Told are the runs of the deployments made here, whoever starts them. One that a person switched off stays off.
+They cover runs of the deployments made here, whoever starts them. An automation that a person disabled stays disabled.
 
-Who is told: each of Prefect's notification blocks that is named `stockml-notices`, be it Slack, mail or another. A
-person makes it in Prefect's page; from STOCKML_WEBHOOK_URL it is made here, for a webhook that takes `{"text": …}`, as
-Slack's and Mattermost's do. Without any, the flow `notice` logs the line and keeps it in STOCKML_HOME/notices.log.
+Notices go to every Prefect notification block named `stockml-notices` (Slack, mail or another). A person creates it in
+Prefect's page, or STOCKML_WEBHOOK_URL makes one here, for a webhook that takes `{"text": …}`, as Slack's and
+Mattermost's do. Without any block, the flow `notice` logs the line and keeps it in STOCKML_HOME/notices.log.
 """
 
 from collections import defaultdict
@@ -31,7 +31,7 @@ from tasks.run_records import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
 PREFIX = "stockml: "
-# a run ends with one of these, or waits, and sends no heartbeat until it goes on: events are named by the state's name
+# in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
 PREFECTS_OWN = (
     *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),
     *("Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot", "Resuming", "Paused", "Suspended"),
@@ -40,7 +40,7 @@ PREFECTS_OWN = (
 ENDS = tuple(f"prefect.flow-run.{state}" for state in (*PREFECTS_OWN, *sorted(states.OWN)))
 SILENCE = timedelta(minutes=5)  # ten heartbeats
 EACH, HOUR = timedelta(0), timedelta(hours=1)
-# the flow gives its run a name when it begins: before, it has one of Prefect's, which says nothing
+# a run is named by its flow when it begins; before, it has a random name of Prefect's
 SUBJECT = (
     "{% set ticker = flow_run.parameters.ticker %}"
     "stockml: {{ flow.name ~ ' ' if not flow_run.name.startswith(flow.name) }}"
@@ -52,12 +52,12 @@ NIGHT_TEXT = f"{TEXT} (other nights of this hour are not told: stockml status)"
 LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
-# Apprise's fields of a JSON message, by what becomes of them: one is renamed, those without a name are left out
+# Apprise's fields of a JSON message and their new names; fields with an empty name are left out
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 
 def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Registered:
-    """Create or update the automations on the Prefect API that is set; `silence` is at least 10 s."""
+    """Create or update the automations on the configured Prefect API. silence: at least 10 s."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         for wanted in templates(notifier(client, environ), silence):
@@ -67,9 +67,9 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Regi
 
 
 def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
-    """notify: gives the actions that tell a line. silence: how long a heartbeat may be missing.
+    """notify: returns the actions that send a text. silence: how long a heartbeat may be missing.
 
-    What they match is told apart by one tag: more, or several parts, the page would call "a custom trigger".
+    Each trigger matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
     """
 
     def telling(
@@ -108,7 +108,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     return [
         telling("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),
         telling("failed runs", failed, OTHERS, "Failed", "Crashed", states.WITH_FAILURES),
-        # by its kind: a night whose bar is late has ended, and is the digest's
+        # by state type: a night ended as Late, for want of its bar, is left to the digest
         telling("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
         telling("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
@@ -133,9 +133,9 @@ def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
 
 
 def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
-    """What gives the actions that tell a line, a template of Prefect's, to whom it concerns. Raises InvalidSetting."""
+    """Return the function from a text (a Prefect template) to the actions that send it. Raises InvalidSetting."""
     if url := environ.get("STOCKML_WEBHOOK_URL"):
-        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its types do not know `_sync`
+        webhook: Any = SlackWebhook(url=SecretStr(webhook_address(url)))  # its type hints lack `_sync`
         webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
@@ -149,20 +149,19 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
 
 
 def forget_earlier(client: SyncPrefectClient) -> None:
-    """Delete what versions before 0.2 made: an automation, a webhook, by which Prefect sends no notices, and a limit of
-    requests, which the ledger of the key keeps for all machines."""
+    """Delete what versions before 0.2 made and nothing uses now: an automation, a request limit and a webhook block."""
     for crashed in client.read_automations_by_name(f"{PREFIX}crashed runs"):
         client.delete_automation(crashed.id)
-    with suppress(ObjectNotFound):
+    with suppress(ObjectNotFound):  # the key's quota ledger now limits requests, for all machines
         client.delete_global_concurrency_limit_by_name("alphavantage")
-    with suppress(ObjectNotFound):
+    with suppress(ObjectNotFound):  # Prefect sends no notices through a block of this type
         client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
 
 
 def webhook_address(url: str) -> str:
-    """The webhook as Apprise names one to which `{"text": …}` is posted. Raises InvalidSetting, without the address.
+    """Return Apprise's URL for posting `{"text": …}` to the webhook. Raises InvalidSetting, without the address.
 
-    Prefect's Custom Webhook takes any answer for success, and writes the address into its log.
+    Prefect's own Custom Webhook block is no alternative: it takes any answer for success, and logs the address.
     """
     try:
         parts = urlsplit(url)
@@ -171,7 +170,7 @@ def webhook_address(url: str) -> str:
         known = False
     if not known:
         raise InvalidSetting("STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…")
-    # quoted once more, since Apprise decodes a query twice
+    # quoted twice, since Apprise decodes a query twice
     asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
     return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
@@ -188,7 +187,7 @@ def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:
 
 def _notice_deployment(client: SyncPrefectClient) -> UUID:
     make_pool(client)
-    with suppress(ObjectNotFound):  # as earlier versions called it
+    with suppress(ObjectNotFound):  # its name in earlier versions
         client.delete_deployment(client.read_deployment_by_name("notice/log").id)
     return client.create_deployment(
         flow_id=client.create_flow_from_name("notice"),

@@ -1,6 +1,6 @@
-"""A person's own list of tickers, `tickers.yaml` in the home: theirs to edit, changed line by line, remarks kept.
+"""The user's list of tickers, `tickers.yaml` in the home, edited line by line so that comments are kept.
 
-Until there is one, the list that comes with the project holds.
+Until it exists, the list shipped with the project applies.
 """
 
 import json
@@ -20,11 +20,11 @@ from stockml.storage.locks import file_lock
 
 BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
 _ITEM = re.compile(r"(\s*)- ")
-_REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # below an item
+_REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # comments and blank lines below an item
 
 
 def tickers_of(home: Home) -> TickersFile:
-    """The home's own list, the project's without one. Raises InvalidFile."""
+    """Read the home's list, or the project's if it has none. Raises InvalidFile."""
     return read_tickers(list_file(home))
 
 
@@ -33,9 +33,9 @@ def list_file(home: Home) -> Path:
 
 
 def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
-    """Those that were not in the list yet; with `choices` (calendar, at, profile) an entry says them.
+    """Add tickers, with `choices` (calendar, at, profile) if given; return those that were not in the list yet.
 
-    The first ticker that is added begins a list of one's own. Raises InvalidFile, and then changes nothing.
+    Adding the first ticker starts the home's own list. Raises InvalidFile, and then changes nothing.
     """
     with file_lock(home.locks / "tickers.lock", timeout_s=10):
         known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if home.tickers.exists() else []
@@ -52,7 +52,7 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
 
 
 def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
-    """The entry of `old` speaks of `new`, its choices kept. Raises InvalidFile, and then changes nothing."""
+    """Rename the entry of `old` to `new`, keeping its choices. Raises InvalidFile, and then changes nothing."""
 
     def named(found: re.Match[str]) -> str:
         return f"{found[1]}{new}{found[1]}" if found[1] else _quoted(new)
@@ -69,7 +69,7 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
 
 
 def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
-    """Those that were in the list. Raises InvalidFile, also when none would be left, and then changes nothing."""
+    """Remove tickers; return those listed. Raises InvalidFile, also if none would be left, and then changes nothing."""
     with file_lock(home.locks / "tickers.lock", timeout_s=10):
         known = [entry.ticker for entry in tickers_of(home).tickers]
         gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
@@ -87,7 +87,7 @@ def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
 
 
 def keep(home: Home, file: Path) -> None:
-    """Let `file` be the home's list; the one before stays beside it. Raises InvalidFile."""
+    """Replace the home's list by `file`; a different earlier list is kept beside it. Raises InvalidFile."""
     read_tickers(file)
     content = file.read_bytes()
     if home.tickers.exists() and home.tickers.read_bytes() != content:
@@ -96,7 +96,7 @@ def keep(home: Home, file: Path) -> None:
 
 
 def _parts(path: Path) -> tuple[str, list[str], str]:
-    """The text to `tickers:`, each item below it with what follows it, and the rest from the next key on."""
+    """Split the file: text through `tickers:`, each item with the lines after it, and the rest from the next key."""
     lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     start = next((at for at, line in enumerate(lines) if re.fullmatch(r"tickers:\s*(#.*)?\n?", line)), None)
     if start is None:
@@ -123,7 +123,7 @@ def _ticker(item: str) -> str:
 
 
 def _checked(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
-    """The list's text. Raises InvalidFile where it is of other tickers than `expected`."""
+    """Join the parts to the list's text. Raises InvalidFile unless it parses to exactly the `expected` tickers."""
     text = before + "".join(items) + after
     found = parsed(text, str(home.tickers)).tickers
     if [entry.ticker for entry in found] != list(expected):
@@ -132,5 +132,5 @@ def _checked(home: Home, before: str, items: Sequence[str], after: str, expected
 
 
 def _quoted(ticker: str) -> str:
-    """Quoted where YAML would not read text: `ON` and `0005` alone are a truth value and a number."""
+    """Quote the ticker if YAML would not read it as text: bare `ON` is a boolean and `0005` a number."""
     return ticker if yaml.safe_load(ticker) == ticker else f'"{ticker}"'

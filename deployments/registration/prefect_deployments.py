@@ -1,7 +1,7 @@
-"""Make Prefect's deployments agree with `tickers.yaml`: one a ticker, nightly in the exchange's own time zone.
+"""Make Prefect's deployments match `tickers.yaml`: one per ticker, nightly in the exchange's own time zone.
 
-What changed is updated, what was removed is deleted, what was paused stays paused. The other flows that a person starts
-from the page get one deployment each. Deployments without the `tickers.yaml` tag are nobody's business here.
+Changed ones are updated, removed ones deleted, and paused ones stay paused. Every other flow that a person can start
+from the page gets one deployment. Deployments without the tag `tickers.yaml` are left alone.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Wanted:
     description: str
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    cron: str | None = None  # started from the page only
+    cron: str | None = None  # None: started from the page only
     timezone: str = "America/New_York"
     slug: str = "nightly"  # what the page calls the schedule
     before: str = ""  # an earlier version's name
@@ -53,7 +53,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Registered:
-    """What was done so that Prefect agrees, by name."""
+    """The names of what was created, updated, left unchanged and deleted."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
 
 
 def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[Wanted]:
-    """The digest at its time in New York; maintenance on Sunday mornings, away from clock changes; the rest by hand."""
+    """The daily digest, yearly pretraining, maintenance on Sunday mornings (clear of clock changes); others by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     return [
@@ -105,7 +105,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
 
 
 def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
-    """Register these deployments on the Prefect API that is set; with `delete_others` no other that is ours stays."""
+    """Register these deployments on the configured Prefect API; `delete_others` deletes all others with our tag."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
@@ -127,7 +127,7 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
 
 
 def announce(wanted: Sequence[Wanted]) -> None:
-    """Let those that are not there yet have their page, without a schedule: `register` completes them."""
+    """Create the missing ones without a schedule, so that they have a page; `register` completes them."""
     named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
     with get_client(sync_client=True) as client:
         there = {each.name for each in all_of(client.read_deployments, deployment_filter=named)}
@@ -152,7 +152,7 @@ def form_of(flow: str) -> dict[str, Any]:
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
-    """What Prefect is told; `version` is the hash of all of it. A worker runs the flow of its own installation."""
+    """Prefect's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
         "name": wanted.name,
         "description": wanted.description,
@@ -175,7 +175,7 @@ def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse |
     schedules = []
     if wanted.cron:
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
-        active = known is None or all(schedule.active for schedule in known.schedules)  # paused stays paused
+        active = known is None or all(schedule.active for schedule in known.schedules)  # keep a paused schedule paused
         schedules = [DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug)]
     made = client.create_deployment(
         flow_id=flow_id,
@@ -187,6 +187,8 @@ def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse |
         enforce_parameter_schema=True,
         **spec,
     )
-    if wanted.cron and not (known and known.paused):  # not at the scheduler's next turn: status says when it runs
+    if wanted.cron and not (
+        known and known.paused
+    ):  # schedule runs now, not at the scheduler's next turn, so that status can show them
         client.request("POST", "/deployments/{id}/schedule", path_params={"id": made}, json={})
     return "updated" if known and known.name == wanted.name else "created"

@@ -1,4 +1,4 @@
-"""`tickers.yaml`, checked: what is run every night, when, and with which settings."""
+"""Parsing and validation of `tickers.yaml`: what runs every night, when, and with which settings."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
@@ -17,17 +17,17 @@ from stockml.tickers import validated_ticker
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 AFTER_FINAL = timedelta(minutes=15)
 DIGEST_AT = time(7)
-STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces requests by itself
+STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces its requests itself
 _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
 
 
 def start_time(text: str) -> str:
-    """The time as HH:MM. Raises ValueError for none, and for one that clock changes skip or repeat."""
+    """Normalise a time to HH:MM. Raises ValueError for other text, and for times that clock changes skip or repeat."""
     try:
         start = time.fromisoformat(text)
         is_early = start < _DST_ENDS
-    except (ValueError, TypeError) as error:  # TypeError: with a zone of its own
+    except (ValueError, TypeError) as error:  # TypeError: it has a UTC offset
         raise ValueError(f'expected a time as "23:00", found {text!r}') from error
     if is_early:
         raise ValueError(f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}")
@@ -35,7 +35,7 @@ def start_time(text: str) -> str:
 
 
 def digest_time(environ: Mapping[str, str]) -> time:
-    """When missing forecasts are told, in New York: STOCKML_DIGEST_AT, 07:00 without it. Raises InvalidSetting."""
+    """The New York time to report missing forecasts at: STOCKML_DIGEST_AT, default 07:00. Raises InvalidSetting."""
     named = environ.get("STOCKML_DIGEST_AT")
     try:
         return time.fromisoformat(start_time(named)) if named else DIGEST_AT
@@ -56,7 +56,7 @@ def _spelled(text: str) -> str:
 
 
 class TickerEntry(BaseModel):
-    """One ticker with its choices, the file's defaults filled in."""
+    """One ticker with its options, the file's defaults filled in."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,11 +84,11 @@ class TickerEntry(BaseModel):
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
-        """Weekdays at the start time; the morning after each when it starts before the exchange has closed."""
+        """The cron line: weekdays at the start time, or the morning after if that is before the exchange's close."""
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
         evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
         start += timedelta(minutes=minutes_later)
-        if evening:  # not past midnight, where clocks change
+        if evening:  # stay before midnight, after which clocks change
             start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
         return f"{start.minute} {start.hour} * * {'1-5' if evening else '2-6'}"
 
@@ -97,7 +97,7 @@ class TickerEntry(BaseModel):
         return sessions_for(self.ticker, self.calendar).tz.key
 
     def parameters(self) -> dict[str, Any]:
-        """The flow's parameters; only what differs from the form's own defaults."""
+        """The flow's parameters, only those that differ from the form's defaults."""
         form: dict[str, dict[str, Any]] = {}
         for name, value in self.settings.items():
             section, _, setting = name.partition(".")
@@ -134,7 +134,7 @@ class TickersFile(BaseModel):
 
 
 class _EachKeyOnce(yaml.SafeLoader):
-    """YAML, without a key that is there twice: the first, and all tickers below it, would be forgotten."""
+    """A YAML loader that refuses duplicate keys: PyYAML would drop the first one, with all tickers below it."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -156,19 +156,19 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
 
 
 def parsed(text: str, where: str) -> TickersFile:
-    """The list in a text of YAML; `where` is what an error names. Raises InvalidFile."""
+    """Parse and check the list from YAML; errors name `where`. Raises InvalidFile."""
     try:
         return TickersFile.model_validate(yaml.load(text, _EachKeyOnce))
     except yaml.YAMLError as error:
         raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        problems = error.errors()  # of no ticker only where it is not for another's sake that there is none
+        problems = error.errors()  # report an empty list only if no other problem explains it
         told = [each for each in problems if each["type"] != "too_short"] or problems
         raise InvalidFile(where, "; ".join(map(_in_words, told[:3]))) from error
 
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
-    """Each entry with its cron line; those with the same start are spread over the minutes after it."""
+    """Pair each entry with its cron line; equal start times are spread over the minutes that follow."""
     seen: dict[tuple[str, str], int] = {}
     lines = []
     for entry in entries:
@@ -180,7 +180,7 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     named = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
-    if not isinstance(named, str):  # ON, NO, 0005: YAML's truth values and numbers
+    if not isinstance(named, str):  # YAML reads ON and NO as booleans, 0005 as a number
         raise ValueError(f'expected a ticker, found {named!r}; put one that YAML reads otherwise in quotes, as "ON"')
     if isinstance(entry, str):
         return {**defaults, "ticker": entry}
@@ -196,7 +196,7 @@ def _closing(entry: TickerEntry) -> datetime:
 
 
 def _default_start(entry: TickerEntry) -> datetime:
-    """15 minutes after bars are final, or at 06:00 of the next morning where that is after midnight."""
+    """15 minutes after bars are final, or 06:00 the next morning if the stagger could then pass midnight."""
     start = (_final_moment(entry) + AFTER_FINAL).replace(tzinfo=None)
     if start + timedelta(minutes=STAGGER_WINDOW) < datetime.combine(_A_WINTER_DAY, time.max):
         return start

@@ -1,1 +1,1 @@
-"""Recorded prices over real HTTP, for a first look and for tests."""
+"""A feed of recorded prices over real HTTP, for first runs and for tests."""

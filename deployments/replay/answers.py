@@ -1,4 +1,4 @@
-"""What Alpha Vantage would answer, worked out from the recording: no sockets, no state, no clock of its own."""
+"""The answers Alpha Vantage would give, computed from the recording: no sockets, no state, no clock."""
 
 import json
 import re
@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from deployments.replay.recording import RecordedRow, recorded_rows, recorded_splits, symbols
 
 NEW_YORK = ZoneInfo("America/New_York")
-PUBLISHED_AT = time(18, 0)  # New York; the provider's own bars appear between the close and 22:45
+PUBLISHED_AT = time(18, 0)  # New York time; the real provider's bars appear between the close and 22:45
 COMPACT_SESSIONS = 100
 PRICES = ("open", "high", "low", "close")
-PROVISIONAL = 0.985  # share of the final volume that the newest bar shows, until the next one is published
+PROVISIONAL = 0.985  # fraction of the final volume in the newest bar, until the next is published
 
 BAD_KEY = (
     "the parameter apikey is invalid or missing. Please claim your free API key on "
@@ -44,9 +44,9 @@ def answer(
     *,
     rows: Callable[[str, datetime], Sequence[RecordedRow]] | None = None,
 ) -> Answer:
-    """The answer to a GET of /query at `now` (aware). A key that begins with "premium" may ask for the full series.
+    """Answer a GET of /query at `now` (aware). Keys that start with "premium" may request the full series.
 
-    rows: what of a symbol is out at a time, if not what was recorded.
+    rows: returns the rows of a symbol published by a time; by default the recorded ones.
     """
     if refusal := _key_refusal(query.get("apikey", "")):
         return refusal
@@ -62,7 +62,7 @@ def answer(
 
 
 def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
-    """The rows of `symbol` that are out at `now`, oldest first; none for a symbol that was never recorded."""
+    """The rows of `symbol` published by `now`, oldest first; none for a symbol that was not recorded."""
     if symbol.upper() not in symbols():
         return ()
     return tuple(row for row in recorded_rows(symbol.upper()) if publication(row.session) <= now)
@@ -73,7 +73,7 @@ def publication(session: date) -> datetime:
 
 
 def newest_session(now: datetime) -> date:
-    """The newest session that any recorded symbol shows at `now`; `date.min` before the recording."""
+    """The newest session of any recorded symbol published by `now`; `date.min` before the recording."""
     return max((rows[-1].session for rows in (published(s, now) for s in symbols()) if rows), default=date.min)
 
 

@@ -1,7 +1,7 @@
 """The replay feed: a local service on 127.0.0.1 that speaks Alpha Vantage's contract over recorded prices.
 
-It answers GET /query at its own clock; nights are played by moving that on. Without a key a command plays one in its
-own process, and its environment points the night there.
+It answers GET /query as of its own clock, which is advanced to replay nights. Without an API key, a command runs a feed
+in its own process and points the night to it through the environment.
 """
 
 import threading
@@ -15,12 +15,12 @@ from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
 from stockml import clock
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
-# the replay feed takes this key for a premium one and gives the full series for it
+# the feed treats this key as a premium one and serves the full series to it
 REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
 
 
 class Asked(NamedTuple):
-    """A request that came in; the key is not kept."""
+    """A request that came in, without its key."""
 
     function: str
     symbol: str
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         return self._send(reply)
 
     def log_message(self, *args: object) -> None:
-        """Say nothing: `on_request` is how a caller follows along."""
+        """Log nothing: callers follow requests through `on_request`."""
 
     def _send(self, reply: Answer) -> None:
         self.send_response(reply.status)
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed:
-    """A running feed; `address` is what ALPHAVANTAGE_URL takes. on_request: sees each request after it was answered."""
+    """A feed; ALPHAVANTAGE_URL takes its `address`. on_request: called with each request after it is answered."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Feed:
 
     @classmethod
     def at(cls, environ: Mapping[str, str]) -> Self:
-        """The feed of the night that STOCKML_CLOCK names, of the recording's last without it."""
+        """A feed whose clock is STOCKML_CLOCK, or the recording's end if that is unset."""
         return cls(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING)
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Feed:
         return newest_session(self.now)
 
     def set_clock(self, now: datetime | date) -> None:
-        """Move the clock: to a moment with its zone, or to 23:00 New York time of a day."""
+        """Set the clock to an aware time, or to 23:00 New York time of a day."""
         self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)
 
     def answered(self, query: Mapping[str, str]) -> Answer:

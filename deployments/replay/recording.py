@@ -1,4 +1,4 @@
-"""Real prices that were recorded: what the replay feed serves and what tests are held to.
+"""Recorded real prices, which the replay feed serves and tests compare with.
 
 Source: the package `bokeh-sampledata`, raw daily bars as traded on the New York exchanges, 2000-03-01 to 2013-03-01,
 for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
