@@ -152,7 +152,7 @@ def form_of(flow: str) -> dict[str, Any]:
 
 
 def _spec(wanted: Wanted) -> dict[str, Any]:
-    """Prefect's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
+    """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
         "name": wanted.name,
         "description": wanted.description,

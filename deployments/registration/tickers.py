@@ -84,7 +84,7 @@ class TickerEntry(BaseModel):
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
-        """The cron line: weekdays at the start time, or the morning after if that is before the exchange's close."""
+        """The cron line: weekdays at the start time, or the mornings after if it is before the exchange's close."""
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
         evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
         start += timedelta(minutes=minutes_later)

@@ -1,1 +1,1 @@
-"""Both pages and a worker on one machine, and the processes that they are."""
+"""The servers of both pages and the worker on one machine, and their processes."""

@@ -1,7 +1,7 @@
-"""Who may use the two pages: where they listen, under which names they may be asked for, with which password.
+"""Access to the two pages: the address they listen on, the host names they accept, and the password.
 
-A web page that a browser has open can send requests to 127.0.0.1, and a name of its own can be made to point there. So
-both servers answer only to their own names, and take nothing from a page of another origin: a guard stands before them.
+Any web page open in a browser can send requests to 127.0.0.1, and can rebind a name of its own to it. A guard in front
+of both servers therefore accepts only their own host names, and no request from a page of another origin.
 """
 
 import base64
@@ -29,8 +29,8 @@ HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
 HEADERS = {
-    "x-frame-options": "SAMEORIGIN",  # no page of another origin shows ours in a frame, to have it clicked unknowingly
-    "content-security-policy": "connect-src 'self' data: blob:",  # ours tell no other server what is on them
+    "x-frame-options": "SAMEORIGIN",  # no framing by pages of other origins (clickjacking)
+    "content-security-policy": "connect-src 'self' data: blob:",  # our pages send nothing to other servers
 }
 _SCHEMES = ("http", "https")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -39,7 +39,7 @@ _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{
 
 @dataclass(frozen=True)
 class Access:
-    """Where both servers listen, what else they may be called (`name` or `name:port`), and `user:password`, if any."""
+    """The address both servers listen on, their further names (`name` or `name:port`), and `user:password`, if any."""
 
     address: str = "127.0.0.1"
     named: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Access:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
-        """As the environment says. Raises InvalidSetting, and PasswordNeeded for pages that others can reach."""
+        """Read the environment. Raises InvalidSetting, and PasswordNeeded for unprotected pages that others can reach."""
         address = environ.get(ADDRESS) or "127.0.0.1"
         try:
             beyond = not ip_address(address).is_loopback
@@ -64,12 +64,12 @@ class Access:
 
     @property
     def reached(self) -> str:
-        """How this machine's own programs write the address."""
+        """The address as used in URLs by programs on this machine."""
         address = _EVERYWHERE.get(self.address, self.address)
         return f"[{address}]" if ":" in address and not address.startswith("[") else address
 
     def as_client(self) -> dict[str, str]:
-        """The environment by which the worker and its runs are let in."""
+        """The environment variables that give the worker and its runs access."""
         if not self.password:
             return {}
         user, _, password = self.password.partition(":")
@@ -81,11 +81,11 @@ class Access:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Every name that a request may ask for, without ports."""
+        """Every accepted host name, without ports."""
         return tuple(dict.fromkeys([*LOOPBACK, self.reached, *(_without_port(name) for name in self.named)]))
 
     def origins(self, port: int) -> tuple[str, ...]:
-        """Where the server's own pages come from: itself, and what else it is called, behind TLS or not."""
+        """The origins of the server's own pages: its address and its further names, over HTTP or HTTPS."""
         own = [f"http://{host}:{port}" for host in dict.fromkeys([self.reached, *LOOPBACK])]
         named = [name if _without_port(name) != name else f"{name}:{port}" for name in self.named]
         return (*own, *(f"{scheme}://{each}" for each in dict.fromkeys([*self.named, *named]) for scheme in _SCHEMES))
@@ -94,12 +94,12 @@ class Access:
         return f"http://{self.reached}:{port}"
 
     def is_own_name(self, host: str) -> bool:
-        """Whether a Host header's value is one of ours, on whichever port a tunnel or a container maps."""
+        """Whether a Host header names this server, with any port, since a tunnel or a container may map it."""
         asked = host.lower()
         return bool(_HOST.fullmatch(asked)) and _without_port(asked) in self.hosts
 
     def is_own_page(self, origin: str, host: str) -> bool:
-        """Whether an Origin header's value is the server that is asked, or the name that a proxy has replaced."""
+        """Whether an Origin header names the requested host, or one of the further names, which a proxy may replace."""
         try:
             parts = urlsplit(origin.lower())
         except ValueError:
@@ -108,9 +108,9 @@ class Access:
 
 
 def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") -> None:
-    """Raises PortTaken, or InvalidSetting, unless address:port can be listened on."""
+    """Raise PortTaken or InvalidSetting unless a server can listen on address:port."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        # as servers do: a port on which connections are only being closed counts as free
+        # as servers do: a port with connections in TIME_WAIT only counts as free
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -123,11 +123,11 @@ def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") ->
 
 
 class Guard:
-    """An ASGI application around another.
+    """ASGI middleware that enforces `access`.
 
-    Refused are a Host header that is none of this server's names (403: a name may be rebound to this machine), and
-    every request and web socket of a page of another origin (403; its preflight 400). Programs send no Origin and pass.
-    asks_password: for `access.password`, except on `open_path`, so that a server can be waited for.
+    Refuses a Host header that is not one of this server's names (403; guards against DNS rebinding), and every request
+    and web socket from a page of another origin (403; a preflight 400). Programs send no Origin and pass.
+    asks_password: require `access.password`, except on `open_path`, which stays open for health checks.
     """
 
     def __init__(
@@ -144,14 +144,14 @@ class Guard:
             status, why = refusal
             asks = {"www-authenticate": 'Basic realm="stockml", charset="UTF-8"'} if status == 401 else {}
             refused: ASGIApp = PlainTextResponse(f"{why}\n", status, {"connection": "close", **asks})
-            if scope["type"] == "websocket":  # before it is accepted: the server answers 403
+            if scope["type"] == "websocket":  # closing before it is accepted makes the server answer 403
                 refused = WebSocketClose(1008, f"{status}: {why}")
             await refused(scope, receive, send)
         else:
             await self.application(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and what to do about it; None when the request may pass."""
+        """The status and the reason of a refusal; None if the request may pass."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self.access.is_own_name(hosts[0]):

@@ -1,7 +1,7 @@
-"""How the attempts at runs end: cancelled, or killed.
+"""The outcome of a run attempt that was cancelled or killed.
 
-Of both Prefect's own worker reports a crash: of what was cancelled while it was too busy to answer, and of a process
-that was killed, by the system for want of memory or with the warm process that it was forked from.
+Prefect's own worker reports both as crashes: a run cancelled while it was too busy to answer, and a process that was
+killed, by the system for lack of memory or with the warm process that it was forked from.
 """
 
 from contextlib import suppress
@@ -18,10 +18,10 @@ from tasks.run_records import done_again
 
 
 class ControlChannel(_control_channel.ControlChannel):
-    """What a run that is cancelled comes to is for whoever cancels it to record, whether or not the run answered.
+    """Leaves the final state of a cancelled run to whoever cancels it, whether or not the run answered.
 
-    Of one too busy to answer within a second, Prefect reports the killed process as crashed as well: an attempt that
-    was begun with Retry in the meantime would end as Crashed.
+    If a run is too busy to answer within a second, Prefect also reports the killed process as crashed: a new attempt,
+    begun with Retry in the meantime, would then end as Crashed.
     """
 
     async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:
@@ -33,9 +33,9 @@ class ControlChannel(_control_channel.ControlChannel):
 
 
 class Attempts(_flow_run_executor.FlowRunExecutorContext):
-    """What carries out runs, and their cancellation: clients, sockets, a channel to the processes; for many at once."""
+    """The context that executes and cancels runs (clients, sockets, a control channel), shared by many runs."""
 
-    is_blind = False  # neither its socket nor its questions reached the server: it would not see a cancellation
+    is_blind = False  # whether websocket and polling both failed, so that cancellations go unseen
 
     def create_executor(self, *arguments: Any, **named: Any) -> _flow_run_executor.FlowRunExecutor:
         executor = super().create_executor(*arguments, **named)
@@ -43,7 +43,7 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
         return executor
 
     def _concluded(self, flow_run_id: UUID) -> AttemptConclusion | None:
-        """What the run came to, so that nobody reports it as crashed; a night that was killed is to be done again."""
+        """The run's outcome, so that it is not reported as crashed; puts a killed night back into the queue."""
         known, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
         if known or process is None or (process.returncode or 0) >= 0:
             return known

@@ -1,4 +1,4 @@
-"""The servers' own databases: what is wrong with one and the way back, their making on PostgreSQL, their vacuum."""
+"""The servers' own databases: faults and their remedies, creation on PostgreSQL, vacuum."""
 
 import os
 import tempfile
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import psycopg
 
 SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
-ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is of shared state
-MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock of who makes databases and tables
+ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last holds the locks of shared state
+MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock for creating databases and tables
 
 
 def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
-    """What keeps Prefect or MLflow from their databases in this home, with the way back."""
+    """Yield what makes Prefect's or MLflow's database in this home unusable, with the way back."""
     prefect, mlflow = home.prefect / "prefect.db", home.root / "mlflow.db"
     in_the_making = prefect.exists() and not prefect.stat().st_size and not (home.prefect / "migrated.txt").exists()
     away = "move it away with its `-wal` and `-shm`"
@@ -42,7 +42,7 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
 
 
 def _has_room(folder: Path) -> bool:
-    """Whether SQLite could write there. To be tried: a quota leaves the disk its free space."""
+    """Whether SQLite could write there. Tests by writing, since a quota does not show in the disk's free space."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(SHARED_INDEX))
@@ -52,13 +52,13 @@ def _has_room(folder: Path) -> bool:
 
 
 def check(home: Home) -> None:
-    """Raises StoreError for the first fault, before a server answers everything with an error of its own."""
+    """Raise StoreError for the first fault, so that a server with a broken database is not started."""
     for fault in faults(home):
         raise fault
 
 
 def create(home: Home) -> None:
-    """Create what is missing on STOCKML_DATABASE_URL's server, if any. Raises ServerUnavailable, without a password."""
+    """Create missing databases on STOCKML_DATABASE_URL's server. Raises ServerUnavailable, which shows no password."""
     with alone(home) as server:
         if server is None:
             return
@@ -70,9 +70,9 @@ def create(home: Home) -> None:
 
 @contextmanager
 def alone(home: Home) -> "Iterator[psycopg.Connection[Any] | None]":
-    """A connection to STOCKML_DATABASE_URL's server: one block at a time has it, of all homes. None without a server.
+    """Yield a connection to STOCKML_DATABASE_URL's server, held by one block at a time across all homes; None if unset.
 
-    Raises ServerUnavailable, without a password.
+    Raises ServerUnavailable, which shows no password.
     """
     if home.database is None:
         yield None
@@ -95,7 +95,7 @@ def alone(home: Home) -> "Iterator[psycopg.Connection[Any] | None]":
 def vacuum() -> None:
     """Delete Prefect's runs that ended longer ago than its settings keep them, as `stockml up`'s server does hourly.
 
-    To be called where these settings name the database, as within `prefect_api()`.
+    Call it where Prefect's settings name the database, as within `prefect_api()`.
     """
     import asyncio
 

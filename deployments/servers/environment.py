@@ -1,4 +1,4 @@
-"""The environment that Prefect, MLflow and TensorFlow are started with. Set by the command line, never at import."""
+"""The environment variables for Prefect, MLflow and TensorFlow. Set by the command line, never at import."""
 
 import os
 from collections.abc import Mapping, MutableMapping
@@ -6,18 +6,18 @@ from collections.abc import Mapping, MutableMapping
 from stockml.home import Home
 from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
 
-RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps a run that has ended, and what happened to it
+RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their events
 
 
 def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Give every setting that the person has not set. To be called before Prefect, MLflow or TensorFlow is imported."""
+    """Set every variable that the user has not set. Call it before Prefect, MLflow or TensorFlow is imported."""
     for name, value in settings_of(home, environ).items():
         environ.setdefault(name, value)
 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    # the servers of this home ask for it; a server elsewhere shall not be told
+    # this home's servers ask for it; a server elsewhere must not be sent it
     as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
     return as_client | {
         "STOCKML_HOME": str(home.root),
@@ -29,17 +29,17 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # without these two a run's tasks stall about 2 s each on SQLite
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-        # SQLite that others write to is asked again for four minutes instead of one
+        # retry for four minutes instead of one while others write to SQLite
         "PREFECT_CLIENT_MAX_RETRIES": "7",
-        # five hundred nights that are due at once take their turns for 20 minutes: late is one that nobody takes
+        # five hundred nights due at once queue for 20 minutes: only a run that no worker takes is late
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "3600",
         # Prefect's own vacuum removes what ended long ago
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUN_DAYS * 86_400),
         "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{EVENT_DAYS}D",
-        # a run whose process is gone is noticed within minutes
+        # notice within minutes that a run's process is gone
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        # a night's lines reach its page in one request or two
+        # send a night's log lines in one or two requests
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5.0",
         "DO_NOT_TRACK": "true",
         **MLFLOW_SETTINGS,
@@ -47,7 +47,7 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
         # what a run logs goes to its page; the terminal shows this project's own lines
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
-        # a run that a person starts on Prefect's page begins within seconds
+        # a run started on Prefect's page begins within seconds
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }

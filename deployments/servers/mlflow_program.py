@@ -1,13 +1,13 @@
-"""MLflow's server and page, as `mlflow server` runs them, behind the guard, once its database is whole.
+"""MLflow's server and page, as `mlflow server` runs them, behind the guard, once its database is complete.
 
-MLflow's server makes its tables in migrations that are no transaction on SQLite: killed among them, it would leave a
-database that nobody can open again. So they are made the way a night makes them, before the server starts.
+MLflow's server creates its tables by migrations that are not transactional on SQLite: killed in between, it would leave
+a database that nobody can open. So they are created beforehand, the way a night creates them.
 
 A first visit opens on models, not on MLflow 3.17's empty view of language models, and without its assistant, notice
-and dialog. There is no setting for these: the page asks the browser what was chosen before, and what is chosen stays.
+and dialog. No setting controls these: the page reads earlier choices from the browser, so defaults are stored there.
 
-Plots are drawn before MLflow answers a page that asks for a run's. A night draws its forecast; the others cost more
-than all the rest of it, and most are never seen.
+A run's plots are drawn when a page asks MLflow for them, before it answers. A night draws only its forecast; the other
+plots cost more than the rest of the night, and most are never seen.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LONGEST_S = 120.0  # that plots are waited for
+LONGEST_S = 120.0  # the longest wait for plots
 CHOSEN = {
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
     "mlflow.workflowType_v1": '"machine_learning"',
@@ -49,13 +49,13 @@ UNCACHED = {"cache-control": "no-cache"}
 
 
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Serve the database that MLFLOW_BACKEND_STORE_URI names and the files under `artifacts`, until SIGTERM."""
+    """Serve the database in MLFLOW_BACKEND_STORE_URI and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
     with left_uncollected():
         replace(Tracking.of(home(environ)), uri=database).prepare()
         from mlflow.server import app, constants
 
-        # as patterns for any port; the bracket of an IPv6 address would open a set of characters
+        # as patterns for any port; an IPv6 address's bracket must be escaped, as it opens a character set
         any_port = [f"{host.replace('[', '[[]', 1)}:*" for host in access.hosts]
         environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*access.hosts, *any_port])
         environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(access.origins(port))
@@ -75,7 +75,7 @@ def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.envir
 
 
 def first_visit(application: ASGIApp, index: str) -> ASGIApp:
-    """An application around MLflow's, whose page itself chooses what nobody has chosen in this browser."""
+    """Wrap MLflow's application so that its page sets the choices not yet made in this browser."""
     page = HTMLResponse(index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1), headers=UNCACHED)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,14 +86,14 @@ def first_visit(application: ASGIApp, index: str) -> ASGIApp:
 
 
 class OpenedPlots:
-    """Around MLflow's: a run's missing plots are drawn before it answers, and tried again after `pause_s`."""
+    """Wraps MLflow's application: draws a run's missing plots before it answers, and retries after `pause_s`."""
 
     pause_s = 60.0
 
     def __init__(self, application: ASGIApp, database: str) -> None:
         self._application, self._database = application, database
         self._one_at_a_time = asyncio.Lock()
-        self._seen_to: dict[str, float] = {}  # when, by run; infinity where nothing is missing any more
+        self._seen_to: dict[str, float] = {}  # run id to monotonic time; infinity once nothing is missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (run_id := asked_for(scope)) and self._is_due(run_id):
@@ -106,7 +106,7 @@ class OpenedPlots:
         return self._seen_to.get(run_id, -math.inf) + self.pause_s <= time.monotonic()
 
     async def _see_to(self, run_id: str) -> None:
-        """Have what is missing drawn, in a process of its own: it needs what this one never imports."""
+        """Draw the missing plots in a separate process, which imports what this one never does."""
         from mlflow import MlflowClient
 
         client = MlflowClient(self._database)
@@ -125,7 +125,7 @@ class OpenedPlots:
 
 
 def asked_for(scope: Scope) -> str | None:
-    """The run whose plots a request lists or opens, other than what its night has drawn."""
+    """The run whose plots a request lists or opens; None if its night has drawn them or for other requests."""
     if not scope["path"].endswith(("/artifacts/list", "/get-artifact")):
         return None
     asked = QueryParams(scope.get("query_string", b""))
@@ -135,7 +135,7 @@ def asked_for(scope: Scope) -> str | None:
 
 
 def night_of(client: "MlflowClient", run_id: str) -> "tuple[Run, Night] | None":
-    """The run, and the kept record of the night that it is of; None for any other run."""
+    """The run and the kept record of its night; None if there is either no such run or no record."""
     from mlflow.exceptions import MlflowException
 
     try:

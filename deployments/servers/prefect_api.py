@@ -1,4 +1,4 @@
-"""Which Prefect API a command talks to: the one that is configured, the one that is up, or one of its own."""
+"""The Prefect API that a command uses: the configured one, the one that is up, or one of its own."""
 
 import os
 import socket
@@ -16,16 +16,16 @@ from deployments.servers import databases
 from deployments.servers.environment import set_environment, settings_of
 from stockml.home import Home, checked_address, owner_only
 
-OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command has a server of its own
+OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command runs a server of its own
 NAME, MODULE = "Prefect's temporary server", "deployments.servers.prefect_program"
 
 
 @contextmanager
 def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
-    """Yield the address of Prefect's API, set as PREFECT_API_URL meanwhile.
+    """Yield the address of Prefect's API, with PREFECT_API_URL set to it meanwhile.
 
-    PREFECT_API_URL if it is set; else the server of a running `stockml up`; else a server of this command's own over
-    the same database, whose runs a later `stockml up` shows. Raises InvalidSetting, ServerUnavailable.
+    It is PREFECT_API_URL if set; else the server of a running `stockml up`; else a server of this command's own on the
+    same database, whose runs a later `stockml up` shows. Raises InvalidSetting, ServerUnavailable.
     """
     set_environment(home, environ)
     configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
@@ -38,7 +38,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
         if not environ.get("PREFECT_UI_URL"):
-            # links to runs lead to a page that lasts: where `stockml up` will show those of a command's own server
+            # link to a lasting page: where `stockml up` will show the runs of a command's own server
             lasting = f"http://127.0.0.1:{environ.get('STOCKML_PREFECT_PORT') or 4200}"
             page = lasting if OWN_SERVER in environ else address.removesuffix("/api")
             stack.enter_context(_set("PREFECT_UI_URL", page, environ))
@@ -47,7 +47,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
 
 
 def running_server(home: Home) -> str | None:
-    """The address of Prefect's API if `stockml up` runs in this home and answers."""
+    """The address of this home's Prefect API if it is up and answers."""
     address = home.server("prefect_api")
     return address if address and is_healthy(address) else None
 
@@ -76,7 +76,7 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _set(name: str, address: str, environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Let a setting of Prefect's be this address meanwhile, also where its settings have been read already."""
+    """Set a Prefect setting to this address meanwhile, even if Prefect has already read its settings."""
     with restored(environ, [name]), ExitStack() as stack:
         environ[name] = address
         if "prefect" in sys.modules:
@@ -87,19 +87,19 @@ def _set(name: str, address: str, environ: MutableMapping[str, str]) -> Iterator
 
 
 def _drain() -> None:
-    """Send what is still queued here (task states travel as events) while there is a server to take it."""
+    """Send queued events (task states among them) and log lines while the server is still there."""
     if "prefect" not in sys.modules:
         return
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    with redirect_stderr(None):  # where it would complain of lines that the server no longer takes
+    with redirect_stderr(None):  # hides complaints about lines that the server no longer accepts
         EventsWorker.drain_all(timeout=5)
         APILogWorker.drain_all(timeout=5)
 
 
 def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
-    """Whether a healthy server asks for another password than commands give it; Prefect Cloud asks for a key."""
+    """Whether a healthy server refuses the password that commands send; False for Prefect Cloud, which takes a key."""
     password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
     given = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
     try:

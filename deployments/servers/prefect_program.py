@@ -1,8 +1,8 @@
-"""Prefect's server and page behind the guard, as `prefect server start` runs them; or its API for one command.
+"""Prefect's server and page behind the guard, as `prefect server start` runs them; or only its API, for one command.
 
-That one serves an inherited socket. The parent listens first and starts this process second, so requests wait in the
-socket's queue while Prefect is still being imported here and in the parent at the same time. Services that only a
-lasting server needs (schedules, automations) stay off.
+The latter serves an inherited socket. The parent listens before it starts this process, so requests queue in the socket
+while both processes import Prefect at the same time. Services that only a permanent server needs (schedules,
+automations) stay off.
 """
 
 import hmac
@@ -42,7 +42,7 @@ _OFF = (
 
 
 def protection(access: Access, port: int) -> dict[str, str]:
-    """Prefect's own settings against pages of other origins."""
+    """Prefect's own settings that guard against pages of other origins."""
     return {
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(access.origins(port)),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
@@ -52,7 +52,7 @@ def protection(access: Access, port: int) -> dict[str, str]:
 def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
     access = Access.of(environ)
     environ.update(protection(access, port))
-    environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # by whichever of its names the page was opened
+    environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
     if folder := page_folder(environ):
         environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
     if database := local_database(environ):
@@ -76,9 +76,9 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 def page_folder(environ: Mapping[str, str]) -> str | None:
-    """Where Prefect keeps its page's files, which it makes once: in PREFECT_HOME if not where it is installed.
+    """The folder where Prefect builds its page once: in PREFECT_HOME; None if one is set or its installation is writable.
 
-    What is installed often is another user's: in an image, under systemd. Prefect then serves no page, and goes on.
+    An installation often belongs to another user (in an image, under systemd); Prefect would then serve no page.
     """
     installed = Path(str(find_spec("prefect").origin)).parent / "server"  # type: ignore[union-attr]
     if environ.get("PREFECT_SERVER_UI_STATIC_DIRECTORY") or os.access(installed, os.W_OK):
@@ -87,9 +87,9 @@ def page_folder(environ: Mapping[str, str]) -> str | None:
 
 
 def write_from_the_start() -> None:
-    """Have Prefect's transactions on SQLite take their turn to write when they begin, as it does with some itself.
+    """Make all of Prefect's SQLite transactions take the write lock when they begin, as Prefect does for some.
 
-    Those that read first are refused at once, with 503, whenever another has written in between.
+    A transaction that reads first fails at once, with 503, if another has written in between.
     """
     from prefect.server.database import dependencies
     from prefect.server.database.configurations import AioSqliteConfiguration
@@ -108,9 +108,9 @@ def write_from_the_start() -> None:
 
 
 def compute_tokens(key: bytes) -> None:
-    """Have the tokens that a change needs computed, where Prefect writes and looks up one a client in its database.
+    """Make Prefect compute the CSRF token of a client, instead of storing each one in its database.
 
-    A client's token is the HMAC of its name by `key` (RFC 2104), which no page of another origin can know or read.
+    The token is the HMAC (RFC 2104) of the client's name under `key`, which no page of another origin can know or read.
     """
     from prefect.server.models import csrf_token
     from prefect.server.schemas.core import CsrfToken
@@ -129,9 +129,9 @@ def compute_tokens(key: bytes) -> None:
 
 
 def token_key(folder: Path) -> bytes:
-    """Kept beside the database, for pages that stay open while the server is started anew.
+    """The key kept beside the database, so that open pages survive a restart of the server.
 
-    One that was cut short could be guessed: another takes its place, and open pages are loaded again.
+    A truncated key could be guessed, so it is replaced; open pages must then be reloaded.
     """
     path = folder / "tokens.key"
     with FileLock(folder / "tokens.lock"):
@@ -141,7 +141,7 @@ def token_key(folder: Path) -> bytes:
 
 
 def serve_socket(descriptor: int, folder: Path) -> None:
-    """Serve the listening socket; `folder` is Prefect's in the home, where its database is brought up to date."""
+    """Bring the database up to date and serve the API on the listening socket. folder: Prefect's in the home."""
     os.environ.update(dict.fromkeys(_OFF, "false"))
     listening = socket.socket(fileno=descriptor)
     access = Access()
@@ -152,14 +152,14 @@ def serve_socket(descriptor: int, folder: Path) -> None:
         from prefect.server.api.server import create_app
 
         write_from_the_start()
-        compute_tokens(secrets.token_bytes(KEY_BYTES))  # no page asks this one
+        compute_tokens(secrets.token_bytes(KEY_BYTES))  # no page uses this server
         app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[listening])
 
 
 def _bring_up_to_date(folder: Path) -> None:
-    """Migrate the database once for each version of Prefect; no two processes do it at once, nor two homes' of one."""
+    """Migrate the database once per Prefect version, one process at a time, even of homes that share a server."""
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Prefect's tables as its own migrations leave them, so that a new home has them in a moment, not in seven seconds.
+"""A dump of Prefect's tables as its migrations leave them, which spares a new home their seven seconds.
 
-Alembic, which runs them, knows no shortcut; SQLAlchemy's `create_all` fails on Prefect's tables: an index stands twice.
+Alembic, which runs the migrations, has no shortcut; SQLAlchemy's `create_all` fails on a duplicate index.
 
-`python -m deployments.servers.prefect_schema > deployments/servers/prefect_schema.sql` writes the tables of the
-installed version down; a test compares the two. With any other version nothing is laid out, and its migrations run.
+`python -m deployments.servers.prefect_schema > deployments/servers/prefect_schema.sql` dumps the installed version's
+tables; a test compares the two. For any other version the dump is not used, and its migrations run.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ _PREFIX = "sqlite+aiosqlite:///"
 
 
 def local_database(environ: Mapping[str, str]) -> Path | None:
-    """The SQLite file that Prefect's settings name, by its path alone; None for any other address."""
+    """The SQLite file in Prefect's settings if given by a plain absolute path; None for any other address."""
     url = environ.get(DATABASE, "")
     return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") and "?" not in url else None
 
 
 def create_database(database: Path, tables: Path = TABLES) -> None:
-    """Make the database, its tables empty, where there is none; whole or not at all, whoever else is about it.
+    """Create the database with empty tables if there is none: atomic, and safe against concurrent calls.
 
-    Not where the log of one that was taken away has stayed: SQLite would play it into the new one.
+    Does nothing if the write-ahead log of a removed database is left: SQLite would replay it into the new one.
     """
     written, log = tables.read_text(encoding="utf-8"), database.with_name(f"{database.name}-wal")
     if database.exists() or log.exists() or not written.startswith(_heading()):
@@ -49,7 +49,7 @@ def create_database(database: Path, tables: Path = TABLES) -> None:
 
 
 def main() -> None:
-    """Let Prefect make an empty database, and print what it made."""
+    """Let Prefect create an empty database, and print its dump."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "prefect.db"
         os.environ[DATABASE] = f"{_PREFIX}{database}"
@@ -58,13 +58,13 @@ def main() -> None:
 
 
 def tables_of(database: Path) -> str:
-    """Every table, index and row as SQL, in the order of their names."""
+    """Dump every table, index and row as SQL, ordered by name."""
     with closing(sqlite3.connect(database)) as tables:
         return "\n".join([*tables.iterdump(), ""])
 
 
 def migrate() -> None:
-    """Have Prefect make its database, or bring it up to date, by its own migrations."""
+    """Let Prefect create its database or bring it up to date, by its own migrations."""
     from prefect.server.database import provide_database_interface
 
     asyncio.run(provide_database_interface().create_db())

@@ -1,10 +1,10 @@
-"""Prefect's process worker whose runs are forks of a warm process, and whose slots do not stand idle.
+"""A process worker for Prefect that forks runs from a warm process and refills free slots at once.
 
-Prefect's own asks every few seconds for all runs that are due, starts as many as it has slots, and lets a slot that is
-free again wait for the next turn. This one asks for what its slots can do until then; one that is free again takes the
-next of these at once, and asks where none is left. To be asked is dear for the server: it sorts all runs that are due,
-and writes to each deployment. Cancellation is watched by one connection for all runs, not two a run, and no event tells
-that a run was handed over or that its process is gone: the run's own states say so.
+Prefect's own worker polls every few seconds for all due runs, starts as many as it has slots, and leaves a slot that
+frees up idle until the next poll. This one polls for as many runs as its slots can do until then; a free slot takes the
+next of these at once, and polls again when none is left. A poll is expensive for the server, which sorts all due runs
+and writes to each deployment. One connection watches for cancellations of all runs, instead of two per run, and no
+events are sent for a run's submission or its process's end: the run's own states tell both.
 """
 
 import math
@@ -46,14 +46,14 @@ from stockml.storage.files import write_atomically
 from tasks.run_records import do_lost_again, in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
-AHEAD = 4  # runs a slot: what it does of the shortest nights from one turn to the next
+AHEAD = 4  # runs per slot: how many of the shortest nights a slot does between two polls
 ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 ASKED_TWICE_WITHIN_S = 2.0
-CERTIFICATE = "certificate.pem"  # in Prefect's folder of the home, where a run that outlives its worker still has it
+CERTIFICATE = "certificate.pem"  # in the home's Prefect folder, so that a run that outlives its worker still has it
 
 
 class CachingClient:
-    """Prefect's client for a worker, which asks for a run's deployment twice, and a thousand times for one flow."""
+    """Prefect's client with a cache: a worker reads each run's deployment twice, and the same flow a thousand times."""
 
     def __init__(self, client: PrefectClient) -> None:
         self._client = client
@@ -64,13 +64,13 @@ class CachingClient:
         return getattr(self._client, name)
 
     async def read_flow(self, flow_id: UUID) -> Flow:
-        """One that is known: of a flow's, name and labels never change."""
+        """Read each flow once: its name and labels never change."""
         if flow_id not in self._flows:
             self._flows[flow_id] = await self._client.read_flow(flow_id)
         return self._flows[flow_id]
 
     async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
-        """Whether it is there; at once after that, what it says."""
+        """Read the deployment; answer the second read of a pair, which follows at once, from the first."""
         asked, found = self._deployments.pop(deployment_id, (-math.inf, None))
         if found is None or time.monotonic() > asked + ASKED_TWICE_WITHIN_S:
             found = await self._client.read_deployment(deployment_id)
@@ -79,33 +79,33 @@ class CachingClient:
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):
-    """Refuses runs of another state or code; the others are done in forks, unless their deployment has a command."""
+    """Refuses runs of another state or code; forks the others, unless their deployment sets a command."""
 
     def prepare_for_flow_run(
         self, flow_run: FlowRun, deployment: DeploymentResponse | None = None, *others: Any, **more: Any
     ) -> None:
-        if CODE_OF in self.env:  # a run that is refused crashes, and says why
+        if CODE_OF in self.env:  # a refused run ends as Crashed, and says why
             check_scheduled({name: value or "" for name, value in self.env.items()}, os.environ, gethostname())
         if self.command is None and ADDRESS in os.environ:
             self.command = command_to_string(warm_run.COMMAND)
         super().prepare_for_flow_run(flow_run, deployment, *others, **more)
         if deployment and deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps:
-            self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # a module that is here: no run asks where
+            self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # an importable module: spares the run a request
         self.env = {**settings_of_a_run({name: value or "" for name, value in self.env.items()}), **self.env}
 
 
 class WarmWorker(process.ProcessWorker):
-    """The worker for pools of the type `process`, once it is installed."""
+    """The worker for pools of type `process`, once `install` has registered it."""
 
     type = "warm process"
     job_configuration = WarmConfiguration
     _attempts: Attempts
-    _next: Sequence[WorkerFlowRunResponse] = ()  # due when it was asked last, and without a slot
+    _next: Sequence[WorkerFlowRunResponse] = ()  # from the last poll, due but without a slot yet
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """The next due runs, as many as the slots may do until the next turn; first those that somebody began by hand.
+        """The next due runs, as many as the slots may do until the next poll; those started by hand come first.
 
-        Also asked without a free slot: the page shows a pool as ready by when it was asked last.
+        Polls even without a free slot: the page shows a pool as ready by the time of its last poll.
         """
         soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
         asked: dict[str, Any] = {"scheduled_before": str(soon)}
@@ -119,7 +119,7 @@ class WarmWorker(process.ProcessWorker):
                 "POST", "/work_pools/{name}/get_scheduled_flow_runs", path_params=pool, json=asked
             )
         except HTTPStatusError as refused:
-            if refused.response.status_code == HTTPStatus.NOT_FOUND:  # the pool is made with the next heartbeat
+            if refused.response.status_code == HTTPStatus.NOT_FOUND:  # the next heartbeat creates the pool
                 return []
             raise
         found = WorkerFlowRunResponse.model_validate_list(answer.json())
@@ -127,9 +127,9 @@ class WarmWorker(process.ProcessWorker):
         return [*await self._by_hand(found, soon), *found] if are_all_nights else found
 
     async def _by_hand(self, nights: Sequence[WorkerFlowRunResponse], soon: datetime) -> list[WorkerFlowRunResponse]:
-        """Of the runs that are due last, those that are of these nights' queues and no schedule's."""
+        """Runs not created by a schedule, in these nights' queues, among the latest due ones."""
         pool, queues = nights[0].work_pool_id, {each.work_queue_id for each in nights}
-        due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": soon})  # not what is put off
+        due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": soon})  # excludes postponed runs
         of_queues = WorkQueueFilter(id=WorkQueueFilterId(any_=[*queues]))
         last = await self.client.read_flow_runs(
             flow_run_filter=due,
@@ -151,13 +151,13 @@ class WarmWorker(process.ProcessWorker):
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         await super()._submit_run(flow_run)
-        await self._submit_scheduled_flow_runs([*self._next])  # its slot, where it was not begun
+        await self._submit_scheduled_flow_runs([*self._next])  # fills its slot if the run was not started
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
-        """Only of a run that is still due: neither put off nor done by another worker meanwhile."""
+        """Propose Pending only if the run is still due: neither postponed nor taken by another worker meanwhile."""
         try:
             state = (await self.client.read_flow_run(flow_run.id)).state
-        except (HTTPError, ObjectNotFound):  # the server is away, or the run is gone: a matter for the next turn
+        except (HTTPError, ObjectNotFound):  # server away or run deleted: left to the next poll
             return False
         soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
         is_due = state and state.is_scheduled() and (state.state_details.scheduled_time or soon) <= soon
@@ -171,7 +171,7 @@ class WarmWorker(process.ProcessWorker):
         self._client = asked
 
     async def sync_with_backend(self) -> None:
-        """Every half minute: tell that this worker is there, and look for what one that is not has left."""
+        """Every half minute: send a heartbeat, and requeue nights that a lost worker has left."""
         await super().sync_with_backend()
         await anyio.to_thread.run_sync(do_lost_again)
 
@@ -181,7 +181,7 @@ class WarmWorker(process.ProcessWorker):
         configuration: process.ProcessJobConfiguration,
         task_status: TaskStatus[Any] | None = None,
     ) -> process.ProcessWorkerResult:
-        """Prefect's own, with what it makes for each run made once; once that is blind, Prefect's own again."""
+        """Run as Prefect's worker does, but with one context for all runs; once that is blind, use Prefect's method."""
         if self._attempts.is_blind or not configuration._command_configured:
             return await super().run(flow_run, configuration, task_status)
         with (
@@ -213,34 +213,34 @@ class WarmWorker(process.ProcessWorker):
         return process.ProcessWorkerResult(status_code=found.status_code, identifier=str(found.handle.pid))
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
-        """Not done: a run names its host and process already, and each night is spared a request."""
+        """Do nothing, which saves each night a request: a run names its host and process already."""
 
     async def _propose_submitting_state(self, flow_run: FlowRun) -> None:
-        """Not done: between Pending and Running pass tenths of a second."""
+        """Do nothing: only tenths of a second pass between Pending and Running."""
 
     def _emit_flow_run_submitted_event(self, configuration: Any) -> None:
-        """Not told, and so neither that the process has ended: the run's own states tell of both."""
+        """Emit no event, and so none for the end of the process either: the run's own states tell both."""
 
     async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
         found = await super()._submit_run_and_capture_errors(*arguments, **named)
         if not await self._submit_scheduled_flow_runs([*self._next]):
-            with suppress(Exception):  # a server that is away is a matter for the next turn
+            with suppress(Exception):  # server away: left to the next poll
                 await self.get_and_submit_flow_runs()
         return found
 
 
 def install() -> None:
-    """Have Prefect, in this process, take what is here for its own."""
-    _flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # made by this name
-    _starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name, with these
+    """Replace Prefect's own control channel, process start and worker by those here, in this process."""
+    _flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # Prefect looks it up by this name
+    _starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name, with these arguments
     WarmWorker.type = process.ProcessWorker.type
     (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
 
 
 def settings_of_a_run(environ: Mapping[str, str]) -> dict[str, str]:
-    """Settings that spare a run what its worker has done, and what its server's address rules out.
+    """Settings that save a run work: a version check that its worker has done, and certificates that it cannot need.
 
-    To `http://` no TLS is spoken, for which each client of a run would read a hundred certificates: they read one.
+    With an `http://` server there is no TLS, for which each of a run's clients would load a hundred certificates.
     """
     found = {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false"}
     one = home().prefect / CERTIFICATE
@@ -250,6 +250,6 @@ def settings_of_a_run(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def keep_certificate(folder: Path) -> None:
-    """Write one of those that this machine trusts, where it has them in one file."""
+    """Write one of the certificates that this machine trusts to `folder`, if it has them in one file."""
     for each in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
         write_atomically(folder / CERTIFICATE, ssl.DER_cert_to_PEM_cert(each).encode())

@@ -1,7 +1,7 @@
-"""Child processes that end when this one does: started with a log file, waited for, stopped with all they started.
+"""Child processes that end when this one does: started with a log file, waited for, stopped with their descendants.
 
-A child runs `main` here around its own module: this process holds the other end of the child's stdin, and when that
-closes it has ended, killed or not.
+A child runs its module through `main` here. This process holds the other end of the child's stdin, which closes when
+this process ends, even if it is killed.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from deployments.errors import ServerFailed
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
-RESTARTS = 3  # of what is killed again and again the machine, or its memory, is at fault
+RESTARTS = 3  # killed more often, the fault is the machine's, or its memory
 
 
 @dataclass(frozen=True)
 class Program:
-    """`python -m module arguments...`; `environ` may hold secrets, arguments never do: everyone here can see them."""
+    """`python -m module arguments...`; `environ` may hold secrets, arguments never: every local user sees them."""
 
     name: str
     module: str
@@ -39,9 +39,9 @@ class Program:
 
 @dataclass(frozen=True)
 class Child:
-    """A started program. `reports`: it reports how its own children ended, so they are stopped first.
+    """A started program. reports: it reports how its own children ended, so they are stopped first.
 
-    began: by `time.monotonic`.  again: starts it anew.
+    began: by `time.monotonic`.  again: restarts it.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Child:
         return (self.process.poll() or 0) < 0
 
     def check(self) -> None:
-        """Raises ServerFailed with the log's last line when it has ended."""
+        """Raise ServerFailed, with the log's last line, if the child has ended."""
         if (code := self.process.poll()) is not None:
             raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
 
@@ -64,7 +64,7 @@ class Child:
 def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Sequence[int] = ()) -> Child:
     """Start the program in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends when this process does, however that ends. What it writes is for its owner only. pass_fds: what it inherits.
+    It ends with this process, however that ends. Its log is its owner's only. pass_fds: inherited file descriptors.
     """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Seque
             process = subprocess.Popen(
                 [sys.executable, "-m", "deployments.servers.processes", program.module, *program.arguments],
                 env=dict(program.environ),
-                stdin=subprocess.PIPE,  # held open for as long as this process lives
+                stdin=subprocess.PIPE,  # stays open as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 pass_fds=pass_fds,
@@ -83,17 +83,17 @@ def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Seque
 
 
 def started_anew(child: Child) -> Child:
-    """In the place of one that has ended."""
+    """Start the child's program again after it has ended, and return the new child."""
     stop([child])
     return child.again()
 
 
 @contextlib.contextmanager
 def restarted(program: Program, log: Path, listening: socket.socket) -> Iterator[Callable[[], None]]:
-    """Run the program, which serves `listening`; yield the check of it; stop it.
+    """Run the program, which serves `listening`; yield a function that checks it; stop it afterwards.
 
-    One that is killed is started anew, RESTARTS times at most: who asks waits meanwhile, for the socket stays open. Of
-    one that ends otherwise it is closed.
+    A killed program is restarted, at most RESTARTS times; requests wait meanwhile, as the socket stays open. The socket
+    is closed once the program ends otherwise.
     """
 
     def check() -> None:
@@ -122,7 +122,7 @@ def restarted(program: Program, log: Path, listening: socket.socket) -> Iterator
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
-    """Ask `url` until it answers 200. Raises ServerFailed when the child ends, or at `deadline` (monotonic)."""
+    """Poll `url` until it answers 200. Raises ServerFailed if the child ends, or at `deadline` (monotonic)."""
     while time.monotonic() < deadline:
         child.check()
         with contextlib.suppress(OSError), urlopen(url, timeout=2) as reply:
@@ -133,7 +133,7 @@ def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
 
 
 def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
-    """Stop one after the other, each with all that it started: SIGTERM, and SIGKILL for what is still there then."""
+    """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still alive."""
     for child in children:
         family = _family(child.process.pid)
         if child.reports:
@@ -148,7 +148,7 @@ def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
 
 
 def end(family: list[psutil.Process], patience_s: float) -> None:
-    """SIGTERM to all of them, and SIGKILL to what is still there then."""
+    """Send SIGTERM to all, and after `patience_s` SIGKILL to those still alive."""
     for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -176,7 +176,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def main(module: str, arguments: list[str]) -> None:
-    """Become `python -m module arguments...`, which ends with all that it started when its parent is gone."""
+    """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,7 +1,7 @@
-"""Both pages and a worker on this machine: `stockml up`; each part is a program that `stockml serve` runs alone.
+"""`stockml up`: both pages and a worker on this machine; each part is a program that `stockml serve` runs alone.
 
-Order: Prefect's server and MLflow's together, then the deployments, then the worker; stopped the other way round, so
-that a run that is cut short can still report its state.
+Order: Prefect's and MLflow's servers together, then the deployments, then the worker. They stop in reverse order, so
+that an interrupted run can still report its state.
 """
 
 import json
@@ -27,7 +27,7 @@ from stockml.storage.files import write_atomically
 
 START_S, SETTLED_S = 120.0, 60.0
 PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
-MANY = 50  # tickers: to tell Prefect of so many takes long enough to be said
+MANY = 50  # tickers: registering more takes so long that it is announced
 
 
 def prefect(port: int, environ: Mapping[str, str]) -> Program:
@@ -41,7 +41,7 @@ def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Program:
 
 
 def worker(environ: Mapping[str, str], *more: str) -> Program:
-    """The one that starts runs, two at once."""
+    """The worker, which executes two runs at once."""
     arguments = ("--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
     return Program("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
@@ -51,9 +51,9 @@ def worker(environ: Mapping[str, str], *more: str) -> Program:
 def up(
     home: Home, prefect_port: int, mlflow_port: int, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[list[Child]]:
-    """Start everything; yield the children to watch; stop everything. Raises AlreadyUp, PortTaken, ServerFailed.
+    """Start everything, yield the children to `watch`, stop everything. Raises AlreadyUp, PortTaken, ServerFailed.
 
-    Meanwhile `servers.json` in the home tells other commands what is up.
+    Meanwhile, `servers.json` in the home tells other commands what is up.
     """
     if address := running_server(home):
         raise AlreadyUp(address)
@@ -88,13 +88,13 @@ def up(
 
 
 def remember_api(home: Home, prefect_api: str) -> None:
-    """Tell other commands in this home of the API that its worker alone was started for, unless `up` has."""
+    """Record the API of a worker started alone, for other commands in this home, unless a recorded one is up."""
     if not running_server(home):
         write_atomically(home.servers, json.dumps({"prefect_api": prefect_api}).encode())
 
 
 def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
-    """Look after the children: one that something killed is started anew.
+    """Watch the children forever and restart one that was killed.
 
     Raises ServerFailed for one that ended by itself, or was killed within its first minute.
     """
@@ -110,7 +110,7 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
 def _prices(
     home: Home, environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]
 ) -> tuple[dict[str, str], Feed | None]:
-    """Without a key, runs ask a replay feed of this process; not where the market's prices are held."""
+    """Start a replay feed here if there is no key and the home holds no market prices; return the runs' environment."""
     if not plays_recorded(home, environ):
         if not environ.get("ALPHAVANTAGE_API_KEY"):
             say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
@@ -121,7 +121,7 @@ def _prices(
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """In a process of its own, which reads its settings afresh and leaves this one small."""
+    """Run `stockml deploy` in a separate process, which reads its settings afresh and keeps this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
     program = Program("stockml deploy", "deployments.cli", ("deploy", "--crash-orphans"), environ)
@@ -132,7 +132,7 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
 
 
 def _all_tickers(server: str, access: Access) -> str:
-    """The link that opens MLflow's page of all tickers as it is arranged; the bare address where it is not there."""
+    """The link to MLflow's arranged page of all tickers; the bare address if that does not exist yet."""
     import httpx
 
     from stockml.tracking.views import EXPERIMENT, view_url

@@ -1,6 +1,6 @@
-"""A run in a fork of `warm_server`, which Prefect's worker takes for a process that it has started.
+"""Run a flow in a fork of `warm_server`, presented to Prefect's worker as a process that it started.
 
-The worker asks for the fork itself: an interpreter between the two would take 30 ms a night, to start and to wait.
+The worker requests the fork itself: an interpreter in between would cost a night 30 ms, to start and to wait.
 """
 
 import json
@@ -20,14 +20,14 @@ from prefect.utilities import processutils
 
 ADDRESS = "STOCKML_WARM_SERVER"  # set by `worker_program` for its worker
 ENGINE = "prefect.engine"
-ALONE = b"alone"  # the server's answer where it makes no fork
+ALONE = b"alone"  # the server's answer if it makes no fork
 COMMAND = [sys.executable, "-m", ENGINE]  # what a fork becomes
-NOBODY_SAYS = -signal.SIGKILL  # how a fork has ended whose server is gone: it dies with it
+NOBODY_SAYS = -signal.SIGKILL  # the exit code of a fork whose server is gone, and which died with it
 
 
 @dataclass
 class Fork:
-    """What Prefect asks of a process. returncode: None while it runs; a signal's number negative."""
+    """The attributes of a process that Prefect reads. returncode: None while it runs; negative for a signal."""
 
     pid: int
     returncode: int | None = None
@@ -43,7 +43,7 @@ async def run_process(
     cwd: str | Path,
     **others: Any,
 ) -> Any:
-    """Prefect's own, with a fork for `COMMAND` where a warm server makes one; it is killed when this wait is."""
+    """Replace Prefect's function: fork for `COMMAND` if a warm server can; cancelling this call kills the fork."""
     if command == COMMAND and ADDRESS in os.environ and (connection := await _asked(env, cwd, stream_output)):
         async with connection:
             answers = BufferedByteReceiveStream(connection)
@@ -65,23 +65,23 @@ async def run_process(
 
 
 async def _asked(environ: Mapping[str, str], folder: str | Path, speaks: bool) -> UNIXSocketStream | None:
-    """The connection on which the server answers; None where there is none.
+    """Request a fork; return the connection on which the server answers, or None if there is no server.
 
-    Sent are the fork's standard input, output and error, and a file in memory with its environment and folder as JSON.
+    Sends the fork's standard input, output and error, and an in-memory file with its environment and folder as JSON.
     """
     with suppress(OSError), open(os.memfd_create("request"), "w+b") as request, open(os.devnull, "r+b") as nothing:
         request.write(json.dumps({"environ": {**environ}, "folder": str(folder)}).encode())
         request.seek(0)
         streams = [nothing.fileno(), *((1, 2) if speaks else (nothing.fileno(),) * 2), request.fileno()]
         connection = await anyio.connect_unix(os.environ[ADDRESS])
-        with suppress(anyio.BrokenResourceError):  # the server has gone, as the answer will say
+        with suppress(anyio.BrokenResourceError):  # the server has gone, as reading the answer will show
             await connection.send_fds(b"\n", streams)
         return connection
     return None
 
 
 async def _line(answers: BufferedByteReceiveStream) -> bytes:
-    """The next line without its end; empty where the server has gone."""
+    """Read the next line, without its newline; empty if the server has gone."""
     with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
         return await answers.receive_until(b"\n", max_bytes=100)
     return b""

@@ -1,9 +1,9 @@
-"""A process that holds what a night imports, and forks one child a run: its argument is the address of a Unix socket.
+"""A process that has imported all a night needs and forks one child per run. Its argument is a Unix socket's address.
 
-The worker asks there for a child (`warm_run`), with its environment, working folder and standard streams; the child
-becomes `python -m prefect.engine` in them. What a run would import takes longer than its night: Prefect's
-process worker, `flow.serve` and its runner start an interpreter a run, and multiprocessing's fork server hands on
-neither environment nor streams. Linux only: elsewhere a fork after imports is not safe.
+There the worker requests a child (`warm_run`) with an environment, a working folder and standard streams, in which the
+child becomes `python -m prefect.engine`. A run's imports would take longer than its night: Prefect's process worker,
+`flow.serve` and its runner start an interpreter per run, and multiprocessing's fork server passes on neither
+environment nor streams. Linux only: elsewhere, forking after imports is not safe.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from stockml.prices.calendar import FIRST_DAY, sessions_for
 from stockml.storage.records import prepare_readers
 from stockml.tracking.models import prepare_code
 
-# a night, and what it imports inside its functions
+# the nights, and what they import inside functions
 IMPORTED = (
     "flows.nightly",
     "flows.universe",
@@ -53,14 +53,14 @@ IMPORTED = (
     "sqlalchemy",
     "stockml.pipeline.train",
 )
-# whose sources decide whether they are cached: read, and parsed, once
+# steps whose cache keys hash their sources: read and parsed once, here
 STEPS = ("dataset", "decide", "evaluate", "ingest", "log", "publish", "promote", "train")
-OF_NEW_YORK = "IBM"  # the calendar of whom nothing is known yet
+OF_NEW_YORK = "IBM"  # stands for the calendar of a ticker not yet known
 PR_SET_PDEATHSIG = 1
 
 
 def main(address: str) -> None:
-    """Import, then serve until this process is ended, its children with it; or until the sources are others."""
+    """Import, then serve until killed (children die too), or until the sources have changed and no child is left."""
     with left_uncollected():
         before = sources()
         prepare()
@@ -86,13 +86,13 @@ def prepare() -> None:
     read_ahead([home().bases])
     bases_of(home(), FIRST_DAY)
     for ticker in {OF_NEW_YORK, *known_tickers(home())}:
-        with contextlib.suppress(StockmlError):  # a ticker that cannot be read is a matter for its own night
-            sessions_for(ticker).is_session(FIRST_DAY)  # which makes its calendar
+        with contextlib.suppress(StockmlError):  # an unreadable ticker is left to its own night
+            sessions_for(ticker).is_session(FIRST_DAY)  # builds and caches its calendar
     _at_first_use()
 
 
 def _at_first_use() -> None:
-    """What libraries put off until they are used: every child would pay for it again, half a second in all."""
+    """Trigger what libraries initialise at first use, which would cost every child half a second in all."""
     import PIL.Image
     from mlflow.tracking._model_registry.utils import _get_store_registry
     from mlflow.utils import requirements_utils
@@ -100,11 +100,11 @@ def _at_first_use() -> None:
 
     PIL.Image.preinit()
     style.png(style.canvas("")[0])
-    for name in ("dbruntime", "pyspark"):  # MLflow looks for Databricks' before every request
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # which Python takes for: there is none
+    for name in ("dbruntime", "pyspark"):  # MLflow tries to import these before every request
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: not importable
     _get_store_registry()  # type: ignore[no-untyped-call]
     mlflows: Any = requirements_utils
-    mlflows._init_modules_to_packages_map()  # which installed package a module is of; asked when a model is saved
+    mlflows._init_modules_to_packages_map()  # module to package; needed to save a model
     waiting = [PrefectBaseModel]
     while waiting:
         model = waiting.pop()
@@ -114,7 +114,7 @@ def _at_first_use() -> None:
 
 
 def sources() -> float:
-    """When the newest of the product's sources was written, or of the vintages that are shipped among them."""
+    """The newest modification time of the product's sources and of the vintages shipped with them."""
     files = (path for folder in OF_A_NIGHT for path in folder.rglob("*.*") if path.suffix in {".py", ".npz", ".json"})
     return max(path.stat().st_mtime for path in files)
 
@@ -135,7 +135,7 @@ class Server:
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._ended, selectors.EVENT_READ, self._reap)
         while self._children or not self._stale:
-            # ends last: a child that has ended is known no more
+            # handle ended children last: they are forgotten then
             for key, _ in sorted(self._selector.select(), key=lambda ready: ready[0].fileobj is self._ended):
                 key.data()
 
@@ -155,11 +155,11 @@ class Server:
         else:
             self._children[pid] = connection
             self._selector.register(connection, selectors.EVENT_READ, lambda: self._left(pid))
-            with contextlib.suppress(OSError):  # whoever asked is gone, which the selector tells
+            with contextlib.suppress(OSError):  # the requester is gone, as the selector will report
                 connection.sendall(b"%d\n" % pid)
 
     def _forked(self, request: dict[str, Any], streams: list[int]) -> int | None:
-        """The child; None where the sources are others than those imported, or the system has no room for one."""
+        """Fork and return the child's pid; None if the sources have changed since the import, or the fork fails."""
         try:
             self._stale = self._stale or sources() != self._imported
             pid = None if self._stale else os.fork()
@@ -171,7 +171,7 @@ class Server:
         return pid
 
     def _forget(self) -> None:
-        """In a child: nothing of the server's is its own."""
+        """Close what a child has inherited from the server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
@@ -179,12 +179,12 @@ class Server:
             each.close()
 
     def _left(self, pid: int) -> None:
-        """Whoever asked waits no more: the child goes too."""
+        """Kill the child whose requester has closed its connection."""
         self._selector.unregister(self._children[pid])
         os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        """Tell of each child that has ended how it did: a signal's number is negative."""
+        """Send each ended child's exit code to its requester; negative for a signal."""
         self._ended.recv(1024)
         while True:
             try:
@@ -194,19 +194,19 @@ class Server:
             if pid == 0:
                 return
             connection = self._children.pop(pid)
-            with contextlib.suppress(KeyError):  # it is gone, and so is its place here
+            with contextlib.suppress(KeyError):  # `_left` has unregistered it already
                 self._selector.unregister(connection)
             _tell(connection, str(os.waitstatus_to_exitcode(status)).encode())
 
 
 def _tell(connection: socket.socket, answer: bytes) -> None:
-    """The last word to whoever asked, and may be gone."""
+    """Send the last answer to the requester, which may be gone, and close the connection."""
     with connection, contextlib.suppress(OSError):
         connection.sendall(answer + b"\n")
 
 
 def _request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """What `warm_run` sends: standard input, output and error, and a file in memory with the request as JSON."""
+    """Receive what `warm_run` sends: the request, read from an in-memory JSON file, and the three standard streams."""
     _, (*streams, content), _, _ = socket.recv_fds(connection, 1, 4)
     connection.settimeout(None)
     with open(content, "rb") as request:
@@ -214,7 +214,7 @@ def _request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:
-    """`python -m prefect.engine` of the environment, in a child; never returns."""
+    """Run `python -m prefect.engine` in the child with the requested environment; never returns."""
     code = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -233,7 +233,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - told as an interpreter would
+    except BaseException:  # noqa: BLE001 - printed as an interpreter would
         sys.excepthook(*sys.exc_info())
     finally:
         leave(code)

@@ -1,4 +1,4 @@
-"""`prefect worker start`, whose process worker has each run done in a fork of `warm_server`, not by an interpreter."""
+"""`prefect worker start` with a process worker that forks each run from `warm_server` instead of an interpreter."""
 
 import os
 import runpy
@@ -17,12 +17,14 @@ from stockml.home import home
 def main(arguments: list[str]) -> None:
     from deployments.servers import process_worker
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & has it ignored; Prefect's worker ends by it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored if started by a script's &; Prefect's worker stops on it
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
     with ExitStack() as stack:
         if sys.platform == "linux":
-            folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # for its owner only, and short
+            folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
             stack.callback(Keeper(address).stop)
         sys.argv = ["prefect", "worker", "start", *arguments]
@@ -30,9 +32,9 @@ def main(arguments: list[str]) -> None:
 
 
 class Keeper:
-    """Keeps a warm server at the address: one that ended, killed or because the sources changed, is started again.
+    """Keeps a warm server running at the address; restarts it if it was killed or ended because the sources changed.
 
-    One that cannot start is left alone: runs are then done in processes of their own.
+    A server that cannot start is not restarted: each run then gets a new interpreter.
     """
 
     def __init__(self, address: str) -> None:
