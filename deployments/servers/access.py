@@ -47,7 +47,7 @@ class Access:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
-        """Read the environment. Raises InvalidSetting, and PasswordNeeded for unprotected pages that others can reach."""
+        """Read the environment. Raises InvalidSetting, and PasswordNeeded for open pages that others can reach."""
         address = environ.get(ADDRESS) or "127.0.0.1"
         try:
             beyond = not ip_address(address).is_loopback

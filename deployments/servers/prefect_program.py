@@ -76,7 +76,7 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 def page_folder(environ: Mapping[str, str]) -> str | None:
-    """The folder where Prefect builds its page once: in PREFECT_HOME; None if one is set or its installation is writable.
+    """The folder where Prefect builds its page once, in PREFECT_HOME; None if one is set or Prefect can write its own.
 
     An installation often belongs to another user (in an image, under systemd); Prefect would then serve no page.
     """

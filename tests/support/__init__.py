@@ -1,4 +1,4 @@
-"""What tests share: generated and recorded prices, nights, homes, real servers."""
+"""Shared test support: generated and recorded prices, nights, homes, real servers."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """A process that appends bars one session at a time, and one that kills such processes at random moments.
 
 `python -m tests.support.appending kill ROOT LOCKS SEED` forks 50 writers, kills each with SIGKILL at a random moment
-of its work and checks the store after each. Forking from one process that has imported everything keeps it to seconds.
+of its work and checks the store after each. Forking from one process that has imported everything makes it quick.
 `python -m tests.support.appending write ROOT LOCKS FIRST STEP` appends every STEP-th session from FIRST on.
 """
 
@@ -32,16 +32,16 @@ def append(store: BarStore, stop: int) -> None:
 
 
 def stored(store: BarStore) -> int:
-    """How many sessions stand in the store, after making sure that they are right."""
+    """Check the stored bars and return how many sessions there are."""
     bars = store.read("IBM")
     assert bars.equals(BARS.iloc[: len(bars)])
     return len(bars)
 
 
 def live_until_killed(write: Callable[[int], object], begun: int, life_s: float) -> list[int]:
-    """Fork a process that writes number after number behind `begun`; kill it after `life_s` of work.
+    """Fork a process that writes the numbers after `begun` in turn; kill it after `life_s` of work.
 
-    Returns the numbers whose writes it had acknowledged.
+    Returns the numbers whose writes it acknowledged.
     """
     reading, writing = os.pipe()
     if (writer := os.fork()) == 0:
@@ -60,7 +60,7 @@ def live_until_killed(write: Callable[[int], object], begun: int, life_s: float)
 
 
 def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
-    """No acknowledged session is lost and none is there twice; in the end the store is that of an undisturbed run."""
+    """Check that no acknowledged session is lost or doubled, and that the final store equals an undisturbed run's."""
     store, chance = BarStore(root, locks), random.Random(seed)
     store.append("IBM", BARS.iloc[:FIRST_BATCH], recorded_at=START, source="test", session=BARS.index[0].date())
     caught_writing = 0
@@ -82,7 +82,7 @@ def kill_writers(root: str, locks: Path, seed: int, kills: int = KILLS) -> None:
 
 
 def write(root: str, locks: Path, first: int, step: int) -> None:
-    """Append every `step`-th session from the `first` on, each in an append of its own."""
+    """Append every `step`-th session from position `first`, one at a time."""
     store = BarStore(root, locks)
     for at in range(first, 200, step):
         day = BARS.iloc[at : at + 1]

@@ -1,4 +1,4 @@
-"""What a night runs again when something has changed: a bar, a setting, a line of `stockml/`, a file, or nothing."""
+"""Which steps a night recomputes after a change: of a bar, a setting, a line of `stockml/`, a file, or nothing."""
 
 import json
 import os
@@ -44,7 +44,7 @@ Steps = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Nights:
-    """A home in which Thursday's night has been run once. `sources` is the stockml/ whose lines decide cache keys."""
+    """A home after one run of Thursday's night. sources: the copy of stockml/ whose lines decide cache keys."""
 
     home: Home
     feed: Feed
@@ -53,7 +53,7 @@ class Nights:
 
     @classmethod
     def begun(cls, home: Home, feed: Feed, folder: Path) -> "Nights":
-        """Run Thursday's night, and keep what stands then."""
+        """Run Thursday's night and keep a copy of the result."""
         fill(home, ["IBM"])
         made = cls(home, feed, code_version.PACKAGE, folder / "before")
         made.night()
@@ -64,7 +64,7 @@ class Nights:
         return made
 
     def put_back(self) -> None:
-        """As it was after Thursday's night. MLflow keeps its database open, so that one is written over in place."""
+        """Restore the home after Thursday's night. MLflow keeps its database open, so that is overwritten in place."""
         with (
             closing(sqlite3.connect(self.before.with_name("db"))) as kept,
             closing(sqlite3.connect(self.home.root / "mlflow.db")) as live,
@@ -78,7 +78,7 @@ class Nights:
         self.feed.set_clock(THURSDAY)
 
     def night(self, **changes: Any) -> Steps:
-        """The steps that were computed, in the chain's order; the others came from the cache."""
+        """Run a night and return the steps that were computed, in the chain's order; the others came from the cache."""
         from flows.nightly import nightly
 
         state = nightly(**ASKED | changes, return_state=True)
@@ -86,12 +86,12 @@ class Nights:
         return computed(state.state_details.flow_run_id)
 
     def after(self, change: "Change") -> Steps:
-        """Thursday's night, run once more after a change."""
+        """Run Thursday's night again after a change; return the computed steps."""
         self.put_back()
         return self.night(**change(self))
 
     def in_a_fresh_process(self, change: "Change") -> tuple[Steps, bool]:
-        """After a change: what ran, and whether TensorFlow was imported."""
+        """Like `after`, in a new process; also return whether it imported TensorFlow."""
         from prefect.settings import PREFECT_API_URL
 
         self.put_back()
@@ -107,7 +107,7 @@ Change = Callable[[Nights], dict[str, Any]]
 
 
 def computed(flow_run_id: Any) -> Steps:
-    """The run's steps that did not come from the cache, once the server has recorded all their ends."""
+    """The run's steps that did not come from the cache, once the server has recorded the end of each."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
 
@@ -151,7 +151,7 @@ def a_setting(**section: dict[str, Any]) -> Change:
 
 
 def a_line_of(module: str) -> Change:
-    """A name more at the end of a source: the same work, but who knows."""
+    """Add a name at the end of a source: its behaviour is the same, but the hash cannot know."""
 
     def change(nights: Nights) -> dict[str, Any]:
         with (nights.sources / f"{module}.py").open("a") as source:
@@ -162,7 +162,7 @@ def a_line_of(module: str) -> Change:
 
 
 def a_comment_in(*modules: str) -> Change:
-    """A comment before and a docstring after each source, a line in the vintages' README: the same meaning."""
+    """Add a comment before and a string after each source, and a line to the vintages' README: the same meaning."""
 
     def change(nights: Nights) -> dict[str, Any]:
         for module in modules:
@@ -190,10 +190,10 @@ def a_vintage_less(nights: Nights) -> dict[str, Any]:
 
 @contextmanager
 def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Cache keys are made of a copy of stockml/, in which lines may be changed."""
+    """Compute cache keys from a copy of stockml/, in which lines may be changed."""
     shutil.copytree(code_version.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     patch.setattr(code_version, "PACKAGE", folder)
-    # one process runs what it had imported; here, many
+    # cached as one process runs one code; here, sources change within it
     patch.setattr(code_version, "_running", code_version._running.__wrapped__)
     patch.setattr(dataset, "SHIPPED", folder / VINTAGES)
     patch.setattr(dataset, "_shipped", dataset._shipped.__wrapped__)

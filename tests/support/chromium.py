@@ -1,4 +1,4 @@
-"""Headless Chromium: started once a module, with one profile; each test has a page of its own."""
+"""Headless Chromium, started once per module with one profile; each test gets its own page."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,28 +42,28 @@ def chromium() -> "Iterator[Browser]":
 
 @contextmanager
 def browser_page(browser: "Browser", width: int = 1600, height: int = 1000, **more: Any) -> "Iterator[Page]":
-    """A page of a fresh profile; more: of Playwright's options."""
+    """Yield a page in a fresh profile. more: further options of Playwright's `new_context`."""
     with browser.new_context(viewport={"width": width, "height": height}, **more) as context:
         context.set_default_timeout(1000 * PATIENCE_S)
         yield context.new_page()
 
 
 def keep_picture(page: "Page", path: Path) -> None:
-    """What the page shows, in 256 colours: a third of the bytes."""
+    """Save a screenshot in 256 colours, a third of the bytes."""
     shown = Image.open(BytesIO(page.screenshot())).convert("RGB")
     shown.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Of one module: while it runs, Playwright's event loop does, in which `asyncio.run` is refused."""
+    """Per module, since Playwright's event loop runs as long as it does, and `asyncio.run` is refused meanwhile."""
     with chromium() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def profile(browser: "Browser") -> "Iterator[BrowserContext]":
-    """Of one module too: Prefect's programs are two seconds' work for every profile that has not seen them."""
+    """Per module too: a new profile takes two seconds to load the scripts of Prefect's page."""
     with browser_page(browser) as first:
         yield first.context
 

@@ -1,4 +1,4 @@
-"""The command line as tests call it."""
+"""Calls of the command line for tests."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own, in the test's home."""
+    """Run the command in a new process, in the test's home. more: environment variables."""
     command = [sys.executable, "-m", "deployments.cli", *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, env=os.environ | more, timeout=PATIENCE_S, check=False
@@ -31,7 +31,7 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
 def up(
     ports: tuple[int, int], *arguments: str, umask: int = -1, **more: str
 ) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    """`stockml up`, once it has said that Ctrl-C stops it, which is done in the end; and what it said."""
+    """Run `stockml up`; once it is ready, yield its process and the lines it printed; stop it by Ctrl-C afterwards."""
     command = [sys.executable, "-m", "deployments.cli", "up", *arguments]
     command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

@@ -1,11 +1,11 @@
-"""Work as a count, where a test would else have to look at a clock."""
+"""Work measured by counting calls, so that tests need no clock."""
 
 import sys
 from collections.abc import Callable
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """How many functions the work calls, those in C included: a count that no busy machine changes."""
+    """Count the function calls of `work`, C functions included; the count does not depend on the machine's load."""
     count, before = 0, sys.getprofile()
 
     def called(frame: object, event: str, argument: object) -> None:

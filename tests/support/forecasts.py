@@ -1,4 +1,4 @@
-"""A made-up share of 200 sessions and forecasts of it, to publish and to score."""
+"""A synthetic share of 200 sessions, and forecasts of it to publish and score."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -15,14 +15,14 @@ MID = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 200)))
 
 
 def bars(until: int = 200, scale: float = 1.0) -> Bars:
-    """The first `until` sessions, at `scale` times the price (a later split)."""
+    """The first `until` sessions, with prices times `scale` (as after a split)."""
     mid = MID[:until] * scale
     columns = {"open": mid, "high": mid * 1.01, "low": mid * 0.99, "close": mid, "volume": np.full(until, 1e6)}
     return make_bars(DAYS[:until], columns)
 
 
 def series(until: int = 200, scale: float = 1.0) -> PriceSeries:
-    """The same as arrays."""
+    """The same bars as a PriceSeries."""
     return PriceSeries.from_bars(bars(until, scale))
 
 
@@ -32,7 +32,7 @@ def day(at: int) -> date:
 
 
 def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 0.02) -> Forecast:
-    """After the close of session `at`: up by `slope` a session; the 80 % band is `width` times √lead on either side."""
+    """A forecast from session `at`: rises by `slope` a session; the 80 % band is `width`·√lead on either side."""
     lead = np.arange(1, HORIZON + 1)
     path = MID[at] * (1 + slope * lead)
     sides = {50: width / 2, 80: width, 95: width * 2}
@@ -45,6 +45,6 @@ def forecast(at: int, slope: float = 0.001, chance: float = 0.6, width: float = 
 
 
 def entry(at: int, key: str = "", hours_later: float = 0.0, **shape: float) -> LedgerEntry:
-    """Published at 23:30 UTC of its session, or later."""
+    """The ledger entry of `forecast(at)`, published at 23:30 UTC of its session plus `hours_later`."""
     published = datetime.combine(day(at), time(23, 30), UTC) + timedelta(hours=hours_later)
     return LedgerEntry("IBM", key or f"{at:064x}", published, forecast(at, **shape), f"run-{at}", str(at))

@@ -1,4 +1,4 @@
-"""MLflow's server, which gives a database that is away up after two attempts: its own makes ten, within 101 s."""
+"""MLflow's server, giving up on an absent database after two attempts instead of ten, which take 101 s."""
 
 import sys
 

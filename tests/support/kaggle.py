@@ -1,5 +1,6 @@
-"""The long daily files of Kaggle: in the folder that `STOCKML_KAGGLE_DIR` names, or in ../shared/kaggle beside the
-project. The variable set to nothing means that there are none. A test that needs them is skipped where they are absent.
+"""Kaggle's long daily price files, in `STOCKML_KAGGLE_DIR` or else in ../shared/kaggle beside the project.
+
+If the variable is set but empty, there are none. Tests that need them are skipped where they are absent.
 """
 
 import os
@@ -15,7 +16,7 @@ ABSENT = "Kaggle's price files are absent: name their folder in STOCKML_KAGGLE_D
 
 
 def kaggle_at_hand() -> Path | None:
-    """The folder that holds Stocks/hpq.us.txt and others."""
+    """The folder that holds Stocks/hpq.us.txt and others; None if absent."""
     named = os.environ.get("STOCKML_KAGGLE_DIR")
     folder = BESIDE if named is None else Path(named or os.devnull)
     return folder if (folder / "Stocks").is_dir() else None

@@ -1,4 +1,4 @@
-"""A loopback HTTP server whose answers are scripted byte by byte, so that every way of breaking off can be played."""
+"""A loopback HTTP server whose answers are scripted byte by byte, to simulate every way a connection can break."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ Answer = Callable[["Exchange"], None]
 
 
 class Loopback:
-    """Answers the n-th request with the n-th of `answers`, the last one for ever; keeps what was asked."""
+    """Answers the n-th request with the n-th of `answers`, repeating the last; records the requests in `asked`."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -57,7 +57,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silence."""
+        """Log nothing."""
 
     def send(self, content: bytes, status: int = 200, promised: int | None = None, **headers: str) -> None:
         self.send_response(status)
@@ -78,7 +78,7 @@ def notice(text: str, field: str = "Information") -> Answer:
 
 
 def short(content: bytes) -> Answer:
-    """Half of what the header promises, then the end."""
+    """Send half of the promised Content-Length, then close."""
 
     def answer(exchange: Exchange) -> None:
         exchange.send(content[: len(content) // 2], promised=len(content))
@@ -87,7 +87,7 @@ def short(content: bytes) -> Answer:
 
 
 def reset(exchange: Exchange) -> None:
-    """The connection is reset without an answer."""
+    """Reset the connection without an answer."""
     exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     exchange.rfile.close()
     exchange.wfile.close()
@@ -95,7 +95,7 @@ def reset(exchange: Exchange) -> None:
 
 
 def endless(exchange: Exchange) -> None:
-    """A body without end and without a promised length."""
+    """Send an endless body without a Content-Length."""
     exchange.send_response(200)
     exchange.end_headers()
     while not exchange.loopback.over.is_set():
@@ -103,12 +103,12 @@ def endless(exchange: Exchange) -> None:
 
 
 def silent(exchange: Exchange) -> None:
-    """Nothing at all until the test is over."""
+    """Send nothing until the test is over."""
     exchange.loopback.over.wait(30)
 
 
 def trickling(exchange: Exchange) -> None:
-    """A byte now and then, each one in time for a read time-out."""
+    """Send single bytes, each within the read time-out."""
     exchange.send_response(200)
     exchange.end_headers()
     while not exchange.loopback.over.wait(0.01):
@@ -117,7 +117,7 @@ def trickling(exchange: Exchange) -> None:
 
 
 def trickling_header(exchange: Exchange) -> None:
-    """A byte of a header now and then, each one in time for a read time-out."""
+    """Send a header in single bytes, each within the read time-out."""
     exchange.wfile.write(b"HTTP/1.1 200 OK\r\nSlow: ")
     while not exchange.loopback.over.wait(0.01):
         exchange.wfile.write(b"x")
@@ -125,7 +125,7 @@ def trickling_header(exchange: Exchange) -> None:
 
 
 def bad_header(content: bytes) -> Answer:
-    """A header line without a colon, which urllib3 warns of with the whole URL."""
+    """Send a header line without a colon, about which urllib3 warns with the whole URL."""
 
     def answer(exchange: Exchange) -> None:
         head = f"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -135,22 +135,22 @@ def bad_header(content: bytes) -> Answer:
 
 
 def redirect(exchange: Exchange) -> None:
-    """To the same place, with the key in the new address."""
+    """Redirect to the same path, with the key in the new address."""
     exchange.send(b"", 302, Location=exchange.path + "&again=1")
 
 
 def echo(exchange: Exchange) -> None:
-    """The day's refusal, which echoes the key."""
+    """Refuse for the day's quota, echoing the key."""
     text = f"We have detected your API key as {exchange.asked['apikey']} and our standard API rate limit is 25 requests"
     notice(f"{text} per day.")(exchange)
 
 
 def bad_key(exchange: Exchange) -> None:
-    """The refusal of a bad key, which shows it."""
+    """Refuse a bad key, showing it."""
     text = f"the parameter apikey is invalid or missing. Yours: {exchange.asked['apikey']}"
     notice(text, "Error Message")(exchange)
 
 
 def page(exchange: Exchange) -> None:
-    """A proxy's error page that shows the whole address, key included."""
+    """Send a proxy's error page that shows the whole address, key included."""
     exchange.send(f"<html><a href='{exchange.path}'>{exchange.asked['apikey']}</a></html>".encode(), 502)

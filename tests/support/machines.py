@@ -1,7 +1,7 @@
-"""Machines of a test's own: each has a file system, a name and processes of its own, and shares the loopback.
+"""Simulated machines: each has its own file system, host name and processes, and shares the loopback.
 
-`unshare` makes them, with a disk of their own mounted at one and the same path. Run as a program, this is what runs in
-one: it does the nights that it is asked for, a line each.
+`unshare` creates them, each with its own disk mounted at the same path. Run as a program, this module is what runs in
+one: it runs the nights requested on stdin, one per line.
 """
 
 import json
@@ -24,7 +24,7 @@ SETTINGS = 'hostname "$0" && mount -t tmpfs tmpfs "$1" && exec "$2" -m tests.sup
 
 @dataclass(frozen=True)
 class Machine:
-    """One that is up; `night` begins a night there, `outcome` waits for its end."""
+    """A running machine: `night` starts a night there, `outcome` waits for its end."""
 
     name: str
     process: "subprocess.Popen[str]"
@@ -39,14 +39,14 @@ class Machine:
         return self.process.stdout.readline().strip()
 
     def kill(self) -> None:
-        """As when the power goes: with all of its processes and its disk."""
+        """End the machine as a power failure would, with all its processes and its disk."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
 def machine(name: str, disk: Path, environ: Mapping[str, str]) -> Iterator[Machine]:
-    """A machine whose own disk is mounted at `disk`, a folder; nights there have this environment."""
+    """Run a machine whose own disk is mounted at the folder `disk`; its nights get this environment."""
     disk.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [*APART, "sh", "-c", SETTINGS, name, str(disk), sys.executable],

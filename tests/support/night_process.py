@@ -1,6 +1,6 @@
-"""Flows in processes of their own, to be killed: each is forked from one that has imported everything already.
+"""Flows in separate processes, to be killed, each forked from a process that has already imported everything.
 
-Importing takes 10 s, a small night 3 s: so every try begins where a night begins, and 20 of them stay affordable.
+Imports take 10 s, a small night 3 s: forking skips the imports, so that 20 attempts stay affordable.
 """
 
 import gc
@@ -33,14 +33,14 @@ KILLED = -9
 
 
 def start_night(home: Home, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
-    """Begin the nightly flow with these arguments in this home, against the Prefect server of this process."""
+    """Start the nightly flow with these arguments in this home, on this process's Prefect server."""
     return start_flow(home, "nightly", quiet=quiet, **asked)
 
 
 def start_flow(home: Home, flow: str, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
-    """Begin the flow of this name with these arguments in this home, against the Prefect server of this process.
+    """Start the named flow with these arguments in this home, on this process's Prefect server.
 
-    A quiet one sends the server neither heartbeats nor logs, and is a second faster.
+    quiet: send the server neither heartbeats nor logs, which saves a second.
     """
     from prefect.settings import PREFECT_API_URL
 
@@ -48,9 +48,9 @@ def start_flow(home: Home, flow: str, *, quiet: bool = True, **asked: Any) -> Fo
 
 
 def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
-    """Begin `target(*arguments)` in a process that has imported everything, with the environment as it is here and now.
+    """Start `target(*arguments)` in a process that has imported everything, with the current environment.
 
-    What it is forked from has that of the test which was the first to need one, a database's address with it.
+    The environment is passed on, as the fork server has that of the first test to need it, database address included.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
@@ -61,7 +61,7 @@ def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
 
 def _as_here(environ: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)  # as in a command
+    gc.set_threshold(100_000, 20, 100)  # as in a command's process
     os.environ.clear()
     os.environ.update(environ)
     target(*arguments)
@@ -83,14 +83,14 @@ def _run(root: str, api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> 
 
 
 def copied(home: Home, folder: Path) -> Home:
-    """The same home in another place; nothing in it may name its place yet."""
+    """Copy the home to another folder; no file in it may contain its path yet."""
     shutil.copytree(home.root, folder)
     return home_of({"STOCKML_HOME": str(folder)})
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What stands after a night. Moments, which differ from try to try, are left out."""
+    """The results of a night, without times, which differ from attempt to attempt."""
 
     bars: str
     rows: int
@@ -103,7 +103,7 @@ class Standing:
 
 
 def standing(home: Home, ticker: str = "IBM") -> Standing:
-    """The store's bars and rows, the nights' keys and models, and what MLflow, ledger and history hold for them."""
+    """Collect the store's bars and rows, the nights' keys and models, and what MLflow, ledger and history have of them."""
     table = pd.read_parquet(BarStore.of(home).path(ticker)).drop(columns="recorded_at")
     client = MlflowClient(home.tracking_uri)
     found = client.get_experiment_by_name(f"stockml/{ticker}")
@@ -133,7 +133,7 @@ def stored(home: Home, ticker: str = "IBM") -> str | None:
 
 
 def held_locks(home: Home) -> Iterable[Path]:
-    """The locks under the home that somebody holds."""
+    """Yield the lock files under the home that a process holds."""
     for path in home.root.rglob("*.lock"):
         lock = FileLock(path)
         try:

@@ -1,4 +1,4 @@
-"""Nights to log and draw, over recorded prices: of a ticker's own network, or of one that forecasts a path."""
+"""Nights on recorded prices, to log and draw: with a ticker's own network, or with a stand-in that forecasts a path."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ LIVE = {
 
 @dataclass(frozen=True)
 class DriftPart:
-    """A forecaster of a path, as the tutorial's is: it follows `share` of the drift."""
+    """A forecaster of a path, like the tutorial's; its path is `share` times the drift."""
 
     share: float
 
@@ -50,7 +50,7 @@ class DriftPart:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A night's model: both networks follow the same share of the drift."""
+    """A night's model whose two networks follow the same share of the drift."""
 
     held_out: DriftPart
     published: DriftPart
@@ -67,14 +67,14 @@ def series_until(ticker: str, day: date) -> PriceSeries:
 
 @cache
 def trained(ticker: str, day: date) -> TrainedModel:
-    """The ticker's network, whatever its own training is worth."""
+    """The ticker's retrained network, used even where training did not help."""
     asked = Decision("retrain", "asked for")
     return train_ticker(series_until(ticker, day), Settings(mode="retrain"), asked, start=None)
 
 
 @cache
 def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
-    """Of the ticker's network beside the base left alone as champion; or of a path, this share of the drift."""
+    """Assess the ticker's network against the base alone as champion; with `share`, a stand-in against another."""
     upcoming = sessions_for(ticker).after(day, SETTINGS.evaluation.horizon)
     model: Any = StandIn.of(share) if share else trained(ticker, day)
     rival: Any = StandIn.of(0.4)
@@ -88,7 +88,7 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
 def recorded_night(
     ticker: str = "IBM", day: date = date(2013, 2, 28), share: float | None = None, **changes: Any
 ) -> Night:
-    """A completed night after the close of `day`; share: of a network that forecasts a path, which learns by epochs."""
+    """A completed night of `day`. share: use a stand-in that forecasts a path, with a history of epochs."""
     found, series = assessed(ticker, day, share), series_until(ticker, day)
     key = hashlib.sha256(f"{ticker} {day} {share}".encode()).hexdigest()
     night = Night(
@@ -120,7 +120,7 @@ def recorded_night(
 
 
 def with_files(night: Night, folder: Path) -> Night:
-    """The night with its series, its assessment and its network on disk."""
+    """Write the night's series, assessment and network to `folder`; return the night with their paths."""
     series_until(night.ticker, night.session).write(folder / "series.parquet")
     write_assessment(assessed(night.ticker, night.session), folder / "evaluation")
     save(trained(night.ticker, night.session), folder / "model")
@@ -133,7 +133,7 @@ def with_files(night: Night, folder: Path) -> Night:
 
 
 def history() -> tuple[dict[str, Any], ...]:
-    """Five epochs of the measured network, then five of the published one."""
+    """Five epochs of the held-out network, then five of the published one."""
     losses = (0.31, 0.262, 0.248, 0.243, 0.241)
     rates = (1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4)
     rows = []

@@ -1,7 +1,7 @@
-"""Runs the cells of a notebook in docs/ in order, and keeps what each showed.
+"""Run the cells of a notebook in docs/ in order and collect their outputs.
 
-`python -m tests.support.notebook` makes the outputs of docs/notebook.ipynb anew, over a copy of tests/homes;
-with the path of another notebook, of that one.
+`python -m tests.support.notebook` rewrites the outputs of docs/notebook.ipynb, on a copy of tests/homes;
+with the path of another notebook, that one's.
 """
 
 import ast
@@ -22,7 +22,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 
 
 def outputs(cells: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """What each code cell shows, as Jupyter keeps it; what a cell raises is raised."""
+    """Yield each code cell's outputs in Jupyter's format; exceptions of a cell propagate."""
     names: dict[str, Any] = {}
     for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), start=1):
         tree = ast.parse("".join(cell["source"]))

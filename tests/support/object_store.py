@@ -1,4 +1,4 @@
-"""An S3-compatible object store of a test's own, a process on a free loopback port; what it is asked is counted."""
+"""An S3-compatible object store for tests, a process on a free loopback port that counts its requests."""
 
 import subprocess
 import sys
@@ -22,13 +22,13 @@ KINDS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """A running one. `environ`: what a client is told of it."""
+    """A running object store. environ: the variables that a client needs."""
 
     environ: Mapping[str, str]
     log: Path
 
     def asked(self) -> Counter[str]:
-        """How many requests of each kind it has answered; LIST is a GET of a bucket."""
+        """Count the answered requests by kind; LIST is a GET of a bucket."""
         found: Counter[str] = Counter()
         for line in self.log.read_text().splitlines():
             _, quote, request = line.partition('"')
@@ -40,7 +40,7 @@ class ObjectStore:
 
 @contextmanager
 def object_store(folder: Path, bucket: str, port: int | None = None) -> Iterator[ObjectStore]:
-    """Start it with one bucket, on a free port without one; `folder` gets its log."""
+    """Run a store with one bucket, on `port` or a free one; its log goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     environ = environment(port)
@@ -56,7 +56,7 @@ def object_store(folder: Path, bucket: str, port: int | None = None) -> Iterator
 
 
 def environment(port: int) -> dict[str, str]:
-    """What a client is told of one on this port."""
+    """The variables that a client of a store on this port needs."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "testing",
@@ -67,7 +67,7 @@ def environment(port: int) -> dict[str, str]:
 
 @retry(retry=retry_if_exception_type(OSError), wait=wait_fixed(0.05), stop=stop_after_delay(PATIENCE_S), reraise=True)
 def _made(bucket: str, port: int) -> None:
-    """A PUT of its name makes a bucket, signed or not."""
+    """Create the bucket by a PUT of its name, which needs no signature."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
     with urllib.request.urlopen(request, timeout=PATIENCE_S):
         pass
@@ -75,14 +75,14 @@ def _made(bucket: str, port: int) -> None:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """One for all tests of a process; each has a bucket of its own (`s3_folder`)."""
+    """One store for all tests of a process; each test gets its own bucket (`s3_folder`)."""
     with object_store(tmp_path_factory.mktemp("object-store"), "first") as running:
         yield running
 
 
 @pytest.fixture
 def s3_folder(s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a folder in a new bucket, which the environment lets a client reach."""
+    """The address of a folder in a new bucket, with the environment set for its clients."""
     for name, value in s3_server.environ.items():
         monkeypatch.setenv(name, value)
     bucket = fsspec.filesystem("s3")

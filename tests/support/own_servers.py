@@ -1,4 +1,4 @@
-"""Real servers in processes of their own, started as `stockml up` starts them, to be stopped and started again."""
+"""Real servers in separate processes, started as `stockml up` does, which tests can stop and start again."""
 
 import contextlib
 import os
@@ -28,9 +28,9 @@ def free_port() -> int:
 
 @dataclass
 class OwnServer:
-    """A server over a home's own database, on one loopback port for as long as this object lives.
+    """A server on a home's own database, which keeps its loopback port across restarts.
 
-    more: of its environment.
+    more: further environment variables.
     """
 
     home: Home
@@ -65,13 +65,13 @@ class OwnServer:
         return self
 
     def stop(self) -> None:
-        """As `stockml up` stops it: SIGTERM."""
+        """Stop it as `stockml up` does, by SIGTERM."""
         if self.child:
             processes.stop([self.child])
         self.child = None
 
     def kill(self) -> None:
-        """SIGKILL it with all that it started."""
+        """Send SIGKILL to it and all its descendants."""
         assert self.child
         top = psutil.Process(self.child.process.pid)
         for process in [top, *top.children(recursive=True)]:
@@ -88,6 +88,6 @@ class OwnServer:
 
 @contextlib.contextmanager
 def mlflow_server(home: Home) -> Iterator[str]:
-    """The address of a healthy one."""
+    """Run an MLflow server; yield its address once it is healthy."""
     with OwnServer.mlflow(home) as server:
         yield server.start().wait().address

@@ -1,4 +1,4 @@
-"""How long a test waits for what must come: only one that fails waits that long, on a machine as busy as may be."""
+"""The longest that a test waits for what must happen. Only failing tests wait that long, however busy the machine."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ PATIENCE_S = 600.0
 
 
 def until(found: Callable[[], T], every_s: float = 0.05) -> T:
-    """Ask again and again, for what is waited for and not for a time: the first answer that is no nothing."""
+    """Call `found` repeatedly and return its first truthy result. Raises RetryError after PATIENCE_S."""
     asking = Retrying(
         retry=retry_if_result(lambda answer: not answer), wait=wait_fixed(every_s), stop=stop_after_delay(PATIENCE_S)
     )

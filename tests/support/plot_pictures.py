@@ -1,4 +1,4 @@
-"""`python -m tests.support.plot_pictures` draws the plots that docs/plots.md explains, of IBM's recorded night."""
+"""`python -m tests.support.plot_pictures` draws the plots in docs/plots.md, from IBM's recorded night."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.stockml.plots.recorded import drawn
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "plots"
 NAMES = ("forecast", "leads", "ledger", "calibration", "residuals", "changes", "averages", "history", "normalised")
 NAMES += ("training", "evolution", "volatility")
-# others show what a night seldom has
+# the variants that show what a night seldom has
 AS_IT_WAS = {"forecast": "forecast as it was"}
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, on a free loopback port, gone with the test."""
+"""A temporary PostgreSQL server for tests, on a free loopback port."""
 
 import os
 import pwd
@@ -39,7 +39,7 @@ def postgres_server(folder: Path) -> Iterator[str]:
 
 @retry(retry=retry_if_exception_type(subprocess.CalledProcessError), stop=stop_after_attempt(3), reraise=True)
 def _started(folder: Path, cluster: Path) -> int:
-    """Its port: one that is free now; another's test may be quicker to take it."""
+    """Start the server and return its port. Retried, as another process may take the free port first."""
     port = free_port()
     options, log = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off", str(folder / "postgres.log")
     waiting = ("-w", "-t", str(int(PATIENCE_S)))
@@ -48,7 +48,7 @@ def _started(folder: Path, cluster: Path) -> int:
 
 
 def _run(program: str, *arguments: str, folder: Path) -> None:
-    """PostgreSQL refuses to run as root: then as the user `postgres`, who must be able to reach the folder."""
+    """Run a program of PostgreSQL's; if we are root, which it refuses, as user `postgres`, who must reach `folder`."""
     as_user = {}
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
@@ -57,7 +57,7 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
             if above.stat().st_uid == 0 and above != Path("/"):
                 above.chmod(above.stat().st_mode | 0o011)
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    # the server inherits the standard streams: a pipe would never end
+    # the server inherits the standard streams, so a pipe would never close
     subprocess.run(
         [str(BINARIES[-1] / program), *arguments],
         check=True,
@@ -71,7 +71,7 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of one server for all tests of a process, with this project's databases."""
+    """The address of a server with this project's databases, shared by all tests of a process."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
         databases.create(home({"STOCKML_DATABASE_URL": running}))
         yield running

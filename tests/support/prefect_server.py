@@ -1,4 +1,4 @@
-"""A real Prefect server for a whole test session: a few seconds once, then fast flows."""
+"""Real Prefect servers for tests; one for the whole session costs a few seconds, after which flows are fast."""
 
 import logging
 import os
@@ -16,14 +16,14 @@ from tests.support.own_servers import OwnServer
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """The server that a command has of its own, over a database of its own; flows under it are really recorded."""
+    """A server as commands start one, on its own database; it really records flow runs."""
     with temporary_prefect():
         yield
 
 
 @pytest.fixture(scope="module")
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One that schedules runs and looks after automations, as `stockml up` has it."""
+    """A server as `stockml up` starts one, with the scheduler and automations."""
     place = home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
     with OwnServer.prefect(place).start() as server, prefect_at(place, f"{server.wait().address}/api"):
         yield
@@ -31,14 +31,14 @@ def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @contextmanager
 def temporary_prefect() -> Iterator[None]:
-    """The same for what is no test."""
+    """The server of `prefect_server`, for use outside tests."""
     with tempfile.TemporaryDirectory() as folder, prefect_at(home({"STOCKML_HOME": folder})):
         yield
 
 
 @contextmanager
 def prefect_at(place: Home, server: str = "") -> Iterator[None]:
-    """This process, all of its threads, asks this server of the home's database; without one, one of its own."""
+    """Point all threads of this process to `server`, which serves the home's database; start one if empty."""
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.settings import (
@@ -49,7 +49,7 @@ def prefect_at(place: Home, server: str = "") -> Iterator[None]:
         temporary_settings,
     )
 
-    EventsWorker.drain_all()  # the one that is there goes on telling the server that it began with
+    EventsWorker.drain_all()  # an existing worker would keep sending to the server it started with
     with prefect_api(place, {**os.environ, "PREFECT_API_URL": server}):
         quiet = {
             PREFECT_CLIENT_MAX_RETRIES: 7,

@@ -1,4 +1,4 @@
-"""A home just before Thursday's night, for tests that do something to that night."""
+"""Homes just before Thursday's night, for tests that interfere with that night."""
 
 import shutil
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def before_the_night(tmp_path_factory: pytest.TempPathFactory, empty_database: P
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without a row: making them takes seconds, copying them none."""
+    """MLflow's empty tables: creating them takes seconds, copying them no time."""
     folder = tmp_path_factory.mktemp("mlflow")
     Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=datetime.now(UTC))
     return folder / "mlflow.db"
@@ -48,8 +48,8 @@ def with_tables(home: Home, empty_database: Path) -> Home:
 
 @pytest.fixture
 def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home of the test's own before Thursday's night, and the feed at it."""
-    from tests.support.night_process import copied  # with MLflow, which few tests need
+    """A home of the test's own before Thursday's night, with the feed's clock set to it."""
+    from tests.support.night_process import copied  # imports MLflow, which few tests need
 
     replaying.use(feed, monkeypatch)
     feed.set_clock(replaying.THURSDAY)

@@ -11,7 +11,7 @@ from stockml.prices.bars import COLUMNS, Bars, make_bars
 
 @cache
 def recorded(symbol: str) -> Bars:
-    """Raw bars as traded of AAPL, FB, GOOG, IBM or MSFT, up to 2013-03-01. Not to be changed in place."""
+    """Raw bars as traded of AAPL, FB, GOOG, IBM or MSFT, up to 2013-03-01. Cached: do not modify in place."""
     table = pd.read_csv(str(files("bokeh_sampledata") / "_data" / "stocks.csv.gz")).rename(columns=str.lower)
     rows = table[table["ticker"] == symbol].sort_values("date")
     return make_bars(rows["date"].to_numpy().astype("datetime64[D]"), {name: rows[name].to_numpy() for name in COLUMNS})

@@ -15,7 +15,7 @@ SMALL = {"evaluation": {"test_sessions": 300, "validation_sessions": 300}}
 
 
 def use(feed: Feed, monkeypatch: pytest.MonkeyPatch, plan: str = "1200/min") -> None:
-    """Let the price client of this process, and of those that it starts, ask the feed."""
+    """Point the price client of this process and of its child processes to the feed."""
     monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "premium-replay")
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", plan)
@@ -26,7 +26,7 @@ def store_of(home: Home) -> BarStore:
 
 
 def fill(home: Home, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:
-    """Give the tickers their recorded history, or that of the recorded symbols that they are mapped to."""
+    """Store the recorded history of each ticker, or of the recorded symbol that it is mapped to."""
     played_by = tickers if isinstance(tickers, Mapping) else {ticker: ticker for ticker in tickers}
     recorded_at = datetime(until.year, until.month, until.day, 8, tzinfo=UTC) + timedelta(days=1)
     for ticker, symbol in played_by.items():

@@ -1,4 +1,4 @@
-"""A replay feed that counts, plays other shares, and goes wrong as it is told, one fault a request, in order."""
+"""A replay feed that records requests, serves further symbols, and fails as scripted: one fault a request, in order."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from deployments.replay.answers import LISTING_HEADER, Answer, answer, publicati
 from deployments.replay.feed import Asked, Feed
 from deployments.replay.recording import RecordedRow
 
-# what becomes of a symbol's row at a time: another row, or None for one that is lost
+# maps a symbol's row at a time to another row, or to None if it is missing
 Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]
 
 
 @dataclass(frozen=True)
 class Fault(Answer):
-    """One answer that goes wrong: another content or status."""
+    """A faulty answer, given in place of the real one."""
 
     status: int = 200
     content: bytes = b""
@@ -33,10 +33,10 @@ class Fault(Answer):
 
 
 class ScriptedFeed(Feed):
-    """A feed with faults; arguments as for any feed.
+    """A feed with scripted faults; takes Feed's arguments too.
 
-    `aliases` gives further symbols the prices of recorded ones; `delisted` ones have no bar from their day on; `edit`
-    changes or loses rows.
+    aliases: further symbols and the recorded ones whose prices they get.  delisted: no bars from that day on.
+    edit: changes or drops rows.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ScriptedFeed(Feed):
             self._faults.extend((symbol, fault) for fault in faults)
 
     def outage(self, fault: Fault | None) -> None:
-        """Answer every request with this fault until it is lifted with None."""
+        """Answer every request with this fault, until called with None."""
         self._outage = fault
 
     def answered(self, query: Mapping[str, str]) -> Answer:

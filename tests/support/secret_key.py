@@ -1,4 +1,4 @@
-"""An API key that would be recognised anywhere, and the places where a night could have left it."""
+"""A recognisable API key, and a search for it in the places where a night could leave it."""
 
 import gzip
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ GZIP = b"\x1f\x8b"
 
 
 def with_key(folder: Path, key: str = KEY) -> Iterator[str]:
-    """The files in which the key stands, in any case, also within what is compressed."""
+    """Yield the files whose path or content, decompressed, contains the key in any letter case."""
     for path in folder.rglob("*"):
         if key.encode() in str(path).upper().encode():
             yield str(path)
@@ -21,7 +21,7 @@ def with_key(folder: Path, key: str = KEY) -> Iterator[str]:
 
 
 def prefect_database() -> Path:
-    """The folder in which the test's Prefect server keeps its database, and nothing else."""
+    """The folder that holds the test's Prefect database and nothing else."""
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
     return Path(str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition(":///")[2]).parent

@@ -1,4 +1,4 @@
-"""What was not run because something is missing, in one line that also says how to run it."""
+"""One line about the tests that were skipped because something is missing, with how to run them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ FULL = "the tutorial at full size takes minutes: run it with `.venv/bin/python -
 
 
 def said(reasons: Iterable[str]) -> str:
-    """The skipped tests' reasons, each once with its number; nothing where none was skipped."""
+    """List each reason with its number of skipped tests; empty if none was skipped."""
     counts = Counter(reason.removeprefix(SKIPPED) for reason in reasons)
     total = sum(counts.values())
     each = "; ".join(f"{count} × {reason}" for reason, count in counts.most_common())

@@ -1,6 +1,6 @@
-"""A small file system of a process's own, to be filled: it is seen by that process only, and gone with it.
+"""A small file system to fill up, visible only to the process that mounts it, and gone with it.
 
-And files that cannot grow, as on such a disk, which needs no mount.
+And a limit on file sizes, which simulates a full disk without a mount.
 """
 
 import ctypes
@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NEW_MOUNTS, NEW_USER = 0x0002_0000, 0x1000_0000  # CLONE_NEWNS, CLONE_NEWUSER
-PRIVATE = 0x4_4000  # MS_REC | MS_PRIVATE: what is mounted here is mounted nowhere else
+PRIVATE = 0x4_4000  # MS_REC | MS_PRIVATE: mounts made here are not seen elsewhere
 BALLAST = "ballast"
 
 
 def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
-    """Put an empty file system of this size on `folder`. To be called by a process that has started no thread.
+    """Mount an empty file system of this size on `folder`. Call it in a process that has started no thread.
 
-    Needs no rights where the system lets its users have mounts of their own; raises OSError where it does not.
+    Needs no privileges if the system allows user namespaces. Raises OSError if it allows no such mounts.
     """
     user, group, found = os.geteuid(), os.getegid(), []
     for flags in (NEW_MOUNTS | NEW_USER, NEW_MOUNTS):
@@ -30,7 +30,7 @@ def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
             found.append(refused)
     else:
         raise OSError(f"this machine allows no mounts of one's own, which a full disk is played with: {found}")
-    if not found:  # within a new user's world, under the same numbers
+    if not found:  # in a new user namespace, with the same ids
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             Path(f"/proc/self/{name}").write_text(text)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
 
 
 def fill(disk: Path, free: int) -> None:
-    """Leave `free` bytes, to the next page, on the disk."""
+    """Fill the disk up to `free` bytes, rounded to a page."""
     with (disk / BALLAST).open("wb") as ballast:
         space = os.statvfs(disk)
         os.posix_fallocate(ballast.fileno(), 0, max(space.f_bavail * space.f_frsize - free, 1))
@@ -51,7 +51,7 @@ def make_room(disk: Path) -> None:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond so many bytes."""
+    """Limit the size of files that this process writes to `size` bytes; beyond it, writes raise OSError."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -63,7 +63,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 def _called(name: str, *arguments: object) -> None:
-    """A call of the system's; its failure is an OSError."""
+    """Call a C library function; raise OSError if it fails."""
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")

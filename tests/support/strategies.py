@@ -18,7 +18,7 @@ volumes = st.integers(0, 10**10).map(float)
 
 @st.composite
 def bar_values(draw: st.DrawFn) -> tuple[float, float, float, float, float]:
-    """Open, high, low, close and volume that keep the rules."""
+    """Valid (open, high, low, close, volume)."""
     low, first, second, high = sorted(draw(st.lists(prices, min_size=4, max_size=4)))
     opened, close = draw(st.permutations([first, second]))
     return opened, high, low, close, draw(volumes)
@@ -40,7 +40,7 @@ def series(draw: st.DrawFn, min_size: int = 1, max_size: int = 12) -> Bars:
 
 @st.composite
 def payloads(draw: st.DrawFn, max_size: int = 5) -> list[tuple[datetime, Bars]]:
-    """What a provider gave in the course of time: overlapping answers, later ones restating earlier ones."""
+    """A provider's answers over time, which overlap, later ones restating earlier ones."""
     answers = draw(st.lists(series(max_size=6), min_size=1, max_size=max_size))
     gaps = draw(st.lists(st.integers(1, 10**12), min_size=len(answers), max_size=len(answers)))
     times = np.cumsum(gaps).tolist()

@@ -1,4 +1,4 @@
-"""One headline and one verdict a night, on every page."""
+"""A check that every page shows the same headline and verdict of a night."""
 
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
@@ -11,9 +11,9 @@ from stockml.nights.record import Night
 
 
 def check_every_page_says_the_same(home: Home, night: Night) -> None:
-    """The record, the command line, its JSON, Prefect's state and artifact, MLflow's tags, note and version word one
-    verdict, and one headline of what is published; the alias names the champion of the promotion history, whose night
-    says that it was promoted."""
+    """Check that record, command line, JSON, Prefect's state and artifact and MLflow's tags, note and version agree.
+
+    They must word one verdict and one headline; the alias must name the history's champion, whose night was promoted."""
     assert night.verdict
     word = "promoted" if night.verdict.promoted else "not promoted"
     told = f"{word.capitalize()}: {night.verdict.reason}."
@@ -45,14 +45,14 @@ def check_every_page_says_the_same(home: Home, night: Night) -> None:
 
 
 def track_record(client: MlflowClient, ticker: str) -> dict[str, str]:
-    """The tags of the ticker's line on the page of all tickers."""
+    """The tags of the ticker's run in the experiment of all tickers."""
     overview = client.get_experiment_by_name("stockml")
     [run] = client.search_runs([overview.experiment_id], f"tags.ticker = '{ticker}'")
     return dict(run.data.tags)
 
 
 def artifacts(night: Night) -> list[str]:
-    """What Prefect shows of a night since it was made; more than one where it was run again."""
+    """Prefect's artifacts of the night since it finished; several if it ran again."""
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=200)
     named = f"{night.ticker} {night.session}"

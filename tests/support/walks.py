@@ -1,4 +1,4 @@
-"""Generated price series and tiny settings, so that tests of the model take moments."""
+"""Generated price series and tiny settings, which keep model tests fast."""
 
 from dataclasses import replace
 
@@ -23,9 +23,9 @@ def walk(n: int, seed: int = 0, volatility: float = 0.01) -> PriceSeries:
 
 
 def altered_after(series: PriceSeries, t: int) -> PriceSeries:
-    """The series with every bar after session `t` replaced by another, wilder one; up to `t` it is the same.
+    """The series with every bar after session `t` replaced by another, more volatile one; unchanged up to `t`.
 
-    It begins at three times the price: at ten it would be another segment.
+    The new bars start at three times the price: at ten times they would begin another segment.
     """
     other = walk(len(series), seed=99, volatility=0.05)
     times = 3 * series.close[t] / other.close[t]
@@ -34,7 +34,7 @@ def altered_after(series: PriceSeries, t: int) -> PriceSeries:
 
 
 def with_prices(series: PriceSeries, times: np.ndarray | float) -> PriceSeries:
-    """The series with every price of a session times a factor, (n,) or one for all."""
+    """The series with all prices multiplied by `times`, (n,) per session or a scalar."""
     return replace(series, **{name: getattr(series, name) * times for name in COLUMNS[:4]})
 
 
@@ -45,7 +45,7 @@ def constant(n: int = 1_200) -> PriceSeries:
 
 
 def begins_tenfold(n: int = 1_200, bars: int = 1) -> PriceSeries:
-    """First bars of ten times the price."""
+    """A walk whose first `bars` bars have ten times the price."""
     return with_prices(walk(n), np.where(np.arange(n) < bars, 10.0, 1.0))
 
 
@@ -55,7 +55,7 @@ def hole_of_a_year(n: int = 1_200) -> PriceSeries:
 
 
 def turning(n: int, turn: int, seed: int = 0) -> PriceSeries:
-    """Moves that go on as they began until session `turn`, and from then on are taken back the day after."""
+    """A series whose moves persist until session `turn` (autocorrelation +0.6), and reverse from then on (-0.6)."""
     rng, moves = np.random.default_rng(seed), np.zeros(n)
     for t in range(1, n):
         moves[t] = rng.normal(0, 0.01) + (0.6 if t < turn else -0.6) * moves[t - 1]

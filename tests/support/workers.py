@@ -1,4 +1,4 @@
-"""A worker of its own on the test's Prefect server, flows that it is given, and the wait for what becomes of a run."""
+"""A worker on the test's Prefect server, deployments for it, and waiting for the state of a run."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE_S
 
 @contextmanager
 def one_slot(folder: Path, pool: str, every_s: int = 3600) -> "Iterator[subprocess.Popen[bytes]]":
-    """A worker with one slot that asks of itself every so often, and after each run; begun as by `&` in a script."""
+    """Run a worker with one slot that polls every `every_s` and after each run; started as by `&` in a script."""
     program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
     command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
     settings = {"PREFECT_WORKER_QUERY_SECONDS": str(every_s), "STOCKML_HOME": str(folder / "home")}
