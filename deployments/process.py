@@ -59,7 +59,7 @@ def _settle_streams() -> None:
 def leave(code: int) -> NoReturn:
     """Exit with `code` and skip interpreter teardown, which with Prefect, pandas and MLflow costs a second of CPU."""
     with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined] # join threads, as an exit does, so that queued items are sent
+        threading._shutdown()  # type: ignore[attr-defined] # join threads, as an exit does: sends what is queued
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -73,9 +73,7 @@ def backup(file: Annotated[Path, typer.Argument(help="The zip archive to create.
 @app.command("restore")
 def restore_home(
     file: Annotated[Path, typer.Argument(help="An archive made by `stockml backup`.")],
-    only: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Restore only this: ledger/IBM.parquet, say.")
-    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one, such as ledger/IBM.parquet.")] = None,
     as_json: Json = False,
 ) -> int:
     """Restore an archive into an empty home. All or nothing.

@@ -187,8 +187,6 @@ def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse |
         enforce_parameter_schema=True,
         **spec,
     )
-    if wanted.cron and not (
-        known and known.paused
-    ):  # schedule runs now, not at the scheduler's next turn, so that status can show them
+    if wanted.cron and not (known and known.paused):  # schedule at once, so that status can show the next run
         client.request("POST", "/deployments/{id}/schedule", path_params={"id": made}, json={})
     return "updated" if known and known.name == wanted.name else "created"

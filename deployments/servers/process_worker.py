@@ -232,7 +232,7 @@ class WarmWorker(process.ProcessWorker):
 def install() -> None:
     """Replace Prefect's own control channel, process start and worker by those here, in this process."""
     _flow_run_executor.ControlChannel = ControlChannel  # type: ignore[misc] # Prefect looks it up by this name
-    _starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name, with these arguments
+    _starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name and signature
     WarmWorker.type = process.ProcessWorker.type
     (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
 

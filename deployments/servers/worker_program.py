@@ -17,9 +17,7 @@ from stockml.home import home
 def main(arguments: list[str]) -> None:
     from deployments.servers import process_worker
 
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # ignored if started by a script's &; Prefect's worker stops on it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & ignores it; Prefect's worker stops on it
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: each part in a process of its own, then one table, also kept under STOCKML_HOME/bench."""
+"""`python -m tests.bench`: measure each part in a separate process, print one table, save it in STOCKML_HOME/bench."""
 
 import argparse
 import importlib
@@ -35,9 +35,9 @@ def main() -> None:
 
 
 def bench(parts: list[str], *, fast: bool) -> int:
-    """Measure the parts, print the table, and keep it; the exit code is 1 when a part could not be measured.
+    """Measure the parts, print and save the table; return exit code 1 if a part could not be measured.
 
-    What is said beside the imports stands between two measurements of them: a machine's speed changes in minutes.
+    Figures compared with the import time are bracketed by two measurements of it, as a machine's speed drifts.
     """
     parts = list(among_imports(parts))
     kept = home().root / "bench"
@@ -45,13 +45,13 @@ def bench(parts: list[str], *, fast: bool) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
     measured: list[Measured] = []
     failed: list[str] = []
-    # beside the home, where an fsync costs what it costs the store
+    # on the home's disk, so that an fsync costs what it costs the store
     with tempfile.TemporaryDirectory(dir=kept, prefix="scratch-") as scratch:
         for part in parts:
             began = time.monotonic()
             try:
                 measured += measured_apart(part, Scene(Path(scratch), fast))
-            except subprocess.CalledProcessError:  # what it said stands above; the other parts are worth having
+            except subprocess.CalledProcessError:  # its output is above; go on with the other parts
                 failed.append(part)
             console.print(f"{part}: {time.monotonic() - began:.0f} s", style="dim")
     keep_and_show(measured, failed, kept, console)
@@ -59,7 +59,7 @@ def bench(parts: list[str], *, fast: bool) -> int:
 
 
 def among_imports(parts: list[str]) -> Iterator[str]:
-    """The parts, the imports before and after each that is said beside them."""
+    """Yield the parts, with `imports` before and after each that is compared with them."""
     beside = PARTS_BESIDE_IMPORTS.intersection(parts)
     last = ""
     for part in (part for part in parts if part != "imports" or not beside):
@@ -72,14 +72,14 @@ def among_imports(parts: list[str]) -> Iterator[str]:
 
 
 def measured_apart(part: str, scene: Scene) -> list[Measured]:
-    """Measure a part in a new process: this one stays small, since a child's peak begins at its parent's size."""
+    """Measure a part in a new process; this one must stay small, as a child's peak starts at its parent's size."""
     command = [sys.executable, "-m", "tests.bench", "--measure", part, "--folder", str(scene.folder)]
     subprocess.run([*command, *(["--fast"] if scene.fast else [])], check=True)
     return [Measured.from_dict(each) for each in json.loads(_result(part, scene).read_text())]
 
 
 def measure(part: str, scene: Scene) -> None:
-    """Within that process: measure, and leave the figures where they are looked for."""
+    """Measure a part, in its own process, and write the figures where `measured_apart` reads them."""
     module, _, name = PARTS[part].partition(":")
     figures = [figure.asdict() for figure in getattr(importlib.import_module(module), name)(scene)]
     _result(part, scene).write_text(json.dumps(figures))

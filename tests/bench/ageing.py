@@ -1,9 +1,9 @@
-"""What a base is worth as it grows old: bases of several years on one era, beside the freshest regression.
+"""The skill of a base as it ages: bases of several years scored on one era, against the newest regression.
 
 python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30
 
-HALF: vintages of every other ticker (`make_bases --half`); the others are scored, every 10th session. CRPS of the
-width, two thirds the base's, over the newest regression's, both symmetrised: mean, and share of tickers above zero.
+HALF: vintages of every other ticker (`make_bases --half`); the rest are scored, every 10th session. Prints the CRPS
+skill (%) of widths two thirds the base's over the newest regression's, symmetrised: mean, share of tickers above zero.
 """
 
 import argparse

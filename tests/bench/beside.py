@@ -1,7 +1,7 @@
-"""A cold night of this checkout and of another's in turns: `git worktree add ../first 553ca12` and
-`python -m tests.bench.beside ../first`.
+"""Cold nights of this checkout and of another in turns, since a machine's speed changes within minutes.
 
-On a machine whose speed changes within minutes only what stands beside each other can be compared.
+git worktree add ../first 553ca12
+python -m tests.bench.beside ../first
 """
 
 import os
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-NIGHTS = 6  # of which the first retrains
+NIGHTS = 6  # the first retrains
 DRIVER = """
 import resource, sys
 from pathlib import Path
@@ -41,7 +41,7 @@ with Feed() as feed:
 
 
 class Checkout:
-    """One whose nights are run when they are asked for, with this interpreter and its packages."""
+    """A checkout whose nights run on request, with this interpreter and its packages."""
 
     def __init__(self, tree: Path, home: Path) -> None:
         self._process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Checkout:
         )
 
     def night(self) -> float:
-        """CPU seconds of all its processes."""
+        """Run the next night and return the CPU seconds of all its processes."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write("\n")

@@ -1,11 +1,11 @@
-"""Which figures there are, what each is to reach on 2 cores, and which function measures it."""
+"""The figures, their targets on 2 cores, and the functions that measure them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table. `limit` is in `unit`; None for what is only said beside the others."""
+    """One row of the table. limit: the target, in `unit`; None for figures without one."""
 
     key: str
     says: str
@@ -13,7 +13,7 @@ class Figure:
     limit: float | None = None
 
 
-# CPU seconds of the figure `imports` where the limits were set: 49 % of a night of the first version, 12.8
+# CPU seconds of `imports` on the machine that set the limits: 49 % of the first version's night of 12.8
 IMPORTS_WHERE_SET = 6.27
 BESIDE_IMPORTS = {"night cpu", "scheduled night", "hundred scheduled", "hundreds scheduled", "universe", "hundreds"}
 SCALES = {"ms": 1e-3, "s": 1.0, "min": 60.0, "GB": 1e9, "GFLOP/s": 1e9}
@@ -75,5 +75,5 @@ PARTS = {
     "hundreds": "tests.bench.on_universe:hundreds",
     "hundreds-scheduled": "tests.bench.on_scheduled:hundreds",
 }
-BY_NAME_ONLY = {"hundred", "hundreds", "hundreds-scheduled"}  # a quarter of an hour to an hour
+BY_NAME_ONLY = {"hundred", "hundreds", "hundreds-scheduled"}  # each takes 15 to 60 minutes
 PARTS_BESIDE_IMPORTS = {"night", "scheduled", "universe", *BY_NAME_ONLY}

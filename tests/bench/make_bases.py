@@ -1,10 +1,10 @@
-"""Make the shipped vintages of the base network, and their part of the README there, from a folder of price files.
+"""Make the shipped vintages of the base network and their part of the README from a folder of price files.
 
 python -m tests.bench.make_bases ../shared/kaggle-universe [--through 2005-06] [--half] [--into FOLDER]
 
-Each learns from all tickers, and corrects the pooled regression of the same month, which must be there already
-(`make_vintages`). Killed, it goes on from its last epoch. `--readme` writes the README's part alone. It stands here for
-the reason that `make_vintages` names.
+Each base learns from all tickers and corrects the pooled regression of the same month, which is fitted if it is not
+there yet (`make_vintages`). A killed run resumes from its last epoch. `--readme` writes only the README's part. It is
+kept here for the reason that `make_vintages` gives.
 """
 
 import argparse
@@ -57,7 +57,7 @@ no evidence of skill, which is in the next section.
 
 
 def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
-    """Learn, score on what was learned from, and write one vintage."""
+    """Train one vintage, score it on the data it learned from, write it, and return its path."""
     path = into / pooled_vintages.KINDS["regression"].file_name(end)
     pooled = pooled_vintages.read(path) if path.exists() else PooledRegression.fit(series, end)
     pooled_vintages.write(pooled, into)
@@ -73,7 +73,7 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
 
 
 def said(what: str) -> Callable[[PretrainProgress], None]:
-    """Tells each epoch on the standard error."""
+    """Return a callback that prints each epoch on standard error."""
 
     def tell(row: PretrainProgress) -> None:
         text = f"{what}, {row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
@@ -83,7 +83,7 @@ def said(what: str) -> Callable[[PretrainProgress], None]:
 
 
 def write_readme(into: Path, folder: Path) -> None:
-    """Put what is said of the bases that are there between the README's two marks, or at its end."""
+    """Write the section on the bases in `into` between the README's two marks, or at its end."""
     path = into / "README.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2] or "\n"

@@ -1,9 +1,9 @@
-"""Make the shipped vintages of the pooled regression, and the README beside them, from a folder of price files.
+"""Make the shipped vintages of the pooled regression and their README from a folder of price files.
 
 python -m tests.bench.make_vintages ../shared/kaggle-universe [--into FOLDER]
 
-It stands here and not under `deployments/`: the price files are no part of the project, and nobody who runs stockml
-needs it; like the other tables here it is how a figure, or a file, that is shipped can be made again.
+It is here and not in `deployments/` because the price files are not part of the project and users of stockml do not
+need it: like the rest of this folder, it reproduces a shipped figure or file.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from stockml.prices.csv_import import read_folder
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
-BASES = "<!-- made by make_bases -->"  # what follows it in the README belongs to the base networks
+BASES = "<!-- made by make_bases -->"  # the README's text after it is about the base networks
 README = """# The pooled regression, by vintage
 
 Each file holds one regression of how far a share moves, with one shape (21 quantiles) per lead, fitted on many
@@ -70,7 +70,7 @@ def _wrapped(tickers: tuple[str, ...]) -> str:
 
 
 def _why(refusal: StockmlError, name: str) -> str:
-    """The refusal without the path on this machine."""
+    """The reason of the refusal, without this machine's path."""
     return str(refusal).split(f"{name}: ", 1)[-1].split(";", maxsplit=1)[0]
 
 

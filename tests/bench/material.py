@@ -1,4 +1,4 @@
-"""What is measured on: Kaggle's long price files where they are at hand, else the recording, repeated."""
+"""Input data of the benchmarks: Kaggle's long price files if available, else the recording, repeated."""
 
 import json
 from datetime import date
@@ -18,7 +18,7 @@ CSV_ROWS = 12_075
 
 
 def long_bars(sessions: int) -> tuple[Bars, str]:
-    """That many newest sessions, and what they are."""
+    """The newest `sessions` bars, and a description of them."""
     if file := kaggle_file("ibm"):
         bars = read_history(file, sessions_for(TICKER)).believed
         if len(bars) >= sessions:
@@ -32,7 +32,7 @@ def kaggle_file(ticker: str) -> Path | None:
 
 
 def repeated(bars: Bars, sessions: int) -> Bars:
-    """The bars with themselves before them until there are `sessions`; each repetition ends at the next one's open."""
+    """Prepend copies of the bars up to `sessions` in total; each copy is scaled to end at the next one's open."""
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     level = prices[0, 0] / prices[-1, PRICES.index("close")]
     times = -(-sessions // len(bars))
@@ -46,7 +46,7 @@ def repeated(bars: Bars, sessions: int) -> Bars:
 
 
 def payload(bars: Bars) -> bytes:
-    """The bars as Alpha Vantage answers TIME_SERIES_DAILY: newest first, numbers as text, indented."""
+    """The bars as an answer of Alpha Vantage's TIME_SERIES_DAILY: newest first, numbers as text, indented."""
     days = [str(day) for day in days_of(bars)]
     rows = bars[list(COLUMNS)].to_numpy()
     texts = ([f"{price:.4f}" for price in row[:4]] + [str(int(row[4]))] for row in rows)
@@ -62,7 +62,7 @@ def payload(bars: Bars) -> bytes:
 
 
 def write_csv(bars: Bars, path: Path) -> Path:
-    """The bars in Kaggle's layout."""
+    """Write the bars in Kaggle's layout; return `path`."""
     named = bars[list(COLUMNS)].rename(columns=str.title).rename_axis("Date").assign(OpenInt=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     named.to_csv(path, date_format="%Y-%m-%d", float_format="%.6g")
@@ -70,7 +70,7 @@ def write_csv(bars: Bars, path: Path) -> Path:
 
 
 def csv_file(folder: Path) -> tuple[Path, str]:
-    """A price file of 12,075 rows, and what it is."""
+    """A price file of 12,075 rows, and a description of it."""
     if file := kaggle_file("hpq"):
         return file, "HPQ of Kaggle"
     bars, what = long_bars(CSV_ROWS)

@@ -1,4 +1,4 @@
-"""Timing: one warm-up, several runs, median and range; and the peak memory of the process that measured."""
+"""Timing: one warm-up, several runs, median and range; and the measuring process's peak memory."""
 
 import resource
 import statistics
@@ -15,7 +15,7 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a part may write, and whether time is short. The folder is shared by the parts and removed afterwards."""
+    """The folder that parts may write to, shared by them and removed afterwards, and whether to run few repeats."""
 
     folder: Path
     fast: bool
@@ -26,11 +26,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Measured:
-    """What became of a figure: seconds, or bytes, or FLOP/s, a value a run.
+    """The measurements of one figure: seconds, bytes or FLOP/s, one value per run.
 
-    `first` is the warm-up, which does not count: what a process pays once. `peak_bytes` is the largest process;
-    `together_bytes` all processes of a tree, added up, where there are several. `flop`: of one run, where it is known,
-    and `shares`: what each run came to of the machine's float32 speed, as it was beside it.
+    first: the warm-up, not counted, with one-off costs.  peak_bytes: of the largest process.  together_bytes: the sum
+    over a tree of several processes.  flop: of one run, if known.  shares: each run's fraction of the machine's float32
+    speed, as measured next to it.
     """
 
     figure: str
@@ -64,16 +64,16 @@ def timed(
     remark: str = "",
     flop: float | None = None,
 ) -> Measured:
-    """Run 0 warms up, runs 1 … `runs` count: seconds of `action(prepare(run))`, without those of `prepare`.
+    """Time `action(prepare(run))` in seconds, without `prepare`: run 0 warms up, runs 1 to `runs` count.
 
-    Each call does `each` of what is measured; `flop` is of one of them.
+    each: units of work per call, by which times are divided.  flop: of one unit.
     """
     first, *values = (_seconds(action, prepare(run)) / each for run in range(runs + 1))
     return Measured(figure, tuple(values), own_peak(), first=first, remark=remark, flop=flop)
 
 
 def own_peak() -> int:
-    """Bytes of this process at its largest."""
+    """This process's peak memory in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 

@@ -1,4 +1,4 @@
-"""Figures of payloads, store, history and baselines: no network, no server."""
+"""Benchmarks of payloads, store, import and baselines: no network, no server."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 5, 4, tzinfo=UTC)
 
 
 def parse(scene: Scene) -> Iterator[Measured]:
-    """From the provider's bytes to bars that may be stored."""
+    """Parse and check the provider's bytes, up to bars ready to store."""
     bars, what = long_bars(PAYLOAD_SESSIONS)
     content, last, calendar = payload(bars), bars.index[-1].date(), sessions_for(TICKER)
 
@@ -34,7 +34,7 @@ def parse(scene: Scene) -> Iterator[Measured]:
 
 
 def append(scene: Scene) -> Iterator[Measured]:
-    """A compact answer of 100 bars, one of them new, as every night appends it."""
+    """Append a compact answer of 100 bars, one of them new, as every night does."""
     runs = scene.runs(40, 10)
     bars, what = long_bars(STORED_SESSIONS + runs + 1)
     store = _store(scene.folder / "append", bars.iloc[:STORED_SESSIONS])
@@ -49,7 +49,7 @@ def append(scene: Scene) -> Iterator[Measured]:
 
 
 def read(scene: Scene) -> Iterator[Measured]:
-    """Two splits, and bars recorded after the asked time, which are not to be seen."""
+    """Read adjusted bars as of a time, with two splits, and with later records that must be hidden."""
     bars, what = long_bars(STORED_SESSIONS + COMPACT)
     store = _store(scene.folder / "read", bars.iloc[:STORED_SESSIONS])
     splits = [Split(bars.index[at].date(), 2.0) for at in (5_000, 9_000)]
@@ -64,7 +64,7 @@ def read(scene: Scene) -> Iterator[Measured]:
 
 
 def import_csv(scene: Scene) -> Iterator[Measured]:
-    """Each run into a store of its own: read, check, write."""
+    """Import a CSV file (read, check, write), each run into a new store."""
     path, what = csv_file(scene.folder)
 
     def action(run: int) -> None:
@@ -74,7 +74,7 @@ def import_csv(scene: Scene) -> Iterator[Measured]:
 
 
 def baselines(scene: Scene) -> Iterator[Measured]:
-    """Each of them one session ahead of every session, and 50 from every tenth, as a night scores them."""
+    """All baselines, one step ahead of every session and 50-step paths from every tenth, as a night scores them."""
     bars, what = long_bars(STORED_SESSIONS)
     mid, origins = PriceSeries.from_bars(bars).mid, np.arange(0, STORED_SESSIONS, 10)
 

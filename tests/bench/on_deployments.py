@@ -1,4 +1,4 @@
-"""A hundred tickers' deployments: `stockml deploy` with a Prefect server of its own, first into nothing, then again."""
+"""`stockml deploy` of a hundred tickers with its own Prefect server: first into an empty database, then again."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ REMARK = f"{TICKERS} tickers and the other flows; the server's start included"
 
 
 def deployments(scene: Scene) -> Iterator[Measured]:
-    """The second run finds nothing to do."""
+    """Deploy twice; the second run has nothing to do."""
     place, listed = scene.folder / "deployments", scene.folder / "tickers.yaml"
     listed.write_text("tickers: [" + ", ".join(f"N{at:02d}" for at in range(TICKERS)) + "]\n")
     with Feed() as feed:

@@ -1,7 +1,7 @@
-"""What nights leave on the disk: a month of a few tickers with its weekly clean-ups, and from it a year of fifty.
+"""Disk use of nights: a measured month of two tickers with weekly clean-ups, extrapolated to a year of fifty.
 
-Every night is the flow's own, at its own moment; the machine's days between them are left out, so what goes by age
-stays here and is counted out: of a part that is kept for some days a year holds those days and a week.
+The flow itself runs each night at its replayed time, but no real days pass in between, so nothing is removed by age.
+That is computed instead: of a part that is kept for some days, a year holds those days and a week.
 """
 
 import gc
@@ -27,7 +27,7 @@ from tests.support.replaying import fill
 
 TICKERS = ("IBM", "AAPL")
 MONTH, WEEK, YEAR, FIFTY = 20, 5, 252, 50
-TRASH_DAYS = 30  # MLflow's bin
+TRASH_DAYS = 30  # in MLflow's trash
 MODELS, RUNS = KEPT_BY_COUNT = ("MLflow's models", "MLflow's plots and records")
 KEEP = RetentionSettings()
 DAYS_KEPT = {
@@ -45,7 +45,7 @@ DAYS_KEPT = {
 
 
 def month(scene: Scene) -> Iterator[Measured]:
-    """Looked at before each week's clean-up, when the home is fullest."""
+    """Run the nights; measure before each week's clean-up, when the home is fullest."""
     days = days_of(recorded_bars("IBM")).tolist()[-(2 * WEEK if scene.fast else MONTH) - 1 :]
     place = home({"STOCKML_HOME": str(scene.folder / "disk")})
     os.environ["STOCKML_HOME"] = str(place.root)
@@ -53,20 +53,20 @@ def month(scene: Scene) -> Iterator[Measured]:
     with Feed() as feed:
         _at(feed, days[1])
         with prefect_api(place):
-            from prefect.client.orchestration import get_client  # once the environment names this home
+            from prefect.client.orchestration import get_client  # only once the environment names this home
 
             from flows.maintenance import maintenance
 
             Tracking.of(place).prepare()
             with get_client(sync_client=True) as client:
-                client.hello()  # its tables are there once it answers
+                client.hello()  # once it answers, its tables exist
             empty, seen = sizes(place), []
             for number, day in enumerate(days[1:], start=1):
                 _nights(feed, day)
                 if number % WEEK == 0:
                     seen.append(sizes(place))
                     outcome(maintenance, quiet=True)
-    bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}  # whatever the number of tickers
+    bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}  # independent of the number of tickers
     year = {
         part: year_of(part, bare.get(part, 0), [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen])
         for part in seen[-1]
@@ -78,10 +78,10 @@ def month(scene: Scene) -> Iterator[Measured]:
 
 
 def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
-    """Bytes of a part after a year of fifty tickers, and how they come about; weeks: of one ticker, after each week.
+    """A part's bytes after a year of fifty tickers, and an explanation. weeks: bytes per ticker after each week.
 
-    bare: of a home without tickers. What is kept by count is as in its fullest week; what is kept by days has the first
-    week's, and what nights add in those days; to all else every night adds.
+    bare: bytes of a home without tickers. A part kept by count stays at its fullest week; a part kept by days has the
+    first week's bytes and what the nights of those days add; to the others every night of the year adds.
     """
     if part in KEPT_BY_COUNT:
         return FIFTY * max(weeks), f"{max(weeks) / 1e3:.0f} kB a ticker in its fullest week"
@@ -92,7 +92,7 @@ def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
 
 
 def sizes(place: Home) -> Counter[str]:
-    """Bytes that the disk gives to each part of a home, folders included; Prefect's events apart from its runs."""
+    """Bytes allocated on disk to each part of a home, folders included; Prefect's events apart from its runs."""
     found: Counter[str] = Counter()
     for path in place.root.rglob("*"):
         part = part_of(path.relative_to(place.root))
@@ -104,7 +104,7 @@ def sizes(place: Home) -> Counter[str]:
 
 
 def part_of(path: Path) -> str:
-    """The first folder; of MLflow's files, whether they are a model's or a run's."""
+    """A path's part: its first folder, or for MLflow's files whether they belong to a model or a run."""
     if path.parts[0] != "artifacts":
         return path.parts[0]
     return MODELS if "models" in path.parts else RUNS
@@ -115,7 +115,7 @@ def _nights(feed: Feed, day: date) -> None:
     for ticker in TICKERS:
         night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=True)
         assert night.status == "completed", night.reason
-    gc.unfreeze()  # a command freezes what it has imported, once; here every night does
+    gc.unfreeze()  # a command freezes its imports once; here every night would
     gc.collect()
 
 

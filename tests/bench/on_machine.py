@@ -1,4 +1,4 @@
-"""The machine: what it is, and how fast it multiplies matrices, so that figures can be compared as ratios."""
+"""The machine's description and its matrix-product speed, so that figures can be compared as ratios."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "tensorflow", "keras", "prefect", "pre
 
 
 def described() -> dict[str, str]:
-    """CPU, cores that may be used, memory, system, Python, and the versions that matter."""
+    """CPU, usable cores, memory, system, Python, and the versions of the main packages."""
     import psutil
 
     machine = {
@@ -44,7 +44,7 @@ def matrix_speed(scene: Scene) -> Iterator[Measured]:
 
 
 def imports(scene: Scene) -> Iterator[Measured]:
-    """What every night paid before its work while each was a process of its own; not the interpreter's exit."""
+    """CPU seconds of the imports of a night in a new process, without the interpreter's exit."""
     code = f"import os, {', '.join(IMPORTED)}; os._exit(0)"
     runs = [ended([sys.executable, "-c", code], os.environ) for _ in range(scene.runs(4, 2))]
     first, *others = (run.cpu_s for run in runs)  # the first reads from the disk
@@ -52,7 +52,7 @@ def imports(scene: Scene) -> Iterator[Measured]:
 
 
 def tensorflow_product(kind: str) -> Callable[[], object]:
-    """Multiplies two matrices of FLOP in all, in that type."""
+    """Return a function that multiplies two SIZE × SIZE matrices of that type (FLOP operations)."""
     from stockml.models.tensorflow import tensorflow
 
     tf = tensorflow()
@@ -66,7 +66,7 @@ def _as_speed(measured: Measured) -> Measured:
 
 
 def _cpu_model() -> str:
-    """As the system calls it; x86 kernels keep it in /proc/cpuinfo."""
+    """The CPU's name: from /proc/cpuinfo, where x86 kernels give it, else as the system calls it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

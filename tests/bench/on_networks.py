@@ -1,4 +1,4 @@
-"""Figures of training and measuring. A night's own needs no TensorFlow; the tutorial's and a base's does."""
+"""Benchmarks of training and scoring. A night's own needs no TensorFlow; the tutorial's and a base's do."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,14 +27,14 @@ from tests.bench.on_machine import FLOP, tensorflow_product
 SESSIONS = 10_000
 FEW, FEW_SESSIONS = 4, 3_000
 STEPS, FEW_STEPS = 4, 2
-PRODUCTS = 11  # between two runs: together about as long as one
+PRODUCTS = 11  # per run: together they take about as long as one run
 COMPILED = "TensorFlow loaded; the first run compiles"
 
 
 def tutorial_step(scene: Scene) -> Iterator[Measured]:
-    """Optimiser steps of the published recipe at its published size, a few at a time, a roof before each.
+    """Time a few optimiser steps of the published recipe at its published size, and a matrix product before each run.
 
-    On a machine that others share both change from minute to minute: a share is of two that follow each other.
+    On a shared machine both change from minute to minute, so each share compares a run with the product just before it.
     """
     steps = FEW_STEPS if scene.fast else STEPS
     bars, what = long_bars(CSV_ROWS)
@@ -58,7 +58,7 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
 
 
 def step_flop(settings: Settings, streams: int) -> float:
-    """Of the matrix products of one step: forward, and twice as much backward."""
+    """FLOP of the matrix products in one step: forward, and twice as many backward."""
     inputs, total = 1, 0.0
     for units in settings.network.units:
         total += 2.0 * streams * settings.network.look_back * (inputs + units) * 4 * units
@@ -67,7 +67,7 @@ def step_flop(settings: Settings, streams: int) -> float:
 
 
 def retrain(scene: Scene) -> Iterator[Measured]:
-    """Both networks from the base and the whole history, what that is worth, and the model's folder written."""
+    """Train both networks from the base on the whole history, assess their worth, and write the model's folder."""
     series, what = _series()
 
     def action(run: int) -> None:
@@ -77,7 +77,7 @@ def retrain(scene: Scene) -> Iterator[Measured]:
 
 
 def fine_tune(scene: Scene) -> Iterator[Measured]:
-    """Both networks of yesterday's champion continued, and what that is worth."""
+    """Continue both networks of yesterday's champion and assess their worth."""
     series, what = _series()
     champion = _champion(series, scene)
 
@@ -88,7 +88,7 @@ def fine_tune(scene: Scene) -> Iterator[Measured]:
 
 
 def score(scene: Scene) -> Iterator[Measured]:
-    """A kept model loaded, measured beside every simple forecast, and tonight's forecast made of it."""
+    """Load a kept model, score it beside every simple forecast, and make tonight's forecast with it."""
     series, what = _series()
     folder, settings = _champion(series, scene), Settings().evaluation
     upcoming = sessions_for(TICKER).after(series.sessions[-1].item(), settings.horizon)
@@ -101,7 +101,7 @@ def score(scene: Scene) -> Iterator[Measured]:
 
 
 def pretraining(scene: Scene) -> Iterator[Measured]:
-    """One pass of one member of a base network over a few tickers; a vintage makes 4 of each of 2 over 101 of them."""
+    """Time one epoch of one base-network member on a few tickers; a vintage takes 8 epochs of each of 4 on 101."""
     bars, what = long_bars(FEW_SESSIONS)
     series = {f"T{n}": PriceSeries.from_bars(bars.iloc[n:]) for n in range(FEW)}
     end = series["T0"].sessions[-1].item()
@@ -120,7 +120,7 @@ def _series() -> tuple[PriceSeries, str]:
 
 
 def _champion(series: PriceSeries, scene: Scene) -> Path:
-    """A model that learned until the session before the last; trained by the first part that asks."""
+    """A model trained through the session before the last, by the first part that needs it; returns its folder."""
     folder = scene.folder / "champion"
     if not (folder / "model.json").is_file():
         _train(series.until(SESSIONS - 1), "retrain", folder)
@@ -128,5 +128,5 @@ def _champion(series: PriceSeries, scene: Scene) -> Path:
 
 
 def _train(series: PriceSeries, mode: Mode, folder: Path, champion: Path | None = None) -> TrainedModel:
-    """As asked for: a training whose worth is not shown is used all the same."""
+    """Train in the given mode; the result is used even if its worth is not shown."""
     return train(series, Settings(mode=mode), Decision(mode, "bench"), champion=champion, folder=folder)

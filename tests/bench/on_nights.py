@@ -1,4 +1,4 @@
-"""Whole nights of one ticker: `stockml nightly IBM` in a new process, with a Prefect server of its own each time."""
+"""Whole nights of one ticker: `stockml nightly IBM`, each in a new process with its own Prefect server."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ WHAT = f"{SESSIONS:,} sessions: IBM's recording behind itself as imported histor
 
 
 def nights(scene: Scene) -> Iterator[Measured]:
-    """A first night, nights of one new session each, and the last of them again."""
+    """Measure a first night, nights with one new session each, and repeats of the last one."""
     new, again = scene.runs(3, 1), scene.runs(3, 1)
     days = days_of(recorded_bars(TICKER)).tolist()[-new - 1 :]
     place = _with_history(scene.folder / "night", new + 1)
@@ -45,7 +45,7 @@ def nights(scene: Scene) -> Iterator[Measured]:
 
 
 def _with_history(folder: Path, untold: int) -> Path:
-    """A home whose store lacks the last `untold` sessions of the recording."""
+    """Make a home whose store lacks the last `untold` sessions of the recording; return its folder."""
     place: Home = home({"STOCKML_HOME": str(folder)})
     store, now = BarStore.of(place), datetime.now(UTC)
     known = recorded_bars(TICKER).iloc[:-untold]

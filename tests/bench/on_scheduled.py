@@ -1,4 +1,4 @@
-"""Nights that a worker of `stockml up` runs: CPU seconds of all its processes, servers included."""
+"""Nights run by the worker of `stockml up`: CPU seconds of all its processes, servers included."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.support.scripted_feed import ScriptedFeed
 
 FEW, TWENTY, HUNDRED, MANY = 3, 20, 100, 500
 ENDS, ASKED_EACH_S = ("Completed", "Failed", "Crashed"), 2.0
-# Prefect plans nights days before they are due; a worker takes what is due within 10 s: not before the count begins
+# a worker takes runs due within 10 s, so all are planned further ahead, as Prefect plans nights days ahead
 PLANNED_WITHIN_S, PLANNED_EACH_S = 12.0, 0.15
 PARTS = {
     "prefect_program": "Prefect's server",
@@ -30,22 +30,22 @@ PARTS = {
 
 
 def scheduled_nights(scene: Scene) -> Iterator[Measured]:
-    """A night a ticker and session, two at once; the first session's, which retrain, are the warm-up."""
+    """One night per ticker and session, two at once; those of the first session, which retrain, are the warm-up."""
     yield (_scheduled(scene, FEW, 1) if scene.fast else _scheduled(scene, TWENTY, 3))[1]
 
 
 def hundred(scene: Scene) -> Iterator[Measured]:
-    """The same with a hundred tickers whose nights are due at one moment."""
+    """The same with a hundred tickers, whose nights are all due at once."""
     yield from _scheduled(scene, HUNDRED, 1, "hundred scheduled")
 
 
 def hundreds(scene: Scene) -> Iterator[Measured]:
-    """The same with as many tickers as are promised."""
+    """The same with 500 tickers, the largest number promised."""
     yield from _scheduled(scene, MANY, 1, "hundreds scheduled")
 
 
 def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Measured, Measured]:
-    """Minutes until all are done, and CPU seconds a night."""
+    """Measure the time until all nights are done, and the CPU seconds per night."""
     aliases = aliases_of(count)
     first, *sessions = days_of(recorded_bars(RECORDED[0])).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"scheduled-{count}", aliases, before=first)
@@ -68,7 +68,7 @@ def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Me
 
 
 def _night(pages: Up, tickers: list[str], session: str, stack: psutil.Process) -> tuple[float, Counter[str]]:
-    """Seconds from when all are due until the last is done, and CPU seconds by part; of runs planned before."""
+    """Plan the nights ahead; return the seconds from their due time to the end of the last, and CPU seconds by part."""
     due = datetime.now(UTC) + timedelta(seconds=PLANNED_WITHIN_S + PLANNED_EACH_S * len(tickers))
     runs = [pages.start(f"nightly/{ticker}", due, session=session) for ticker in tickers]
     before = _spent(stack)
@@ -80,14 +80,14 @@ def _night(pages: Up, tickers: list[str], session: str, stack: psutil.Process) -
 
 @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(ASKED_EACH_S), stop=stop_after_delay(PATIENCE_S))
 def _ended(pages: Up, run: str) -> str:
-    """The state that a run has ended in, asked for as rarely as an open page does: asking is measured as well."""
+    """Wait for a run's final state, polling as rarely as an open page does, since polling is measured as well."""
     if (state := pages.run(run)["state_name"]) not in ENDS:
         raise NotYet
     return str(state)
 
 
 def _spent(stack: psutil.Process) -> Counter[str]:
-    """CPU seconds so far, by part; those of a part's ended children included."""
+    """CPU seconds so far by part, including those of its ended children."""
     found: Counter[str] = Counter()
     for process in [stack, *stack.children(recursive=True)]:
         try:

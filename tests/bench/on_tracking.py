@@ -1,4 +1,4 @@
-"""The log step on its own: plots, record, run and model version of nights that were really trained."""
+"""The log step alone: plots, record, run and model version of really trained nights."""
 
 import os
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ SETTINGS = Settings()
 
 
 def log_nights(scene: Scene) -> Iterator[Measured]:
-    """Successive nights of one ticker, made by the flow's own steps; only the log step is timed."""
+    """Run successive nights of one ticker by the flow's own steps; time only the log step."""
     place = home({"STOCKML_HOME": str(scene.folder / "tracking")})
     set_environment(place, os.environ)
     runs = scene.runs(6, 2)
@@ -42,7 +42,7 @@ def log_nights(scene: Scene) -> Iterator[Measured]:
 
 @dataclass
 class Nights:
-    """The last `count` sessions of the bars, night after night, each published and judged before the next."""
+    """Nights over the last `count` sessions of the bars, each promoted and published before the next."""
 
     place: Home
     bars: Bars
@@ -50,7 +50,7 @@ class Nights:
     before: tuple[StepReceipts, RunReceipt] | None = None
 
     def made(self, run: int) -> StepReceipts:
-        """Night number `run` up to its log step."""
+        """Run night number `run` up to its log step."""
         if self.before:
             self._end(*self.before)
         stop = len(self.bars) - self.count + 1 + run
@@ -75,7 +75,7 @@ class Nights:
         return run
 
     def _end(self, done: StepReceipts, run: RunReceipt) -> None:
-        """What the flow does after logging."""
+        """Do what the flow does after logging: promote and publish."""
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
         promote.promote(self.place, done.model, run, verdict, at=now)

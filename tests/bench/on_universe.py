@@ -18,7 +18,7 @@ TICKERS, FEW, MANY = 50, 4, 500
 
 
 def universe_nights(scene: Scene) -> Iterator[Measured]:
-    """All tickers' first night, then nights of one new session each; the short run has the first alone, of a few."""
+    """All tickers' first night, then nights with one new session each; with `fast`, only the first night of a few."""
     if scene.fast:
         yield from _universe(scene, FEW, 0, "few")
     else:
@@ -26,12 +26,12 @@ def universe_nights(scene: Scene) -> Iterator[Measured]:
 
 
 def hundreds(scene: Scene) -> Iterator[Measured]:
-    """The same with as many tickers as are promised."""
+    """The same with 500 tickers, the largest number promised."""
     yield from _universe(scene, MANY, 1, "first hundreds", "hundreds")
 
 
 def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -> Iterator[Measured]:
-    """The first night, and `new` more; the symbols stand for recorded ones, in turn."""
+    """Measure the first night and `new` more; the tickers get the recorded symbols' bars in turn."""
     aliases = aliases_of(count)
     days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"universe-{count}", aliases, before=days[0])

@@ -1,4 +1,4 @@
-"""Whole processes as a user starts them: how long they take, and how much memory they and their children hold."""
+"""Run whole processes as a user does, and measure their time and the memory of them and their children."""
 
 import json
 import os
@@ -23,11 +23,11 @@ OTHERS = ("STOCKML_", "PREFECT_", "MLFLOW_", "ALPHAVANTAGE_")
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended well.
+    """A process that ended with exit code 0.
 
-    `cpu_s`: seconds of all its processes on the processor. `largest_bytes`: its largest process at its peak, exactly,
-    as the system counted. `together_bytes`: all its processes added up, sampled five times a second; what they share is
-    counted in each.
+    cpu_s: CPU seconds of all its processes.  largest_bytes: the exact peak of its largest process, as the system
+    counted it.  together_bytes: the largest sum over its processes, sampled five times a second; memory that they share
+    is counted in each.
     """
 
     seconds: float
@@ -38,14 +38,14 @@ class Ended:
     errors: str
 
     def answer(self) -> Any:
-        """What it printed, for `--json`."""
+        """Its output, parsed as JSON."""
         return json.loads(self.output)
 
 
 def stockml(place: Path, feed: Feed, *arguments: str, under: Sequence[str] = (), **environment: str) -> Ended:
-    """`stockml ARGUMENTS` in the home `place`, at the feed's moment; nothing else of the environment reaches it.
+    """Run `stockml ARGUMENTS` in the home `place`, at the feed's time; it inherits no variable named like OTHERS.
 
-    under: a program that runs the command which follows it.
+    under: a command, such as a profiler, to run it under.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
     named = {"STOCKML_HOME": str(place), **replay_environment(feed), **environment}
@@ -53,7 +53,7 @@ def stockml(place: Path, feed: Feed, *arguments: str, under: Sequence[str] = (),
 
 
 def ended(command: list[str], environment: Mapping[str, str]) -> Ended:
-    """Run the command to its end. Raises RuntimeError with what it said when it fails."""
+    """Run the command to its end. Raises RuntimeError, with the end of its errors, if it fails."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=errors, env=dict(environment))
@@ -68,7 +68,7 @@ def ended(command: list[str], environment: Mapping[str, str]) -> Ended:
 
 
 class Sampled:
-    """Adds up the memory of a process and its descendants while it runs."""
+    """Samples the summed memory of a process and its descendants while it runs; keeps the maximum."""
 
     def __init__(self, pid: int) -> None:
         self.together_bytes = 0

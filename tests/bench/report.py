@@ -15,7 +15,7 @@ KNOWN = {figure.key: figure for figure in FIGURES}
 
 
 def table(measured: Sequence[Measured], machine: Mapping[str, str]) -> Table:
-    """For the terminal; what missed its target is red."""
+    """The table for the terminal; figures that missed their target are red."""
     shown = Table(*COLUMNS, title=described(machine), title_justify="left")
     for one in measured:
         shown.add_row(*cells(one), style="red" if missed(one) else None)
@@ -23,14 +23,14 @@ def table(measured: Sequence[Measured], machine: Mapping[str, str]) -> Table:
 
 
 def markdown(measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]) -> str:
-    """The same, with each figure's remark below."""
+    """The table in Markdown, with the notes below it."""
     rows = [COLUMNS, ("---", "---:", "---:", "---:", "---:", "---:", "---:", "---"), *map(cells, measured)]
     lines = [described(machine), "", *("| " + " | ".join(row) + " |" for row in rows), "", *(f"- {n}" for n in notes)]
     return "\n".join(lines) + "\n"
 
 
 def as_json(measured: Sequence[Measured], machine: Mapping[str, str], notes: Sequence[str]) -> dict[str, Any]:
-    """Values as measured: seconds, bytes, FLOP/s."""
+    """The figures as JSON values, in the measured units: seconds, bytes, FLOP/s."""
     figures = [
         one.asdict()
         | {"median": one.median, "says": KNOWN[one.figure].says, "limit": limit(one), "missed": missed(one)}
@@ -40,7 +40,7 @@ def as_json(measured: Sequence[Measured], machine: Mapping[str, str], notes: Seq
 
 
 def notes(measured: Sequence[Measured]) -> list[str]:
-    """What each figure was measured on, and what it is of the machine's speed."""
+    """The remark of each figure, and its ratio to the machine's speed where that is known."""
     said = [f"{KNOWN[one.figure].says}: {one.remark}" for one in measured if one.remark]
     for one in measured:
         if one.flop:
@@ -59,7 +59,7 @@ def notes(measured: Sequence[Measured]) -> list[str]:
 
 
 def _beside(one: Measured, imports: Sequence[float]) -> str:
-    """imports: those before it and after it, CPU seconds."""
+    """Compare a figure with the imports measured before and after it. imports: CPU seconds."""
     figure, here = KNOWN[one.figure], statistics.fmean(imports)
     goal = (figure.limit or 0) * SCALES[figure.unit] / IMPORTS_WHERE_SET
     beside = " and ".join(f"{each:.2f}" for each in imports)
@@ -92,7 +92,7 @@ def cells(one: Measured) -> tuple[str, ...]:
 
 
 def limit(one: Measured) -> float | None:
-    """In seconds or bytes."""
+    """The figure's target in seconds or bytes; None if it has none."""
     figure = KNOWN[one.figure]
     return None if figure.limit is None else figure.limit * SCALES[figure.unit]
 

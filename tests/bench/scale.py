@@ -1,12 +1,12 @@
-"""What many tickers on many exchanges need, by measured constants and a simulated night.
+"""Resources that many tickers on many exchanges need, from measured constants and a simulated night.
 
-    python -m tests.bench.scale measure     # the constants: nights of one ticker on two machines' caches in turn
+    python -m tests.bench.scale measure     # the constants: nights of one ticker, alternating two machines' caches
     python -m tests.bench.scale             # the simulation, with the constants below
 
-The simulation gives every exchange its real closing time on one day, in UTC, and its tickers' nights a place in one
-queue from 30 minutes after it. A night asks the provider once, when the key's rate lets it, then takes a worker process
-for its CPU seconds, and meanwhile Prefect's server, which is one process, for its own. Prices are of public lists;
-they are arguments, not findings.
+The simulation uses every exchange's real closing time on one day, in UTC; its tickers' nights join one queue 30 minutes
+later. A night sends one request to the provider, as soon as the key's rate allows, then occupies a worker process for
+its CPU seconds and meanwhile Prefect's server, a single process, for the server's. Prices come from public lists; they
+are arguments, not findings.
 """
 
 import argparse
@@ -36,15 +36,15 @@ from tests.support.postgres_server import postgres_server
 from tests.support.recordings import recorded_bars
 
 NIGHTS, TICKER, STATE = 5, "IBM", "s3://state/stockml"
-DAY = date(2026, 11, 23)  # a Monday on which most exchanges trade
+DAY = date(2026, 11, 23)  # a Monday when most exchanges trade
 AFTER_CLOSE = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Constants:
-    """A ticker's night, as `measure` and `python -m tests.bench --only=hundred` print it."""
+    """What a ticker's night takes, as printed by `measure` and `python -m tests.bench --only=hundred`."""
 
-    cpu_s: float = 0.83  # of the night itself, in a warm process, and of the worker for it
+    cpu_s: float = 0.83  # of the night itself, in a warm process, and of the worker
     prefect_cpu_s: float = 0.28
     mlflow_cpu_s: float = 0.18
     requests: int = 1  # to the provider
@@ -91,7 +91,7 @@ def simulate(asked: argparse.Namespace) -> None:
 
 
 def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]]:
-    """What one ticker's night needs."""
+    """The resources of one ticker's night, as (description, amount)."""
     servers = known.prefect_cpu_s + known.mlflow_cpu_s
     hours = (known.cpu_s + servers) / 3600
     return [
@@ -109,12 +109,12 @@ def needs(known: Constants, asked: argparse.Namespace) -> list[tuple[str, float]
 
 
 def closes(exchanges: int) -> list[float]:
-    """When each of so many exchanges closed on the day, in hours UTC; those that did not trade are left out."""
+    """Closing times on DAY in hours UTC, of at most `exchanges` exchanges; those that did not trade are left out."""
     found = []
     for name in exchange_calendars.get_calendar_names(include_aliases=False):
-        if not name.startswith("X") or name in ("XBDA",):  # futures and bonds are no shares
+        if not name.startswith("X") or name in ("XBDA",):  # futures and bond exchanges
             continue
-        with suppress(NotImplementedError, ValueError):  # five that cannot be made on pandas 3
+        with suppress(NotImplementedError, ValueError):  # five calendars fail on pandas 3
             calendar = exchange_calendars.get_calendar(
                 name, start=str(DAY - timedelta(days=400)), end=str(DAY + timedelta(days=30))
             )
@@ -126,7 +126,7 @@ def closes(exchanges: int) -> list[float]:
 
 
 def spread(ends: list[float], tickers: int) -> np.ndarray:
-    """The moment from which each ticker's night may run, minutes: a quarter of all on the largest, the rest evenly."""
+    """(tickers,) earliest starts, minutes UTC, sorted: a quarter on the exchange closing last, the others evenly."""
     share = np.full(len(ends), 0.75 / (len(ends) - 1))
     share[int(np.argmax(ends))] = 0.25
     counts = np.floor(share * tickers).astype(int)
@@ -136,7 +136,7 @@ def spread(ends: list[float], tickers: int) -> np.ndarray:
 
 
 def night(ready: np.ndarray, rate: float, processes: int, known: Constants) -> np.ndarray:
-    """Minutes from each ticker's turn to its forecast: the key's next slot, the next free process, the one server."""
+    """Minutes from each ticker's turn to its forecast: waits for the key's rate, a free process and the one server."""
     free, slot, server, waits = [0.0] * processes, 0.0, 0.0, list[float]()
     for moment in ready:
         slot = max(slot + 1 / rate, moment)
@@ -174,7 +174,7 @@ def measure() -> None:
 
 
 def counted(requests: Counter[str], address: str, environ: dict[str, str]) -> Counter[str]:
-    """What has been asked, used and kept so far."""
+    """Requests, CPU time, stored bytes and objects, and database rows so far."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = Counter({"CPU ms": round(1000 * (usage.ru_utime + usage.ru_stime)), **requests})
     fs = fsspec.filesystem("s3", key="testing", secret="testing", endpoint_url=environ["AWS_ENDPOINT_URL"])

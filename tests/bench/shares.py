@@ -1,7 +1,7 @@
-"""Where the processor's time of a cold night and of a universe goes: `python -m tests.bench.shares`.
+"""Breakdown of the CPU time of a cold night and of a universe: `python -m tests.bench.shares`.
 
-Every process is sampled fifty times a second by py-spy, which must be on the PATH (`pip install py-spy`); a stack
-counts for the first part below that one of its frames is of.
+py-spy, which must be on the PATH (`pip install py-spy`), samples every process fifty times a second; a stack counts for
+the first of PARTS that one of its frames matches.
 """
 
 import shutil
@@ -36,17 +36,17 @@ REST = "the rest"
 
 
 def part_of(stack: str) -> str | None:
-    """The part that a stack, root first, belongs to; None for one that waits."""
+    """The part that a stack (root first) belongs to; None if it waits."""
     last = stack.rpartition(";")[2]
     if any(wait in last for wait in WAITS):
         return None
-    if last.startswith("night_of (flows/universe.py"):  # which does nothing else itself
+    if last.startswith("night_of (flows/universe.py"):  # does nothing else itself
         return "the collector"
     return next((part for part, marks in PARTS.items() if any(mark in stack for mark in marks)), REST)
 
 
 def shares(samples: str) -> dict[str, float]:
-    """py-spy's raw format → each part's share, largest first."""
+    """Each part's share of samples in py-spy's raw format, largest first."""
     found: Counter[str] = Counter()
     for line in samples.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -56,7 +56,7 @@ def shares(samples: str) -> dict[str, float]:
 
 
 def cold_night(folder: Path, spy: list[str]) -> None:
-    """The third night of a home, with one new session, which fine-tunes or keeps."""
+    """Profile the third night of a home, with one new session, which fine-tunes or keeps."""
     days = days_of(recorded_bars(TICKER)).tolist()[-3:]
     place = on_nights._with_history(folder / "night", len(days))
     with Feed() as feed:
@@ -66,7 +66,7 @@ def cold_night(folder: Path, spy: list[str]) -> None:
 
 
 def universe(folder: Path, spy: list[str]) -> None:
-    """The second night of fifty tickers."""
+    """Profile the second night of fifty tickers."""
     aliases = on_universe.aliases_of(on_universe.TICKERS)
     days = days_of(recorded_bars(TICKER)).tolist()[-2:]
     place = on_universe.with_history(folder / "universe", aliases, before=days[0])

@@ -1,4 +1,4 @@
-"""The benchmark runs, and says what it found; how fast this machine is, is no test's business."""
+"""The benchmark runs and reports its figures; the speed of this machine is not tested."""
 
 import json
 import os
@@ -19,7 +19,7 @@ APART, MEASURED = ("parse", "tracking"), ["parse", "log"]
 
 
 def test_a_part_of_it_runs_and_keeps_its_table_beside_the_machine(tmp_path: Path) -> None:
-    """Without Kaggle's files, as on a machine that has none."""
+    """Runs without Kaggle's files, as on a machine that has none."""
     command = [sys.executable, "-m", "tests.bench", "--fast", *(f"--only={part}" for part in APART)]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": "", "STOCKML_HOME": str(tmp_path)}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Nights with a feed that does all a feed can do wrong: what is kept equals a clean feed's, all else is named."""
+"""Nights with a feed that makes every kind of error: the stored bars equal a clean feed's, or the night names why."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.bench.year import Year, differing, play
 
 @pytest.mark.slow
 def test_nights_of_trouble_lead_to_what_a_clean_feed_would_have_led_to(home: Home) -> None:
-    """The year itself, seven times this, is a benchmark: `python -m tests.bench.year`."""
+    """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m tests.bench.year`."""
     played = play(replace(home, tracking_uri="http://127.0.0.1:9"), year.CYCLE)
     day = played.day
     bars, forecasts = differing(played)
@@ -26,7 +26,7 @@ def test_nights_of_trouble_lead_to_what_a_clean_feed_would_have_led_to(home: Hom
 
 
 def check_named(played: Year) -> None:
-    """Each trouble has its line on its night."""
+    """Check that each fault is named on its night."""
     day, said = played.day, {key: "\n".join(lines) for key, lines in played.said.items()}
     assert f"the bar of {day(year.LOST)} is late" in said["IBM", day(year.LOST)]
     assert f"no bar of {day(year.LOST)}" in said["IBM", day(year.CYCLE - 1)]

@@ -1,8 +1,8 @@
-"""Where a warm night's CPU goes: `python -m tests.bench.warm_night docs/images/warm-night.png` measures and draws it.
+"""Breakdown of a warm night's CPU time: `python -m tests.bench.warm_night docs/images/warm-night.png` draws it.
 
-Each night is a fork of a process that has everything imported, as a worker's are, against both servers of its own. Its
-parts are the functions that do a step's work, each without the parts within it; what is left of the process is
-Prefect's engine and client. The worker itself is in `python -m tests.bench --only=scheduled`.
+Each night is a fork of a process that has imported everything, as a worker's are, and uses two servers started for it.
+The parts are the functions that do the steps' work, without parts nested in them; the rest of the process is Prefect's
+engine and client. The worker itself is measured by `python -m tests.bench --only=scheduled`.
 """
 
 import importlib
@@ -34,8 +34,8 @@ from tests.support.recordings import recorded_bars
 from tests.support.scripted_feed import ScriptedFeed
 
 TICKERS = {"T00": "IBM", "T01": "AAPL", "T02": "MSFT"}
-SESSIONS = 4  # the first retrains, and does not count
-PARTS = {  # what is measured → the part that it belongs to
+SESSIONS = 4  # the first one retrains and is not counted
+PARTS = {  # function → the part that its time counts for
     "stockml.pipeline.ingest:fetch": "fetch and append",
     "stockml.pipeline.ingest:append": "fetch and append",
     "stockml.pipeline.dataset:renormalise": "adjust",
@@ -54,7 +54,7 @@ ENGINE, PREFECT, MLFLOW = "Prefect's engine and client", "Prefect's server", "ML
 
 
 def measured(folder: Path) -> Counter[str]:
-    """CPU seconds of a night by part: the median over the nights; a server's are its mean over all of them."""
+    """CPU seconds of a night by part: medians over the nights, and for the servers means."""
     os.environ.update(STOCKML_HOME=str(folder / "home"), PREFECT_SERVER_ANALYTICS_ENABLED="false")
     days = days_of(recorded_bars("IBM")).tolist()[-SESSIONS:]
     place = home({"STOCKML_HOME": str(with_history(folder / "home", TICKERS, before=days[0]))})
@@ -159,7 +159,7 @@ def draw(found: Counter[str], path: Path) -> None:
 
 
 def main(picture: str) -> None:
-    folder = tempfile.mkdtemp()  # a TemporaryDirectory would go with the first child that ends
+    folder = tempfile.mkdtemp()  # the first child to exit would remove a TemporaryDirectory
     try:
         found = measured(Path(folder))
     finally:

@@ -1,8 +1,7 @@
-"""A year of nights with a feed that loses sessions, restates, spikes, refuses, renames and delists: `python -m
-tests.bench.year`.
+"""`python -m tests.bench.year`: a year with a feed that loses sessions, restates, spikes, refuses, renames and delists.
 
-Every night does what the flow does up to the series, over real HTTP; a plain forecast stands in for the model. Beside
-it stands what a clean feed would have led to.
+Every night does what the flow does up to the series, over real HTTP, with a simple forecast in place of the model. The
+result is compared with that of a clean feed.
 """
 
 import argparse
@@ -37,16 +36,16 @@ from tests.support.scripted_feed import Fault, ScriptedFeed
 
 EXCHANGE = sessions_for("IBM")
 FIRST = date(2012, 2, 28)
-CYCLE = 36  # nights in which each trouble happens once
+CYCLE = 36  # nights in which each fault happens once
 LOST, LATE, TENFOLD, DOWN_AND_BACK, RESTATED = 8, 10, 16, 19, 22
 QUOTA, NO_DATA, OUTAGE, RENAME, RENAMED_BY_HAND, DELISTED = 25, 26, range(28, 33), 10, 12, 10
-OTHERS = range(RENAME - 2, DELISTED + 8)  # nights of the share that is renamed and of the one that is delisted
+OTHERS = range(RENAME - 2, DELISTED + 8)  # nights of the renamed share and of the delisted one
 PAYLOADS = Path(__file__).parents[1] / "payloads"
 
 
 @dataclass
 class Year:
-    """What the nights said, by ticker and session, and the home that they led to."""
+    """The nights' messages by ticker and session, and the resulting home."""
 
     home: Home
     nights: tuple[date, ...]
@@ -66,7 +65,7 @@ class Year:
         return {self.nights[number] for number in self.numbers(night)}
 
     def edit(self, symbol: str, row: RecordedRow, now: datetime) -> RecordedRow | None:
-        """What the troubled feed makes of IBM's rows."""
+        """Return IBM's row as the faulty feed shows it at `now`; None if it is missing."""
         if symbol != "IBM":
             return row
         later = {night: now.date() > row.session for night in (TENFOLD, RESTATED)}
@@ -89,7 +88,7 @@ def play(place: Home, nights: int) -> Year:
     year = Year(place, EXCHANGE.between(FIRST, date(2013, 2, 27))[:nights])
     store = BarStore.of(place)
     history = recorded_bars("IBM").loc[: str(year.day(5))].iloc[-700:]
-    history.iloc[-50, :4] *= 1.03  # the import and the provider disagree on one day
+    history.iloc[-50, :4] *= 1.03  # one day on which import and provider disagree
     began = datetime.combine(year.day(0), datetime.min.time(), NEW_YORK)
     with ScriptedFeed(
         aliases={"NEW": "GOOG", "OLD": "GOOG"}, delisted={"AAPL": year.day(DELISTED)}, edit=year.edit
@@ -121,7 +120,7 @@ def trouble(year: Year, ticker: str, number: int) -> Fault | None:
 
 
 def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: datetime) -> Iterator[str]:
-    """What `flows.nightly` does up to the series; what it would say, and the forecast into the ledger."""
+    """Do what `flows.nightly` does up to the series, publish a forecast, and yield the night's messages."""
     if rest := ingest.at_rest(place, ticker, session):
         yield str(rest)
         return
@@ -151,7 +150,7 @@ def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: date
 
 
 def plain_forecast(series: PriceSeries) -> Forecast:
-    """The last close, its bands by the last year's moves: any change in the series changes it."""
+    """A forecast of the last close, with bands from the last year's moves: any change in that year changes it."""
     lead = np.arange(1, 11)
     sigma = float(np.std(np.diff(np.log(series.close[-250:]))))
     path = np.full(10, series.close[-1])
@@ -163,7 +162,7 @@ def plain_forecast(series: PriceSeries) -> Forecast:
 
 
 def differing(year: Year) -> tuple[set[date], set[date]]:
-    """IBM beside a clean feed that lacks the same sessions: days of unlike bars, nights of unlike forecasts."""
+    """Compare IBM with a clean feed lacking the same sessions: return the days of unequal bars, then of forecasts."""
     kept, clean = BarStore.of(year.home), recorded_bars("IBM").loc[: str(year.nights[-1])]
     found = kept.read("IBM")
     at = clean.loc[found.index]

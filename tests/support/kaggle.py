@@ -1,7 +1,6 @@
-"""Kaggle's long daily price files, in `STOCKML_KAGGLE_DIR` or else in ../shared/kaggle beside the project.
+"""Kaggle's long daily price files, in `STOCKML_KAGGLE_DIR`, or in ../shared/kaggle beside the project if that is unset.
 
-If the variable is set but empty, there are none. Tests that need them are skipped where they are absent.
-"""
+Set but empty, it means that there are none. Tests that need the files are skipped without them."""
 
 import os
 from pathlib import Path

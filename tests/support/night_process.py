@@ -103,7 +103,7 @@ class Standing:
 
 
 def standing(home: Home, ticker: str = "IBM") -> Standing:
-    """Collect the store's bars and rows, the nights' keys and models, and what MLflow, ledger and history have of them."""
+    """Collect the store's bars and rows, the nights' keys and models, and what MLflow, ledger and history have."""
     table = pd.read_parquet(BarStore.of(home).path(ticker)).drop(columns="recorded_at")
     client = MlflowClient(home.tracking_uri)
     found = client.get_experiment_by_name(f"stockml/{ticker}")

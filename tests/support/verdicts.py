@@ -13,7 +13,7 @@ from stockml.nights.record import Night
 def check_every_page_says_the_same(home: Home, night: Night) -> None:
     """Check that record, command line, JSON, Prefect's state and artifact and MLflow's tags, note and version agree.
 
-    They must word one verdict and one headline; the alias must name the history's champion, whose night was promoted."""
+    They give one verdict and one headline. The alias names the history's champion, whose night says it was promoted."""
     assert night.verdict
     word = "promoted" if night.verdict.promoted else "not promoted"
     told = f"{word.capitalize()}: {night.verdict.reason}."
