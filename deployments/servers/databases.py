@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import psycopg
 
 SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
-ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last holds the locks of shared state
+ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is for shared state
 MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock for creating databases and tables
 
 
