@@ -66,10 +66,10 @@ def backfill(
         description="Train once, for the last session; or for every session in turn, where one that is older than "
         "the champion may not know it and trains from scratch",
     ),
-    mode: Mode = Field("auto", description="auto decides from facts and says why"),
+    mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    force: bool = Field(False, description="Compute every step again instead of taking cached results"),
+    force: bool = Field(False, description="Recompute every step instead of using cached results"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.

@@ -44,15 +44,15 @@ def run_name() -> str:
 
 @flow(name="maintenance", flow_run_name=run_name)
 def maintenance(
-    dry_run: bool = Field(False, description="Only list what would go, and how many bytes it takes"),
+    dry_run: bool = Field(False, description="Only list what would be removed, with its size in bytes"),
     keep: Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})] = Field(
-        NO_CHANGES, description="For how many days what is kept; an empty field keeps the usual number"
+        NO_CHANGES, description="Days to keep each kind; empty fields keep the usual number"
     ),
     silent_minutes: Annotated[int, Field(ge=5, le=10_080)] = Field(
-        30, description="A run that gave no sign of life for this long is ended as crashed (5 to 10,080 minutes)"
+        30, description="Minutes without a sign of life after which a run is ended as crashed (5 to 10,080)"
     ),
     mlflow_trash_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
-        30, description="How long removed runs can be brought back from MLflow's trash (1 to 3,650 days)"
+        30, description="Days for which removed runs can be restored from MLflow's trash (1 to 3,650)"
     ),
 ) -> State:
     """End runs that only claim to be running, resume what waited, and remove what is old and not needed.

@@ -65,12 +65,12 @@ def run_name() -> str:
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
-    mode: Mode = Field("auto", description="auto decides from facts and says why"),
+    mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    force: bool = Field(False, description="Compute every step again instead of taking cached results"),
-    late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
+    force: bool = Field(False, description="Recompute every step instead of using cached results"),
+    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before asking again for a late bar"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.

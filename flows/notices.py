@@ -24,9 +24,9 @@ def run_name() -> str:
 
 @flow(name="missing forecasts", flow_run_name=run_name)
 def missing_forecasts(
-    tickers: list[TickerName] = Field(description="Whose forecasts are looked for"),
+    tickers: list[TickerName] = Field(description="The tickers whose forecasts are checked"),
     calendars: dict[str, str] = Field(
-        {}, description="The exchange calendar of a ticker that does not go by its suffix"
+        {}, description="Exchange calendar per ticker, where the suffix does not decide it"
     ),
 ) -> State:
     """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest lack nothing."""

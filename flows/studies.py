@@ -27,9 +27,9 @@ from tasks.studies import backtest_tickers, learn_base, read_prices, show_tuned,
 @flow(name="pretrain", flow_run_name="learn a base network")
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    through: Day = Field(NO_DAY, description="The last session that may be learned from; empty for the newest"),
+    through: Day = Field(NO_DAY, description="The last session to learn from; empty for the newest"),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
-        2, description="Networks of each of two kinds, whose mean is the base (1 to 10)"
+        2, description="Networks of each of two kinds; the base is their mean (1 to 10)"
     ),
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
@@ -53,16 +53,14 @@ def pretrain(
 def tune(
     ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
     trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        30, description="How many the search has in all (1 to 10,000); run again, it goes on from those it has"
+        30, description="Trials in total (1 to 10,000); a second run continues from those done"
     ),
     sampler: Sampler = Field(
         "tpe",
-        description="How the next settings are chosen: from what earlier trials showed, at random, or all in turn",
+        description="How the next settings are chosen: from earlier trials' results, at random, or all in turn",
     ),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    settings: Changes = Field(
-        NO_CHANGES, description="What all trials have in common; empty fields keep the profile's values"
-    ),
+    settings: Changes = Field(NO_CHANGES, description="What all trials share; empty fields keep the profile's values"),
 ) -> TuningResult:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
@@ -81,9 +79,11 @@ def backtest(
     ),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     first: PastDay = Field(date(2009, 9, 30), description="The first past night"),
-    last: PastDay = Field(date(2012, 12, 31), description="The last; it counts if its 50 sessions have come"),
+    last: PastDay = Field(
+        date(2012, 12, 31), description="The last past night; scored only if its next 50 sessions are known"
+    ),
     every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
-    vintages: str = Field("", description="A folder of bases and regressions to use alone; empty for the usual ones"),
+    vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> BacktestTable:

@@ -48,12 +48,12 @@ def run_name() -> str:
 def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
-    mode: Mode = Field("auto", description="auto decides from facts and says why"),
+    mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by each ticker's suffix"),
-    force: bool = Field(False, description="Compute every step again instead of taking cached results"),
-    late_retries: Retries = Field(3, description="How often a late bar is asked for again this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds before a late bar is asked for again"),
+    force: bool = Field(False, description="Recompute every step instead of using cached results"),
+    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night"),
+    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before asking again for a late bar"),
     processes: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Worker processes on this machine (1 to 64)"),
     memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(

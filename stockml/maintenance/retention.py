@@ -25,19 +25,18 @@ Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class RetentionSettings(Checked, prefix="keep."):
-    """How many days each thing is kept after it was last written; each ticker's newest is kept in any case.
+    """How many days each thing is kept after it was last written; each ticker's newest is kept in any case."""
 
-    A year of fifty tickers should fit in 2 GB: `python -m tests.bench --only disk` prints what each part takes of it.
-    """
+    # a year of fifty tickers should fit in 2 GB: `python -m tests.bench --only disk` prints what each part takes of it
 
     payload_days: Count = Field(400, description="The provider's answers; they can be parsed again")
     model_days: Count = Field(30, description="Models that are neither champion nor needed for a rollback")
     champions: int = Field(
         2, description="Champions kept whatever their age: the present one and those before it", ge=2, le=1_000
     )
-    checkpoint_days: Count = Field(7, description="Trainings that were interrupted and not gone on with")
-    dataset_days: Count = Field(10, description="Adjusted series; they are computed again when missing")
-    evaluation_days: Count = Field(10, description="Evaluations; they are computed again when missing")
+    checkpoint_days: Count = Field(7, description="Interrupted trainings that were not resumed")
+    dataset_days: Count = Field(10, description="Adjusted series; recomputed when missing")
+    evaluation_days: Count = Field(10, description="Evaluations; recomputed when missing")
     plot_days: Count = Field(1, description="Plots; MLflow has its own copies")
     night_days: Count = Field(800, description="Records of nights that MLflow has")
     result_days: Count = Field(14, description="Cached results of steps")

@@ -25,9 +25,9 @@ from stockml.storage.manifests import ATTEMPT
 from stockml.storage.records import read_record, record, written_record
 
 LEGEND = (
-    "behind: sessions without a forecast; path: the published one's skill over the last close; width: of the 80 % "
-    "band, by network and pooled regression together or by the latter alone (pooled), beside this share's usual; "
-    "network adds: the CRPS it saves; ~ within the noise; next run: UTC"
+    "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
+    "relative to this share's usual range, from network and pooled regression (network) or the latter alone (pooled); "
+    "network adds: CRPS saved by the network; ~: within the noise; next run: UTC"
 )
 LINE = 100  # columns in the terminal
 A_NIGHT = timedelta(hours=2)  # from a bar's final time to its night's end, an hour of asking for a late bar included

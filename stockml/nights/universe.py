@@ -24,8 +24,8 @@ from stockml.storage.files import write_atomically
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
 CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
 LEGEND = (
-    "skill: of the published path, over the last close; network adds: CRPS, ~ within the noise, "
-    "or of too few origins to test; rise: the chance of it, rose: how often it did"
+    "skill: of the published path over the last close; network adds: CRPS saved by the network, ~: within the noise "
+    "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"
 )
 NAMED, WHY = 20, 160  # tickers in a message, and characters of why; the table has all of them
 

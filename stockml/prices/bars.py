@@ -107,7 +107,7 @@ def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
 
 def is_broken(bars: Bars, sessions: Sessions | None) -> NDArray[np.bool_]:
     """(n,) whether `broken` names the bar; sessions may repeat."""
-    return np.stack([found for _, found in _broken_rules(bars, sessions)]).any(axis=0)
+    return np.asarray(np.any([found for _, found in _broken_rules(bars, sessions)], axis=0), dtype=np.bool_)
 
 
 def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:

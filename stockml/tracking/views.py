@@ -16,78 +16,84 @@ LONGEST = 5_000  # characters that MLflow keeps of an experiment's tag
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 PCT = "%"
-NIGHTS = {  # metric → unit, what it is; the first six are the table's columns
-    "answer/network_adds_crps_pct": (PCT, "CRPS that the network saves over the very same procedure without it"),
-    "answer/published_crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression, as they are"),
+NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
+    "answer/network_adds_crps_pct": (PCT, "CRPS saved by the network, against the same procedure without it"),
+    "answer/published_crps_skill_pct": (PCT, "CRPS skill of the published distribution over the pooled regression"),
     "answer/published_beats_last_close_pct": (PCT, "skill of the published path: 1 − MSE / MSE of the last close"),
-    "answer/coverage_80_pct": (PCT, "how often the published 80 % band held the price"),
-    "answer/volatility_20_pct": (PCT, "expected volatility of the next 20 sessions, a year's"),
-    "answer/width_against_usual_pct": (PCT, "tonight's 80 % band beside this share's usual range; 100 is usual"),
-    "answer/volatility_5_pct, answer/volatility_50_pct": (PCT, "of the next 5 and 50"),
-    "answer/base_adds_to_width_crps_pct": (PCT, "CRPS of the base's width alone over the regression's, both symmetric"),
-    "answer/crps_skill_pct": (PCT, "as published_crps_skill, of tonight's network, whoever is published"),
-    "answer/width_crps_skill_pct": (PCT, "its width alone, both made symmetric"),
-    "answer/network_adds_pct": (PCT, "of a network that forecasts a path: what of the path's skill goes without it"),
-    "answer/lstm_beats_last_close_pct": (PCT, "of such a network: the skill of its own path"),
+    "answer/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band"),
+    "answer/volatility_20_pct": (PCT, "expected volatility of the next 20 sessions, annualised"),
+    "answer/width_against_usual_pct": (PCT, "width of tonight's 80 % band relative to this share's usual range (100)"),
+    "answer/volatility_5_pct, answer/volatility_50_pct": (PCT, "the same for the next 5 and 50 sessions"),
+    "answer/base_adds_to_width_crps_pct": (
+        PCT,
+        "CRPS skill of the base's width over the regression's, both symmetrised",
+    ),
+    "answer/crps_skill_pct": (PCT, "CRPS skill of tonight's network, whichever model is published"),
+    "answer/width_crps_skill_pct": (PCT, "the same for its width alone, both symmetrised"),
+    "answer/network_adds_pct": (PCT, "skill that a network which forecasts a path adds to it"),
+    "answer/lstm_beats_last_close_pct": (PCT, "skill of that network's own path"),
     "answer/beats_champion_pct": (
         PCT,
-        "CRPS that it saves over the champion's, same origins; of a path, the skill less",
+        "CRPS saved against the champion on the same origins; for a path, skill difference",
     ),
-    "answer/live_beats_last_close_pct": (PCT, "skill of what was published in time; of how many: live/independent"),
-    "answer/forecast_change_pct": (PCT, "the published path's end beside the close"),
-    "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean of the leads"),
-    "answer/rise_chance_pct": (PCT, "chance of a higher price at the direction's lead"),
-    "answer/forecast, forecast/*": ("price", "the published path and its 80 % band, a step a session ahead"),
-    "answer/skill_by_lead": ("share", "the published path's skill, a step a session ahead"),
-    "published/origins": ("count", "past forecasts, the same of every row, that the figures of the test part are of"),
-    "published/crps_skill_lead_*": ("share", "CRPS skill of what is published over the pooled regression, by lead"),
-    "*/mse, */half_mse, baselines/*_mse": ("share²", "squared error over the past range of the price; half of it"),
+    "answer/live_beats_last_close_pct": (PCT, "skill of forecasts published in time; live/independent counts them"),
+    "answer/forecast_change_pct": (PCT, "end of the published path relative to the close"),
+    "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean over leads"),
+    "answer/rise_chance_pct": (PCT, "probability of a higher price at the direction's lead"),
+    "answer/forecast, forecast/*": ("price", "the published path and its 80 % band; step: sessions ahead"),
+    "answer/skill_by_lead": ("share", "skill of the published path; step: sessions ahead"),
+    "published/origins": ("count", "past forecasts behind the test figures, the same for every row"),
+    "published/crps_skill_lead_*": (
+        "share",
+        "CRPS skill of the published distribution over the pooled regression, by lead",
+    ),
+    "*/mse, */half_mse, baselines/*_mse": ("share²", "squared error in units of the price's past range; half of it"),
     "*/rmse, */mae": ("price", "error of the path"),
-    "*/mase": ("ratio", "error over the mean step of the past"),
-    "*/skill, */skill_lead_*, baselines/*_skill": ("share", "over the last close, same origins"),
-    "*/vs_*": ("share", "skill less another row's, and its 95 % interval; dm, dm_p_value: Diebold-Mariano's test"),
-    "*/direction_*": ("share", "accuracy; base_rate b: how often it rose; brier, of climatology b · (1 − b)"),
-    "*/one_step_*": ("", "the same of the next session alone, never to be compared with paths"),
-    "intervals/coverage_*": ("share", "of the prices inside the published band"),
-    "intervals/interval_score_*": ("price", "width, and what a price outside costs; lower is better"),
-    "training/*": ("", "a step an epoch: loss (of scaled paths), learning rate, epoch_seconds (s)"),
-    "live/*": ("share", "of what was published before its market opened; matured, steps, independent: counts"),
+    "*/mase": ("ratio", "mean absolute error relative to the past mean step"),
+    "*/skill, */skill_lead_*, baselines/*_skill": ("share", "skill over the last close on the same origins"),
+    "*/vs_*": ("share", "skill minus another row's, with its 95 % interval; dm, dm_p_value: Diebold-Mariano test"),
+    "*/direction_*": ("share", "accuracy; base_rate b: how often it rose; brier score (climatology: b · (1 − b))"),
+    "*/one_step_*": ("", "the same for the next session alone; not comparable with paths"),
+    "intervals/coverage_*": ("share", "of prices inside the published band"),
+    "intervals/interval_score_*": ("price", "width plus a penalty for prices outside; lower is better"),
+    "training/*": ("", "step: epoch; loss (of scaled paths), learning rate, epoch_seconds (s)"),
+    "live/*": ("share", "of forecasts published before the market opened; matured, steps, independent: counts"),
 }
 RECORD = {
-    "record/network_adds_crps_pct": (PCT, "CRPS that the network saves over the very same procedure without it"),
-    "record/network_adds_pct": (PCT, "of a network that forecasts a path: what of the path's skill goes without it"),
-    "record/crps_skill_pct": (PCT, "CRPS skill of what is published over the pooled regression, as they are"),
+    "record/network_adds_crps_pct": (PCT, "CRPS saved by the network, against the same procedure without it"),
+    "record/network_adds_pct": (PCT, "skill that a network which forecasts a path adds to it"),
+    "record/crps_skill_pct": (PCT, "CRPS skill of the published distribution over the pooled regression"),
     "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),
-    "record/coverage_80_pct": (PCT, "how often the published 80 % band held the price, test part"),
-    "record/live_skill_pct": (PCT, "skill of what was published in time, over the last close"),
-    "record/live_coverage_80_pct": (PCT, "how often its 80 % band held the price"),
-    "record/live_independent": ("count", "forecasts behind those two that share no session; below 30 too few to judge"),
-    "record/width_against_usual_pct": (PCT, "the 80 % band beside this share's usual range; 100 is usual"),
+    "record/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band, test part"),
+    "record/live_skill_pct": (PCT, "skill of forecasts published in time, over the last close"),
+    "record/live_coverage_80_pct": (PCT, "how often the price was inside their 80 % band"),
+    "record/live_independent": ("count", "non-overlapping forecasts behind these two; below 30, too few to judge"),
+    "record/width_against_usual_pct": (PCT, "width of the 80 % band relative to this share's usual range (100)"),
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
 }
 SCALED = "½ MSE"  # of scaled prices
 TUTORIAL = {
-    "one_step/*": (SCALED, "a step ahead, on the smoothed training part"),
-    "paths/*": (SCALED, "whole paths from the test part's starts"),
-    "best/LSTM": (SCALED, "the epoch that the test part likes best, which nobody can know before"),
+    "one_step/*": (SCALED, "one step ahead, on the smoothed training part"),
+    "paths/*": (SCALED, "whole paths from the starts in the test part"),
+    "best/LSTM": (SCALED, "of the epoch that is best on the test part, which cannot be known in advance"),
     "best/epoch": ("count", "that epoch"),
-    "direction/*": ("starts", "after how many the direction was right, and after how many the price rose"),
-    "correlation": ("−1 to 1", "of predicted with actual moves"),
-    "seconds_a_step": ("s", "of the optimiser, median"),
-    "epoch/loss": (SCALED, "training loss, summed over the steps; epoch/: a step an epoch"),
-    "epoch/*_loss": (SCALED, "whole paths from the starts of that part"),
-    "epoch/correlation": ("−1 to 1", "as above"),
-    "epoch/learning_rate": ("", "as it was in that epoch"),
+    "direction/*": ("starts", "for how many the direction was right, and for how many the price rose"),
+    "correlation": ("−1 to 1", "between predicted and actual moves"),
+    "seconds_a_step": ("s", "per optimiser step, median"),
+    "epoch/loss": (SCALED, "training loss, summed over the steps; step of epoch/*: epoch"),
+    "epoch/*_loss": (SCALED, "whole paths from the starts in that part"),
+    "epoch/correlation": ("−1 to 1", "between predicted and actual moves, by epoch"),
+    "epoch/learning_rate": ("", "in that epoch"),
 }
 TRIALS = {
-    "validation_loss": (SCALED, "whole paths of the validation part, a step an epoch"),
-    "lowest_validation_loss": (SCALED, "the lowest of them, by which trials are compared"),
+    "validation_loss": (SCALED, "whole paths of the validation part; step: epoch"),
+    "lowest_validation_loss": (SCALED, "its lowest value, by which trials are compared"),
 }
 BASE = {
-    "training/loss *": ("σ·√lead", "mean pinball loss, a step an epoch; σ is the EWMA 60 volatility"),
+    "training/loss *": ("σ·√lead", "mean pinball loss; step: epoch; σ is the EWMA 60 volatility"),
     "loss *": ("σ·√lead", "the same after the last epoch"),
-    "learned: CRPS*": ("share", "saved over the pooled regression's, where it learned: no evidence of skill"),
-    "learned: tickers*": (PCT, "share of those tickers that gain"),
+    "learned: CRPS*": ("share", "CRPS skill over the pooled regression on the training data: no evidence of skill"),
+    "learned: tickers*": (PCT, "share of the training tickers that gain"),
 }
 COLUMNS = 6
 WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
@@ -122,7 +128,7 @@ def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
 def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
     table, charts = view_url("", experiment_id), view_url("", experiment_id, charts=True)
     return _note(
-        f"{ticker}: a run a night, newest session first. [Table]({table}) · [charts]({charts}) · "
+        f"{ticker}: one run per night, newest session first. [Table]({table}) · [charts]({charts}) · "
         f"[all tickers]({view_url('', overview_id)})",
         NIGHTS,
     )
@@ -132,7 +138,7 @@ def record_note(page: str, experiment_id: str) -> str:
     """The note above all tickers: `page`, cut at a line to fit MLflow's limit, then what the metrics are."""
     links = (
         f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
-        "a run a ticker, a step a session (YYYYMMDD)"
+        "one run per ticker, one step per session (YYYYMMDD)"
     )
     room = LONGEST - len(_note(links, RECORD)) - 40
     lines = page.splitlines()
@@ -142,20 +148,20 @@ def record_note(page: str, experiment_id: str) -> str:
 
 
 def tutorial_note() -> str:
-    return _note("The published tutorial: a run a training, with its pictures beside the page's figures.", TUTORIAL)
+    return _note("The published tutorial: one run per training, with its pictures beside the page's figures.", TUTORIAL)
 
 
 def trials_note(ticker: str) -> str:
-    return _note(f"{ticker}: a run a trial of `stockml tune`, judged on the validation part.", TRIALS)
+    return _note(f"{ticker}: one run per trial of `stockml tune`, judged on the validation part.", TRIALS)
 
 
 def base_note() -> str:
-    return _note("Base networks, each learned across tickers by `stockml pretrain`: a run a vintage.", BASE)
+    return _note("Base networks, each trained across tickers by `stockml pretrain`: one run per vintage.", BASE)
 
 
 def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
     rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
-    return "\n".join([opening, "", "| metric | unit | what it is |", "|---|---|---|", *rows])
+    return "\n".join([opening, "", "| metric | unit | meaning |", "|---|---|---|", *rows])
 
 
 def _chart(metric: str, kind: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
-    assert client(tracking).get_experiment(logged.experiment_id).tags[NOTE].startswith("BIM: a run a night")
+    assert client(tracking).get_experiment(logged.experiment_id).tags[NOTE].startswith("BIM: one run per night")
 
 
 def test_all_nights_follow_their_share_also_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
