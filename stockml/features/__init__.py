@@ -1,1 +1,1 @@
-"""Causal inputs, scaling, windows, splits of origins. Never here: Keras."""
+"""Causal inputs, scaling, segments, windows and the split of origins. Never here: Keras."""

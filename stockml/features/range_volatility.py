@@ -1,7 +1,7 @@
-"""How far a share has moved lately, from its ranges, its overnight gaps and its closes: what a width is learned from.
+"""Recent volatility from daily ranges, overnight gaps and closes: what a width is learned from.
 
-Nothing here looks ahead: row t of every array depends on sessions up to t only, of its own segment. What a history is
-too short for is NaN; what is known is finite and above 0 even for a halted share.
+Nothing here looks ahead: row t of every array depends only on sessions up to t of the same segment. Volatilities are
+NaN where the history is too short, otherwise finite and above 0, even for a halted share.
 """
 
 from dataclasses import dataclass, fields
@@ -15,7 +15,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 RANGE_SESSIONS = (1, 5, 22, 250, 1_000)  # a day, a week, a month (Corsi 2009), a year, four years
-VOLATILITY_FLOOR = 1e-4  # a halted share has no variance; its returns must still divide
+VOLATILITY_FLOOR = 1e-4  # a halted share has no variance, and returns are divided by it
 USUAL_VOLATILITY = 0.015
 
 
@@ -23,9 +23,9 @@ USUAL_VOLATILITY = 0.015
 class Volatilities:
     """Daily volatilities of log prices, known after each session; NaN where the history is too short.
 
-    range: (n, 5), from range and overnight gap over the last RANGE_SESSIONS.  ewma_20, ewma_60: (n,), exponentially
-    weighted, from close to close.  constant: (n,), from close to close over all sessions so far.  return_count: (n,),
-    how many returns from close to close these rest on.  After a long hole all of them begin anew.
+    range: (n, 5), from ranges and overnight gaps over each of RANGE_SESSIONS.  ewma_20, ewma_60: (n,), close to close,
+    exponentially weighted.  constant: (n,), close to close, over all sessions so far.  return_count: (n,), number of
+    close-to-close returns so far.  All of them start afresh with each segment.
     """
 
     range: Floats
@@ -37,7 +37,7 @@ class Volatilities:
     @staticmethod
     @lru_cache(maxsize=4)
     def of(series: PriceSeries) -> "Volatilities":
-        """Of the very object that was asked about last, it is known: a series never changes."""
+        """Compute them for `series`; cached by identity, since a series never changes."""
         parts = [_of_segment(each) for each in segments(series)]
         return Volatilities(*(np.concatenate([getattr(x, each.name) for x in parts]) for each in fields(Volatilities)))
 
@@ -52,7 +52,7 @@ def _of_segment(series: PriceSeries) -> Volatilities:
 
 @each_segment
 def ewma_volatility(series: PriceSeries) -> Floats:
-    """(n,) of the log mid price, exponentially weighted over 60 sessions; at the first session the usual volatility."""
+    """(n,) daily volatility of the log mid price, EWMA of span 60; USUAL_VOLATILITY at a segment's first session."""
     squares = pd.Series(np.diff(np.log(series.mid), prepend=np.nan) ** 2)
     return _root(squares.ewm(span=60).mean().fillna(USUAL_VOLATILITY**2))
 
@@ -65,25 +65,25 @@ def close_volatility(series: PriceSeries, span: int) -> Floats:
 
 @each_segment
 def range_variance(series: PriceSeries) -> Floats:
-    """(n,) variance of each session's log price: Parkinson's of its range, and the overnight gap squared.
+    """(n,) variance of each session's log price: Parkinson's from its range, plus the squared overnight gap.
 
-    ln(high / low)² / (4 ln 2) (Parkinson 1980) sees the session from its open on, ln(open / close before)² the night
-    before it. The first session has no night that was seen.
+    ln(high / low)² / (4 ln 2) (Parkinson 1980) covers the session from its open, ln(open / close before)² the night
+    before it. A segment's first session has no known gap, so that term is 0.
     """
     sessions = np.log(series.high / series.low) ** 2 / (4 * np.log(2))
     return np.asarray(sessions + np.nan_to_num(since_last_close(series, series.open)) ** 2, dtype=np.float64)
 
 
 def since_last_close(series: PriceSeries, prices: Floats) -> Floats:
-    """(n,) log of each session's price over the close before, in one segment; NaN for the first session."""
+    """(n,) log of each session's price over the previous close, in one segment; NaN for the first session."""
     return np.log(prices / earlier(series.close, 1))
 
 
 def earlier(values: Floats, sessions: int) -> Floats:
-    """(n,) each session's value so many sessions before; NaN where there was none."""
+    """(n,) each session's value `sessions` earlier; NaN where there is none."""
     return np.asarray(pd.Series(values).shift(sessions), dtype=np.float64)
 
 
 def _root(variance: "pd.Series") -> Floats:
-    """NaN stays NaN. Rolling sums may leave a halted share a rounding below 0."""
+    """Floor at VOLATILITY_FLOOR, since rolling sums can round a halted share's variance below 0; NaN stays NaN."""
     return np.asarray(np.sqrt(np.maximum(variance, VOLATILITY_FLOOR**2)), dtype=np.float64)

@@ -1,7 +1,7 @@
-"""Where a series is whole: a hole that is longer than any exchange pauses ends one segment, and begins another.
+"""Segments: the unbroken stretches of a series, separated by holes longer than any exchange closes.
 
-So does a ten- or hundredfold price that stays: the bars are in other units from there, unless it was traded heavily, as
-in a crash. What is computed of a segment knows nothing of those before it: it is as of a share that was listed then.
+A lasting ten- or hundredfold price change also starts a segment, since the bars are in other units from there, unless
+it was traded heavily, as in a crash. Each segment is computed on its own, as if the share had been listed at its start.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from stockml.prices.screening import is_tenfold, is_traded_heavily
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange pauses longer
-FAR = 5.0  # times the close before: less is no change of units
+LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange closes for longer
+FAR = 5.0  # ratio to the previous close: anything less is no change of units
 HOLE, UNITS = "hole", "change of units"
 
 
-@lru_cache(maxsize=4)  # of the very object, which never changes
+@lru_cache(maxsize=4)  # by identity: a series never changes
 def starts(series: PriceSeries) -> Indices:
-    """(segments,) the first session of each."""
+    """(segments,) index of each segment's first session."""
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
     times = series.close[1:] / series.close[:-1]
-    far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of each would double what this takes
+    far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of every ratio would double the time
     tenfold = far[is_tenfold(np.log10(times[far]))]
     units = [at for at in tenfold if not is_traded_heavily(series.close, series.volume, at + 1)]
     found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), units)
@@ -33,24 +33,24 @@ def starts(series: PriceSeries) -> Indices:
 
 
 def divided_by(series: PriceSeries, first: int) -> str:
-    """What the segment that begins with session `first` follows."""
+    """What separates the segment that starts at session `first` from the one before it: HOLE or UNITS."""
     apart = np.busday_count(series.sessions[first - 1], series.sessions[first])
     return HOLE if apart > LONGEST_CLOSURE else UNITS
 
 
 def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:
-    """The first session of each segment that prices in other units begin."""
+    """First session of each segment that starts with a change of units."""
     return series.sessions[[at for at in starts(series)[1:].tolist() if divided_by(series, at) == UNITS]]
 
 
 def segment_start(series: PriceSeries, at: Indices) -> Indices:
-    """(m,) the first session of the segment that each session of `at` lies in."""
+    """(m,) first session of the segment that contains each session of `at`."""
     first = starts(series)
     return first[np.searchsorted(first, at, side="right") - 1]
 
 
 def segments(series: PriceSeries) -> list[PriceSeries]:
-    """Oldest first; a series without a long hole is itself the only one."""
+    """The segments, oldest first; `series` itself where there is only one."""
     first = starts(series)
     if len(first) == 1:
         return [series]
@@ -58,7 +58,7 @@ def segments(series: PriceSeries) -> list[PriceSeries]:
 
 
 def each_segment(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
-    """Of a function that gives a row for each session, (n, …): computed of each segment by itself."""
+    """Decorate a function that returns a row per session, (n, …), to compute each segment on its own."""
 
     @wraps(rows)
     def of(series: PriceSeries) -> Floats:

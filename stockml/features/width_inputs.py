@@ -1,7 +1,7 @@
-"""What a network sees of a share to say how far it will move: fourteen inputs, all of the share's own.
+"""The fourteen inputs from which a network forecasts a share's width, all from the share's own bars.
 
-Nothing here looks ahead: row t depends on sessions up to t only, of its own segment. Neither price level nor currency
-matters. What a history is too short for is NaN; `InputScale` puts the pool's mean in its place.
+Nothing here looks ahead: row t depends only on sessions up to t of the same segment. Neither price level nor currency
+matters. Inputs are NaN where the history is too short; `InputScale` puts the pool's mean in their place.
 """
 
 from collections.abc import Iterable
@@ -29,17 +29,17 @@ INPUTS = (
     "below high 250",
     "rise 60",
 )
-SMALLEST_MOVE = 0.05  # of the volatility: a close that stood still has a logarithm too
-FURTHEST_MOVE = 10.0  # volatilities: a misprint says no more than a crash
+SMALLEST_MOVE = 0.05  # volatilities: keeps the logarithm of an unchanged close finite
+FURTHEST_MOVE = 10.0  # volatilities: a misprint counts no more than a crash
 FURTHEST_RATIO = 3.0  # in ln
-FURTHEST_INPUT = 5.0  # deviations, of any input
-SETTLED = 60  # sessions until a trailing extreme says anything
+FURTHEST_INPUT = 5.0  # standard deviations, for any input
+SETTLED = 60  # sessions before a trailing extreme means anything
 
 
-@lru_cache(maxsize=4)  # of the very object, as `Volatilities.of`
+@lru_cache(maxsize=4)  # by identity, as `Volatilities.of`
 @each_segment
 def width_inputs(series: PriceSeries) -> Floats:
-    """(n, 14) INPUTS after each session, not yet scaled; NaN where the history is too short, else finite."""
+    """(n, 14) unscaled INPUTS after each session; NaN where the history is too short, else finite."""
     volatilities = Volatilities.of(series)
     unit, close = volatilities.ewma_60, np.log(series.close)
     returns, gaps = (since_last_close(series, prices) / unit for prices in (series.close, series.open))
@@ -53,7 +53,7 @@ def width_inputs(series: PriceSeries) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class InputScale:
-    """Mean and deviation of each input, (14,), learned from many tickers and applied to anything."""
+    """Mean and standard deviation of each input, (14,), learned from many tickers and applied to any."""
 
     means: Floats
     deviations: Floats
@@ -68,7 +68,7 @@ class InputScale:
 
     @classmethod
     def fit(cls, inputs: Iterable[Floats]) -> "InputScale":
-        """From the inputs (m, 14) of each ticker; one that none of them knows has mean 0 and deviation 1."""
+        """Fit to the inputs of each ticker, (m, 14); an input that is NaN in all gets mean 0 and deviation 1."""
         from sklearn.preprocessing import StandardScaler
 
         rows = np.concatenate(list(inputs))
@@ -77,7 +77,7 @@ class InputScale:
         return cls(learned.mean_.round(6), np.maximum(learned.scale_.round(6), 1e-3))
 
     def apply(self, inputs: Floats) -> NDArray[np.float32]:
-        """(n, 14) in deviations from the mean, which stands for what is not known; finite, cut at ±5."""
+        """(n, 14) standardised inputs, finite and clipped at ±5; NaN becomes 0, the mean."""
         standard = np.nan_to_num((inputs - self.means) / self.deviations)
         return np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT).astype(np.float32)
 
@@ -89,7 +89,7 @@ def _below_high(series: PriceSeries) -> Floats:
 
 
 def _volume(series: PriceSeries) -> Floats:
-    """(n,) ln of the volume over its EWMA 60; NaN where nothing was traded so far."""
+    """(n,) ln of the volume over its EWMA 60; NaN where nothing has been traded so far."""
     usual = pd.Series(series.volume).ewm(span=60).mean().to_numpy()
     ratio = np.divide(series.volume, usual, out=np.full(len(series), np.nan), where=usual > 0)
     bounds = np.exp([-FURTHEST_RATIO, FURTHEST_RATIO])

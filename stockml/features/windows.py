@@ -1,6 +1,6 @@
-"""Which sessions are learned from, chosen on and measured on, and the windows cut from them.
+"""Split the origins into training, validation and test parts, and cut their outcomes.
 
-An origin i means "after the close of session i": inputs hold sessions up to i, lead k (1..horizon) is session i + k.
+Origin i means "after the close of session i": inputs hold sessions up to i, lead k (1..horizon) is session i + k.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
 LARGEST_HELD_OUT_SHARE = 0.5
-HORIZONS_TO_LEARN = 12  # the fewest that hold a training and a validation part too: 600 sessions for 50
-FIRST_ORIGIN = 21  # a month of moves is seen before it, without which there is no width
+HORIZONS_TO_LEARN = 12  # fewest for training and validation parts beside the test part: 600 sessions for 50
+FIRST_ORIGIN = 21  # a month of moves must come before it: with fewer there is no width
 
 
 @dataclass(frozen=True)
 class OriginSplit:
-    """Ranges of origins in time order, of training those below `train_end`.
+    """Ranges of origins in time order; the training part is every origin below `train_end`.
 
-    With horizon h a part's last outcome comes before the next part's first origin: session train_end - 1 + h before
-    validation.start, and validation.stop - 1 + h before test.start.
+    With horizon h, each part's last outcome precedes the next part's first origin: session train_end - 1 + h comes
+    before validation.start, and validation.stop - 1 + h before test.start.
     """
 
     train_end: int
@@ -33,21 +33,21 @@ class OriginSplit:
 
 
 def minimum_sessions(evaluation: EvaluationSettings) -> int:
-    """The fewest sessions with which a forecast can be made and one earlier one be scored: a month and a horizon."""
+    """Fewest sessions for one forecast and one earlier forecast to score: a month and a horizon."""
     return FIRST_ORIGIN + evaluation.horizon + 1
 
 
 def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -> OriginSplit:
-    """Split `n` sessions: the newest are the test part, before them validation, then training, a horizon between each.
+    """Split `n` sessions into training, validation and test parts, oldest to newest, with a horizon between each.
 
     Test and validation shrink in proportion so that together they hold at most half of the sessions, though not below
     two horizons for the test part and one for validation. With fewer than 12 horizons, or where validation would
-    begin before session `not_before`, there is a test part alone: all origins from there on, at most as many as asked
+    begin before session `not_before`, there is only a test part: the origins from there on, at most as many as asked
     for. Raises TooFewBars below `minimum_sessions`, or where no origin is left.
     """
     horizon, needed = evaluation.horizon, minimum_sessions(evaluation)
     wanted = evaluation.test_sessions + evaluation.validation_sessions
-    # rounded once: what is held out grows by a session at most with each, so that no part begins earlier than before
+    # rounded once: each further session holds out at most one more, so no part ever begins earlier than before
     held_out = min(wanted, int(LARGEST_HELD_OUT_SHARE * n))
     of_test = held_out * evaluation.test_sessions // wanted
     test_start = n - max(of_test, 2 * horizon)
@@ -71,14 +71,14 @@ def every_nth(part: range, every: int) -> Indices:
 
 
 def within_segment(series: PriceSeries, at: Indices, horizon: int) -> Indices:
-    """Those of the sessions `at`, (m,), whose last month and next `horizon` sessions lie in one segment."""
+    """Select the sessions of `at`, (m,), whose past month and next `horizon` sessions lie in one segment."""
     begin, end = np.maximum(at - FIRST_ORIGIN, 0), np.minimum(at + horizon, len(series) - 1)
     kept: Indices = at[segment_start(series, begin) == segment_start(series, end)]
     return kept
 
 
 def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSettings) -> Indices:
-    """(m,) every `origin_every`-th origin of a part, less those whose window or outcome would span a hole."""
+    """(m,) every `origin_every`-th origin of a part, except where window or outcome would cross segments."""
     return within_segment(series, every_nth(part, evaluation.origin_every), evaluation.horizon)
 
 
@@ -88,7 +88,7 @@ def unseen_origins(series: PriceSeries, split: OriginSplit, evaluation: Evaluati
 
 
 def check_segments(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
-    """Raises TooFewBars where tonight's window would span a hole, or that of every origin of the test part."""
+    """Raise TooFewBars where tonight's window, or those of all test origins, would cross a segment boundary."""
     check_newest(series)
     first = int(starts(series)[-1])
     if first and not len(scored_origins(series, split.test, evaluation)):
@@ -97,7 +97,7 @@ def check_segments(series: PriceSeries, split: OriginSplit, evaluation: Evaluati
 
 
 def check_newest(series: PriceSeries) -> None:
-    """Raises TooFewBars where less than a month lies before the newest session, in its own segment."""
+    """Raise TooFewBars where the newest session has less than a month before it in its own segment."""
     first = int(starts(series)[-1])
     if (found := len(series) - first) <= FIRST_ORIGIN:
         raise TooFewBars(FIRST_ORIGIN + 1, found, f"a forecast{_since(series, first)}")
@@ -110,7 +110,7 @@ def _since(series: PriceSeries, first: int) -> str:
 
 
 def known_outcomes(mid: Floats, origins: Indices, horizon: int) -> Floats:
-    """What then happened.  mid: (n,), price.  origins: (m,), ascending.  Returns (m, horizon).  Raises TooFewBars."""
+    """(m, horizon) prices after each origin.  mid: (n,), price.  origins: (m,), ascending.  Raises TooFewBars."""
     needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
     if len(origins) == 0 or needed > len(mid):
         raise TooFewBars(needed, len(mid), "an evaluation")
