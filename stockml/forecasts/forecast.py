@@ -1,4 +1,4 @@
-"""The published forecast as plain data; how old it is, and how wide beside what the share usually does."""
+"""The published forecast as plain data, its age, and its width compared with the share's usual moves."""
 
 import math
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
 
 EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
-USUAL_SESSIONS = 2_500  # ten years of moves, that a width is compared with
+USUAL_SESSIONS = 2_500  # ten years of moves, with which a width is compared
 FEWEST_MOVES = 250
 
 
 @dataclass(frozen=True)
 class Band:
-    """The interval that holds the price with `coverage` percent, at every lead; prices."""
+    """The interval, in price, that holds the price at each lead with a probability of `coverage` percent."""
 
     coverage: int
     low: tuple[float, ...]
@@ -30,7 +30,7 @@ class Band:
 
 
 def _by_lead(found: Any, forecast: ValidationInfo) -> Any:
-    """One weight for all leads, as it was kept before each lead had its own, is every lead's."""
+    """Repeat a single weight, as earlier versions kept it, for every lead."""
     return tuple(found) if isinstance(found, list | tuple) else (found,) * len(forecast.data.get("path", ()))
 
 
@@ -43,9 +43,9 @@ KeptWeights = Annotated[
 class Forecast:
     """The published path: mid prices of the sessions after `origin`, with intervals.
 
-    `weights` say how much at each lead is the network's, 0 … 1: of the width, in what an earlier version kept of the
-    path. `last_value` is the origin's mid price; `last_close` its close, None in what an earlier version kept.
-    `outlook`: the distribution in words for the next 5, 20 and 50 sessions; empty in what an earlier version kept.
+    `weights` are the network's share of the width at each lead, 0 … 1; in an earlier version's forecasts, of the path.
+    `last_value` is the origin's mid price, `last_close` its close, `outlook` the distribution in words for the next 5,
+    20 and 50 sessions. A forecast of the ledger or of an earlier version has no close (None) and no outlook (empty).
     """
 
     origin: date
@@ -64,18 +64,18 @@ class Forecast:
 
     @property
     def now(self) -> float:
-        """The newest price that was known: the close, or the mid price where no close was kept."""
+        """The newest price known at the origin: the close, or the mid price where no close was kept."""
         return self.last_value if self.last_close is None else self.last_close
 
     @property
     def without_network(self) -> bool:
-        """Whether no network has a share of the width. One that forecasts a path has none either."""
+        """Whether no network has a share of the width; a network that forecasts a path has none either."""
         return not any(self.weights)
 
 
 @dataclass(frozen=True)
 class Age:
-    """`sessions`: how many have a final bar that the forecast, made after `origin`, does not know."""
+    """Age of a forecast made after `origin`: `sessions` counts those since whose bar is final."""
 
     origin: date
     sessions: int
@@ -91,21 +91,21 @@ class Age:
 
 
 def price_text(price: float) -> str:
-    """A price for a person: 202.91; below 1, where shares are quoted in parts of a cent, with four figures, 0.02884."""
+    """A price for display: 202.91; four significant figures below 1, where parts of a cent are quoted: 0.02884."""
     places = 3 - math.floor(math.log10(price)) if 0 < price < 1 else 2
     return f"{price:.{places}f}"
 
 
 def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int = EXPIRES_AFTER) -> Age:
-    """The age at `now`, a time with its zone, of a forecast that was made after the close of `origin`."""
+    """Age at `now`, a time with its zone, of a forecast made after the close of `origin`."""
     return Age(origin, sessions.age(origin, now), expires_after)
 
 
 def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None:
-    """The 80 % band at the direction's step over the range of 80 % of ten years' moves, in logarithms: 1 is usual.
+    """Log width of the 80 % band at the direction's step over that of the middle 80 % of ten years' moves: 1 is usual.
 
-    series: through the origin; what lies before a long hole in it says nothing of today.  None with fewer than 250
-    known moves, or where the price never moved.
+    series: through the origin; only its last segment says anything of today.  None with fewer than 250 known moves, or
+    where the price never moved.
     """
     series = segments(series)[-1]
     step, band = forecast.direction_step, forecast.band(80)

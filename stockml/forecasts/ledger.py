@@ -1,9 +1,9 @@
-"""Every forecast that was published, and how it turned out.
+"""The ledger: every published forecast, and how it turned out.
 
-A Parquet file a ticker, one row a step of a path, readable by pandas, DuckDB and Polars without this project. Only
-what was published is stored; the errors are derived from the bars whenever they are asked for.
+One Parquet file per ticker, one row per step of a path, readable by pandas, DuckDB and Polars without this project.
+Only what was published is stored; errors are computed from the bars on demand.
 
-Never here: a row that is changed or taken away, or a model.
+Never here: a row that is changed or removed, or a model.
 """
 
 from contextlib import AbstractContextManager
@@ -78,7 +78,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledgers in one folder, a file a ticker."""
+    """The ledgers in one folder, one file per ticker."""
 
     folder: Path
     lock_timeout_s: float = LOCK_TIMEOUT_S
@@ -87,9 +87,9 @@ class Ledger:
         return self.folder / f"{validated_ticker(ticker)}.parquet"
 
     def publish(self, entry: LedgerEntry) -> LedgerReceipt:
-        """Append the entry; where its key already stands nothing is added and no byte changes.
+        """Append the entry; where its key is already there, change no byte.
 
-        Raises InvalidForecast, RecordUnreadable, StoreBusy; the file is then as it was.
+        Raises InvalidForecast, RecordUnreadable, StoreBusy; the file is then unchanged.
         """
         path = self.file(entry.ticker)
         rows = _rows(entry)
@@ -101,9 +101,9 @@ class Ledger:
             return LedgerReceipt(entry.ticker, str(path), sha256_of(str(path)) or "", entry.key, int(not known))
 
     def rename(self, old: str, new: str) -> bool:
-        """Give the forecasts of `old` to `new`; False where there are none.
+        """Move the forecasts of `old` to `new`; False where there are none.
 
-        Raises RecordUnreadable, StoreBusy, StoreError where `new` has forecasts of its own; all is then as it was.
+        Raises RecordUnreadable, StoreBusy, StoreError where `new` has forecasts of its own; nothing is then changed.
         """
         before, after = self.file(old), self.file(new)
         with self._lock(old), self._lock(new):
@@ -115,7 +115,7 @@ class Ledger:
             return True
 
     def check_free(self, old: str, new: str) -> None:
-        """Raises StoreError where `new` has forecasts, and others than `old`; RecordUnreadable."""
+        """Raise StoreError where `new` has other forecasts than `old`; RecordUnreadable."""
         if self.file(old).exists() and self.file(new).exists() and not self._table(new).equals(self._table(old)):
             found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
             raise StoreError(str(self.file(new)), found)
@@ -134,16 +134,16 @@ class Ledger:
         return newest
 
     def steps(self, ticker: str) -> pd.DataFrame:
-        """The file as it stands, a row a step; dates are naive midnights.  Raises RecordUnreadable."""
+        """The file's rows, one per step; dates are naive midnights.  Raises RecordUnreadable."""
         frame = self._table(ticker).to_pandas(date_as_object=False)
         return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
-        """The steps of the forecasts that are scored: one a session, as `ledger_scores.steps_that_count` chooses."""
+        """The steps of the forecasts that are scored: one forecast per session, by `ledger_scores.steps_that_count`."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
     def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
-        """The record so far, of live forecasts and, apart, of late and of backfilled ones.
+        """The record so far, with live, late and backfilled forecasts scored apart.
 
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
         """
@@ -152,7 +152,7 @@ class Ledger:
         return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
-        """Of that record the live forecasts' part alone, without those made after the series' last session."""
+        """The live part of `record`, without forecasts made after the series' last session."""
         return _live(self, ticker, series, sessions, self._sha256(ticker))
 
     def _sha256(self, ticker: str) -> str | None:
@@ -172,15 +172,15 @@ class Ledger:
             raise RecordUnreadable(str(path), str(error)) from error
 
 
-@lru_cache(maxsize=1)  # a night's steps ask three times before it is published; nobody writes to what they get
+@lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
     return steps_that_count(ledger.steps(ticker), sessions)
 
 
-@lru_cache(maxsize=1)  # a night's decision asks, and its record; of the very series
+@lru_cache(maxsize=1)  # a night's decision and its record ask with the same series object
 def _live(ledger: Ledger, ticker: str, series: PriceSeries, sessions: Sessions, sha256: str | None) -> LiveScores:
     counting = _counting(ledger, ticker, sessions, sha256)
-    counting = counting[counting["session"] <= series.sessions[-1]]  # a night that is caught up knows of no later one
+    counting = counting[counting["session"] <= series.sessions[-1]]  # a missed night, run later, knows no later ones
     return scores_of("live", counting, scored_steps(counting, series))
 
 
@@ -227,7 +227,7 @@ def _check(entry: LedgerEntry) -> None:
 
 
 def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
-    """The forecasts that these whole steps are of, in the order in which they come."""
+    """Rebuild the ledger entries from all of their steps, in the steps' order."""
     found = []
     for key, rows in steps.groupby("key", sort=False):
         first = rows.iloc[0]

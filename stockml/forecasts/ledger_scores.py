@@ -1,14 +1,14 @@
-"""How published forecasts turned out: which of them are live, their steps beside what happened, and the record so far.
+"""How published forecasts turned out: which are live, their steps beside the outcomes, and the record so far.
 
-All in relative terms (path / last value against price / price at the origin), so that a later split changes nothing.
-As on the test part, skill and the rise are over the last close, whose place beside the mid price is the origin's bar's.
+Everything is relative (path / last value against price / price at the origin), so that a later split changes nothing.
+As on the test part, skill and rises are measured from the last close, here relative to the origin's mid price.
 
-*Live* is a forecast that was published before the market opened on the first session that it speaks of. *Late* came
-after that open, *backfilled* when the bar of that session was final, and could have been known. Only live ones count;
-the others are scored apart.
+A *live* forecast was published before the market opened on its first session, a *late* one after that open, and a
+*backfilled* one once that session's bar was final and could have been known. Only live forecasts count; the others are
+scored apart.
 
-Neighbouring forecasts share most of their sessions, and share their luck. So beside the number of observations stands
-that of *independent* ones: the most forecasts of which no two cover the same session.
+Neighbouring forecasts share most of their sessions, and so their luck. Each number of observations is therefore shown
+with the number of *independent* ones: the most forecasts of which no two cover the same session.
 """
 
 from collections.abc import Iterable
@@ -28,18 +28,18 @@ from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
 TIMINGS: tuple[Timing, ...] = get_args(Timing)
-FEWEST_INDEPENDENT = 30  # an 80 % band that is right holds 73 to 87 % of 30 prices two times in three; fewer tell less
+FEWEST_INDEPENDENT = 30  # a correct 80 % band holds 73 to 87 % of 30 prices two times in three; fewer tell less
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
 
 
 @dataclass(frozen=True)
 class LiveScores:
-    """How the live forecasts turned out, or others that are scored apart; a figure is None until something came due.
+    """Scores of the forecasts of one timing; a figure is None until something has come due.
 
-    forecasts: sessions with such a forecast.  matured: those of which every step is past.  steps: those that came due.
-    late: sessions whose forecast is not live, and in no figure of the live ones.  directions: forecasts whose direction
-    is known.  decided: those of them that gave a chance other than one half.  independent…: how many share no session.
+    forecasts: sessions with such a forecast.  matured: forecasts whose steps are all past.  steps: those that came due.
+    late: sessions whose forecast is not live, so in no live figure.  directions: forecasts whose direction is known.
+    decided: those of them whose chance of a rise is not one half.  independent…: how many share no session.
     skill: 1 − MSE / MSE(last close) over all steps that came due.  coverage: share of them inside the band.
     direction_accuracy is over `decided`, base_rate (the share that rose) and brier over `directions`.
     """
@@ -62,7 +62,7 @@ class LiveScores:
     independent_decided: int
 
     def metrics(self) -> dict[str, float]:
-        """`live/skill`, `live/coverage_80`, `live/matured`, …; what is not known yet is left out."""
+        """`live/skill`, `live/coverage_80`, `live/matured`, …, without figures that are None."""
         return {f"live/{name}": float(value) for name, value in vars(self).items() if value is not None}
 
     def observations(self, figure: str) -> tuple[int, int]:
@@ -79,7 +79,7 @@ FIGURES = ("skill", *(f"coverage_{band}" for band in BANDS), "direction_accuracy
 
 @dataclass(frozen=True)
 class Record:
-    """All that was published, by when it was; each group scored apart from the others."""
+    """Scores of everything published, by timing."""
 
     live: LiveScores
     late: LiveScores
@@ -88,10 +88,10 @@ class Record:
 
 @dataclass(frozen=True)
 class RestatedBar:
-    """A bar that was changed after it was first recorded, and that scores lean on; prices in today's shares.
+    """A bar that scores rest on and that was changed after it was first recorded; prices in today's shares.
 
-    price: which one is shown, the mid price where it changed, else the close.  steps: how many steps that came due
-    have it as their origin, or (the mid price) as their outcome.
+    price: which one is shown, the mid price where it changed, else the close.  steps: how many scored steps have the
+    bar as their origin, or (the mid price only) as their outcome.
     """
 
     session: date
@@ -102,13 +102,13 @@ class RestatedBar:
 
 
 def with_independent(value: str, independent: int) -> str:
-    """A figure with the number of its independent observations, and that they are too few where they are."""
+    """Append the number of independent observations to a figure, and TOO_FEW where it is below 30."""
     few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
     return f"{value} ({independent} independent{few})"
 
 
 def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
-    """The most of the stretches (origin, last session covered] of which no two share a session: by the earliest end."""
+    """The most stretches (origin, last session covered] of which no two share a session: greedy, by earliest end."""
     count, ended = 0, None
     for start, end in sorted(stretches, key=itemgetter(1)):
         if ended is None or start >= ended:
@@ -117,17 +117,17 @@ def independent_count(stretches: Iterable[tuple[Any, Any]]) -> int:
 
 
 def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Timing:
-    """Of a forecast published at a time with its UTC offset, by the hours of the exchange on its first session."""
+    """Timing of a forecast, by its publishing time (with UTC offset) and the exchange's hours on its first session."""
     if published_at < sessions.open_time(first_due):
         return "live"
     return "late" if published_at < sessions.final_time(first_due) else "backfilled"
 
 
 def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
-    """One forecast a session, with its `timing`: the last live one, else the last late one, else the last.
+    """Choose one forecast per session, and add its `timing`: the last live one, else the last late one, else the last.
 
-    So a night that is run again the same evening replaces its forecast; weeks later, when part of the outcome is known,
-    it does not.
+    So a night run again the same evening replaces its forecast; run again weeks later, when part of the outcome is
+    known, it does not.
     """
     entries = steps[steps["lead"] == 1].copy()
     moments = zip(entries["published_at"], entries["due"], strict=True)
@@ -140,11 +140,11 @@ def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
 
 
 def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
-    """The counting steps that came due, beside what happened.  series: split-adjusted, any length.
+    """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
-    Added columns, relative to the origin's mid price: start (its close), forecast, actual, error, naive_error; prices
-    in the origin's shares: reached; inside_50/80/95, and matured: whether every step of its forecast is
-    past.  A session without a bar is left out, never invented, and a step across a change of units.
+    Added columns, relative to the origin's mid price: start (its close), forecast, actual, error, naive_error; the
+    price in the origin's shares: reached; inside_50/80/95; matured: whether every step of its forecast is past.
+    Steps from or to a session without a bar (never invented), or across a change of units, are left out.
     """
     price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
     actual = counting["due"].map(price) / counting["session"].map(price)
@@ -165,7 +165,7 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
 
 
 def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
-    """How many steps that came due lie across each change of units, by its first session: they are not scored."""
+    """How many steps that came due cross a change of units, so are not scored, by its first session in new units."""
     due = counting[counting["due"] <= series.sessions[-1]]
     found = {day.item(): int(_lies_across(due, day).sum()) for day in changes_of_units(series)}
     return {day: steps for day, steps in found.items() if steps}
@@ -180,12 +180,12 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
 
 
 def scores_of(timing: str, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
-    """Those of one timing, from the steps that count and those of them that came due."""
+    """Score one timing.  counting: the steps that count.  scored: those of them that came due."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > due["start"]
-    decided = due["probability_of_rise"] != 0.5  # a chance of exactly one half says neither
+    decided = due["probability_of_rise"] != 0.5  # a chance of exactly one half predicts no direction
     right = (due["probability_of_rise"] > 0.5) == rose
     naive = float((scored["naive_error"] ** 2).sum())
     coverages: dict[str, Any] = {f"coverage_{band}": _mean(scored[f"inside_{band}"]) for band in BANDS}
@@ -208,7 +208,7 @@ def scores_of(timing: str, counting: pd.DataFrame, scored: pd.DataFrame) -> Live
 
 
 def _independent(scored: pd.DataFrame) -> int:
-    """Of the forecasts with these steps, how many share no session; each covers its origin to its last step here."""
+    """How many of these steps' forecasts share no session; each covers its origin to its last step here."""
     ends = scored.groupby(["key", "session"])["due"].max()
     return independent_count((session, end) for (_, session), end in ends.items())
 
@@ -218,9 +218,9 @@ def _mean(values: "pd.Series[float]") -> float | None:
 
 
 def restated_bars(counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
-    """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted in one way."""
+    """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted alike."""
     found, scored = dict[date, RestatedBar](), scored_steps(counting, series)
-    # an outcome is a mid price; an origin is its close as well, which the last close's error starts from
+    # an outcome is a mid price; an origin is also a close, from which the last close's error is measured
     uses: dict[Literal["mid", "close"], pd.Series[Any]] = {
         "close": scored["session"],
         "mid": pd.concat([scored["session"], scored["due"]]),

@@ -1,4 +1,4 @@
-"""How far the price may go in the next 5, 20 and 50 sessions: a published distribution in a person's words."""
+"""How far the price may move in the next 5, 20 and 50 sessions: a published distribution in everyday terms."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions
 MOVES = (0.05, 0.1)
-USUAL = (40, 60)  # percentiles between which nothing is said of calm or wild
+USUAL = (40, 60)  # percentiles between which it is neither calm nor wild
 SESSIONS_A_YEAR = 252
-FEWEST_USUAL = 20  # earlier forecasts without which nothing is called usual
-MID_BEHIND = 0.54  # sessions of movement that a mid price lacks: by variance it has made 0.46 of its session's,
-# the median of 100 tickers' (of their moves since 1980, 1999 and 2009 0.46, 0.46 and 0.48)
-BEYOND = 1.368  # mean square beyond the outermost quantile, in its square: so that a normal has its own variance
+FEWEST_USUAL = 20  # earlier forecasts, at least, to say what is usual
+MID_BEHIND = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
+# the median of 100 tickers (0.46, 0.46 and 0.48 for moves since 1980, 1999 and 2009)
+BEYOND = 1.368  # mean square beyond the outermost quantile over that quantile's square: makes a normal's variance exact
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """The distribution of one lead.
+    """The distribution at one lead.
 
-    volatility: expected, of the log close, a year's; 0.2 is 20 %.  usual: where 80 % of the earlier
-    forecasts lay; percentile: the share of them that were lower, 0 to 100; both None where there are fewer than 20.
+    volatility: expected, annualised, of the log close; 0.2 is 20 %.  usual: range of the middle 80 % of earlier
+    forecasts' volatilities; percentile: share of them that were lower, 0 to 100; both None with fewer than 20.
     rise: chance of a price above the last close.  beyond: chance of a move up or down by more than each of MOVES.
     """
 
@@ -35,18 +35,18 @@ class Outlook:
 
     @property
     def place(self) -> str:
-        """`calmer than usual, 31st percentile`."""
+        """The percentile in words: `calmer than usual, 31st percentile`."""
         if self.percentile is None:
             return "too short a history to say"
         low, high = USUAL
         word = "calmer than" if self.percentile < low else "wilder than" if self.percentile > high else "as"
-        place = min(max(round(self.percentile), 1), 99)  # what lies below all of them is in the first
+        place = min(max(round(self.percentile), 1), 99)  # below all of them is the first
         ending = "th" if 10 <= place <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
         return f"{word} usual, {place}{ending} percentile"
 
 
 def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
-    """quantiles: (m, leads, 21) of earlier origins, of log(price / close) at LEVELS.  tonight: (leads, 21)."""
+    """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  tonight: (leads, 21)."""
     found, known = [], len(quantiles) >= FEWEST_USUAL
     sides = [np.log1p([move, -move]) for move in MOVES]
     for span in (span for span in SPANS if span <= len(tonight)):
@@ -60,19 +60,19 @@ def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:
-    """(…) a year's volatility from close to close, by symmetrised quantiles (…, 21) of log(mid at `lead` / close)."""
+    """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(mid at `lead` / close), symmetrised."""
     squares = symmetrised(quantiles) ** 2
     variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * BEYOND * squares[..., -1]
     return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / (lead - MID_BEHIND)), dtype=np.float64)
 
 
 def chance_above(quantiles: Floats, move: float) -> float:
-    """The chance of more than `move`, by (21,) rising quantiles: linear between them, and to an end beyond each
-    outermost one, as far from it as the third one inwards."""
+    """Chance of a move above `move`, linear between rising quantiles (21,). Beyond each outermost quantile the
+    distribution is linear too, and ends as far out as the third one inwards is in."""
     low, high = 2 * quantiles[0] - quantiles[3], 2 * quantiles[-1] - quantiles[-4]
     return float(1 - np.interp(move, [low, *quantiles, high], [0.0, *LEVELS, 1.0]))
 
 
 def chances_of_a_rise(quantiles: Floats) -> Floats:
-    """(m,) chances of a move above 0, by quantiles (m, 21)."""
+    """(m,) chances of a move above 0, from quantiles (m, 21)."""
     return np.array([chance_above(row, 0.0) for row in quantiles])

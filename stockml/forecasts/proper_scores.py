@@ -1,7 +1,7 @@
 """Proper scores of a forecast distribution, and its bands: lower is better, and only the truth is best on average.
 
 A distribution is its quantiles at LEVELS, (…, 21), rising; a score has one number for each outcome, (…).
-Units are the outcome's own (log price, say), but for Brier's, which has none.
+Units are those of the outcome (log price, say); Brier's score has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,40 +25,40 @@ BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 
 def pinball(quantiles: Floats, actual: Floats) -> Floats:
-    """(…, 21) loss of each quantile beside actual (…).  Koenker and Bassett 1978."""
+    """(…, 21) pinball loss of each quantile against actual (…).  Koenker and Bassett 1978."""
     above = actual[..., None] - quantiles
     return np.asarray(np.maximum(LEVELS * above, (LEVELS - 1) * above), dtype=np.float64)
 
 
 def crps(quantiles: Floats, actual: Floats) -> Floats:
-    """(…) continuous ranked probability score beside actual (…): twice the mean pinball loss of the quantiles.
+    """(…) continuous ranked probability score against actual (…): twice the mean pinball loss of the quantiles.
 
     The score is the integral over all levels (Gneiting and Raftery 2007; Laio and Tamea 2007); this is the mean over
-    LEVELS, a proper score as well.
+    LEVELS, which is proper too.
     """
     return np.asarray(2 * pinball(quantiles, actual).mean(axis=-1), dtype=np.float64)
 
 
 def band(quantiles: Floats, coverage: float) -> tuple[Floats, Floats]:
-    """Low and high (…) of the central band, whose coverage is one of COVERAGES."""
+    """Low and high (…) of the central band of this coverage, one of COVERAGES."""
     end = int(np.argmin(np.abs(LEVELS - (1 - coverage) / 2)))
     return quantiles[..., end], quantiles[..., -1 - end]
 
 
 def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -> Floats:
-    """(…) width of the band, and 2 / (1 − coverage) times what it was missed by (Gneiting and Raftery 2007, eq. 43)."""
+    """(…) width of the band plus 2 / (1 − coverage) times the miss (Gneiting and Raftery 2007, eq. 43)."""
     missed = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
     return np.asarray(high - low + 2 / (1 - coverage) * missed, dtype=np.float64)
 
 
 def brier(chance: Floats, happened: NDArray[np.bool_] | Sequence[bool]) -> Floats:
-    """(…) squared difference of a chance from what came, 1 or 0.  chance: (…), 0 to 1.  Brier 1950, halved."""
+    """(…) squared difference between a chance, (…), 0 to 1, and the outcome, 0 or 1.  Half of Brier 1950."""
     return np.asarray((chance - np.asarray(happened, dtype=np.float64)) ** 2, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class BandScore:
-    """How often it was inside, bounds included, pooled and by lead, and the interval score (lower is better)."""
+    """Share of outcomes in a band, bounds included, pooled and by lead, and its interval score (lower is better)."""
 
     coverage: float
     coverage_by_lead: tuple[float, ...]
@@ -67,7 +67,7 @@ class BandScore:
 
 @dataclass(frozen=True)
 class BandScores:
-    """The bands on origins they were not calibrated on, keyed by the nominal percentage: "50", "80", "95"."""
+    """Scores of the bands on origins they were not calibrated on, keyed by the nominal percentage: "50", "80", "95"."""
 
     bands: dict[str, BandScore]
 
@@ -78,7 +78,7 @@ class BandScores:
 
 
 def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) -> BandScores:
-    """limits: low and high by coverage, (m, leads).  actual: (m, leads), in the same units."""
+    """Score bands.  limits: low and high by coverage, (m, leads).  actual: (m, leads), in the same units."""
     scores = {}
     for coverage, (low, high) in limits.items():
         inside = (low <= actual) & (actual <= high)

@@ -1,9 +1,9 @@
-"""What is published of a network and of the strongest simple forecast: how much of each, how wide, about which path.
+"""Combine a network and the strongest simple forecast into what is published: shares, width and path.
 
-All of it follows from what had come by then. The network's share starts at two thirds, and moves slowly towards
-whichever of the two has been right, lead by lead (exponential weights; Vovk 1990). The width is fed back what the
-80 % bands have held (adaptive conformal inference; Gibbs and Candès 2021): so little at a time that a calm year does
-not make the next crash's bands too narrow. The path is the last close and a part of the rise that any share has.
+Only outcomes known at the origin are used. The network's share starts at two thirds and moves slowly, lead by lead,
+towards whichever of the two has been right (exponential weights; Vovk 1990). The width is corrected by the share that
+the 80 % bands have held (adaptive conformal inference; Gibbs and Candès 2021), in steps so small that a calm year does
+not make the next crash's bands too narrow. The path is the last close plus part of the usual rise of any share.
 
 Never here: an outcome that was not known when the forecast was made, or a network's weights.
 """
@@ -17,18 +17,18 @@ from stockml.models.pooled_regression import MEDIAN, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-FIRST_SHARE = 2 / 3  # the network's; on tickers and eras that it was not learned from, from a half to all did well
-LEARNING_RATE = 0.02  # a session, in units of the simple forecast's mean loss
-FEEDBACK = 0.0005  # a session, in ln of the width for each share that the 80 % bands held too much or too little
+FIRST_SHARE = 2 / 3  # the network's; a half to all did well on tickers and eras that it was not learned from
+LEARNING_RATE = 0.02  # per session, in units of the simple forecast's mean loss
+FEEDBACK = 0.0005  # per session, in ln width per unit of coverage that the 80 % bands are off
 FURTHEST_FEEDBACK = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """The forecasts that a published one is combined of, after m origins, of log(mid price / close of the origin).
+    """The forecasts of log(mid price / close of the origin), after m origins, that are combined into a published one.
 
-    location: (m, leads), the median.  simple: (m, leads, 21) quantiles at LEVELS without a network, of which spread and
-    skew are used, not the median.  network: (m, leads, 21), symmetric about 0; None without one.
+    location: (m, leads), the median.  simple: (m, leads, 21), quantiles at LEVELS without a network, of which only
+    spread and skew are used.  network: (m, leads, 21), its quantiles, symmetric about 0; None without one.
     """
 
     location: Floats
@@ -38,14 +38,14 @@ class Components:
 
 @dataclass(frozen=True, eq=False)
 class CombinedForecast:
-    """quantiles: (m, leads, 21), rising.  shares: (m, leads), the network's, 0 … 1.  feedback: (m,), in ln width."""
+    """Quantiles (m, leads, 21), rising; the network's shares (m, leads), 0 … 1; feedback (m,), in ln width."""
 
     quantiles: Floats
     shares: Floats
     feedback: Floats
 
     def calibration(self) -> "Calibration":
-        """Of the newest origin."""
+        """The calibration of the newest origin."""
         return Calibration(tuple(self.shares[-1].tolist()), float(self.feedback[-1]))
 
     def at(self, rows: Indices | slice) -> "CombinedForecast":
@@ -60,7 +60,7 @@ class Calibration:
     feedback: float
 
     def applied(self, components: Components) -> Floats:
-        """(m, leads, 21) rising quantiles."""
+        """(m, leads, 21) combined quantiles, rising."""
         spread, skew = _spread_and_skew(components.simple)
         width = _mixed(spread, components.network, np.array(self.shares))
         return _about(components.location, skew, width, self.feedback)
@@ -83,13 +83,13 @@ def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Fl
 
 
 def combine(series: PriceSeries, origins: Indices, components: Components) -> CombinedForecast:
-    """What would have been published after each of the origins, by what was known then.
+    """Combine the components as they would have been published after each origin, from what was known then.
 
-    origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends on
-    sessions up to origins[i] only.
+    origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends only
+    on sessions up to origins[i].
     """
     (spread, skew), leads = _spread_and_skew(components.simple), components.location.shape[1]
-    due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many have come in full by each origin
+    due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many outcomes are complete by each
     came, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
     actual = moves(series, came, np.arange(1, leads + 1))
     shares = np.zeros_like(components.location)
@@ -109,7 +109,7 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
 
 
 def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> Floats:
-    """(k + 1, leads) the network's, after none, one … all of k outcomes.  actual: (k, leads).  gaps: (k,), sessions."""
+    """(k + 1, leads) network's shares after 0, 1 … k outcomes.  actual: (k, leads).  gaps: (k,), sessions."""
     loss = crps(spread, actual)
     advantage = gaps[:, None] * (loss - crps(network, actual))
     loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))
