@@ -1,6 +1,6 @@
-"""The base: one LSTM learned across many tickers, that says how far the price of any of them will spread.
+"""The base: a few LSTMs learned across many tickers, which forecast how far the price of any ticker will spread.
 
-Weights are plain arrays and inference is NumPy: a night that uses a base loads no TensorFlow. What is forecast is
+Weights are plain arrays and inference is NumPy, so a night that uses a base loads no TensorFlow. The forecast is of
 log(mid price at a lead / close of the origin), symmetric about that close: how far, not which way.
 """
 
@@ -22,19 +22,19 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LOOK_BACK = 64  # sessions
-BASIS_SIZE = 4  # smooth functions of ln(lead), by which a network changes the ln of a width
-UPPER = LEVELS[LEVELS > 0.5]  # (10,) the others mirror them
-MAX_LOG_CHANGE = 2.0  # no network makes a width more than e² times as large or small
-CHUNK = 48  # origins: products so small stay on one thread, several times as fast while others are at work
+BASIS_SIZE = 4  # smooth functions of ln(lead), with which a network changes a ln width
+UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these
+MAX_LOG_CHANGE = 2.0  # a network changes a width by at most a factor of e²
+CHUNK = 48  # origins: products this small stay on one thread, several times as fast on a busy machine
 
 Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One trained network: LSTM layers, whose state and the newest inputs lead through a dense layer to coefficients.
+    """One trained network: LSTM layers, whose last state joins the newest inputs in a dense layer and a linear head.
 
-    corrects: it changes the pooled regression's ln width; else the EWMA 60's, by `lead_basis`.  layers: each
+    corrects: whether it changes the pooled regression's ln width or, if not, the EWMA 60's.  layers: each
     (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.  dense,
     head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
     """
@@ -72,17 +72,17 @@ class Member:
         return np.asarray(hidden @ self.head[0] + self.head[1], dtype=np.float32)
 
     def quantiles_of(self, leads: Indices) -> Floats:
-        """(leads, 21) of the move over the width, at LEVELS."""
+        """(leads, 21) quantiles at LEVELS of the move over the width."""
         upper = hat_basis(leads) @ self.shape.astype(np.float64)
         return np.concatenate([-upper[:, ::-1], np.zeros((len(leads), 1)), upper], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class BaseNetwork:
-    """The mean of a few networks of the same tickers.
+    """The mean of a few networks learned from the same tickers.
 
-    through: the last session that was looked at, by the regression that it corrects too.  tickers, sessions, origins:
-    what it was learned from.  scores: what it scored, by name; shares of CRPS, not percent.
+    through: the last session seen; the regression it was learned with saw none later.  tickers, sessions, origins:
+    what it was learned from.  scores: by name, training losses; where measured, CRPS skill (a fraction).
     """
 
     through: date
@@ -100,7 +100,7 @@ class BaseNetwork:
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
 
-        pooled: whose width is corrected, the base's own vintage or a fresher one.  Else as `PooledRegression.widths`.
+        pooled: the regression to correct, of the base's own vintage or a newer one.  Else as `PooledRegression.widths`.
         """
         regression = pooled.widths(series, origins, leads)
         volatility = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
@@ -113,7 +113,7 @@ class BaseNetwork:
         return found / len(self.members)
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(members, m, 4) coefficients of `lead_basis` after each origin; remembered within `coefficients_cached`."""
+        """(members, m, 4) coefficients of `lead_basis` after each origin; cached within `coefficients_cached`."""
         windows, cache = self.windows(series, origins), _CACHE.get()
         if cache is None:
             return np.stack([_by_chunks(member, windows) for member in self.members])
@@ -124,7 +124,7 @@ class BaseNetwork:
         return np.stack([cache[key] for key in keys], axis=1)
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(m, 64, 14) scaled inputs of the sessions up to each origin; the mean before the first of its segment."""
+        """(m, 64, 14) scaled inputs of the sessions up to each origin; 0, the mean, before its segment's first."""
         rows = self.scale.apply(width_inputs(series))
         padded = np.concatenate([np.zeros((LOOK_BACK - 1, len(INPUTS)), dtype=np.float32), rows])
         places = origins[:, None] + np.arange(LOOK_BACK)  # in `padded`
@@ -138,7 +138,7 @@ _CACHE: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar
 
 @contextmanager
 def coefficients_cached() -> Iterator[None]:
-    """Within it each window is computed once, though many nights need it; last bits may differ from a night's."""
+    """Compute each window only once within this context; last bits may differ from those computed without it."""
     token = _CACHE.set({})
     try:
         yield
@@ -158,9 +158,9 @@ def _by_chunks(member: Member, windows: Singles) -> Singles:
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:
-    """(steps, u, m) states of an LSTM from zero (Hochreiter, Schmidhuber 1997); sigmoid(x) is (tanh(x / 2) + 1) / 2.
+    """(steps, u, m) hidden states of an LSTM that starts from zero (Hochreiter and Schmidhuber 1997).
 
-    sequence: (steps, inputs, m): the windows lie side by side, so that each gate is one block of memory.
+    sequence: (steps, inputs, m), so that each gate is one block of memory.  sigmoid(x) is (tanh(x / 2) + 1) / 2.
     """
     (steps, size, m), units, one, half = sequence.shape, recurrent.shape[0], np.float32(1), np.float32(0.5)
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), units)
@@ -171,7 +171,7 @@ def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles)
     gates, cell = np.empty((4 * units, m), dtype=np.float32), np.zeros((units, m), dtype=np.float32)
     input_gate, forget_gate, candidate, output_gate = gates.reshape(4, units, m)
     states = np.empty((steps, units, m), dtype=np.float32)
-    for step, inputs in enumerate(sequence):  # in place: at this size, memory costs as much as products
+    for step, inputs in enumerate(sequence):  # in place: at this size, memory traffic costs as much as the products
         column[:size] = inputs
         np.tanh(np.matmul(weights, column, out=gates), out=gates)
         forget_gate += one

@@ -1,4 +1,4 @@
-"""The averaging forecasts that every model must be measured against: no fitting, no memory of the future."""
+"""The simple forecasts against which every model is measured: no fitting, no look-ahead."""
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,14 @@ def trailing_mean(mid: Floats, window: int = AVERAGE_WINDOW) -> Floats:
 
 
 def exponential_mean(mid: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
-    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first or from `start`.  mid: (n,)."""
+    """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first one or `start`.  mid: (n,)."""
     first = mid[:1] if start is None else np.array([start])
     whole = pd.Series(np.concatenate([first, mid])).ewm(alpha=1 - decay, adjust=False).mean()
     return np.asarray(whole, dtype=np.float64)[1:]
 
 
 def mean_step(mid: Floats, sessions: int) -> Floats:
-    """Mean change a session over the last `sessions` changes, or as many as there are.  mid: (n,).  Returns (n,)."""
+    """Mean change per session over the last `sessions` changes, or as many as there are.  mid: (n,).  Returns (n,)."""
     newest = np.arange(len(mid))
     oldest = np.maximum(newest - sessions, 0)
     steps: Floats = (mid - mid[oldest]) / np.maximum(newest - oldest, 1)
@@ -36,10 +36,10 @@ def mean_step(mid: Floats, sessions: int) -> Floats:
 def baseline_paths(mid: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:
     """{name: (m, horizon)} price at leads 1 … horizon by every baseline, from the same origins.
 
-    mid: (n,), price.  origins: (m,), session indices.  What is said after session i depends on mid[: i + 1] alone.
+    mid: (n,), price.  origins: (m,), session indices.  The forecast after session i depends on mid[: i + 1] alone.
     """
     last, still, straight = mid[origins, None], np.zeros(horizon), np.arange(1.0, horizon + 1)
-    damped = np.cumsum(MOMENTUM_DAMPING**straight)  # a trend that goes on, ever weaker (Gardner and McKenzie 1985)
+    damped = np.cumsum(MOMENTUM_DAMPING**straight)  # a trend that continues, ever weaker (Gardner and McKenzie 1985)
     return {
         "standard average": trailing_mean(mid)[origins, None] + still,
         "EMA": exponential_mean(mid)[origins, None] + still,

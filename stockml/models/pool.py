@@ -1,7 +1,7 @@
-"""What many tickers have taught, as of a day: the pooled regression and the base network of the newest vintages.
+"""The pool as of a day: the newest vintages of the pooled regression and of the base network.
 
-Chosen by date, never by score. Where there is none, or a file is damaged, what is left forecasts alone, and says why:
-the regression without the network, and without either the EWMA 60 with normal quantiles.
+They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
+the regression without the network or, without either, the EWMA 60 with normal quantiles.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from stockml.storage.files import write_atomically
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """regression, base: None where there is none.  reasons: by kind, why, or which damaged files were passed over."""
+    """A regression and a base, or None.  reasons: by kind, why there is none, or which damaged files were skipped."""
 
     regression: PooledRegression | None
     base: BaseNetwork | None
@@ -42,25 +42,25 @@ class Pool:
 
     @property
     def through(self) -> date | None:
-        """The last session that any of it has seen."""
+        """The last session that either has seen."""
         return max((each.through for each in (self.regression, self.base) if each), default=None)
 
     def identity(self) -> dict[str, str | None]:
-        """Which files it is made of: name and SHA-256 of the content."""
+        """By kind, the name and content SHA-256 of its file, or None."""
         return {kind: (each := getattr(self, kind)) and _identity(each) for kind in KINDS}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
-        """The very files that it is made of. Raises InvalidFile where no folder holds one."""
+        """The files that it is made of. Raises InvalidFile where no folder holds one of them."""
         return tuple(file_of(named, folders) for named in self.identity().values() if named)
 
     @classmethod
     def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
-        """The inverse of `identity`. Raises InvalidFile where no folder holds the very file."""
+        """The inverse of `identity`. Raises InvalidFile where no folder holds such a file."""
         files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity[kind])}
         return cls(files.get("regression"), files.get("base"))
 
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS without a network; beyond the furthest lead that was learned by √lead."""
+        """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned."""
         if self.regression is None:
             from scipy.special import ndtri  # a random walk of the EWMA 60 volatility
 
@@ -76,7 +76,7 @@ class Pool:
     ) -> Floats:
         """(m, leads, 21) the base's quantiles, symmetric about 0.
 
-        coefficients: (4,), a ticker's own, of `lead_basis`: what its ln width is changed by.
+        coefficients: (4,), of `lead_basis`: the ticker's own change to the ln width.
         """
         assert self.base is not None
         assert self.regression is not None
@@ -91,13 +91,13 @@ def widths_of(quantiles: Floats) -> Floats:
 
 
 def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
-    """Read what is there, for all that is asked for later; a damaged file is a matter for whom it concerns."""
+    """Read all vintages into the cache; a damaged file is reported only to those who later ask for it."""
     for vintage in _vintages(folders):
         _identity(vintage)
 
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
-    """The last session of the oldest regression that can be read: nothing earlier is scored. None without any."""
+    """The last session of the oldest readable regression, before which nothing is scored; None without any."""
     oldest = next(filter(None, map(_readable, _by_date("regression", folders))), None)
     return oldest.through if oldest else None
 
@@ -109,14 +109,14 @@ def vintages_sha256(day: date, folder: Path) -> str:
 
 
 def keep_superseded(folder: Path, after: Vintage) -> None:
-    """Copy the vintage whose name `after` is about to take, for models that name it; not where it is the same again."""
+    """Copy the vintage that `after` is about to overwrite, for models that name it, unless both are the same."""
     path = folder / pooled_vintages.file_name(after)
     if (kept := _readable(path)) and (identity := _identity(kept)) != _identity(after):
         write_atomically(_aside(folder, *identity.split()), path.read_bytes())
 
 
 def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
-    """The newest by date over all folders, and what is to be said: damaged ones are passed over, and named."""
+    """The newest vintage before `day` in all folders, and a note: damaged files skipped, or why there is none."""
     notes: list[str] = []
     oldest = None
     for path in reversed(_by_date(kind, folders)):
@@ -133,7 +133,7 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
-    """The file that a pool's identity names: by name and by content. Raises InvalidFile where no folder has it."""
+    """The file, superseded or not, with this name and content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
     for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
         if path.is_file() and _identity(_read(path)) == identity:
@@ -149,13 +149,13 @@ def _aside(folder: Path, name: str, sha256: str) -> Path:
 
 
 def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
-    """The files of all folders, oldest first: their names sort by date. Of one month's the first folder's is newest."""
+    """Files of all folders, oldest first: names sort by date; within a month, the first folder's counts as newest."""
     found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
     return sorted(found, key=lambda path: path.name)
 
 
 def _vintages(folders: Sequence[Path]) -> Iterator[Any]:
-    """All that can be read, by kind, oldest first."""
+    """All readable vintages, by kind, oldest first."""
     return filter(None, (_readable(path) for kind in KINDS for path in _by_date(kind, folders)))
 
 
@@ -181,6 +181,6 @@ def _read_once(path: Path, changed: int) -> Any:
 
 
 def _learned(leads: Indices) -> tuple[Indices, Floats]:
-    """The leads within what was learned, and (leads, 1) by how much the spread of those beyond is larger."""
+    """The leads, capped at the longest learned, and (leads, 1) factors by which the spread is larger beyond it."""
     known = np.minimum(leads, LEADS[-1])
     return known, np.sqrt(leads / known)[:, None]

@@ -1,6 +1,6 @@
-"""The strongest simple distribution: one regression of how far shares move, and one shape, over many tickers.
+"""The strongest simple distribution: one regression of the width, and one shape, pooled over many tickers.
 
-A ticker's own history is too short to learn its width from; a hundred tickers together are not. What is forecast is
+One ticker's history is too short to learn a width from; that of a hundred tickers is not. The forecast is of
 log(mid price at a lead / close of the origin), centred on that close: how far, not which way.
 """
 
@@ -20,29 +20,29 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
-MEDIAN = len(LEVELS) // 2  # its place among them
-LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # what lies between is interpolated in ln(lead)
+MEDIAN = len(LEVELS) // 2  # its index
+LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # leads between them are interpolated in ln(lead)
 TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
 
 CONSTANT, EWMA_20, EWMA_60, POOLED = "constant", "EWMA 20", "EWMA 60", "pooled regression"
 WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its own
 
 ORIGIN_STRIDE = 5
-FIRST_LEARNED = 60  # before it, the volatility that all is measured in has not settled
+FIRST_LEARNED = 60  # before it, the EWMA 60, the unit of everything here, has not settled
 FEWEST_LEARNED = 100
-FEWEST_RETURNS = 20  # a month, for a width that is worth saying
-SMALLEST_MOVE = 0.05  # in units of the width: so that a price that stood still does not rule the fit
-FURTHEST_TERM = 2.0  # a day without a range, or a misprint, says no more than a factor of e²
-DECIMALS = 8  # what is kept: the last bits of a fit differ from one processor to another
+FEWEST_RETURNS = 20  # a month: with fewer a width is not worth stating
+SMALLEST_MOVE = 0.05  # in units of the width: keeps an unchanged price from dominating the fit
+FURTHEST_TERM = 2.0  # a day without a range, or a misprint, counts no more than a factor of e²
+DECIMALS = 8  # kept: the last bits of a fit differ between processors
 
 
 @dataclass(frozen=True, eq=False)
 class PooledRegression:
-    """ln(|move| / (EWMA 60 · √lead) + 0.05), a lead, from ln(TERMS / EWMA 60) (HAR, Corsi 2009; pooled over tickers).
+    """Regression at each lead of ln(|move| / (EWMA 60 · √lead) + 0.05) on ln(TERMS / EWMA 60) (HAR, Corsi 2009).
 
-    through: the last session that was looked at.  tickers, sessions, origins: what it was learned from.  means: (6,)
-    of the terms, taken for one that a history is too short for.  intercepts: (11,) and coefficients: (11, 6), at LEADS.
-    shapes: for each of WIDTHS (11, 21), the quantiles at LEVELS of the move over width · √lead.
+    through: the last session seen.  tickers, sessions, origins: what it was learned from.  means: (6,), of the terms,
+    used where a history is too short for one.  intercepts: (11,) and coefficients: (11, 6), at LEADS.
+    shapes: for each of WIDTHS, (11, 21) quantiles at LEVELS of the move over width · √lead.
     """
 
     through: date
@@ -68,15 +68,15 @@ class PooledRegression:
     def fit(cls, series: Mapping[str, PriceSeries], until: date) -> Self:
         """Learn from every 5th session of each ticker whose 50 following sessions are known by `until`.
 
-        series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, in whatever order the
-        tickers come.  Raises TooFewBars.
+        series: by ticker; nothing after `until` is looked at.  Equal bars give equal values, whatever the order
+        of the tickers.  Raises TooFewBars.
         """
         known, learned_from = learning_bars(series, until, "a regression of the width")
         parts = zip(*map(_training_rows, known.values()), strict=True)
         return cls(**learned_from, **_fitted(*map(np.concatenate, parts)))
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads) expected spread of log(mid / close of the origin); times a shape's quantiles, the forecast.
+        """(m, leads) expected spread of log(mid / close of the origin); times a shape, the forecast's quantiles.
 
         Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.
         Raises TooFewBars where an origin has less than a month before it, InvalidSetting for other leads.
@@ -100,25 +100,25 @@ class PooledRegression:
 
 
 def symmetrised(quantiles: Floats) -> Floats:
-    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without a location (the years' rise) or a skew.  (…, 21)."""
+    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without location (the era's rise) or skew.  (…, 21)."""
     return np.asarray((quantiles - quantiles[..., ::-1]) / 2, dtype=np.float64)
 
 
 def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads) what is forecast: log(mid price of the session `lead` later / close of the origin)."""
+    """(m, leads) actual moves: log(mid price of the session `lead` later / close of the origin)."""
     later = np.log(series.mid)[origins[:, None] + leads]
     return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
 
 
 def check_history(volatilities: Volatilities, origins: Indices) -> None:
-    """Raises TooFewBars where an origin has fewer than a month of moves before it."""
+    """Raise TooFewBars where an origin has less than a month of moves before it."""
     fewest = int(volatilities.return_count[origins].min(initial=FEWEST_RETURNS))
     if fewest < FEWEST_RETURNS:
         raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")
 
 
 def hat_basis(leads: Indices) -> Floats:
-    """(leads, 11) hat functions: what is known at LEADS, interpolated in ln(lead).  Raises InvalidSetting."""
+    """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting beyond them."""
     if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
         raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
     knots = np.log(LEADS)
@@ -126,7 +126,7 @@ def hat_basis(leads: Indices) -> Floats:
 
 
 def learning_origins(series: PriceSeries) -> Indices:
-    """(m,) what is learned from of one ticker: of each segment every 5th session whose outcomes it holds."""
+    """(m,) origins to learn from: in each segment, every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])
     origins = np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_STRIDE) for start, end in edges])
     return origins[Volatilities.of(series).return_count[origins] >= FEWEST_RETURNS] if len(origins) else origins
@@ -135,9 +135,9 @@ def learning_origins(series: PriceSeries) -> Indices:
 def learning_bars(
     series: Mapping[str, PriceSeries], until: date, what: str
 ) -> tuple[dict[str, PriceSeries], dict[str, Any]]:
-    """The bars by `until` of each ticker that has origins to learn from, by name; and what a vintage says of them.
+    """Bars through `until` of each ticker with origins to learn from, and what a vintage records of them.
 
-    Raises TooFewBars, for `what`.
+    Raises TooFewBars, naming `what`.
     """
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
@@ -154,7 +154,7 @@ def learning_bars(
 
 
 def _training_rows(series: PriceSeries) -> tuple[Floats, Floats, Floats]:
-    """Of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
+    """Rows of m origins: terms (m, 6), NaN where unknown; units (m, 3), daily; moves (m, 11) over √lead."""
     volatilities, leads, origins = Volatilities.of(series), np.array(LEADS), learning_origins(series)
     units = np.stack([volatilities.constant, volatilities.ewma_20, volatilities.ewma_60], axis=1)[origins]
     return _terms(volatilities, origins), units, moves(series, origins, leads) / np.sqrt(leads)
@@ -179,7 +179,7 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
 def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Slopes (terms, knots) and intercepts (knots,) of y (m, knots) on x (m, terms).
 
-    As scikit-learn's `LinearRegression`, whose import alone costs a night half a second.
+    Does what scikit-learn's `LinearRegression` does, whose import alone costs a night half a second.
     """
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     slopes = np.linalg.lstsq(x - mean_x, y - mean_y)[0]
@@ -193,6 +193,6 @@ def _terms(volatilities: Volatilities, origins: Indices) -> Floats:
 
 
 def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raises ValueError where the array has another shape, or numbers that are not finite."""
+    """Raise ValueError where the array has another shape, or numbers that are not finite."""
     if found.shape != shape or not np.isfinite(found).all():
         raise ValueError(f"expected {name} to be finite numbers {shape}, found {found.shape}")

@@ -1,8 +1,8 @@
-"""What many tickers have taught, as small files, one a vintage; what is not what was written is refused.
+"""Vintages of the pooled regression and of the base network as small files, refused if they were changed.
 
-A file holds a header of numbers and names, and plain arrays, nothing that runs: a regression's is JSON, a base's .npz,
-the header first, then the weights in the half precision that they were scored in. The header's SHA-256 is that of all
-the rest, names and numbers.
+A file holds a header of names and numbers, and plain arrays, nothing executable. A regression's is JSON; a base's is
+.npz, the header first, then the weights in the half precision in which they were scored. The header's SHA-256 covers
+everything else, names and numbers.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ Vintage = PooledRegression | BaseNetwork
 
 @dataclass(frozen=True)
 class VintageKind:
-    """How a kind stands in a file; layout: what another version may have otherwise in the header, then refused."""
+    """How a kind of vintage is kept in a file.  layout: header entries that must match, or the file is refused."""
 
     name: str
     pattern: str
@@ -46,7 +46,7 @@ class VintageKind:
     build: Callable[[Header, Header, Arrays], Vintage]
 
     def file_name(self, through: date) -> str:
-        """`base-2005-06.npz`: the month of the last session that was seen."""
+        """The file's name, `base-2005-06.npz`, with the month of the last session seen."""
         return self.pattern.replace("*", f"{through:%Y-%m}")
 
 
@@ -68,12 +68,12 @@ def write(vintage: Vintage, folder: Path) -> Path:
 
 
 def digest(vintage: Vintage) -> str:
-    """The SHA-256 that stands in the vintage's file: what a night's key needs of it."""
+    """The SHA-256 in the vintage's file, which goes into a night's key."""
     return _digest(*_described(vintage))
 
 
 def read(path: Path) -> Any:
-    """What `write` wrote. Raises InvalidFile that names the file when it is missing, damaged or something else."""
+    """Read what `write` wrote. Raises InvalidFile, naming the file, when it is missing, damaged or something else."""
     kind = KINDS["regression" if path.match(KINDS["regression"].pattern) else "base"]
     way_back = AS_SHIPPED if path.parent == SHIPPED else OWN
     try:
@@ -139,7 +139,7 @@ def _regression(learned_from: Header, header: Header, _: Arrays) -> PooledRegres
 
 
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
-    """Of each network its weights in half precision, then its shape in single."""
+    """Header and arrays: each network's weights in half precision, then its shape in single."""
     header = {
         "means": base.scale.means.tolist(),
         "deviations": base.scale.deviations.tolist(),

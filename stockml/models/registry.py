@@ -1,8 +1,8 @@
-"""Which model is champion, and how it came to be: an append-only file a ticker, which MLflow's aliases mirror.
+"""Which model is champion, and how it became so: an append-only file per ticker, mirrored by MLflow's aliases.
 
-A line ends with the CRC-32 of all that stands before it in the file; lines of earlier versions have none.
+Each line ends with the CRC-32 of everything before it in the file; lines of earlier versions have none.
 
-Never here: the decision itself (that is the gate's), or a line that is changed once it stands.
+Never here: the decision itself (that is the gate's), or a change to a written line, except to rename a ticker.
 """
 
 import json
@@ -45,7 +45,7 @@ class Promotion:
     at: datetime
 
     def intact(self) -> bool:
-        """Whether the model still stands there, unchanged."""
+        """Whether the model is still there, unchanged."""
         return sha256_of(self.path) == self.sha256
 
 
@@ -80,12 +80,12 @@ class Registry:
         return tuple(promotions)
 
     def champion(self, ticker: str) -> Promotion | None:
-        """The model in office.  Raises RecordUnreadable."""
+        """The current champion; None before the first promotion.  Raises RecordUnreadable."""
         history = self.history(ticker)
         return history[-1] if history else None
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
-        """The champions that led to the present one, oldest first: a rollback goes to the last but one, and drops it.
+        """The champions up to the current one, oldest first: a rollback drops the last and returns to the one before.
 
         Raises RecordUnreadable.
         """
@@ -98,7 +98,7 @@ class Registry:
         return tuple(champions)
 
     def promote(self, promotion: Promotion) -> bool:
-        """Append the promotion; False, and no byte changes, where its night's key stands there: no rollback is undone.
+        """Append the promotion; False, changing no byte, where its night's key is already there: no rollback is undone.
 
         Raises RecordUnreadable, StoreBusy.
         """
@@ -109,8 +109,8 @@ class Registry:
             return True
 
     def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:
-        """Put back the champion before the present one, by a line.  Raises NoChampion, RecordUnreadable, StoreBusy."""
-        if not self.file(ticker).exists():  # a lock would make a folder for it
+        """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy."""
+        if not self.file(ticker).exists():  # locking would create its folder
             raise NoChampion(ticker, f"no earlier one in {self.models}")
         with self._locked(ticker):
             champions = self.champion_history(ticker)
@@ -124,7 +124,7 @@ class Registry:
             return back
 
     def renamed(self, old: str, new: str) -> bool:
-        """Let the lines that came with the folder of `old` speak of `new`; False when they do already."""
+        """Rewrite the lines that came with the folder of `old` for `new`; False when none are left to rewrite."""
         if not self.file(new).exists():
             return False
         with self._locked(new):
@@ -145,7 +145,7 @@ class Registry:
         write_atomically(path, before + _line(kept, before))
 
     def _read(self, line: bytes, crc: int, must_be_checked: bool) -> Promotion:
-        """crc: of all lines before. Raises ValueError."""
+        """Check and parse a line.  crc: of all lines before it.  Raises ValueError."""
         said, check, _ = line.rpartition(CHECK)
         if (check or must_be_checked) and line != said + _ending(zlib.crc32(said, crc)):
             raise ValueError("damage: its checksum is not that of the lines up to it")
@@ -160,9 +160,9 @@ class Registry:
 
 
 def champion_for(home: Home, ticker: str, session: date) -> Promotion | None:
-    """The champion that a night of `session` may know: none that learned later.
+    """The champion that a night of `session` may know: None where the current one is of a later session.
 
-    Raises StoreError where its folder is gone or was changed: nothing is scored beside it, and nothing takes its place.
+    Raises StoreError where its folder is gone or was changed: nothing is then scored against it or takes its place.
     """
     champion = Registry(home.models).champion(ticker)
     if champion is None or champion.session > session:
@@ -172,7 +172,7 @@ def champion_for(home: Home, ticker: str, session: date) -> Promotion | None:
 
 
 def check_intact(ticker: str, path: str, sha256: str | None) -> None:
-    """Raises StoreError where the champion's folder is not what was promoted."""
+    """Raise StoreError where the champion's folder is not what was promoted."""
     found = sha256_of(path)
     if found != sha256:
         what = "nothing" if found is None or not any(Path(path).iterdir()) else "other content"
@@ -184,7 +184,7 @@ def check_intact(ticker: str, path: str, sha256: str | None) -> None:
 
 
 def _line(promotion: Promotion, before: bytes) -> bytes:
-    """The promotion's line after those that stand before it."""
+    """The promotion's line, for a file that so far holds `before`."""
     line = json.dumps(asdict(promotion), sort_keys=True, ensure_ascii=False, default=as_text).encode()[:-1]
     return line + _ending(zlib.crc32(before + line))
 

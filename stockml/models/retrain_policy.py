@@ -11,12 +11,12 @@ Chosen = Literal["retrain", "fine-tune", "keep"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known tonight. Counts are sessions; without a champion only the first matters.
+    """What is known tonight. Counts are sessions; without a champion only `no_champion` matters.
 
-    `no_champion`: why there is none to go on from, None where there is one; `unscored`: why it cannot be scored on
-    tonight's unseen origins, None where it can. `same_*` compare tonight with the champion; `scale_drift`, the
-    tutorial's, is how many half ranges the price is from the middle of the last window, at least 1; `live_skill` is the
-    ledger's skill of what was published, None until enough forecasts have come due.
+    `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it cannot be scored on
+    tonight's unseen origins, None where it can. `same_*` compare tonight with the champion; `scale_drift`, for the
+    tutorial only, is how many half ranges the price is from the middle of the last window, at least 1; `live_skill` is
+    the skill of the published forecasts in the ledger, None until enough have come due.
     """
 
     no_champion: str | None = None
@@ -40,7 +40,7 @@ class Decision:
 
 
 def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
-    """The mode for tonight: `wanted` where that is possible, else what the facts ask for; the reason says which."""
+    """Choose tonight's mode: `wanted` where possible, else retrain; for `auto`, what the facts call for."""
     if wanted == "retrain":
         return Decision("retrain", "asked for")
     if wanted != "auto":
@@ -56,7 +56,7 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
 
 
 def _changed(facts: Facts) -> str | None:
-    """Why what the champion was learned with no longer holds."""
+    """Name what the champion was learned with that has changed since; None where nothing has."""
     unchanged = {
         "settings": facts.same_settings,
         "code": facts.same_code,

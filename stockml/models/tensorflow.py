@@ -1,4 +1,4 @@
-"""Loading TensorFlow: deterministic, with fixed thread counts, without the notices that no variable switches off."""
+"""Load TensorFlow: deterministic, with fixed thread counts, without the notices that no variable can silence."""
 
 import os
 import re
@@ -21,10 +21,10 @@ def tensorflow() -> Any:
     """TensorFlow, quiet, deterministic and with fixed thread counts."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with without_notices():
-        import keras  # noqa: F401 - it says the same once more
+        import keras  # noqa: F401 - its import prints them too
         import tensorflow as tf
 
-        with suppress(RuntimeError):  # already running, with whatever threads its owner chose
+        with suppress(RuntimeError):  # already running, with the threads that its owner chose
             tf.config.threading.set_intra_op_parallelism_threads(THREADS)
             tf.config.threading.set_inter_op_parallelism_threads(THREADS)
         tf.config.experimental.enable_op_determinism()
@@ -34,7 +34,7 @@ def tensorflow() -> Any:
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Hold back what the process writes to its standard error, then pass it on without the known notices."""
+    """Capture what the process writes to standard error, then pass it on without the known notices."""
     try:
         terminal = os.dup(STDERR)
     except OSError:  # a process without a standard error shows nothing anyway

@@ -1,8 +1,8 @@
-"""A ticker's network: the base that was learned across tickers, with four numbers of the ticker's own.
+"""A ticker's network: the base learned across tickers, plus four numbers of the ticker's own.
 
-One ticker's history teaches little, so its part is small: the biases of the last layer, an offset to each coefficient
-of `lead_basis`, by a ridge regression that shrinks them to 0, the base left alone. They follow from running means of
-how much further the ticker has moved than the base said; going on from these equals learning anew.
+One ticker's history teaches little, so its part is small: an offset to each coefficient of `lead_basis` (the biases of
+the last layer), from a ridge regression that shrinks them to 0, the base left alone. They follow from running means of
+how much further the ticker has moved than the base forecast; continuing from these equals learning from scratch.
 """
 
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ from stockml.models.pooled_regression import LEADS, LEVELS, SMALLEST_MOVE, moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-DECAY_ORIGINS = 600.0  # five sessions apart, after which one counts e times less
-RIDGE_PENALTY = 100.0  # independent origins that would have to speak for a coefficient before half of it is believed
-OVERLAP = 10.0  # consecutive origins that share an outcome's sessions: so many count as one
-FINE_LEVELS = (np.arange(200) + 0.5) / 200  # over which a distribution's own mean is taken
+DECAY_ORIGINS = 600.0  # origins, five sessions apart, after which a weight has fallen by a factor of e
+RIDGE_PENALTY = 100.0  # independent origins that it takes before half of a coefficient is believed
+OVERLAP = 10.0  # consecutive origins whose outcomes share sessions: that many count as one
+FINE_LEVELS = (np.arange(200) + 0.5) / 200  # levels over which a distribution's own mean is taken
 
 
 @dataclass(frozen=True, eq=False)
 class OwnErrors:
-    """How far a ticker has moved over what the base said: exponentially weighted over its past origins.
+    """How much further a ticker has moved than the base forecast, exponentially weighted over its past origins.
 
-    mean: (11,) at LEADS, of ln(|move| / width + 0.05) less what the base itself expects of that.  weight: how many
-    origins it stands for.  through: the newest of them, None before the first.
+    mean: (11,), at LEADS, of ln(|move| / width + 0.05) minus what the base itself expects of it.  weight: effective
+    number of origins.  through: session of the newest, None before the first.
     """
 
     mean: Floats = field(default_factory=lambda: np.zeros(len(LEADS)))
@@ -35,7 +35,7 @@ class OwnErrors:
     through: np.datetime64 | None = None
 
     def updated(self, errors: Floats, through: np.datetime64) -> Self:
-        """With the errors of later origins, (m, 11), oldest first."""
+        """Update with the errors of later origins, (m, 11), oldest first."""
         ages = np.arange(len(errors))[::-1]
         weights = np.exp(-ages / DECAY_ORIGINS)
         kept = self.weight * np.exp(-len(errors) / DECAY_ORIGINS)
@@ -43,7 +43,7 @@ class OwnErrors:
         return type(self)((kept * self.mean + weights @ errors) / weight, weight, through)
 
     def coefficients(self) -> Floats:
-        """(4,) of `lead_basis`: the ridge regression of the mean on it."""
+        """(4,) coefficients of `lead_basis`, from a ridge regression of the mean on it."""
         basis, independent = lead_basis(np.array(LEADS)), self.weight / OVERLAP
         penalty = RIDGE_PENALTY * len(LEADS) * np.eye(BASIS_SIZE)
         found = np.linalg.solve(independent * basis.T @ basis + penalty, independent * basis.T @ self.mean)
@@ -61,7 +61,7 @@ class OwnErrors:
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """A pool's base, its width changed by a ticker's errors if `own`; all rests on sessions through `learned_until`."""
+    """A pool's base, its width changed by a ticker's errors if `own`; it has seen sessions through `learned_until`."""
 
     pool: Pool
     errors: OwnErrors
@@ -69,14 +69,14 @@ class TickerNetwork:
     learned_until: np.datetime64
 
     def network(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats | None:
-        """(m, leads, 21) the network's, symmetric about 0; None where there is no base."""
+        """(m, leads, 21) the network's quantiles, symmetric about 0; None where there is no base."""
         if self.pool.base is None:
             return None
         return self.pool.network(series, origins, leads, self.errors.coefficients() if self.own else None)
 
 
 def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
-    """(m, 11) of ln(|move| / width + 0.05) after origins whose outcomes are known, less the base's own expectation."""
+    """(m, 11) of ln(|move| / width + 0.05) minus the base's own expectation, at origins whose outcomes are known."""
     leads = np.array(LEADS)
     quantiles = pool.network(series, origins, leads)
     width = widths_of(quantiles)[..., None]

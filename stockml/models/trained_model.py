@@ -21,7 +21,7 @@ from stockml.storage.records import read_record, record
 
 NETWORKS = ("held_out", "published")
 PROVENANCE = "provenance.json"
-FORM = 2  # of the folder; 1 held an LSTM of the ticker's own
+FORM = 2  # version of the folder's layout; 1 held an LSTM of the ticker's own
 
 Network = TickerNetwork | TutorialForecaster
 
@@ -29,7 +29,7 @@ Network = TickerNetwork | TutorialForecaster
 @record
 @dataclass(frozen=True)
 class Provenance:
-    """What a model was made of, kept in its folder: hashes of the price adjustment and of the training code."""
+    """What a model was made of, kept in its folder: hashes of price adjustment, training code and dataset."""
 
     adjustment: str
     code: str
@@ -49,9 +49,9 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a ticker's own training has been worth on the validation part, over the base left alone.
+    """What a ticker's own training gained on the validation part over the base left alone.
 
-    skill: of CRPS (0.001: 0.1 % better), over all leads and `origins`.
+    skill: CRPS skill (0.001: 0.1 % better) over all leads and `origins`.
     """
 
     skill: float
@@ -60,12 +60,12 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """Both networks of a night, how they came about, and what they were measured against while learning.
+    """Both networks of a night, how they were made, and how they did on the validation part while learning.
 
-    `held_out` saw nothing of the validation and test parts and is what scores speak of; `published` learned in the
-    same way from every session whose outcome is known. `evidence`: of the ticker's own training, None where there was
-    too little to learn from. `history`, of the tutorial's, has one row an epoch: network, epoch, loss,
-    validation_loss, learning_rate, seconds.
+    `held_out` saw nothing of the validation and test parts and is the one scored; `published` learned in the same way
+    from every session whose outcome is known. `evidence` is about the ticker's own training, None where there was too
+    little to learn from. `history`, the tutorial's only, has one row per epoch: network, epoch, loss, validation_loss,
+    learning_rate, seconds and more.
     """
 
     settings: Settings
@@ -81,7 +81,7 @@ class TrainedModel:
 
 
 def save(model: TrainedModel, folder: Path) -> None:
-    """Write the folder, of the pool only names and hashes: equal models give equal bytes, except `_timing.json`."""
+    """Write the folder, the pool as names and hashes only; equal models give equal bytes but for `_timing.json`."""
     for name in NETWORKS:
         if isinstance(network := getattr(model, name), TutorialForecaster):
             write_atomically(folder / f"{name}.npz", packed(network.weights))
@@ -106,7 +106,7 @@ def save(model: TrainedModel, folder: Path) -> None:
 
 
 def load_model(folder: Path) -> TrainedModel:
-    """What `save` wrote. Raises InvalidFile when the folder is not a model's, or an earlier version's."""
+    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's."""
     try:
         kept = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
@@ -132,7 +132,7 @@ def load_model(folder: Path) -> TrainedModel:
 
 
 def _seconds(folder: Path, epochs: int) -> list[float]:
-    """What each epoch took; no part of the model, so that 0 where it cannot be read is as good."""
+    """Seconds that each epoch took; no part of the model, so 0 will do where they cannot be read."""
     try:
         found = list(map(float, json.loads((folder / "_timing.json").read_text())["seconds"]))
     except (OSError, KeyError, ValueError, TypeError):
@@ -158,12 +158,12 @@ def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) 
 
 
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
-    """Where the pool of a model in `folder` may stand: with it, as in MLflow; in the installation; as shipped."""
+    """Where the pool of a model in `folder` may be: beside it, as in MLflow; in the installation; as shipped."""
     return (folder, folder.parent.parent.parent / "bases", SHIPPED)
 
 
 def pool_files(folder: Path) -> tuple[Path, ...]:
-    """The vintages that the model in `folder` names; none for one that has none. Raises InvalidFile."""
+    """The files of the vintages that the model in `folder` names, if any. Raises InvalidFile."""
     try:
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
     except (OSError, ValueError, AttributeError) as error:
@@ -173,13 +173,13 @@ def pool_files(folder: Path) -> tuple[Path, ...]:
 
 
 def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
-    """Why the model cannot be scored from session `first` on; None where it has seen neither that nor a later one."""
+    """Why the model cannot be scored from session `first` on; None where it has seen no session from then on."""
     seen = model.held_out.learned_until
     return None if seen < first else f"it has seen sessions through {seen}, what is unseen begins on {first}"
 
 
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
-    """Whether both are nothing but the same bases, left alone."""
+    """Whether both models are the same bases left alone, and so forecast the same."""
 
     def base_alone(model: TrainedModel, name: str) -> dict[str, str | None] | None:
         network = getattr(model, name)
