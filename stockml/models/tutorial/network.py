@@ -1,4 +1,4 @@
-"""The tutorial's network on Keras, which is loaded inside the functions: parallel streams whose state is carried on."""
+"""The tutorial's network in Keras, imported inside the functions: parallel streams whose state is carried on."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,7 +14,7 @@ from stockml.settings import Settings
 
 Arrays = list[NDArray[Any]]
 GRADIENT_NORM = 5.0
-HUBER_BEND = 0.01  # scaled: half of what a trained network errs by at a step; beyond 1, Keras' own, nothing ever is
+HUBER_BEND = 0.01  # scaled: half a trained network's error at a step; no error ever exceeds 1, Keras' default
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 
@@ -26,21 +26,21 @@ class StreamNetwork:
         self._model.optimizer.build(self._model.trainable_variables)
 
     def fit_epoch(self, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
-        """The mean over the steps of the summed loss.  x, y: (steps · streams, unrolled), a step's streams together."""
+        """Fit; return the steps' mean summed loss.  x, y: (steps · streams, unrolled), a step's streams together."""
         streams = self._model.input_shape[0]
         self._model.optimizer.learning_rate = learning_rate
         fitted = self._model.fit(x[..., None], y[..., None], batch_size=streams, shuffle=False, verbose=0)
         return float(fitted.history["loss"][0])
 
     def weights(self) -> Arrays:
-        """What `tutorial.rollout` takes."""
+        """The weights that `recipe.rollout` takes."""
         return [v.numpy() for v in self._model.trainable_variables]
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
         _assign(self._model.trainable_variables, weights)
 
     def state(self) -> Arrays:
-        """Weights, the streams' states, the dropout's position and the optimiser: all that a resumed training needs."""
+        """Weights, the streams' states, the dropout's position and the optimiser: all that resuming needs."""
         return [v.numpy() for v in self._variables()]
 
     def restore(self, state: Arrays) -> None:
@@ -56,7 +56,7 @@ def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
 
 
 def build(settings: Settings, streams: int) -> Any:
-    """A compiled Keras model, as configured, from (streams, look_back, 1) to the same, stateful over its streams."""
+    """A compiled Keras model, as configured, from (streams, look_back, 1) to that shape, stateful over its streams."""
     tensorflow()
     import keras
 
@@ -76,11 +76,11 @@ def build(settings: Settings, streams: int) -> Any:
 
 
 def summed_loss(name: str) -> Callable[[Any, Any], Any]:
-    """The loss of that name, (streams,) the sum over the unrolled steps; Keras then takes the mean over the streams."""
+    """The named loss, summed over the unrolled steps, (streams,); Keras then averages over the streams."""
     from keras import ops
 
     def huber(error: Any) -> Any:
-        """0.5 · error², growing straight on beyond HUBER_BEND."""
+        """0.5 · error², linear beyond HUBER_BEND."""
         size = ops.absolute(error)
         curved = ops.minimum(size, HUBER_BEND)
         return 0.5 * ops.square(curved) + HUBER_BEND * (size - curved)
@@ -91,10 +91,10 @@ def summed_loss(name: str) -> Callable[[Any, Any], Any]:
 
 @cache
 def stream_layer() -> Any:
-    """A recurrent layer with the dropout of the tutorial: on output and, drawn apart, on hidden state; not on memory.
+    """A recurrent layer with the tutorial's dropout: on output and hidden state, drawn apart; not on the cell state.
 
-    Fresh masks at every step, where Keras' own `recurrent_dropout` keeps one for the whole sequence. It learns by
-    `side_by_side`, with products in bfloat16: less than half of the time of Keras' own cell.
+    Masks are fresh at every step, where Keras' own `recurrent_dropout` keeps one for the whole sequence. It learns by
+    `side_by_side`, with products in bfloat16, in less than half the time of Keras' own cell.
     """
     tf = tensorflow()
     import keras
@@ -148,7 +148,7 @@ def stream_layer() -> Any:
 
 
 def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tuple[int, ...]]]:
-    """How each of a layer's weights begins, and its shape: kernel, recurrent kernel, and the cell's `rest`."""
+    """Initialiser and shape of each of a layer's weights: kernel, recurrent kernel, and the cell's `rest`."""
     import keras
 
     columns = CELLS[cell].gates * units

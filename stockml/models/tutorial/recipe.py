@@ -3,7 +3,7 @@
 It reproduces published figures, and it looks ahead in two places, which is why it is not the default:
 1. the scale of a window is learned from the whole window, so a scaled point knows the window's later extremes;
 2. with `decay_on="test"` the learning rate is lowered by the test part, the very origins that are then reported.
-The second is a switch, off by default; the first is the recipe. Both are shown by tests.
+The first is part of the recipe; the second is a switch, off by default. Tests show both.
 """
 
 import math
@@ -23,9 +23,9 @@ from stockml.storage.arrays import Days, Floats, Indices
 
 Weights = Sequence[NDArray[np.float32]]
 
-TRAINED_OF = (11_000, 12_075)  # the tutorial's training points, of all points of its series
+TRAINED_OF = (11_000, 12_075)  # the tutorial's training points, out of all its points
 WINDOW = 2_500
-SHORTEST_WINDOW = 250  # a remainder below a year joins the window before it: its extremes would scale nothing
+SHORTEST_WINDOW = 250  # a remainder below a year joins the window before it: its own extremes are too close for a scale
 SMOOTHING = 0.1
 LABEL_REACH = 4
 MOST_STARTS = 20
@@ -39,13 +39,13 @@ def train_length(n: int) -> int:
 
 
 def starts(first: int, end: int, horizon: int) -> Indices:
-    """(m,) the first predicted points, each an origin + 1: every `horizon` from `first`, at most 20, known by `end`."""
+    """(m,) first predicted points, each an origin + 1: every `horizon` from `first`, at most 20, known by `end`."""
     return np.arange(first, end - horizon + 1, horizon, dtype=np.int64)[:MOST_STARTS]
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A scaled series.  values, low, high: (n,); values are (mid - low) / (high - low), before train_end smoothed."""
+    """A scaled series.  values, low, high: (n,); values are (mid - low) / (high - low), smoothed before train_end."""
 
     values: Floats
     low: Floats
@@ -53,16 +53,16 @@ class Prepared:
     train_end: int
 
     def prices(self, origins: Indices, paths: Floats) -> Floats:
-        """(m, horizon) in price, from scaled paths made at these origins."""
+        """(m, horizon) prices of scaled paths made at these origins."""
         low, high = self.low[origins, None], self.high[origins, None]
         return np.asarray(low + paths * (high - low), dtype=np.float64)
 
 
 def prepare(mid: Floats, train_end: int) -> Prepared:
-    """Scale and smooth as the tutorial does.  mid: (n,), price.
+    """Scale, then smooth before `train_end` by an exponential mean from 0, as the tutorial does.  mid: (n,), price.
 
     Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a point's scale knows the
-    rest of its window); from `train_end` on by the last window's. Then the training part's exponential mean, from 0.
+    rest of its window); from `train_end` on by the last window's.
     """
     from sklearn.preprocessing import MinMaxScaler
 
@@ -74,7 +74,7 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
 
 
 def prepared_within(mid: Floats, low: Floats, high: Floats, train_end: int, *, start: float | None) -> Prepared:
-    """The series scaled by known extremes, (n,) each, and before `train_end` smoothed from `start`, None: its first."""
+    """Scale by known extremes, (n,) each, then smooth before `train_end`, from `start` or, if None, the first value."""
     values = scaled(mid, low, high)
     if train_end:
         values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=start)
@@ -82,12 +82,12 @@ def prepared_within(mid: Floats, low: Floats, high: Floats, train_end: int, *, s
 
 
 def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
-    """(n,) 0 at each point's low, 1 at its high: what is then smoothed."""
+    """(n,) values before smoothing: 0 at each point's low, 1 at its high."""
     return np.asarray((mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny))
 
 
 def windows(train_end: int) -> Indices:
-    """(windows,) where each scaling window begins: every 2,500 points, the last one with what remains."""
+    """(windows,) start of each scaling window: every 2,500 points; a short remainder joins the last one."""
     begins = np.arange(0, train_end, WINDOW)
     short = len(begins) > 1 and train_end - begins[-1] < SHORTEST_WINDOW
     return begins[:-1] if short else begins
@@ -95,7 +95,7 @@ def windows(train_end: int) -> Indices:
 
 @dataclass(frozen=True)
 class TutorialScale:
-    """The scaling windows: the session each begins with, its extremes in price; the last one's hold from then on."""
+    """The scaling windows: first session and price extremes of each; the last one's apply from then on."""
 
     since: tuple[str, ...]
     lows: tuple[float, ...]
@@ -103,15 +103,15 @@ class TutorialScale:
 
     @classmethod
     def of(cls, prepared: Prepared, sessions: Days) -> "TutorialScale":
-        """sessions: (n,), those of the prepared series."""
+        """The windows of a prepared series.  sessions: (n,), of that series."""
         begins = windows(prepared.train_end)
         low, high = prepared.low[begins], prepared.high[begins]
         return cls(tuple(map(str, sessions[begins])), tuple(low.tolist()), tuple(high.tolist()))
 
     def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
-        """Scale and smooth any stretch of the ticker's sessions as the learned series was, whatever its length.
+        """Scale and smooth any stretch of the ticker's sessions as the series learned from was, whatever its length.
 
-        One that begins later smooths from its own first value: after 150 sessions less than a millionth of it is left.
+        One that begins later is smoothed from its own first value, of which 150 sessions leave less than a millionth.
         """
         begins = np.array(self.since, dtype="datetime64[D]")
         at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
@@ -130,7 +130,7 @@ class TutorialScale:
 class Streams:
     """Parallel readers of values (n,) at cursors (streams,).
 
-    One at the end of the values goes on at random, anywhere before the end of its own segment.
+    One that reaches the end of the values resumes at a random point before the end of its own segment.
     """
 
     values: Floats
@@ -139,15 +139,15 @@ class Streams:
 
     @classmethod
     def of(cls, values: Floats, count: int, unrolled: int) -> "Streams":
-        """`count` readers, evenly spaced. Raises TooFewBars when they would stand on the same point."""
+        """`count` readers, evenly spaced. Raises TooFewBars when they would start on the same point."""
         if len(values) < count + unrolled:
             raise TooFewBars(count + unrolled, len(values), f"{count} streams of {unrolled} points")
         return cls(values, np.arange(count) * ((len(values) - unrolled) // count), unrolled)
 
     def places(self, draws: Floats) -> "tuple[Indices, Indices, Streams]":
-        """(unrolled, streams) where the next points stand, and their labels; and the streams after them.
+        """Indices of the next points and of their labels, (unrolled, streams) each, and the streams after them.
 
-        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader goes on, and which point is the label.
+        draws: (unrolled, streams, 2), uniform in [0, 1): where a finished reader resumes, and which point is the label.
         """
         readable = len(self.values) - self.unrolled
         segment_ends = (1 + np.arange(len(self.cursors))) * (readable // len(self.cursors))
@@ -161,7 +161,7 @@ class Streams:
 
 
 def learning_rate(initial: float, losses: Iterable[float]) -> float:
-    """After epochs with these losses: halved after more than 2 in a row without improvement, never below 1e-6."""
+    """Rate after epochs with these losses: halved after more than 2 in a row without improvement, never below 1e-6."""
     best, waited, halvings = math.inf, 0, 0
     for loss in losses:
         waited = waited + 1 if loss > best else 0
@@ -177,30 +177,30 @@ def half_mse(predicted: Floats, real: Floats) -> float:
 
 
 def one_step_errors(prepared: Prepared) -> dict[str, float]:
-    """Errors one step ahead on the smoothed training part, by name; the standard average's from a whole one on."""
+    """Errors one step ahead on the smoothed training part, by name; the standard average's from the first full one."""
     trained = prepared.values[: prepared.train_end]
     known, first = _known(trained), {"standard average": AVERAGE_WINDOW, "EMA": 1, "last value": 1}
     return {name: half_mse(known[name][at - 1 : -1], trained[at:]) for name, at in first.items()}
 
 
 def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, float]:
-    """Errors over the `horizon` points from each start, by name, when all are taken to be what was known before it."""
+    """Errors over the `horizon` points from each start, by name, of taking them all to be the value known before it."""
     outcomes = futures(prepared.values, at, horizon)
     return {name: half_mse(each[at - 1, None], outcomes) for name, each in _known(prepared.values).items()}
 
 
 def _known(values: Floats) -> dict[str, Floats]:
-    """(n,) each, what is known at each point and taken for the next: the page's two averages, and the last value."""
+    """(n,) each, by name: forecasts of the next point known at each: the page's two averages and the last value."""
     return {"standard average": trailing_mean(values), "EMA": exponential_mean(values, start=0.0), "last value": values}
 
 
 def ema_ahead(value: float, mean: float, steps: int) -> Floats:
-    """(steps,) what the exponential mean forecasts when each forecast is taken for the next value: ever the first."""
+    """(steps,) forecasts of the exponential mean, each fed back as the next value: all equal the first."""
     return np.full(steps, EMA_DECAY * mean + (1 - EMA_DECAY) * value)
 
 
 def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | None:
-    """Pearson's, of predicted with actual moves, (m, horizon), since `last`, (m,); None where one does not move."""
+    """Pearson's, of predicted and actual moves, (m, horizon), since `last`, (m,); None where either is constant."""
     moves = (predicted - last[:, None]).ravel(), (real - last[:, None]).ravel()
     return float(np.corrcoef(*moves)[0, 1]) if all(len(each) and each.std() > 0 for each in moves) else None
 
@@ -216,10 +216,10 @@ def futures(values: Floats, at: Indices, horizon: int) -> Floats:
 
 
 def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> Floats:
-    """Feed the past, then let each prediction be the next input: all origins in one pass, without dropout.
+    """Feed the past, then each prediction as the next input: all origins in one pass, without dropout.
 
-    weights: kernel (inputs, gates · units), recurrent kernel (units, gates · units) and the rest of each layer, as
-    `cells` has them, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
+    weights: kernel (inputs, gates · units), recurrent kernel (units, gates · units) and the rest of each layer, as in
+    `cells`, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
     """
     *arrays, kernel, bias = weights
     kind = CELLS[cell]
@@ -239,7 +239,7 @@ def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> 
 
 @dataclass(frozen=True, eq=False)
 class TutorialForecaster:
-    """One fitted network: `paths` is vectorised, and from `learned_until` on causal; before it, scales look ahead."""
+    """One fitted network; `paths` is vectorised, and causal from `learned_until` on: before it, scales look ahead."""
 
     settings: Settings
     weights: tuple[NDArray[Any], ...]

@@ -1,4 +1,4 @@
-"""A recurrent layer's steps while it learns, with their gradient: what the tutorial's training spends its time on."""
+"""A recurrent layer's training steps with their gradient, where the tutorial's training spends its time."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,9 +13,9 @@ MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the 
 def side_by_side(
     cell: str, rate: float, bits: Any, states: Sequence[Any], sums: Any, recurrent: Any, *rest: Any
 ) -> tuple[Any, ...]:
-    """What `unrolled` gives for these streams, half of them beside the other half: while one waits the other computes.
+    """Run `unrolled` on each half of the streams, side by side: while one waits the other computes.
 
-    More parts than two are slower: their products are too small.
+    More than two parts are slower: their products are too small.
     """
     tf, streams = tensorflow(), sums.shape[1]
     halves = [streams // 2, streams - streams // 2] if streams > 1 else [streams]
@@ -30,13 +30,13 @@ def side_by_side(
 
 
 def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callable[..., tuple[Any, ...]]:
-    """The steps as one operation, and their gradient through time (Werbos, 1990).
+    """Return the steps as one operation, with their gradient through time (Werbos, 1990).
 
-    bits: (steps, streams, units, 2), random, or None: they drop outputs and states at `rate`.  states: (streams, units)
-    each, the first ones; no gradient goes through them. The operation takes what the inputs came to, (steps, streams,
-    gates · units), and the layer's other weights; it returns the outputs, (steps, streams, units), and the last
-    states. Its gradient takes a step's gates anew rather than keep them, and the recurrent kernel's is one product
-    over all steps: a fifth less time than TensorFlow's own gradient.
+    bits: (steps, streams, units, 2), random, which drop outputs and states at `rate`, or None.  states: the initial
+    ones, (streams, units) each; no gradient flows to them. The operation takes the inputs' products with the kernel,
+    (steps, streams, gates · units), and the layer's other weights; it returns the outputs, (steps, streams, units), and
+    the last states. Its gradient recomputes each step's gates rather than keep them, and forms the recurrent kernel's
+    in one product over all steps: a fifth less time than TensorFlow's own gradient.
     """
     tf = tensorflow()
     forward, backward = _step()
@@ -53,7 +53,7 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
             hidden.append(after)
 
         def gradient(slopes: Any, *_: Any) -> tuple[Any, ...]:
-            """slopes: the loss's gradient by the outputs; that by the last states is not passed on."""
+            """slopes: the loss's gradient by the outputs; that by the last states is ignored."""
             of_x: list[Any] = []
             of_h: list[Any] = []
             of_rest, later = [tf.zeros_like(weight) for weight in rest], None
@@ -79,7 +79,7 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     tf = tensorflow()
 
     def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, Any, Any]:
-        """Its output and states, the hidden one also for a product.  bits: 16 drop a unit's output, 16 its state."""
+        """Output, states, and the hidden one for a product.  bits: 16 drop a unit's output, 16 its hidden state."""
         hidden, *memory = CELLS[cell].step(tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
         if bits is None:
             return hidden, (hidden, *memory), tf.cast(hidden, MATMUL_TYPE)
@@ -88,10 +88,10 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
         return hidden * kept[..., 0], (carried, *memory), tf.cast(carried, MATMUL_TYPE)
 
     def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
-        """By x, h and the states, and by `rest`, added to what later steps gave.
+        """Gradients by x, h, the states and `rest`, the last added to the sum of the later steps.
 
-        after: the loss's gradient by this step's output; by its states, by the first through the next step's product
-        and through the next step itself, None after the last step; and the sum for `rest`.
+        after: the loss's gradient by this step's output; by its states, None after the last step, the hidden one's in
+        two parts, through the next step's product and through its cell; and the sum for `rest`.
         """
         slope, later, total = after
         with tf.GradientTape() as tape:
@@ -102,7 +102,7 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
             product, direct, *others = later
             targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
         of_x, of_h, of_rest, of_states = tape.gradient(targets, [x, h, rest, states], slopes, "zero")
-        if CELLS[cell].is_summed:  # both are one
+        if CELLS[cell].is_summed:  # the same as that by h
             of_x = None
         return of_x, of_h, of_states, [sum(pair) for pair in zip(total, of_rest, strict=True)]
 
