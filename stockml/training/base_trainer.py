@@ -1,4 +1,4 @@
-"""The network that a base is learned with, on Keras: its layers, its loss, its state. Keras is loaded within."""
+"""Train the networks of a base in Keras, which is imported inside the functions: layers, loss and state."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,12 +22,12 @@ from stockml.storage.arrays import Floats, Indices
 from stockml.training.training_set import STRETCH, TrainingSet
 
 GRADIENT_NORM = 1.0
-SMALLEST_STEP = 1e-3  # between two quantiles of the first shape
+SMALLEST_STEP = 1e-3  # between two quantiles of the initial shape
 
 
 @dataclass(frozen=True)
 class MemberSettings:
-    """One network of a base. learning_rate falls to 0 by a cosine; weight_decay as in AdamW, dropout a share."""
+    """One network of a base. learning_rate falls to 0 on a cosine; weight_decay as in AdamW; dropout a rate."""
 
     corrects: bool = True
     seed: int = 1
@@ -45,9 +45,9 @@ class MemberSettings:
 
 
 def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
-    """Of each seed a network that corrects the regression, and one that has a width of its own.
+    """For each seed, one network that corrects the regression and one with a width of its own.
 
-    Chosen on cuts of 2003 and 2009, on tickers that were not learned from.
+    Settings were chosen on cuts of 2003 and 2009, on tickers that were not learned from.
     """
     own = MemberSettings(corrects=False, learning_rate=2e-3, dropout=0.1)
     kinds = (MemberSettings(), own)
@@ -55,7 +55,7 @@ def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
 
 
 class Trainer:
-    """A network under way: the model, its shape and its optimiser; its state is set and read as plain arrays."""
+    """A network in training: model, shape and optimiser, with the state read and set as plain arrays."""
 
     def __init__(self, settings: MemberSettings, pooled: PooledRegression) -> None:
         tf = tensorflow()
@@ -64,7 +64,7 @@ class Trainer:
         self.settings = settings
         self.model = build(settings)
         upper = symmetrised(pooled.shapes[POOLED if settings.corrects else EWMA_60])[:, MEDIAN:]
-        steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), SMALLEST_STEP)))  # whose cumulated softplus it is
+        steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), SMALLEST_STEP)))  # inverse of softplus
         self.shape = keras.Variable(np.asarray(steps, dtype=np.float32), name="shape")
         self._trained = [*self.model.trainable_variables, self.shape]
         self._optimizer = keras.optimizers.AdamW(
@@ -75,7 +75,7 @@ class Trainer:
         self._step = tf.function(self._learn, jit_compile=False)
 
     def state(self) -> list[NDArray[Any]]:
-        """Weights, the shape, then the optimiser's variables: all that a resumed training needs."""
+        """Weights, the shape, then the optimiser's variables: all that resuming needs."""
         return [*self.model.get_weights(), self.shape.numpy(), *(v.numpy() for v in self._optimizer.variables)]
 
     def restore(self, state: list[NDArray[Any]]) -> None:
@@ -86,7 +86,7 @@ class Trainer:
             variable.assign(value)
 
     def fit_epoch(self, examples: TrainingSet, order: Indices, rates: Floats, seed: tuple[int, int]) -> float:
-        """One pass; returns the mean loss.  order: (batches, batch), stretches.  rates: (batches,).
+        """Make one pass; return the mean loss.  order: (batches, batch), stretches.  rates: (batches,).
 
         `seed` fixes the dropout of this epoch, whatever ran before.
         """
@@ -116,9 +116,9 @@ class Trainer:
 
 
 def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
-    """What was learned, as plain arrays of half precision, so that what is scored is what is shipped.
+    """The trained network as plain arrays, rounded to half precision so that what is scored is what is shipped.
 
-    state: a trainer's.
+    state: from `Trainer.state`.
     """
     depth = 3 * len(settings.units)
     found = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
@@ -129,9 +129,9 @@ def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
 
 
 def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
-    """A Keras model from (stretches, sessions, 14) to coefficients (stretches, origins, 4), zero at first.
+    """A Keras model from (stretches, sessions, 14) to coefficients (stretches, origins, 4), initially zero.
 
-    The first origin is the 64th session, each next one five later.
+    The first origin is the 64th session, each later one five sessions on.
     """
     tensorflow()
     import keras
@@ -154,7 +154,7 @@ def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
 
 
 def mean_loss(upper: Any, size: Any, mask: Any) -> Any:
-    """Mean pinball loss over the upper and the lower levels; a symmetric shape needs the size of a move alone.
+    """Mean pinball loss over upper and lower levels; as the shape is symmetric, only the size of a move matters.
 
     upper: (…, 11, 10) quantiles.  size: (…, 11), |move|.  mask: (…), 1 where an origin counts.
     """

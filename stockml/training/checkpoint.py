@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on: one file, replaced after every epoch."""
+"""The checkpoint from which an interrupted training resumes: one file, replaced after every epoch."""
 
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -13,7 +13,7 @@ NAME = "_checkpoint.npz"
 
 @dataclass
 class TrainingProgress:
-    """State of the network under way, its weights of the lowest validation loss so far, the weights of those done."""
+    """State of the network in training, its weights at the lowest validation loss, and states of finished networks."""
 
     network: str = "held_out"
     epoch: int = 0
@@ -26,7 +26,7 @@ class TrainingProgress:
 
 
 def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
-    """Replace the checkpoint in one step; `fingerprint` names the training it belongs to."""
+    """Replace the checkpoint atomically; `fingerprint` names the training it belongs to."""
     named = {"state": progress.state, "best": progress.best, **progress.finished}
     groups = {name: arrays for name, arrays in named.items() if arrays is not None}
     header = {
@@ -38,7 +38,7 @@ def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
 
 
 def resume(folder: Path, fingerprint: str) -> TrainingProgress:
-    """The kept progress of this very training, or a fresh start: a checkpoint of another one is of no use."""
+    """The saved progress of the training with this fingerprint, or a fresh start."""
     try:
         header, arrays = unlabelled((folder / NAME).read_bytes())
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ class EpochProgress:
     correlation: float | None = None
 
     def __str__(self) -> str:
-        """One line: what a person who waits wants to know."""
+        """One line for a person who is waiting."""
         test = "" if self.test_loss is None else f"test {self.test_loss:.5f}, last value {self.last_value_loss:.5f}, "
         moves = "" if self.correlation is None else f"moves {self.correlation:+.2f}, "
         return (

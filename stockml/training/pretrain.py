@@ -1,4 +1,4 @@
-"""Learning a base network from many tickers: member after member, epoch after epoch, killed anywhere and resumed."""
+"""Learn a base network from many tickers, member by member, epoch by epoch; killed anywhere, it can be resumed."""
 
 import hashlib
 import json
@@ -45,12 +45,12 @@ def pretrain(
     members: Sequence[MemberSettings] = MEMBERS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> BaseNetwork:
-    """Learn one base, with what is known by `until`, from the regression that it corrects.
+    """Learn one base, which corrects the regression `pooled`, from what is known by `until`.
 
-    An interrupted call goes on from its last epoch, kept in `folder` until the caller removes that, and ends with the
-    same weights; equal bars and settings give equal weights. `on_epoch` hears of every epoch, those of an earlier,
-    interrupted call first. The base's scores are its losses; what it is worth is for others to measure. Raises
-    TooFewBars, Diverged, InvalidSetting for a regression that has seen more.
+    An interrupted call resumes from its last epoch, kept in `folder` until the caller removes it, and ends with the
+    same weights; equal bars and settings give equal weights. `on_epoch` is called for every epoch, first for those of
+    an earlier, interrupted call. The base's scores are its training losses; measuring its skill is up to the caller.
+    Raises TooFewBars, Diverged, and InvalidSetting for a regression that has seen sessions after `until`.
     """
     if pooled.through > until:
         raise InvalidSetting("the pooled regression's last session", str(pooled.through), f"{until} or before")
@@ -90,18 +90,18 @@ def pretrain(
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:
-    """(batches, size) rows of `count` in an order that `seed` fixes, each once less a remainder."""
+    """(batches, size) row numbers below `count`, shuffled by `seed`, each at most once: a remainder is dropped."""
     size = min(size, count)
     return np.random.default_rng(seed).permutation(count)[: count // size * size].reshape(-1, size)
 
 
 def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
-    """(steps,) learning rates of one epoch, 1 the first, on half a cosine over all epochs."""
+    """(steps,) learning rates of one epoch, counted from 1, on half a cosine over all epochs."""
     passed = (np.arange(steps) + steps * (epoch - 1)) / (steps * settings.epochs)
     return np.asarray(settings.learning_rate * (1 + np.cos(np.pi * passed)) / 2, dtype=np.float64)
 
 
 def _fingerprint(examples: TrainingSet, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
-    """What a checkpoint must agree on to be continued."""
+    """Hash of everything that a checkpoint must agree on to be resumed."""
     named = [code_hash("training.pretrain"), examples.sha256(), digest(pooled), *(asdict(member) for member in members)]
     return hashlib.sha256(json.dumps(named).encode()).hexdigest()

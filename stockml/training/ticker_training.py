@@ -1,8 +1,8 @@
-"""A ticker's own training: what its errors say against the base, and whether that has been worth anything.
+"""A ticker's own training: a correction of the base by the ticker's errors, used only where it has helped.
 
 `held_out` starts from a base that ends before the first unseen origin, and learns from outcomes known by then;
-`published` from the newest base and all outcomes. What is learned is tried on the validation part beside the base left
-alone; unless it was asked for, it is used only if it was better there.
+`published` starts from the newest base and learns from all outcomes. The correction is compared with the base left
+alone on the validation part; unless training was asked for, it is used only if it was better there.
 """
 
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Indices
 
-MOST_ORIGINS = 1_500  # the newest of a long history; those before would count for less than a twelfth
-ORIGINS_AT_ONCE = 500  # origins, so that a long history needs no more memory than a short one
+MOST_ORIGINS = 1_500  # the newest of a long history; all earlier ones would weigh less than a twelfth
+ORIGINS_AT_ONCE = 500  # so that a long history needs no more memory than a short one
 
 
 def unseen_parts(
     series: PriceSeries, evaluation: EvaluationSettings, folders: Sequence[Path] = (SHIPPED,)
 ) -> OriginSplit:
-    """Origins in parts, the unseen ones after the oldest vintage.  Raises TooFewBars, also where a hole is too near."""
+    """Split the origins, the unseen ones after the oldest vintage.  Raises TooFewBars, also for a recent hole."""
     oldest = oldest_through(folders)
     first = 0 if oldest is None else len(series.through(oldest))
-    if first >= len(series) - evaluation.horizon:  # no vintage is old enough: what is scored has none
+    if first >= len(series) - evaluation.horizon:  # no vintage is old enough: scores do without one
         first = 0
     split = split_origins(len(series), evaluation, first)
     check_segments(series, split, evaluation)
@@ -50,7 +50,7 @@ def train_ticker(
     start: TrainedModel | None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> TrainedModel:
-    """Learn from the start, or go on from `start`'s errors where its pool is tonight's too. Raises TooFewBars."""
+    """Train from scratch, or continue from `start`'s errors where its pool is still tonight's. Raises TooFewBars."""
     split = unseen_parts(series, settings.evaluation, folders)
     held_out = _learned(series, start.held_out if start else None, split.validation.start, folders)
     evidence = _evidence(held_out, series, split, settings.evaluation)
@@ -70,14 +70,14 @@ def train_ticker(
 
 
 def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
-    """From the outcomes known before session `stop`, going on from `before`, on the newest pool that ends before it."""
+    """Learn, continuing `before`, from outcomes known before session `stop`, on the newest pool that ends before it."""
     known = series.until(stop)
     first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + A_DAY
     pool = Pool.before(first.item(), folders)
     errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - A_DAY
     if pool.base is not None:
         if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
-            # parts may begin earlier than last night, by other settings; nothing is unlearned
+            # with other settings, parts may begin earlier than last night's; nothing can be unlearned
             errors = before.errors if before.learned_until <= seen else errors
         origins = new_origins(errors, known)
         for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
@@ -87,8 +87,8 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
 
 
 def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
-    """(m,) every fifth after those that the errors stand for, as far as outcomes are known; on one grid of sessions,
-    whenever it is asked, so that going on equals beginning anew, which leaves out those before MOST_ORIGINS."""
+    """(m,) origins with known outcomes not yet in `errors`, at most the newest MOST_ORIGINS: every fifth session of one
+    fixed grid, so that continuing equals learning from scratch, except for older origins that the latter leaves out."""
     first = ORIGIN_STRIDE * (FEWEST_RETURNS // ORIGIN_STRIDE + 1)
     grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]

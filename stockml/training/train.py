@@ -1,4 +1,4 @@
-"""Training a ticker's model: from the base, from the champion, or not at all; or by the tutorial's recipe."""
+"""Train a ticker's model: from the base, from the champion, or not at all; or by the tutorial's recipe."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def train(
 ) -> TrainedModel:
     """Train on all of `series` as decided, write the model into `folder`, and return it.
 
-    An interrupted call, repeated, ends with the same weights; the tutorial's goes on from its last epoch. `champion` is
+    An interrupted call, repeated, ends with the same weights; the tutorial's resumes from its last epoch. `champion` is
     the folder of the model to continue or keep. Raises TooFewBars, Diverged, NoChampion, InvalidSetting.
     """
     start = None
@@ -66,7 +66,7 @@ def _train_tutorial(
     """Both networks of a night by the tutorial's recipe; `start` is the model to fine-tune.
 
     `held_out` learns from the sessions before the validation and test parts, `published` from all; each keeps its own
-    newest eleventh to decay on. What `held_out` says of the test part after each epoch is kept to look at.
+    newest eleventh to decay on. The paths of `held_out` on the test part after each epoch are kept for display.
     """
     split = split_origins(len(series), night_settings(settings).evaluation)
     horizon = settings.evaluation.horizon
@@ -106,7 +106,7 @@ def _train_tutorial(
 
 
 def learning_sha256(settings: Settings) -> str:
-    """Hash of the settings that a champion's weights depend on: all but the mode, policy, age and the gate's."""
+    """Hash of the settings that a champion's weights depend on: all but mode, policy, ageing and the gate's."""
     kept = {name: part for name, part in settings.asdict().items() if name not in ("mode", "policy", "ageing")}
     del kept["evaluation"]["replace_after_sessions"]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
@@ -118,7 +118,7 @@ def facts_about(
     settings: Settings,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> Facts:
-    """What model and series say to `retrain_policy.decide`, as of the last session. Raises TooFewBars."""
+    """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises TooFewBars."""
     first = unseen_parts(series, settings.evaluation, folders).validation.start
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     return Facts(

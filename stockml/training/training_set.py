@@ -1,7 +1,7 @@
-"""What a base network learns from: the origins of many tickers, cut into stretches that share one pass of the LSTM.
+"""A base network's training set: origins of many tickers, cut into stretches that share one pass of the LSTM.
 
-Eight origins, five sessions apart, are learned from in one segment of 99 sessions: the first sees 64 of them, the last
-all. Windows of their own would repeat nine tenths of the arithmetic.
+A stretch of 99 sessions holds eight origins, five sessions apart: the first sees 64 of them, the last all. With a
+window each, nine tenths of the arithmetic would be repeated from one origin to the next.
 """
 
 import hashlib
@@ -28,17 +28,17 @@ from stockml.models.pooled_regression import (
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices
 
-ORIGINS_A_STRETCH = 8  # origins a stretch
+ORIGINS_A_STRETCH = 8
 STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
-FURTHEST_MOVE = 30.0  # widths: a misprint does not decide the weights
+FURTHEST_MOVE = 30.0  # widths: keeps a misprint from deciding the weights
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Of s stretches: starts (s,), their first rows in `rows`; sizes, log_widths (s, 8, 11), at LEADS; mask (s, 8).
+    """Data of s stretches: starts (s,), first rows in `rows`; sizes, log_widths (s, 8, 11), at LEADS; mask (s, 8).
 
-    learned_from: as a vintage has it.  rows: (N, 14) scaled inputs of all tickers, one after the other, with means
-    between them.  sizes: |move| in units of the EWMA 60 volatility · √lead.  log_widths: ln of the pooled regression's
+    learned_from: as in a vintage.  rows: (N, 14), scaled inputs of all tickers, one after another, with means between
+    them.  sizes: |move| in units of the EWMA 60 volatility · √lead.  log_widths: ln of the pooled regression's widths
     in the same units.  mask: 1 for an origin that counts.
     """
 
@@ -52,7 +52,7 @@ class TrainingSet:
 
     @classmethod
     def of(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression) -> Self:
-        """From the very origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
+        """Build it from the same origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
         known, learned_from = learning_bars(series, until, "a base network")
         scale = InputScale.fit(width_inputs(bars)[learning_origins(bars)] for bars in known.values())
         whole = [each for bars in known.values() for each in segments(bars) if len(learning_origins(each))]
@@ -62,7 +62,7 @@ class TrainingSet:
         return cls(learned_from, scale, *map(np.concatenate, (rows, starts, *targets)))
 
     def sha256(self) -> str:
-        """Of all that the weights depend on."""
+        """Hash of everything here that the weights depend on."""
         found = hashlib.sha256()
         for array in (self.rows, self.starts, self.sizes, self.log_widths, self.mask):
             found.update(np.ascontiguousarray(array).tobytes())
@@ -70,7 +70,7 @@ class TrainingSet:
 
 
 def _stretches(series: PriceSeries, scale: InputScale, pooled: PooledRegression) -> tuple[NDArray[Any], ...]:
-    """A segment's rows, starts, sizes, log_widths and mask; a stretch that is not full repeats the last origin."""
+    """A segment's rows, starts, sizes, log_widths and mask; the last origin stands in, masked, for a missing one."""
     origins, leads = learning_origins(series), np.array(LEADS)
     rows = np.pad(scale.apply(width_inputs(series)), ((LOOK_BACK - 1, STRETCH), (0, 0)))
     first = np.arange(origins[0], origins[-1] + 1, ORIGIN_STRIDE * ORIGINS_A_STRETCH)

@@ -13,13 +13,13 @@ from stockml.home import Home
 from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
 
-PROFILE = "tutorial"  # the profile whose settings are searched; the nightly network is the base
+PROFILE = "tutorial"  # the only profile that is tuned; the nightly network is the base
 State = Literal["complete", "pruned", "failed"]
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial of dotted settings: its losses by epoch, the lowest if it is complete; best: of all so far."""
+    """A finished trial.  losses: by epoch.  loss: the lowest, if it is complete.  best: the lowest of all so far."""
 
     ticker: str
     study: str
@@ -39,7 +39,7 @@ def path_of(home: Home, ticker: str) -> Path:
 
 
 def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str, Any]:
-    """The ticker's tuned settings as dotted overrides; none where none are of the profile.  Raises InvalidFile."""
+    """The ticker's tuned settings as dotted overrides, empty where the profile has none.  Raises InvalidFile."""
     path = path_of(home, ticker)
     if profile != PROFILE or not path.exists():
         return {}
@@ -59,7 +59,7 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
 
 
 def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
-    """Write dotted overrides, and how they were found.  Raises InvalidFile, and writes nothing, over a damaged file."""
+    """Write dotted overrides, and how they were found.  Raises InvalidFile, writing nothing, over a damaged file."""
     tuned_settings(home, ticker)
     path = path_of(home, ticker)
     content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}
@@ -69,5 +69,5 @@ def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], f
 
 
 def _crc32(content: Mapping[str, Any]) -> str:
-    """Of what it says, however it is laid out."""
+    """CRC-32 of the content, however it is laid out."""
     return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"

@@ -1,7 +1,7 @@
-"""Searching settings of the tutorial's network: trials learn from the training part, whose newest eleventh judges them.
+"""Search settings of the tutorial's network: trials learn from the training part and are judged on its newest eleventh.
 
-The test part is not looked at, so that a night may still measure on it. Optuna is loaded inside the functions. A
-study belongs to one series, one set of other settings and one code: there its trials compare, and there it resumes.
+The test part is not looked at, so a night may still measure on it. Optuna is imported inside the functions. A study
+belongs to one series, one set of other settings and one code hash, within which trials compare and the search resumes.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 BUSY_WAIT_S = 1.0
 FINISHED = ("COMPLETE", "PRUNED")
-FIRST_UNPRUNED = 5  # trials, before the median of the others at the same epoch may end one
+FIRST_UNPRUNED = 5  # trials, before one may be pruned by the median of the others at its epoch
 
-# what the tutorial's author holds most critical, and the cells and optimisers that he names
+# what the tutorial's author calls most critical, and the cells and optimisers that he names
 SPACE: dict[str, tuple[Any, ...]] = {
     "network.cell": ("lstm", "gru", "peephole"),
     "network.units": ((200, 200, 150), (100, 100, 75), (200,), (64, 64)),
@@ -48,7 +48,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What the search came to; default_loss: of the settings it started from, None where the space is without them."""
+    """The result of a search.  default_loss: of the settings it started from, None where the space lacks them."""
 
     ticker: str
     trials: int
@@ -80,7 +80,7 @@ class Search:
 
     @property
     def study(self) -> str:
-        """The study's name: equal where trials compare."""
+        """The study's name: equal for searches whose trials compare."""
         facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
         digest = hashlib.sha256(f"{facts} {code_hash('training.tutorial')}".encode())
         for values in vars(self.series).values():
@@ -88,7 +88,7 @@ class Search:
         return f"{self.ticker} {digest.hexdigest()[:16]}"
 
     def labels(self) -> dict[str, list[str]]:
-        """The space as Optuna stores it: a category a value, in JSON."""
+        """The space as Optuna stores it: each value a category, in JSON."""
         return {name: [json.dumps(value) for value in values] for name, values in self.space.items()}
 
     def start(self) -> dict[str, str]:
@@ -103,8 +103,8 @@ def tune(
 ) -> TuningResult:
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
-    `on_trial` hears of every finished trial, those of an earlier, interrupted call first. Ctrl-C ends the search,
-    keeps what is done, and passes on. Raises TooFewBars, StoreBusy, Diverged when every trial diverged, and
+    `on_trial` is called for every finished trial, first for those of an earlier, interrupted call. Ctrl-C ends the
+    search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy, Diverged when every trial diverged, and
     InvalidFile, before the first of them, where the ticker has settings that cannot be read.
     """
     tuned_settings(home, search.ticker)
@@ -131,7 +131,7 @@ def tune(
 
 
 def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
-    """A trial: its settings' validation loss; ended early when it falls behind the others."""
+    """Run a trial and return its validation loss; prune it when it falls behind the others."""
     from optuna import TrialPruned
 
     chosen = {name: trial.suggest_categorical(name, values) for name, values in search.labels().items()}
@@ -148,7 +148,7 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
 
 
 def _study(home: Home, search: Search) -> "Study":
-    """The study in its journal, made or found again; its seed grows with its trials, so that none is drawn again."""
+    """Create or reopen the study in its journal; its seed grows with its trials, so that none is drawn again."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -163,7 +163,7 @@ def _study(home: Home, search: Search) -> "Study":
         direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
-    for left in _trials(study, "RUNNING"):  # its process was killed: the lock says that none runs
+    for left in _trials(study, "RUNNING"):  # its process was killed: we hold the lock, so none is running
         if (given := _params_of(left)) and given not in map(_params_of, _trials(study, "WAITING")):
             study.enqueue_trial(given)
         study.tell(left.number, state=optuna.trial.TrialState.FAIL)
@@ -176,9 +176,9 @@ def _study(home: Home, search: Search) -> "Study":
 
 
 def _queue_grid(search: Search, study: "Study", most: int) -> int:
-    """Queue the grid's untried points, which Optuna's own sampler cannot tell; how many trials are then to be made."""
+    """Queue the grid's untried points, which Optuna's own sampler cannot tell; return how many trials are to be run."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
-    known = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]  # a failed one may have been interrupted
+    known = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]  # not a failed one: it may have been interrupted
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
     random.Random(search.base.training.seed).shuffle(points)
     untried = [point for point in points if point not in known]
@@ -188,12 +188,12 @@ def _queue_grid(search: Search, study: "Study", most: int) -> int:
 
 
 def _params_of(trial: "FrozenTrial") -> dict[str, Any]:
-    """The settings that it was queued with, else those that it has drawn so far."""
+    """The settings that a trial was queued with, else those that it has drawn so far."""
     return dict(trial.system_attrs.get("fixed_params") or trial.params)
 
 
 def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
-    """Those in one of the states, in the order in which they were begun."""
+    """Trials in one of the states, in the order in which they began."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
@@ -240,16 +240,16 @@ def _decoded(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def before_the_nights_parts(series: PriceSeries, settings: Settings) -> PriceSeries:
-    """The series without the parts that its nights choose and measure on. Raises TooFewBars."""
+    """The series without the validation and test parts of its nights. Raises TooFewBars."""
     return series.until(split_origins(len(series), settings.evaluation).train_end + settings.evaluation.horizon)
 
 
 def space_beside(base: Settings) -> dict[str, tuple[Any, ...]]:
-    """The usual values to try, of the settings that the base leaves as they are."""
+    """The usual values to try, for the settings that the base does not override."""
     return {name: values for name, values in SPACE.items() if name not in _overrides(base)}
 
 
 def _overrides(base: Settings) -> dict[str, Any]:
-    """What the base changes in its profile."""
+    """The settings, mode aside, in which the base differs from its profile."""
     usual = settings_for(base.profile).flat()
     return {name: value for name, value in base.flat().items() if value != usual[name] and name != "mode"}

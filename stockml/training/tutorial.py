@@ -1,4 +1,4 @@
-"""Training by the tutorial's recipe: resumable, judged after every epoch, and what comes out of it as forecasts."""
+"""Train by the tutorial's recipe: resumable, and judged after every epoch by its forecasts."""
 
 import hashlib
 import json
@@ -35,14 +35,14 @@ from stockml.training import checkpoint
 from stockml.training.checkpoint import EpochProgress
 
 VALIDATION_SHARE = 11  # one in 11: the newest 1,000 of the tutorial's 11,000 training points
-POINTS_A_STREAM = 15  # at least: a short series is read by fewer streams, so that an epoch still has some steps
+POINTS_A_STREAM = 15  # at least: a short series has fewer streams, so that an epoch still has some steps
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What one training by the tutorial's recipe learns from, points before `learned_end`, and what it is judged by.
+    """What one training by the tutorial's recipe learns from, points before `learned_end`, and what it is judged on.
 
-    `validation`, `test`: starts (the first predicted points); empty when nothing follows the training part.
+    `validation`, `test`: starts (the first predicted points); `test` is empty when nothing follows the training part.
     """
 
     settings: Settings
@@ -53,10 +53,10 @@ class Recipe:
 
     @classmethod
     def of(cls, mid: Floats, train_end: int, settings: Settings, test: Indices | None = None) -> "Recipe":
-        """mid: (n,), price; the first `train_end` points are the training part; `test`: other starts than the page's.
+        """mid: (n,), price; the first `train_end` points are the training part.  test: starts in place of the page's.
 
-        The validation part is its newest eleventh, learned from only with `decay_on="test"`, the published recipe;
-        otherwise learning ends one horizon before it. Raises TooFewBars.
+        The validation part is the newest eleventh of that, learned from only with `decay_on="test"`, the published
+        recipe; otherwise learning ends one horizon before it. Raises TooFewBars.
         """
         horizon, on_test = settings.evaluation.horizon, settings.training.decay_on == "test"
         if train_end < VALIDATION_SHARE * horizon:
@@ -80,7 +80,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps an epoch: training points / streams."""
+        """Optimiser steps per epoch: training points / streams."""
         return self.prepared.train_end // self.width
 
     def streams(self) -> Streams:
@@ -97,17 +97,17 @@ class Recipe:
         return half_mse(predicted, self.outcomes(at)) if len(at) else None
 
     def outcomes(self, at: Indices) -> Floats:
-        """(m, horizon), scaled: what came true from these starts."""
+        """(m, horizon), scaled: what actually followed from these starts."""
         return futures(self.prepared.values, at, self.settings.evaluation.horizon)
 
     def directions(self, predicted: Floats, at: Indices) -> tuple[int, int]:
-        """Of how many starts the direction at `direction_step` was right, and after how many the price had risen."""
+        """After how many starts the direction at `direction_step` was right, and after how many the price had risen."""
         step, last = self.settings.evaluation.direction_step - 1, self.prepared.values[at - 1]
         rose = self.outcomes(at)[:, step] > last
         return int(((predicted[:, step] > last) == rose).sum()), int(rose.sum())
 
     def fingerprint(self, start: Weights | None) -> str:
-        """What a checkpoint must agree on to be continued."""
+        """Hash of everything that a checkpoint must agree on to be resumed."""
         code = code_hash("training.tutorial")
         facts = json.dumps([self.settings.sha256(), self.prepared.train_end, self.learned_end, code])
         return hashlib.sha256(facts.encode() + self.prepared.values.tobytes() + packed(start or ())).hexdigest()
@@ -115,10 +115,10 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class TutorialFit:
-    """What a training came to.  history: a row an epoch, as in EpochProgress.
+    """The result of a training.  history: a row per epoch, as in EpochProgress.
 
-    weights: of the epoch `chosen`, by the validation part, since figures of late epochs still scatter by a third; with
-    `decay_on="test"`, the published recipe, the last one.  test_predictions: (epochs, starts, horizon), scaled.
+    weights: of the epoch `chosen` by the validation part, since figures of late epochs still scatter by a third; with
+    `decay_on="test"`, the published recipe, of the last epoch.  test_predictions: (epochs, starts, horizon), scaled.
     """
 
     recipe: Recipe
@@ -136,10 +136,10 @@ def fit(
     start: Weights | None = None,
     on_epoch: Callable[[EpochProgress], None] | None = None,
 ) -> TutorialFit:
-    """Run the epochs that are left; interrupted, it goes on from `folder` and ends with the same weights.
+    """Run the remaining epochs; an interrupted call resumes from `folder` and ends with the same weights.
 
-    `start`: weights to go on from. An epoch's draws follow from the seed and its number; the test part is predicted
-    after each, and lowers the learning rate only with `decay_on="test"`. Raises TooFewBars, Diverged.
+    `start`: initial weights. An epoch's draws depend only on the seed and its number; the test part is predicted after
+    each, and lowers the learning rate only with `decay_on="test"`. Raises TooFewBars, Diverged.
     """
     training = recipe.settings.training
     fingerprint = recipe.fingerprint(start)
@@ -179,7 +179,7 @@ def fit(
 
 
 def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgress], None]) -> float:
-    """The lowest validation loss over the epochs, the test part not looked at.  mid: (n,), price."""
+    """The lowest validation loss over the epochs, without looking at the test part.  mid: (n,), price."""
     end = train_length(len(mid))
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(Recipe.of(mid[:end], end, settings), folder=Path(folder), on_epoch=on_epoch)
@@ -199,7 +199,7 @@ def epoch_of(
 
 
 def _judged(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
-    """An epoch's figures by their names in EpochProgress, and its paths of the test part."""
+    """An epoch's figures, named as in EpochProgress, and its paths on the test part."""
     at = recipe.test
     paths, last = recipe.predictions(weights, at), recipe.prepared.values[at - 1]
     figures = {
