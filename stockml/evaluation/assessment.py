@@ -1,9 +1,9 @@
-"""Tonight's measurement: networks in; scores beside the baselines, bands, the verdict and the forecast out.
+"""Tonight's assessment: networks in; scores beside the baselines, bands, the verdict and the forecast out.
 
-Everything is measured on the test part, with networks that saw nothing of it, as it would have been published then.
-Tonight's forecast comes from the network that learned from all that is known, and goes through the same procedure.
-Beside it stands what that procedure gives without a network: the difference is what the network adds. A network that
-does worse is not published.
+Everything is scored on the test part, with networks that saw nothing of it, as it would have been published then.
+Tonight's forecast comes from the network that learned from all that is known, by the same procedure. That procedure
+without a network is scored too: the difference is what the network adds. A network that does worse is not published
+(`DistributionTable.is_worse`).
 """
 
 import io
@@ -41,11 +41,11 @@ VOLATILITY_SESSIONS = 20
 @record
 @dataclass(frozen=True)
 class Findings:
-    """What a night knows of its models, as figures.
+    """What a night finds out about its models, as figures.
 
     `publisher` says whose distribution is published: "LSTM" (tonight's), "champion", or "pooled regression", which is
-    the same procedure without a network. `band_scores` are of the bands that are published. `calibration`: of tonight's
-    model, whoever publishes. `kept`: it is the champion, or forecasts what that does.
+    the same procedure without a network. `band_scores` are those of the published bands, `calibration` is that of
+    tonight's model, whoever publishes. `kept`: tonight's model is the champion, or forecasts the same.
     """
 
     session: date
@@ -61,10 +61,10 @@ class Findings:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment(Findings):
-    """The findings with the test part's `paths` by row, (m, horizon), price; and the volatility that was expected.
+    """The findings, with `paths` on the test part by row, (m, horizon), price, and the volatility expected then.
 
-    unseen: (k,) origins of the validation and test parts.  volatility: (k,) as published for the next 20 sessions (or
-    the horizon, if that is shorter), annualised.
+    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, as published for the next 20
+    sessions (or the horizon, if shorter).
     """
 
     test_origins: Indices
@@ -85,10 +85,10 @@ def assess(
     unreadable: str | None = None,
     causal_only: bool = True,
 ) -> Assessment:
-    """Score tonight's model beside the champion and every simple forecast, judge, and make what to publish.
+    """Score tonight's model beside the champion and every simple forecast, judge it, and make the forecast to publish.
 
     series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the series' origins.
-    kept: `model` is the champion itself.  unreadable: why there is a champion that cannot be loaded.  A champion that
+    kept: `model` is the champion, or forecasts the same.  unreadable: why a champion cannot be loaded, if so.  One that
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
     causal_only: raise LooksAhead where any row rests on a bar after its origin.
     """
@@ -123,7 +123,7 @@ def assess(
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What would have been published of each, on the same origins; who is champion, and who publishes."""
+    """Each model as it would have been published, on the same origins; who is champion, and who publishes."""
 
     candidates: dict[str, Candidate]
     table: DistributionTable
@@ -145,7 +145,7 @@ def judge_models(
 ) -> Judgement:
     """Measure the models as they would have been published, let the gate decide, and choose what is published.
 
-    simple_rows: whether the table has the simple forecasts too. Otherwise as `assess`.
+    simple_rows: whether the table includes the simple forecasts. Otherwise as `assess`.
     """
     test = scored_origins(series, split.test, settings)
     incumbent = None
@@ -178,7 +178,7 @@ def _evaluated(
     author: Candidate,
     settings: EvaluationSettings,
 ) -> Evaluation:
-    """The paths' rows: what is published, the prior; and the networks' own, where they forecast one."""
+    """Score the paths: the published one, the trend prior and the networks' own, where they forecast one."""
     rows = {name: each.own for name, each in candidates.items() if each.own is not None}
     paths = {**rows, PUBLISHED: author.paths(series, test)}
     if rows:

@@ -1,8 +1,7 @@
-"""Past nights as the product would have run and published them: gate and fallbacks included, no future seen.
+"""Past nights as the product would have run and published them, gate and fallbacks included, without look-ahead.
 
-On every one of them the night's own steps train, judge and choose what is published, on the series as it stood; what
-they then publish is what is scored. Beside it stands every simple forecast from the same origins, of the distribution
-and of the path.
+Each night's own steps train, judge and choose what to publish, on the series as it stood. What they publish is scored
+beside every simple forecast from the same origins, of the distribution and of the path.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +57,7 @@ class Span:
 
 @dataclass(frozen=True)
 class DecisionNight:
-    """What came of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
+    """The outcome of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
 
     mode: str
     evidence: float | None
@@ -68,8 +67,7 @@ class DecisionNight:
 
 @dataclass(frozen=True)
 class RiseScore:
-    """The published chance of a rise at one lead. `rose`: how often it came; climatology: the Brier score of saying
-    that share every time, which nobody could know."""
+    """Score of a chance of a rise.  rose: share of rises.  climatology: Brier score of that share, in hindsight."""
 
     lead: int
     rose: float
@@ -79,13 +77,13 @@ class RiseScore:
 
 @dataclass(frozen=True)
 class TickerBacktest:
-    """One ticker over the nights; by row where the name says so.
+    """One ticker over the nights; dictionaries are by row.
 
-    sessions: of its first and last origin.  scores: of the distributions.  widths: CRPS skill over the pooled
-    regression, both symmetrised: over all leads, then at LEADS.  adds: the same of what is published over the very same
-    procedure without a network.  whole: CRPS skill of what is published, as it is, over the centred regression;
-    location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, over √lead, so that all leads
-    count about alike; over all leads, then at LEADS.  rise: of the published chance of one, at the direction's lead.
+    sessions: of the first and the last origin.  scores: of the distributions.  widths: CRPS skill over the pooled
+    regression, both symmetrised, over all leads and then at LEADS.  adds: the same, of the published forecast over the
+    same procedure without a network.  whole: CRPS skill of the published forecast, as it is, over the centred
+    regression; location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, errors over √lead so
+    that all leads count about alike, over all leads and then at LEADS.  rise: at the direction's lead.
     """
 
     ticker: str
@@ -108,9 +106,11 @@ class TickerBacktest:
 def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:
-    """Raises TooFewBars where fewer than 20 nights of the span can be run and have outcomes, InvalidSetting where that
-    is since it begins too early or too late, InvalidFile where there is no base, and InvalidSetting for a horizon
-    shorter than is measured."""
+    """Run a ticker's nights of the span, and score what they publish.
+
+    Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and have outcomes:
+    InvalidSetting for a span that begins too early or too late, InvalidFile where there is no base, else TooFewBars.
+    """
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
         raise InvalidSetting("evaluation.horizon of a backtest", horizon, f"at least {LEADS[-1]}")
@@ -120,7 +120,7 @@ def backtest(
     last = min(last, len(series) - furthest)
     earliest = _earliest(series, settings, folders)
     start = max(earliest, first)
-    splits: dict[int, OriginSplit] = {}  # of every night that could have been run: not of one soon after a long hole
+    splits: dict[int, OriginSplit] = {}  # of every night that could have run: not of one soon after a long hole
     for origin in within_segment(series, np.arange(start, last, span.every), furthest).tolist():
         with suppress(TooFewBars):
             splits[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
@@ -138,7 +138,7 @@ def backtest(
 def _too_few(
     series: PriceSeries, span: Span, folders: Sequence[Path], *, count: int, first: int, earliest: int, furthest: int
 ) -> StockmlError:
-    """Why the span has that few nights."""
+    """The error that says why the span has so few nights."""
     begins, newest = f"the first of {FEWEST_NIGHTS} nights", series.sessions[-1]
     if first >= len(series) - furthest > 0:
         bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
@@ -154,7 +154,7 @@ def _too_few(
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
-    """The first session after which a night could have run: something to forecast with, and an origin to score."""
+    """First session, in steps of 50, after which a night could have run with a base and an origin to score."""
     for stop in range(100, len(series), 50):
         try:
             split = unseen_parts(series.until(stop), settings.evaluation, folders)
@@ -168,9 +168,9 @@ def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) 
 def _nights(
     series: PriceSeries, splits: Mapping[int, OriginSplit], settings: Settings, folders: Sequence[Path]
 ) -> tuple[tuple[DecisionNight, ...], Floats, Floats]:
-    """Each night in order; (m, horizon, 21) what was published, and the same without a network.
+    """Run the nights in order; also return (m, horizon, 21) quantiles as published, and those without a network.
 
-    A night goes on from what the one before it learned: the same as learning anew, which `auto` does now and then.
+    Each night continues from what the night before learned; this equals retraining, which `auto` does now and then.
     """
     nights, quantiles = [], []
     model = champion = None
@@ -192,7 +192,7 @@ def _nights(
 def _fill_cache(
     series: PriceSeries, splits: Mapping[int, OriginSplit], evaluation: EvaluationSettings, folders: Sequence[Path]
 ) -> None:
-    """Compute all that the nights will ask of the bases at once: several times as fast as one by one."""
+    """Compute in one go what the nights will need of the bases: several times as fast as night by night."""
     asked: dict[BaseNetwork, set[int]] = {}
     for origin, split in splits.items():
         unseen = unseen_origins(series, split, evaluation).tolist()
@@ -206,7 +206,7 @@ def _fill_cache(
 
 
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
-    """Each origin's by the newest pool that ends before it; the rows that every pool gives."""
+    """The simple rows that every pool gives, each origin's from the newest pool that ends before it."""
     pools = [Pool.before(series.sessions[origin].item(), folders) for origin in at]
     firsts = [i for i, pool in enumerate(pools) if i == 0 or pool.identity() != pools[i - 1].identity()]
     pieces = zip(np.split(at, firsts[1:]), (pools[first] for first in firsts), strict=True)
@@ -227,7 +227,7 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
 
 
 def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floats) -> dict[str, Floats]:
-    """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), the same."""
+    """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), likewise."""
     close, mid = np.log(series.close)[origins, None], np.log(series.mid)[origins, None]
     furthest, lowest = int(leads[-1]), LOWEST * series.close[origins, None]
     simple = baseline_paths(series.mid, origins, furthest)
@@ -240,7 +240,7 @@ def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floa
 
 
 def rise_score(series: PriceSeries, origins: Indices, quantiles: Floats, lead: int) -> RiseScore:
-    """quantiles: (m, 21) of log(mid at the lead / close of the origin), as published."""
+    """Score the published chance of a rise.  quantiles: (m, 21) of log(mid at the lead / close of the origin)."""
     rose = series.mid[origins + lead] > series.close[origins]
     share = float(rose.mean())
     return RiseScore(lead, share, float(brier(chances_of_a_rise(quantiles), rose).mean()), share * (1 - share))

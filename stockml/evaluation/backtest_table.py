@@ -41,7 +41,7 @@ class Line:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
     not_worse: share of tickers at zero or above, at lead 1 where there are leads.  coverage: of the 50, 80 and 95 %
-    bands.  interval_score: what the 80 % band's saves over the regression's. All bands are as they are, not centred.
+    bands.  interval_score: what the 80 % band's saves over the regression's.  No band is centred.
     """
 
     row: str
@@ -60,10 +60,10 @@ class Line:
 
 @dataclass(frozen=True)
 class BacktestTable:
-    """distributions: CRPS, widths alone, over the centred pooled regression; adds: over the same without a network;
-    whole: of what is published as it is, and what the location earns of it; paths: MSE in log price over the last
-    close's; rise: the published chance of one beside climatology, means over tickers.  missing: rows that some ticker
-    cannot have or has by older vintages than it would, and why.  left_out: tickers and reasons."""
+    """distributions: CRPS skill of widths alone over CENTRED; adds: over the same procedure without a network; whole:
+    of the published forecast as it is, and what its location earns; paths: MSE skill in log price over the last
+    close; rise: the published chance beside climatology, means over tickers.  missing: rows that some
+    ticker lacks, or has from older vintages than it should, and why.  left_out: tickers and reasons."""
 
     first: str
     last: str
@@ -80,7 +80,7 @@ class BacktestTable:
 
 
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
-    """found: a ticker's each; one whose price stood still says nothing, and is left out by name.
+    """Combine backtests, one per ticker; a ticker whose price stood still at a lead is left out by name.
 
     Raises NoRow where none is left, with the first reason.
     """
@@ -147,7 +147,7 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
 
 
 def _line(row: str, skills: Sequence[Sequence[float]], dated: Sequence[DatedLosses] | None = None) -> Line:
-    """skills: a ticker's over all leads, then, where there are more, at LEADS."""
+    """skills: each ticker's over all leads and then, if there are more, at LEADS."""
     values = 100 * np.array(skills)
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
     at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS} if len(mean) > 1 else {}
@@ -165,7 +165,7 @@ def _line(row: str, skills: Sequence[Sequence[float]], dated: Sequence[DatedLoss
 
 
 def markdown(table: BacktestTable) -> list[str]:
-    """The table's lines, for the terminal and for a page."""
+    """The table as lines of Markdown, for the terminal and for a page."""
     return [
         f"{table.tickers} tickers, {table.origins:,} origins from {table.first} to {table.last}. "
         "In brackets: percent of tickers above zero.",
@@ -186,7 +186,7 @@ def markdown(table: BacktestTable) -> list[str]:
 
 
 def _skills(what: str, lines: Sequence[Line]) -> list[str]:
-    leads = list(lines[0].by_lead)  # none of a figure over all leads
+    leads = list(lines[0].by_lead)  # none for a figure over all leads only
     heads = ["", "tickers", "mean, %", *(f"lead {lead}" for lead in leads), *(["p"] if leads else [])]
     return [what, "", *_table(heads, [_skill(line, leads) for line in lines])]
 

@@ -1,4 +1,4 @@
-"""A model as it is measured tonight: what would have been published of it, after past origins and tonight."""
+"""A model as it is scored tonight: its forecasts as they would have been published, after past origins and tonight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from stockml.storage.arrays import Floats, Indices
 
 @runtime_checkable
 class ForecastsPath(Protocol):
-    """A network that says which way, as the tutorial's does, rather than how far."""
+    """A network that forecasts a path, as the tutorial's does, rather than a width."""
 
     def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
         """(m, horizon) prices after these origins, (m,)."""
@@ -33,7 +33,7 @@ class ForecastsPath(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Pools:
-    """What many tickers taught before the first unseen origin, for what is scored; and through tonight, to publish."""
+    """The pool that ends before the first unseen origin, to score with, and tonight's, to publish with."""
 
     held_out: Pool
     tonight: Pool
@@ -46,7 +46,7 @@ class Pools:
         split: OriginSplit | None = None,
         folders: Sequence[Path] = (SHIPPED,),
     ) -> "Pools":
-        """The model's own; of a network that has none the newest in the folders, by date."""
+        """The model's own pools; for a network that has none, the newest in the folders, by date."""
         if isinstance(model.held_out, TickerNetwork) and isinstance(model.published, TickerNetwork):
             return cls(model.held_out.pool, model.published.pool)
         first = series.sessions[split.validation.start if split else -1].item()
@@ -55,9 +55,9 @@ class Pools:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What would have been published, on the test part and tonight.
+    """A model's forecasts as they would have been published on the test part, and as of tonight.
 
-    test: of m origins.  earlier: of the unseen origins before tonight, validation's included.  tonight: of one.
+    test: of m origins.  earlier: of all unseen origins before tonight, validation's included.  tonight: of one.
     own: (m, horizon), the network's own path in price, None where it forecasts no path.
     """
 
@@ -75,7 +75,7 @@ class Candidate:
         pools: Pools,
         model: TrainedModel | None,
     ) -> "Candidate":
-        """The model's, or without one the very same procedure without a network.
+        """The model's candidate or, without a model, that of the same procedure without a network.
 
         Raises InvalidSetting for a pool that has seen the first unseen origin.
         """
@@ -86,7 +86,7 @@ class Candidate:
         leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
         past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
         now = forecast_after(series, newest, leads, pools.tonight, model.published if model else None)
-        network = None  # also where there is a vintage for the one and none for the other
+        network = None  # also where there is a base for only one of the two
         if past.network is not None and now.network is not None:
             network = np.concatenate([past.network, now.network])
         location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
@@ -102,7 +102,7 @@ class Candidate:
         return self.own is not None or bool((self.tonight.shares > 0).any())
 
     def paths(self, series: PriceSeries, origins: Indices) -> Floats:
-        """(m, horizon) median prices on the test part, whose origins these are, (m,)."""
+        """(m, horizon) median prices on the test part.  origins: (m,), all of that part's."""
         return np.asarray(series.close[origins, None] * np.exp(self.test.quantiles[..., MEDIAN]), dtype=np.float64)
 
     def rises(self, step: int) -> Floats:
@@ -111,14 +111,14 @@ class Candidate:
 
 
 def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-    """(m, horizon) prices by the prior path: nothing is learned, nothing is seen."""
+    """(m, horizon) prices of the trend prior, for which nothing is learned."""
     return np.asarray(series.mid[origins, None] * np.exp(prior_path(series, origins, horizon)), dtype=np.float64)
 
 
 def forecast_after(
     series: PriceSeries, origins: Indices, leads: Indices, pool: Pool, network: Network | None
 ) -> Components:
-    """What a network forecasts after these origins, (m,); without one, what the pool does alone."""
+    """What a network forecasts after these origins, (m,); without one, what the pool forecasts alone."""
     simple = pool.simple(series, origins, leads)
     if isinstance(network, ForecastsPath):
         path = network.paths(series, origins, len(leads))

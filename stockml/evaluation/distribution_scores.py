@@ -1,6 +1,6 @@
-"""Scores of forecast distributions, and whether one is better than another by more than luck, in one ticker and across.
+"""Scores of forecast distributions, and tests of whether one beats another by more than luck, per ticker and across.
 
-All leads count about alike: what is averaged over them is CRPS / √lead, in log price a square root of a session.
+All leads count about alike: what is averaged over them is CRPS / √lead, in log price per square root of a session.
 """
 
 import math
@@ -22,9 +22,9 @@ QUARTER = 3  # months: longer than 50 sessions, so that only neighbouring blocks
 
 @dataclass(frozen=True)
 class DistributionScore:
-    """One forecast on its origins; by lead where the name says so, first to last.
+    """Scores of one forecast on its origins; those by lead go from the first to the last.
 
-    crps: over all leads, each over √lead.  crps_by_lead, interval_scores: log price.  coverage: a share, 0 to 1.
+    crps: mean of CRPS / √lead over all leads.  crps_by_lead, interval_scores: log price.  coverage: a share, 0 to 1.
     """
 
     origins: int
@@ -39,7 +39,7 @@ class DistributionScore:
 class CrpsComparison:
     """`name` against `reference`: skill = 1 − CRPS / CRPS of the reference (> 0: better), over all leads and by lead.
 
-    symmetric: the widths alone were compared.  test: of the losses an origin, over all leads; > 0 where `name` loses.
+    symmetric: only the widths were compared.  test: of the losses per origin, over all leads; > 0 where `name` loses.
     """
 
     name: str
@@ -51,7 +51,7 @@ class CrpsComparison:
 
     @property
     def p_value(self) -> float | None:
-        """How likely so large a difference is between equal forecasts, two-sided; None with too few origins to test."""
+        """Two-sided p-value of the difference; None with too few origins to test."""
         return self.test.p_value if self.test else None
 
     @property
@@ -70,7 +70,7 @@ class DatedLosses:
 
 
 def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
-    """quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), what then came.  leads: (leads,)."""
+    """Score a forecast.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), outcomes.  leads: (leads,)."""
     bands = score_limits({coverage: band(quantiles, coverage) for coverage in COVERAGES}, actual).bands
     return DistributionScore(
         origins=len(actual),
@@ -83,7 +83,7 @@ def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionSco
 
 
 def losses(quantiles: Floats, actual: Floats, leads: Indices) -> Floats:
-    """(m,) an origin's CRPS over √lead, averaged over the leads."""
+    """(m,) CRPS / √lead of each origin, averaged over the leads."""
     return np.asarray((crps(quantiles, actual) / np.sqrt(leads)).mean(axis=1), dtype=np.float64)
 
 
@@ -93,9 +93,9 @@ def skill(loss: float, reference: float) -> float:
 
 
 def crps_skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
-    """1 − CRPS / CRPS of the reference, over all leads, each over √lead, and then at each lead.  Shapes as `scored`.
+    """1 − CRPS / CRPS of the reference, over all leads (each over √lead) and then at each lead.  Shapes as in `scored`.
 
-    NaN of a price that never moved: the narrower a width, the better.
+    NaN for a price that never moved, where the narrowest width would win.
     """
     if not actual.any():
         return (math.nan,) * (1 + len(leads))
@@ -107,9 +107,9 @@ def crps_skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Ind
 def compared(
     rows: DistributionRows, actual: Floats, *, reference: str, symmetric: bool = False
 ) -> dict[str, CrpsComparison]:
-    """Every row but the reference against it, on the same origins; with `symmetric` all widths alone, none's location.
+    """Compare every other row with the reference, on the same origins; with `symmetric`, by the widths alone.
 
-    actual: (m, leads).  Empty where the reference itself cannot be had, and where the price never moved.
+    actual: (m, leads).  Empty where there is no reference row, or the price never moved.
     """
     if reference not in rows.quantiles:
         return {}
@@ -127,11 +127,10 @@ def compared(
 def base_score(
     base: BaseNetwork, pooled: PooledRegression, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
 ) -> tuple[float, float]:
-    """CRPS skill over the pooled regression, both symmetrised: the mean over tickers (0.003: 0.3 % better), and how
-    many tickers in a hundred gain.
+    """Mean CRPS skill over the pooled regression, both symmetrised, and the percentage of tickers that gain.
 
-    Of the tickers of `origins`, each on its own (m,) at LEADS; one whose price stood still says nothing.
-    Raises ValueError where no ticker is left.
+    A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose price stood still is
+    left out.  Raises ValueError where no ticker is left.
     """
     leads, skills = np.array(LEADS), []
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
@@ -148,7 +147,7 @@ def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
-    observation; blocks next to each other share outcomes. A block with less than half the usual number of origins,
+    observation; neighbouring blocks share outcomes. A block with less than half the median number of origins, such as
     an era's first or last, is left out. None where too few blocks remain.
     """
     dated = [each for each in tickers if len(each.loss) and each.reference.mean() > 0]

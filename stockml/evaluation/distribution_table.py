@@ -1,4 +1,4 @@
-"""A night's rows by the whole distribution: what is published and every simple forecast, by CRPS on the same origins.
+"""A night's table of whole distributions: its models and every simple forecast, by CRPS on the same origins.
 
 Never here: who wins, or a vintage that has seen what it is scored on.
 """
@@ -21,16 +21,16 @@ from stockml.storage.arrays import Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
-ROWS_OF = {"regression": POOLED, "base": BASE}  # of a pool's kinds
+ROWS_OF = {"regression": POOLED, "base": BASE}  # by kind of vintage
 
 
 @dataclass(frozen=True)
 class DistributionTable:
-    """Scores by row; `widths`: each against the pooled regression with both made symmetric, `whole`: as they are.
+    """Scores by row; `widths`: each against the pooled regression, both symmetrised; `whole`: both as they are.
 
-    against_champion: tonight's distribution against the champion's.  over_simple: each network's against the very same
-    procedure without one.  network_adds: that of the one which would publish.  All as they are.  through: the last
-    session that the pool, regression or base network, has seen.  reasons: why a row is not there.
+    against_champion: tonight's distribution against the champion's.  over_simple: each network's against the same
+    procedure without one.  network_adds: that of the network which would publish.  All three as they are.  through:
+    the last session that the pool, regression or base network, has seen.  reasons: why a row is missing.
     """
 
     leads: tuple[int, ...]
@@ -46,14 +46,14 @@ class DistributionTable:
     def is_worse(self, name: str, *, clearly: bool) -> bool:
         """Whether this network's distribution is worse than the same procedure without it; clearly: beyond the noise.
 
-        What a hundred tickers have taught is believed on one more ticker until that speaks clearly against it; a
-        network that nothing but this ticker speaks for is not.
+        A network learned from a hundred tickers is trusted on one more until that clearly speaks against it; a network
+        that only this ticker speaks for is not.
         """
         found = self.over_simple.get(name)
         return bool(found and found.skill < 0 and (not clearly or is_clear(found.p_value)))
 
     def figures(self) -> dict[str, float | None]:
-        """What the verdict keeps among its numbers."""
+        """The figures that the verdict keeps among its numbers."""
         width, whole, adds = self.widths.get(LSTM), self.whole.get(LSTM), self.network_adds
         return {
             "crps_skill": whole.skill if whole else None,
@@ -67,7 +67,7 @@ class DistributionTable:
 
 
 def row_of(publisher: str) -> str:
-    """The row of what a publisher's name stands for."""
+    """The row that a publisher's name stands for."""
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 
@@ -90,9 +90,9 @@ def distribution_table(
     *,
     simple_rows: bool = True,
 ) -> DistributionTable:
-    """Score these rows and the simple ones.  origins: (m,), with known outcomes.  pool: ends before the first.
+    """Score the candidates and, with `simple_rows`, the simple forecasts.
 
-    simple_rows: whether the simple ones are scored too."""
+    origins: (m,), with known outcomes.  pool: ends before the first of them."""
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})

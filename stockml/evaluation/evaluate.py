@@ -1,7 +1,7 @@
-"""Every forecast beside every baseline, on the same origins, in the same units.
+"""Score every forecast beside every baseline, on the same origins, in the same units.
 
-Errors are scaled by the range of the sessions up to the origin, so only by the past. What cannot be computed is None;
-nothing here is ever NaN or infinite. One-step figures stand apart from those of whole paths.
+Errors are scaled by the price range of the sessions up to the origin, so only by the past. A figure that cannot be
+computed is None, never NaN or infinite. One-step figures are kept apart from those of whole paths.
 """
 
 import math
@@ -23,8 +23,8 @@ from stockml.storage.arrays import Floats, Indices
 SKILL_LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
-PUBLISHED = "published"  # what would have been published of it
-WITHOUT_NETWORK = "without network"  # the very same procedure without one
+PUBLISHED = "published"  # tonight's, or the champion's, as it would have been published
+WITHOUT_NETWORK = "without network"  # the same procedure without one
 TREND_PRIOR = "trend prior"
 LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
 
@@ -43,8 +43,8 @@ def evaluate(
     mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
     paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
     close: (n,), price, the reference of all skill.
-    Every path is compared with the last close and, where they are given, with the champion and with what would have
-    been published without a network.  Raises TooFewBars.
+    Every path is compared with the last close and, where given, with the champion and with what would have been
+    published without a network.  Raises TooFewBars, and ValueError for paths of another shape.
     """
     horizon = settings.horizon
     actual = known_outcomes(mid, origins, horizon)
@@ -127,7 +127,7 @@ class _Scorer:
         return Comparison(name, against, more, test.around(more) if test else None, test)
 
     def _scaled(self, error: Floats) -> Floats:
-        """Only the origins that have a scale."""
+        """The errors of the origins whose scale is above 0, in units of it."""
         usable = self.scale > 0
         return np.asarray(error[usable] / self.scale[usable, None], dtype=np.float64)
 

@@ -1,6 +1,6 @@
-"""GJR-GARCH(1,1) with Student's t, of a ticker's own (Glosten, Jagannathan and Runkle 1993): a row of backtests alone.
+"""A ticker's own GJR-GARCH(1,1) with Student's t (Glosten, Jagannathan and Runkle 1993): a row of backtests only.
 
-Never here: a shape of the quantiles, which every simple row gets alike.
+Never here: a shape of the quantiles, which every simple row gets in the same way.
 """
 
 from functools import lru_cache
@@ -14,16 +14,16 @@ from stockml.features.segments import segments
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-MIN_RETURNS, MAX_RETURNS = 500, 2_500  # returns that are learned from: the newest
+MIN_RETURNS, MAX_RETURNS = 500, 2_500  # the newest returns, to fit on
 REFIT_EVERY = 250  # returns: a year
 NEEDS_ARCH = "needs the extra `garch` (pip install 'arch>=7')"
 
 
 def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads) standard deviation of log(close of the session `lead` later / close of the origins, which ascend).
+    """(m, leads) standard deviation of log(close `lead` sessions later / close of the origin); origins ascend.
 
-    Row i sees sessions up to origins[i] only, of its own segment: once in 250 returns all is learned anew, from the
-    2,500 before. Raises TooFewBars below 500 returns, NoRow without `arch` and for a price that stood still.
+    Row i sees only sessions up to origins[i] of its own segment; the model is refitted every 250 returns on the newest
+    2,500. Raises TooFewBars below 500 returns, NoRow without `arch` and for a price that stood still.
     """
     found, start = np.empty((len(origins), len(leads))), 0
     for segment in segments(series):
@@ -44,14 +44,14 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
 
 @lru_cache(maxsize=64)
 def _learned(returns: bytes) -> tuple[float, ...]:
-    """Mean, ω, α, γ, β and degrees of freedom.  returns: of float64; several rows of a backtest ask for the same."""
+    """Fit mean, ω, α, γ, β, degrees of freedom.  returns: float64 bytes; cached, as rows of a backtest share a fit."""
     return tuple(_gjr_garch(np.frombuffer(returns)).fit(disp="off", show_warning=False).params)
 
 
 def _variances(returns: Floats, at: Indices, furthest: int, learned: tuple[float, ...]) -> Floats:
-    """(m, furthest) variance of each day to come: ω + (α + γ 1[ε < 0]) ε² + β σ², then ω + (α + γ/2 + β) · the last.
+    """(m, furthest) variance of each day ahead: ω + (α + γ 1[ε < 0]) ε² + β σ², then ω + (α + γ/2 + β) · the last.
 
-    In one line for all origins, where arch's own forecast goes through them one by one.
+    Vectorised over origins, where arch's own forecast takes them one by one.
     """
     _, omega, alpha, gamma, beta, _ = learned
     fixed, found = _gjr_garch(returns).fix(learned), np.empty((len(at), furthest))

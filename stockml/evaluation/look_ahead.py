@@ -1,6 +1,6 @@
-"""The check for look-ahead inside a night: past forecasts are made again, from a series that has another future.
+"""Check a night for look-ahead: past forecasts, made again from a series with another future, must not change.
 
-It is made of every row of the night's tables, as of an origin in the middle of the test part. `stockml audit` replays
+Every row of the night's tables is checked, as of an origin in the middle of the test part. `stockml audit` replays
 whole nights in this way.
 """
 
@@ -24,16 +24,16 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
-ORIGINS = 12  # the newest up to the one asked about: enough for outcomes to have come, and to be fed back
-FACTOR = 1.7  # of every later price, in turned order: no leak is as small as rounding
+ORIGINS = 12  # the newest up to the one checked: enough for outcomes to have come in and been fed back
+FACTOR = 1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
 ROUNDING = 1e-7
 
 Rows = dict[str, list[Floats | None]]
-"""By row, all that its forecasts as of one session are made of; None for a row that cannot be had."""
+"""By row, the arrays that make up its forecasts as of one session; None for a row that is not available."""
 
 
 def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> None:
-    """Raises LooksAhead for the first row that bars after session `at` change."""
+    """Raise LooksAhead for the first row that changes with the bars after session `at`."""
     rows, others = rows_of(series), rows_of(with_other_future(series, at))
     for name, row in rows.items():
         if not all(map(_same, row, others[name])):
@@ -41,7 +41,7 @@ def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Ro
 
 
 def with_other_future(series: PriceSeries, at: int) -> PriceSeries:
-    """The same up to session `at`, and after it other prices and volumes."""
+    """The same series up to session `at`, with other prices and volumes after it."""
     columns = (getattr(series, name) for name in COLUMNS)
     values = [np.concatenate([each[: at + 1], FACTOR * each[at + 1 :][::-1]]) for each in columns]
     return PriceSeries(series.sessions, *values)
@@ -54,9 +54,9 @@ def rows_of_a_night(
     pool: Pool,
     settings: EvaluationSettings,
 ) -> Rows:
-    """What each row of both tables forecasts after the last of the origins.
+    """The forecasts of each row of both tables after the last of the origins.
 
-    origins: (m,), the unseen ones up to it.  models: those that are scored, and None for the procedure without one.
+    origins: (m,), unseen ones up to that.  models: those that are scored; None is the procedure without a network.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
     leads = np.arange(1, horizon + 1)

@@ -1,4 +1,4 @@
-"""One night's figures as plain values: what `evaluation.evaluate` finds, and how it is kept and named in MLflow."""
+"""One night's figures as plain values: what `evaluation.evaluate` finds, as kept and as named in MLflow."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def p_value(self) -> float | None:
-        """How likely so large a difference is between equal forecasts, two-sided; None with too few origins to test."""
+        """Two-sided p-value of the difference; None with too few origins to test."""
         return self.test.p_value if self.test else None
 
 
@@ -79,7 +79,7 @@ class Evaluation:
         return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """By forecast, such as `lstm`, its figures by name, such as `skill_lead_30`, the same every night.
+        """Figures by forecast, such as `lstm`, and by name, such as `skill_lead_30`, which is the same every night.
 
         Undefined figures are left out.
         """
@@ -106,5 +106,5 @@ class Evaluation:
 
 
 def slug(name: str) -> str:
-    """`standard average` as it stands in a metric's name: `standard_average`."""
+    """A forecast's name as part of a metric's: `standard average` becomes `standard_average`."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

@@ -1,4 +1,4 @@
-"""Who is champion after tonight, and what is published. Pure: figures in, a verdict out.
+"""Who is champion after tonight, and why. Pure: figures in, a verdict out.
 
 Never here: files, MLflow, or a figure that was not computed tonight on the same origins for all.
 """
@@ -13,13 +13,13 @@ from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, W
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.significance import is_clear
 
-NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, and less than this helps nobody
+NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
 BETTER, WORSE = "better", "worse"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reason` is for a person; `numbers` are what it rests on, without those that are not defined."""
+    """The decision: `reason` is for a person; `numbers` are what it rests on, undefined ones left out."""
 
     promoted: bool
     reason: str
@@ -37,13 +37,13 @@ class Incumbent:
 def judge(
     table: DistributionTable, *, kept: bool = False, incumbent: Incumbent | None = None, replace_after: int = 20
 ) -> tuple[bool, str]:
-    """Whether tonight's model becomes champion, and why: the whole distribution is judged, with its noise.
+    """Decide by the whole distribution whether tonight's model becomes champion; return that and the reason.
 
-    table: tonight's rows, on the same origins.  kept: no training took place, the challenger is the champion itself.
+    table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
 
-    It becomes champion when it is better by more than the noise, noticeably, or as good and that much fresher; without
-    a champion, when it is not worse, by more than the noise, than the same procedure without a network.
+    It must not be worse, beyond the noise, than the same procedure without a network. It then wins where the champion
+    is missing, has no score, is noticeably worse, beyond the noise, or is no better and at least that old.
     """
     if kept:
         return False, "no other network tonight: the champion stays"
@@ -70,7 +70,7 @@ def _against_champion(incumbent: Incumbent, rival: CrpsComparison | None, replac
 
 
 def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
-    """What kind of difference it is, and the figures that say so."""
+    """The kind of difference, and the figures that show it."""
     if rival is None:
         return "no comparison", "the price stood still on the same origins"
     whose = "the champion's" if rival.reference == CHAMPION else "its"
@@ -88,7 +88,7 @@ def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
 def verdict(
     promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable, weights: Sequence[float]
 ) -> Verdict:
-    """The decision with the numbers that it, and what is published, rest on.  weights: the network's by lead."""
+    """The decision with the numbers that it and the publication rest on.  weights: the network's, by lead."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     own = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
     numbers = {

@@ -1,7 +1,7 @@
-"""Is a difference in loss more than luck? Diebold and Mariano's test for paths that overlap, and the interval of it.
+"""Is a difference in loss more than luck? Diebold and Mariano's test for overlapping paths, and its interval.
 
-SciPy has no such test; it gives the cosine transform and Student's t. Losses are one number an origin, from the same
-origins for both.
+SciPy has no such test; it supplies the cosine transform and Student's t. Losses are one number per origin, on the same
+origins for both forecasts.
 """
 
 import math
@@ -18,12 +18,12 @@ ROUNDING = 1e-12  # relative: losses that differ by less are equal
 
 
 def is_clear(p_value: float | None) -> bool:
-    """Whether a difference is more than noise; one that has no p-value is not known to be."""
+    """Whether a difference is more than noise; without a p-value it is not known to be."""
     return p_value is not None and p_value < SIGNIFICANT
 
 
 def overlap(origins: Indices, horizon: int) -> int:
-    """How many consecutive origins at most share a session: origins every 10 with 50 leads overlap 5 at a time."""
+    """The most consecutive origins that share a session: origins every 10 with 50 leads overlap 5 at a time."""
     return int(np.max(np.searchsorted(origins, origins + horizon) - np.arange(len(origins))))
 
 
@@ -35,9 +35,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """`statistic` > 0 where the first loses more.  p_value: two-sided; p_worse: one-sided, of the first losing more.
+    """`statistic` > 0 where the first loses more.  p_value: two-sided; p_worse: one-sided, for the first losing more.
 
-    freedom: the degrees of Student's t; None of equal losses, and in the records of versions that took too many.
+    freedom: degrees of freedom of Student's t; None for equal losses, and in records of versions that took too many.
     """
 
     statistic: float
@@ -46,7 +46,7 @@ class DieboldMariano:
     freedom: int | None = None
 
     def around(self, figure: float) -> Interval | None:
-        """The 95 % confidence interval of `figure`, the mean difference in other units: 0 is in it where the p-value is
+        """The 95 % confidence interval of `figure`, the mean difference in other units; it holds 0 where the p-value is
         at least 5 %. None without a standard error.
         """
         if self.freedom is None or self.statistic == 0:
@@ -56,15 +56,15 @@ class DieboldMariano:
 
 
 def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMariano | None:
-    """Diebold and Mariano (1995), by the fixed-smoothing variance that Coroneo and Iacone (2020) ask of few origins.
+    """Diebold and Mariano (1995), with the fixed-smoothing variance of Coroneo and Iacone (2020) for few origins.
 
     loss, other: (m,), on the same origins in time order, of which `overlapping` consecutive ones share sessions.
     A difference is then correlated with those up to `overlapping` − 1 origins away. The long-run variance is the
     equal-weighted cosine estimator: the mean square of the B lowest type II cosine transforms of the differences, which
     makes the statistic Student's t with B degrees of freedom (Müller 2007; Lazarus, Lewis, Stock and Watson 2018).
-    B is one for each 2 · `overlapping` − 1 origins; where none overlap this is Student's paired test. Of equal
-    forecasts 5 to 7 in a hundred are called different, however few the origins. None with fewer than 2 · `overlapping`
-    origins, or where the transforms are 0: no honest answer exists.
+    B is one for each 2 · `overlapping` − 1 origins; where none overlap this is Student's paired test. Equal
+    forecasts are called different 5 to 7 times in a hundred, however few the origins. None with fewer than
+    2 · `overlapping` origins or fewer than 3, or where the transforms are 0: no honest answer exists.
     """
     from scipy.fft import dct
 
@@ -76,7 +76,7 @@ def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMar
         return DieboldMariano(0.0, 1.0, 0.5)
     freedom = min(count - 1, count // (2 * overlapping - 1))
     variance = float(np.mean(dct(difference, norm="ortho")[1 : freedom + 1] ** 2))
-    if variance <= (ROUNDING * np.abs(difference).max()) ** 2:  # as of a constant, or of one origin in the middle
+    if variance <= (ROUNDING * np.abs(difference).max()) ** 2:  # as for a constant, or for one origin in the middle
         return None
     statistic = float(difference.mean() / math.sqrt(variance / count))
     worse = float(stdtr(freedom, -statistic))

@@ -1,8 +1,8 @@
-"""The distributions that a sceptic would try: the last close, and how far around it, by simple means.
+"""The distributions that a sceptic would try: around the last close, with a width by simple means.
 
-Each is a width times a shape of 21 quantiles a lead. All get the same calibration: the shape of the pool of tickers for
-that width, or the ticker's own, of the last sessions before what is scored. What a ticker's own history teaches ends
-before the first origin.
+Each is a width times a shape of 21 quantiles per lead. All are calibrated alike: by the pooled shape for that width, or
+by the ticker's own, from the last sessions before those that are scored. Nothing learned from the ticker's own history
+is later than the first origin.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ IN_BACKTESTS = {**SHAPES, GJR_GARCH: EWMA_60}  # in the same units: a day's stan
 
 CALIBRATION_SESSIONS = 1_000
 FEWEST_CALIBRATED = 250
-OWN_SESSIONS = 2_000  # a thousand for the longest term to be known, a thousand more to learn what it is worth
+OWN_SESSIONS = 2_000  # a thousand until the longest term is known, a thousand more to fit it
 
 ShapeSource = Literal["pooled", "own"]  # of all tickers, or of the ticker's own past
 Width = Callable[[PriceSeries, Indices, Indices], Floats]
@@ -48,7 +48,7 @@ class DistributionRows:
     """Quantiles of log(mid at the lead / close of the origin) of several forecasts, all on the same origins and leads.
 
     origins: (m,), ascending session indices.  leads: (leads,).  quantiles: by row (m, leads, 21), at LEVELS.
-    reasons: for a row that cannot be had, why.
+    reasons: why a row is missing.
     """
 
     origins: Indices
@@ -65,7 +65,7 @@ def simple_distributions(
     shape_of: ShapeSource = "pooled",
     names: Iterable[str] = SHAPES,
 ) -> DistributionRows:
-    """Every simple row from the same origins; one that the history is too short for has its reason instead.
+    """Every simple row from the same origins; a row that cannot be computed has a reason instead.
 
     origins: (m,), ascending.  leads: (leads,), 1 to 50.  shape_of: where each row's shape is learned.  Raises
     InvalidSetting for a pool that has seen the first origin's session or a later one.
@@ -107,7 +107,7 @@ def _calibrated(
 
 
 def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
-    """The row's width, with what it learns from the ticker itself learned from `known` alone."""
+    """The row's width function; whatever it learns from the ticker itself comes from `known` alone."""
     if name == POOLED:
         return pool.widths
     if name == GJR_GARCH:

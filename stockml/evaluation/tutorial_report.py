@@ -18,15 +18,15 @@ from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import Recipe, TutorialFit, fit
 
 PUBLISHED = {"standard average": 0.00418, "EMA": 0.00003, "LSTM": 0.00243}  # the tutorial's own, on HPQ
-NOISE = 0.0006  # of the LSTM's figure: from its tenth epoch on the page's moves from 0.00235 to 0.00321, as ours does
+NOISE = 0.0006  # of the LSTM's figure: after epoch 10 the page's moves between 0.00235 and 0.00321, as ours does
 
 
 @dataclass(frozen=True, eq=False)
 class TutorialReport:
-    """A share's figures as the tutorial takes them: 0.5 · MSE, scaled. Those of one step and of 50 do not compare.
+    """A share's figures as the tutorial measures them: 0.5 · MSE, scaled. One-step and 50-step figures do not compare.
 
-    sessions, mid: (n,), the file's, mid in price.  one_step: over the smoothed training part.  paths: over the whole
-    horizon from the test part's starts, of what stays as it is; the network's are the fit's `test_loss`.
+    sessions, mid: (n,), the file's, mid in price.  one_step: over the smoothed training part.  paths: of constant
+    forecasts, over the whole horizon from the test part's starts; the network's are the fit's `test_loss`.
     """
 
     name: str
@@ -38,12 +38,12 @@ class TutorialReport:
 
     @property
     def cell(self) -> str:
-        """What the network is called: LSTM as on the page, GRU, PEEPHOLE."""
+        """The network's name: LSTM as on the page, GRU or PEEPHOLE."""
         return self.fitted.recipe.settings.network.cell.upper()
 
     @property
     def lstm(self) -> float:
-        """By the weights of the chosen epoch: the test part chose nothing, unless the rate was decayed on it."""
+        """The error of the chosen epoch: the test part chose nothing, unless the rate was decayed on it."""
         return self.by_epoch[self.fitted.chosen - 1]
 
     @property
@@ -53,7 +53,7 @@ class TutorialReport:
 
     @property
     def best_epoch(self) -> int:
-        """The one that the test part likes best: what the page draws, and no forecaster can know."""
+        """The epoch with the lowest test error, which the page plots and no forecaster can know."""
         return int(np.argmin(self.by_epoch)) + 1
 
     @property
@@ -61,7 +61,7 @@ class TutorialReport:
         return float(np.median([row["seconds"] for row in self.fitted.history])) / self.fitted.recipe.steps
 
     def figures(self) -> dict[str, float]:
-        """All by name, as MLflow takes them."""
+        """All figures by name, as logged to MLflow."""
         right, rose = self.directions()
         return {
             **{f"one_step/{name}": error for name, error in self.one_step.items()},
@@ -77,12 +77,12 @@ class TutorialReport:
         }
 
     def directions(self) -> tuple[int, int]:
-        """Of how many starts the chosen epoch had the direction at `direction_step` right; after how many it rose."""
+        """For how many starts the chosen epoch had the direction at `direction_step` right; for how many it rose."""
         recipe = self.fitted.recipe
         return recipe.directions(self.fitted.test_predictions[self.fitted.chosen - 1], recipe.test)
 
     def table(self) -> str:
-        """Lines to print: every figure beside the page's, and beside the last value's."""
+        """Text to print: every figure beside the page's, and beside the last value's."""
         recipe, settings = self.fitted.recipe, self.fitted.recipe.settings
         training, horizon, n = settings.training, settings.evaluation.horizon, len(self.mid)
         one, many = "one step, training part", f"{horizon} steps, test part"
@@ -121,7 +121,7 @@ def _line(kind: str, name: str, error: float, published: float | None) -> str:
 
 
 def luck_table(reports: Sequence[TutorialReport]) -> str:
-    """A Markdown row a share: the network's error over its seeds beside what a constant errs by, on the same starts."""
+    """A Markdown table, a row per share: the network's error over its seeds beside constants' on the same starts."""
     shares = list(dict.fromkeys(report.name for report in reports))
     horizon = reports[0].fitted.recipe.settings.evaluation.horizon
     lines = [
@@ -144,7 +144,7 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
 
 
 def prices_of(path: Path) -> tuple[Days, Floats]:
-    """(n,) sessions and mid prices of every line of a CSV file, by date, as the tutorial has it. Raises InvalidFile."""
+    """(n,) sessions and mid prices of every line of a CSV file, by date, as in the tutorial. Raises InvalidFile."""
     cells, _ = cells_of(path, content_of(path))
     high, low = (numbers_of(path, cells, name, decimal_mark(path, cells)) for name in ("high", "low"))
     mid, days = (high + low) / 2, dates_of(path, cells, sessions_for(share_of(path)))
@@ -153,7 +153,7 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
 
 
 def opened(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
-    """The report of a price file before anything is learned: all that needs no network can be read and drawn.
+    """The report of a price file before training, with everything that needs no network.
 
     `changed`: dotted settings, such as `{"training.epochs": 5, "network.cell": "gru"}`.
     Raises InvalidFile, InvalidSetting, TooFewBars.
@@ -180,7 +180,7 @@ def report(
 ) -> TutorialReport:
     """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
 
-    `folder` keeps the checkpoint: called again, it goes on; without one nothing is kept. As `opened`; raises Diverged.
+    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `opened`, and Diverged.
     """
     page = opened(path, changed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -188,5 +188,5 @@ def report(
 
 
 def share_of(path: Path) -> str:
-    """`hpq.us.txt` is of HPQ."""
+    """The share's name, from its file's: HPQ for `hpq.us.txt`."""
     return path.name.split(".")[0].upper()
