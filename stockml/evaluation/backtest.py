@@ -67,7 +67,7 @@ class DecisionNight:
 
 @dataclass(frozen=True)
 class RiseScore:
-    """Score of a chance of a rise.  rose: share of rises.  climatology: Brier score of that share, in hindsight."""
+    """Score of a chance of a rise.  rose: share of rises.  climatology: Brier score of saying that, in hindsight."""
 
     lead: int
     rose: float

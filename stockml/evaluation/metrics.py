@@ -22,7 +22,7 @@ class Direction:
 class Score:
     """Whole paths, all leads alike. `mse`, `half_mse`: scaled; `rmse`, `mae`: in price; `mase`: in mean past steps.
 
-    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure a lead, first to last.
+    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure per lead, first to last.
     """
 
     mse: float | None
@@ -79,10 +79,7 @@ class Evaluation:
         return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """Figures by forecast, such as `lstm`, and by name, such as `skill_lead_30`, which is the same every night.
-
-        Undefined figures are left out.
-        """
+        """Figures by forecast (`lstm`) and name (`skill_lead_30`), the same names each night; undefined left out."""
         found: dict[str, dict[str, float | None]] = {}
         for name, score in self.scores.items():
             leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}

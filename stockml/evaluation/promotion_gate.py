@@ -88,7 +88,7 @@ def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
 def verdict(
     promoted: bool, reason: str, evaluation: Evaluation, table: DistributionTable, weights: Sequence[float]
 ) -> Verdict:
-    """The decision with the numbers that it and the publication rest on.  weights: the network's, by lead."""
+    """The decision with the numbers that it and the published forecast rest on.  weights: the network's, by lead."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
     own = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
     numbers = {

@@ -18,7 +18,7 @@ from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import Recipe, TutorialFit, fit
 
 PUBLISHED = {"standard average": 0.00418, "EMA": 0.00003, "LSTM": 0.00243}  # the tutorial's own, on HPQ
-NOISE = 0.0006  # of the LSTM's figure: after epoch 10 the page's moves between 0.00235 and 0.00321, as ours does
+NOISE = 0.0006  # of the LSTM's figure: from epoch 10 on the page's moves from 0.00235 to 0.00321, as ours does
 
 
 @dataclass(frozen=True, eq=False)

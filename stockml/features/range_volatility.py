@@ -85,5 +85,5 @@ def earlier(values: Floats, sessions: int) -> Floats:
 
 
 def _root(variance: "pd.Series") -> Floats:
-    """Floor at VOLATILITY_FLOOR, since rolling sums can round a halted share's variance below 0; NaN stays NaN."""
+    """Square root, floored: rolling sums can round a halted share's variance to below 0. NaN stays NaN."""
     return np.asarray(np.sqrt(np.maximum(variance, VOLATILITY_FLOOR**2)), dtype=np.float64)

@@ -67,8 +67,8 @@ def annualised(quantiles: Floats, lead: int) -> Floats:
 
 
 def chance_above(quantiles: Floats, move: float) -> float:
-    """Chance of a move above `move`, linear between rising quantiles (21,). Beyond each outermost quantile the
-    distribution is linear too, and ends as far out as the third one inwards is in."""
+    """Chance of a move above `move`, by rising quantiles (21,): linear between them, and beyond each outermost one to
+    an end as far from it as the third quantile inwards."""
     low, high = 2 * quantiles[0] - quantiles[3], 2 * quantiles[-1] - quantiles[-4]
     return float(1 - np.interp(move, [low, *quantiles, high], [0.0, *LEVELS, 1.0]))
 

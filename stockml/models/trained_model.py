@@ -40,7 +40,7 @@ class Provenance:
 
     @classmethod
     def read(cls, folder: Path) -> "Provenance":
-        """Raises InvalidFile."""
+        """Read what `write` wrote. Raises InvalidFile."""
         try:
             return read_record(cls, (folder / PROVENANCE).read_bytes())
         except (OSError, ValueError) as error:

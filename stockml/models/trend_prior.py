@@ -10,8 +10,8 @@ from stockml.storage.arrays import Floats, Indices
 
 USUAL_RISE = 0.0003  # log return per session at the usual volatility, 8 % a year; found walk-forward
 RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
-CLOSE_SHARE = 0.75  # of the way from the mid to the close, the last trade, is covered at once
-RETURN_SHARE = 0.15  # of the way back to the past week's mean is covered at once
+CLOSE_SHARE = 0.75  # of the way from the mid to the close, the last trade: made at once
+RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to reverse, is left out of the year
 
@@ -45,7 +45,7 @@ def published_moves(series: PriceSeries, origins: Indices, leads: Indices) -> Fl
     """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise.
 
     Zero at lead 1, whose mid price lies only half a session ahead. On 99 tickers, in eras from 2003 and from 2009,
-    half of the rise gained on nine of ten; the trend as well gained in one era and lost in the other.
+    half of the rise gained on nine of ten; adding the trend gained in one era and lost in the other.
     """
     return np.asarray(PUBLISHED_SHARE * usual_rise(series)[origins, None] * (leads - 1), dtype=np.float64)
 

@@ -14,7 +14,7 @@ from stockml.settings import Settings
 
 Arrays = list[NDArray[Any]]
 GRADIENT_NORM = 5.0
-HUBER_BEND = 0.01  # scaled: half a trained network's error at a step; no error ever exceeds 1, Keras' default
+HUBER_BEND = 0.01  # scaled: half a trained network's error at a step; no error ever reaches 1, Keras' default
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 
@@ -26,7 +26,7 @@ class StreamNetwork:
         self._model.optimizer.build(self._model.trainable_variables)
 
     def fit_epoch(self, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
-        """Fit; return the steps' mean summed loss.  x, y: (steps · streams, unrolled), a step's streams together."""
+        """Fit one epoch; return its steps' mean loss.  x, y: (steps · streams, unrolled), a step's streams together."""
         streams = self._model.input_shape[0]
         self._model.optimizer.learning_rate = learning_rate
         fitted = self._model.fit(x[..., None], y[..., None], batch_size=streams, shuffle=False, verbose=0)

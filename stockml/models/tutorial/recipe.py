@@ -184,13 +184,13 @@ def one_step_errors(prepared: Prepared) -> dict[str, float]:
 
 
 def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, float]:
-    """Errors over the `horizon` points from each start, by name, of taking them all to be the value known before it."""
+    """Errors over the `horizon` points from each start, by name, of the constant forecasts known just before it."""
     outcomes = futures(prepared.values, at, horizon)
     return {name: half_mse(each[at - 1, None], outcomes) for name, each in _known(prepared.values).items()}
 
 
 def _known(values: Floats) -> dict[str, Floats]:
-    """(n,) each, by name: forecasts of the next point known at each: the page's two averages and the last value."""
+    """(n,) forecasts of the next point, by name, known at each point: the page's two averages and the last value."""
     return {"standard average": trailing_mean(values), "EMA": exponential_mean(values, start=0.0), "last value": values}
 
 

@@ -79,7 +79,7 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     tf = tensorflow()
 
     def step(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any) -> tuple[Any, Any, Any]:
-        """Output, states, and the hidden one for a product.  bits: 16 drop a unit's output, 16 its hidden state."""
+        """Output, states, and the hidden state for the next product.  bits: 16 drop a unit's output, 16 its state."""
         hidden, *memory = CELLS[cell].step(tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
         if bits is None:
             return hidden, (hidden, *memory), tf.cast(hidden, MATMUL_TYPE)
