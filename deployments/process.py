@@ -23,7 +23,7 @@ def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterato
 
 
 @contextlib.contextmanager
-def left_uncollected() -> Iterator[None]:
+def imports_uncollected() -> Iterator[None]:
     """Exclude what is imported within the block from garbage collection: it leaves little garbage.
 
     Afterwards, collect less often than by default: every 700 objects cost the servers five percent of their time.

@@ -190,18 +190,21 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
     """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises InvalidSetting."""
     check_choice("profile", profile, tuple(PROFILES))
     usual = PROFILES[profile]
-    changes: dict[str, Any] = {}
-    parts: dict[str, dict[str, Any]] = {}
-    for dotted, value in (overrides or {}).items():
-        section, _, name = dotted.partition(".")
-        if name:
-            parts.setdefault(section, {})[name] = value
-        else:
-            changes[section] = value
-    for section, values in parts.items():
+    changes: dict[str, Any] = {name: value for name, value in (overrides or {}).items() if "." not in name}
+    for section, values in nested(overrides or {}).items():
         part = getattr(usual, section, None)
         changes[section] = part.changed(**values) if isinstance(part, Checked) else values
     return usual.changed(**changes)
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`{"training.epochs": 3}` as `{"training": {"epochs": 3}}`; names without a dot are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in dotted.items():
+        section, dot, setting = name.partition(".")
+        if dot:
+            found.setdefault(section, {})[setting] = value
+    return found
 
 
 def without_effect(settings: Settings) -> tuple[str, ...]:

@@ -163,7 +163,7 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
     in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
-    for task_run in client.read_task_runs(task_run_filter=in_it, limit=PAGE):
+    for task_run in tuple(all_of(client.read_task_runs, task_run_filter=in_it)):
         client.set_task_run_state(task_run.id, state, force=True)
 
 

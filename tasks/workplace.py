@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from stockml.code_version import OF_A_NIGHT, sources_hash
+from stockml.code_version import NIGHT_PACKAGES, sources_hash
 from stockml.errors import UnlikeWorker
 from stockml.home import Home
 
@@ -77,7 +77,7 @@ def _found(place: Home, mark: str, content: str) -> Workplace:
 
 
 def own_code() -> str:
-    return sources_hash(*OF_A_NIGHT)
+    return sources_hash(*NIGHT_PACKAGES)
 
 
 def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:

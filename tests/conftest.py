@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def pytest_configure() -> None:
-    """Garbage as a server looks for it (`left_uncollected`): every 700 objects cost the suite an eighth of its time."""
+    """Collect garbage as rarely as a server does: every 700 objects would cost the suite an eighth of its time."""
     gc.set_threshold(10_000, 10, 10)
 
 

@@ -78,18 +78,18 @@ def import_history(
 
 
 def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
-    from stockml.prices.csv_import import those_over
+    from stockml.prices.csv_import import finished_bars
 
     found = []
     for path, history in files:
-        over = those_over(path, history.bars, store.sessions(history.ticker), datetime.now(UTC))
+        over = finished_bars(path, history.bars, store.sessions(history.ticker), datetime.now(UTC))
         name, days = path.name, over.index
         if as_json:
             first, last = str(days[0].date()), str(days[-1].date())
             found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
             continue
         print(f"{history.ticker}: {counted(len(days), 'session')} as understood from {name}; nothing was imported")
-        left_out = _not_over(len(history.bars) - len(over))
+        left_out = _unfinished_note(len(history.bars) - len(over))
         print("\n".join([rows_of(over, ends=3), *left_out, *_notes(history), *_set_aside(history)]))
     if as_json:
         print(json.dumps({"understood": found}))
@@ -124,7 +124,7 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
 def _report_text(report: "ImportReport") -> str:
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
-    notes = [*_not_over(report.not_over), *_notes(report)]
+    notes = [*_unfinished_note(report.not_over), *_notes(report)]
     told = f" ({'; '.join(notes)})" if notes else ""
     found = (
         f"{report.ticker}: {counted(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
@@ -132,7 +132,7 @@ def _report_text(report: "ImportReport") -> str:
     return "\n".join([found, *_set_aside(report)])
 
 
-def _not_over(number: int) -> list[str]:
+def _unfinished_note(number: int) -> list[str]:
     return [f"{number} left out, not over yet"] if number else []
 
 

@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from deployments.errors import refused_as
-from stockml.settings import settings_for, tutorial_settings
+from stockml.settings import nested, settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
 SHOWN_ROWS = 10  # rows printed of a long list
@@ -51,11 +51,7 @@ def as_calendar(name: str) -> str:
 
 def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
     """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network": {"units": [8, 8]}}`."""
-    form: dict[str, dict[str, Any]] = {}
-    for name, value in _by_name(assignments, partial(settings_for, "nightly")).items():
-        section, _, setting = name.partition(".")
-        form.setdefault(section, {})[setting] = value
-    return form or None
+    return nested(_by_name(assignments, partial(settings_for, "nightly"))) or None
 
 
 def as_tutorial_settings(assignments: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.errors import StockmlError
 from stockml.home import Home, home
+from stockml.settings import Profile
 
 if TYPE_CHECKING:
     from deployments.registration.tickers import TickersFile
@@ -48,7 +49,7 @@ def add(
     tickers: Named,
     calendar: Calendar = None,
     at: Annotated[str | None, typer.Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
-    profile: Annotated[str | None, typer.Option(help="nightly or tutorial.")] = None,
+    profile: Annotated[Profile | None, typer.Option(help="Nightly or tutorial.")] = None,
 ) -> None:
     """Add tickers to run every night."""
     from deployments.registration import own_list
@@ -62,7 +63,7 @@ def add(
     added = own_list.add(place, tickers, choices)
     there = [ticker for ticker in tickers if ticker not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
-    _tell(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
+    _print_and_register(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
 
 
 @mine.command()
@@ -73,7 +74,7 @@ def remove(tickers: Named) -> None:
     place = home()
     gone = own_list.remove(place, tickers)
     missing = [ticker for ticker in tickers if ticker not in gone]
-    _tell(place, _phrases({"removed {}": gone, "{} not in the list": missing}))
+    _print_and_register(place, _phrases({"removed {}": gone, "{} not in the list": missing}))
 
 
 @app.command()
@@ -102,7 +103,9 @@ def rename(
     if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
-    _tell(place, f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed")
+    _print_and_register(
+        place, f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"
+    )
 
 
 @app.command()
@@ -150,7 +153,7 @@ def _phrases(tickers: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(words.format(", ".join(names)) for words, names in tickers.items() if names)
 
 
-def _tell(place: Home, done: str) -> None:
+def _print_and_register(place: Home, done: str) -> None:
     """Print what was done; update Prefect's deployments now if it is up, else say that `stockml up` will."""
     from deployments.registration.own_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server

@@ -67,7 +67,7 @@ def backup(file: Annotated[Path, typer.Argument(help="The zip archive to create.
     """
     from stockml.maintenance.backup import back_up
 
-    return _told(file, back_up(home(), file, datetime.now(UTC)), "archived in", as_json)
+    return _print_archived(file, back_up(home(), file, datetime.now(UTC)), "archived in", as_json)
 
 
 @app.command("restore")
@@ -82,7 +82,7 @@ def restore_home(
     """
     from stockml.maintenance.backup import restore
 
-    return _told(file, restore(home(), file, only), f"brought to {home().root} from", as_json)
+    return _print_archived(file, restore(home(), file, only), f"brought to {home().root} from", as_json)
 
 
 @app.command("rebuild-tracking")
@@ -110,7 +110,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
     return int(bool(damaged))
 
 
-def _told(file: Path, done: "Archived", where: str, as_json: bool) -> int:
+def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"file": str(file), **vars(done)}))
     else:

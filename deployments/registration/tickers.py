@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from deployments.errors import refused_as
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.prices.calendar import FINAL_AFTER_CLOSE, sessions_for
-from stockml.settings import Profile, night_settings, settings_for
+from stockml.settings import Profile, nested, night_settings, settings_for
 from stockml.tickers import validated_ticker
 
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
@@ -98,11 +98,8 @@ class TickerEntry(BaseModel):
 
     def parameters(self) -> dict[str, Any]:
         """The flow's parameters, only those that differ from the form's defaults."""
-        form: dict[str, dict[str, Any]] = {}
-        for name, value in self.settings.items():
-            section, _, setting = name.partition(".")
-            form.setdefault(section, {})[setting] = value
-        chosen = {"ticker": self.ticker, "profile": self.profile, "calendar": self.calendar, "settings": form or None}
+        form = nested(self.settings) or None
+        chosen = {"ticker": self.ticker, "profile": self.profile, "calendar": self.calendar, "settings": form}
         return {name: value for name, value in chosen.items() if value is not None}
 
 

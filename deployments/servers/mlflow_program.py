@@ -25,7 +25,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.process import left_uncollected
+from deployments.process import imports_uncollected
 from deployments.servers.access import Access, Guard
 from stockml.home import home
 from stockml.nights.record import Night, kept_night
@@ -51,7 +51,7 @@ UNCACHED = {"cache-control": "no-cache"}
 def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
     """Serve the database in MLFLOW_BACKEND_STORE_URI and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
-    with left_uncollected():
+    with imports_uncollected():
         replace(Tracking.of(home(environ)), uri=database).prepare()
         from mlflow.server import app, constants
 

@@ -63,7 +63,7 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
         port, descriptor = listening.getsockname()[1], listening.fileno()
         without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
         program = processes.Program(NAME, MODULE, (str(descriptor), str(home.prefect)), without_api)
-        with processes.restarted(program, log, listening) as check:
+        with processes.kept_running(program, log, listening) as check:
             environ[OWN_SERVER] = "1"
             try:
                 yield f"http://127.0.0.1:{port}/api"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from deployments.process import left_uncollected
+from deployments.process import imports_uncollected
 from deployments.servers import databases
 from deployments.servers.access import Access, Guard
 from deployments.servers.prefect_schema import DATABASE, create_database, local_database, migrate
@@ -57,7 +57,7 @@ def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
         environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
     if database := local_database(environ):
         create_database(database)
-    with left_uncollected():
+    with imports_uncollected():
         import uvicorn
         from prefect.server.api.server import create_app
         from prefect.settings import get_current_settings
@@ -146,7 +146,7 @@ def serve_socket(descriptor: int, folder: Path) -> None:
     listening = socket.socket(fileno=descriptor)
     access = Access()
     os.environ.update(protection(access, listening.getsockname()[1]))
-    with left_uncollected():
+    with imports_uncollected():
         _bring_up_to_date(folder)
         import uvicorn
         from prefect.server.api.server import create_app

@@ -89,7 +89,7 @@ def started_anew(child: Child) -> Child:
 
 
 @contextlib.contextmanager
-def restarted(program: Program, log: Path, listening: socket.socket) -> Iterator[Callable[[], None]]:
+def kept_running(program: Program, log: Path, listening: socket.socket) -> Iterator[Callable[[], None]]:
     """Run the program, which serves `listening`; yield a function that checks it; stop it afterwards.
 
     A killed program is restarted, at most RESTARTS times; requests wait meanwhile, as the socket stays open. The socket

@@ -83,7 +83,7 @@ def up(
         record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        _tell(home, pages, access, say)
+        _print_addresses(home, pages, access, say)
         yield children
 
 
@@ -146,7 +146,7 @@ def _all_tickers(server: str, access: Access) -> str:
         return server
 
 
-def _tell(home: Home, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
+def _print_addresses(home: Home, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
     all_tickers = _all_tickers(pages["mlflow"], access)
     say(f"home     {home.root}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand: Deployments → Quick run")

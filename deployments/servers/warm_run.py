@@ -22,7 +22,7 @@ ADDRESS = "STOCKML_WARM_SERVER"  # set by `worker_program` for its worker
 ENGINE = "prefect.engine"
 ALONE = b"alone"  # the server's answer if it makes no fork
 COMMAND = [sys.executable, "-m", ENGINE]  # what a fork becomes
-NOBODY_SAYS = -signal.SIGKILL  # the exit code of a fork whose server is gone, and which died with it
+KILLED_WITH_SERVER = -signal.SIGKILL  # the exit code of a fork whose server is gone, and which died with it
 
 
 @dataclass
@@ -51,7 +51,7 @@ async def run_process(
                 fork = Fork(int(answer))
                 task_status.started(task_status_handler(fork))
                 code = await _line(answers)
-                fork.returncode = int(code) if code else NOBODY_SAYS
+                fork.returncode = int(code) if code else KILLED_WITH_SERVER
                 return fork
     return await processutils.run_process(
         command,

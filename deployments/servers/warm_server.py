@@ -18,9 +18,9 @@ import socket
 import sys
 from typing import Any
 
-from deployments.process import leave, left_uncollected
+from deployments.process import imports_uncollected, leave
 from deployments.servers.warm_run import ALONE, ENGINE
-from stockml.code_version import OF_A_NIGHT, code_hash
+from stockml.code_version import NIGHT_PACKAGES, code_hash
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.models.pool import read_ahead
@@ -61,7 +61,7 @@ PR_SET_PDEATHSIG = 1
 
 def main(address: str) -> None:
     """Import, then serve until killed (children die too), or until the sources have changed and no child is left."""
-    with left_uncollected():
+    with imports_uncollected():
         before = sources()
         prepare()
     with socket.socket(socket.AF_UNIX) as listening:
@@ -115,7 +115,9 @@ def _at_first_use() -> None:
 
 def sources() -> float:
     """The newest modification time of the product's sources and of the vintages shipped with them."""
-    files = (path for folder in OF_A_NIGHT for path in folder.rglob("*.*") if path.suffix in {".py", ".npz", ".json"})
+    files = (
+        path for folder in NIGHT_PACKAGES for path in folder.rglob("*.*") if path.suffix in {".py", ".npz", ".json"}
+    )
     return max(path.stat().st_mtime for path in files)
 
 
@@ -151,7 +153,7 @@ class Server:
         for stream in streams:
             os.close(stream)
         if pid is None:
-            _tell(connection, ALONE)
+            _answer_and_close(connection, ALONE)
         else:
             self._children[pid] = connection
             self._selector.register(connection, selectors.EVENT_READ, lambda: self._left(pid))
@@ -196,10 +198,10 @@ class Server:
             connection = self._children.pop(pid)
             with contextlib.suppress(KeyError):  # `_left` has unregistered it already
                 self._selector.unregister(connection)
-            _tell(connection, str(os.waitstatus_to_exitcode(status)).encode())
+            _answer_and_close(connection, str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _tell(connection: socket.socket, answer: bytes) -> None:
+def _answer_and_close(connection: socket.socket, answer: bytes) -> None:
     """Send the last answer to the requester, which may be gone, and close the connection."""
     with connection, contextlib.suppress(OSError):
         connection.sendall(answer + b"\n")

@@ -24,15 +24,15 @@ def main(arguments: list[str]) -> None:
         if sys.platform == "linux":
             folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path
             address = os.environ[ADDRESS] = str(Path(folder) / "warm")
-            stack.callback(Keeper(address).stop)
+            stack.callback(WarmServerKeeper(address).stop)
         sys.argv = ["prefect", "worker", "start", *arguments]
         runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
-class Keeper:
+class WarmServerKeeper:
     """Keeps a warm server running at the address; restarts it if it was killed or ended because the sources changed.
 
-    A server that cannot start is not restarted: each run then gets a new interpreter.
+    A server that cannot start is not kept_running: each run then gets a new interpreter.
     """
 
     def __init__(self, address: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -41,7 +42,7 @@ from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import train_ticker, unseen_parts
 
 FEWEST_NIGHTS = 20
-SHAPE_SOURCES: tuple[ShapeSource, ...] = ("pooled", "own")
+SHAPE_SOURCES: tuple[ShapeSource, ...] = get_args(ShapeSource)
 CENTRED = f"{POOLED}, pooled shape"
 LOWEST = 0.01  # of the close: a path that falls below zero has no logarithm
 

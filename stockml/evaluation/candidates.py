@@ -17,6 +17,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.trend_prior import prior_path, published_moves
+from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
@@ -50,7 +51,8 @@ class Pools:
         if isinstance(model.held_out, TickerNetwork) and isinstance(model.published, TickerNetwork):
             return cls(model.held_out.pool, model.published.pool)
         first = series.sessions[split.validation.start if split else -1].item()
-        return cls(Pool.before(first, folders), Pool.before(series.sessions[-1].item(), folders))
+        after = (series.sessions[-1] + A_DAY).item()  # a pool that ends tonight knows no more than tonight does
+        return cls(Pool.before(first, folders), Pool.before(after, folders))
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,7 @@ class TutorialReport:
     def figures(self) -> dict[str, float]:
         """All figures by name, as logged to MLflow."""
         right, rose = self.directions()
+        correlation = self.fitted.history[self.fitted.chosen - 1]["correlation"]
         return {
             **{f"one_step/{name}": error for name, error in self.one_step.items()},
             **{f"paths/{name}": error for name, error in self.paths.items()},
@@ -73,7 +74,7 @@ class TutorialReport:
             "direction/right": right,
             "direction/rose": rose,
             "seconds_a_step": self.seconds_a_step,
-            "correlation": self.fitted.history[self.fitted.chosen - 1]["correlation"] or 0.0,
+            **({} if correlation is None else {"correlation": correlation}),  # of equal predictions there is none
         }
 
     def directions(self) -> tuple[int, int]:

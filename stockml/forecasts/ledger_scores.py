@@ -179,7 +179,7 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
     return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
 
 
-def scores_of(timing: str, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
+def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
     """Score one timing.  counting: the steps that count.  scored: those of them that came due."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))

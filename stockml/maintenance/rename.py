@@ -31,12 +31,12 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
         for ticker in sorted({old, new}):
             nights.enter_context(file_lock(home.locks / f"{ticker}.night.lock", 1.0))
         for before, after in _places(home, old, new):
-            _is_free(before, after)
+            _has_something_to_move(before, after)
         Ledger(home.ledger).check_free(old, new)
         moved = ["bars"] if BarStore.of(home).rename(old, new) else []
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
         for before, after in _places(home, old, new):
-            if _is_free(before, after):
+            if _has_something_to_move(before, after):
                 before.rename(after)
                 moved.append(before.parent.name)
         moved += ["champions"] if Registry(home.models).renamed(old, new) else []
@@ -61,7 +61,7 @@ def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
     return [*found, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
 
 
-def _is_free(before: Path, after: Path) -> bool:
+def _has_something_to_move(before: Path, after: Path) -> bool:
     """Whether there is something to move. Raises StoreError if something is in its way."""
     if before.exists() and after.exists():
         raise StoreError(str(after), f"expected nothing there yet, found data beside {before}; move one of them away")

@@ -130,7 +130,7 @@ def _crps_adds(night: Night) -> str:
     if found is None:
         return "what was not measured"
     inside = f" ({found.interval.low:+z.2%} to {found.interval.high:+z.2%})" if found.interval else ""
-    return f"{found.skill:+z.2%} of CRPS{inside}, {_luck(found.p_value)}"
+    return f"{found.skill:+z.2%} of CRPS{inside}, {_significance(found.p_value)}"
 
 
 def _path_adds(night: Night) -> str:
@@ -139,10 +139,10 @@ def _path_adds(night: Night) -> str:
     if not found or found.skill_difference is None:
         return ""
     inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
-    return f"{found.skill_difference:+.3f}{inside}, {_luck(found.p_value)}"
+    return f"{found.skill_difference:+.3f}{inside}, {_significance(found.p_value)}"
 
 
-def _luck(p_value: float | None) -> str:
+def _significance(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
     said = f"p {p_value:.2f}" if p_value >= 0.005 else "p < 0.01"

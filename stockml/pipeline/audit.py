@@ -95,9 +95,10 @@ def audit(
             _another_future(BarStore.of(place, calendar), ticker, session, now)
         for day in (before, session):
             say(f"{ticker} {day}, future {number + 1} of 2: {name}")
-            left.append(run(place, ticker, day, settings, calendar))
-        left[-1]["windows and simple rows"] = _rows(BarStore.of(place, calendar), ticker, session, place.root)
-    one, two = left[1], left[3]
+            found = run(place, ticker, day, settings, calendar)
+        rows = _rows(BarStore.of(place, calendar), ticker, session, place.root)
+        left.append({**found, "windows and simple rows": rows})  # of the audited session alone
+    one, two = left
     parts = {part: compared(one[part], two[part]) for part in PARTS if part in one}
     return Audit(ticker, session, int((days > session).sum()), parts)
 

@@ -84,16 +84,15 @@ def _champion_and_facts(
 ) -> tuple[Promotion | None, Facts, str | None]:
     """The champion that tonight may know, the facts to decide by, and the reason if its form cannot be read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
-    try:
-        if champion:
-            model, provenance = load_model(Path(champion.path)), Provenance.read(Path(champion.path))
-    except InvalidFile as problem:
-        return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     if champion is None:
         present = Registry(home.models).champion(dataset.ticker)
         later = present is not None and present.session > dataset.session
         why = "the champion is of a later session" if later else "no champion yet"
         return None, Facts(no_champion=why), None
+    try:
+        model, provenance = load_model(Path(champion.path)), Provenance.read(Path(champion.path))
+    except InvalidFile as problem:
+        return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     series = PriceSeries.read(Path(dataset.path))
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return (

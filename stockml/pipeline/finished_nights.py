@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from stockml.code_version import OF_A_NIGHT, number_libraries
+from stockml.code_version import NIGHT_PACKAGES, number_libraries
 from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.nights.record import Night, read_night
@@ -58,7 +58,7 @@ def finished_night(home: Home, ticker: str, session: date, settings: Settings, c
 
 def _request(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> str:
     beside = beside_the_bars(home, ticker, session)
-    sources = (file for folder in OF_A_NIGHT for file in sorted(folder.rglob("*.py")))
+    sources = (file for folder in NIGHT_PACKAGES for file in sorted(folder.rglob("*.py")))
     code = (hashlib.sha256(file.read_bytes()).hexdigest() for file in sources)
     parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), *code)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

@@ -57,15 +57,15 @@ EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
 LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
-FILLING = r"[$€£\s\u00a0\u202f'’]"
-SURE = {
+IGNORED_CHARACTERS = r"[$€£\s\u00a0\u202f'’]"
+PROVES_MARK = {
     # a leading zero, a fraction of other than three digits, both marks with this one last, or the other one repeated
     mark: re.compile(
         rf"-?\d*{sure}(\d{{1,2}}|\d{{4,}})|-?0{sure}\d+|-?\d{{1,3}}({other}\d{{3}})+{sure}\d*|-?\d{{1,3}}({other}\d{{3}}){{2,}}"
     )
     for mark, sure, other in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
-UNSURE = re.compile(r"-?[1-9]\d{0,2},\d{3}")
+AMBIGUOUS = re.compile(r"-?[1-9]\d{0,2},\d{3}")
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,11 @@ def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]")
 
 def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
     """The decimal mark, inferred from all numbers of the file. Raises InvalidFile, with both readings, if unclear."""
-    columns = {name: cells[name].str.replace(FILLING, "", regex=True) for name in cells.columns if name != "date"}
+    columns = {
+        name: cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True) for name in cells.columns if name != "date"
+    }
     everything = pd.concat(list(columns.values()))
-    lines = {mark: everything.index[everything.str.fullmatch(sure)] for mark, sure in SURE.items()}
+    lines = {mark: everything.index[everything.str.fullmatch(sure)] for mark, sure in PROVES_MARK.items()}
     if len(lines["comma"]) and len(lines["point"]):
         comma, point = lines["comma"][0], lines["point"][0]
         why = f"a decimal comma in line {comma} and a decimal point in line {point}; say which with --decimal"
@@ -204,7 +206,7 @@ def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
         if len(lines[mark]):
             return mark
     prices = pd.concat([columns[name] for name in PRICES])
-    unsure = prices[prices.str.fullmatch(UNSURE)]
+    unsure = prices[prices.str.fullmatch(AMBIGUOUS)]
     if len(unsure):
         text = str(unsure.iloc[0])
         readings = f"{text.replace(',', '')} (point) or {text.replace(',', '.')} (comma)"
@@ -218,7 +220,7 @@ def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark = "poin
     if name not in cells:
         return np.full(len(cells), np.nan)
     thousands = "," if decimal == "point" else "."
-    text = cells[name].str.replace(FILLING, "", regex=True).str.replace(thousands, "", regex=False)
+    text = cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True).str.replace(thousands, "", regex=False)
     text = text if decimal == "point" else text.str.replace(",", ".", regex=False)
     values = pd.to_numeric(text, errors="coerce")
     wrong = values.isna() & ((text != "") | (name != "volume"))

@@ -133,7 +133,7 @@ def import_file(
     """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     history = read_history(path, store.sessions(ticker), ticker, readings)
-    days = days_of(those_over(path, history.bars, store.sessions(ticker), recorded_at))
+    days = days_of(finished_bars(path, history.bars, store.sessions(ticker), recorded_at))
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     notes = {field.name: getattr(history, field.name) for field in fields(CsvNotes)}
     first, last = days[0].item(), days[-1].item()
@@ -143,7 +143,7 @@ def import_file(
     )
 
 
-def those_over(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> Bars:
+def finished_bars(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> Bars:
     """The bars of sessions that are over at `now`. Raises InvalidFile if there are none."""
     over = bars.loc[: str(sessions.last_final(now))]
     if over.empty:

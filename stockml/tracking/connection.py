@@ -71,8 +71,8 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     from mlflow import MlflowClient
 
     try:
-        with nullcontext() if is_server else _making(locks):
-            make_whole(uri, artifacts)
+        with nullcontext() if is_server else _creation_lock(locks):
+            ensure_database(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
     except _failures() as error:
@@ -95,7 +95,7 @@ def _failures() -> tuple[type[Exception], ...]:
     return (*found, BotoCoreError)
 
 
-def _making(locks: Path) -> FileLock:
+def _creation_lock(locks: Path) -> FileLock:
     """The lock for creating a database: two processes doing so at once would spoil it for each other."""
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / "mlflow-database.lock", timeout=120)
@@ -154,7 +154,7 @@ def _is_outage(error: BaseException | None) -> bool:
     return False
 
 
-def make_whole(uri: str, artifacts: str) -> None:
+def ensure_database(uri: str, artifacts: str) -> None:
     """Create the database that `uri` names, if it is a missing SQLite file: beside its place, then moved there whole.
 
     An existing one is updated if its home has moved; a damaged one raises sqlite3.DatabaseError. One process at a time.
@@ -165,7 +165,7 @@ def make_whole(uri: str, artifacts: str) -> None:
     if path.exists():
         if fault := fault_of(path, "experiments"):
             raise sqlite3.DatabaseError(f"{fault} where its database was; `stockml doctor` says what to do")
-        _follow(path, artifacts.rstrip("/"))
+        _repoint_artifacts(path, artifacts.rstrip("/"))
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -181,7 +181,7 @@ def make_whole(uri: str, artifacts: str) -> None:
         _clear_beside(path)
 
 
-def _follow(path: Path, artifacts: str) -> None:
+def _repoint_artifacts(path: Path, artifacts: str) -> None:
     """Point runs and models at a moved home's artifacts: MLflow keeps full addresses, and would write to the old."""
     if not artifacts.startswith("file:"):
         return

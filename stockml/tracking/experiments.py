@@ -40,19 +40,19 @@ def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str 
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
-    if found := _existing(client, name):
+    if found := _existing_or_restored(client, name):
         if note and views.NOTE not in found.tags:
             client.set_experiment_tag(found.experiment_id, views.NOTE, note)
         return found
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
         place = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
         client.create_experiment(name, place, {**views.KIND, views.NOTE: note} if note else views.KIND)
-    if found := _existing(client, name):
+    if found := _existing_or_restored(client, name):
         return found
     raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
 
 
-def _existing(client: "MlflowClient", name: str) -> "Experiment | None":
+def _existing_or_restored(client: "MlflowClient", name: str) -> "Experiment | None":
     """The experiment of this name; one that a person deleted still holds the name, so it is restored from the trash."""
     from mlflow.exceptions import MlflowException
 
@@ -77,7 +77,7 @@ def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str,
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     """Give `old`'s experiment, track records and registered model to `new`, if it has none; returns what moved."""
     moved = []
-    found = _existing(client, experiment_name(old))
+    found = _existing_or_restored(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
         for run in client.search_runs([found.experiment_id], max_results=MOST):
             for tag in ("stockml.ticker", "ticker"):
@@ -85,7 +85,7 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # the note names the ticker: arrange anew
         client.rename_experiment(found.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")
-    if overview := _existing(client, EXPERIMENT):
+    if overview := _existing_or_restored(client, EXPERIMENT):
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
             client.set_tag(run.info.run_id, "ticker", new)
             client.update_run(run.info.run_id, name=new)

@@ -60,8 +60,7 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
     from mlflow.entities import ViewType
 
     for run in runs:
-        for name, version in run.models:
-            client.delete_model_version(name, version)
+        _delete_versions(client, run)
         for model_id in run.logged:
             client.delete_logged_model(model_id)
         client.delete_run(run.run_id)
@@ -72,8 +71,7 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
 def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime) -> None:
     """Remove the runs' files and models for good; figures and texts stay. After a kill, the next call goes on."""
     for run in runs:
-        for name, version in run.models:
-            client.delete_model_version(name, version)
+        _delete_versions(client, run)
         for model_id in run.logged:
             _remove(client, client.get_logged_model(model_id).artifact_location)
             client.delete_logged_model(model_id)
@@ -83,6 +81,11 @@ def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime)
         without_plots = "\n\n".join(part for part in note if not part.startswith(("![", "Plots: ")))
         client.set_tag(run.run_id, "mlflow.note.content", without_plots)
         client.set_tag(run.run_id, CLEARED, now.isoformat())
+
+
+def _delete_versions(client: "MlflowClient", run: OldRun) -> None:
+    for name, version in run.models:
+        client.delete_model_version(name, version)
 
 
 def _remove(client: "MlflowClient", address: str) -> None:

@@ -56,7 +56,7 @@ def metrics(
     in percent, with what a person wants to know in the morning; the figures as measured follow.
     `live`: the ledger's scores, `live/skill` and so on.
     """
-    answers = _headline(assessment, live) | {"width_against_usual_pct": width_against_usual}
+    answers = _answers(assessment, live) | {"width_against_usual_pct": width_against_usual}
     found = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
     for name, figures in assessment.evaluation.metrics().items():
         if name in WHOLE:
@@ -71,7 +71,7 @@ def metrics(
     return {**found, **assessment.band_scores.metrics(), **live}
 
 
-def _headline(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
+def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
     numbers, forecast = assessment.verdict.numbers, assessment.forecast
     rival, said = assessment.evaluation.comparison(LSTM, CHAMPION), assessment.distributions.whole
     published = said.get(row_of(assessment.publisher))

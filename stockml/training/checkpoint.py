@@ -15,7 +15,7 @@ NAME = "_checkpoint.npz"
 class TrainingProgress:
     """State of the network in training, its weights at the lowest validation loss, and states of finished networks."""
 
-    network: str = "held_out"
+    network: str = ""
     epoch: int = 0
     state: list[Any] | None = None
     best: list[Any] | None = None

@@ -95,7 +95,7 @@ class Search:
         """The base's own value of each searched setting, where the space has it."""
         flat = self.base.flat()
         own = {name: json.dumps(flat[name]) for name in self.space}
-        return {name: value for name, value in own.items() if value in self.labels()[name]}
+        return {name: own[name] for name, values in self.labels().items() if own[name] in values}
 
 
 def tune(

@@ -1,6 +1,7 @@
 """The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
 
 import json
+import os
 import shutil
 import subprocess
 from datetime import UTC, date, datetime
@@ -114,10 +115,9 @@ def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(hom
     assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
 
 
-def test_a_prefect_that_asks_for_another_password_is_a_problem(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefect_that_asks_for_another_password_is_a_problem(home: Home) -> None:
     """Its route `health` is open to all: a command is let in by the others."""
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:word")
-    with prefect_api(home) as address:
+    with prefect_api(home, {**os.environ, "PREFECT_SERVER_API_AUTH_STRING": "me:word"}) as address:
         assert is_healthy(address, timeout_s=PATIENCE_S)
         home.servers.write_text(json.dumps({"prefect_api": address}))
         for password, verdict in {"": "problem", "me:wrong": "problem", "me:word": "ok"}.items():

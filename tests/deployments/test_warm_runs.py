@@ -20,7 +20,7 @@ from anyio.abc import TaskStatus
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deployments.servers.warm_run import ADDRESS, COMMAND, Fork, run_process
-from deployments.servers.worker_program import Keeper
+from deployments.servers.worker_program import WarmServerKeeper
 from stockml.home import Home
 from tests.support.patience import PATIENCE_S, until
 
@@ -183,7 +183,7 @@ def test_a_server_that_is_killed_takes_its_runs_along_and_another_is_started(
     warm: Warm, api: socket.socket, home: Home, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "warm")
-    keeper = Keeper(address)
+    keeper = WarmServerKeeper(address)
     try:
         first = kept_server(address)
         with asking(warm, api, address) as (run, connection):

@@ -283,5 +283,5 @@ def test_the_terminals_table_marks_a_gain_within_the_noise_and_has_a_chance_besi
     ]
     assert "+1.23% ~" in rows[2], "too few origins to test"
     assert rows[3].split()[3:] == ["-"] * 6
-    assert "~ within the noise" in rows[4]
+    assert "~: within the noise" in " ".join(rows[4:])
     assert all(len(line) <= len(head) for line in rows)

@@ -16,7 +16,7 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_URL
 
-from deployments.process import left_uncollected
+from deployments.process import imports_uncollected
 
 APART = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 SETTINGS = 'hostname "$0" && mount -t tmpfs tmpfs "$1" && exec "$2" -m tests.support.machines'
@@ -66,7 +66,7 @@ def machine(name: str, disk: Path, environ: Mapping[str, str]) -> Iterator[Machi
 
 
 def main() -> None:
-    with left_uncollected():
+    with imports_uncollected():
         from flows.nightly import nightly
     said, sys.stdout = sys.stdout, sys.stderr
     print("up", file=said, flush=True)

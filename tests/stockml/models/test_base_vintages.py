@@ -132,4 +132,4 @@ def test_shipped_bases_are_sound_small_described_and_at_most_two_years_apart() -
         assert json.loads(pooled.read_text())["through"] == found.through.isoformat()
     assert (ends[0], ends[-1]) == (date(1999, 6, 30), date(2017, 6, 30))
     assert all((later - sooner).days <= 2 * 366 for sooner, later in pairwise(ends))
-    assert "survivors taught it" in described
+    assert "all training tickers are survivors" in described
