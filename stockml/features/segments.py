@@ -1,6 +1,6 @@
 """Segments: the unbroken stretches of a series, separated by holes longer than any exchange closes.
 
-A lasting ten- or hundredfold price change also starts a segment, since the bars are in other units from there, unless
+A lasting change of the price by a power of ten also starts a segment, as the bars are in other units from there, unless
 it was traded heavily, as in a crash. Each segment is computed on its own, as if the share had been listed at its start.
 """
 

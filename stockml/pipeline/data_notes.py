@@ -31,8 +31,8 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         if bar.session >= recent
     ]
     notes += [
-        f"the open of {day} is at a split's ratio to the close before, no split is known, and its bar is taken as it "
-        f"is: if it is a misprint, `stockml bars {ticker} --reject {day}`"
+        f"the open of {day} moved as at a split, none is known, and its bar is taken as it is: if it is a misprint, "
+        f"`stockml bars {ticker} --reject {day}`"
         for day in jumps(view.bars)
         if day in days[-SESSIONS_TO_LIST:]
     ]
@@ -80,7 +80,7 @@ def divided(series: PriceSeries, sessions: Sessions) -> str:
     last, first = (series.sessions[at].item() for at in (after[-1] - 1, after[-1]))
     missing = len(sessions.between(last + timedelta(days=1), first - timedelta(days=1)))
     kind, times = divided_by(series, after[-1]), f" {len(after)} times, the newest" if len(after) > 1 else ""
-    size = f" of {missing} sessions" if kind == HOLE else ", a ten- or hundredfold price that stayed,"
+    size = f" of {missing} sessions" if kind == HOLE else ", a lasting change of the price by a power of ten,"
     lost = len(series) - len(within_segment(series, np.arange(len(series)), LEADS[-1]))
     return (
         f"the series is divided{times} by a {kind}{size} between {last} and {first}: {lost} of {len(series):,} "

@@ -7,15 +7,16 @@ price stays where it went, or trading was heavy.
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.prices.bars import PRICES, Bars, SetAside, days_of
+from stockml.prices.bars import NO_CRASH, PRICES, Bars, SetAside, days_of
 from stockml.storage.arrays import Floats
 
 JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
 CAME_BACK = 0.25  # share of the jump that the next close may keep
 WICK = 0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
 BUSY = 4.0  # times the usual volume: on such a day the prices are real
-TENFOLD = 0.1  # how near the decimal logarithm must be to 1 or 2
-SESSIONS_TO_SETTLE = 5  # in which a provider lists a split; a tenfold level that lasts longer is believed
+TENFOLD = 0.1  # how near the decimal logarithm must be to a whole number
+FAR = np.log10(NO_CRASH)  # farther from the close before, no price is believed at once without heavy trading
+SESSIONS_TO_SETTLE = 5  # in which a provider lists a split; a far level that lasts longer is believed
 USUAL_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
@@ -23,8 +24,8 @@ OPEN, HIGH, LOW, CLOSE = range(4)
 def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     """The well-formed bars of an adjusted series that differ from their neighbours as misprints do, oldest first.
 
-    The newest bar is judged by those before it: whether a jump comes back is not known yet; a tenfold price is doubted
-    at once.
+    The newest bar is judged by those before it: whether a jump comes back is not known yet, but a price at four times
+    or a fourth of the close before is doubted at once, unless trading was heavy.
     """
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     moves = np.abs(np.log(prices[1:] / prices[:-1, CLOSE, None])).max(axis=1, initial=0.0)
@@ -43,7 +44,10 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)
-    if (wrong := is_tenfold(times)).any() and not is_crash(prices[:, CLOSE], volume, at):
+    wrong = is_tenfold(times)
+    if not is_traded_heavily(prices[:, CLOSE], volume, at):
+        wrong[[OPEN, CLOSE]] |= np.abs(times[[OPEN, CLOSE]]) >= FAR
+    if wrong.any() and not is_crash(prices[:, CLOSE], volume, at):
         off = int(np.argmax(wrong))
         count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
@@ -85,12 +89,12 @@ def _usual(volume: Floats, at: int) -> float:
 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:
-    """Whether each decimal logarithm means about ten or a hundred times, or a tenth or a hundredth."""
+    """Whether each decimal logarithm means about ten, a hundred, … times, or a tenth, a hundredth, …"""
     size = np.abs(times)
-    return np.asarray((np.abs(size - 1) < TENFOLD) | (np.abs(size - 2) < TENFOLD), dtype=np.bool_)
+    return np.asarray((size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD), dtype=np.bool_)
 
 
 def _sessions_at(ratios: Floats, times: float) -> int:
-    """How many sessions, from the first on, stay at the tenfold level."""
-    at_level = np.abs(np.log10(ratios) - times) < 0.5
+    """How many sessions, from the first on, stay at the level, nearer to it than to the close before."""
+    at_level = np.abs(np.log10(ratios) - times) < min(0.5, abs(times) / 2)
     return len(at_level) if at_level.all() else int(np.argmin(at_level))

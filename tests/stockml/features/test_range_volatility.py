@@ -57,7 +57,7 @@ def test_a_halted_share_has_the_floor_everywhere() -> None:
 
 
 def test_a_calm_after_a_storm_leaves_no_rounding_below_the_floor() -> None:
-    wild = with_prices(walk(40), np.where(np.arange(40) < 20, 1e6, 1.0))
+    wild = with_prices(walk(40), np.where(np.arange(40) < 20, 3e6, 1.0))
     found = Volatilities.of(wild)
     assert (found.range[4:, 1] >= VOLATILITY_FLOOR).all()
 

@@ -61,7 +61,7 @@ def test_prices_in_other_units_from_a_day_on_divide_the_series_and_the_refusal_n
     bars.iloc[:-21, :4] *= 100
     append(home, bars)
     series = PriceSeries.from_bars(store_of(home).view("IBM").bars)
-    between = f"a change of units, a ten- or hundredfold price that stayed, between {DAYS[-22]} and {DAYS[-21]}"
+    between = f"a change of units, a lasting change of the price by a power of ten, between {DAYS[-22]} and {DAYS[-21]}"
     assert f"the series is divided by {between}" in notes(home)
     with pytest.raises(TooFewBars, match=f"since the change of units from {DAYS[-22]} to {DAYS[-21]}, found 21"):
         check_newest(series)
@@ -97,7 +97,7 @@ def test_a_jump_that_no_split_explains_is_named_for_a_week_and_one_that_a_split_
     bars = IBM.copy()
     bars.iloc[990:, :4] *= 2
     append(home, bars.iloc[:995])
-    named = f"the open of {DAYS[990]} is at a split's ratio"
+    named = f"the open of {DAYS[990]} moved as at a split"
     assert named in notes(home)
     append(home, bars.iloc[995:])
     assert named not in notes(home)

@@ -34,6 +34,9 @@ def altered(rows: list[int], **factors: float) -> Bars:
     [
         (dict.fromkeys(ALL, 10.0), "times the close before"),
         (dict.fromkeys(ALL, 0.01), "times the close before"),
+        (dict.fromkeys(ALL, 20.0), "times the close before"),
+        (dict.fromkeys(ALL, 0.2), "times the close before"),
+        (dict.fromkeys(ALL, 0.001), "times the close before"),
         ({"high": 10.0}, "times the close before"),
         ({"low": 0.1}, "times the close before"),
         ({"high": 2.5}, "within the day, on usual volume"),
@@ -62,11 +65,12 @@ def test_a_price_that_jumps_and_returns_is_set_aside_once_it_is_back(factor):
     assert doubtful(bars.iloc[: MIDDLE + 1]) == ()
 
 
-def test_a_tenfold_level_is_waited_for_as_long_as_a_split_may_be_listed_and_then_believed():
+@pytest.mark.parametrize("factor", [10.0, 1000.0, 20.0, 0.2])
+def test_a_far_level_is_doubted_as_long_as_a_split_may_still_be_listed_and_then_believed(factor):
     rows = list(range(MIDDLE, MIDDLE + SESSIONS_TO_SETTLE))
-    wrong = altered(rows, **dict.fromkeys(ALL, 10.0))
+    wrong = altered(rows, **dict.fromkeys(ALL, factor))
     assert [bar.session for bar in doubtful(wrong)] == [IBM.index[row].date() for row in rows]
-    for_good = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 10.0))
+    for_good = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, factor))
     assert len(doubtful(for_good.iloc[: MIDDLE + SESSIONS_TO_SETTLE])) == SESSIONS_TO_SETTLE
     assert doubtful(for_good) == ()
 
@@ -91,6 +95,11 @@ def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, u
 @pytest.mark.parametrize("wrong", [ALL, ("high",)])
 def test_a_tenfold_price_of_a_busy_session_is_a_misprint_all_the_same(wrong):
     assert len(doubtful(altered([MIDDLE], **dict.fromkeys(wrong, 10.0), volume=5.0))) == 1
+
+
+def test_a_rise_of_a_takeover_is_believed_at_once():
+    takeover = altered([LAST], **dict.fromkeys(ALL, 5.0), volume=20.0)
+    assert doubtful(takeover) == ()
 
 
 def test_a_volume_that_is_never_given_says_nothing():
