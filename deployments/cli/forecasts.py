@@ -80,7 +80,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
-    from stockml.forecasts.ledger_scores import restated_bars, steps_across
+    from stockml.forecasts.ledger_scores import restated_bars, steps_across, steps_without_bar
     from stockml.nights.glance import calendar_of, newest
     from stockml.prices.series import PriceSeries
     from stockml.prices.store import BarStore
@@ -91,16 +91,19 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))
     counting = kept.counting(ticker, sessions)
     restated, across = restated_bars(counting, first, series), steps_across(counting, series)
+    without_bar = steps_without_bar(counting, series)
     if not as_json:
         listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
-        print(ledger_text.record_text(ticker, today, first_known, restated, across, listed))
+        print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, listed))
         return
     made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
     apart = {"late": vars(today.late), "backfilled": vars(today.backfilled)}
     bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
     found = {"ticker": ticker, "entries": made, **vars(today.live), "apart": apart}
     found |= {"first_known": vars(first_known.live), "restated_bars": bars}
-    print(json.dumps({**found, "across_units": {str(day): steps for day, steps in across.items()}}))
+    for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
+        found[name] = {str(day): steps for day, steps in left_out.items()}
+    print(json.dumps(found))
 
 
 @app.command()

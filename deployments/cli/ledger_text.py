@@ -31,11 +31,13 @@ def record_text(
     first_known: Record,
     restated: Sequence[RestatedBar],
     across: Mapping[date, int],
+    without_bar: Mapping[date, int],
     entries: Sequence[str],
 ) -> str:
     """today, first_known: scores against the bars as known now, and as first recorded.
 
-    across: for each change of units, the number of steps that span it, which are not scored.
+    across, without_bar: steps that are not scored, by the change of units that they span, and by the session that has
+    no believed bar.
     """
     live, late, backfilled = today.live, today.late, today.backfilled
     lines = [
@@ -50,6 +52,8 @@ def record_text(
     lines += [
         f"change of units on {day}: in no figure {counted(steps, 'step')} across it" for day, steps in across.items()
     ]
+    shown = list(without_bar.items())[-SHOWN_ROWS:]
+    lines += [f"no believed bar of {day}: in no figure {counted(steps, 'step')} to or from it" for day, steps in shown]
     return "\n".join([*lines, *entries])
 
 

@@ -11,7 +11,7 @@ Neighbouring forecasts share most of their sessions, and so their luck. Each num
 with the number of *independent* ones: the most forecasts of which no two cover the same session.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from operator import itemgetter
@@ -61,9 +61,9 @@ class LiveScores:
     independent_directions: int
     independent_decided: int
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, prefix: str = "live/") -> dict[str, float]:
         """`live/skill`, `live/coverage_80`, `live/matured`, …, without figures that are None."""
-        return {f"live/{name}": float(value) for name, value in vars(self).items() if value is not None}
+        return {prefix + name: float(value) for name, value in vars(self).items() if value is not None}
 
     def observations(self, figure: str) -> tuple[int, int]:
         """How many observations the figure is made of, and how many of them are independent."""
@@ -72,6 +72,11 @@ class LiveScores:
         if figure in ("base_rate", "brier"):
             return self.directions, self.independent_directions
         return self.steps, self.independent
+
+
+def first_known(figures: Mapping[str, float], name: str) -> float | None:
+    """The live score against prices as first known; `live/…` itself where no restatement changed it."""
+    return figures.get(f"live/first_known_{name}", figures.get(f"live/{name}"))
 
 
 FIGURES = ("skill", *(f"coverage_{band}" for band in BANDS), "direction_accuracy", "base_rate", "brier")
@@ -169,6 +174,14 @@ def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]
     due = counting[counting["due"] <= series.sessions[-1]]
     found = {day.item(): int(_lies_across(due, day).sum()) for day in changes_of_units(series)}
     return {day: steps for day, steps in found.items() if steps}
+
+
+def steps_without_bar(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
+    """How many steps that came due are not scored, by the session of which no bar is believed: outcome or origin."""
+    due = counting[counting["due"] <= series.sessions[-1]]
+    lacks = {name: ~due[name].isin(series.sessions.astype("datetime64[us]")) for name in ("due", "session")}
+    days = due["due"].where(lacks["due"], due["session"])[lacks["due"] | lacks["session"]]
+    return {day.date(): int(steps) for day, steps in days.value_counts().sort_index().items()}
 
 
 def _lies_across(steps: pd.DataFrame, day: np.datetime64) -> "pd.Series[bool]":

@@ -10,6 +10,7 @@ from pathlib import Path
 from stockml.evaluation.evaluate import PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
+from stockml.forecasts.ledger_scores import first_known
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
@@ -76,8 +77,8 @@ class Glance:
             path_adds_p=path_adds.p_value if path_adds else None,
             crps_skill=night.crps_skill,
             coverage_80=shares.get("answer/coverage_80_pct"),
-            live_skill=figures.get("live/skill"),
-            live_coverage_80=figures.get("live/coverage_80"),
+            live_skill=first_known(figures, "skill"),
+            live_coverage_80=first_known(figures, "coverage_80"),
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
             width_against_usual=shares.get(WIDTH),
         )

@@ -11,7 +11,7 @@ from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
-from stockml.forecasts.ledger_scores import with_independent
+from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 
@@ -116,7 +116,8 @@ def _heading(night: Night) -> list[str]:
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
     said = f"published: the {_median(night)}, width by the network and the regression"
-    return [said, f"network adds {_crps_adds(night)}"]
+    over = [f"CRPS skill {night.crps_skill:+z.2%} over the pooled regression"] if night.crps_skill is not None else []
+    return [said, *over, f"network adds {_crps_adds(night)}"]
 
 
 def _median(night: Night) -> str:
@@ -190,7 +191,7 @@ def _live(night: Night) -> str:
     matured, steps, independent = (figures.get(f"live/{name}") for name in ("matured", "steps", "independent"))
     if not matured:
         return ""
-    skill, coverage = figures.get("live/skill"), figures.get("live/coverage_80")
+    skill, coverage = first_known(figures, "skill"), first_known(figures, "coverage_80")
     complete = f"{counted(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
     said = [f"skill {skill:+.3f}"] if skill is not None else []
     said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []

@@ -11,6 +11,7 @@ from stockml.evaluation.assessment import read_assessment
 from stockml.features.segments import starts
 from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger
+from stockml.forecasts.ledger_scores import restated_bars
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
@@ -19,8 +20,8 @@ from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.pipeline import plots
 from stockml.pipeline.night_key import evaluation_code
 from stockml.pipeline.promote import as_it_stands
-from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, EvaluationReceipt, ModelReceipt, RunReceipt, StoreReceipt
@@ -81,8 +82,7 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
     series = PriceSeries.read(Path(dataset.path))
-    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar)).metrics()
-    commit, diff = checkout()
+    live, (commit, diff) = live_metrics(home, dataset.ticker, series, dataset.calendar), checkout()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,
@@ -121,6 +121,17 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
     wanted = run_content.DRAWN_AT_ONCE if plots.drawn_when_opened(home) else tuple(made)
     plots.draw(made, wanted, Path(night.plots_folder or ""))
     return replace(night, figures=tuple(sorted(made)))
+
+
+def live_metrics(home: Home, ticker: str, series: PriceSeries, calendar: str | None) -> dict[str, float]:
+    """The ledger's live scores against the bars as known tonight and, where that changes them, as first known."""
+    store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
+    first_known = PriceSeries.from_bars(store.first_known(ticker)).through(series.sessions[-1])
+    sessions = store.sessions(ticker)
+    then, now = (ledger.live(ticker, each, sessions) for each in (first_known, series))
+    if not restated_bars(ledger.counting(ticker, sessions), first_known, series):
+        return now.metrics()
+    return {**now.metrics(), **then.metrics("live/first_known_")}
 
 
 def tutorial_notes(series: PriceSeries, profile: str) -> tuple[str, ...]:

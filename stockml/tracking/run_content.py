@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
+from stockml.forecasts.ledger_scores import first_known
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
@@ -79,7 +80,7 @@ def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, f
         **{name: numbers.get(number) for name, number in ANSWERS.items()},
         "beats_champion_pct": rival.skill_difference if rival else numbers.get("crps_against_champion"),
         "published_crps_skill_pct": published.skill if published else None,
-        "live_beats_last_close_pct": live.get("live/skill") if live.get("live/matured") else None,
+        "live_beats_last_close_pct": first_known(live, "skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": forecast.path[-1] / forecast.now - 1,
         "forecast_model_share_pct": fmean(forecast.weights),

@@ -36,7 +36,10 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
         PCT,
         "CRPS saved against the champion on the same origins; for a path, skill difference",
     ),
-    "answer/live_beats_last_close_pct": (PCT, "skill of forecasts published in time; live/independent counts them"),
+    "answer/live_beats_last_close_pct": (
+        PCT,
+        "skill of forecasts published in time, against first-known prices",
+    ),
     "answer/forecast_change_pct": (PCT, "end of the published path relative to the close"),
     "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean over leads"),
     "answer/rise_chance_pct": (PCT, "probability of a higher price at the direction's lead"),
@@ -65,7 +68,10 @@ RECORD = {
     "record/crps_skill_pct": (PCT, "CRPS skill of the published distribution over the pooled regression"),
     "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),
     "record/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band, test part"),
-    "record/live_skill_pct": (PCT, "skill of forecasts published in time, over the last close"),
+    "record/live_skill_pct": (
+        PCT,
+        "skill over the last close of forecasts published in time, first-known prices",
+    ),
     "record/live_coverage_80_pct": (PCT, "how often the price was inside their 80 % band"),
     "record/live_independent": ("count", "non-overlapping forecasts behind these two; below 30, too few to judge"),
     "record/width_against_usual_pct": (PCT, "width of the 80 % band relative to this share's usual range (100)"),

@@ -15,10 +15,13 @@ from stockml.evaluation.evaluate import LSTM
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.forecasts.ledger_scores import first_known
 from stockml.home import Home
 from stockml.nights.record import night_path, write_night
-from stockml.prices.bars import Bars
+from stockml.pipeline.log import live_metrics
+from stockml.prices.bars import PRICES, Bars
 from stockml.prices.calendar import sessions_for
+from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded_bars
@@ -127,6 +130,9 @@ def test_a_bar_that_was_restated_is_named_and_the_score_is_shown_both_ways(home:
         publish(home, origin)
     before: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     assert "restated: no bar that these figures lean on" in shown(capsys, "ledger", "IBM")
+    night = live_metrics(home, "IBM", PriceSeries.from_bars(BarStore.of(home).adjusted("IBM")), None)
+    assert first_known(night, "skill") == night["live/skill"] == before["skill"]
+    assert "live/first_known_skill" not in night
     corrected = bars.copy()
     corrected.loc[pd.Timestamp(2013, 2, 25), ["high"]] *= 1.02
     record(home, corrected, date(2013, 3, 3))
@@ -141,9 +147,24 @@ def test_a_bar_that_was_restated_is_named_and_the_score_is_shown_both_ways(home:
     after: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     assert after["skill"] != before["skill"]
     assert after["first_known"]["skill"] == before["skill"]
+    night = live_metrics(home, "IBM", PriceSeries.from_bars(BarStore.of(home).adjusted("IBM")), None)
+    assert (night["live/skill"], night["live/first_known_skill"]) == (after["skill"], before["skill"])
+    assert first_known(night, "skill") == before["skill"]
     [bar] = after["restated_bars"]
     assert (bar["session"], bar["steps"]) == ("2013-02-25", 5)
     assert bar["restated"] > bar["first_known"]
+
+
+def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(home: Home, capsys: Captured) -> None:
+    bars = recorded_bars("IBM").tail(300)
+    bars.loc[pd.Timestamp(2013, 2, 26), list(PRICES)] *= 20
+    record(home, bars, date(2013, 3, 2))
+    publish(home, date(2013, 2, 25))
+    publish(home, date(2013, 2, 26))
+    lines = shown(capsys, "ledger", "IBM").splitlines()
+    assert "no believed bar of 2013-02-26: in no figure 4 steps to or from it" in lines
+    found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    assert (found["steps"], found["without_bar"]) == (3, {"2013-02-26": 4})
 
 
 def test_steps_across_a_change_of_units_are_named_and_not_scored(home: Home, capsys: Captured) -> None:

@@ -159,9 +159,10 @@ def test_the_headline_says_what_is_published_and_what_of_it_is_the_networks() ->
     assert 0 < around.low < adds.skill < around.high
     told = f"network adds {adds.skill:+.2%} of CRPS ({around.low:+.2%} to {around.high:+.2%}), p {adds.p_value:.2f}"
     said = "published: the last close and half the usual rise, width by the network and the regression"
+    over = f"CRPS skill {night.crps_skill:+.2%} over the pooled regression"
     text = " ".join(summary.text(night).split())
-    assert text.startswith(f"IBM · session 2013-02-28 · {said} {told}")
-    assert f"**{said}; {told}**" in summary.markdown(night)
+    assert text.startswith(f"IBM · session 2013-02-28 · {said} {over} {told}")
+    assert f"**{said}; {over}; {told}**" in summary.markdown(night)
     assert night.forecast
     share = f"width: the network's share {night.forecast.weights[0]:.0%} at lead 1"
     assert f"published median: last close and half the usual rise; {share}" in text
