@@ -1,4 +1,4 @@
-"""Arrays come back as they went, and in their order."""
+"""Arrays are unpacked as they were packed, in the same order."""
 
 import numpy as np
 

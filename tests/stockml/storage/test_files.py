@@ -1,4 +1,4 @@
-"""A write is durable when it returns: the file, its new name, and the folders that were made for it."""
+"""A write is durable when it returns: the file, its new name, and the folders created for it."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from tests.support.forecasts import entry
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
-    """What was synced, in order, and which names stood in it by then."""
+    """What was synced, in order, with the names in it by then."""
     found: list[tuple[str, list[str]]] = []
     sync = os.fsync
 
@@ -34,7 +34,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
     return found
 
 
-def test_the_folder_of_every_replace_is_synced_after_it(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_the_folder_is_synced_after_every_replace(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
     for content in (b"first", b"second"):
         synced.clear()
         write_atomically(tmp_path / "promotions.jsonl", content)
@@ -43,9 +43,7 @@ def test_the_folder_of_every_replace_is_synced_after_it(tmp_path: Path, synced: 
         assert folder == (tmp_path.name, ["promotions.jsonl"])
 
 
-def test_ledger_and_promotions_are_durable_with_their_names(
-    tmp_path: Path, synced: list[tuple[str, list[str]]]
-) -> None:
+def test_ledger_and_promotions_and_their_names_are_durable(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
     ledger, registry = Ledger(tmp_path / "ledger"), Registry(tmp_path / "models")
     promoted = night(registry.models, 1)
     for write, file in (
@@ -61,13 +59,13 @@ def test_ledger_and_promotions_are_durable_with_their_names(
         assert (folder, file.name in names) == (file.parent.name, True)
 
 
-def test_a_backup_is_durable_with_its_name(home: Home, tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_a_backup_and_its_name_are_durable(home: Home, tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
     write_atomically(home.root / "tickers.yaml", b"tickers: []\n")
     back_up(home, tmp_path / "b.zip", datetime.now(UTC))
     assert (synced[-1][0], "b.zip" in synced[-1][1]) == (tmp_path.name, True)
 
 
-def test_folders_that_are_made_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_folders_created_for_a_file_are_durable_too(tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
     write_atomically(tmp_path / "ledger" / "IBM" / "2026.parquet", b"rows")
     assert synced[1:] == [("IBM", ["2026.parquet"]), ("ledger", ["IBM"]), (tmp_path.name, ["ledger"])]
 
@@ -79,7 +77,7 @@ def test_nothing_stays_open_after_a_write(tmp_path: Path) -> None:
     assert psutil.Process().num_fds() < before + 9
 
 
-def test_a_folder_that_cannot_be_synced_leaves_no_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_whose_folder_cannot_be_synced_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_atomically(tmp_path / "file", b"old")
     sync = os.fsync
 
@@ -93,7 +91,7 @@ def test_a_folder_that_cannot_be_synced_leaves_no_doubt(tmp_path: Path, monkeypa
         write_atomically(tmp_path / "file", b"new")
 
 
-def test_what_is_written_for_the_owner_only_is_so(tmp_path: Path) -> None:
+def test_files_written_under_owner_only_are_the_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         with owner_only():
@@ -106,7 +104,7 @@ def test_what_is_written_for_the_owner_only_is_so(tmp_path: Path) -> None:
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_folder_that_is_removed_while_it_is_read_is_no_error(tmp_path: Path) -> None:
+def test_a_folder_removed_while_it_is_hashed_is_no_error(tmp_path: Path) -> None:
     for number in range(20):
         folder = tmp_path / str(number)
         folder.mkdir()

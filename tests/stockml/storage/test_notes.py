@@ -26,7 +26,7 @@ def database(stockml_database: str) -> Database:
     return Database(stockml_database.removeprefix("postgresql://"), "s3://bucket/state")
 
 
-def test_one_at_a_time_holds_a_lock_and_others_hold_other_locks(database: Database) -> None:
+def test_a_lock_has_one_holder_at_a_time_and_does_not_block_other_locks(database: Database) -> None:
     with database.locked("IBM", 1), database.locked("MSFT", 1), replace(database, of="s3://other").locked("IBM", 1):
         assert is_busy(database)
     assert not is_busy(database)
@@ -40,8 +40,8 @@ def is_busy(database: Database) -> bool:
         return "IBM: another process holds this lock" in str(busy)
 
 
-def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Database, stockml_database: str) -> None:
-    """The server ends all of them, the one that waits too, as when it is restarted."""
+def test_a_lock_ends_with_its_connection_and_goes_to_the_one_waiting(database: Database, stockml_database: str) -> None:
+    """The server ends every connection, the waiting one too, as when it restarts."""
     waiting, got = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -60,7 +60,7 @@ def test_a_lock_ends_with_its_connection_and_who_waits_gets_it(database: Databas
 
 
 def test_many_machines_spend_one_quota(database: Database) -> None:
-    """Eight at once ask for 40 requests of 25."""
+    """Eight threads at once ask for 40 requests; 25 are allowed."""
     ledger = QuotaLedger.of(database, "KEY", Plan(1_200, 25))
     now = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -78,7 +78,7 @@ def test_many_machines_spend_one_quota(database: Database) -> None:
 
 
 @pytest.mark.parametrize("change", ["RENAME content TO other", "ALTER content TYPE text"])
-def test_a_table_that_is_not_as_it_was_made_is_named_at_once_with_the_way_back(
+def test_a_table_whose_columns_were_changed_is_named_at_once_with_the_way_back(
     database: Database, stockml_database: str, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     def waits(seconds: float) -> None:
@@ -88,7 +88,7 @@ def test_a_table_that_is_not_as_it_was_made_is_named_at_once_with_the_way_back(
     with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as admin:
         admin.execute("DROP TABLE IF EXISTS notes")
         ledger.spend("IBM", now)
-        admin.execute(f"ALTER TABLE notes {change}")  # type: ignore[arg-type] # its types want a literal
+        admin.execute(f"ALTER TABLE notes {change}")  # type: ignore[arg-type] # psycopg's types want a literal
         try:
             monkeypatch.setattr(time, "sleep", waits)
             with pytest.raises(StoreError, match=r"/stockml, table `notes`: .*rename it: a new one is made"):
@@ -97,7 +97,7 @@ def test_a_table_that_is_not_as_it_was_made_is_named_at_once_with_the_way_back(
             admin.execute("DROP TABLE notes")
 
 
-def test_a_damaged_note_is_named_as_its_row_is(database: Database) -> None:
+def test_a_damaged_note_is_named_by_its_row(database: Database) -> None:
     ledger, now = QuotaLedger.of(database, "DAMAGED"), datetime(2026, 11, 21, tzinfo=UTC)
     name = ledger.name(quota_day(now))
     database.write(name, b"")
@@ -106,7 +106,7 @@ def test_a_damaged_note_is_named_as_its_row_is(database: Database) -> None:
 
 
 @pytest.mark.parametrize("port", [1, None])
-def test_a_server_that_is_not_there_is_named_without_its_password(stockml_database: str, port: int | None) -> None:
+def test_a_server_that_does_not_answer_is_named_without_its_password(stockml_database: str, port: int | None) -> None:
     place = f"127.0.0.1:{port or stockml_database.rpartition(':')[2]}"
     away = Database(f"me:secret@{place}", "s3://bucket/state", return_s=0)
     with pytest.raises(StoreError, match=f"{place}/stockml: the database did not answer") as refused:

@@ -1,4 +1,4 @@
-"""An object store that answers slowly, wrongly or not at all is named, and what stands there is left as it is."""
+"""An object store that answers slowly, wrongly or not at all is named; one that restarts is waited for."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ from tests.support.own_servers import free_port
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """A server that gives every connection this answer, and is silent with none."""
+    """A server that gives every connection this answer, or stays silent if it is empty."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         open_ones = []
 
@@ -64,10 +64,10 @@ def test_a_store_that_gives_no_proper_answer_is_named(answer: bytes, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_store_that_is_away_is_named_and_waited_for_while_it_is_restarted(
+def test_a_store_that_is_down_is_named_and_waited_for_while_it_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing listens when it is asked: its program takes a second to import."""
+    """Nothing listens yet when the store is asked: its program takes a second to import."""
     port = free_port()
     for name, value in environment(port).items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A receipt is the content's identity: it holds while the content stands, and no longer."""
+"""A receipt identifies content: it holds as long as the content is there unchanged, and no longer."""
 
 import os
 from datetime import date
@@ -26,7 +26,7 @@ def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> No
     assert not receipt.intact()
 
 
-def test_a_folder_counts_names_and_contents_but_not_side_information(tmp_path: Path) -> None:
+def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"w")
     receipt = receipt_of(tmp_path)
     (tmp_path / "_timing.json").write_bytes(b"{}")
@@ -45,7 +45,7 @@ def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -
     assert full.intact()
 
 
-def test_a_write_without_room_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_to_a_full_disk_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ledger"
     write_atomically(path, b"old")
 

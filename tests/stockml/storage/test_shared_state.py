@@ -35,7 +35,9 @@ def checked_out(state: SharedState) -> dict[str, str]:
     return read(state)
 
 
-def test_what_one_machine_commits_another_checks_out_and_goes_on_from(two: tuple[SharedState, SharedState]) -> None:
+def test_a_machine_checks_out_what_another_committed_and_continues_from_it(
+    two: tuple[SharedState, SharedState],
+) -> None:
     one, other = two
     one.checkout("IBM")
     write(one, LEDGER, "a forecast")
@@ -44,7 +46,7 @@ def test_what_one_machine_commits_another_checks_out_and_goes_on_from(two: tuple
     assert one.commit("IBM")
     assert not one.commit("IBM")
     other.checkout("IBM", Depth.NIGHT)
-    assert read(other) == {LEDGER: "a forecast"}  # no later night reads an answer again
+    assert read(other) == {LEDGER: "a forecast"}  # no later night reads the payload
     write(other, LEDGER, "two forecasts")
     write(other, NIGHT, "a night")
     assert other.commit("IBM")
@@ -52,7 +54,7 @@ def test_what_one_machine_commits_another_checks_out_and_goes_on_from(two: tuple
     assert checked_out(other) == read(one)
 
 
-def test_of_two_nights_from_one_state_the_second_is_refused_and_loses_nothing(
+def test_the_second_of_two_nights_from_one_state_is_refused_and_loses_nothing(
     two: tuple[SharedState, SharedState],
 ) -> None:
     one, other = two
@@ -67,7 +69,9 @@ def test_of_two_nights_from_one_state_the_second_is_refused_and_loses_nothing(
     assert [path.read_text() for path in (other.root / "uncommitted").rglob("*.parquet")] == ["the second"]
 
 
-def test_a_killed_nights_leftovers_go_on_while_nobody_else_has_committed(two: tuple[SharedState, SharedState]) -> None:
+def test_a_killed_nights_leftovers_are_kept_while_nobody_else_has_committed(
+    two: tuple[SharedState, SharedState],
+) -> None:
     one, other = two
     write(one, LEDGER, "committed")
     one.checkout("IBM")
@@ -79,7 +83,7 @@ def test_a_killed_nights_leftovers_go_on_while_nobody_else_has_committed(two: tu
     assert checked_out(other) == read(one)
 
 
-def test_a_file_that_is_gone_here_comes_back_unless_a_command_removed_it(two: tuple[SharedState, SharedState]) -> None:
+def test_a_file_missing_here_comes_back_unless_a_command_removed_it(two: tuple[SharedState, SharedState]) -> None:
     one, other = two
     one.checkout("IBM")
     write(one, LEDGER, "kept")
@@ -94,7 +98,7 @@ def test_a_file_that_is_gone_here_comes_back_unless_a_command_removed_it(two: tu
     assert len(one.unreferenced()) == 1
 
 
-def test_a_home_of_its_own_becomes_the_state_but_is_never_mixed_with_another(
+def test_an_existing_home_becomes_the_state_but_is_never_mixed_with_another(
     two: tuple[SharedState, SharedState],
 ) -> None:
     one, other = two
@@ -110,7 +114,7 @@ def test_a_home_of_its_own_becomes_the_state_but_is_never_mixed_with_another(
     assert read(other) == {LEDGER: "years of another"}
 
 
-def test_what_belongs_to_no_ticker_is_merged_file_by_file(two: tuple[SharedState, SharedState]) -> None:
+def test_files_that_belong_to_no_ticker_are_merged_one_by_one(two: tuple[SharedState, SharedState]) -> None:
     one, other = two
     for state in two:
         state.checkout(COMMON)
@@ -126,7 +130,7 @@ def test_what_belongs_to_no_ticker_is_merged_file_by_file(two: tuple[SharedState
     assert (other.root / "prices.json").exists()
 
 
-def test_what_another_machine_changed_of_them_meanwhile_is_taken_over_and_never_undone(
+def test_another_machines_changes_to_common_files_are_taken_over_and_never_undone(
     two: tuple[SharedState, SharedState],
 ) -> None:
     one, other = two
@@ -138,7 +142,7 @@ def test_what_another_machine_changed_of_them_meanwhile_is_taken_over_and_never_
     write(one, "prices.json", "new")
     one.commit(COMMON)
     write(other, "tickers.yaml", "mine")
-    other.commit(COMMON)  # merged: the state has both changes, this cache its own only
+    other.commit(COMMON)  # merged: the state has both changes, this cache only its own
     other.checkout(COMMON)
     assert (other.root / "prices.json").read_text() == "new"
     write(other, "tickers.yaml", "mine again")
@@ -149,7 +153,7 @@ def test_what_another_machine_changed_of_them_meanwhile_is_taken_over_and_never_
 
 
 @pytest.mark.parametrize("name", ["tickers.yaml", "settings/IBM.json", "bases/base-2020.npz"])
-def test_of_two_changes_of_one_file_that_belongs_to_no_ticker_the_second_is_refused_and_kept(
+def test_the_second_of_two_changes_to_one_common_file_is_refused_and_kept(
     two: tuple[SharedState, SharedState], name: str
 ) -> None:
     one, other = two
@@ -167,7 +171,7 @@ def test_of_two_changes_of_one_file_that_belongs_to_no_ticker_the_second_is_refu
     assert aside.read_text() == "the second"
 
 
-def test_two_machines_may_ask_for_the_delisted_at_once_and_the_newer_answer_counts(
+def test_two_machines_may_ask_for_delistings_at_once_and_the_last_commit_counts(
     two: tuple[SharedState, SharedState],
 ) -> None:
     for state, content in zip(two, ("the first", "the second"), strict=True):
@@ -225,10 +229,10 @@ ACTIONS = st.tuples(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(ACTIONS, max_size=14))
-def test_whatever_two_machines_do_nothing_that_was_written_is_lost(
+def test_nothing_written_is_lost_whatever_two_machines_do(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[int, str, str]]
 ) -> None:
-    """What was written is in the state or its history, here, or set aside, unless its own machine wrote over it."""
+    """What was written is in the state or its history, in a cache or set aside, unless its own machine overwrote it."""
     fsspec.filesystem("memory").store.clear()
     folder = tmp_path_factory.mktemp("caches")
     machines = [SharedState("memory://state", folder / str(number), NOWHERE) for number in (0, 1)]

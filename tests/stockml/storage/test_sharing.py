@@ -1,4 +1,4 @@
-"""What commands do where machines share a home's state, beside what runs and readers do at the same time."""
+"""Commands where machines share a home's state, beside runs and readers at the same time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import commit_all, commit_ended, refresh
 
 
-def test_a_command_takes_nothing_for_removed_that_a_reader_is_about_to_bring(
+def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
     home: Home, s3_folder: str, tmp_path: Path
 ) -> None:
     here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
@@ -21,7 +21,7 @@ def test_a_command_takes_nothing_for_removed_that_a_reader_is_about_to_bring(
     commit_ended(away, "IBM")
     refresh(here)
     [brought] = here.nights.rglob(ATTEMPT)
-    with file_lock(here.locks / f"IBM{ENDED}.lock", 0):  # as a reader has it who puts a newer one in its place
+    with file_lock(here.locks / f"IBM{ENDED}.lock", 0):  # held as by a reader that replaces the file
         brought.unlink()
         commit_all(here, may_remove=True)
     state = SharedState.of(here)

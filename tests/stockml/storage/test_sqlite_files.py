@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stockml.storage.sqlite_files import fault_of
 
-CHANGED_HALF = """
+KILLED_MID_CHANGE = """
 import os, signal, sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
 database.execute("PRAGMA cache_size = 1")
@@ -18,20 +18,20 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_process_left_half_done_is_taken_back_and_is_no_fault(tmp_path: Path) -> None:
+def test_a_change_left_half_done_by_a_killed_process_is_rolled_back_and_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE runs (name BLOB)")
         database.executemany("INSERT INTO runs VALUES (zeroblob(?))", [(1_000 + n,) for n in range(50)])
         before = database.execute("SELECT name FROM runs").fetchall()
-    subprocess.run([sys.executable, "-c", CHANGED_HALF, str(path)], check=False)
+    subprocess.run([sys.executable, "-c", KILLED_MID_CHANGE, str(path)], check=False)
     assert path.with_name("mlflow.db-journal").stat().st_size, "the change had reached the file"
     assert fault_of(path, "runs") is None
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT name FROM runs").fetchall() == before
 
 
-def test_a_file_that_is_damaged_or_another_programs_is_named(tmp_path: Path) -> None:
+def test_a_damaged_file_or_one_of_another_program_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     assert fault_of(path, "runs") is None
     path.touch()
