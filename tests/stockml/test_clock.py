@@ -1,4 +1,4 @@
-"""A replay names its moment; otherwise it is now."""
+"""A replay's clock stands at the moment that it names; otherwise it is now."""
 
 from datetime import UTC, datetime
 
@@ -8,17 +8,17 @@ from stockml import clock
 from stockml.errors import InvalidSetting
 
 
-def test_a_replay_names_its_moment() -> None:
+def test_a_replays_clock_stands_at_the_moment_it_names() -> None:
     assert clock.now({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}) == datetime(2013, 3, 2, 4, tzinfo=UTC)
 
 
-def test_without_one_it_is_now() -> None:
+def test_without_a_replay_it_is_now() -> None:
     before = datetime.now(UTC)
     assert before <= clock.now({}) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize(("environ", "waits"), [({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, False), ({}, True)])
-def test_only_a_replay_waits_for_nothing(environ: dict[str, str], waits: bool) -> None:
+def test_only_a_replay_skips_waiting(environ: dict[str, str], waits: bool) -> None:
     waited: list[float] = []
     clock.wait(1_800.0, environ, sleep=waited.append)
     assert waited == ([1_800.0] if waits else [])
@@ -35,6 +35,6 @@ def test_only_a_replay_waits_for_nothing(environ: dict[str, str], waits: bool) -
         "2200-12-31T23:59-12:00",
     ],
 )
-def test_a_moment_without_its_offset_or_that_no_calendar_knows_is_refused(named: str) -> None:
+def test_a_moment_without_an_offset_or_outside_1900_to_2200_is_refused(named: str) -> None:
     with pytest.raises(InvalidSetting, match="UTC offset"):
         clock.now({"STOCKML_CLOCK": named})

@@ -1,4 +1,4 @@
-"""A step's code hash follows what the sources that it uses mean, and nothing else."""
+"""A step's code hash changes with the meaning of the sources that it uses, and with nothing else."""
 
 import subprocess
 from collections.abc import Callable
@@ -29,7 +29,7 @@ SOURCES = {
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small package: train imports windows at the top and pool inside a function; plots stand apart."""
     monkeypatch.setattr(code_version, "PACKAGE", tmp_path)
-    monkeypatch.setattr(code_version, "_running", code_version._running.__wrapped__)  # its sources change meanwhile
+    monkeypatch.setattr(code_version, "_running", code_version._running.__wrapped__)  # uncached: its sources change
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
@@ -61,7 +61,7 @@ def another_docstring(source: str) -> str:
         ("training/train", another_docstring, False),
     ],
 )
-def test_what_a_used_source_means_moves_the_hash_and_nothing_else_does(
+def test_only_a_change_of_meaning_in_a_used_source_changes_the_hash(
     package: Path, module: str, change: Callable[[str], str], moves: bool
 ) -> None:
     before, file = code_hash("training.train"), package / f"{module}.py"
@@ -71,33 +71,33 @@ def test_what_a_used_source_means_moves_the_hash_and_nothing_else_does(
 
 
 @pytest.mark.usefixtures("package")
-def test_a_library_that_decides_numbers_moves_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_libraries_that_affect_numbers_are_part_of_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_hash("training.train")
     monkeypatch.setattr(code_version, "NUMBER_LIBRARIES", ("numpy",))
     assert code_hash("training.train") != before
 
 
 @pytest.mark.parametrize("source", ["from stockml.models import gone\n", "import stockml.models.gone\n"])
-def test_a_module_that_is_not_there_is_an_error_and_not_left_out(package: Path, source: str) -> None:
+def test_a_missing_module_is_an_error_and_not_left_out(package: Path, source: str) -> None:
     (package / "training/train.py").write_text(source)
     with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
         code_hash("training.train")
 
 
-def test_every_step_names_modules_that_are_there_and_follows_them_through_every_room() -> None:
+def test_every_step_names_existing_modules_whose_imports_can_all_be_followed() -> None:
     from tasks import steps as module
 
     steps = [each for each in vars(module).values() if getattr(getattr(each, "cache_policy", None), "modules", ())]
     assert len(steps) == 11
     hashes = {each.name: code_hash(*each.cache_policy.modules) for each in steps}
-    assert len(set(hashes.values())) >= 8, "append and explain jumps, and fetch, share a module"
+    assert len(set(hashes.values())) >= 8, "fetch, fetch history, append and explain jumps share a module"
 
 
 @pytest.mark.parametrize(
     ("module", "change", "moves"),
     [("plots/style", a_statement, True), ("errors", a_statement, True), ("models/pool", a_comment, False)],
 )
-def test_the_hash_of_whole_folders_follows_each_of_their_sources(
+def test_the_hash_of_whole_folders_changes_with_the_meaning_of_any_source(
     package: Path, module: str, change: Callable[[str], str], moves: bool
 ) -> None:
     before, source = sources_hash(package), package / f"{module}.py"
@@ -105,7 +105,7 @@ def test_the_hash_of_whole_folders_follows_each_of_their_sources(
     assert (sources_hash(package) != before) == moves
 
 
-def test_the_commit_is_of_a_checkout_that_has_these_sources_and_of_no_project_around_them(package: Path) -> None:
+def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(package: Path) -> None:
     def git(*arguments: str) -> None:
         user = ("-c", "user.name=me", "-c", "user.email=me@example.com")
         subprocess.run(["git", "-C", str(package), *user, *arguments], check=True, capture_output=True)

@@ -68,6 +68,6 @@ def test_every_error_that_can_be_raised_has_a_sample() -> None:
     assert named <= {type(sample) for sample in SAMPLES}
 
 
-def test_only_transient_feed_errors_are_worth_asking_again() -> None:
+def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:
     transient = {type(sample) for sample in SAMPLES if isinstance(sample, errors.TransientFeedError)}
     assert transient == {errors.RateLimited, errors.NoData}

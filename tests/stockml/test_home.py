@@ -20,12 +20,12 @@ def test_the_environment_names_the_folder_and_nothing_is_created(tmp_path: Path)
     assert not root.exists()
 
 
-def test_store_artifacts_and_tracking_can_lie_elsewhere() -> None:
+def test_store_artifacts_and_tracking_can_be_elsewhere() -> None:
     place = home({"STOCKML_STORE": "s3://b/s", "STOCKML_ARTIFACTS": "s3://b/a", "MLFLOW_TRACKING_URI": "http://x"})
     assert (place.store, place.artifacts, place.tracking_uri) == ("s3://b/s", "s3://b/a", "http://x")
 
 
-def test_a_store_in_a_folder_is_the_same_from_every_working_folder(
+def test_a_store_folder_is_the_same_from_every_working_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -34,18 +34,18 @@ def test_a_store_in_a_folder_is_the_same_from_every_working_folder(
 
 
 @pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
-def test_a_folder_that_no_path_leads_to_is_refused_by_its_name(name: str) -> None:
+def test_a_path_that_leads_to_no_folder_is_refused_naming_the_variable(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"expected {name} to be a path that leads to a folder"):
         home({name: "~nobody-of-this-name/stockml"})
 
 
-def test_the_whole_disk_is_no_home() -> None:
+def test_the_root_of_the_disk_cannot_be_a_home() -> None:
     with pytest.raises(InvalidSetting, match="expected STOCKML_HOME to be a folder of its own, found '/'"):
         home({"STOCKML_HOME": "/"})
 
 
 @pytest.mark.parametrize("store", ["bars/", "file:///bars", "s3://bucket/bars", "s3://bucket/bars/", "memory://a/"])
-def test_a_home_holds_its_own_wherever_its_store_lies_and_nothing_of_a_neighbour_whose_name_begins_so(
+def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_its_prefix(
     store: str, tmp_path: Path
 ) -> None:
     place = home({"STOCKML_HOME": str(tmp_path), "STOCKML_STORE": store})
@@ -56,7 +56,7 @@ def test_a_home_holds_its_own_wherever_its_store_lies_and_nothing_of_a_neighbour
     assert not place.holds(f"{tmp_path}2/models/KO")
 
 
-def test_a_home_that_is_shown_shows_no_password(tmp_path: Path) -> None:
+def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
     place = home({"STOCKML_HOME": str(tmp_path), **shared})
     assert place.database == "me:hidden@db:5432"
@@ -74,7 +74,9 @@ def test_a_home_that_is_shown_shows_no_password(tmp_path: Path) -> None:
         ("postgresql://me:secret@db?sslmode=verify-full", "PGSSLMODE asks for TLS"),
     ],
 )
-def test_a_database_that_cannot_be_read_is_refused_without_its_password(address: str, wanted: str, state: str) -> None:
+def test_an_invalid_database_address_is_refused_without_showing_its_password(
+    address: str, wanted: str, state: str
+) -> None:
     with pytest.raises(InvalidSetting, match=wanted) as refused:
         home({"STOCKML_DATABASE_URL": address, "STOCKML_STATE": state})
     assert "secret" not in "".join(traceback.format_exception(refused.value))
@@ -83,7 +85,7 @@ def test_a_database_that_cannot_be_read_is_refused_without_its_password(address:
 @pytest.mark.parametrize(
     "address", [f"https://me:secret@{host}" for host in ("mlflow:50OO", "mlflow:0", "mlflow:65536", "[")]
 )
-def test_an_address_of_mlflow_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
+def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(address: str) -> None:
     with pytest.raises(InvalidSetting, match="MLFLOW_TRACKING_URI to be an address whose port") as refused:
         home({"MLFLOW_TRACKING_URI": address})
     assert "secret" not in "".join(traceback.format_exception(refused.value))
@@ -97,6 +99,6 @@ def test_a_ticker_is_read_in_upper_case(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB", "ß", "ıBM"]
 )
-def test_what_could_touch_a_path_or_a_url_is_refused(text: str) -> None:
+def test_a_ticker_that_is_unsafe_in_a_path_or_a_url_is_refused(text: str) -> None:
     with pytest.raises(InvalidTicker, match="expected a ticker"):
         validated_ticker(text)

@@ -1,4 +1,4 @@
-"""A reader finds his way: the root is the vocabulary, everything else is in a room, and no file is long."""
+"""A reader finds their way: the root is the vocabulary, everything else is in a room, and no file is long."""
 
 from pathlib import Path
 

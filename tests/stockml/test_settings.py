@@ -54,7 +54,7 @@ def test_overrides_reach_the_nested_setting_and_change_the_hash() -> None:
     assert changed.sha256() != settings_for("nightly").sha256()
 
 
-def test_settings_that_bound_each_other_change_together() -> None:
+def test_settings_that_bound_each_other_can_change_together() -> None:
     assert settings_for("nightly", {"evaluation.horizon": 20, "evaluation.direction_step": 20}).evaluation.horizon == 20
 
 
@@ -65,7 +65,7 @@ def test_settings_that_bound_each_other_change_together() -> None:
         ("tutorial", "c93485dd22a521698c62ea68b59d02734b43b0ef3d2aa6b2947c835d7c4869c8"),
     ],
 )
-def test_a_profile_has_the_hash_that_recorded_nights_know_it_by(profile: str, sha256: str) -> None:
+def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(profile: str, sha256: str) -> None:
     assert settings_for(profile).sha256() == sha256
 
 
@@ -77,7 +77,7 @@ def test_settings_are_read_from_json_as_they_were_written(profile: str, override
 
 
 @pytest.mark.parametrize("profile", ["nightly", "tutorial"])
-def test_settings_that_were_kept_before_there_was_a_champions_age_are_read_with_the_usual_one(profile: str) -> None:
+def test_settings_kept_before_replace_after_sessions_existed_get_its_default(profile: str) -> None:
     usual = settings_for(profile)
     kept = usual.asdict()
     kept["evaluation"]["horizon"] = 40
@@ -98,7 +98,7 @@ def test_the_flat_view_names_every_setting_once() -> None:
     assert all(not isinstance(value, dict) for value in flat.values())
 
 
-def test_what_does_nothing_on_the_nightly_profile_is_named() -> None:
+def test_settings_without_effect_on_the_nightly_profile_are_named() -> None:
     acting = {"evaluation.horizon": 40, "policy.retrain_after_sessions": 5, "mode": "retrain"}
     idle = {"network.units": (4,), "training.epochs": 5, "policy.scale_drift": 3.0}
     assert without_effect(settings_for("nightly", {**acting, **idle})) == tuple(idle)
