@@ -1,4 +1,4 @@
-""""""
+"""An empty store in a temporary folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bars on their way into a store."""
+"""Helpers that alter bars and append them to a store."""
 
 from datetime import UTC, datetime
 

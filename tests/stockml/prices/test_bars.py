@@ -94,7 +94,7 @@ def test_bars_without_a_column_or_without_a_session_are_refused():
 
 @settings(deadline=None)
 @given(strategies.series())
-def test_what_keeps_the_rules_is_left_as_it_is(bars):
+def test_bars_that_keep_the_rules_are_left_unchanged(bars):
     assert checked("IBM", bars[list(reversed(COLUMNS))], NEW_YORK).equals(bars)
 
 
@@ -150,12 +150,12 @@ def test_a_reverse_split_is_seen_however_wild_its_day(factor, overnight):
     assert jumps(with_value(bars, 30, "low", 60.0 / factor)) == (DAYS[30],)
 
 
-def test_the_ORLY_split_of_the_contract_is_seen():  # noqa: N802
+def test_orlys_split_of_15_for_1_is_seen():
     before, after = flat_bars(30, 1348.1), flat_bars(5, 90.0, first=30, volume=1.5e7)
     assert jumps(pd.concat([before, after])) == (DAYS[30],)
 
 
-def test_what_comes_after_a_day_does_not_change_whether_it_jumped():
+def test_later_sessions_do_not_change_whether_a_day_jumped():
     bars = recorded("AAPL")
     for end in (date(2000, 6, 21), date(2000, 6, 22), date(2000, 9, 29)):
         assert jumps(bars.loc[: str(end)]) == tuple(jump for jump in jumps(bars) if jump <= end)
@@ -163,7 +163,7 @@ def test_what_comes_after_a_day_does_not_change_whether_it_jumped():
 
 @settings(deadline=None)
 @given(strategies.series(), strategies.splits)
-def test_back_adjusted_prices_times_the_shares_that_one_has_become_are_those_traded(bars, splits):
+def test_back_adjusted_prices_times_the_share_factors_are_the_traded_prices(bars, splits):
     adjusted, applied = back_adjusted(bars, splits)
     shares = share_factors(days_of(bars), applied)
     for name in PRICES:
@@ -174,7 +174,7 @@ def test_back_adjusted_prices_times_the_shares_that_one_has_become_are_those_tra
     checked("IBM", adjusted, NEW_YORK)
 
 
-def test_share_factors_against_a_loop():
+def test_share_factors_match_a_naive_loop():
     splits = [Split(DAYS[3], 2.0), Split(DAYS[6], 3.0), Split(DAYS[9], 7.0)]
     days = days_of(flat_bars(9))
     expected = [np.prod([s.factor for s in splits if day < s.effective <= days[-1].item()]) for day in days.tolist()]
@@ -222,7 +222,7 @@ def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven():
 
 @pytest.mark.parametrize("rows", [[40], [41], [50], [59], [50, 51, 52, 80, 97], [57, 98, 99]])
 @pytest.mark.parametrize("factor", [0.97, 1.02, 1.5, 0.1, 100.0])
-def test_a_few_odd_closes_in_the_overlap_are_named_and_move_nothing(rows, factor):
+def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(rows, factor):
     history, bars = flat_bars(100, 25.0), flat_bars(100, 100.0, first=40)
     bars.iloc[[row - 40 for row in rows], :4] *= factor
     check_join(history, bars, DAYS[0], 4.0)
@@ -233,7 +233,7 @@ def test_a_few_odd_closes_in_the_overlap_are_named_and_move_nothing(rows, factor
     ("rows", "factor"),
     [(range(95, 100), 1.02), (range(40, 45), 0.97), (range(50, 57), 1.02), (range(40, 100, 2), 1.02)],
 )
-def test_a_ratio_that_changes_for_good_is_refused_with_the_way_to_mend_it(rows, factor):
+def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
     bars = flat_bars(100, 100.0, first=40)
     bars.iloc[[row - 40 for row in rows], :4] *= factor
     with pytest.raises(UnevenOverlap, match="stockml import IBM FILE"):
@@ -247,7 +247,7 @@ def test_another_companys_prices_are_refused():
         joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
 
 
-def test_a_dividend_inside_the_overlap_of_an_adjusted_history_is_no_reason_to_refuse():
+def test_a_dividend_inside_the_overlap_of_an_adjusted_history_is_accepted():
     dividend = np.where(np.arange(100) < 63, 0.99, 1.0)
     history = make_bars(DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * dividend for name in COLUMNS})
     check_join(history, flat_bars(100, 100.0, first=40), DAYS[0], 4.0 / 0.99)

@@ -1,4 +1,4 @@
-"""The exchanges' days: weekends, holidays, half days, both changes of the clock, and what kind of night it is."""
+"""Exchange calendars: weekends, holidays, half days, both clock changes, and what kind of night it is."""
 
 import pickle
 import subprocess
@@ -102,7 +102,7 @@ def test_a_bar_is_final_at_a_quarter_to_eleven_in_new_york(now, last_final):
         ("600104.SHH", at("2026-11-24T21:45", "Asia/Shanghai"), date(2026, 11, 24)),
     ],
 )
-def test_elsewhere_it_is_final_as_long_after_the_usual_close(ticker, now, last_final):
+def test_elsewhere_a_bar_is_final_as_long_after_the_usual_close_as_in_new_york(ticker, now, last_final):
     assert sessions_for(ticker).last_final(now) == last_final
 
 
@@ -151,7 +151,7 @@ def test_sessions_are_counted_from_any_day():
         NEW_YORK.after(date(2040, 12, 28), 50)
 
 
-def test_a_forecast_can_look_beyond_what_bombay_has_announced():
+def test_a_forecast_can_look_beyond_the_holidays_that_bombay_has_announced():
     ahead = sessions_for("RELIANCE.BSE").after(date(2026, 12, 15), 50)
     assert len(ahead) == 50
     assert all(day.weekday() < 5 for day in ahead)
@@ -202,7 +202,7 @@ def stale(session, newest, age):
         (None, TUESDAY_NIGHT, None, date(2026, 6, 30), stale(date(2026, 11, 24), date(2026, 6, 30), 103)),
     ],
 )
-def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outcome):
+def test_a_night_is_ordinary_late_stale_or_without_a_session(requested, now, last_stored, newest, outcome):
     found = night_outcome(NEW_YORK, requested=requested, now=now, last_stored=last_stored, newest=newest)
     assert found == outcome
     assert str(found) == found.text
@@ -212,14 +212,14 @@ def test_a_night_is_one_of_four_things(requested, now, last_stored, newest, outc
     ("now", "final"),
     [("2026-11-24T12:00", "22:45 EST"), ("2012-11-23T13:01", "23 22:45 EST"), ("2012-03-12T22:44", "22:45 EDT")],
 )
-def test_an_unfinished_session_cannot_be_asked_for_nor_a_half_day_that_has_closed(now, final):
+def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(now, final):
     with pytest.raises(InvalidSession, match=final):
         night_outcome(NEW_YORK, requested=at(now).date(), now=at(now), last_stored=None)
 
 
 @pytest.mark.parametrize("ticker", ["IBM", "TSCO.LON", "RELIANCE.BSE"])
 @pytest.mark.parametrize("moment", [clock.EARLIEST, clock.END - timedelta(microseconds=1)])
-def test_at_the_extremes_of_a_replays_clock_a_night_is_one_of_them_or_says_what_the_calendar_lacks(ticker, moment):
+def test_at_the_extremes_of_a_replays_clock_a_night_has_an_outcome_or_a_stated_reason(ticker, moment):
     now = clock.now({"STOCKML_CLOCK": moment.isoformat()})
     try:
         found = night_outcome(sessions_for(ticker), requested=None, now=now, last_stored=None)

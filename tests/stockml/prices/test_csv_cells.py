@@ -127,7 +127,7 @@ def test_adjusted_closes_scale_the_whole_bar(tmp_path):
 
 
 @pytest.mark.parametrize("volume", ["", ",Volume"])
-def test_a_volume_that_is_missing_is_not_invented(tmp_path, volume):
+def test_a_missing_volume_is_not_invented(tmp_path, volume):
     empty = "," if volume else ""
     bars = read_history(
         written(tmp_path, f"Date,Open,High,Low,Close{volume}\n2026-11-20,1,2,1,2{empty}\n"), NEW_YORK
@@ -135,7 +135,7 @@ def test_a_volume_that_is_missing_is_not_invented(tmp_path, volume):
     assert np.isnan(bars["volume"].iloc[0])
 
 
-def test_a_volume_that_no_column_is_known_for_is_named_with_the_columns(tmp_path):
+def test_a_file_without_a_known_volume_column_is_reported_with_its_columns(tmp_path):
     text = LAYOUTS["Stooq, single"]
     assert read_history(written(tmp_path, text), NEW_YORK).no_volume_among == ()
     unknown = read_history(written(tmp_path, text.replace("Volume", "Omsättning")), NEW_YORK)
@@ -151,14 +151,14 @@ def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path)
     assert history.bars["high"].tolist() == [0.30628, 10.5]
 
 
-def test_the_odd_day_without_a_session_is_left_out_and_named(tmp_path):
+def test_an_odd_day_that_is_no_session_is_left_out_and_named(tmp_path):
     text = LAYOUTS["Stooq, single"] + "2026-11-21,10,11,9,10.5,1000\n"
     history = read_history(written(tmp_path, text), NEW_YORK)
     assert history.off_calendar == (date(2026, 11, 21),)
     assert history.bars.equals(strategies.bars_of(ROWS))
 
 
-def test_a_line_that_is_there_twice_counts_once(tmp_path):
+def test_a_repeated_line_counts_once(tmp_path):
     text = LAYOUTS["Stooq, single"] + LAYOUTS["Stooq, single"].splitlines()[-1] + "\n"
     assert read_history(written(tmp_path, text), NEW_YORK).bars.equals(strategies.bars_of(ROWS))
 
@@ -173,13 +173,13 @@ def test_excels_unicode_text_and_its_old_code_page_are_read(tmp_path):
 
 
 HEADER = "Date,Open,High,Low,Close,Volume\n"
-OPEN_DATES = HEADER + "03/02/2026,1,1,1,1,1\n"
-OPEN_NUMBERS = "Date;Open;High;Low;Close\n2026-11-19;1,234;1,300;1,200;1,250\n"
+AMBIGUOUS_DATES = HEADER + "03/02/2026,1,1,1,1,1\n"
+AMBIGUOUS_NUMBERS = "Date;Open;High;Low;Close\n2026-11-19;1,234;1,300;1,200;1,250\n"
 
 
 @pytest.mark.parametrize(("dates", "first"), [("day-first", date(2026, 2, 3)), ("month-first", date(2026, 3, 2))])
-def test_days_that_can_be_read_in_two_ways_are_refused_with_both_and_read_as_the_switch_says(tmp_path, dates, first):
-    path = written(tmp_path, OPEN_DATES)
+def test_ambiguous_dates_are_refused_with_both_readings_and_read_as_the_switch_says(tmp_path, dates, first):
+    path = written(tmp_path, AMBIGUOUS_DATES)
     with pytest.raises(InvalidFile, match=r"03/02/2026 may be 2026-02-03 \(day-first\) or 2026-03-02 \(month-first\)"):
         read_history(path, NEW_YORK)
     assert days_of(read_history(path, NEW_YORK, readings=Readings(dates=dates)).bars)[0] == np.datetime64(first)
@@ -193,8 +193,8 @@ def test_the_calendar_and_the_order_of_rows_tell_day_and_month_apart(tmp_path, l
 
 
 @pytest.mark.parametrize(("decimal", "close"), [("comma", 1.25), ("point", 1250.0)])
-def test_a_comma_that_may_be_either_is_refused_with_both_and_read_as_the_switch_says(tmp_path, decimal, close):
-    path = written(tmp_path, OPEN_NUMBERS)
+def test_an_ambiguous_comma_is_refused_with_both_readings_and_read_as_the_switch_says(tmp_path, decimal, close):
+    path = written(tmp_path, AMBIGUOUS_NUMBERS)
     with pytest.raises(InvalidFile, match=r"1,234 may be 1234 \(point\) or 1.234 \(comma\); say which with --decimal"):
         read_history(path, NEW_YORK)
     assert read_history(path, NEW_YORK, readings=Readings(decimal=decimal)).bars["close"].iloc[0] == close
@@ -247,7 +247,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_what_is_wrong_is_refused_by_name(tmp_path, case):
+def test_a_faulty_file_is_refused_with_its_path_and_the_fault(tmp_path, case):
     text, why = REFUSALS[case]
     path = written(tmp_path, text)
     with pytest.raises(InvalidFile) as refusal:
@@ -256,7 +256,7 @@ def test_what_is_wrong_is_refused_by_name(tmp_path, case):
     assert str(path) in str(refusal.value)
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(tmp_path):
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(InvalidFile, match="No such file"):
         read_history(tmp_path / "IBM.csv", NEW_YORK)
     with pytest.raises(InvalidFile, match="found a folder"):
@@ -274,7 +274,7 @@ def test_a_pipe_is_refused_by_name_and_not_waited_for(tmp_path):
     layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
 )
 @example(layout="Yahoo, download", at=195, gone=3, put=b"")  # a close of 0 beside an adjusted one of 1,250
-def test_only_typed_errors_come_out_of_damaged_files(tmp_path, layout, at, gone, put):
+def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(tmp_path, layout, at, gone, put):
     content = LAYOUTS[layout].encode()
     path = tmp_path / "IBM.csv"
     path.write_bytes(content[:at] + put + content[at + gone :])

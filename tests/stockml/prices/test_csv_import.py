@@ -1,4 +1,4 @@
-"""Imported history: whose file it is, what is kept of it, how it is joined to what is stored."""
+"""Imported history: which ticker a file is for, what is kept of it, how it is joined to what is stored."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -37,12 +37,12 @@ NEW_YORK = sessions_for("IBM")
         ("us.txt", "US"),
     ],
 )
-def test_a_file_is_named_for_its_ticker(name, ticker):
+def test_the_ticker_is_read_from_the_file_name(name, ticker):
     assert ticker_of(Path(name)) == ticker
 
 
 @pytest.mark.parametrize("name", ["^spx.csv", "prices of last year.csv", ".csv"])
-def test_a_file_that_is_not_named_for_a_ticker_needs_one(tmp_path, name):
+def test_a_file_that_is_not_named_for_a_ticker_must_be_given_one(tmp_path, name):
     path = written(tmp_path, LAYOUTS["Kaggle"], name)
     with pytest.raises(InvalidTicker):
         read_history(path, NEW_YORK)
@@ -63,7 +63,7 @@ def test_an_imported_file_is_read_back_and_kept_once(store, tmp_path):
     assert not import_file(store, path, recorded_at=NOW).recorded
 
 
-def test_a_folder_is_imported_whole_and_a_refusal_stops_nothing(store, tmp_path):
+def test_a_folder_is_imported_whole_even_if_a_file_is_refused(store, tmp_path):
     folder = tmp_path / "Stocks"
     (folder / "more").mkdir(parents=True)
     written(folder, as_csv("IBM", slice(0, 500)), "ibm.us.txt")
@@ -102,7 +102,7 @@ def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
 @pytest.mark.parametrize("symbol", ["IBM", "MSFT"])
 @pytest.mark.parametrize("rows", [slice(-1500, None), slice(-100, None), slice(-1000, -900)])
 def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(store, tmp_path, symbol, rows):
-    """The recording itself, as a provider that adjusts writes it in Kaggle's layout."""
+    """The recording itself, in Kaggle's layout, as a provider that adjusts prices would write it."""
     bars = recorded(symbol).iloc[rows]
     store.append(symbol, bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
     path = written(tmp_path, adjusted_for_dividends(symbol), f"{symbol.lower()}.us.txt")
@@ -118,7 +118,7 @@ def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(store, tm
 
 
 def adjusted_for_dividends(symbol: str) -> str:
-    """The recorded prices times their session's adjustment for the dividends and splits after it."""
+    """A CSV file of the recorded prices, each session's adjusted for the dividends and splits after it."""
     lines = ["Date,Open,High,Low,Close,Volume,OpenInt"]
     for row in recorded_rows(symbol):
         by = row.adjusted_close / row.close
@@ -138,7 +138,7 @@ def test_every_kaggle_file_is_imported_whole(store):
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
-def test_kaggles_ibm_is_joined_to_the_recorded_bars_in_spite_of_dividends(store, rows):
+def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, rows):
     bars = recorded("IBM").iloc[rows]
     store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
     import_file(store, kaggle_folder() / "Stocks" / "ibm.us.txt", recorded_at=NOW)

@@ -1,4 +1,4 @@
-"""Which bars are set aside: misprints are, crashes are not, whatever a person settles holds until it is restated."""
+"""Which bars are set aside: misprints, not crashes; a person's judgement holds until the bar is restated."""
 
 from contextlib import nullcontext
 from datetime import date, timedelta
@@ -66,7 +66,7 @@ def test_a_price_that_jumps_and_returns_is_set_aside_once_it_is_back(factor):
 
 
 @pytest.mark.parametrize("factor", [10.0, 1000.0, 20.0, 0.2])
-def test_a_far_level_is_doubted_as_long_as_a_split_may_still_be_listed_and_then_believed(factor):
+def test_a_far_level_is_doubted_while_a_split_may_still_be_listed_and_then_believed(factor):
     rows = list(range(MIDDLE, MIDDLE + SESSIONS_TO_SETTLE))
     wrong = altered(rows, **dict.fromkeys(ALL, factor))
     assert [bar.session for bar in doubtful(wrong)] == [IBM.index[row].date() for row in rows]
@@ -75,7 +75,7 @@ def test_a_far_level_is_doubted_as_long_as_a_split_may_still_be_listed_and_then_
     assert doubtful(for_good) == ()
 
 
-def test_a_move_that_was_traded_heavily_or_that_stays_is_believed():
+def test_a_heavily_traded_or_lasting_move_is_believed():
     crash = altered([MIDDLE], **dict.fromkeys(ALL, 0.55), volume=5.0)
     assert doubtful(crash) == ()
     assert doubtful(altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.4))) == ()
@@ -83,7 +83,7 @@ def test_a_move_that_was_traded_heavily_or_that_stays_is_believed():
 
 @pytest.mark.parametrize(("sold", "until", "believed"), [(60.0, 200, True), (60.0, 103, True), (10.0, 103, False)])
 def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, until, believed):
-    """As many dollars as usual are a split's; an import believes a crash as well, and refuses a raw split."""
+    """A split leaves the dollars traded as usual. An import, too, believes a crash, and refuses an unadjusted split."""
     bars = altered(list(range(MIDDLE, 200)), **dict.fromkeys(ALL, 0.1))
     bars.iloc[MIDDLE, bars.columns.get_loc("volume")] *= sold
     assert (doubtful(bars.iloc[:until]) == ()) == believed
@@ -93,7 +93,7 @@ def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, u
 
 
 @pytest.mark.parametrize("wrong", [ALL, ("high",)])
-def test_a_tenfold_price_of_a_busy_session_is_a_misprint_all_the_same(wrong):
+def test_a_tenfold_price_is_a_misprint_even_in_a_busy_session(wrong):
     assert len(doubtful(altered([MIDDLE], **dict.fromkeys(wrong, 10.0), volume=5.0))) == 1
 
 
@@ -102,7 +102,7 @@ def test_a_rise_of_a_takeover_is_believed_at_once():
     assert doubtful(takeover) == ()
 
 
-def test_a_volume_that_is_never_given_says_nothing():
+def test_a_series_without_any_volumes_is_not_doubted_for_it():
     assert doubtful(altered(list(range(200)), volume=0.0)) == ()
     assert doubtful(altered(list(range(200)), volume=np.nan)) == ()
 
@@ -119,7 +119,7 @@ def test_the_crashes_of_1987_and_2008_are_believed():
 
 
 @pytest.mark.parametrize("fault", [dict.fromkeys(ALL, 10.0), {"high": 0.5}, {"close": 0.0}])
-def test_a_bar_that_is_set_aside_is_kept_named_and_healed_by_a_restatement(store, fault):
+def test_a_bar_set_aside_is_kept_and_named_until_a_restatement_corrects_it(store, fault):
     bars, day = altered([MIDDLE], **fault), IBM.index[MIDDLE].date()
     append(store, bars)
     assert store.read("IBM").equals(bars)
@@ -134,8 +134,8 @@ def test_a_bar_that_is_set_aside_is_kept_named_and_healed_by_a_restatement(store
     assert len(store.first_known("IBM")) == 200
 
 
-def test_the_odd_day_without_a_session_in_an_answer_is_kept_and_named_and_refuses_nothing(store):
-    """As 1985-09-27, when a hurricane kept New York closed and files have a bar all the same."""
+def test_an_odd_day_that_is_no_session_is_kept_and_named_and_the_answer_not_refused(store):
+    """Like 1985-09-27, when a hurricane kept New York closed and files have a bar nevertheless."""
     saturday = IBM.iloc[[MIDDLE]].set_axis(pd.DatetimeIndex(["2012-11-03"], name="session"))
     answer = pd.concat([IBM, saturday]).sort_index()
     append(store, answer)
@@ -145,7 +145,7 @@ def test_the_odd_day_without_a_session_in_an_answer_is_kept_and_named_and_refuse
     assert "2012-11-03: expected a session of the calendar XNYS" in str(view.set_aside[0])
 
 
-def test_a_person_settles_a_bar_until_its_prices_are_restated(store):
+def test_a_persons_judgement_of_a_bar_holds_until_its_prices_are_restated(store):
     bars, day = altered([MIDDLE], **dict.fromkeys(ALL, 10.0)), IBM.index[MIDDLE].date()
     append(store, bars)
     store.judge("IBM", day, accepted=True, recorded_at=NOW + timedelta(hours=1), source="by hand")
@@ -162,7 +162,7 @@ def test_a_person_settles_a_bar_until_its_prices_are_restated(store):
     assert day not in days_of(store.adjusted("IBM")).tolist()
 
 
-def test_what_cannot_be_believed_cannot_be_accepted(store):
+def test_a_broken_bar_cannot_be_accepted_nor_an_absent_one_judged(store):
     append(store, altered([MIDDLE], high=0.5))
     with pytest.raises(InvalidSession, match="low ≤ open"):
         store.judge("IBM", IBM.index[MIDDLE].date(), accepted=True, recorded_at=NOW, source="by hand")
@@ -173,7 +173,7 @@ def test_what_cannot_be_believed_cannot_be_accepted(store):
 
 
 def test_a_file_with_a_misprint_is_imported_with_that_bar_set_aside_and_named(store, tmp_path):
-    """As usb.us.txt of the same collection has it: 9.217 without its first digit's point."""
+    """Like usb.us.txt of the same collection, which has a high of 0.9217 instead of 9.217."""
     path = tmp_path / "IBM.csv"
     path.write_text(altered([MIDDLE], high=0.1).rename_axis("Date").to_csv())
     report = import_file(store, path, recorded_at=NOW)

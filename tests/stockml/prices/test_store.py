@@ -51,7 +51,7 @@ def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
     assert row["recorded_at"] == pd.Timestamp(later)
 
 
-def test_what_was_first_recorded_stays_visible_in_the_units_of_today(store):
+def test_first_recorded_values_stay_visible_in_todays_units(store):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
     for days, factor in ((1, 1.01), (2, 1.02)):
@@ -66,7 +66,7 @@ def test_what_was_first_recorded_stays_visible_in_the_units_of_today(store):
     assert newest["high"].iloc[730] == pytest.approx(first["high"].iloc[730] * 1.02)
 
 
-def test_what_was_first_known_has_the_sessions_of_the_series_also_where_an_import_filled_a_hole(store):
+def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_a_hole(store):
     append(store, IBM.iloc[-100:-60])
     append(store, restated(IBM.iloc[-40:], 5, "low", -1.0))
     append(store, IBM.iloc[-40:], NOW + timedelta(days=1))
@@ -77,7 +77,7 @@ def test_what_was_first_known_has_the_sessions_of_the_series_also_where_an_impor
     assert store.adjusted("IBM")["low"].iloc[-35] == IBM["low"].iloc[-35] * 0.99
 
 
-def test_a_series_of_which_nothing_was_restated_is_its_first_record(store):
+def test_without_restatements_the_first_known_series_is_the_series(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
     assert store.first_known("IBM").equals(store.adjusted("IBM"))
     append(store, IBM.iloc[1990:])
@@ -106,7 +106,7 @@ def test_an_unfinished_bar_is_left_out(store):
     assert store.last_session("IBM") == date(2013, 2, 28)
 
 
-def test_an_answer_of_broken_bars_stores_nothing(store):
+def test_an_answer_with_too_many_broken_bars_stores_nothing(store):
     broken = IBM.iloc[:100].copy()
     broken.iloc[50:60, broken.columns.get_loc("low")] *= 1.5
     with pytest.raises(BadPayload, match="low ≤ open"):
@@ -132,14 +132,14 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
 
 
 @pytest.mark.parametrize("ticker", ["../IBM", "IBM/../X", "", "a b", "NUL"])
-def test_a_ticker_that_is_no_ticker_touches_no_path(store, ticker):
+def test_an_invalid_ticker_touches_no_path(store, ticker):
     with pytest.raises(InvalidTicker):
         append(store, IBM, ticker=ticker)
     with pytest.raises(InvalidTicker):
         store.read(ticker)
 
 
-def test_other_programs_read_the_files(store):
+def test_other_programs_can_read_the_files(store):
     receipt = append(store, IBM)
     append(store, recorded("MSFT"), ticker="MSFT")
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="test")
@@ -157,7 +157,7 @@ def test_other_programs_read_the_files(store):
     assert pd.read_parquet(receipt.path)["source"].unique().tolist() == ["test"]
 
 
-def test_a_file_says_whose_it_is_and_how_it_is_laid_out_and_no_setting_or_secret(store):
+def test_a_file_names_its_ticker_and_schema_version_but_no_setting_or_secret(store):
     table = pq.read_table(append(store, IBM).path)
     assert table.column_names == ["session", "open", "high", "low", "close", "volume", "recorded_at", "source"]
     metadata = table.schema.metadata

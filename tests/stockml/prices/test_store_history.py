@@ -43,7 +43,7 @@ def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
     np.testing.assert_allclose(series["close"].loc["2003-02-18":], bars["close"].loc["2003-02-18":])
 
 
-def test_an_import_that_leaves_a_gap_is_refused_and_one_that_bridges_it_is_taken(store):
+def test_an_import_that_leaves_a_gap_is_refused_until_another_bridges_it(store):
     append(store, IBM.iloc[-100:])
     old, bridge = scaled(IBM.iloc[:2000], 0.25), scaled(IBM.iloc[1900:3200], 0.5)
     with pytest.raises(NoOverlap) as refusal:
@@ -55,7 +55,7 @@ def test_an_import_that_leaves_a_gap_is_refused_and_one_that_bridges_it_is_taken
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"], rtol=1e-12)
 
 
-def test_a_file_of_just_the_missing_sessions_fills_a_hole_where_it_overlaps_the_bars_around_it(store):
+def test_a_file_fills_a_hole_only_if_it_also_overlaps_the_bars_around_it(store):
     hole = IBM.loc["2012-06-01":"2012-08-31"].index
     append(store, IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)])
     with pytest.raises(NoOverlap, match="2012-08-31, 2012-09-04 missing"):
@@ -66,8 +66,8 @@ def test_a_file_of_just_the_missing_sessions_fills_a_hole_where_it_overlaps_the_
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM.loc["2012":]["close"])
 
 
-def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_and_passed_over_where_it_was_taken(store):
-    """An earlier version took it and used nothing of it; a ticker's nights shall not fail of it now."""
+def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_stored_before(store):
+    """An earlier version stored such files without using them; a ticker's nights must not fail because of them now."""
     hole = IBM.loc["2012-06-01":"2012-08-31"].index
     uneven = pd.concat(
         [scaled(IBM.loc["2012-05-01":"2012-07-31"], 0.5), scaled(IBM.loc["2012-08-01":"2012-10-31"], 0.4)]
@@ -98,7 +98,7 @@ def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing(store):
     assert not (Path(store.root) / "history").exists()
 
 
-def test_the_same_history_is_kept_once_with_where_it_came_from(store):
+def test_the_same_history_is_kept_once_with_its_first_source(store):
     assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="ibm.us.txt sha256:0123")
     kept = sha256_of(f"{store.root}/history/IBM.parquet")
     assert not store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW + timedelta(days=1), source="again")
@@ -107,7 +107,7 @@ def test_the_same_history_is_kept_once_with_where_it_came_from(store):
     assert rows["source"].unique().to_list() == ["ibm.us.txt sha256:0123"]
 
 
-def test_a_newer_import_of_the_same_days_takes_the_place_of_the_older(store):
+def test_a_newer_import_of_the_same_days_replaces_the_older(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
     store.record_import("IBM", scaled(IBM.iloc[:2000], 0.5), recorded_at=NOW, source="new")
     assert store.adjusted("IBM").equals(scaled(IBM.iloc[:2000], 0.5))

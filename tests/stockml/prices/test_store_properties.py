@@ -79,7 +79,7 @@ def test_a_view_as_of_a_time_never_shows_later_knowledge(payloads):
 @settings(max_examples=60, deadline=None)
 def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
     known: dict = {}
-    views = {}  # of two answers recorded at one microsecond, both were known by then
+    views = {}  # two answers recorded in one microsecond are both known at that time
     with empty_store() as store:
         for offset, (_, bars) in zip(offsets, payloads, strict=False):
             recorded_at = RECORDING_STARTS + timedelta(microseconds=offset)

@@ -17,7 +17,7 @@ from tests.stockml.prices.stored import IBM, NOW, append
 
 @pytest.fixture(params=["s3", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BarStore:
-    """On S3 with compare-and-set by the server, and on a file system that has none."""
+    """On S3, whose server compares and sets, and on a file system that cannot."""
     if request.param == "memory":
         fsspec.filesystem("memory").store.clear()
         return BarStore("memory://prices/store", tmp_path / "locks")
@@ -39,7 +39,7 @@ def test_the_store_works_on_object_storage_with_the_same_code(store):
     assert store.tickers() == ("IBM",)
 
 
-def test_history_is_kept_there_too(store):
+def test_history_is_kept_on_object_storage_too(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
     append(store, IBM.iloc[1900:2100])
     np.testing.assert_allclose(store.adjusted("IBM")["close"], IBM["close"].iloc[:2100])
@@ -47,7 +47,7 @@ def test_history_is_kept_there_too(store):
 
 
 def test_a_machine_that_does_not_share_the_lock_loses_no_row(store, tmp_path):
-    """The other machine writes between our reading and our writing: our change is made again, on top of its rows."""
+    """The other machine writes between our read and our write: our change is made again, on top of its rows."""
     append(store, IBM.iloc[:100])
     elsewhere = BarStore(store.root, tmp_path / "locks of another machine")
     seen = []
@@ -63,7 +63,7 @@ def test_a_machine_that_does_not_share_the_lock_loses_no_row(store, tmp_path):
     assert store.read("IBM").equals(IBM.iloc[:150])
 
 
-def test_two_machines_that_bring_the_first_bars_both_keep_theirs(store, tmp_path):
+def test_two_machines_that_append_the_first_bars_at_once_both_keep_theirs(store, tmp_path):
     elsewhere = BarStore(store.root, tmp_path / "locks of another machine")
     seen = []
 
@@ -79,7 +79,7 @@ def test_two_machines_that_bring_the_first_bars_both_keep_theirs(store, tmp_path
     assert store.read("IBM").equals(IBM.iloc[:50])
 
 
-def test_being_overtaken_again_and_again_ends_in_an_error(store, tmp_path):
+def test_being_overtaken_repeatedly_ends_in_an_error(store, tmp_path):
     append(store, IBM.iloc[:100])
     elsewhere = BarStore(store.root, tmp_path / "locks of another machine")
 
@@ -100,7 +100,7 @@ def test_a_damaged_object_is_an_error_that_names_it(store):
         append(store, IBM.iloc[:101])
 
 
-def test_a_bucket_that_is_not_there_is_an_error(s3_folder, tmp_path):
+def test_a_missing_bucket_is_an_error(s3_folder, tmp_path):
     nowhere = BarStore("s3://no-such-bucket/store", tmp_path / "locks")
     with pytest.raises(StoreError, match=r"s3://no-such-bucket/store/IBM\.parquet"):
         append(nowhere, IBM.iloc[:100])

@@ -1,4 +1,4 @@
-"""A jump is asked about, a split is kept once, and the series that is adjusted for it is continuous."""
+"""A jump is asked about, a split is kept once, and the series adjusted for it is continuous."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -41,7 +41,7 @@ def test_a_jump_that_turns_out_to_be_no_split_is_not_asked_for_again(store):
     assert store.adjusted("MSFT").equals(recorded("MSFT"))
 
 
-def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
+def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(store):
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
 
@@ -63,7 +63,7 @@ def test_a_split_that_the_provider_lists_late_is_asked_for_a_last_time(store):
     assert store.splits("MSFT") == (Split(jump, 2.0),)
 
 
-def test_an_answer_on_the_evening_of_the_last_session_to_list_a_split_is_not_the_last(store):
+def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not_final(store):
     """22:50 in New York is the next day in UTC."""
     bars, jump, listed_by = recorded("MSFT"), date(2003, 2, 18), pd.Timestamp("2003-02-25", tz="America/New_York")
     evening = (listed_by + pd.Timedelta("22h50min")).to_pydatetime().astimezone(UTC)
@@ -75,7 +75,7 @@ def test_an_answer_on_the_evening_of_the_last_session_to_list_a_split_is_not_the
     assert store.unexplained_jumps("MSFT") == (jump,)
 
 
-def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
+def test_a_jump_without_a_split_is_asked_about_at_most_twice(store):
     bars, jump = recorded("MSFT").loc[:"2003-03-31"], date(2003, 2, 18)
     append(store, bars.loc[:"2003-02-18"], datetime(2003, 2, 19, 4, tzinfo=UTC), ticker="MSFT")
     asked = 0
@@ -88,7 +88,7 @@ def test_a_jump_without_a_split_is_asked_for_twice_at_most(store):
     assert asked == 2
 
 
-def test_a_split_within_a_long_hole_shows_in_no_jump_and_is_asked_for_at_its_end(store):
+def test_a_split_within_a_long_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(store):
     bars, split = recorded("MSFT"), Split(date(2003, 2, 18), 2.0)
     append(store, pd.concat([bars.loc[:"2002-11-29"], bars.loc["2003-06-02":]]), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (date(2003, 6, 2),)
@@ -132,7 +132,7 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     assert not now_differs()
 
 
-def test_what_was_known_of_splits_by_then_is_what_an_old_view_uses(store):
+def test_an_old_view_uses_the_splits_known_by_then(store):
     append(store, recorded("MSFT"), ticker="MSFT")
     later = NOW + timedelta(days=1)
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=later, source="SPLITS")
@@ -146,8 +146,8 @@ def test_what_was_known_of_splits_by_then_is_what_an_old_view_uses(store):
     ("factor", "off", "applied"),
     [(2.0, 0, True), (2.0, 3, True), (10.0, 200, False), (2.0, 200, False), (1.05, 200, True)],
 )
-def test_a_split_that_no_close_near_it_shows_is_not_believed_and_named(store, factor, off, applied):
-    """Of 10:1 the series would leap to a tenth, for good."""
+def test_a_split_that_no_nearby_close_shows_is_named_and_not_applied(store, factor, off, applied):
+    """If such a 10:1 split were applied, all earlier prices would be a tenth for good."""
     bars = recorded("MSFT")
     append(store, bars, ticker="MSFT")
     at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
@@ -157,4 +157,4 @@ def test_a_split_that_no_close_near_it_shows_is_not_believed_and_named(store, fa
     assert view.contradicted == (() if applied else (split,))
     assert (view.bars["close"].iloc[0] == bars["close"].iloc[0]) is not applied
     earlier = store.view("MSFT", until=bars.index[at - 10].date())
-    assert earlier.contradicted == (), "it has not come yet"
+    assert earlier.contradicted == (), "the split is not effective yet"
