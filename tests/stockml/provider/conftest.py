@@ -1,4 +1,4 @@
-"""A client that asks a server on the loopback."""
+"""Clients of loopback servers, and their clock."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A client that asks a server on the loopback, and the faults that it meets there."""
+"""Clients of loopback servers, and the faults that they meet there."""
 
 import gzip
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Connected:
-    """Clients of loopback servers that are closed when the test ends."""
+    """Makes clients of loopback servers; they are closed when the test ends."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder, self.clock = folder, clock
@@ -58,7 +58,7 @@ def refusing(name: str) -> Answer:
 
 
 FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
-    # what goes wrong: the answer, the type it ends in, how often it is asked with a premium plan
+    # what goes wrong: the answer, the error's type, the number of requests with a premium plan
     "reset": (loopback.reset, NoData, 3),
     "short read": (loopback.short(DAILY), NoData, 3),
     "cut off inside the JSON": (loopback.whole(DAILY[:-100]), NoData, 3),

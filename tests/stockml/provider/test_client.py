@@ -1,4 +1,4 @@
-"""The client over a real loopback connection: what it asks, how it waits, what a fault ends in, and no key anywhere."""
+"""The client over a real loopback connection: what it asks, how it waits, what a fault becomes, and no key anywhere."""
 
 import pickle
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +30,7 @@ SPLITS = (PAYLOADS / "splits.json").read_bytes()
 FAST = Plan(requests_per_minute=1_200, requests_per_day=None)
 
 
-def test_it_asks_as_the_contract_says_and_hands_back_what_was_answered(connected: Connected) -> None:
+def test_the_client_asks_as_the_contract_says_and_returns_the_answer_unchanged(connected: Connected) -> None:
     with Loopback(loopback.whole(DAILY), loopback.whole(SPLITS)) as server:
         client = connected(server)
         daily, splits = client.daily("ibm"), client.splits("IBM")
@@ -43,7 +43,7 @@ def test_it_asks_as_the_contract_says_and_hands_back_what_was_answered(connected
 
 
 @pytest.mark.parametrize("base", ["", "/", "/query", "/query/"])
-def test_the_address_may_be_given_with_or_without_its_query(connected: Connected, base: str) -> None:
+def test_the_address_may_be_given_with_or_without_its_query_path(connected: Connected, base: str) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         assert connected(server.address + base).daily("IBM").content == DAILY
 
@@ -74,7 +74,7 @@ def test_without_a_usable_key_nothing_is_asked_or_counted(connected: Connected, 
     assert not connected.folder.exists()
 
 
-def test_a_bad_ticker_or_size_is_refused_before_it_is_asked(connected: Connected) -> None:
+def test_a_bad_ticker_or_size_is_refused_before_any_request(connected: Connected) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         with pytest.raises(InvalidTicker):
             connected(server).daily("../IBM")
@@ -85,7 +85,7 @@ def test_a_bad_ticker_or_size_is_refused_before_it_is_asked(connected: Connected
 
 @pytest.mark.parametrize("plan", ["free", "75/min"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_ends_in_its_type_after_as_many_requests_as_the_plan_can_bear(
+def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford(
     fault: str, plan: str, connected: Connected
 ) -> None:
     answer, expected, requests = FAULTS[fault]
@@ -97,12 +97,12 @@ def test_a_fault_ends_in_its_type_after_as_many_requests_as_the_plan_can_bear(
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
 
 
-def test_a_body_beyond_the_bound_is_not_read_to_its_end(connected: Connected) -> None:
+def test_a_body_over_the_size_limit_is_not_read_to_its_end(connected: Connected) -> None:
     with Loopback(loopback.endless) as server, pytest.raises(NoData, match="more than 1000000 bytes"):
         connected(server, max_bytes=1_000_000, total_s=20).daily("IBM")
 
 
-def test_the_status_is_named_beside_what_came_with_it(connected: Connected) -> None:
+def test_an_error_names_the_status_beside_the_body(connected: Connected) -> None:
     answer, _, _ = FAULTS["503 page"]
     with Loopback(answer) as server, pytest.raises(NoData, match="HTTP 503: <!DOCTYPE html>"):
         connected(server).daily("IBM")
@@ -119,7 +119,7 @@ def test_the_status_is_named_beside_what_came_with_it(connected: Connected) -> N
         loopback.whole(b"<html>", 503),
     ],
 )
-def test_a_passing_fault_is_asked_again_twice(passing: Answer, connected: Connected) -> None:
+def test_a_passing_fault_is_retried_twice(passing: Answer, connected: Connected) -> None:
     with Loopback(passing, passing, loopback.whole(DAILY)) as server:
         assert connected(server, plan="75/min").daily("IBM").content == DAILY
     assert len(server.asked) == 3
@@ -134,7 +134,7 @@ def test_a_passing_fault_is_asked_again_twice(passing: Answer, connected: Connec
         ("err_invalid_symbol.json", [2.25, 2.25]),
     ],
 )
-def test_the_wait_before_asking_again_is_the_errors_own(
+def test_the_wait_before_a_retry_is_the_errors_own(
     name: str, waits: list[float], connected: Connected, clock: Clock
 ) -> None:
     with Loopback(refusing(name)) as server, pytest.raises(FeedError):
@@ -158,7 +158,9 @@ def test_every_attempt_counts_and_the_26th_is_not_sent(connected: Connected) -> 
     assert len(server.asked) == 25
 
 
-def test_once_the_provider_calls_the_day_spent_nobody_asks_until_the_next(connected: Connected, clock: Clock) -> None:
+def test_once_the_provider_calls_the_quota_spent_nobody_asks_until_the_next_day(
+    connected: Connected, clock: Clock
+) -> None:
     with Loopback(loopback.echo, loopback.whole(DAILY)) as server:
         for ticker in ("IBM", "MSFT", "AAPL"):
             with pytest.raises(QuotaSpent, match="25 requests per day"):
@@ -168,9 +170,7 @@ def test_once_the_provider_calls_the_day_spent_nobody_asks_until_the_next(connec
         assert connected(server).daily("IBM").content == DAILY
 
 
-def test_a_refusal_that_comes_after_midnight_spends_the_day_on_which_was_asked(
-    connected: Connected, clock: Clock
-) -> None:
+def test_a_refusal_after_midnight_marks_the_day_of_the_request_as_spent(connected: Connected, clock: Clock) -> None:
     clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC) - timedelta(seconds=0.5)  # New York's midnight is at 05:00
 
     def past_midnight(exchange: Exchange) -> None:
@@ -183,13 +183,13 @@ def test_a_refusal_that_comes_after_midnight_spends_the_day_on_which_was_asked(
         assert connected(server).daily("IBM").content == DAILY
 
 
-def test_a_key_with_spaces_around_it_counts_as_the_key_that_is_sent(connected: Connected) -> None:
+def test_a_key_with_spaces_around_it_counts_as_the_key_without_them(connected: Connected) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         connected(server, f" {KEY}\n").daily("IBM")
         assert connected(server).remaining() == 24
 
 
-def test_a_clock_that_is_set_back_while_waiting_does_not_stop_the_client(connected: Connected, clock: Clock) -> None:
+def test_a_clock_set_back_between_requests_does_not_stop_the_client(connected: Connected, clock: Clock) -> None:
     with Loopback(loopback.whole(DAILY)) as server:
         connected(server).daily("IBM")
         clock.now -= timedelta(hours=2)
@@ -197,7 +197,7 @@ def test_a_clock_that_is_set_back_while_waiting_does_not_stop_the_client(connect
     assert max(clock.slept) < 2
 
 
-def test_full_on_a_free_key_says_what_needs_a_premium_one(connected: Connected) -> None:
+def test_outputsize_full_on_a_free_key_says_that_it_needs_a_premium_one(connected: Connected) -> None:
     answer = refusing("info_outputsize_full_premium.json")
     with Loopback(answer) as server, pytest.raises(PremiumOnly, match="outputsize=full needs a premium key"):
         connected(server).daily("IBM", "full")
@@ -214,7 +214,7 @@ def test_the_environment_names_key_plan_and_address(tmp_path: Path, clock: Clock
     assert QuotaLedger.of(FileNotes(tmp_path), KEY, FAST).remaining(clock()) is None
 
 
-def test_loopback_is_asked_directly_even_where_a_proxy_is_set(
+def test_loopback_is_asked_directly_even_if_a_proxy_is_set(
     connected: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -225,7 +225,7 @@ def test_loopback_is_asked_directly_even_where_a_proxy_is_set(
         assert connected(server).daily("IBM").content == DAILY
 
 
-def test_the_replay_feed_and_the_client_speak_one_contract(feed: Feed, connected: Connected) -> None:
+def test_the_replay_feed_and_the_client_follow_one_contract(feed: Feed, connected: Connected) -> None:
     session = date(2013, 3, 1)
     client = connected(feed.url, plan="1200/min")
     compact = parse_daily(client.daily("IBM").content, "IBM", last_final=session, today=session)

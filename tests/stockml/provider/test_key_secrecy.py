@@ -1,4 +1,4 @@
-"""The key stands in the request and nowhere else: in no error, log, answer or pickle."""
+"""The key is in the request and nowhere else: in no error, log, answer or pickle."""
 
 import gzip
 import json
@@ -100,5 +100,5 @@ def test_neither_client_nor_key_can_be_pickled_or_printed(connected: Connected) 
         ("the parameter apikey is invalid or missing", "the parameter apikey is invalid or missing"),
     ],
 )
-def test_a_key_is_recognised_by_where_it_stands(text: str, expected: str) -> None:
+def test_a_key_is_recognised_by_its_context(text: str, expected: str) -> None:
     assert redacted(text) == expected

@@ -1,4 +1,4 @@
-"""A share that is no longer listed is at rest: asked about once a week for all, and only where a feed fell silent."""
+"""A share that is no longer listed is at rest. One request a week asks for all, and only where a feed fell silent."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ def keep_bars(home: Home, ticker: str, last: date) -> None:
 def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
     keep_bars(home, "IBM", GONE)
     with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
-        for later, requests in ((0, 1), (6, 1), (7, 2), (-1, 3)):  # the clock was set back a week at last
+        for later, requests in ((0, 1), (6, 1), (7, 2), (-1, 3)):  # lastly, the clock was set back by a week
             now = NOW + timedelta(days=later)
             with client(home, feed, now) as provider:
                 asked = ingest.ask_who_is_delisted(home, provider, "IBM", now)
@@ -48,17 +48,17 @@ def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
 @pytest.mark.parametrize(
     ("last", "rests"), [(None, False), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)]
 )
-def test_a_symbol_rests_where_its_bars_end_by_the_delisting_and_is_another_companys_where_they_go_on(
+def test_a_symbol_is_at_rest_if_its_bars_end_by_the_delisting_and_not_if_they_go_on(
     home: Home, last: date | None, rests: bool
 ) -> None:
+    """Where they go on, the symbol is another company's by now."""
     Delistings(NOW, {"IBM": GONE}).write(home.delistings)
     if last:
         keep_bars(home, "IBM", last)
     assert bool(ingest.at_rest(home, "IBM", NOW.date())) is rests
 
 
-def test_a_refusal_is_told_as_for_any_request_and_leaves_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
-
+def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
     Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
     with client(home, feed) as provider, pytest.raises(UnknownSymbol):
@@ -66,7 +66,7 @@ def test_a_refusal_is_told_as_for_any_request_and_leaves_the_last_answer(home: H
     assert Delistings.read(home.delistings).days == {"IBM": GONE}
 
 
-def test_a_listing_is_read_and_another_answer_is_not(tmp_path: Path) -> None:
+def test_a_listing_is_parsed_and_any_other_answer_is_refused(tmp_path: Path) -> None:
     rows = ["AA-W,A,NYSE,Stock,1990-01-02,2016-11-01,Delisted", "fb,F,NASDAQ,Stock,2012-05-18,null,Active"]
     rows += ["IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted", "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted"]
     content = "\r\n".join([HEADER, *rows, ""]).encode()

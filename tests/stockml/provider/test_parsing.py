@@ -1,4 +1,4 @@
-"""Every shape that the provider is known to answer with ends in the right type, and in the right numbers."""
+"""Every kind of answer that the provider is known to give becomes the right type, with the right numbers."""
 
 import json
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def newest_of(bars: Bars) -> date:
     return newest
 
 
-def test_the_table_names_every_payload_file() -> None:
+def test_the_tables_name_every_payload_file() -> None:
     files = {path.name for path in PAYLOADS.iterdir() if path.name != "README.md"}
     assert files == {*SERIES, *SPLITS, *REFUSALS}
 
@@ -105,7 +105,7 @@ def test_a_series_becomes_ascending_bars_with_the_numbers_of_the_file(name: str)
 
 @pytest.mark.parametrize("parse", [parsed, parse_splits], ids=["daily", "splits"])
 @pytest.mark.parametrize("name", [name for name in REFUSALS if name != "dividends.json"])
-def test_a_refusal_ends_in_its_type(name: str, parse: Callable[[bytes, str], object]) -> None:
+def test_a_refusal_raises_its_own_type(name: str, parse: Callable[[bytes, str], object]) -> None:
     expected, text = REFUSALS[name]
     with pytest.raises(FeedError) as caught:
         parse((PAYLOADS / name).read_bytes(), "IBM")
@@ -119,7 +119,7 @@ def test_a_refusal_ends_in_its_type(name: str, parse: Callable[[bytes, str], obj
 
 
 @pytest.mark.parametrize("key", ["apikey", "invalid", "missing"])
-def test_a_refused_key_that_is_a_word_of_its_refusal_is_known_as_one(key: str) -> None:
+def test_a_refused_key_is_recognised_even_if_redacting_it_removed_words_of_the_refusal(key: str) -> None:
     content = (PAYLOADS / "err_apikey_missing.json").read_bytes()
     with pytest.raises(BadKey):
         parsed(redacted_bytes(content, key))
@@ -140,7 +140,7 @@ def test_splits_are_no_bars(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, (ticker, *_) in SERIES.items() if ticker != "IBM"])
-def test_a_whole_series_of_another_ticker_is_refused_by_its_name(name: str) -> None:
+def test_a_series_of_another_ticker_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(BadPayload, match=f"series of IBM, found that of '(?i:{SERIES[name][0]})'"):
         parsed((PAYLOADS / name).read_bytes())
 
@@ -160,7 +160,7 @@ def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
     assert newest_of(daily) == THURSDAY
 
 
-def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_when_asked_about_later() -> None:
+def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_if_parsed_later() -> None:
     content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes()
     assert newest_of(parsed(content, "AAPL", last_final=FRIDAY)) < FRIDAY
     after_close = content.replace(b"14:07:03", b"16:00:00")
@@ -178,7 +178,7 @@ def test_a_time_in_the_answer_says_nothing_about_an_exchange_that_closed_before_
     assert newest_of(parsed(answer({"2026-11-20": BAR}, meta), "TSCO.LON")) == FRIDAY
 
 
-def test_only_an_unfinished_bar_is_no_data() -> None:
+def test_an_answer_with_only_an_unfinished_bar_is_no_data() -> None:
     with pytest.raises(NoData, match="unfinished"):
         parsed(answer({"2026-11-20": BAR}), last_final=THURSDAY)
 
@@ -215,7 +215,7 @@ BAD_NUMBERS = ["", "None", "nan", "inf", "-Infinity", "1e999", "1_000", "1,000",
 
 @pytest.mark.parametrize("number", BAD_NUMBERS, ids=str)
 @pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume"])
-def test_a_number_that_is_none_is_refused_by_field_and_date(field: str, number: object) -> None:
+def test_a_value_that_is_no_number_is_refused_by_field_and_date(field: str, number: object) -> None:
     with pytest.raises(BadPayload, match=rf"finite number for '\d. {field}' on 2026-11-20"):
         parsed(answer({"2026-11-20": bar(**{field: number})}))
 
@@ -277,13 +277,13 @@ def test_anything_else_is_no_data(content: bytes) -> None:
         parsed(content)
 
 
-def test_a_name_among_very_many_that_comes_twice_is_named() -> None:
+def test_a_repeated_name_among_very_many_is_named() -> None:
     content = json.dumps(dict.fromkeys(map(str, range(200_000)), "")).encode()[:-1] + b', "777": ""}'
     with pytest.raises(BadPayload, match="'777' twice"):
         decoded(content, "IBM")
 
 
-def test_a_notice_is_shown_on_one_printable_line_of_200_characters() -> None:
+def test_a_notice_is_shown_on_one_printable_line_of_at_most_200_characters() -> None:
     content = json.dumps({"Information": "first\n\x1b[31m \ud800 " + "x" * 10_000}).encode()
     with pytest.raises(NoData) as caught:
         parsed(content)
@@ -291,7 +291,7 @@ def test_a_notice_is_shown_on_one_printable_line_of_200_characters() -> None:
     assert caught.value.notice.isprintable()
 
 
-def test_a_full_history_takes_a_few_calls_a_day_however_long_it_is() -> None:
+def test_parsing_takes_a_few_calls_a_day_however_long_the_history() -> None:
     days = [f"{day:%Y-%m-%d}" for day in pd.bdate_range("1999-11-01", "2026-11-20")]
     half, whole = (answer(dict.fromkeys(reversed(some), BAR)) for some in (days[: len(days) // 2], days))
     assert [f"{day:%Y-%m-%d}" for day in parsed(whole).index] == days

@@ -1,4 +1,4 @@
-"""Whatever arrives, only typed errors come out, and what is accepted is fit to be checked and stored."""
+"""Whatever arrives, only typed errors are raised, and what is accepted is fit to be checked and stored."""
 
 import json
 import pickle
@@ -111,7 +111,7 @@ def _changed(tree: Any, chance: random.Random) -> Any:
 
 
 def doubled_name(content: bytes, chance: random.Random) -> bytes:
-    """A name that comes twice, which `json.loads` alone would swallow."""
+    """A name made to appear twice, which `json.loads` alone would swallow."""
     names = re.findall(rb'"([^"]+)"\s*:', content) or [b"name"]
     first, second = chance.choice(names), chance.choice(names)
     return content.replace(b'"' + first + b'"', b'"' + second + b'"', 1)
@@ -126,7 +126,7 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 
 def check(content: bytes, ticker: str) -> str:
-    """Parse as both kinds of answer; the outcome's name. Anything but a typed error, or bad bars, fails the test."""
+    """Parse as both kinds of answer and name the outcome; an untyped error or an unfit result fails the test."""
     outcome = "nothing"
     for parse in (_daily, parse_splits):
         try:
@@ -166,14 +166,14 @@ def _fit_to_be_checked(bars: Bars) -> str:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_only_typed_errors_come_out_of_mutated_payloads(name: str) -> None:
+def test_mutated_payloads_raise_only_typed_errors(name: str) -> None:
     chance = random.Random(name)  # the same mutations in every run
     ticker = "AAPL" if "legacy" in name else {"new_": "NEWCO", "stal": "GONE", "with": "SPLT"}.get(name[6:10], "IBM")
     outcomes = {check(chance.choice(MUTATIONS)(FILES[name], chance), ticker) for _ in range(ROUNDS)}
     assert {check(FILES[name], ticker)} <= outcomes <= OUTCOMES
 
 
-def test_the_mutations_reach_every_outcome() -> None:
+def test_the_mutations_reach_every_outcome_but_an_unknown_symbol() -> None:
     chance = random.Random(3)
     outcomes = {
         check(chance.choice(MUTATIONS)(content, chance), "IBM") for content in FILES.values() for _ in range(20)
@@ -197,11 +197,11 @@ META = st.fixed_dictionaries({}, optional={"2. Symbol": st.just("IBM") | JSON, "
 @given(
     st.fixed_dictionaries({SERIES: st.dictionaries(DAY, BAR | JSON, max_size=4)}, optional={"Meta Data": META | JSON})
 )
-def test_only_typed_errors_come_out_of_anything_shaped_like_a_series(answer: dict[str, Any]) -> None:
+def test_anything_shaped_like_a_series_raises_only_typed_errors(answer: dict[str, Any]) -> None:
     check(json.dumps(answer).encode(), "IBM")
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda tree: json.dumps(tree).encode()))
-def test_only_typed_errors_come_out_of_any_bytes(content: bytes) -> None:
+def test_any_bytes_raise_only_typed_errors(content: bytes) -> None:
     check(content, "IBM")

@@ -1,4 +1,4 @@
-"""What an answer about splits becomes: splits oldest first, or an error that names what is wrong."""
+"""An answer about splits becomes splits, oldest first, or an error that names what is wrong."""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""A payload is kept once, under the hash of what is in it."""
+"""A payload is kept once, under the hash of its content."""
 
 import gzip
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "damage", [b"", b"no gzip", gzip.compress(b"another content", mtime=0), gzip.compress(DAILY, mtime=0)[:-20]]
 )
-def test_a_damaged_payload_is_named_and_written_anew_when_it_comes_again(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_payload_is_named_and_rewritten_when_it_comes_again(tmp_path: Path, damage: bytes) -> None:
     kept = archive(payload(), tmp_path)
     kept.write_bytes(damage)
     with pytest.raises(StoreError, match="restore it from a backup") as caught:
@@ -35,7 +35,7 @@ def test_a_damaged_payload_is_named_and_written_anew_when_it_comes_again(tmp_pat
     assert read_archived(kept) == DAILY
 
 
-def test_a_payload_kept_by_many_threads_at_once_is_kept_once(tmp_path: Path) -> None:
+def test_a_payload_archived_by_many_threads_at_once_is_kept_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         kept = set(pool.map(lambda _: archive(payload(), tmp_path), range(64)))
     assert len(kept) == 1
@@ -43,6 +43,6 @@ def test_a_payload_kept_by_many_threads_at_once_is_kept_once(tmp_path: Path) -> 
     assert read_archived(kept.pop()) == DAILY
 
 
-def test_a_payload_of_a_path_is_refused(tmp_path: Path) -> None:
+def test_a_payload_whose_ticker_is_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidTicker):
         archive(Payload("../../etc", "TIME_SERIES_DAILY", DAILY, NOW), tmp_path)

@@ -1,4 +1,4 @@
-"""The quota on disk: never more than the plan allows, whoever asks, whatever is killed, however the clock goes."""
+"""The quota on disk: never more than the plan allows, whoever asks, whatever is killed, however the clock is set."""
 
 import json
 import signal
@@ -35,7 +35,7 @@ def ledger(tmp_path: Path) -> QuotaLedger:
     ("text", "plan"),
     [("free", FREE), (" Free ", FREE), ("75/min", Plan(75, None)), ("1200 / minute", Plan(1_200, None))],
 )
-def test_a_plan_is_named_as_people_write_it(text: str, plan: Plan) -> None:
+def test_a_plan_may_be_written_as_people_write_it(text: str, plan: Plan) -> None:
     assert Plan.of({"ALPHAVANTAGE_PLAN": text}) == plan
 
 
@@ -45,7 +45,7 @@ def test_an_unknown_plan_says_what_is_expected(text: str) -> None:
         Plan.of({"ALPHAVANTAGE_PLAN": text})
 
 
-def test_an_unused_day_has_all_of_it_and_no_file(ledger: QuotaLedger) -> None:
+def test_an_unused_day_has_its_full_quota_and_no_file(ledger: QuotaLedger) -> None:
     assert ledger.remaining(NOW) == 25
     assert ledger.next_slot(NOW) == NOW
     assert list(ledger.notes.folder.iterdir()) == []
@@ -60,7 +60,7 @@ def test_a_premium_plan_has_no_cap_unless_the_provider_says_so(tmp_path: Path) -
     assert ledger.remaining(NOW) == 0
 
 
-def test_the_providers_own_word_ends_the_day_and_no_longer(ledger: QuotaLedger) -> None:
+def test_a_quota_that_the_provider_calls_spent_is_spent_for_that_day_only(ledger: QuotaLedger) -> None:
     ledger.spend("IBM", NOW)
     ledger.mark_spent("25 requests per day", NOW)
     with pytest.raises(QuotaSpent, match=r"MSFT.*25 requests per day"):
@@ -68,7 +68,7 @@ def test_the_providers_own_word_ends_the_day_and_no_longer(ledger: QuotaLedger) 
     assert ledger.remaining(NOW + timedelta(days=1)) == 25
 
 
-def test_an_evening_in_new_york_is_one_day_all_year() -> None:
+def test_an_evening_in_new_york_falls_on_one_quota_day_all_year() -> None:
     for evening in (datetime(2026, 1, 5), datetime(2026, 7, 6), datetime(2026, 3, 8), datetime(2026, 11, 1)):
         local = evening.replace(tzinfo=ZoneInfo("America/New_York"))
         assert {quota_day(local.replace(hour=h, minute=59).astimezone(UTC)) for h in range(18, 24)} == {evening.date()}
@@ -79,7 +79,7 @@ def test_a_clock_without_a_zone_is_refused(ledger: QuotaLedger) -> None:
         ledger.spend("IBM", datetime(2026, 11, 20, 19, 30))
 
 
-def test_keys_have_ledgers_of_their_own_and_are_not_written(tmp_path: Path) -> None:
+def test_each_key_has_its_own_ledger_and_is_never_written(tmp_path: Path) -> None:
     mine, other = QuotaLedger.of(FileNotes(tmp_path), KEY), QuotaLedger.of(FileNotes(tmp_path), "OTHER")
     mine.spend("IBM", NOW)
     mine.mark_spent("spent", NOW)
@@ -106,7 +106,7 @@ def test_slots_keep_the_plans_rate_and_are_never_in_the_past(
 
 @settings(max_examples=40, deadline=None)
 @given(jumps=st.lists(st.floats(-200_000, 200_000), min_size=1, max_size=20))
-def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_wait_is_long(
+def test_however_the_clock_jumps_no_day_exceeds_its_requests_and_no_wait_is_long(
     tmp_path_factory: pytest.TempPathFactory, jumps: list[float]
 ) -> None:
     ledger = QuotaLedger.of(FileNotes(tmp_path_factory.mktemp("quota")), KEY, Plan(60, 3))
@@ -114,7 +114,7 @@ def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_
     for jump in jumps:
         now += timedelta(seconds=jump)
         day = quota_day(now)
-        while day + timedelta(days=1) in sent:  # a clock that is set back: it is that day already
+        while day + timedelta(days=1) in sent:  # the clock was set back: requests count on the later day
             day += timedelta(days=1)
         assert ledger.remaining(now) == 3 - sent.get(day, 0)
         if ledger.remaining(now):
@@ -125,8 +125,8 @@ def test_whichever_way_the_clock_goes_no_day_gets_more_than_its_requests_and_no_
                 ledger.spend("IBM", now)
 
 
-def test_a_clock_that_is_set_back_by_a_day_gives_nothing_back(ledger: QuotaLedger) -> None:
-    """Neither requests, nor the rate; and once it is set right, what was asked for meanwhile is counted."""
+def test_a_clock_set_back_by_a_day_gives_nothing_back(ledger: QuotaLedger) -> None:
+    """Neither requests nor the time between them; once it is right again, what was asked meanwhile is counted."""
     before = NOW - timedelta(days=1)
     for moment, times in ((before + timedelta(hours=2), 25), (NOW, 20), (before, 3)):
         for _ in range(times):
@@ -146,7 +146,7 @@ def test_the_rate_holds_across_midnight_too(ledger: QuotaLedger) -> None:
     assert ledger.remaining(midnight) == 24
 
 
-def test_a_waiting_process_whose_clock_reading_is_older_still_gets_a_slot_of_its_own(ledger: QuotaLedger) -> None:
+def test_a_process_that_read_the_clock_earlier_still_gets_a_slot_of_its_own(ledger: QuotaLedger) -> None:
     first = ledger.spend("IBM", NOW + timedelta(seconds=5))
     assert ledger.spend("MSFT", NOW) - first >= timedelta(seconds=1)
 
@@ -172,7 +172,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(ledger: QuotaLedger, of: str) 
     assert name in str(caught.value)
 
 
-def test_a_naive_moment_in_a_file_is_unreadable_too(ledger: QuotaLedger) -> None:
+def test_a_file_with_a_time_without_a_zone_is_unreadable_too(ledger: QuotaLedger) -> None:
     ledger.spend("IBM", NOW)
     path = Path(ledger.notes.place(ledger.name(date(2026, 11, 20))))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"slot": "2026-11-20T19:30:00"}))
@@ -180,7 +180,7 @@ def test_a_naive_moment_in_a_file_is_unreadable_too(ledger: QuotaLedger) -> None
         ledger.next_slot(NOW)
 
 
-def test_a_lock_that_stays_taken_is_busy_not_forever(tmp_path: Path) -> None:
+def test_waiting_for_a_lock_that_stays_taken_ends_in_store_busy(tmp_path: Path) -> None:
     ledger = replace(QuotaLedger.of(FileNotes(tmp_path), KEY), lock_timeout_s=0.05)
     with file_lock(tmp_path / f"{ledger.key_hash}.lock", 1), pytest.raises(StoreBusy):
         ledger.spend("IBM", NOW)

@@ -1,6 +1,6 @@
-"""Both providers under one contract: the same bars and splits from answers as documented, refusals by the same types.
+"""Both providers under one contract: the same bars and splits from documented answers, refusals by the same types.
 
-Tiingo's answers are made here after its documentation; the service itself could not be reached.
+Tiingo's answers here follow its documentation; the service itself could not be reached.
 """
 
 import json
@@ -31,7 +31,7 @@ KEY = "CANARY0SECRET0KEY"
 
 
 def tiingo_rows(symbol: str) -> list[dict[str, object]]:
-    """The recording as Tiingo's documentation shows an answer."""
+    """The recording in the form in which Tiingo documents an answer."""
     factors = {split.effective: split.factor for split in recorded_splits(symbol)}
     return [
         {"date": f"{row.session}T00:00:00.000Z", "close": row.close, "high": row.high, "low": row.low, "open": row.open,
@@ -65,7 +65,7 @@ def provider(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no
             yield client
 
 
-def test_bars_and_splits_are_the_same_whoever_gives_them(provider: PriceProvider) -> None:
+def test_bars_and_splits_are_the_same_from_either_provider(provider: PriceProvider) -> None:
     answer = provider.daily("MSFT", "full")
     bars = provider.daily_of(answer, last_final=LAST, today=LAST)
     assert bars.iloc[:-1].equals(recorded("MSFT").iloc[:-1])
@@ -79,7 +79,7 @@ def test_bars_and_splits_are_the_same_whoever_gives_them(provider: PriceProvider
 
 
 REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
-    # what Tiingo says, under which status: what it stands for, and how many requests it takes
+    # case: what Tiingo answers, its status, the error's type, the number of requests
     "no key": ({"detail": "Authentication credentials were not provided."}, 401, BadKey, 1),
     "a wrong key": ({"detail": "Invalid token."}, 403, BadKey, 1),
     "an unknown symbol": ({"detail": "Error: Ticker 'MSFT' not found"}, 404, UnknownSymbol, 3),
@@ -92,7 +92,7 @@ REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_a_refusal_is_told_by_its_type_and_shows_no_key(tmp_path: Path, case: str) -> None:
+def test_a_refusal_raises_its_own_type_and_shows_no_key(tmp_path: Path, case: str) -> None:
     content, status, kind, requests = REFUSALS[case]
     with Loopback(sends(content, status)) as service, tiingo(tmp_path, service.address) as client:
         with pytest.raises(kind) as refusal:
@@ -102,7 +102,7 @@ def test_a_refusal_is_told_by_its_type_and_shows_no_key(tmp_path: Path, case: st
     assert KEY not in f"{refusal.value}{refusal.value.__context__}{service.asked}"
 
 
-def test_a_foreign_symbol_and_a_key_that_is_none_are_refused_without_a_request(tmp_path: Path) -> None:
+def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
     with Loopback(sends([])) as service:
         with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
             client.daily("TSCO.LON")
@@ -135,7 +135,7 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
         )
 
 
-def test_a_free_keys_hundred_sessions_get_their_past_and_a_long_hole_is_filled(home: Home) -> None:
+def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(home: Home) -> None:
     """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it, Tiingo does."""
     store, bars = BarStore.of(home), recorded("MSFT")
     for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
@@ -151,8 +151,8 @@ def test_a_free_keys_hundred_sessions_get_their_past_and_a_long_hole_is_filled(h
     assert not ingest.needs_whole_history(home, "MSFT", None, LAST)
 
 
-def test_a_day_that_is_no_session_refuses_no_decades_and_is_asked_for_no_second_time(home: Home) -> None:
-    """2012-10-29, when a hurricane kept New York closed: named, set aside, and nothing that the store still lacks."""
+def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(home: Home) -> None:
+    """2012-10-29, when a hurricane kept New York closed: named, set aside, and no longer missing from the store."""
     store, bars = BarStore.of(home), recorded("MSFT")
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
     storm = date(2012, 10, 29)

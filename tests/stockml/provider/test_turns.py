@@ -1,4 +1,4 @@
-"""Sixty tickers on a free key: whoever starts their runs, each has its turn, and is told when it is."""
+"""Sixty tickers on a free key: whoever starts their runs, each gets its turn, and is told when."""
 
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ TICKERS = [f"T{n:02}" for n in range(60)]
 
 
 def test_sixty_tickers_on_a_free_key_for_twenty_nights() -> None:
-    """Runs start in any order. Once all are known, after three nights, what was promised is kept to the day."""
+    """Runs start in any order. Once all are known, after three nights, each promised night is kept."""
     order, per_day = random.Random(5), FREE.requests_per_day
     came: dict[str, date | None] = {}
     promised: dict[str, date] = {}
@@ -48,10 +48,10 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights() -> None:
     assert max(row[3] for row in table) == 2
 
 
-def test_a_ticker_that_no_longer_comes_is_not_waited_for_and_one_that_has_its_bar_asks_nothing(tmp_path: Path) -> None:
+def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs_no_turn(tmp_path: Path) -> None:
     turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
     turns.come({"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
-    turns.come({"AHEAD": None}, now + timedelta(days=365))  # the clock was, once
+    turns.come({"AHEAD": None}, now + timedelta(days=365))  # the clock was, for a while
     turns.come({"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
     waiting, tonight = turns.waiting(now), NIGHTS[-1]
     assert waiting == {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
@@ -75,9 +75,7 @@ def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:
     st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.none() | st.dates(max_value=NIGHTS[-2]), min_size=1),
     st.integers(0, 12),
 )
-def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
-    last: dict[str, date | None], remaining: int
-) -> None:
+def test_the_remaining_requests_all_go_to_the_stalest_tickers(last: dict[str, date | None], remaining: int) -> None:
     turns = {
         ticker: next_turn(ticker, last, NIGHTS[-1], remaining=remaining, per_day=25, sessions=NEW_YORK)
         for ticker in last
@@ -88,7 +86,7 @@ def test_every_ticker_has_its_turn_or_is_skipped_and_none_skipped_is_staler(
     assert all(age[ticker] <= age[other] for ticker in asked for other in last.keys() - asked)
 
 
-def test_a_ticker_without_bars_is_the_stalest_once_and_waits_as_long_as_all_others_from_then_on(tmp_path: Path) -> None:
+def test_a_ticker_without_bars_is_the_stalest_once_and_then_waits_like_all_others(tmp_path: Path) -> None:
     turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
     noted = turns.come({"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
     assert stalest_first(noted) == ["NOPE", "IBM", "KO"]
@@ -97,7 +95,7 @@ def test_a_ticker_without_bars_is_the_stalest_once_and_waits_as_long_as_all_othe
     assert stalest_first(noted) == stalest_first(turns.waiting(now)) == ["IBM", "KO", "NOPE"]
 
 
-def test_a_note_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_note_is_named(tmp_path: Path) -> None:
     path = tmp_path / "turns.json"
     for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
         path.write_text(text)
