@@ -1,4 +1,4 @@
-"""Volatilities: what the formulas say by loop, nothing later than their row, NaN and not a guess where unknown."""
+"""Volatilities: as naive loops compute them, from nothing later than their row, and NaN where unknown."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.support.walks import constant, walk, with_prices
 ARRAYS = ("range", "ewma_20", "ewma_60", "constant", "return_count")
 
 
-def test_each_sessions_variance_is_parkinsons_and_the_night_before_it() -> None:
+def test_a_sessions_variance_is_parkinsons_plus_the_squared_overnight_gap() -> None:
     series = walk(30)
     found = range_variance(series)
     for t in range(30):
@@ -26,7 +26,7 @@ def test_each_sessions_variance_is_parkinsons_and_the_night_before_it() -> None:
         assert found[t] == pytest.approx(parkinson + night)
 
 
-def test_terms_are_means_of_full_windows_only() -> None:
+def test_range_terms_are_means_over_full_windows_only() -> None:
     series = walk(1_100)
     variance, found = range_variance(series), Volatilities.of(series).range
     for column, sessions in enumerate(RANGE_SESSIONS):
@@ -37,7 +37,7 @@ def test_terms_are_means_of_full_windows_only() -> None:
 
 
 @pytest.mark.parametrize(("name", "span"), [("ewma_20", 20), ("ewma_60", 60), ("constant", None)])
-def test_weighted_means_of_squared_close_returns(name: str, span: int | None) -> None:
+def test_close_volatilities_are_weighted_means_of_squared_returns(name: str, span: int | None) -> None:
     series = walk(80)
     squares = [math.log(series.close[t] / series.close[t - 1]) ** 2 for t in range(1, 80)]
     keep = 1 - 2 / (span + 1) if span else 1.0
@@ -49,7 +49,7 @@ def test_weighted_means_of_squared_close_returns(name: str, span: int | None) ->
         assert found[t] == pytest.approx(naive)
 
 
-def test_a_halted_share_has_the_floor_everywhere() -> None:
+def test_a_halted_share_has_the_volatility_floor_everywhere() -> None:
     found = Volatilities.of(constant())
     for name in ARRAYS[:4]:
         assert (getattr(found, name)[-1] == VOLATILITY_FLOOR).all()

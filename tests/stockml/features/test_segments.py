@@ -1,4 +1,4 @@
-"""No window or outcome spans a long hole; after it a share is one that was listed then; without one nothing changes."""
+"""No window or outcome spans a long hole; after it a share is as if listed then; without one nothing changes."""
 
 from dataclasses import replace
 from datetime import date
@@ -28,7 +28,7 @@ UNTIL = date(2010, 1, 1)
 
 
 def with_gaps(gaps: list[int]) -> PriceSeries:
-    """A walk whose sessions lie so many weekdays apart."""
+    """A walk whose sessions are these numbers of weekdays apart."""
     series = walk(len(gaps) + 1)
     return replace(series, sessions=np.busday_offset("2001-01-01", np.cumsum([0, *gaps]), roll="forward"))
 
@@ -39,7 +39,7 @@ def after_a_hole(before: int, after: int) -> PriceSeries:
 
 
 def drawn(seed: int) -> list[int]:
-    """Gaps as an exchange has them."""
+    """Gaps such as an exchange has."""
     rng = np.random.default_rng(seed)
     return rng.choice([1, 1, 1, 1, 1, 2, 5, LONGEST_CLOSURE], rng.integers(120, 240)).tolist()
 
@@ -49,7 +49,7 @@ holes = st.lists(st.tuples(st.integers(0, 119), st.integers(LONGEST_CLOSURE + 1,
 
 
 @given(gaps, holes, st.integers(0, 60))
-def test_an_origin_that_is_kept_has_no_hole_in_its_window_and_one_that_is_left_out_has(
+def test_exactly_the_origins_with_a_hole_in_window_or_outcome_are_left_out(
     gaps: list[int], holes: list[tuple[int, int]], horizon: int
 ) -> None:
     for at, gap in holes:
@@ -66,9 +66,7 @@ def test_an_origin_that_is_kept_has_no_hole_in_its_window_and_one_that_is_left_o
 
 
 @given(gaps, st.integers(0, 60))
-def test_a_series_without_a_long_hole_is_its_own_only_segment_and_keeps_every_origin(
-    gaps: list[int], horizon: int
-) -> None:
+def test_a_series_without_a_long_hole_is_one_segment_and_keeps_every_origin(gaps: list[int], horizon: int) -> None:
     series = with_gaps(gaps)
     (only,) = segments(series)
     assert only is series
@@ -76,7 +74,7 @@ def test_a_series_without_a_long_hole_is_its_own_only_segment_and_keeps_every_or
     np.testing.assert_array_equal(within_segment(series, at, horizon), at)
 
 
-def test_what_is_known_after_a_hole_is_what_is_known_of_a_share_that_was_listed_then() -> None:
+def test_after_a_hole_a_share_is_computed_as_if_it_had_been_listed_then() -> None:
     series = hole_of_a_year()
     second = segments(series)[1]
     at = np.arange(FIRST_ORIGIN, len(second), 50)
@@ -97,23 +95,25 @@ def test_what_is_known_after_a_hole_is_what_is_known_of_a_share_that_was_listed_
 
 
 @given(gaps, st.integers(1, 119), st.sampled_from((0.01, 0.1, 10.0, 100.0)))
-def test_a_tenfold_price_that_stays_begins_another_segment_and_a_crash_does_not(
+def test_a_lasting_tenfold_price_starts_a_new_segment_and_a_crash_does_not(
     gaps: list[int], at: int, times: float
 ) -> None:
-    """Pounds after pence: nothing is learned from the step between them."""
+    """As when pence become pounds: nothing is learned from the step between them."""
     series = with_gaps(gaps)
-    series = replace(series, volume=np.full(len(series), 1e6))  # one that varies is busy by chance
+    series = replace(series, volume=np.full(len(series), 1e6))  # a varying volume would be busy by chance
     quoted = with_prices(series, np.where(np.arange(len(series)) < at, 1.0, times))
     assert starts(quoted).tolist() == [0, at]
     assert starts(with_prices(series, np.where(np.arange(len(series)) < at, 1.0, 0.3))).tolist() == [0]
     sold = np.where(np.arange(len(series)) == at, 1_000.0, 1.0) * series.volume
-    assert starts(replace(quoted, volume=sold)).tolist() == [0], "also of nine tenths: it is traded heavily"
+    assert starts(replace(quoted, volume=sold)).tolist() == [0], "a tenfold step that is traded heavily is real"
     split = np.where(np.arange(len(series)) < at, 1.0, 1 / times) * series.volume
-    assert starts(replace(quoted, volume=split)).tolist() == [0, at], "as many times the shares, for the same money"
+    assert starts(replace(quoted, volume=split)).tolist() == [0, at], (
+        "the share count changed, the money traded did not"
+    )
     assert starts(replace(quoted, volume=np.full(len(series), np.nan))).tolist() == [0, at]
 
 
-def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> None:
+def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:
     series = hole_of_a_year()
     first, second = segments(series)
     assert learning_origins(series).tolist() == [
@@ -127,7 +127,7 @@ def test_many_tickers_teach_the_same_by_segments_as_by_shares_of_their_own() -> 
 
 
 def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
-    """However far the price moved meanwhile: its own errors are those of the segments."""
+    """However far the price moved during the hole, the ticker's own errors are those of the segments."""
     series = hole_of_a_year()
     dearer = with_prices(series, np.where(np.arange(1_200) < 600, 1.0, 40.0))
     models = [train_ticker(each, SMALL, Decision("retrain", "first"), start=None) for each in (series, dearer)]
@@ -142,12 +142,12 @@ def test_a_ticker_learns_from_no_move_across_a_hole() -> None:
         (26, 26, "36 sessions for an earlier forecast to be scored, since the hole"),
     ],
 )
-def test_a_hole_that_is_too_near_is_refused_by_name(before: int, after: int, expected: str) -> None:
+def test_a_hole_that_is_too_recent_is_refused_by_name(before: int, after: int, expected: str) -> None:
     with pytest.raises(TooFewBars, match=expected):
         unseen_parts(after_a_hole(before, after), SMALL.evaluation)
 
 
-def test_a_month_after_a_hole_there_is_a_forecast_again_and_the_years_before_are_scored() -> None:
+def test_a_month_after_a_hole_forecasts_resume_and_the_years_before_it_are_scored() -> None:
     series = after_a_hole(1_000, 22)
     evaluation = EvaluationSettings()
     split = unseen_parts(series, evaluation)

@@ -1,4 +1,4 @@
-"""A network's inputs: what the formulas say by loop, nothing later than their row, finite whatever the prices."""
+"""A network's inputs: as naive loops compute them, from nothing later than their row, finite whatever the prices."""
 
 import math
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_neither_price_level_nor_the_unit_of_volume_matters() -> None:
     np.testing.assert_allclose(width_inputs(dear), width_inputs(series), atol=1e-7)
 
 
-def test_what_a_short_history_lacks_is_nan_and_gets_the_pools_mean() -> None:
+def test_inputs_that_a_short_history_lacks_are_nan_and_get_the_pools_mean() -> None:
     scale = InputScale.fit([width_inputs(walk(1_300, seed=seed))[100:] for seed in range(3)])
     last = width_inputs(walk(100))[-1]
     assert [name for name, value in zip(INPUTS, last, strict=True) if np.isnan(value)] == ["range 250", "range 1000"]
@@ -55,7 +55,7 @@ def test_what_a_short_history_lacks_is_nan_and_gets_the_pools_mean() -> None:
     assert scaled[np.isnan(last)].tolist() == [0.0, 0.0]
 
 
-def test_an_input_that_no_ticker_knows_is_taken_as_it_comes() -> None:
+def test_an_input_that_is_nan_for_every_ticker_is_left_unscaled() -> None:
     scale = InputScale.fit([width_inputs(walk(200, seed=seed))[100:] for seed in range(3)])
     unknown = [INPUTS.index(name) for name in ("range 250", "range 1000")]
     assert scale.means[unknown].tolist() == [0.0, 0.0]
@@ -74,7 +74,7 @@ def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceS
     assert np.abs(found).max() <= FURTHEST_INPUT
 
 
-def test_a_scale_learned_from_what_is_known_leaves_mean_0_and_deviation_1() -> None:
+def test_known_inputs_scaled_by_their_own_fit_have_mean_0_and_deviation_1() -> None:
     inputs = width_inputs(walk(3_000))[60:]
     scaled = InputScale.fit([inputs[:1_000], inputs[1_000:]]).apply(inputs)
     known = np.where(np.isfinite(inputs), scaled, np.nan)
@@ -83,6 +83,6 @@ def test_a_scale_learned_from_what_is_known_leaves_mean_0_and_deviation_1() -> N
 
 
 @pytest.mark.parametrize("deviation", [0.0, float("nan"), -1.0])
-def test_a_scale_that_cannot_divide_is_refused(deviation: float) -> None:
+def test_a_scale_with_deviations_not_above_0_is_refused(deviation: float) -> None:
     with pytest.raises(ValueError, match="deviations"):
         InputScale(np.zeros(14), np.full(14, deviation))

@@ -1,4 +1,4 @@
-"""Parts lie in time order with gaps; a short history has a test part alone; outcomes are what a naive loop cuts."""
+"""Parts are in time order with gaps; a short history has only a test part; outcomes are those of a naive loop."""
 
 from itertools import pairwise
 
@@ -29,9 +29,7 @@ evaluations = st.builds(
 
 
 @given(evaluations, st.integers(0, 20_000))
-def test_parts_keep_a_horizon_between_what_is_learned_chosen_and_measured(
-    evaluation: EvaluationSettings, more: int
-) -> None:
+def test_training_validation_and_test_parts_are_a_horizon_apart(evaluation: EvaluationSettings, more: int) -> None:
     h = evaluation.horizon
     n = max(HORIZONS_TO_LEARN * h, 2 * (minimum_sessions(evaluation) + h)) + 2 * h + more
     split = split_origins(n, evaluation)
@@ -45,7 +43,7 @@ def test_parts_keep_a_horizon_between_what_is_learned_chosen_and_measured(
 
 
 @given(evaluations, st.integers(1, 20_000), st.integers(0, 20_000))
-def test_whatever_the_history_all_that_is_scored_begins_where_it_may_and_has_its_outcome(
+def test_scored_parts_begin_no_earlier_than_allowed_and_all_outcomes_are_known(
     evaluation: EvaluationSettings, n: int, not_before: int
 ) -> None:
     if n < minimum_sessions(evaluation) or not_before >= n - evaluation.horizon:
@@ -64,8 +62,8 @@ def test_whatever_the_history_all_that_is_scored_begins_where_it_may_and_has_its
 
 
 @given(evaluations, st.integers(0, 8_000))
-def test_no_part_begins_earlier_for_one_session_more(evaluation: EvaluationSettings, more: int) -> None:
-    """What has been learned before it stays what may be learned."""
+def test_with_one_more_session_no_part_begins_earlier(evaluation: EvaluationSettings, more: int) -> None:
+    """Origins that could be learned from still can be."""
     n = HORIZONS_TO_LEARN * evaluation.horizon + 2 * FIRST_ORIGIN + more
     before, after = (split_origins(each, evaluation) for each in (n, n + 1))
     if before.validation:
@@ -81,7 +79,7 @@ def test_a_long_history_has_full_parts() -> None:
 
 
 @pytest.mark.parametrize(("n", "least"), [(989, 250), (3_270, 1_400)])
-def test_short_histories_shrink_in_proportion_and_keep_most_for_learning(n: int, least: int) -> None:
+def test_parts_of_short_histories_shrink_in_proportion_and_leave_most_for_training(n: int, least: int) -> None:
     split = split_origins(n, EvaluationSettings())
     assert split.train_end > least
     assert (len(split.test) + 50) / len(split.validation) == pytest.approx(1.5, rel=0.02)
@@ -96,18 +94,18 @@ def test_short_histories_shrink_in_proportion_and_keep_most_for_learning(n: int,
         (12_000, 9_451, range(10_500, 11_950)),
     ],
 )
-def test_without_room_for_a_validation_part_there_is_a_test_part_alone(n: int, not_before: int, test: range) -> None:
+def test_without_room_for_a_validation_part_there_is_only_a_test_part(n: int, not_before: int, test: range) -> None:
     split = split_origins(n, EvaluationSettings(), not_before)
     assert (split.test, len(split.validation), split.train_end) == (test, 0, 0)
 
 
-def test_too_few_sessions_are_counted() -> None:
+def test_too_few_sessions_are_refused_with_the_number_missing() -> None:
     with pytest.raises(TooFewBars, match="1 are missing"):
         split_origins(71, EvaluationSettings())
     assert split_origins(600, EvaluationSettings()).train_end > 0
 
 
-def test_outcomes_are_what_a_naive_loop_cuts() -> None:
+def test_outcomes_are_those_of_a_naive_loop() -> None:
     mid = np.random.default_rng(0).normal(size=40)
     at = every_nth(range(7, 30), 4)
     np.testing.assert_array_equal(at, [7, 11, 15, 19, 23, 27])
