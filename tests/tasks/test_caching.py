@@ -1,4 +1,4 @@
-"""Steps are cached by content: same content, same key; anything that matters changed, the right step runs again."""
+"""Steps are cached by content: same content, same key; if anything that matters changes, the right step runs again."""
 
 import shutil
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_exactly_the_right_steps_run_again(
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_copied_home_takes_nothing_for_done_that_stands_in_the_one_it_was_copied_from(
+def test_a_copied_home_reruns_steps_whose_results_are_in_the_original(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_steps()
@@ -96,7 +96,7 @@ def test_a_changed_line_of_code_reruns_the_step_that_uses_it(
 ) -> None:
     sources = shutil.copytree(Path(stockml.__file__).parent, tmp_path / "stockml")
     monkeypatch.setattr(code_version, "PACKAGE", sources)
-    monkeypatch.setattr(code_version, "_running", code_version._running.__wrapped__)  # which are changed meanwhile
+    monkeypatch.setattr(code_version, "_running", code_version._running.__wrapped__)  # uncached: sources change
     assert two_steps() == ["Completed", "Completed"]
     with (sources / "settings.py").open("a") as file:
         file.write("MORE = 1\n")
@@ -108,6 +108,6 @@ def test_an_input_without_an_identity_is_refused() -> None:
         identity(object())
 
 
-def test_settings_count_by_their_values() -> None:
+def test_settings_are_identified_by_their_values() -> None:
     network = {"cell": "lstm", "units": [8, 4], "dropout": 0.0, "look_back": 20}
     assert identity([NetworkSettings(units=(8, 4)), FRIDAY]) == [network, "2013-03-01"]

@@ -1,4 +1,4 @@
-"""What Prefect's engine does for a run that lasts is begun once it does; a short one's events are few."""
+"""What Prefect's engine does for long runs starts only once a run lasts; a short run sends few events."""
 
 import threading
 from collections.abc import Collection
@@ -23,7 +23,7 @@ from tests.support.patience import PATIENCE_S, until
 
 
 class Beating(flow_engine.FlowRunEngine[Any, Any]):
-    """An engine whose heartbeats are counted; every second one fails."""
+    """An engine whose heartbeats are counted; every other one fails."""
 
     heartbeat_seconds = 0.01  # type: ignore[assignment] # Prefect asks its settings
 
@@ -43,7 +43,7 @@ class Beating(flow_engine.FlowRunEngine[Any, Any]):
 def lasting() -> None: ...
 
 
-def test_a_run_that_lasts_beats_until_it_ends_and_a_short_one_never() -> None:
+def test_a_lasting_run_sends_heartbeats_until_it_ends_and_a_short_one_never_does() -> None:
     engine = Beating(flow=lasting)
     with short_runs.heartbeats(engine):
         assert engine.beaten.wait(PATIENCE_S)
@@ -56,7 +56,7 @@ def test_a_run_that_lasts_beats_until_it_ends_and_a_short_one_never() -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_that_lasts_hears_that_it_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lasting_run_learns_that_it_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_runs, "LASTS_S", 0.1)
     request = FlowRunSuspensionRequest()
     with get_client(sync_client=True) as client:
@@ -91,7 +91,7 @@ def short() -> None:
 
 @pytest.fixture
 def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `suit_short_runs` replaces is put back."""
+    """When the test ends, restore what `suit_short_runs` replaced."""
     for module, name in (
         (flow_engine, "_send_heartbeats"),
         (flow_engine, "observe_flow_run_suspension"),
@@ -102,7 +102,7 @@ def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(client: SyncPrefectClient, run_id: UUID) -> dict[str, Event]:
-    """The events of the run's tasks by their names, once the last is there."""
+    """The events of the run's tasks by name; empty until the last one is there."""
     of_run = EventFilter(related=EventRelatedFilter(id=[f"prefect.flow-run.{run_id}"]))
     found: dict[str, Event] = {each.event: each for each in client.read_events(of_run, limit=50).events}
     return found if "prefect.task-run.Completed" in found else {}
@@ -111,14 +111,14 @@ def told(client: SyncPrefectClient, run_id: UUID) -> dict[str, Event]:
 def states(
     client: SyncPrefectClient, run_id: UUID, kinds: Collection[str] = ("COMPLETED", "FAILED")
 ) -> list[str | None]:
-    """Those of the run's tasks, once all are of these kinds."""
+    """The state names of the run's tasks; empty until all are of these kinds."""
     of_run = FlowRunFilter.model_validate({"id": {"any_": [run_id]}})
     found = client.read_task_runs(flow_run_filter=of_run)
     return [each.state_name for each in found] if all(each.state_type in kinds for each in found) else []
 
 
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
-def test_a_short_run_tells_of_its_steps_ends_and_names_itself_alone() -> None:
+def test_a_short_run_reports_only_the_ends_of_its_steps_and_names_only_itself() -> None:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
         state = run_shown(short, None)
     run_id = state.state_details.flow_run_id
@@ -144,7 +144,7 @@ def shown_at_work() -> None:
 
 
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
-def test_a_step_that_lasts_is_shown_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lasting_step_is_shown_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_runs, "SHOWN_AFTER_S", 0.1)
     state = run_shown(long, None)
     assert state.is_completed(), state.message

@@ -1,4 +1,4 @@
-"""The pages of all tickers are brought up to date by the last night that is due, and now and then by one of many."""
+"""The pages of all tickers are updated by the last night that is due, and now and then by one of many."""
 
 import os
 import time
@@ -41,7 +41,7 @@ def other_waits() -> bool:
     return False
 
 
-def test_the_first_night_and_one_that_no_other_follows_do_it_and_others_once_the_pages_are_old(tmp_path: Path) -> None:
+def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(tmp_path: Path) -> None:
     assert is_due(tmp_path, other_waits)  # never shown yet
     assert is_due(tmp_path, alone)
     assert not is_due(tmp_path, other_waits)
@@ -50,7 +50,7 @@ def test_the_first_night_and_one_that_no_other_follows_do_it_and_others_once_the
     assert is_due(tmp_path, other_waits)
 
 
-def test_pages_that_take_long_are_shown_the_more_rarely(tmp_path: Path) -> None:
+def test_pages_that_take_long_are_updated_less_often(tmp_path: Path) -> None:
     took = 2 * EVERY_S * SHARE
     (tmp_path / SHOWN).write_text(f"{took} s")
     for age, due in ((EVERY_S + 1, False), (2 * EVERY_S + 1, True)):
@@ -61,7 +61,9 @@ def test_pages_that_take_long_are_shown_the_more_rarely(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_night_that_is_due_is_waited_for_and_each_ticker_has_its_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = datetime.now(UTC)
     soon, monday = now + timedelta(minutes=20), now + timedelta(days=3)
     deployments: set[UUID] = set()
@@ -73,7 +75,7 @@ def test_a_night_that_is_due_is_waited_for_and_each_ticker_has_its_next_run(monk
             state, given = Scheduled(scheduled_time=start), {"ticker": ticker}
             return client.create_flow_run_from_deployment(deployment, parameters=given, state=state)
 
-        for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # by other tests of this server
+        for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # left by other tests on this server
             client.delete_flow_run(left.id)
         run("maintenance", "NONE", soon)  # a Friday night: a late bar is asked for again, the others run on Monday
         for ticker, start in (("LATE", soon), ("NYC", monday), ("TYO", monday), ("NYC", monday + timedelta(days=1))):
@@ -83,7 +85,7 @@ def test_a_night_that_is_due_is_waited_for_and_each_ticker_has_its_next_run(monk
         due = run("nightly", "NYC", now - timedelta(minutes=1))
         assert next_runs(client) == {"LATE": soon, "NYC": now - timedelta(minutes=1), "TYO": monday}
         assert is_night_due()
-        assert is_last(due), "one that a person has started is nobody's turn"
+        assert is_last(due), "a run started by hand leaves the update to no other"
         monkeypatch.setenv(WORKERS_RUN, str(due.id))
         assert not is_last(due)
         client.set_flow_run_state(due.id, Completed(), force=True)
@@ -94,7 +96,7 @@ def test_a_night_that_is_due_is_waited_for_and_each_ticker_has_its_next_run(monk
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_tickers_that_are_scheduled_stand_on_the_page_with_their_next_run_at_once(
+def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))

@@ -1,4 +1,4 @@
-"""What is learned and measured off the nights: whose prices are read, and what is said while one waits."""
+"""Studies outside the nights: which tickers' prices are read, and what is reported meanwhile."""
 
 import logging
 from datetime import UTC, date, datetime
@@ -27,7 +27,7 @@ def reading(tickers: list[str], folder: Path | None = None, calendar: str | None
     return sorted(read_prices(tickers, folder, calendar)[0])
 
 
-def test_of_all_tickers_one_that_cannot_be_read_is_left_out_and_said_but_not_one_that_was_named(
+def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_was_named(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(home, ["AAPL", "IBM"])
@@ -40,7 +40,7 @@ def test_of_all_tickers_one_that_cannot_be_read_is_left_out_and_said_but_not_one
         reading(["IBM"])
 
 
-def test_of_a_folder_each_file_that_cannot_be_read_is_said_unless_others_were_named(
+def test_each_unreadable_file_of_a_folder_is_reported_unless_other_tickers_were_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = "2013-02-28,1,2,1,2,5\n2013-03-01,2,3,2,3,5\n"
@@ -60,7 +60,7 @@ def test_of_a_folder_each_file_that_cannot_be_read_is_said_unless_others_were_na
         reading([], tmp_path)
 
 
-def test_a_folder_is_read_by_the_calendar_that_is_named(tmp_path: Path) -> None:
+def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
     (tmp_path / "abx.csv").write_text(
         "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"
     )  # no session in New York
@@ -88,11 +88,11 @@ def searching(*trials: TrialRecord) -> None:
         ([trial(0, 50.0, 1), trial(1, 70.0, 1)], "trial 2 of 1, all done"),
     ],
 )
-def test_the_time_that_a_search_still_takes_is_told_by_what_its_trials_took_whenever_that_was(
+def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
     home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trials: list[Any], said: str
 ) -> None:
     home.root.mkdir()
-    (home.root / "file").touch()  # which is no folder
+    (home.root / "file").touch()  # not a folder, so no database can be below it
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home.root}/file/mlflow.db")
     with caplog.at_level(logging.INFO, logger="prefect.flow_runs"):
         searching(*trials)
@@ -106,7 +106,7 @@ def training(*rows: EpochProgress) -> None:
         on_epoch(row)
 
 
-def test_where_only_the_published_network_is_still_to_be_learned_half_the_way_is_behind() -> None:
+def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_trained() -> None:
     training(EpochProgress("published", 1, 2, 0.1, 0.1, 1e-3, 1.0, 1.0))
     with get_client(sync_client=True) as client:
         (bar,) = client.read_artifacts(artifact_filter=ArtifactFilter(key={"any_": ["training-pub"]}))

@@ -1,4 +1,4 @@
-"""Two processes share a workplace when home, folder, addresses and code are the same; no message gives a password."""
+"""Two processes share a workplace when home, folder, addresses and code are the same; no message shows a password."""
 
 import shutil
 from dataclasses import replace
@@ -15,7 +15,7 @@ WORKER = "tcp://10.0.0.6:40001"
 
 
 def named(home: Home, **changes: str) -> str:
-    """What a worker with these changes is told by a run of `home`; "" when it fits."""
+    """What a worker whose home has these changes is told by a run of `home`; "" if it fits."""
     with marked(home) as here:
         try:
             check(here, replace(home, **changes), WORKER)
@@ -77,8 +77,8 @@ def test_other_code_is_named_by_both_hashes(home: Home) -> None:
 SHARED = {"STOCKML_STATE": "s3://bucket/state/", "STOCKML_DATABASE_URL": "postgresql://me:secret@db:5432"}
 
 
-def test_where_state_is_shared_each_machine_has_a_home_of_its_own(tmp_path: Path) -> None:
-    """And the address tells them apart, of which a message shows no password."""
+def test_with_shared_state_each_machine_has_its_own_home(tmp_path: Path) -> None:
+    """The state's address tells workplaces apart, and a message shows it without its password."""
     one, two = (home_of({"STOCKML_HOME": str(tmp_path / name), **SHARED}) for name in ("one", "two"))
     same_tracking = {"tracking_uri": "http://mlflow:5000"}
     with marked(replace(one, **same_tracking)) as here:
@@ -88,7 +88,7 @@ def test_where_state_is_shared_each_machine_has_a_home_of_its_own(tmp_path: Path
     assert refused.value.differences == (("STOCKML_STATE", "s3://bucket/state", "s3://other/state"),)
 
 
-def test_a_worker_takes_the_state_from_its_runs_and_is_refused_with_another(tmp_path: Path) -> None:
+def test_a_worker_takes_the_state_from_its_runs_and_is_refused_if_it_has_another(tmp_path: Path) -> None:
     given = {"STOCKML_ARTIFACTS": "s3://bucket/mlflow", "ALPHAVANTAGE_PLAN": "75/min"}
     environ = {**SHARED, **given, "ALPHAVANTAGE_API_KEY": "SECRET"}
     scheduled = of_scheduler(home_of({"STOCKML_HOME": str(tmp_path), **SHARED}), environ)
