@@ -184,9 +184,9 @@ class UnevenOverlap(HistoryError):
     expected_ratio: float
     found_ratio: float
     text = (
-        "{ticker}: expected one constant ratio between imported and stored closes, "
-        "{expected_ratio:.4f}, found {found_ratio:.4f} for good on {session}; is it the same company, and one "
-        "adjustment throughout? A newer file that ends no earlier mends it: `stockml import {ticker} FILE`"
+        "{ticker}: expected one lasting ratio between imported and stored closes, {expected_ratio:.4f}, found "
+        "{found_ratio:.4f} on {session}, for good or too often; is it the same company, and one adjustment "
+        "throughout? A newer file that ends no earlier mends it: `stockml import {ticker} FILE`"
     )
 
 

@@ -52,6 +52,12 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         notes.append(split)
     if odd := sorted({day for join in view.joins for day in join.odd}):
         notes.append(f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio")
+    notes += [
+        f"imported history is joined by the close of {join.cut} alone, which nothing confirms: import a file "
+        "that has more of the bars' sessions"
+        for join in view.joins
+        if join.overlap == 1
+    ]
     return tuple(notes)
 
 

@@ -15,11 +15,11 @@ from stockml.storage.arrays import Days, Floats, Indices
 
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
+CENT = 0.01  # to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
 LARGEST_STEP = 0.04
 SESSIONS_PER_DIVIDEND = 40
 SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
 SHORTEST_STEP = 3  # sessions between two dividends
-ODD_SHARE = 0.1  # of the overlap may disagree
 SEEN_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
 SESSIONS_OFF = 5  # at most so far from the day on which bars show it does a provider list a split
 LONG_HOLE = np.timedelta64(14, "D")  # across it prices move so far that a split does not show
@@ -32,6 +32,7 @@ class Join:
     cut: date
     ratio: float
     odd: tuple[date, ...] = ()  # sessions of the overlap on which the two disagree
+    overlap: int = 0  # sessions that both have
 
 
 def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
@@ -78,8 +79,8 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 
     Both are adjusted already. Holes in the bars are filled from history too, wherever it begins, if one ratio holds
     throughout. The ratio is the median over the first 20 sessions that both have, so that later sessions do not move
-    it. It must be constant over the whole overlap, except for the steps that dividends make in a history adjusted for
-    them, and for a few odd sessions.
+    it. It must last over the whole overlap, except for the steps that dividends make in a history adjusted for them,
+    and for odd sessions after which it comes back.
     Raises NoOverlap, with the sessions that are missing between the two, and UnevenOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
@@ -90,8 +91,9 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     if len(common) == 0:
         gap = sessions.between(history_days[before][-1].item(), days[0].item())
         raise NoOverlap(ticker, gap[1:])
-    ratios = bars["close"].to_numpy()[at_bars] / history["close"].to_numpy()[at_history]
-    ratio, odd, steps = _constant_ratio(ticker, common, ratios)
+    closes = bars["close"].to_numpy()[at_bars], history["close"].to_numpy()[at_history]
+    tolerance = max(RATIO_TOLERANCE, CENT / float(np.median(np.minimum(*closes))))
+    ratio, odd, steps = _lasting_ratio(ticker, common, closes[0] / closes[1], tolerance)
     factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
     taken = before if steps else lacking
     all_days = np.concatenate([history_days[taken], days])
@@ -100,50 +102,53 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         name: np.concatenate([history[name].to_numpy()[taken] * factors[name], bars[name].to_numpy()])[order]
         for name in COLUMNS
     }
-    return make_bars(all_days[order], columns), Join(days[0].item(), ratio, tuple(common[odd].tolist()))
+    return make_bars(all_days[order], columns), Join(days[0].item(), ratio, tuple(common[odd].tolist()), len(common))
 
 
-def _constant_ratio(ticker: str, common: Days, ratios: Floats) -> tuple[float, NDArray[np.bool_], int]:
+def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) -> tuple[float, NDArray[np.bool_], int]:
     """The ratio at the start of the overlap, which sessions disagree, and how many dividends lie inside it.
 
     Takes (k,) days, ascending, and their ratios bars / history. A dividend inside the overlap lowers the ratio once,
     from its day on and by at most 4 %: a dividend-adjusted history is closer to the traded prices after it. One such
-    step every 40 sessions is allowed. One in ten of all sessions may disagree, by any amount. Raises UnevenOverlap.
+    step every 40 sessions is allowed. Fewer than half of all sessions may disagree, by any amount, but not the first
+    five nor the last five. Raises UnevenOverlap.
     """
     starts = [0]
     for at, ratio in enumerate(ratios.tolist()):
-        if abs(ratio / ratios[starts[-1]] - 1) > RATIO_TOLERANCE:
+        if abs(ratio / ratios[starts[-1]] - 1) > tolerance:
             starts.append(at)
     ends = [*starts[1:], len(ratios)]
-    allowed = max(int(len(ratios) >= SHORTEST_LEVEL), int(ODD_SHARE * len(ratios)))
-    most_steps = len(ratios) // SESSIONS_PER_DIVIDEND + 1
-    if len(starts) > 2 * allowed + most_steps + 1:
-        raise UnevenOverlap(ticker, common[starts[1]].item(), 1 / float(ratios[0]), 1 / float(ratios[starts[1]]))
     levels = np.array([np.median(ratios[at:end]) for at, end in zip(starts, ends, strict=True)])
-    chain = _largest_chain(levels, np.subtract(ends, starts))
+    chain = _largest_chain(levels, np.array(starts), np.subtract(ends, starts), tolerance)
     odd = np.ones(len(ratios), bool)
     for run in chain:
         odd[starts[run] : ends[run]] = False
-    steps = sum(bool(levels[two] < levels[one] * (1 - RATIO_TOLERANCE)) for one, two in pairwise(chain))
-    lasting = odd[:SHORTEST_LEVEL].all() or odd[-SHORTEST_LEVEL:].all()
-    if odd.sum() > allowed or lasting or steps > most_steps:
+    steps = sum(bool(levels[two] < levels[one] * (1 - tolerance)) for one, two in pairwise(chain))
+    if 2 * odd.sum() >= len(odd) or steps > len(ratios) // SESSIONS_PER_DIVIDEND + 1:
         at = starts[next((run for run in range(1, len(starts)) if run not in chain or run - 1 not in chain), 1)]
         raise UnevenOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
     first_level = np.flatnonzero(~odd[: ends[chain[0]]])
     return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd, steps
 
 
-def _largest_chain(levels: Floats, lengths: Indices) -> list[int]:
-    """The chain of runs with the most sessions in total, each at the level of the run before or a dividend below."""
-    best, before = lengths.astype(float), np.full(len(levels), -1)
+def _largest_chain(levels: Floats, starts: Indices, lengths: Indices, tolerance: float) -> list[int]:
+    """The chain of runs with the most sessions in total, each at the level of the run before or a dividend below.
+
+    It begins within the first five sessions and ends within the last five; empty if none does.
+    """
+    best, before = np.where(starts < SHORTEST_LEVEL, lengths, -np.inf), np.full(len(levels), -1)
     for run in range(1, len(levels)):
         ratio = levels[run] / levels[:run]
         steady = (lengths[:run] >= SHORTEST_STEP) & (lengths[run] >= SHORTEST_STEP) & (ratio >= 1 - LARGEST_STEP)
-        fits = (np.abs(ratio - 1) <= RATIO_TOLERANCE) | (steady & (ratio < 1))
-        if fits.any():
-            before[run] = np.flatnonzero(fits)[np.argmax(best[:run][fits])]
-            best[run] += best[before[run]]
-    chain = [int(np.argmax(best))]
+        fits = (np.abs(ratio - 1) <= tolerance) | (steady & (ratio < 1))
+        longest = np.where(fits, best[:run], -np.inf)
+        if longest.max() > 0:
+            before[run] = np.argmax(longest)
+            best[run] = lengths[run] + longest.max()
+    at_end = np.where(starts + lengths > lengths.sum() - SHORTEST_LEVEL, best, -np.inf)
+    if at_end.max() < 0:
+        return []
+    chain = [int(np.argmax(at_end))]
     while (earlier := int(before[chain[0]])) >= 0:
         chain.insert(0, earlier)
     return chain

@@ -109,6 +109,14 @@ def test_a_jump_that_no_split_explains_is_named_for_a_week_and_one_that_a_split_
     assert named not in "\n".join(data_notes("IBM", until, store_of(home).sessions("IBM")))
 
 
+def test_history_that_is_joined_by_one_close_is_named(home: Home) -> None:
+    append(home, IBM.iloc[500:])
+    store_of(home).record_import("IBM", IBM.iloc[:501], recorded_at=NOW, source="test")
+    assert f"imported history is joined by the close of {DAYS[500]} alone" in notes(home)
+    store_of(home).record_import("IBM", IBM.iloc[:502], recorded_at=NOW, source="test")
+    assert "alone" not in notes(home)
+
+
 def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_session_on(home: Home) -> None:
     receipt = append(home, IBM)
     before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)

@@ -220,7 +220,9 @@ def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven():
     assert refusal.value.session == DAYS[60]
 
 
-@pytest.mark.parametrize("rows", [[40], [41], [50], [59], [50, 51, 52, 80, 97], [57, 98, 99]])
+@pytest.mark.parametrize(
+    "rows", [[40], [41], [50], [59], [50, 51, 52, 80, 97], [57, 98, 99], range(45, 95, 5), range(50, 70)]
+)
 @pytest.mark.parametrize("factor", [0.97, 1.02, 1.5, 0.1, 100.0])
 def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(rows, factor):
     history, bars = flat_bars(100, 25.0), flat_bars(100, 100.0, first=40)
@@ -231,13 +233,21 @@ def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(row
 
 @pytest.mark.parametrize(
     ("rows", "factor"),
-    [(range(95, 100), 1.02), (range(40, 45), 0.97), (range(50, 57), 1.02), (range(40, 100, 2), 1.02)],
+    [(range(95, 100), 1.02), (range(40, 45), 0.97), (range(50, 82), 1.02), (range(40, 100, 2), 1.02)],
 )
 def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
     bars = flat_bars(100, 100.0, first=40)
     bars.iloc[[row - 40 for row in rows], :4] *= factor
     with pytest.raises(UnevenOverlap, match="stockml import IBM FILE"):
         joined("IBM", flat_bars(100, 25.0), bars, NEW_YORK)
+
+
+def test_closes_of_a_penny_share_that_are_rounded_to_cents_are_joined():
+    walk = np.exp(np.cumsum(np.random.default_rng(5).normal(0, 0.02, 100)))
+    history, bars = (
+        make_bars(DAYS[:100], {name: np.round(scale * walk, 2) for name in COLUMNS}) for scale in (0.2, 0.8)
+    )
+    assert joined("IBM", history, bars.iloc[40:], NEW_YORK)[1].ratio == pytest.approx(4.0, rel=0.05)
 
 
 def test_another_companys_prices_are_refused():
