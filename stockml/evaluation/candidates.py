@@ -59,10 +59,11 @@ class Pools:
 class Candidate:
     """A model's forecasts as they would have been published on the test part, and as of tonight.
 
-    test: of m origins.  earlier: of all unseen origins before tonight, validation's included.  tonight: of one.
-    own: (m, horizon), the network's own path in price, None where it forecasts no path.
+    origins: (m,) of the test part.  test: from these.  earlier: from all unseen origins before tonight, validation's
+    included.  tonight: from one.  own: (m, horizon), the network's own path in price, None where it forecasts no path.
     """
 
+    origins: Indices
     test: CombinedForecast
     earlier: CombinedForecast
     tonight: CombinedForecast
@@ -97,7 +98,7 @@ class Candidate:
         own = None
         if model is not None and isinstance(model.held_out, ForecastsPath):
             own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
-        return cls(earlier.at(test), earlier, found.at(slice(len(unseen), None)), own)
+        return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own)
 
     @property
     def has_network(self) -> bool:

@@ -29,7 +29,7 @@ POOL, NONE = Pool.before(date(2006, 1, 1)), Pool.before(date(1990, 1, 1))
 def wider(times: float) -> Candidate:
     """So many times the pooled regression's widths, a little higher."""
     said = CombinedForecast(times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50)), np.zeros(len(AT)))
-    return Candidate(said, said, said, None)
+    return Candidate(AT, said, said, said, None)
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}
@@ -63,6 +63,13 @@ def test_every_row_stands_there_on_the_same_origins() -> None:
     few = distribution_table(SERIES, AT, POOL, CANDIDATES, 50, simple_rows=False)
     assert list(few.scores) == [LSTM, CHAMPION, WITHOUT_NETWORK]
     assert few.over_simple == found.over_simple
+
+
+@pytest.mark.parametrize(("at", "named"), [(AT - 7, (2_193, 2_200)), (AT[:-1], (None, 2_545))])
+def test_a_row_from_other_origins_is_an_error_that_names_both(at: np.ndarray, named: tuple[int | None, int]) -> None:
+    other, own = ("none" if each is None else str(SERIES.sessions[each]) for each in named)
+    with pytest.raises(ValueError, match=f"found champion at {other} beside {own}"):
+        distribution_table(SERIES, AT, POOL, CANDIDATES | {CHAMPION: replace(CANDIDATES[CHAMPION], origins=at)}, 50)
 
 
 def test_the_crps_of_every_row_is_the_oracles() -> None:
