@@ -1,4 +1,4 @@
-"""A base network: sane quantiles for insane prices, no look ahead, and a loop's arithmetic."""
+"""The base network: valid quantiles for any prices, no look-ahead, the same arithmetic as a naive loop."""
 
 from dataclasses import replace
 from datetime import date
@@ -20,7 +20,7 @@ ALL = np.arange(1, 51)
 
 
 def member(corrects: bool = True, seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
-    """A network of random weights: nothing here depends on what was learned."""
+    """A network with random weights: nothing tested here depends on what was learned."""
     rng = np.random.default_rng(seed)
 
     def drawn(*shape: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def pooled() -> PooledRegression:
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 @pytest.mark.parametrize("size", [0.4, 50.0])
-def test_quantiles_are_finite_symmetric_and_rise_whatever_the_prices(
+def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
     pooled: PooledRegression, series: PriceSeries, size: float
 ) -> None:
     origins = within_segment(series, np.arange(20, len(series), 7), 0)
@@ -71,7 +71,7 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(pooled: P
     assert LEVELS[10] == 0.5
 
 
-def test_the_network_is_what_a_loop_over_gates_says() -> None:
+def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
     plain, windows = member(), base().windows(walk(300), np.array([250]))
     sequence = [row.astype(float) for row in windows[0]]
     for kernel, recurrent, bias in plain.layers:
@@ -96,7 +96,7 @@ def test_no_origin_sees_a_later_bar(pooled: PooledRegression, t: int) -> None:
     np.testing.assert_array_equal(base().quantiles(walk(1_300).until(t + 1), origins, ALL, pooled), plain)
 
 
-def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression) -> None:
+def test_many_origins_at_once_give_what_each_gives_alone(pooled: PooledRegression) -> None:
     series, origins = walk(1_300), np.arange(100, 1_300)
     together = base().quantiles(series, origins, np.array([1, 20]), pooled)
     for place in (0, 600, 1_199):
@@ -105,7 +105,7 @@ def test_many_origins_at_once_say_what_each_says_alone(pooled: PooledRegression)
     assert base().quantiles(series, origins[:0], ALL, pooled).shape == (0, 50, 21)
 
 
-def test_the_same_windows_are_looked_at_once_by_each_network(pooled: PooledRegression) -> None:
+def test_cached_coefficients_are_reused_for_equal_windows_and_only_by_the_same_base(pooled: PooledRegression) -> None:
     series, origins, own, another = walk(1_300), np.arange(900, 1_000), base(), base(member(seed=7))
     with coefficients_cached():
         first = own.quantiles(series, origins, ALL, pooled)
@@ -113,7 +113,7 @@ def test_the_same_windows_are_looked_at_once_by_each_network(pooled: PooledRegre
         assert not np.array_equal(another.quantiles(series, origins, ALL, pooled), first)
 
 
-def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> None:
+def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> None:
     series, plain = hole_of_a_year(), base()
     rows, second = plain.scale.apply(width_inputs(series)), int(starts(series)[1])
     found = plain.windows(series, np.array([1, second + 1]))
@@ -123,13 +123,13 @@ def test_a_window_before_the_first_session_of_its_segment_holds_the_mean() -> No
         assert not window[:-2].any()
 
 
-def test_the_basis_is_smooth_polynomials_of_ln_lead() -> None:
+def test_the_basis_is_legendre_polynomials_of_ln_lead() -> None:
     place = 2 * np.log(ALL) / np.log(50) - 1
     expected = np.stack([np.ones(50), place, (3 * place**2 - 1) / 2, (5 * place**3 - 3 * place) / 2], axis=1)
     np.testing.assert_allclose(lead_basis(ALL), expected, atol=1e-12)
 
 
-def test_what_cannot_be_said_is_refused(pooled: PooledRegression) -> None:
+def test_too_short_a_history_and_a_lead_beyond_50_are_refused(pooled: PooledRegression) -> None:
     with pytest.raises(TooFewBars):
         base().quantiles(walk(100), np.array([19]), ALL, pooled)
     with pytest.raises(InvalidSetting):
@@ -146,6 +146,6 @@ def test_what_cannot_be_said_is_refused(pooled: PooledRegression) -> None:
         {"layers": member().layers[1:]},
     ],
 )
-def test_weights_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         replace(member(), **change)  # type: ignore[arg-type]

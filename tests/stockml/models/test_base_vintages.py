@@ -1,4 +1,4 @@
-"""Bases as files: what was written comes back, what is damaged or foreign is named."""
+"""Bases as files: they read back as written, and a damaged or foreign file is refused by name."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from tests.stockml.models.test_base_network import base
 from tests.support.walks import walk
 
 
-def test_what_is_written_comes_back_and_equal_values_give_equal_bytes(tmp_path: Path) -> None:
+def test_a_base_reads_back_as_written_and_equal_values_give_equal_bytes(tmp_path: Path) -> None:
     plain = replace(base(), scores={"crps": 0.003})
     path = write(plain, tmp_path)
     found, content = read(path), path.read_bytes()
@@ -35,7 +35,7 @@ def test_what_is_written_comes_back_and_equal_values_give_equal_bytes(tmp_path: 
 
 
 def resigned(header: dict[str, Any], arrays: list[np.ndarray]) -> bytes:
-    """A file whose SHA-256 is right again: someone meant it."""
+    """A file whose SHA-256 matches, as after a deliberate change."""
     header = {name: value for name, value in header.items() if name != "sha256"}
     found = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
     for array in arrays:
@@ -47,7 +47,7 @@ def signed(header: object, arrays: list[np.ndarray]) -> bytes:
     return packed([np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), *arrays])
 
 
-def turned(content: bytes, place: int) -> bytes:
+def bit_flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
 
 
@@ -57,7 +57,7 @@ DAMAGES: dict[str, Damage] = {
     "cut short": lambda content, header, arrays: content[: len(content) // 2],
     "its end lost": lambda content, header, arrays: content[:-10],
     "text": lambda content, header, arrays: b"{}",
-    "a bit turned": lambda content, header, arrays: turned(content, content.index(arrays[0].tobytes()) + 9),
+    "a bit turned": lambda content, header, arrays: bit_flipped(content, content.index(arrays[0].tobytes()) + 9),
     "one array": lambda content, header, arrays: packed([np.zeros(3)]),
     "no header": lambda content, header, arrays: packed(arrays),
     "another record": lambda content, header, arrays: signed({"sha256": "0"}, arrays),
@@ -81,7 +81,7 @@ DAMAGES: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, damage: str) -> None:
+def test_the_error_for_a_damaged_or_foreign_file_names_it_and_the_way_back(tmp_path: Path, damage: str) -> None:
     path = write(base(), tmp_path)
     content = path.read_bytes()
     label, *arrays = unpacked(content)
@@ -94,16 +94,16 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, damage: str) -> None
     assert "learn it anew with `stockml pretrain`" in str(refusal.value)
 
 
-def test_no_turned_bit_is_read_as_another_network(tmp_path: Path) -> None:
+def test_no_flipped_bit_is_read_as_another_network(tmp_path: Path) -> None:
     path = write(base(), tmp_path)
     content, said = path.read_bytes(), digest(base())
     for place in np.random.default_rng(4).integers(0, len(content), 300):
-        path.write_bytes(turned(content, int(place)))
+        path.write_bytes(bit_flipped(content, int(place)))
         try:
             found = digest(read(path))
         except InvalidFile:
             continue
-        assert found == said  # a date of the archive's, say
+        assert found == said  # the bit changed no content: a date in the archive, for example
 
 
 def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_missing_or_renamed_file_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_or_renamed_file_names_it(tmp_path: Path) -> None:
     renamed = write(base(), tmp_path).rename(tmp_path / "base-1999-06.npz")
     for path in (renamed, tmp_path / "base-2001-01.npz"):
         with pytest.raises(InvalidFile, match=path.name):

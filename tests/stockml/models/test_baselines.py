@@ -1,4 +1,4 @@
-"""The baselines say what naive loops say, see nothing ahead, and give the tutorial's published figures."""
+"""The baselines: the same paths as naive loops, no look-ahead, and milliseconds for all sessions of a long series."""
 
 import time
 from collections.abc import Callable
@@ -54,7 +54,7 @@ ORACLES: dict[str, Callable[[np.ndarray, int], float]] = {
 
 @pytest.mark.parametrize("name", ORACLES)
 @pytest.mark.parametrize("n", [1, 2, 30, 400])
-def test_paths_are_what_a_loop_finds(name: str, n: int) -> None:
+def test_paths_equal_those_of_a_naive_loop(name: str, n: int) -> None:
     mid = prices(n)
     origins = np.unique(np.linspace(0, n - 1, 7).astype(np.int64))
     paths = baseline_paths(mid, origins, 6)[name]
@@ -70,7 +70,7 @@ def test_drift_forgets_what_is_older_than_2500_sessions() -> None:
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_what_comes_after_the_origin_changes_nothing(name: str) -> None:
+def test_prices_after_the_origin_change_nothing(name: str) -> None:
     mid, origins = prices(), np.array([5, 120, 250])
     changed = mid.copy()
     changed[251:] *= 7.0
@@ -81,7 +81,7 @@ def test_what_comes_after_the_origin_changes_nothing(name: str) -> None:
 def test_all_baselines_over_14000_sessions_take_at_most_20_ms() -> None:
     mid, origins = prices(14_000), np.arange(13_950)
 
-    def seconds() -> float:  # of this process: neighbours on the machine do not count
+    def seconds() -> float:  # this process's CPU time, so other load on the machine does not count
         start = time.process_time()
         baseline_paths(mid, origins, 50)
         return time.process_time() - start

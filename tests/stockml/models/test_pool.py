@@ -1,4 +1,4 @@
-"""A date chooses what many tickers have taught; what is missing or damaged is named, and what is left forecasts."""
+"""The pool: a date chooses its vintages; a missing or damaged one is named, and what remains still forecasts."""
 
 import shutil
 from dataclasses import replace
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
         ("2030-01-01", "2017-06-30"),
     ],
 )
-def test_the_newest_of_each_that_ends_before_the_day_is_chosen(day: str, through: str) -> None:
+def test_the_newest_regression_and_base_that_end_before_the_day_are_chosen(day: str, through: str) -> None:
     found = Pool.before(date.fromisoformat(day))
     assert found.regression is not None
     assert found.base is not None
@@ -50,7 +50,7 @@ def test_the_newest_of_each_that_ends_before_the_day_is_chosen(day: str, through
     assert found.reasons == {}
 
 
-def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> None:
+def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path: Path) -> None:
     found = Pool.before(EARLIER)
     assert (found.regression, found.base, found.through) == (None, None, None)
     assert found.identity() == {"regression": None, "base": None}
@@ -59,10 +59,10 @@ def test_before_the_oldest_there_is_none_and_that_is_said(tmp_path: Path) -> Non
     assert Pool.before(LATER, [tmp_path]).reasons["regression"].endswith("there is none")
     assert (oldest_through(), oldest_through([tmp_path])) == (date(1999, 6, 30), None)
     (tmp_path / "pooled-1998-06.json").write_text("{ broken")
-    assert oldest_through([SHIPPED, tmp_path]) == date(1999, 6, 30), "one that is damaged is passed over"
+    assert oldest_through([SHIPPED, tmp_path]) == date(1999, 6, 30), "a damaged vintage is skipped"
 
 
-def test_without_a_vintage_a_normal_of_the_ewma_60_forecasts() -> None:
+def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatility() -> None:
     series, at = walk(300), np.array([25, 299])
     found = Pool.before(EARLIER).simple(series, at, ALL)
     expected = Volatilities.of(series).ewma_60[at][:, None, None] * np.sqrt(ALL)[:, None] * ndtri(LEVELS)
@@ -70,7 +70,7 @@ def test_without_a_vintage_a_normal_of_the_ewma_60_forecasts() -> None:
 
 
 @pytest.mark.parametrize(("kind", "left"), [("pooled", "regression"), ("base", "base")])
-def test_a_damaged_file_is_named_and_the_next_older_one_stands_in(folder: Path, kind: str, left: str) -> None:
+def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, kind: str, left: str) -> None:
     (damaged,) = folder.glob(f"{kind}-2017-06*")
     damaged.write_bytes(damaged.read_bytes()[:-40])
     found = Pool.before(LATER, [folder])
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_named_and_the_next_older_one_stands_in(folder: Path, 
     assert "no base network ends before 2018-01-01" in without.reasons["base"]
 
 
-def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(folder: Path, tmp_path: Path) -> None:
+def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     (newest,) = folder.glob("base-2017-06*")
@@ -97,7 +97,7 @@ def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(
     assert found.base.through.year == 2017
     again = Pool.identified(found.identity(), [tmp_path / "absent", own, folder])
     assert again.identity() == found.identity()
-    assert again.base is found.base, "read once"
+    assert again.base is found.base, "each file is read only once"
     assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
     with pytest.raises(InvalidFile, match=r"base-2017-06.*expected content of SHA-256.*found none in.*retrain"):
         Pool.identified(found.identity(), [folder])
@@ -108,7 +108,7 @@ def test_folders_together_are_one_and_a_pool_is_found_again_by_name_and_content(
     assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
 
 
-def test_of_two_of_the_same_month_the_first_folders_is_chosen(folder: Path, tmp_path: Path) -> None:
+def test_of_two_vintages_of_a_month_the_one_in_the_first_folder_is_chosen(folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     before = Pool.before(LATER, [own, folder])
@@ -119,7 +119,7 @@ def test_of_two_of_the_same_month_the_first_folders_is_chosen(folder: Path, tmp_
     assert after.base.origins == before.base.origins + 1
 
 
-def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once(folder: Path) -> None:
+def test_new_content_under_the_same_name_is_noticed_at_once_and_is_another_pool(folder: Path) -> None:
     before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
     pooled_vintages.write(replace(older, through=before.base.through), folder)
@@ -130,19 +130,19 @@ def test_another_content_under_the_same_name_is_not_the_pool_and_is_seen_at_once
         Pool.identified(before.identity(), [folder])
 
 
-def test_what_another_one_takes_the_name_of_is_still_found_by_models_that_name_it(folder: Path) -> None:
+def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path) -> None:
     before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
     for _ in range(2):
         after = replace(older, through=before.base.through)
         keep_superseded(folder, after)
         pooled_vintages.write(after, folder)
-    assert len([*folder.rglob("*/base-*.npz")]) == 1, "the same one that is learned again is no other"
+    assert len([*folder.rglob("*/base-*.npz")]) == 1, "relearning the same base keeps no second copy"
     assert Pool.before(LATER, [folder]).identity() != before.identity()
     assert Pool.identified(before.identity(), [folder]).identity() == before.identity()
 
 
-def test_what_a_home_may_know_on_a_day_changes_with_every_vintage_that_ends_by_it(folder: Path) -> None:
+def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_then(folder: Path) -> None:
     days = [date(2013, 6, 1), date(2014, 1, 1), date(2016, 1, 1), date(2018, 1, 1)]
     known = [vintages_sha256(day, folder) for day in days]
     assert known[0] == ""
@@ -166,19 +166,19 @@ def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) 
         assert (np.diff(found, axis=-1) > 0).all()
 
 
-def test_less_than_a_month_is_refused_with_and_without_a_vintage() -> None:
+def test_less_than_a_month_of_history_is_refused_with_and_without_a_vintage() -> None:
     for pool in (Pool.before(LATER), Pool.before(EARLIER)):
         with pytest.raises(TooFewBars):
             pool.simple(walk(100), np.array([19]), ALL)
 
 
-def test_beyond_the_furthest_lead_that_was_learned_the_width_grows_with_the_root_of_time() -> None:
+def test_beyond_the_longest_learned_lead_the_width_grows_with_the_square_root_of_time() -> None:
     series, at, leads, pool = walk(400), np.array([100, 399]), np.array([1, 50, 200]), Pool.before(LATER)
     for found in (pool.simple(series, at, leads), pool.network(series, at, leads, NONE)):
         np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
 
 
-def test_the_networks_words_are_the_bases_with_a_width_changed_by_the_tickers_own_coefficients() -> None:
+def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coefficients() -> None:
     series, at, pool = walk(400), np.array([100, 399]), Pool.before(LATER)
     assert pool.base is not None
     assert pool.regression is not None
@@ -192,7 +192,7 @@ def test_the_networks_words_are_the_bases_with_a_width_changed_by_the_tickers_ow
     np.testing.assert_allclose(pool.simple(series, at, leads), pool.regression.quantiles(series, at, leads))
 
 
-def test_the_files_of_both_kinds_have_names_that_sort_by_date() -> None:
+def test_file_names_of_both_kinds_sort_by_date() -> None:
     for files in KINDS.values():
         names = [files.file_name(date(year, month, 28)) for year in (1999, 2005, 2017) for month in (2, 11)]
         assert names == sorted(names)

@@ -1,4 +1,4 @@
-"""The pooled regression: what least squares says, no look ahead, and a sane distribution for insane prices."""
+"""The pooled regression: least squares, no look-ahead, and a valid distribution for any prices."""
 
 from datetime import date
 
@@ -18,7 +18,7 @@ ALL = np.arange(1, 51)
 
 
 def breathing(n: int, seed: int) -> PriceSeries:
-    """A walk whose volatility swings slowly between a half and twice its mean: there is something to learn."""
+    """A walk whose volatility swings slowly between half and twice its mean, so there is something to learn."""
     calm = walk(n, seed)
     swing = np.exp(0.7 * np.sin(np.arange(n) / 60 + seed))
     close = 50 * np.exp(np.cumsum(swing * np.diff(np.log(calm.close), prepend=np.log(calm.close[0]))))
@@ -49,7 +49,9 @@ def naive_rows(series: PriceSeries, means: np.ndarray) -> tuple[list[list[float]
     return rows, units, found, at
 
 
-def test_coefficients_and_shape_are_those_of_least_squares_and_of_the_quantiles(fitted: PooledRegression) -> None:
+def test_coefficients_are_those_of_least_squares_and_the_shape_is_quantiles_of_move_over_width(
+    fitted: PooledRegression,
+) -> None:
     parts = [naive_rows(s, fitted.means) for s in tickers().values()]
     rows, units, found = (np.concatenate([part[i] for part in parts]) for i in range(3))
     design = np.column_stack([np.ones(len(rows)), rows])
@@ -62,7 +64,7 @@ def test_coefficients_and_shape_are_those_of_least_squares_and_of_the_quantiles(
     assert fitted.sessions == sum(map(len, tickers().values()))
 
 
-def test_quantiles_are_width_times_shape_and_hold_what_they_say(fitted: PooledRegression) -> None:
+def test_quantiles_are_width_times_shape_and_cover_what_they_claim(fitted: PooledRegression) -> None:
     unseen = breathing(3_000, seed=77)
     origins = np.arange(1_100, 2_950)
     found = fitted.quantiles(unseen, origins, ALL)
@@ -72,7 +74,7 @@ def test_quantiles_are_width_times_shape_and_hold_what_they_say(fitted: PooledRe
     assert ((found[..., 2] < inside) & (inside < found[..., -3])).mean() == pytest.approx(0.8, abs=0.06)
 
 
-def test_it_has_learned_when_moves_are_large(fitted: PooledRegression) -> None:
+def test_moves_are_larger_where_the_learned_width_is_larger(fitted: PooledRegression) -> None:
     unseen = breathing(3_000, seed=78)
     origins = np.arange(1_100, 2_950, 5)
     width, moved = fitted.widths(unseen, origins, np.array([10]))[:, 0], np.abs(moves(unseen, origins, np.array([10])))
@@ -80,13 +82,13 @@ def test_it_has_learned_when_moves_are_large(fitted: PooledRegression) -> None:
     assert moved[wide].mean() > 1.5 * moved[~wide].mean()
 
 
-def test_what_is_forecast_is_the_mid_price_against_tonights_close() -> None:
+def test_moves_are_of_the_mid_price_relative_to_the_origins_close() -> None:
     series = walk(40)
     expected = np.log((series.high[13] + series.low[13]) / 2) - np.log(series.close[10])
     assert moves(series, np.array([10]), np.array([3]))[0, 0] == pytest.approx(expected)
 
 
-def test_nothing_after_until_is_learned(fitted: PooledRegression) -> None:
+def test_nothing_after_until_is_learned_from(fitted: PooledRegression) -> None:
     last = int(np.searchsorted(walk(2_000).sessions, np.datetime64("2004-06-30"), side="right")) - 1
     changed = {ticker: altered_after(series, last) for ticker, series in tickers().items()}
     before, after = (PooledRegression.fit(each, date(2004, 6, 30)) for each in (tickers(), changed))
@@ -110,7 +112,7 @@ def test_equal_bars_give_equal_values_in_any_order_and_at_any_price_level(fitted
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(bars=100), hole_of_a_year(), walk(100)])
-def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
+def test_quantiles_are_finite_and_never_fall_whatever_the_prices(fitted: PooledRegression, series: PriceSeries) -> None:
     origins = within_segment(series, np.arange(20, len(series)), 0)
     quantiles = fitted.quantiles(series, origins, ALL)
     for found in (quantiles, symmetrised(quantiles)):
@@ -119,20 +121,20 @@ def test_quantiles_are_finite_and_rise_whatever_the_prices(fitted: PooledRegress
     assert (fitted.widths(series, origins, ALL) > 0).all()
 
 
-def test_a_price_that_begins_tenfold_or_stops_for_a_year_is_forgotten(fitted: PooledRegression) -> None:
+def test_a_tenfold_start_and_a_hole_of_a_year_are_forgotten(fitted: PooledRegression) -> None:
     origins, plain = np.array([1_190]), fitted.quantiles(walk(1_200), np.array([1_190]), ALL)
     np.testing.assert_allclose(fitted.quantiles(hole_of_a_year(), origins, ALL), plain, rtol=0.1)
     tenfold = fitted.quantiles(begins_tenfold(bars=100), origins, ALL)
     assert (np.abs(tenfold) < 2 * np.abs(plain) + 0.02).all()
 
 
-def test_bad_tickers_in_the_pool_are_survived() -> None:
+def test_odd_tickers_in_the_pool_leave_the_quantiles_finite() -> None:
     odd = {"FLAT": constant(), "TENFOLD": begins_tenfold(bars=100), "HOLE": hole_of_a_year(), "NEW": walk(100)}
     found = PooledRegression.fit(tickers() | odd, UNTIL).quantiles(breathing(1_200, 5), np.arange(500, 1_200, 50), ALL)
     assert np.isfinite(found).all()
 
 
-def test_a_hundred_sessions_are_enough_and_are_filled_from_the_pool(fitted: PooledRegression) -> None:
+def test_a_hundred_sessions_are_enough_and_missing_terms_take_the_pools_means(fitted: PooledRegression) -> None:
     seen = Volatilities.of(walk(100))
     terms = np.log(np.append(seen.range[-1], seen.ewma_20[-1]) / seen.ewma_60[-1])
     assert np.isnan(terms).tolist() == [False, False, False, True, True, False]
@@ -142,7 +144,7 @@ def test_a_hundred_sessions_are_enough_and_are_filled_from_the_pool(fitted: Pool
     assert fitted.widths(walk(100), np.array([99]), np.array([20]))[0, 0] == pytest.approx(expected)
 
 
-def test_less_than_a_month_is_refused_with_what_is_missing(fitted: PooledRegression) -> None:
+def test_too_little_history_is_refused_with_the_sessions_needed_and_found(fitted: PooledRegression) -> None:
     with pytest.raises(TooFewBars) as refusal:
         fitted.quantiles(walk(100), np.array([19, 50]), ALL)
     assert (refusal.value.needed, refusal.value.found) == (21, 20)
@@ -152,13 +154,13 @@ def test_less_than_a_month_is_refused_with_what_is_missing(fitted: PooledRegress
         PooledRegression.fit(tickers(), date(1990, 1, 1))
 
 
-def test_a_young_pool_that_knows_no_long_term_still_learns() -> None:
+def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
     young = PooledRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
     assert young.means[3:5].tolist() == [0.0, 0.0]
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
 
 
-def test_between_the_leads_it_is_interpolated_in_ln_lead_and_beyond_them_refused(fitted: PooledRegression) -> None:
+def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused(fitted: PooledRegression) -> None:
     np.testing.assert_allclose(hat_basis(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
     share = np.log(4 / 3) / np.log(5 / 3)
     expected = (1 - share) * fitted.intercepts[2] + share * fitted.intercepts[3]

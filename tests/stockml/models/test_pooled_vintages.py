@@ -1,4 +1,4 @@
-"""Vintages: what was written comes back, what is damaged or foreign is named."""
+"""Regressions as files: they read back as written, and a damaged or foreign file is refused by name."""
 
 import hashlib
 import json
@@ -20,7 +20,9 @@ def model() -> PooledRegression:
     return PooledRegression.fit({f"T{i}": walk(700, seed=i) for i in range(3)}, date(2002, 6, 30))
 
 
-def test_what_is_written_comes_back_and_equal_values_give_equal_bytes(model: PooledRegression, tmp_path: Path) -> None:
+def test_a_regression_reads_back_as_written_and_equal_values_give_equal_bytes(
+    model: PooledRegression, tmp_path: Path
+) -> None:
     path = write(model, tmp_path)
     found, content = read(path), path.read_bytes()
     assert path.name == "pooled-2002-06.json"
@@ -34,7 +36,7 @@ def test_what_is_written_comes_back_and_equal_values_give_equal_bytes(model: Poo
 
 
 def resigned(record: dict[str, object]) -> str:
-    """A record whose SHA-256 is right again: someone meant it."""
+    """A record whose SHA-256 matches, as after a deliberate change."""
     rest = {name: value for name, value in record.items() if name != "sha256"}
     sha256 = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return json.dumps(rest | {"sha256": sha256})
@@ -61,7 +63,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_foreign_file_is_named(model: PooledRegression, tmp_path: Path, damage: str) -> None:
+def test_the_error_for_a_damaged_or_foreign_file_names_it_and_the_way_back(
+    model: PooledRegression, tmp_path: Path, damage: str
+) -> None:
     path = write(model, tmp_path)
     text = path.read_text()
     changed = DAMAGES[damage](text, json.loads(text))
@@ -73,14 +77,14 @@ def test_a_damaged_or_foreign_file_is_named(model: PooledRegression, tmp_path: P
     assert "learn it anew with `stockml pretrain`" in str(refusal.value)
 
 
-def test_a_missing_or_renamed_file_is_named(model: PooledRegression, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_or_renamed_file_names_it(model: PooledRegression, tmp_path: Path) -> None:
     renamed = write(model, tmp_path).rename(tmp_path / "pooled-1999-06.json")
     for path in (renamed, tmp_path / "pooled-2001-01.json"):
         with pytest.raises(InvalidFile, match=path.name):
             read(path)
 
 
-def test_a_shipped_one_comes_with_the_release() -> None:
+def test_the_error_for_a_missing_shipped_vintage_points_to_the_release() -> None:
     with pytest.raises(InvalidFile, match=r"pooled-1980-01.*take the file from the release again"):
         read(SHIPPED / "pooled-1980-01.json")
 

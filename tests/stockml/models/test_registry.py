@@ -1,4 +1,4 @@
-"""Promotions are only ever added, once a key; a rollback goes back one reign at a time; damage is named."""
+"""Promotions are only added, one per key; a rollback goes back one champion at a time; damage is named."""
 
 import shutil
 from dataclasses import replace
@@ -19,7 +19,7 @@ EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)
 
 
 def night(models: Path, number: int, ticker: str = "IBM") -> Promotion:
-    """The promotion of a model that was made on the `number`-th evening."""
+    """The promotion of a model made on the `number`-th evening."""
     folder = models / ticker / f"{number:016x}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").write_text("{}")
@@ -74,7 +74,7 @@ def test_any_promotion_reads_back_as_written(line: Promotion, tmp_path_factory: 
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\r", "\n", "\r\n", "\0", '"', "\\"])
-def test_a_reason_with_whatever_ends_a_line_elsewhere_is_kept_and_the_history_goes_on(
+def test_a_reason_with_line_separators_or_escapes_is_kept_and_the_history_continues(
     registry: Registry, mark: str
 ) -> None:
     for number in (1, 2):
@@ -86,8 +86,8 @@ def test_a_reason_with_whatever_ends_a_line_elsewhere_is_kept_and_the_history_go
     assert registry.file("IBM").read_bytes().count(b"\n") == 4
 
 
-def test_what_happens_in_one_second_counts_in_the_order_in_which_it_happened(registry: Registry) -> None:
-    """A rollback in the second of the promotion that it takes back, and the next night's in the same."""
+def test_events_of_the_same_second_count_in_the_order_they_happened(registry: Registry) -> None:
+    """A rollback in the same second as the promotion it undoes, then another promotion in that second."""
     first, second, third = (replace(night(registry.models, number), at=EVENING) for number in (1, 2, 3))
     registry.promote(first)
     registry.promote(second)
@@ -118,7 +118,7 @@ def test_lines_are_only_added(registry: Registry) -> None:
     assert len(registry.history("IBM")) == 6
 
 
-def test_rolling_back_goes_one_reign_further_each_time(registry: Registry) -> None:
+def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> None:
     nights = [night(registry.models, number) for number in (1, 2, 3)]
     for each in nights:
         registry.promote(each)
@@ -136,7 +136,7 @@ def test_rolling_back_goes_one_reign_further_each_time(registry: Registry) -> No
         registry.rollback("IBM", at=EVENING)
 
 
-def test_a_promotion_after_a_rollback_is_rolled_back_to_the_one_before(registry: Registry) -> None:
+def test_a_promotion_after_a_rollback_is_rolled_back_to_the_champion_before_it(registry: Registry) -> None:
     for number in (1, 2):
         registry.promote(night(registry.models, number))
     registry.rollback("IBM", at=EVENING + timedelta(days=3))
@@ -144,7 +144,7 @@ def test_a_promotion_after_a_rollback_is_rolled_back_to_the_one_before(registry:
     assert registry.rollback("IBM", at=EVENING + timedelta(days=4)).version == "1"
 
 
-def test_running_the_night_again_does_not_undo_its_rollback(registry: Registry) -> None:
+def test_running_a_night_again_does_not_undo_its_rollback(registry: Registry) -> None:
     for number in (1, 2):
         registry.promote(night(registry.models, number))
     registry.rollback("IBM", at=EVENING + timedelta(days=3))
@@ -154,7 +154,7 @@ def test_running_the_night_again_does_not_undo_its_rollback(registry: Registry) 
     assert champion.version == "1"
 
 
-def test_a_model_that_is_gone_or_was_changed_is_not_put_back(registry: Registry) -> None:
+def test_a_changed_model_is_not_restored_by_a_rollback(registry: Registry) -> None:
     first = night(registry.models, 1)
     registry.promote(first)
     registry.promote(night(registry.models, 2))
@@ -165,7 +165,7 @@ def test_a_model_that_is_gone_or_was_changed_is_not_put_back(registry: Registry)
     assert registry.file("IBM").read_bytes() == before
 
 
-def test_an_installation_that_was_moved_still_finds_its_models(registry: Registry, tmp_path: Path) -> None:
+def test_a_moved_installation_still_finds_its_models(registry: Registry, tmp_path: Path) -> None:
     registry.promote(night(registry.models, 1))
     registry.models.rename(tmp_path / "elsewhere")
     champion = Registry(tmp_path / "elsewhere").champion("IBM")
@@ -173,7 +173,7 @@ def test_an_installation_that_was_moved_still_finds_its_models(registry: Registr
     assert champion.intact()
 
 
-def test_tickers_do_not_mix_and_are_checked(registry: Registry) -> None:
+def test_tickers_are_kept_apart_and_validated(registry: Registry) -> None:
     registry.promote(night(registry.models, 1))
     registry.promote(night(registry.models, 2, "BRK-B"))
     assert [line.ticker for line in registry.history("IBM")] == ["IBM"]
@@ -182,7 +182,7 @@ def test_tickers_do_not_mix_and_are_checked(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"\xff\xfe", b"{half a line", b'{"key": "k"}\n', b"\n", b'{"at": 1}\n'])
-def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(
+def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwritten(
     registry: Registry, damage: bytes
 ) -> None:
     registry.promote(night(registry.models, 1))
@@ -200,7 +200,7 @@ def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(
 
 
 @pytest.mark.parametrize("damage", ["empty", "a line is gone", "a reason was changed", "the newest has no checksum"])
-def test_a_history_that_is_not_as_it_was_written_begins_no_new_one(registry: Registry, damage: str) -> None:
+def test_a_changed_history_is_refused_and_never_replaced_by_a_new_one(registry: Registry, damage: str) -> None:
     for number in (1, 2, 3):
         registry.promote(night(registry.models, number))
     path = registry.file("IBM")
@@ -220,7 +220,7 @@ def test_a_history_that_is_not_as_it_was_written_begins_no_new_one(registry: Reg
     assert path.read_bytes() == found
 
 
-def test_lines_of_earlier_versions_have_no_checksum_and_are_covered_by_the_next(registry: Registry) -> None:
+def test_lines_of_earlier_versions_have_no_checksum_but_are_covered_by_the_next_lines(registry: Registry) -> None:
     for number in (1, 2):
         registry.promote(night(registry.models, number))
     path = registry.file("IBM")
@@ -233,7 +233,7 @@ def test_lines_of_earlier_versions_have_no_checksum_and_are_covered_by_the_next(
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])
-def test_a_damaged_champion_is_named_with_the_ways_back_and_never_taken_for_none(home: Home, damage: str) -> None:
+def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_absent(home: Home, damage: str) -> None:
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
     registry.promote(first)
@@ -241,7 +241,7 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_taken_for_none
     with pytest.raises(
         StoreError, match=r"from a backup, or move \S+promotions\.jsonl away, which begins a new history$"
     ):
-        champion_for(home, "IBM", date(2013, 3, 8))  # there is none before it
+        champion_for(home, "IBM", date(2013, 3, 8))  # no champion before it
     aside.rename(Path(first.path) / "weights.npz")
     registry.promote(second)
     if damage == "gone":
@@ -255,7 +255,7 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_taken_for_none
     assert champion_for(home, "IBM", date(2013, 3, 8)) == registry.champion("IBM")
 
 
-def test_a_history_that_another_process_holds_is_busy(registry: Registry) -> None:
+def test_a_history_locked_by_another_process_is_busy(registry: Registry) -> None:
     registry.promote(night(registry.models, 1))
     impatient = replace(registry, lock_timeout_s=0.05)
     with FileLock(registry.file("IBM").with_name(".promotions.jsonl.lock")), pytest.raises(StoreBusy):

@@ -1,4 +1,4 @@
-"""The facts decide, an explicit wish wins where it is possible, and the reason says which it was."""
+"""The facts decide, an explicit mode wins where it is possible, and the reason says which it was."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""TensorFlow loads in silence, and nothing else is lost on the way."""
+"""TensorFlow loads silently, and no other output is lost."""
 
 import subprocess
 import sys
@@ -32,5 +32,5 @@ def test_a_failure_inside_is_passed_on() -> None:
 
 
 @pytest.mark.slow
-def test_tensorflow_loads_in_silence() -> None:
+def test_tensorflow_loads_silently() -> None:
     assert stderr_of("from stockml.models.tensorflow import tensorflow\ntensorflow().constant(1.0) + 1") == []

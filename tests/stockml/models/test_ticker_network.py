@@ -1,4 +1,4 @@
-"""A ticker's own errors are a running mean that can be continued; its coefficients are those of a ridge regression."""
+"""A ticker's own errors are a running mean that can be continued; a ridge regression gives its coefficients."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=8))
-def test_continuing_with_what_is_new_equals_a_training_on_all_of_it(pieces: list[int]) -> None:
+def test_continuing_with_new_errors_equals_training_on_all_of_them(pieces: list[int]) -> None:
     rows, found, first = errors(sum(pieces), 0.3), OwnErrors(), 0
     for count in pieces:
         found = found.updated(rows[first : first + count], DAY + np.timedelta64(first + count, "D"))
@@ -60,14 +60,14 @@ def test_the_coefficients_are_a_ridge_regression_of_the_mean_on_the_basis(weight
     assert (size < 0.05).all() if weight == 30 else (size > 0.99).all()
 
 
-def test_what_is_kept_as_json_comes_back() -> None:
+def test_own_errors_read_back_from_json_as_written() -> None:
     for plain in (OwnErrors(), OwnErrors().updated(errors(7), DAY)):
         again = OwnErrors.from_dict(json.loads(json.dumps(plain.asdict())))
         np.testing.assert_array_equal(again.mean, plain.mean)
         assert (again.weight, again.through) == (plain.weight, plain.through)
 
 
-def test_errors_are_what_a_loop_over_leads_and_levels_finds() -> None:
+def test_errors_equal_those_of_a_loop_over_leads_and_levels() -> None:
     series, at = walk(400), np.array([100, 200, 340])
     found = errors_of(POOL, series, at)
     said = POOL.network(series, at, np.array(LEADS), np.zeros(4))
@@ -81,7 +81,7 @@ def test_errors_are_what_a_loop_over_leads_and_levels_finds() -> None:
             assert found[row, place] == pytest.approx(np.log(move / width + 0.05) - expected)
 
 
-def test_only_a_network_of_its_own_departs_from_the_base() -> None:
+def test_the_network_departs_from_the_base_only_if_the_tickers_own_part_is_used() -> None:
     series, at, leads = walk(400), np.array([300]), np.arange(1, 6)
     own = TickerNetwork(POOL, OwnErrors(np.full(11, 0.5), 500.0, DAY), own=True, learned_until=DAY)
     plain = POOL.network(series, at, leads, np.zeros(4))
@@ -93,7 +93,7 @@ def test_only_a_network_of_its_own_departs_from_the_base() -> None:
     assert none.network(series, at, leads) is None
 
 
-def test_a_network_is_trained_judged_and_published_without_loading_tensorflow() -> None:
+def test_training_and_assessing_a_model_loads_neither_tensorflow_nor_keras_nor_sklearn() -> None:
     code = (
         "import sys; from stockml.evaluation.assessment import assess; from tests.support.walks import SMALL, walk\n"
         "from stockml.models.retrain_policy import Decision\n"

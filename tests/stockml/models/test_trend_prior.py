@@ -25,7 +25,7 @@ def test_the_trend_follows_its_definition_and_leaves_the_newest_month_out() -> N
     assert trend(fell_last_month)[-1] > 0
 
 
-def test_the_usual_path_starts_towards_close_and_week_and_rises_with_the_trend_but_never_falls() -> None:
+def test_the_usual_path_starts_towards_close_and_weekly_mean_then_rises_or_stays_level() -> None:
     series = walk(2000, volatility=0.02)
     at = np.arange(250, 2000)
     path = prior_path(series, at, 10)
@@ -40,7 +40,7 @@ def test_the_usual_path_starts_towards_close_and_week_and_rises_with_the_trend_b
     assert {-1.0, 1.0} <= set(strength)
 
 
-def test_the_usual_rise_grows_with_volatility_yet_less_than_in_proportion() -> None:
-    """After two years as good as each other, in units of their own swing."""
+def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> None:
+    """Both have risen for two years, equally in units of their own volatility."""
     quiet, wild = (prior_path(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02))
     np.testing.assert_allclose(np.diff(wild) / np.diff(quiet), 2**0.75)

@@ -1,4 +1,4 @@
-"""The tutorial's recipe in numbers: each part against a naive loop, and its two leaks, labelled as such."""
+"""The tutorial's recipe in numbers: each part against a naive loop, and its first known leak, named as one."""
 
 import math
 
@@ -26,7 +26,7 @@ def read(streams: Streams, draws: Floats) -> tuple[Floats, Floats, Streams]:
 
 
 def naive_read(values: Floats, cursors: list[int], draws: Floats) -> tuple[list, list]:
-    """The tutorial's generator as it loops: a stream at a time, a step at a time; randomness from the same draws."""
+    """The tutorial's generator, one stream and one step at a time, with the same random draws."""
     unrolled, streams, _ = draws.shape
     readable = len(values) - unrolled
     segment = readable // streams
@@ -64,13 +64,13 @@ def test_a_label_is_one_of_the_next_four_points_each_equally_often() -> None:
     assert counts == pytest.approx(np.full(4, 6250), rel=0.05)
 
 
-def test_more_streams_than_points_are_refused_with_the_number_that_is_missing() -> None:
+def test_more_streams_than_points_are_refused_with_the_number_of_points_missing() -> None:
     with pytest.raises(TooFewBars) as refused:
         Streams.of(np.zeros(540), 500, 50)
     assert refused.value.needed - refused.value.found == 10
 
 
-def test_the_series_is_scaled_in_windows_and_smoothed_as_the_tutorials_loop_does_it() -> None:
+def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop() -> None:
     mid = random_prices(6_400)
     expected = mid.copy()
     for begin in (0, 2_500, 5_000):
@@ -117,12 +117,12 @@ def test_starts_are_the_tutorials_20_and_leave_room_for_their_outcomes() -> None
 def test_the_rate_is_halved_after_more_than_two_epochs_without_improvement_down_to_its_floor() -> None:
     losses = (5.0, 4.0, 4.1, 4.0, 4.2, 4.3, 4.3, 4.3, 4.3, 4.3)
     rates = [learning_rate(1e-4, losses[:epochs]) for epochs in range(1, len(losses) + 1)]
-    # 4.0 again is no worse than the best: the count starts afresh, as in the tutorial
+    # the second 4.0 is no worse than the best, so the count restarts, as in the tutorial
     assert rates == [1e-4] * 6 + [5e-5] * 3 + [2.5e-5]
     assert learning_rate(1e-4, (*losses, *[9.0] * 100)) == 1e-6
 
 
-def test_the_baselines_err_as_the_tutorials_loops_do() -> None:
+def test_baseline_errors_equal_those_of_the_tutorials_loops() -> None:
     prepared = prepare(random_prices(1_200), 1_000)
     trained = prepared.values[:1_000]
     standard = [(trained[i - 100 : i].mean() - trained[i]) ** 2 for i in range(100, 1_000)]
@@ -145,18 +145,18 @@ def test_on_hpq_the_baselines_are_the_published_ones() -> None:
     assert f"{recipe.path_errors(prepared, at, 50)['last value']:.5f}" == "0.00268"
 
 
-def test_before_a_start_the_49_points_of_the_page_are_fed() -> None:
-    """Its loop: range(w - 50 + 1, w - 1), then w - 1."""
+def test_the_49_points_fed_before_a_start_are_those_of_the_page() -> None:
+    """The page's loop: range(w - 50 + 1, w - 1), then w - 1."""
     fed = recipe.pasts(np.arange(12_000.0), np.array([11_000, 11_050]), 50)
     assert fed.tolist() == [[*range(w - 50 + 1, w - 1), w - 1] for w in (11_000, 11_050)]
 
 
-def test_an_ema_of_its_own_forecasts_says_the_same_from_the_second_step_on() -> None:
+def test_an_ema_fed_its_own_forecasts_repeats_the_first_one() -> None:
     """The page's example: x = 0.4, EMA = 0.5."""
     assert recipe.ema_ahead(0.4, 0.5, 50) == pytest.approx(np.full(50, 0.45))
 
 
-def test_what_stays_errs_over_the_horizon_as_loops_say() -> None:
+def test_errors_of_constant_forecasts_over_the_horizon_equal_those_of_loops() -> None:
     prepared = prepare(random_prices(1_200), 1_000)
     values, at = prepared.values, [1_000, 1_020]
     running, ema = 0.0, []
@@ -174,7 +174,7 @@ def test_what_stays_errs_over_the_horizon_as_loops_say() -> None:
         assert found[name] == pytest.approx(0.5 * np.mean(errors)), name
 
 
-def test_moves_correlate_by_their_direction_and_not_by_the_price_level() -> None:
+def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> None:
     last = np.array([10.0, 90.0])
     real = last[:, None] + np.array([[1.0, 2.0], [-1.0, -2.0]])
     assert recipe.move_correlation(real, real, last) == pytest.approx(1.0)
@@ -183,8 +183,8 @@ def test_moves_correlate_by_their_direction_and_not_by_the_price_level() -> None
     assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
 
 
-def test_a_peephole_cell_is_what_its_authors_equations_say() -> None:
-    """Gers and Schmidhuber 2000, unit by unit: the gates see the memory, the output gate the new one."""
+def test_a_peephole_cell_follows_its_authors_equations() -> None:
+    """Gers and Schmidhuber 2000, unit by unit: the gates see the old cell state, the output gate the new one."""
     rng, units = np.random.default_rng(4), 3
     x, h, bias = rng.normal(size=(3, 2, 4 * units))
     peep, hidden, memory = rng.normal(size=(3, units)), rng.normal(size=(2, units)), rng.normal(size=(2, units))
@@ -203,20 +203,20 @@ def test_a_peephole_cell_is_what_its_authors_equations_say() -> None:
             assert (out[stream, unit], kept[stream, unit]) == pytest.approx((said, after))
 
 
-def test_directions_are_counted_at_their_step_beside_how_often_the_price_rose() -> None:
+def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the_price_rose() -> None:
     changed = {"evaluation.horizon": 10, "evaluation.direction_step": 4}
     found = Recipe.of(random_prices(2_000), 1_800, tutorial_settings(changed))
     values, at = found.prepared.values, found.test.tolist()
     rose = [values[start + 3] > values[start - 1] for start in at]
     assert 0 < sum(rose) < len(at)
-    for share in (1.0, -1.0):  # what comes, and the opposite
+    for share in (1.0, -1.0):  # the actual moves, then their opposite
         last = values[found.test - 1, None]
         said = last + share * (found.outcomes(found.test) - last)
-        said[:, 4:] = last - (said[:, 4:] - last)  # another direction later on
+        said[:, 4:] = last - (said[:, 4:] - last)  # the other direction at later steps
         assert found.directions(said, found.test) == (len(at) if share > 0 else 0, sum(rose))
 
 
-def test_an_epoch_says_all_that_one_who_waits_wants_to_know() -> None:
+def test_an_epochs_line_shows_losses_correlation_rate_and_time_left() -> None:
     row = EpochProgress(
         "tutorial", 3, 30, 1.25, validation_loss=0.0042, seconds=12.0, learning_rate=1e-4, test_loss=0.00243,
         last_value_loss=0.00268, correlation=0.321, seconds_left=324.0,

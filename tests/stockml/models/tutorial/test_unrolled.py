@@ -1,4 +1,4 @@
-"""A layer's steps while it learns, against TensorFlow's own gradient in float32."""
+"""A layer's training steps against TensorFlow's own gradient in float32."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_outputs_states_and_gradients_are_tensorflows_own(cell: str, dropped: bo
 
     drawn = tf.constant(bits) if dropped else None
     results = []
-    for run in (plain, tf.function(unrolled(cell, RATE, drawn, states))):  # a training calls it from its own graph
+    for run in (plain, tf.function(unrolled(cell, RATE, drawn, states))):  # as in training, called from its own graph
         with tf.GradientTape() as tape:
             tape.watch(entries)
             found = run(*entries)
