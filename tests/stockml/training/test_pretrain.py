@@ -1,4 +1,4 @@
-"""Pretraining: equal bars give equal weights, killed after any epoch or not; and there is something to learn."""
+"""Pretraining: equal bars give equal weights, even when killed after an epoch, and later bars change nothing."""
 
 from datetime import date
 from pathlib import Path
@@ -44,14 +44,14 @@ class Killed(Exception):
 
 
 @pytest.mark.slow
-def test_killed_after_every_epoch_it_goes_on_and_ends_with_the_same_weights(
+def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
     undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
 ) -> None:
     seen: list[PretrainProgress] = []
-    told: list[PretrainProgress] = []
+    reported: list[PretrainProgress] = []
 
     def kill(row: PretrainProgress) -> None:
-        told.append(row)
+        reported.append(row)
         if row not in seen:
             seen.append(row)
             raise Killed
@@ -59,9 +59,9 @@ def test_killed_after_every_epoch_it_goes_on_and_ends_with_the_same_weights(
     for _ in range(4):
         with pytest.raises(Killed):
             pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
-    told.clear()
+    reported.clear()
     resumed = pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
-    assert told == seen
+    assert reported == seen
     assert [(row.member, row.epoch) for row in seen] == [(each.name, epoch) for each in SMALL for epoch in (1, 2)]
     assert digest(resumed) == digest(undisturbed)
     assert all(row.seconds_left > 0 for row in seen[:-1])
@@ -86,17 +86,19 @@ def test_a_checkpoint_of_other_code_is_not_continued(
 ) -> None:
     whole = {"folder": tmp_path, "members": SMALL[:1]}
     pretrain(tickers(), UNTIL, pooled, **whole)
-    told: list[PretrainProgress] = []
+    reported: list[PretrainProgress] = []
     monkeypatch.setattr(code_version, "_running", lambda *_: "other code")
-    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=told.append)
-    assert [row.epoch for row in told] == [1, 2]
-    first, began = told[0].seconds, len(told)
-    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=told.append)
-    assert (told[began].seconds, len(told)) == (first, 2 * began), "the same code's is: its epochs are told again"
+    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=reported.append)
+    assert [row.epoch for row in reported] == [1, 2]
+    first, began = reported[0].seconds, len(reported)
+    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=reported.append)
+    assert (reported[began].seconds, len(reported)) == (first, 2 * began), (
+        "one of the same code is continued: its epochs are reported again"
+    )
 
 
 @pytest.mark.slow
-def test_it_says_what_it_learned_from_and_nothing_later_counts(
+def test_a_base_records_what_it_learned_from_and_later_bars_change_nothing(
     undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
 ) -> None:
     assert (undisturbed.through, undisturbed.tickers) == (date(2003, 5, 30), ("T0", "T1", "T2"))
@@ -112,7 +114,7 @@ def test_it_says_what_it_learned_from_and_nothing_later_counts(
 
 
 @pytest.mark.slow
-def test_untrained_a_correction_is_the_regression_itself(pooled: PooledRegression) -> None:
+def test_an_untrained_correction_is_the_regression_itself(pooled: PooledRegression) -> None:
     examples = TrainingSet.of(tickers(), UNTIL, pooled)
     fresh = member_of(SMALL[1], Trainer(SMALL[1], pooled).state())
     base = BaseNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
@@ -122,7 +124,7 @@ def test_untrained_a_correction_is_the_regression_itself(pooled: PooledRegressio
 
 
 @pytest.mark.slow
-def test_the_numpy_network_says_what_keras_says(undisturbed: BaseNetwork) -> None:
+def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork) -> None:
     origins = np.array([10, 63, 100, 700])
     windows = undisturbed.windows(walk(800, seed=5), origins)
     for settings, member in zip(SMALL, undisturbed.members, strict=True):
@@ -134,7 +136,7 @@ def test_the_numpy_network_says_what_keras_says(undisturbed: BaseNetwork) -> Non
         assert np.abs(said).max() > 1e-4
 
 
-def test_a_training_set_holds_each_origin_once_with_what_then_came(pooled: PooledRegression) -> None:
+def test_a_training_set_holds_each_origin_once_with_its_outcome(pooled: PooledRegression) -> None:
     series = tickers()
     examples = TrainingSet.of(series, UNTIL, pooled)
     assert examples.learned_from["origins"] == pooled.origins
@@ -152,11 +154,11 @@ def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape() -> Non
     known = np.array([1, 1, 0, 1, 1, 0])
     found = mean_loss(upper.astype(np.float32), np.abs(move).astype(np.float32), known.astype(np.float32))
     quantiles = np.concatenate([-upper[..., ::-1], np.zeros((6, 11, 1)), upper], axis=-1)
-    but_the_median = np.delete(pinball(quantiles, move), MEDIAN, axis=-1)
-    assert float(found) == pytest.approx(but_the_median[known == 1].mean(), rel=1e-5)
+    without_the_median = np.delete(pinball(quantiles, move), MEDIAN, axis=-1)
+    assert float(found) == pytest.approx(without_the_median[known == 1].mean(), rel=1e-5)
 
 
-def test_the_rate_falls_from_all_to_nothing_over_the_epochs() -> None:
+def test_the_learning_rate_falls_from_its_full_value_to_almost_zero_over_the_epochs() -> None:
     settings = MemberSettings()
     rates = np.concatenate([cosine_rates(settings, epoch, 10) for epoch in range(1, settings.epochs + 1)])
     assert rates[0] == settings.learning_rate
@@ -164,16 +166,16 @@ def test_the_rate_falls_from_all_to_nothing_over_the_epochs() -> None:
     assert rates[-1] < 0.01 * rates[0]
 
 
-def test_members_have_names_of_their_own() -> None:
+def test_members_have_distinct_names() -> None:
     names = [member.name for member in members_of(3)]
     assert len(set(names)) == len(names)
 
 
-def test_too_short_a_pool_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+def test_a_pool_with_too_few_bars_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
         pretrain({"NEW": walk(100)}, UNTIL, pooled, folder=tmp_path)
 
 
-def test_a_regression_that_has_seen_more_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+def test_a_regression_that_has_seen_later_sessions_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="2003-05-29 or before"):
         pretrain(tickers(), date(2003, 5, 29), pooled, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""A ticker's training starts from the base, is continued to the same model, and is used only where it was worth it."""
+"""A ticker's training starts from the base, continues to a full training's model, and is used only where it helps."""
 
 import json
 import shutil
@@ -26,8 +26,8 @@ from stockml.training.train import facts_about, learning_sha256, train
 from tests.support.walks import SMALL, altered_after, turning, walk
 
 RETRAIN, FINE_TUNE = Decision("retrain", "no champion yet"), Decision("fine-tune", "1 new session")
-SERIES = turning(900, turn=900)  # its moves go on: further than the base says, and always so
-TURNED = turning(900, turn=680)  # until the validation part begins, and from then on the opposite
+SERIES = turning(900, turn=900)  # its moves persist throughout, so it always moves further than the base says
+TURNED = turning(900, turn=680)  # its moves persist until the validation part begins, then reverse
 ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
 
 
@@ -52,7 +52,7 @@ def network(model: TrainedModel, name: str) -> TickerNetwork:
     return found
 
 
-def test_the_evidence_of_the_validation_part_chooses() -> None:
+def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -> None:
     worth, not_worth = usual(), learned(TURNED)
     assert worth.evidence is not None
     assert not_worth.evidence is not None
@@ -66,13 +66,13 @@ def test_the_evidence_of_the_validation_part_chooses() -> None:
 
 
 @pytest.mark.parametrize("mode", ["retrain", "fine-tune"])
-def test_what_is_asked_for_is_used_whatever_it_is_worth(mode: str) -> None:
+def test_a_training_that_was_asked_for_is_used_even_if_it_did_not_help(mode: str) -> None:
     asked = learned(TURNED, ONE.changed(mode=mode))
     assert (asked.held_out.own, asked.published.own, asked.decision) == (True, True, RETRAIN)
 
 
 @pytest.mark.parametrize(("before", "nights"), [(900, [901, 902, 910]), (897, [915]), (899, [900])])
-def test_continued_every_night_it_is_what_a_full_training_finds(before: int, nights: list[int]) -> None:
+def test_continuing_every_night_gives_the_model_of_a_full_training(before: int, nights: list[int]) -> None:
     series = turning(920, turn=920)
     model = learned(series.until(before))
     for sessions in nights:
@@ -91,15 +91,15 @@ def test_continued_every_night_it_is_what_a_full_training_finds(before: int, nig
     assert whole.retrained_at == series.sessions[nights[-1] - 1]
 
 
-def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
-    """With other settings, what was learned from may lie in tonight's validation part."""
+def test_a_validation_part_that_now_begins_earlier_is_not_learned_from() -> None:
+    """With other settings, what the earlier model learned from may lie in tonight's validation part."""
     series = turning(1_250, turn=1_250)
     parts = {"horizon": 5, "direction_step": 3, "test_sessions": 200}
     few, many = (ONE.changed(evaluation=EvaluationSettings(**parts, validation_sessions=each)) for each in (200, 400))
     then = learned(series.until(1_249), few)
     model = learned(series, many, then)
     first = series.sessions[model.parts.validation.start]
-    assert then.held_out.learned_until > first, "the old parts began later"
+    assert then.held_out.learned_until > first, "the earlier model's validation part began later"
     assert model.held_out.learned_until < first
     errors = network(model, "held_out").errors
     assert errors.through is not None
@@ -113,24 +113,26 @@ def test_parts_that_begin_a_session_earlier_are_not_learned_from() -> None:
     assert facts_about(then, series, few).unscored is None
 
 
-def test_a_very_long_history_counts_its_newest_thirty_years() -> None:
+def test_only_the_newest_thirty_years_of_a_very_long_history_are_learned_from() -> None:
     series, most = walk(5 * MOST_ORIGINS + 400), 1_500
-    newest = (len(series) - 51) // 5 * 5  # whose outcome 50 sessions later is known
+    newest = (len(series) - 51) // 5 * 5  # the newest whose outcome, 50 sessions later, is known
     assert new_origins(OwnErrors(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
     learned_from = new_origins(OwnErrors(), SERIES)
     weight = sum(np.exp(-age / 600) for age in range(len(learned_from)))
-    assert network(usual(), "published").errors.weight == pytest.approx(weight), "they are what is learned from"
+    assert network(usual(), "published").errors.weight == pytest.approx(weight), (
+        "these origins are what is learned from"
+    )
 
 
-def test_another_pool_begins_anew() -> None:
+def test_with_another_pool_training_starts_afresh() -> None:
     older = replace(usual().published, pool=Pool.before(date(2000, 1, 1)))
     again = learned(SERIES, start=replace(usual(), published=older))
     np.testing.assert_array_equal(network(again, "published").errors.mean, network(usual(), "published").errors.mean)
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_nothing_later_is_learned_from_or_chosen_by(part: str) -> None:
-    """What held_out learned ends before the validation part; what it was worth is known before the test part."""
+def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> None:
+    """held_out learns only from before the validation part; its evidence comes only from before the test part."""
     t = getattr(usual().parts, part).start - 1
     other = learned(altered_after(SERIES, t))
     one, two = network(other, "held_out"), network(usual(), "held_out")
@@ -142,7 +144,7 @@ def test_nothing_later_is_learned_from_or_chosen_by(part: str) -> None:
     assert network(other, "published").errors.asdict() != network(usual(), "published").errors.asdict()
 
 
-def test_the_scored_network_ends_before_what_is_unseen_and_the_published_one_tonight() -> None:
+def test_held_out_ends_before_the_unseen_parts_and_published_ends_tonight() -> None:
     model, first = usual(), SERIES.sessions[usual().parts.validation.start]
     held_out, published = network(model, "held_out"), network(model, "published")
     assert held_out.pool.through is not None
@@ -164,7 +166,7 @@ def test_a_short_history_leaves_the_base_alone(sessions: int, said: str) -> None
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_without_a_base_nothing_is_learned_and_the_reason_is_said(damaged: bool, tmp_path: Path) -> None:
+def test_without_a_base_nothing_is_learned_and_the_reason_is_given(damaged: bool, tmp_path: Path) -> None:
     series = SERIES if damaged else replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     if damaged:
         shutil.copy(SHIPPED / "pooled-1999-06.json", tmp_path)
@@ -177,7 +179,7 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_said(damaged: bool,
     assert np.isfinite(model.published.pool.simple(series, np.array([800]), np.arange(1, 6))).all()
 
 
-def test_what_is_unseen_begins_after_the_oldest_vintage_where_it_can() -> None:
+def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
     around = replace(
         SERIES, sessions=SERIES.sessions - np.timedelta64(1_050, "D")
     )  # the oldest vintage ends on session 499
@@ -193,7 +195,7 @@ def test_what_is_unseen_begins_after_the_oldest_vintage_where_it_can() -> None:
     assert model.held_out.pool.through == date(1999, 6, 30)
 
 
-def test_a_saved_model_is_the_trained_one_and_equal_models_give_equal_bytes(champion: Path, tmp_path: Path) -> None:
+def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(champion: Path, tmp_path: Path) -> None:
     model, at, leads = load_model(champion), np.array([400, 899]), np.arange(1, 6)
     for name in ("held_out", "published"):
         one, two = network(model, name), network(usual(), name)
@@ -207,7 +209,7 @@ def test_a_saved_model_is_the_trained_one_and_equal_models_give_equal_bytes(cham
     assert champion.stat().st_size < 20_000
 
 
-def test_a_model_stands_on_its_own_beside_the_vintages_that_it_names(champion: Path, tmp_path: Path) -> None:
+def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path, tmp_path: Path) -> None:
     for path in pool_files(champion):
         shutil.copy(path, champion)
     assert all(path.parent == champion for path in pool_files(champion))
@@ -232,7 +234,9 @@ def without(name: str) -> Callable[[dict[str, object]], dict[str, object]]:
         (lambda kept: [], "expected a trained model"),
     ],
 )
-def test_what_is_not_such_a_model_is_named(champion: Path, changed: object, said: str) -> None:
+def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(
+    champion: Path, changed: object, said: str
+) -> None:
     kept = json.loads((champion / "model.json").read_text())
     (champion / "model.json").write_text(json.dumps(changed(kept)))  # type: ignore[operator]
     with pytest.raises(InvalidFile, match="champion") as refusal:
@@ -252,7 +256,7 @@ def test_training_writes_what_it_learned_and_keeping_writes_the_champion(champio
     np.testing.assert_array_equal(kept.published.errors.mean, usual().published.errors.mean)
 
 
-def test_bases_left_alone_forecast_the_same_and_own_ones_do_not() -> None:
+def test_only_models_of_the_same_base_left_alone_count_as_the_same_forecast() -> None:
     alone = learned(TURNED)
     assert same_forecast(alone, learned(TURNED, start=alone))
     assert same_forecast(alone, learned(TURNED.until(890)))
@@ -262,7 +266,7 @@ def test_bases_left_alone_forecast_the_same_and_own_ones_do_not() -> None:
     assert not same_forecast(alone, other)
 
 
-def test_a_vintage_of_the_installations_own_is_used_when_it_is_newer(tmp_path: Path) -> None:
+def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) -> None:
     bases, folder = tmp_path / "bases", tmp_path / "models" / "ABC" / "tonight"
     bases.mkdir()
     before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
@@ -277,7 +281,7 @@ def test_a_vintage_of_the_installations_own_is_used_when_it_is_newer(tmp_path: P
     assert facts_about(before, SERIES, ONE).same_base
 
 
-def test_the_facts_about_a_champion_are_counted_in_sessions() -> None:
+def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning() -> None:
     facts = facts_about(usual(), turning(903, turn=903), ONE)
     assert (facts.new_sessions, facts.sessions_since_retrain) == (3, 3)
     assert (facts.same_settings, facts.same_base, facts.scale_drift) == (True, True, 1.0)
@@ -287,7 +291,7 @@ def test_the_facts_about_a_champion_are_counted_in_sessions() -> None:
     assert learning_sha256(other) == learning_sha256(ONE)
 
 
-def test_what_cannot_be_trained_is_refused_by_type(tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_refused_with_a_typed_error(tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
         train(walk(26), SMALL, RETRAIN, champion=None, folder=tmp_path)
     with pytest.raises(NoChampion):

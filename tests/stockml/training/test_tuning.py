@@ -1,4 +1,4 @@
-"""The search: on the validation part only, resumed after Ctrl-C and kill -9, its winner used by the ticker's nights."""
+"""The search: on the validation part only, resumed after Ctrl-C and kill -9; the ticker's nights use its winner."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def tuned(home: Home, trials: int, sampler: Sampler = "tpe") -> tuple[TuningResu
 
 
 @pytest.mark.slow
-def test_the_winner_is_the_trial_with_the_lowest_validation_loss_and_no_worse_than_the_present_settings(
+def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_present_settings(
     home: Home,
 ) -> None:
     found, heard = tuned(home, 4, "grid")
@@ -83,7 +83,7 @@ def test_nothing_of_the_test_part_reaches_a_trial(home: Home, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_done_and_the_same_call_goes_on_and_is_then_done(home: Home) -> None:
+def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(home: Home) -> None:
     def interrupt(trial: TrialRecord) -> None:
         if trial.number == 1:
             raise KeyboardInterrupt
@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_call_goes_on_and_is_then_done(ho
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_with_what_was_done(home: Home) -> None:
+def test_a_killed_search_resumes_with_its_finished_trials(home: Home) -> None:
     script = (
         "import os, signal; from tests.stockml.training.test_tuning import search; from stockml.home import home; "
         "from stockml.training.tuning import tune\n"
@@ -114,18 +114,18 @@ def test_a_killed_search_goes_on_with_what_was_done(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_a_grid_without_the_present_settings_is_tried_whole(home: Home) -> None:
-    """With more trials asked for than it has points."""
+def test_a_grid_without_the_present_settings_is_tried_in_full(home: Home) -> None:
+    """More trials are asked for than it has points."""
     found = tune(home, replace(search("grid"), space={"network.units": ((3,), (5,))}), trials=3)
     assert (found.trials, found.default_loss) == (2, None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("done", "killed"), [(1, True), (3, False)])
-def test_a_point_of_a_grid_that_was_begun_is_tried_again_and_each_counts_once(
+def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
     home: Home, done: int, killed: bool
 ) -> None:
-    """Whether its process was killed, before it had drawn anything or after, or Ctrl-C ended it."""
+    """Whether its process was killed, before or after drawing its values, or Ctrl-C ended it."""
     tuned(home, done, "grid")
     study = _study(home, search("grid"))
     _queue_grid(search("grid"), study, 4)
@@ -151,7 +151,7 @@ def test_a_series_too_short_to_split_is_refused(home: Home) -> None:
         tune(home, search(series=walk(40)), trials=1)
 
 
-def test_every_value_of_the_space_is_a_valid_setting_and_a_bad_one_is_refused_with_its_bound() -> None:
+def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_by_name() -> None:
     Search("ABC", SERIES, SMALL, "tpe", SPACE)
     with pytest.raises(InvalidSetting, match=r"network\.dropout"):
         Search("ABC", SERIES, SMALL, "tpe", {"network.dropout": (0.1, 2.0)})
@@ -164,7 +164,7 @@ def test_every_value_of_the_space_is_a_valid_setting_and_a_bad_one_is_refused_wi
     assert set(SPACE) <= set(TUTORIAL_ACTS)
 
 
-def test_a_tickers_nights_use_its_settings_file_and_the_form_wins_over_it(home: Home) -> None:
+def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(home: Home) -> None:
     path_of(home, "ABC").parent.mkdir(parents=True)
     kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
     path_of(home, "ABC").write_text(json.dumps(kept))
@@ -172,7 +172,7 @@ def test_a_tickers_nights_use_its_settings_file_and_the_form_wins_over_it(home: 
     assert (used.network.units, used.training.epochs) == ((7,), 2)
     assert chosen("tutorial", "auto", None, ticker="XYZ") == chosen("tutorial", "auto", None)
     assert chosen("nightly", "auto", None, ticker="ABC") == chosen("nightly", "auto", None)
-    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))  # an earlier version's
+    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))  # as an earlier version wrote it
     assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
 
 
@@ -184,7 +184,7 @@ def test_a_damaged_settings_file_is_an_error_that_names_it(home: Home, content: 
         tuned_settings(home, "ABC")
 
 
-def test_a_damaged_settings_file_is_not_overwritten_and_no_search_begins_over_it(home: Home) -> None:
+def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: Home) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(damaged := path.read_text().replace('epochs": 3', 'epochs": 4'))
     heard: list[TrialRecord] = []
@@ -197,7 +197,7 @@ def test_a_damaged_settings_file_is_not_overwritten_and_no_search_begins_over_it
     assert (path.read_text(), heard) == (damaged, [])
 
 
-def test_settings_that_are_not_what_was_written_are_damage_unless_the_person_says_so(home: Home) -> None:
+def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(home: Home) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
     with pytest.raises(InvalidFile, match=r"ABC\.json.*take its line `crc32` out"):

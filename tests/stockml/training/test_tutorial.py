@@ -1,4 +1,4 @@
-"""The tutorial's network: its dropout, its carried state, its loss; resumed, repeated, and what the rate may see."""
+"""The tutorial's network: dropout, carried state, loss; training resumed and repeated; what the rate may see."""
 
 import hashlib
 import subprocess
@@ -73,10 +73,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "peephole"])
-def test_a_rollout_in_numpy_is_the_keras_network_step_by_step(cell: str) -> None:
+def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> None:
     model = network.build(small(network__cell=cell), streams=3)
     for layer in model.layers[2:4]:
-        for weight in layer.trainable_variables[2:]:  # biases and peepholes begin at one value each
+        for weight in layer.trainable_variables[2:]:  # biases and peepholes start at one value each
             weight.assign(np.random.default_rng(1).normal(0, 0.3, weight.shape))
     fed = np.random.default_rng(0).random((3, 5))
     one_step = model(fed[..., None].astype(np.float32), training=False).numpy()[:, -1, 0]
@@ -87,7 +87,7 @@ def test_a_rollout_in_numpy_is_the_keras_network_step_by_step(cell: str) -> None
 
 
 @pytest.mark.parametrize(("cell", "kind"), [("lstm", "LSTMCell"), ("gru", "GRUCell")])
-def test_a_cell_is_keras_own(cell: str, kind: str) -> None:
+def test_a_cell_computes_what_keras_own_cell_computes(cell: str, kind: str) -> None:
     import keras
 
     rng = np.random.default_rng(2)
@@ -102,7 +102,7 @@ def test_a_cell_is_keras_own(cell: str, kind: str) -> None:
         assert new == pytest.approx(np.asarray(right), abs=1e-5)
 
 
-def test_dropout_takes_a_fifth_of_outputs_and_apart_from_them_of_states_but_no_memory() -> None:
+def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no_cell_state() -> None:
     layer, undropped = (network.stream_layer()("lstm", 400, rate, seed=3) for rate in (0.2, 0.0))
     inputs = np.ones((1, 200, 1), np.float32)
     hidden = undropped(inputs, training=True).numpy()[0]
@@ -114,20 +114,20 @@ def test_dropout_takes_a_fifth_of_outputs_and_apart_from_them_of_states_but_no_m
         assert dropped[dropped != 0] == pytest.approx(hidden[dropped != 0] / 0.8, abs=1e-6)
     assert np.mean((output == 0) & (carried == 0)) == pytest.approx(0.04, abs=0.005)
     again = layer(np.ones((2, 200, 1), np.float32), training=True).numpy()
-    assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), "fresh at every step"
+    assert np.mean((again[0] == 0) & (again[1] == 0)) == pytest.approx(0.04, abs=0.005), "drawn anew at every step"
 
 
 @pytest.mark.parametrize("streams", [1, 2, 5])
-def test_what_learns_side_by_side_sees_each_stream_as_what_forecasts_does(streams: int) -> None:
+def test_streams_trained_side_by_side_give_the_outputs_and_states_of_forecasting(streams: int) -> None:
     learns, forecasts = (network.stream_layer()("lstm", 6, 0.0, seed=3) for _ in range(2))
     inputs = np.random.default_rng(5).random((7, streams, 2)).astype(np.float32)
     found, expected = learns(inputs, training=True).numpy(), forecasts(inputs, training=False).numpy()
-    assert found == pytest.approx(expected, abs=0.01), "products in bfloat16"
+    assert found == pytest.approx(expected, abs=0.01), "training multiplies in bfloat16"
     for state, right in zip(learns.states, forecasts.states, strict=True):
         assert state.numpy() == pytest.approx(right.numpy(), abs=0.01)
 
 
-def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
+def test_cell_optimiser_and_loss_settings_take_effect(tmp_path: Path) -> None:
     kinds = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
     for name, kind in kinds.items():
         optimizer = network.build(small(training__optimizer=name), streams=2).optimizer
@@ -140,7 +140,7 @@ def test_cell_optimiser_and_loss_act_on_what_is_learned(tmp_path: Path) -> None:
     model = network.build(small(), streams=7)
     assert (type(model.optimizer).__name__, float(model.optimizer.learning_rate)) == ("Adam", pytest.approx(1e-3))
     over_streams = float(model.compute_loss(y=real, y_pred=predicted))
-    assert over_streams == pytest.approx((0.5 * size**2).sum((1, 2)).mean(), rel=1e-4), "of mse, a mean"
+    assert over_streams == pytest.approx((0.5 * size**2).sum((1, 2)).mean(), rel=1e-4), "mse, averaged over the streams"
     changed = small(network__cell="gru", training__optimizer="rmsprop", training__loss="huber", training__epochs=1)
     found = fitted(tmp_path, random_prices(), changed)
     assert np.isfinite(found.test_predictions).all()
@@ -158,7 +158,7 @@ def test_the_streams_state_is_carried_from_step_to_step() -> None:
 
 
 def stopped_after_two(folder: Path) -> None:
-    """Two epochs of the whole training, and then Ctrl-C."""
+    """Two epochs of the full training, then Ctrl-C."""
 
     def stop(progress: EpochProgress) -> None:
         if progress.epoch == 2:
@@ -171,7 +171,7 @@ def stopped_after_two(folder: Path) -> None:
 def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, whole: TutorialFit
 ) -> None:
-    """So the same seed gives the same weights there; that another gives others, test_tutorial_settings says."""
+    """So equal seeds give equal weights across processes; test_tutorial_settings shows that another seed does not."""
     script = (
         "from pathlib import Path\n"
         "from tests.stockml.training.test_tutorial import stopped_after_two\n"
@@ -189,7 +189,7 @@ def test_a_training_interrupted_in_another_process_ends_with_the_weights_of_an_u
     assert [row["epoch"] for row in other.history] == [1, 2, 3, 4]
 
 
-def test_each_epoch_has_its_losses_and_its_paths_of_the_test_part(whole: TutorialFit) -> None:
+def test_each_epoch_records_its_losses_and_its_paths_on_the_test_part(whole: TutorialFit) -> None:
     assert whole.test_predictions.shape == (4, 10, 10)
     assert set(whole.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
     assert whole.recipe.error(whole.test_predictions[-1], whole.recipe.test) == whole.history[-1]["test_loss"]
@@ -212,7 +212,7 @@ def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: P
 def test_known_leak_2_decaying_on_the_test_part_lets_it_choose_the_weights(tmp_path: Path) -> None:
     mid = random_prices()
     later = mid.copy()
-    later[600:] = mid[:600].min() * 0.5  # below all that was learned: learning leads away from it
+    later[600:] = mid[:600].min() * 0.5  # below all training prices, so learning leads away from it
     settings = small(training__epochs=8, training__decay_on="test")
     before, after = (fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later)))
     assert before.recipe.learned_end == 600  # the published recipe, learning from the whole training part
@@ -226,13 +226,13 @@ def test_the_validation_part_is_not_learned_from_and_lies_a_horizon_later() -> N
     assert (recipe.width, recipe.steps) == (500, 22)
 
 
-def test_a_loss_that_is_no_number_stops_the_training_with_a_typed_error(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_training_with_a_typed_error(tmp_path: Path) -> None:
     damaged = [np.full_like(w, np.nan) for w in weights_of(network.build(small(), streams=2))]
     with pytest.raises(Diverged):
         fitted(tmp_path, random_prices(), small(), start=damaged)
 
 
-def test_a_short_training_part_is_refused_with_what_is_missing() -> None:
+def test_too_short_a_training_part_is_refused_with_the_points_needed_and_found() -> None:
     with pytest.raises(TooFewBars) as refused:
         Recipe.of(random_prices(500), 100, small())
     assert (refused.value.needed, refused.value.found) == (110, 100)
@@ -246,7 +246,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path: Path, first: Path) -> None:
+def test_as_a_nights_model_it_is_trained_saved_and_loaded_like_any_other(tmp_path: Path, first: Path) -> None:
     series, settings = random_series(), NIGHTLY
     model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "second")
     assert model.held_out.learned_until < series.sessions[model.parts.validation.start]
@@ -266,7 +266,7 @@ def test_as_a_nights_model_it_is_trained_kept_and_loaded_like_any_other(tmp_path
     assert digest(tuned.published.weights) != digest(model.published.weights)
 
 
-def test_after_what_it_learned_from_a_path_sees_no_later_bar(first: Path) -> None:
+def test_a_path_that_starts_after_the_learned_sessions_sees_no_later_bar(first: Path) -> None:
     series, model = random_series(), load_model(first)
     at = np.arange(model.parts.test.start, 690)
     for t in (600, 650):
@@ -275,8 +275,8 @@ def test_after_what_it_learned_from_a_path_sees_no_later_bar(first: Path) -> Non
         assert model.held_out.paths(series, at, 10)[seen].tolist() == model.held_out.paths(later, at, 10)[seen].tolist()
 
 
-def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all() -> None:
-    """It scales by the windows that were learned, not by the extremes of whatever it is given."""
+def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
+    """It scales by the learned windows, not by the extremes of the bars it is given."""
     series, rng = random_series(3_300), np.random.default_rng(0)
     shapes = [(1, 24), (6, 24), (24,), (6, 1), (1,)]
     weights = tuple(rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes)
@@ -288,7 +288,7 @@ def test_a_forecast_is_the_same_from_a_part_of_the_bars_as_from_all() -> None:
         expected = model.paths(series, [origin], 10)
         assert model.paths(part, [299], 10) == pytest.approx(expected, rel=1e-6)
         said = prepared.prices(np.array([origin]), rollout(weights, prepared.values[None, origin - 3 : origin + 1], 10))
-        assert expected == pytest.approx(said), "as the page's recipe scales"
+        assert expected == pytest.approx(said), "scaled as in the page's recipe"
 
 
 def test_a_night_refuses_to_decay_on_its_test_part() -> None:

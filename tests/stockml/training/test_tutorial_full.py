@@ -1,4 +1,4 @@
-"""The published recipe at its published size on the published data: nine minutes of two cores, on request only."""
+"""The published recipe at its published size on the published data: nine minutes on two cores, only on request."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.kaggle import kaggle_folder
 pytestmark = pytest.mark.tutorial_full
 
 
-def test_on_hpq_thirty_epochs_come_to_the_published_figures() -> None:
+def test_thirty_epochs_on_hpq_reach_the_published_figures() -> None:
     found = report(kaggle_folder() / "Stocks" / "hpq.us.txt", {"training.decay_on": "test"}, on_epoch=print)
     for name in ("standard average", "EMA"):
         assert f"{found.one_step[name]:.5f}" == f"{PUBLISHED[name]:.5f}"

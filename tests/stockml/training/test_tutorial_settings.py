@@ -1,4 +1,4 @@
-"""No setting of the tutorial is silently ignored: each of those that are taken acts, and the others are refused."""
+"""No setting of the tutorial is silently ignored: each accepted one takes effect, and the others are refused."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
 
 
 @pytest.mark.parametrize("name", [name for name in TUTORIAL_ACTS if name != "evaluation.direction_step"])
-def test_a_setting_that_is_taken_changes_what_is_learned(name: str, usual: TutorialFit, tmp_path: Path) -> None:
+def test_an_accepted_setting_changes_what_is_learned(name: str, usual: TutorialFit, tmp_path: Path) -> None:
     other = fitted(tmp_path, random_prices(), tutorial_settings({**FEW, name: CHANGED[name]}))
     learned = [(digest(each.weights), len(each.history)) for each in (usual, other)]
     assert learned[0] != learned[1]
 
 
-def test_the_directions_lead_is_that_of_what_is_counted(usual: TutorialFit, tmp_path: Path) -> None:
+def test_the_direction_step_changes_what_is_counted_and_no_weights(usual: TutorialFit, tmp_path: Path) -> None:
     changed = {**FEW, "evaluation.direction_step": CHANGED["evaluation.direction_step"]}
     other = fitted(tmp_path, random_prices(), tutorial_settings(changed))
     assert digest(other.weights) == digest(usual.weights)
@@ -41,7 +41,7 @@ def test_the_directions_lead_is_that_of_what_is_counted(usual: TutorialFit, tmp_
 
 
 @pytest.mark.parametrize("name", ["policy.scale_drift", "mode", "training.fine_tune_epochs", "evaluation.origin_every"])
-def test_a_setting_that_would_do_nothing_is_refused_with_those_that_act(name: str) -> None:
+def test_a_setting_without_effect_is_refused_with_a_list_of_those_that_have_one(name: str) -> None:
     with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss") as refused:
         tutorial_settings({name: 3})
     assert name in str(refused.value)
