@@ -1,4 +1,4 @@
-"""A ledger of the test's own."""
+"""An empty ledger for each test."""
 
 from pathlib import Path
 

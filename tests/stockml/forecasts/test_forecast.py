@@ -1,4 +1,4 @@
-"""A forecast says how many sessions old it is, and past a limit that it has expired."""
+"""A forecast says how many sessions old it is and, past a limit, that it has expired."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -32,7 +32,7 @@ def test_age_is_counted_in_sessions_whose_bar_is_final(now: str, limit: tuple[in
     assert age.expired is said.startswith("expired")
 
 
-def test_what_is_usual_knows_nothing_of_what_was_before_a_long_hole() -> None:
+def test_the_usual_width_ignores_bars_before_a_long_hole() -> None:
     wild, calm = walk(1_000, volatility=0.05), walk(600)
     calm = replace(calm, sessions=wild.sessions[-1] + np.arange(400, 1_000).astype("timedelta64[D]"))
     both = {name: np.concatenate([getattr(wild, name), getattr(calm, name)]) for name in ("sessions", *COLUMNS)}
@@ -50,5 +50,5 @@ def test_what_is_usual_knows_nothing_of_what_was_before_a_long_hole() -> None:
         (2e-5, "0.00002000"),
     ],
 )
-def test_a_price_below_one_is_said_with_four_figures(price: float, said: str) -> None:
+def test_a_price_below_one_is_written_with_four_significant_figures(price: float, said: str) -> None:
     assert price_text(price) == said

@@ -1,4 +1,4 @@
-"""What was published stays, once a key: a plain file that is whole however its writer ends."""
+"""What was published stays, once per key, in a plain file; a damaged file is named and never overwritten."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -63,7 +63,7 @@ def test_pandas_duckdb_and_polars_read_the_file_without_this_project(ledger: Led
     assert duckdb.sql(f"select count(distinct key), min(due) from '{path}'").fetchall() == [(1, day(11))]
 
 
-def test_the_columns_are_those_of_earlier_versions_which_read_what_this_one_writes(ledger: Ledger) -> None:
+def test_the_columns_are_those_of_earlier_versions_so_that_these_can_read_the_file(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     assert pq.read_schema(ledger.file("IBM")).equals(pq.read_schema(BEFORE_ROOMS / "ledger" / "IBM.parquet"))
 
@@ -84,7 +84,7 @@ def test_the_columns_are_those_of_earlier_versions_which_read_what_this_one_writ
         ({"origin": date(2030, 1, 1)}, "ascend"),
     ],
 )
-def test_what_must_not_be_published_is_refused_and_nothing_is_written(
+def test_an_invalid_forecast_is_refused_and_nothing_is_written(
     ledger: Ledger, change: dict[str, object], said: str
 ) -> None:
     ledger.publish(entry(9))
@@ -94,13 +94,13 @@ def test_what_must_not_be_published_is_refused_and_nothing_is_written(
     assert ledger.file("IBM").read_bytes() == before
 
 
-def test_a_time_without_its_zone_is_refused(ledger: Ledger) -> None:
+def test_a_publication_time_without_a_time_zone_is_refused(ledger: Ledger) -> None:
     with pytest.raises(InvalidForecast, match="UTC offset"):
         ledger.publish(replace(entry(10), published_at=datetime(2013, 1, 1)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "other columns", "not Parquet"])
-def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(ledger: Ledger, damage: str) -> None:
+def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritten(ledger: Ledger, damage: str) -> None:
     ledger.publish(entry(10))
     path = ledger.file("IBM")
     whole = path.read_bytes()
@@ -115,7 +115,7 @@ def test_damage_is_an_error_that_names_the_file_and_nothing_is_written_over_it(l
     assert path.read_bytes() == found
 
 
-def test_tickers_have_files_of_their_own_and_are_checked(ledger: Ledger) -> None:
+def test_each_ticker_has_its_own_file_and_is_validated(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     ledger.publish(replace(entry(10), ticker="BRK-B"))
     assert len(ledger.entries("IBM")) == len(ledger.entries("BRK-B")) == 1
@@ -123,7 +123,7 @@ def test_tickers_have_files_of_their_own_and_are_checked(ledger: Ledger) -> None
         ledger.publish(replace(entry(10), ticker="../IBM"))
 
 
-def test_a_ledger_that_another_process_holds_is_busy(ledger: Ledger) -> None:
+def test_a_ledger_locked_by_another_process_is_busy(ledger: Ledger) -> None:
     ledger.publish(entry(10))
     with FileLock(ledger.file("IBM").with_name(".IBM.parquet.lock")), pytest.raises(StoreBusy):
         replace(ledger, lock_timeout_s=0.05).publish(entry(11))

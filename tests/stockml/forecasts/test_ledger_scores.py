@@ -1,4 +1,4 @@
-"""How what was published turned out is found from the bars, whatever happened to them since."""
+"""Published forecasts are scored from the bars, whatever has happened to the bars since."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,7 @@ def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
         assert ledger.record("IBM", series(newest + 1), NEW_YORK).live.matured == (1 if due == HORIZON else 0)
 
 
-def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
+def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
     origins = (10, 11, 30, 95)
     for at in origins:
         ledger.publish(entry(at, slope=0.002, chance=0.6))
@@ -54,8 +54,8 @@ def test_scores_are_what_a_loop_finds(ledger: Ledger) -> None:
     assert live.coverage_50 <= live.coverage_80 <= live.coverage_95
 
 
-def test_skill_and_the_rise_are_over_the_last_close(ledger: Ledger) -> None:
-    """As on the test part; the mid price of a session whose close is known is an older price."""
+def test_skill_and_rises_are_measured_from_the_last_close(ledger: Ledger) -> None:
+    """As on the test part: a session's mid price is an older price than its close."""
     origins = (10, 30, 50)
     for at in origins:
         ledger.publish(entry(at, slope=0.002, chance=0.6))
@@ -93,7 +93,7 @@ def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: f
         ledger.publish(entry(at))
     fell = bars(100)
     fell.loc[pd.Timestamp(day(41)) :, ["open", "high", "low", "close"]] /= 10
-    fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # heavily, by money too: a crash
+    fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # where this is high, more money changed hands too: a crash
     now = PriceSeries.from_bars(fell)
     assert ledger_scores.steps_across(ledger.counting("IBM", NEW_YORK), now) == across
     assert ledger.record("IBM", now, NEW_YORK).live.steps == 3 * HORIZON - sum(across.values())
@@ -107,7 +107,7 @@ def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     assert ledger.record("IBM", gappy, NEW_YORK).live.matured == 1
 
 
-def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(ledger: Ledger) -> None:
+def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figure(ledger: Ledger) -> None:
     ledger.publish(entry(10, key="a" * 64, hours_later=24 * 9))
     ledger.publish(entry(10, key="b" * 64, hours_later=24 * 10))
     ledger.publish(entry(11, hours_later=6))
@@ -128,12 +128,12 @@ def test_a_night_that_was_caught_up_is_scored_apart_and_is_in_no_live_figure(led
 MONDAY = next(at for at in range(10, 20) if day(at).weekday() == 0)
 
 
-def test_a_night_that_is_caught_up_counts_no_forecast_of_a_later_session(ledger: Ledger) -> None:
+def test_a_night_being_caught_up_counts_no_forecast_of_a_later_session(ledger: Ledger) -> None:
     for at in (20, 40, 60):
         ledger.publish(entry(at, hours_later=72.0 * (at == 40)))
     then = ledger.live("IBM", series(31), NEW_YORK)
     assert (then.forecasts, then.late, then.steps) == (1, 0, 10)
-    assert ledger.live("IBM", series(21), NEW_YORK).forecasts == 1, "its own session's it knows of"
+    assert ledger.live("IBM", series(21), NEW_YORK).forecasts == 1, "the forecast of its own session counts"
     today = ledger.live("IBM", series(), NEW_YORK)
     assert (today.forecasts, today.late) == (2, 1)
 
@@ -154,7 +154,7 @@ def test_a_night_that_is_caught_up_counts_no_forecast_of_a_later_session(ledger:
         ("600104.SHH", 2.0, "late"),  # 9:30 in Shanghai
     ],
 )
-def test_in_time_is_before_the_exchange_opens_on_the_first_steps_day(
+def test_a_forecast_is_in_time_until_the_exchange_opens_on_the_day_of_its_first_step(
     ledger: Ledger, ticker: str, hours_later: float, timing: str
 ) -> None:
     published = replace(entry(MONDAY, hours_later=hours_later), ticker=ticker)
@@ -170,13 +170,13 @@ def test_in_time_is_before_the_exchange_opens_on_the_first_steps_day(
     ("session", "first", "opens"), [("2012-11-02", "2012-11-05", 14.5), ("2012-10-26", "2012-10-29", 13.5)]
 )
 def test_the_open_follows_the_clock_of_the_exchange(session: str, first: str, opens: float) -> None:
-    """New York left summer time on November 4, 2012; on October 29 it was closed and has its usual open."""
+    """New York left summer time on November 4, 2012; it was closed on October 29, where its usual open counts."""
     for minutes, timing in ((-1, "live"), (0, "late")):
         at = datetime.fromisoformat(first).replace(tzinfo=UTC) + timedelta(hours=opens, minutes=minutes)
         assert timing_of(at, date.fromisoformat(first), NEW_YORK) == timing, session
 
 
-def test_of_one_evenings_forecasts_the_last_made_in_time_counts_and_all_stay_in_whatever_order(tmp_path: Path) -> None:
+def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_any_order(tmp_path: Path) -> None:
     late, in_time, first = entry(10, "a" * 64, 24 * 9), entry(10, "b" * 64, 1), entry(10, "c" * 64)
     for order in ((late, in_time, first), (first, late, in_time), (in_time, first, late)):
         ledger = Ledger(tmp_path / "".join(each.key[0] for each in order))
@@ -203,7 +203,7 @@ def test_thirty_independent_observations_are_enough_to_judge() -> None:
     assert with_independent("+0.050", 30) == "+0.050 (30 independent)"
 
 
-def test_nightly_forecasts_are_as_independent_as_the_paths_that_fit_side_by_side(ledger: Ledger) -> None:
+def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_side(ledger: Ledger) -> None:
     for at in range(10, 40):
         ledger.publish(entry(at, chance=0.5 if at % 2 else 0.6))
     live = ledger.record("IBM", series(100), NEW_YORK).live
@@ -218,12 +218,12 @@ def test_forecasts_further_apart_than_they_reach_are_all_independent(ledger: Led
         ledger.publish(entry(at))
     assert ledger.record("IBM", series(100), NEW_YORK).live.independent == 4
     assert ledger.record("IBM", series(64), NEW_YORK).live.independent == 4, (
-        "a path that is not complete covers what came due"
+        "an incomplete path covers the steps that came due"
     )
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_choice_of_stretches_gives_more_independent_ones(seed: int) -> None:
+def test_no_choice_of_stretches_gives_a_higher_independent_count(seed: int) -> None:
     random = np.random.default_rng(seed)
     starts = random.integers(0, 20, 9)
     stretches = list(zip(starts.tolist(), (starts + random.integers(1, 8, 9)).tolist(), strict=True))
@@ -235,12 +235,12 @@ def test_no_choice_of_stretches_gives_more_independent_ones(seed: int) -> None:
     assert independent_count(stretches) == best
 
 
-def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_bar_it_was(ledger: Ledger) -> None:
+def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_named(ledger: Ledger) -> None:
     for at in (10, 13, 40):
         ledger.publish(entry(at))
     corrected = bars(60)
     corrected.loc[pd.Timestamp(day(13)), ["high", "low"]] *= 1.02
-    corrected.loc[pd.Timestamp(day(5)), "high"] *= 1.02  # no score leans on it
+    corrected.loc[pd.Timestamp(day(5)), "high"] *= 1.02  # no score depends on it
     now, first = PriceSeries.from_bars(corrected), series(60)
     today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
@@ -250,14 +250,16 @@ def test_a_score_that_a_restatement_changed_is_known_both_ways_and_says_which_ba
     assert bar.restated == pytest.approx(bar.first_known * 1.02)
     assert ledger_scores.restated_bars(counting, first, series(60)) == ()
     rounded = PriceSeries.from_bars(bars(60, scale=1 + 1e-12))
-    assert ledger_scores.restated_bars(counting, first, rounded) == (), "two ways of adjusting differ by rounding"
+    assert ledger_scores.restated_bars(counting, first, rounded) == (), "two ways of adjusting differ by rounding only"
 
 
-def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledger: Ledger) -> None:
+def test_a_restated_close_at_an_origin_is_named_even_if_its_mid_price_is_unchanged(ledger: Ledger) -> None:
     for at in (10, 13):
         ledger.publish(entry(at))
     corrected = bars(60)
-    corrected.loc[[pd.Timestamp(day(at)) for at in (12, 13)], "close"] *= 1.003  # 12 is an outcome, by its mid price
+    corrected.loc[[pd.Timestamp(day(at)) for at in (12, 13)], "close"] *= (
+        1.003  # 12 is only an outcome, scored by its mid price
+    )
     now, first = PriceSeries.from_bars(corrected), series(60)
     today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
     assert today.skill != first_known.skill
@@ -265,7 +267,7 @@ def test_a_restated_close_at_an_origin_is_named_though_its_mid_price_stayed(ledg
     assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
 
 
-def test_the_last_value_alone_has_no_skill_and_a_chance_of_one_half_says_nothing(ledger: Ledger) -> None:
+def test_the_last_value_has_no_skill_and_a_chance_of_one_half_is_no_direction(ledger: Ledger) -> None:
     ledger.publish(entry(10, slope=0.0, chance=0.5))
     live = ledger.record("IBM", series(60), NEW_YORK).live
     assert live.skill == 0.0

@@ -1,4 +1,4 @@
-"""An outlook says of the quantiles what a fine integral over them says, and calls usual only what is known."""
+"""An outlook agrees with a fine integral over the quantiles, and says what is usual only with enough history."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ NORMAL = stats.norm.ppf(LEVELS)
 
 
 @pytest.mark.parametrize(("daily", "lead"), [(0.01, 1), (0.02, 20), (0.04, 50)])
-def test_the_volatility_of_a_normal_is_its_deviation_a_year(daily: float, lead: int) -> None:
+def test_the_volatility_of_a_normal_is_its_annualised_standard_deviation(daily: float, lead: int) -> None:
     quantiles = 0.003 + daily * np.sqrt(lead - MID_BEHIND) * NORMAL
     assert annualised(quantiles, lead) == pytest.approx(daily * np.sqrt(252), rel=1e-4)
 
@@ -29,19 +29,21 @@ def test_the_volatility_is_the_integral_of_the_squared_quantiles_whatever_their_
 
 
 @pytest.mark.parametrize("lead", [5, 20])
-def test_moves_to_a_mid_price_are_put_into_those_from_close_to_close(lead: int) -> None:
-    """Of recorded shares, whose volatility is known by their closes: else a tenth of the variance is missing."""
+def test_moves_to_a_mid_price_are_converted_to_moves_from_close_to_close(lead: int) -> None:
+    """On recorded shares, whose volatility is that of their closes; else a tenth of the variance would be missing."""
     ratios = []
     for ticker in ("AAPL", "IBM", "MSFT", "GOOG"):
         bars = recorded_bars(ticker)
         mid, close = np.log((bars["high"] + bars["low"]) / 2).to_numpy(), np.log(bars["close"].to_numpy())
         squares = [moves**2 for moves in (mid[lead:] - close[:-lead], close[lead:] - close[:-lead])]
-        found, whole = (np.minimum(each, np.quantile(each, 0.98)).mean() for each in squares)  # without the splits
+        found, whole = (
+            np.minimum(each, np.quantile(each, 0.98)).mean() for each in squares
+        )  # capped, to leave out the splits
         ratios.append(found / whole)
     assert np.median(ratios) == pytest.approx((lead - MID_BEHIND) / lead, abs=0.02)
 
 
-def test_chances_follow_the_quantiles_and_end_beyond_them() -> None:
+def test_chances_follow_the_quantiles_and_reach_0_and_1_beyond_them() -> None:
     quantiles = 0.01 + 0.1 * NORMAL
     for place, level in enumerate(LEVELS):
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
@@ -54,7 +56,7 @@ def test_chances_follow_the_quantiles_and_end_beyond_them() -> None:
     assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
 
 
-def test_each_span_is_said_of_its_own_lead() -> None:
+def test_each_span_is_described_at_its_own_lead() -> None:
     leads = np.sqrt(np.arange(1, 51))[:, None]
     earlier = np.arange(1, 101)[:, None, None] * 1e-4 * leads * NORMAL
     tonight = 0.001 * np.arange(50)[:, None] + 0.00505 * leads * NORMAL
@@ -84,7 +86,7 @@ def test_each_span_is_said_of_its_own_lead() -> None:
         (92.0, "wilder than usual, 92nd percentile"),
     ],
 )
-def test_its_place_is_said_in_words(percentile: float | None, said: str) -> None:
+def test_its_place_among_earlier_outlooks_is_put_in_words(percentile: float | None, said: str) -> None:
     assert Outlook(5, 0.2, None, percentile, 0.5, ()).place == said
 
 
@@ -99,13 +101,13 @@ def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: 
     ("percentile", "says"),
     [(0.0, "calmer than usual, 1st"), (50.0, "as usual, 50th"), (100.0, "wilder than usual, 99th")],
 )
-def test_what_lies_below_or_above_all_earlier_ones_is_in_the_first_or_last_hundredth(
+def test_a_volatility_below_or_above_all_earlier_ones_is_in_the_1st_or_99th_percentile(
     percentile: float, says: str
 ) -> None:
     assert Outlook(5, 0.2, (0.1, 0.3), percentile, 0.5, (0.0, 0.0)).place == f"{says} percentile"
 
 
-def test_a_price_that_stood_still_has_no_volatility_and_no_chances_beyond() -> None:
+def test_a_price_that_never_moved_has_no_volatility_and_no_chance_of_a_large_move() -> None:
     (found,) = outlooks(np.zeros((30, 5, 21)), np.zeros((5, 21)))
     assert (found.volatility, found.usual, found.percentile, found.beyond) == (0.0, (0.0, 0.0), 0.0, (0.0, 0.0))
 

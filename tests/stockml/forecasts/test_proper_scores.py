@@ -42,7 +42,7 @@ def test_pinball_losses_are_those_of_scoringrules() -> None:
     np.testing.assert_allclose(pinball(quantiles, actual), expected, rtol=0, atol=1e-9)
 
 
-def test_coverage_counts_by_lead_and_bounds_count_as_inside() -> None:
+def test_coverage_is_counted_by_lead_and_bounds_count_as_inside() -> None:
     quantiles, actual = forecasts(4)
     low, high = band(quantiles, 0.8)
     actual[:2] = low[0], high[1]
