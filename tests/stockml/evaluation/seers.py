@@ -1,4 +1,4 @@
-"""Models whose forecasts are as good as they are asked to be."""
+"""Models whose forecasts are as good, or as bad, as a test needs."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -31,7 +31,7 @@ class Model:
 
 
 def wide(times: float, series: PriceSeries = SERIES) -> Model:
-    """The base with so many times its width at every lead, learned as far as may be."""
+    """The base with `times` its width at every lead, as if learned from endless errors."""
     own = OwnErrors(np.full(11, np.log(times)), 1e12, series.sessions[0])
     first = series.sessions[SPLIT.validation.start]
     return Model(

@@ -1,4 +1,4 @@
-"""What is published, of whom, and beside what it was measured: networks too narrow, paths that foretell what came."""
+"""What is published, from which model, and against what it is measured: too narrow networks, foretelling paths."""
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -41,7 +41,7 @@ BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
 
 @dataclass(frozen=True)
 class Seer:
-    """Foretells `share` of every move from the close that the series knows of; after its end, one percent a session."""
+    """Foretells `share` of every move from the close that the series holds, and after its end one percent a session."""
 
     share: float
     learned_until: np.datetime64
@@ -75,7 +75,7 @@ GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
         (BAD, None, False, POOLED),
     ],
 )
-def test_the_better_model_publishes_and_none_where_it_is_worse_than_without_a_network(
+def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_network(
     challenger: Model, champion: Model | None, promoted: bool, publisher: str
 ) -> None:
     found = assessed(challenger, champion)
@@ -94,7 +94,7 @@ def test_the_better_model_publishes_and_none_where_it_is_worse_than_without_a_ne
     assert numbers["network_adds_crps"] == adds.skill
 
 
-def test_a_base_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
+def test_a_base_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
     pool, first = USUAL.held_out.pool, SERIES.sessions[SPLIT.validation.start].item()
     the_day_before = replace(pool, base=replace(pool.base, through=first - timedelta(days=1)))
     Candidate.of(SERIES, SPLIT, SETTINGS, Pools(the_day_before, USUAL.published.pool), USUAL)
@@ -114,7 +114,7 @@ def test_a_network_without_a_path_of_its_own_has_no_row_among_the_paths() -> Non
     assert assessed(GOOD, FAIR).verdict.numbers["network_adds"] == adds.skill_difference > 0.1
 
 
-def test_a_path_that_is_worse_by_however_little_is_not_published_though_promoted() -> None:
+def test_a_path_that_is_worse_by_any_amount_is_not_published_even_if_promoted() -> None:
     found = assessed(seeing(-0.002))
     worse = found.distributions.over_simple[LSTM]
     assert worse.skill < 0
@@ -126,10 +126,10 @@ def test_a_path_that_is_worse_by_however_little_is_not_published_though_promoted
 @pytest.mark.parametrize(
     ("challenger", "champion", "publisher"), [(BAD, wide(0.97), CHAMPION), (NARROW, seeing(-0.002), POOLED)]
 )
-def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own(
+def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own_kinds_rule(
     challenger: Model, champion: Model, publisher: str
 ) -> None:
-    """Worse within the noise: a width that many tickers taught is published, a path of this ticker's alone is not."""
+    """Worse within the noise: a width learned across tickers is published, a path learned from this ticker is not."""
     found = assessed(challenger, champion)
     worse = found.distributions.over_simple[CHAMPION]
     assert worse.skill < 0
@@ -138,7 +138,7 @@ def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own(
     assert (found.verdict.promoted, found.publisher) == (False, publisher)
 
 
-def test_without_a_network_the_path_is_the_close_and_half_of_the_usual_rise() -> None:
+def test_without_a_network_the_path_is_the_close_plus_half_the_usual_rise() -> None:
     forecast = assessed(BAD).forecast
     rise = published_moves(SERIES, np.array([len(SERIES) - 1]), LEADS)[0]
     np.testing.assert_allclose(np.log(np.array(forecast.path) / SERIES.close[-1]), rise, atol=1e-12)
@@ -148,7 +148,7 @@ def test_without_a_network_the_path_is_the_close_and_half_of_the_usual_rise() ->
 
 
 @pytest.mark.parametrize(("limit", "promoted"), [(AGE, True), (AGE + 1, False)])
-def test_a_champion_gives_way_to_one_as_good_after_as_many_sessions_as_the_settings_say(
+def test_a_champion_gives_way_to_an_equally_good_model_after_the_configured_sessions(
     limit: int, promoted: bool
 ) -> None:
     settings = SETTINGS.changed(replace_after_sessions=limit)
@@ -157,7 +157,7 @@ def test_a_champion_gives_way_to_one_as_good_after_as_many_sessions_as_the_setti
     assert f"{AGE} sessions" in found.verdict.reason
 
 
-def test_a_champion_that_learned_from_what_is_unseen_is_named_and_not_scored_on_it() -> None:
+def test_a_champion_that_learned_from_the_unseen_parts_is_reported_and_not_scored_on_them() -> None:
     late = SERIES.sessions[SPLIT.validation.start]
     found = assessed(USUAL, Model(replace(USUAL.held_out, learned_until=late), USUAL.published))  # type: ignore[type-var]
     assert CHAMPION not in found.distributions.scores
@@ -165,7 +165,7 @@ def test_a_champion_that_learned_from_what_is_unseen_is_named_and_not_scored_on_
     assert found.verdict.reason.startswith(f"the champion has no score (it has seen sessions through {late},")
 
 
-def test_a_champion_that_cannot_be_read_is_said_and_nobody_is_called_the_first() -> None:
+def test_an_unreadable_champion_is_reported_and_its_successor_is_not_called_the_first() -> None:
     found = assess(SERIES, USUAL, None, SETTINGS, after(SERIES), SPLIT, unreadable="model/0f: an earlier version's")
     assert found.verdict.promoted
     assert found.verdict.reason == (
@@ -180,7 +180,7 @@ def test_a_kept_model_is_scored_once_and_published() -> None:
     assert found.verdict.reason.endswith("the champion stays")
 
 
-def test_before_any_vintage_the_simple_forecast_is_published_and_says_why() -> None:
+def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - BEFORE_ANY_VINTAGE)
     model = train_ticker(early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
     found = assess(early, model, None, SETTINGS, after(early), unseen_parts(early, SETTINGS))
@@ -191,7 +191,7 @@ def test_before_any_vintage_the_simple_forecast_is_published_and_says_why() -> N
     assert np.isfinite(found.forecast.path).all()
 
 
-def test_with_a_vintage_for_tonight_alone_no_network_is_published_that_was_not_scored() -> None:
+def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published() -> None:
     around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_400, "D"))
     model = train_ticker(around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
     assert model.published.pool.base is not None
@@ -201,7 +201,7 @@ def test_with_a_vintage_for_tonight_alone_no_network_is_published_that_was_not_s
 
 
 @pytest.mark.parametrize("sessions", [42, 60, 100])
-def test_a_ticker_of_a_few_sessions_gets_a_night(sessions: int) -> None:
+def test_a_ticker_with_few_sessions_is_assessed_and_published(sessions: int) -> None:
     series = walk(sessions)
     model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
     found = assess(series, model, None, SETTINGS, after(series), unseen_parts(series, SETTINGS))
@@ -212,7 +212,7 @@ def test_a_ticker_of_a_few_sessions_gets_a_night(sessions: int) -> None:
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year()])
-def test_whatever_the_prices_bands_are_finite_and_rise_and_all_of_it_is_written(
+def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is_saved(
     series: PriceSeries, tmp_path: Path
 ) -> None:
     model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
@@ -225,7 +225,7 @@ def test_whatever_the_prices_bands_are_finite_and_rise_and_all_of_it_is_written(
     assert read_assessment(tmp_path).distributions == found.distributions
 
 
-def test_a_longer_horizon_than_was_learned_is_published_too() -> None:
+def test_a_horizon_beyond_the_learned_leads_is_published_too() -> None:
     settings = SETTINGS.changed(horizon=60)
     found = assess(SERIES, USUAL, None, settings, after(SERIES, 60), unseen_parts(SERIES, settings))
     assert found.publisher == LSTM
@@ -233,7 +233,7 @@ def test_a_longer_horizon_than_was_learned_is_published_too() -> None:
     assert (np.diff(found.forecast.band(80).high) > 0).all()
 
 
-def test_what_is_written_is_read_again_and_equal_assessments_give_equal_bytes(tmp_path: Path) -> None:
+def test_an_assessment_reads_back_as_written_and_equal_ones_give_equal_bytes(tmp_path: Path) -> None:
     found = assessed(GOOD, FAIR)
     for name in ("a", "b"):
         write_assessment(found, tmp_path / name)
@@ -247,7 +247,7 @@ def test_what_is_written_is_read_again_and_equal_assessments_give_equal_bytes(tm
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"session": "2013-03-01"}'])
-def test_what_is_not_an_assessment_is_an_error_that_names_the_folder(content: str, tmp_path: Path) -> None:
+def test_content_that_is_not_an_assessment_is_an_error_that_names_the_folder(content: str, tmp_path: Path) -> None:
     write_assessment(assessed(USUAL), tmp_path)
     (tmp_path / "assessment.json").write_text(content)
     with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment"):

@@ -1,4 +1,4 @@
-"""Past nights are run as they would have been: by the night's own steps, from what was known, until the next one."""
+"""Past nights are run as they would have been: by the night's own steps, on what was known, one after the other."""
 
 from dataclasses import replace
 from datetime import date
@@ -40,14 +40,14 @@ def found() -> TickerBacktest:
     return backtest("ABC", SERIES, SPAN, SETTINGS)
 
 
-def test_nights_are_those_of_the_span_and_every_one_trains_and_is_judged() -> None:
+def test_every_fifth_session_of_the_span_is_a_night_that_trains_and_is_judged() -> None:
     assert found().origins == len(found().nights) == (LAST - FIRST) // 5 + 1
     assert found().sessions == (SPAN.first, SPAN.last)
     assert found().losses[PUBLISHED].sessions.tolist() == SERIES.sessions[FIRST : LAST + 1 : 5].tolist()
 
 
-def test_a_night_publishes_what_its_own_steps_say_of_the_series_as_it_stood() -> None:
-    """Each by itself, learning anew; it is `replace_after_sessions` that the champions' ages matter to."""
+def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -> None:
+    """Each night runs by itself and learns afresh; the champions' ages matter for `replace_after_sessions`."""
     at = np.arange(FIRST, FIRST + 210, 10)
     settings = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(replace_after_sessions=30), mode="retrain")
     span = Span(SERIES.sessions[at[0]].item(), SERIES.sessions[at[-1]].item(), every=10)
@@ -66,7 +66,7 @@ def test_a_night_publishes_what_its_own_steps_say_of_the_series_as_it_stood() ->
     replayed = backtest("ABC", SERIES, span, settings)
     assert [night.promoted for night in replayed.nights] == promoted
     assert 1 < sum(promoted) < len(at)
-    assert bases == [date(2001, 6, 29)] * 5 + [date(2003, 6, 30)] * 16, "the newest that ended by each night"
+    assert bases == [date(2001, 6, 29)] * 5 + [date(2003, 6, 30)] * 16, "the newest base that ended before each night"
     actual = moves(SERIES, at, np.array(LEADS))
     for name, quantiles in published.items():
         expected = crps(np.array(quantiles), actual).mean(axis=0)
@@ -78,13 +78,13 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
     assert found().widths[CENTRED] == pytest.approx([0.0] * 12)
     one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
-    assert abs(found().adds[0] - (1 - one / other)) < 0.01  # but for a skew, that both have
+    assert abs(found().adds[0] - (1 - one / other)) < 0.01  # equal but for a skew, which both have
     assert found().paths[LAST_CLOSE] == pytest.approx([0.0] * 12)
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
 
 def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_losses() -> None:
-    """The very rows of a night's table, by loops."""
+    """These are the rows of a night's table, recomputed by loops."""
     at = np.arange(FIRST, LAST + 1, 5)
     simple = baseline_paths(SERIES.mid, at, 50)
     assert list(found().paths) == [LAST_CLOSE, *simple, TREND_PRIOR, PUBLISHED]
@@ -104,7 +104,7 @@ def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_l
         assert losses.reference == pytest.approx(np.mean(np.reshape(naive, (len(at), -1)), axis=1)), name
 
 
-def test_a_line_that_falls_below_zero_is_scored_all_the_same() -> None:
+def test_a_path_that_falls_below_zero_is_scored_all_the_same() -> None:
     price = np.r_[np.linspace(100.0, 40.0, len(SERIES) - 80), np.full(80, 0.5)]
     fallen = PriceSeries(SERIES.sessions, price, price, price, price, price)
     at, leads = np.array([len(SERIES) - 51]), np.array([1, 50])
@@ -117,13 +117,13 @@ def test_a_chance_of_a_rise_is_scored_beside_climatology() -> None:
     rose = SERIES.mid[at + 30] > SERIES.close[at]
     assert (rise.lead, rise.rose) == (30, rose.mean())
     assert rise.climatology == pytest.approx(np.mean((rose - rose.mean()) ** 2))
-    middling = np.tile(LEVELS - 0.5, (len(at), 1))  # a rise and a fall are as likely
+    middling = np.tile(LEVELS - 0.5, (len(at), 1))  # a rise and a fall are equally likely
     assert rise_score(SERIES, at, middling, 30).brier == pytest.approx(0.25)
     certain = np.where(rose, 1.0, -1.0)[:, None] + 0.01 * (LEVELS - 0.5)
     assert rise_score(SERIES, at, certain, 30).brier == pytest.approx(0.0)
 
 
-def test_nothing_later_has_a_say_in_a_nights_decision() -> None:
+def test_no_later_bar_affects_a_nights_decision() -> None:
     night = 4
     other = backtest("ABC", altered_after(SERIES, FIRST + 5 * night), SPAN, SETTINGS)
     assert other.nights[: night + 1] == found().nights[: night + 1]
@@ -131,22 +131,22 @@ def test_nothing_later_has_a_say_in_a_nights_decision() -> None:
     assert other.scores[PUBLISHED].crps != found().scores[PUBLISHED].crps
 
 
-def test_what_comes_after_the_last_outcome_changes_nothing() -> None:
+def test_bars_after_the_last_outcome_change_nothing() -> None:
     assert backtest("ABC", altered_after(SERIES, LAST + 50), SPAN, SETTINGS).scores == found().scores
 
 
 @pytest.mark.parametrize("span", [Span(date(2003, 1, 1), date(2003, 3, 1)), replace(SPAN, every=20)])
-def test_a_span_without_twenty_nights_is_refused(span: Span) -> None:
+def test_a_span_of_fewer_than_twenty_nights_is_refused(span: Span) -> None:
     with pytest.raises(TooFewBars, match=f"20 nights from {span.first} to {span.last}"):
         backtest("ABC", SERIES, span, SETTINGS)
 
 
-def test_a_span_before_there_was_a_base_is_told_from_when_on_nights_can_be_run() -> None:
+def test_a_span_before_the_first_base_is_refused_with_the_first_possible_date() -> None:
     with pytest.raises(InvalidSetting, match=r"2001-04-11 or later, .* found '1990-01-01'"):
         backtest("ABC", SERIES, Span(date(1990, 1, 1), date(2001, 6, 1)), SETTINGS)
 
 
-def test_a_span_after_the_last_outcome_and_a_folder_without_bases_are_told_as_that(tmp_path: Path) -> None:
+def test_a_span_after_the_last_outcome_and_a_folder_without_bases_are_refused_as_such(tmp_path: Path) -> None:
     known = SERIES.sessions[-50]
     with pytest.raises(InvalidSetting, match=f"to be before {known}, .* found '2030-01-01'"):
         backtest("ABC", SERIES, Span(date(2030, 1, 1), date(2032, 1, 1)), SETTINGS)
@@ -154,7 +154,7 @@ def test_a_span_after_the_last_outcome_and_a_folder_without_bases_are_told_as_th
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
-def test_a_damaged_vintage_is_named_whether_older_ones_are_left_or_none(tmp_path: Path) -> None:
+def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path: Path) -> None:
     for path in SHIPPED.glob("*-200[13]-06.*"):
         copy(path, tmp_path)
     damaged = tmp_path / "base-2003-06.npz"
@@ -167,7 +167,7 @@ def test_a_damaged_vintage_is_named_whether_older_ones_are_left_or_none(tmp_path
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
-def test_twenty_nights_are_enough_and_what_is_missing_is_counted() -> None:
+def test_twenty_nights_are_enough_and_with_fewer_the_sessions_needed_are_named() -> None:
     def of(nights: int) -> TickerBacktest:
         span = replace(SPAN, last=SERIES.sessions[FIRST + 5 * (nights - 1)].item())
         return backtest("ABC", SERIES, span, SETTINGS)
@@ -177,19 +177,19 @@ def test_twenty_nights_are_enough_and_what_is_missing_is_counted() -> None:
         of(19)
 
 
-def test_a_direction_beyond_the_furthest_lead_is_scored_as_far_as_it_is_known() -> None:
+def test_a_direction_step_beyond_the_longest_lead_is_scored_where_its_outcome_is_known() -> None:
     settings = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=60, direction_step=60))
     found = backtest("ABC", SERIES, replace(SPAN, last=SERIES.sessions[-1].item(), every=20), settings)
     assert (found.rise.lead, found.sessions[1]) == (60, SERIES.sessions[1_320].item())
 
 
-def test_a_horizon_shorter_than_what_is_measured_is_refused() -> None:
+def test_a_horizon_shorter_than_the_leads_measured_is_refused() -> None:
     shorter = Settings(evaluation=SETTINGS.evaluation.changed(horizon=40))
     with pytest.raises(InvalidSetting, match="horizon of a backtest to be at least 50, found 40"):
         backtest("ABC", SERIES, SPAN, shorter)
 
 
-def test_a_table_of_prices_that_stood_still_is_refused_with_the_reason() -> None:
+def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
     halted = {name: np.where(np.arange(1_400) < FIRST, getattr(SERIES, name), 50.0) for name in COLUMNS}
     still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
     with pytest.raises(NoRow, match="STILL: expected a price that moves"):
@@ -197,7 +197,7 @@ def test_a_table_of_prices_that_stood_still_is_refused_with_the_reason() -> None
     assert backtest_table([still, found()], {}).adds.mean == pytest.approx(100 * found().adds[0])
 
 
-def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
+def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     still = replace(found(), ticker="STILL", adds=(float("nan"),) * 12)
     better = replace(found(), ticker="DEF", adds=tuple(each + 0.02 for each in found().adds))
     table = backtest_table([found(), still, better], {"NEW": "expected more bars"})
@@ -230,7 +230,9 @@ def test_a_table_is_the_mean_over_tickers_and_names_who_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.0004, "< 0.001"), (0.012, "0.012"), (None, "–")])
-def test_a_lines_cells_are_its_skills_and_a_p_value_that_is_never_zero(p_value: float | None, shown: str) -> None:
+def test_the_cells_of_a_line_are_its_skills_and_a_p_value_never_shown_as_zero(
+    p_value: float | None, shown: str
+) -> None:
     table = backtest_table([found()], {})
     line = replace(table.adds, mean=-0.001, share=0.0, p_value=p_value)
     cells = [f"{line.by_lead[lead]:+z.2f} ({line.share_by_lead[lead]:.0f})" for lead in line.by_lead]
@@ -239,7 +241,7 @@ def test_a_lines_cells_are_its_skills_and_a_p_value_that_is_never_zero(p_value: 
     assert f"| published, location included | 1 | {table.whole[0].mean:+z.2f} ({table.whole[0].share:.0f}) |" in lines
 
 
-def test_a_row_that_no_ticker_can_have_is_named_with_the_reason() -> None:
+def test_a_row_that_no_ticker_has_is_named_with_the_reason() -> None:
     row = f"{OWN_HAR}, pooled shape"
     assert row in found().reasons
     table = backtest_table([found(), replace(found(), ticker="DEF", reasons={})], {})

@@ -1,4 +1,4 @@
-"""What would have been published of a model is what the publishing says of its words, in order of time."""
+"""What would have been published from a model is `combine` applied to its forecasts in order of time."""
 
 import numpy as np
 import pytest
@@ -27,17 +27,19 @@ from tests.stockml.evaluation.seers import (
 from tests.support.walks import altered_after
 
 
-def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time() -> None:
-    """The unseen origins by the network that has not seen them, and tonight by the one that knows all."""
+def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order_of_time() -> None:
+    """The unseen origins are forecast by the network that has not seen them, tonight by the one that knows all."""
     unseen = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     rows = np.append(unseen, len(SERIES) - 1)
-    told = [(network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))]
-    said = Components(
+    networks = [
+        (network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))
+    ]
+    components = Components(
         published_moves(SERIES, rows, LEADS),
-        np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in told]),
-        np.concatenate([network.network(SERIES, at, LEADS) for network, at in told]),
+        np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in networks]),
+        np.concatenate([network.network(SERIES, at, LEADS) for network, at in networks]),
     )
-    whole, found = combine(SERIES, rows, said), assessed(USUAL)
+    whole, found = combine(SERIES, rows, components), assessed(USUAL)
     count, close = len(unseen) - len(TEST), SERIES.close
     np.testing.assert_array_equal(found.unseen, unseen)
     np.testing.assert_array_equal(found.test_origins, TEST)
@@ -60,7 +62,7 @@ def test_all_is_what_the_publishing_says_of_the_networks_words_in_order_of_time(
     assert forecast.now == close[-1]
 
 
-def test_a_model_that_learned_with_another_horizon_is_measured_with_tonights() -> None:
+def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> None:
     weights = tuple(np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,)))
     scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
     model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
@@ -69,7 +71,7 @@ def test_a_model_that_learned_with_another_horizon_is_measured_with_tonights() -
 
 
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])
-def test_nothing_after_an_origin_has_a_say_in_what_would_have_been_published(t: int) -> None:
+def test_nothing_after_an_origin_affects_what_would_have_been_published(t: int) -> None:
     other = altered_after(SERIES, t)
     unseen = np.concatenate([every_nth(part, 5) for part in (SPLIT.validation, SPLIT.test)])
     for model in (USUAL, None):
@@ -79,7 +81,7 @@ def test_nothing_after_an_origin_has_a_say_in_what_would_have_been_published(t: 
         assert not np.array_equal(one.quantiles, two.quantiles)
 
 
-def test_a_network_says_nothing_of_tonight_to_the_origins_before() -> None:
+def test_tonights_network_does_not_affect_earlier_origins() -> None:
     """What is published tonight comes from a network that has learned more; what is scored does not."""
     other = Model(USUAL.held_out, NARROW.published)
     one, two = candidate(USUAL), candidate(other)

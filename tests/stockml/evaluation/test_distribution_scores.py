@@ -1,4 +1,4 @@
-"""Scores of distributions: those of scoringrules, widths alone when asked, and honest tests across tickers."""
+"""Scores of distributions: those of scoringrules, of widths alone when asked, and sound tests across tickers."""
 
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ def test_skill_names_its_reference_and_the_right_width_wins() -> None:
     np.testing.assert_allclose(comparison.skill_by_lead, 1 - np.array(by_lead[0]) / by_lead[1])
 
 
-def test_a_location_counts_only_where_it_is_asked_for() -> None:
+def test_the_location_counts_unless_widths_alone_are_compared() -> None:
     both, risen = rows(centred=quantiles(0.01), rising=quantiles(0.01, 0.003)), outcomes() + 0.003 * np.sqrt(LEADS)
     widths = compared(both, risen, reference="centred", symmetric=True)["rising"]
     whole = compared(both, risen, reference="centred")["rising"]
@@ -76,12 +76,12 @@ def test_a_location_counts_only_where_it_is_asked_for() -> None:
     assert not whole.symmetric
 
 
-def test_without_its_reference_nothing_is_compared() -> None:
+def test_without_the_reference_nothing_is_compared() -> None:
     assert compared(rows(wide=quantiles(0.02)), outcomes(), reference="absent") == {}
 
 
 @pytest.mark.parametrize("width", [0.0, 0.005])
-def test_a_price_that_never_moved_gives_no_skill_however_narrow_a_forecast(width: float) -> None:
+def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(width: float) -> None:
     nothing = np.zeros((len(ORIGINS), len(LEADS)))
     both = rows(narrow=quantiles(width), wide=quantiles(0.01))
     for reference in both.quantiles:
@@ -109,7 +109,7 @@ def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> N
     assert vars(found) == pytest.approx(vars(expected))
 
 
-def test_many_tickers_of_the_same_months_are_not_more_evidence() -> None:
+def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
     generator = np.random.default_rng(5)
     blocks = SESSIONS[ORIGINS].astype("datetime64[M]").astype(int) // 3
     shared = generator.normal(size=blocks.max() + 1)[blocks]  # one shock a quarter, the same for every ticker
@@ -124,7 +124,7 @@ def test_many_tickers_of_the_same_months_are_not_more_evidence() -> None:
     assert fifty.statistic == pytest.approx(one.statistic, rel=0.1)
 
 
-def test_a_pooled_test_finds_a_worse_forecast_and_says_nothing_of_too_little() -> None:
+def test_a_pooled_test_finds_a_worse_forecast_and_is_none_on_too_little_data() -> None:
     tickers = [
         DatedLosses(SESSIONS[ORIGINS], *(losses(quantiles(width), outcomes(i), LEADS) for width in (0.02, 0.01)))
         for i in range(5)

@@ -1,4 +1,4 @@
-"""A night's rows by CRPS: identical origins, a vintage that saw none of them, figures that an oracle finds too."""
+"""A night's rows by CRPS: identical origins, a vintage that saw none of them, figures equal to an oracle's."""
 
 from dataclasses import replace
 from datetime import date
@@ -27,9 +27,9 @@ POOL, NONE = Pool.before(date(2006, 1, 1)), Pool.before(date(1990, 1, 1))
 
 
 def wider(times: float) -> Candidate:
-    """So many times the pooled regression's widths, a little higher."""
-    said = CombinedForecast(times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50)), np.zeros(len(AT)))
-    return Candidate(AT, said, said, said, None)
+    """A candidate of `times` the pooled regression's widths, shifted up a little."""
+    combined = CombinedForecast(times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50)), np.zeros(len(AT)))
+    return Candidate(AT, combined, combined, combined, None)
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}
@@ -53,7 +53,7 @@ def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     return {name: np.asarray(scoringrules.crps_quantile(actual, each, LEVELS)) for name, each in rows.items()}
 
 
-def test_every_row_stands_there_on_the_same_origins() -> None:
+def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     found = table()
     assert list(found.scores) == [*SHAPES, BASE, LSTM, CHAMPION, WITHOUT_NETWORK]
     assert {score.origins for score in found.scores.values()} == {len(AT)}
@@ -72,7 +72,7 @@ def test_a_row_from_other_origins_is_an_error_that_names_both(at: np.ndarray, na
         distribution_table(SERIES, AT, POOL, CANDIDATES | {CHAMPION: replace(CANDIDATES[CHAMPION], origins=at)}, 50)
 
 
-def test_the_crps_of_every_row_is_the_oracles() -> None:
+def test_the_crps_of_every_row_equals_the_oracles() -> None:
     for name, found in every_rows_crps().items():
         score = table().scores[name]
         np.testing.assert_allclose(score.crps_by_lead, found.mean(axis=0), rtol=0, atol=1e-9)
@@ -87,7 +87,7 @@ def test_the_skill_is_over_the_pooled_regressions_crps(symmetric: bool) -> None:
         assert found.skill == pytest.approx(1 - mean[name] / mean[POOLED], abs=1e-9)
 
 
-def test_the_networks_are_compared_with_the_champion_and_with_the_same_without_them() -> None:
+def test_networks_are_compared_with_the_champion_and_the_same_forecast_without_them() -> None:
     mean = {name: (each / np.sqrt(LEADS)).mean() for name, each in every_rows_crps().items()}
     found = table()
     pairs = [(found.against_champion, LSTM, CHAMPION), (found.network_adds, LSTM, WITHOUT_NETWORK)]
@@ -114,7 +114,7 @@ def test_the_networks_are_compared_with_the_champion_and_with_the_same_without_t
         (-0.1, None, True, False),
     ],
 )
-def test_a_network_loses_by_more_than_the_noise_and_is_worse_by_however_little(
+def test_a_network_is_worse_by_any_amount_and_clearly_worse_by_more_than_the_noise(
     skill: float, p_value: float | None, worse: bool, loses: bool
 ) -> None:
     test = None if p_value is None else DieboldMariano(1.0, p_value, 1 - p_value / 2)
@@ -130,7 +130,7 @@ def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:
         distribution_table(SERIES, AT, seen, CANDIDATES, 50)
 
 
-def test_without_a_vintage_the_rows_are_a_reason_and_what_is_published_is_scored() -> None:
+def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_scored() -> None:
     found = distribution_table(SERIES, AT, NONE, CANDIDATES, 50)
     assert found.reasons == {POOLED: NONE.reasons["regression"]}
     assert (found.through, found.widths, found.whole) == (None, {}, {})
@@ -142,7 +142,7 @@ def test_without_a_vintage_the_rows_are_a_reason_and_what_is_published_is_scored
     assert without_base.reasons == {BASE: "no base network"}
 
 
-def test_a_history_too_short_for_a_row_gives_its_reason_and_leaves_the_others() -> None:
+def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows() -> None:
     short, at = SERIES.until(1_500), np.arange(1_200, 1_450, 5)
     found = distribution_table(short, at, Pool.before(date(2003, 1, 1)), {}, 50)
     assert list(found.reasons) == [OWN_HAR]
@@ -163,7 +163,7 @@ def test_the_figures_are_those_of_the_network() -> None:
     assert figures["crps_against_champion"] == found.against_champion.skill
 
 
-def test_a_short_horizon_has_the_leads_that_it_reaches_and_a_table_survives_json() -> None:
+def test_a_short_horizon_has_only_the_leads_it_reaches_and_a_table_survives_json() -> None:
     assert distribution_table(SERIES, AT, POOL, CANDIDATES, 12).leads == (1, 5, 10)
     assert read_record(DistributionTable, written_record(table())) == table()
     assert [row_of(name) for name in (LSTM, CHAMPION, POOLED)] == [LSTM, CHAMPION, WITHOUT_NETWORK]

@@ -1,4 +1,4 @@
-"""An evaluation is what naive loops find, on identical origins, from the past alone, finite, and survives JSON."""
+"""An evaluation equals naive loops on identical origins, uses only the past, is always finite and survives JSON."""
 
 import math
 
@@ -23,7 +23,7 @@ def prices(n: int = 600, seed: int = 4) -> np.ndarray:
 
 
 def closes(mid: np.ndarray, seed: int = 12) -> np.ndarray:
-    """Where each session ended: not where its middle was."""
+    """Where each session ended, as opposed to its mid price."""
     return mid * np.exp(np.random.default_rng(seed).normal(0, 0.03, len(mid)))
 
 
@@ -39,7 +39,7 @@ def evaluation(mid: np.ndarray | None = None) -> Evaluation:
     return evaluate(mid, ORIGINS, paths, SETTINGS, rises, close=closes(mid))
 
 
-def test_every_figure_is_what_a_loop_finds() -> None:
+def test_every_figure_equals_that_of_a_naive_loop() -> None:
     mid, found = prices(), evaluation().scores[LSTM]
     paths, close = guesses(mid), closes(mid)
     scaled, naive, absolute, mase, lead_30, naive_30, right = [], [], [], [], [], [], []
@@ -75,7 +75,7 @@ def test_direction_has_its_base_rate_and_the_brier_score_of_the_given_chance() -
     assert found.brier == pytest.approx(np.mean((np.linspace(0.2, 0.8, len(ORIGINS)) - rose) ** 2))
 
 
-def test_every_baseline_stands_beside_the_model_and_the_last_close_has_no_skill_and_no_direction() -> None:
+def test_every_baseline_is_scored_and_the_last_close_has_no_skill_and_no_direction() -> None:
     found = evaluation()
     assert (
         set(found.scores) == set(found.one_step) == {LSTM, CHAMPION, LAST_CLOSE, *baseline_paths(prices(), ORIGINS, 1)}
@@ -84,10 +84,10 @@ def test_every_baseline_stands_beside_the_model_and_the_last_close_has_no_skill_
     assert found.scores[LAST_CLOSE].direction.accuracy is None
 
 
-def test_skill_is_over_the_last_close_so_an_older_price_has_none_for_nothing() -> None:
-    """Prices that go on from the close: the last mid price was once the reference, and flattered who knew the close."""
+def test_skill_is_over_the_last_close_so_that_merely_knowing_the_close_earns_none() -> None:
+    """Prices go on from the close; the last mid price, once the reference, flattered paths that start at the close."""
     steps = np.random.default_rng(4).normal(0, 0.015, (600, 2))
-    ends = np.cumsum(steps.sum(axis=1))  # a session's middle, then its end, from which the next one goes on
+    ends = np.cumsum(steps.sum(axis=1))  # steps to a session's middle, then to its end, where the next begins
     mid, close = 50 * np.exp(ends - steps[:, 1]), 50 * np.exp(ends)
     path = np.repeat(close[ORIGINS, None], 50, axis=1)
     found = evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=close)
@@ -96,7 +96,7 @@ def test_skill_is_over_the_last_close_so_an_older_price_has_none_for_nothing() -
     assert (evaluate(mid, ORIGINS, {LSTM: path}, SETTINGS, {}, close=mid).one_step[LSTM].skill or 0) > 0.2
 
 
-def test_a_series_of_one_price_a_session_is_measured_by_that_price() -> None:
+def test_a_series_with_one_price_per_session_is_measured_from_that_price() -> None:
     mid = prices()
     found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS, {}, close=mid)
     assert found.scores[LAST_CLOSE] == found.scores[LAST_MID]
@@ -137,7 +137,7 @@ def test_models_are_compared_with_the_last_close_and_with_the_champion() -> None
     assert naive.interval.low <= (naive.skill_difference or 0) <= naive.interval.high
 
 
-def test_what_the_network_adds_is_the_published_against_the_same_without_it() -> None:
+def test_network_adds_compares_the_published_path_with_the_same_without_a_network() -> None:
     mid = prices()
     with_it, without = guesses(mid), guesses(mid, seed=6)
     found = evaluate(mid, ORIGINS, {PUBLISHED: with_it, WITHOUT_NETWORK: without}, SETTINGS, {}, close=closes(mid))
@@ -179,7 +179,7 @@ def test_metric_names_are_the_same_every_night() -> None:
     assert slug("standard average") == "standard_average"
 
 
-def test_a_dead_price_gives_no_figure_rather_than_infinity() -> None:
+def test_a_price_that_never_moves_gives_no_figure_rather_than_infinity() -> None:
     mid = np.full(600, 20.0)
     found = evaluate(mid, ORIGINS, {LSTM: guesses(mid)}, SETTINGS, {}, close=mid)
     assert found.scores[LSTM].mse is None

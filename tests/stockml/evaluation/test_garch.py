@@ -1,4 +1,4 @@
-"""A GJR-GARCH's widths are those of the package that fits it, and know nothing that came later."""
+"""A GJR-GARCH's widths equal those of the package that fits it, and use nothing that came later."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ SERIES = clustered(1_300)
 
 
 def oracle(learned_from: int, origin: int) -> np.ndarray:
-    """(3,) by arch's own forecasts of a variance, summed; session 0 has no return."""
+    """(3,) widths from arch's own variance forecasts, summed; session 0 has no return."""
     from arch import arch_model
 
     returns = 100 * np.log(SERIES.close[1 : origin + 1] / SERIES.close[:origin])
@@ -38,7 +38,7 @@ def oracle(learned_from: int, origin: int) -> np.ndarray:
     return np.sqrt([variances[:lead].sum() for lead in LEADS]) / 100
 
 
-def test_widths_are_arch_s_own_forecasts_summed_over_the_leads_and_learned_once_a_year() -> None:
+def test_widths_are_archs_own_forecasts_summed_over_the_leads_and_fitted_once_a_year() -> None:
     found = gjr_garch_widths(SERIES, AT, LEADS)
     for origin, learned_from in ((1_100, 1_000), (1_245, 1_000)):
         np.testing.assert_allclose(found[origin == AT][0], oracle(learned_from, origin), rtol=1e-9)
@@ -62,15 +62,15 @@ def test_a_fall_widens_more_than_a_rise() -> None:
     assert (after(-0.03) > after(0.03)).all()
 
 
-def test_too_few_sessions_and_a_price_that_stood_still_are_refused_with_the_reason() -> None:
+def test_too_few_sessions_and_a_price_that_never_moves_are_refused_with_the_reason() -> None:
     with pytest.raises(TooFewBars, match="501 sessions for a GJR-GARCH of the ticker's own, found 500"):
         gjr_garch_widths(SERIES, np.array([499]), LEADS)
     with pytest.raises(NoRow, match="GJR-GARCH expected a price that moves"):
         gjr_garch_widths(constant(1_300), AT, LEADS)
 
 
-def test_without_the_extra_the_row_is_a_reason_and_the_others_stand() -> None:
-    """In a process of its own, where there is no `arch`."""
+def test_without_the_extra_a_reason_replaces_the_row_and_the_others_remain() -> None:
+    """In a process of its own, without `arch`."""
     code = """
 import sys
 sys.modules["arch"] = None

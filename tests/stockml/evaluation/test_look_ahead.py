@@ -1,4 +1,4 @@
-"""A night asks every row whether a later bar would have changed what it said, and publishes nothing where one would."""
+"""A night checks whether a later bar would have changed any row, and publishes nothing if one would."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def night(model: Model, champion: Model | None = None) -> None:
     assess(SERIES, model, champion, SETTINGS, after(SERIES), SPLIT)
 
 
-def test_a_network_that_foretells_is_named_whichever_it_is() -> None:
+def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> None:
     night(USUAL, NARROW)
     with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
         night(seeing(0.3), NARROW)
@@ -29,34 +29,36 @@ def test_a_network_that_foretells_is_named_whichever_it_is() -> None:
         night(USUAL, seeing(0.3))
 
 
-def test_every_row_of_both_tables_is_asked() -> None:
+def test_every_row_of_both_tables_is_checked() -> None:
     found = assessed(USUAL, NARROW)
     models: dict[str, Model | None] = {LSTM: USUAL, CHAMPION: NARROW, WITHOUT_NETWORK: None}
     rows = rows_of_a_night(SERIES, TEST[:3], models, Pools.of(USUAL, SERIES).held_out, SETTINGS)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
-    assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, "the last close is the price, the published one of the networks"
+    assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
+        "the last close is the price itself, and what is published comes from one of the networks"
+    )
     assert {BASE, TREND_PRIOR, *baseline_paths(SERIES.mid, TEST, 1)} <= {*rows}
 
 
 @pytest.mark.parametrize("wanted", ["open", "high", "low", "close", "volume"])
-def test_whatever_a_row_looks_at_is_found_out_and_only_what_comes_later(wanted: str) -> None:
-    def told(ahead: int) -> None:
+def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_not(wanted: str) -> None:
+    def check(ahead: int) -> None:
         check_rows(SERIES, MIDDLE, lambda series: {"row": [getattr(series, wanted)[[MIDDLE + ahead]], None]})
 
-    told(0)
+    check(0)
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
         with pytest.raises(LooksAhead, match="what row said"):
-            told(ahead)
+            check(ahead)
     for one, two in ((None, 1.0), (1.0, None)):
         with pytest.raises(LooksAhead, match="what row said"):
             check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
 
 
-def test_the_other_future_is_another_from_the_next_session_on() -> None:
+def test_the_other_future_differs_from_the_next_session_on() -> None:
     other = with_other_future(SERIES, MIDDLE)
     assert other.sessions.tolist() == SERIES.sessions.tolist()
     for name in ("open", "high", "low", "close", "volume"):
         own, its = getattr(SERIES, name), getattr(other, name)
         assert its[: MIDDLE + 1].tolist() == own[: MIDDLE + 1].tolist()
         assert (its[MIDDLE + 1 :] != own[MIDDLE + 1 :]).all(), name
-    assert (other.low <= np.minimum(other.open, other.close)).all(), "still bars"
+    assert (other.low <= np.minimum(other.open, other.close)).all(), "they are still valid bars"

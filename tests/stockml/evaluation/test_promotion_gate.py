@@ -1,4 +1,4 @@
-"""The gate judges the whole distribution, with its noise: better, as good and fresher, or the champion stays."""
+"""The gate judges whole distributions, within their noise: better, or as good and fresher, or the champion stays."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ FRESH, OLD = Incumbent(19), Incumbent(20)
 
 
 def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> CrpsComparison:
-    """The challenger's distribution against this one: > 0 where it is better."""
+    """The challenger's distribution compared with this reference: skill > 0 where it is better."""
     test = None
     if p_value is not None:
         worse = p_value / 2 if skill < 0 else 1 - p_value / 2
@@ -26,7 +26,7 @@ def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> Crp
 
 
 def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison | None = None) -> DistributionTable:
-    """Tonight's; without more, as good as the same forecast without a network."""
+    """Tonight's table; by default, the challenger is as good as the same forecast without a network."""
     found = over_simple or rival(0.01, 0.2, WITHOUT_NETWORK)
     return DistributionTable((1,), {}, {}, {}, against, found, None, {}, {LSTM: found})
 
@@ -48,7 +48,7 @@ def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison 
         (0.0, 1.0, FRESH, False, "within the noise"),
     ],
 )
-def test_who_becomes_champion(
+def test_the_better_or_as_good_and_fresher_challenger_becomes_champion(
     skill: float, p_value: float | None, incumbent: Incumbent, promoted: bool, said: str
 ) -> None:
     found, reason = judge(table(rival(skill, p_value)), incumbent=incumbent)
@@ -57,7 +57,7 @@ def test_who_becomes_champion(
 
 
 @pytest.mark.parametrize(("incumbent", "promoted"), [(FRESH, False), (OLD, True)])
-def test_a_champion_that_made_no_error_has_no_comparison_and_gives_way_to_age_alone(
+def test_a_champion_that_made_no_error_has_no_comparison_and_gives_way_by_age_alone(
     incumbent: Incumbent, promoted: bool
 ) -> None:
     found, reason = judge(table(), incumbent=incumbent)
@@ -67,7 +67,7 @@ def test_a_champion_that_made_no_error_has_no_comparison_and_gives_way_to_age_al
 
 @pytest.mark.parametrize("p_value", [0.0001, 0.2, 1.0])
 @pytest.mark.parametrize("skill", [4e-6, -4e-6])
-def test_a_difference_of_a_few_millionths_promotes_nobody_however_regular_it_is(skill: float, p_value: float) -> None:
+def test_a_difference_of_a_few_millionths_promotes_nobody_however_significant(skill: float, p_value: float) -> None:
     promoted, reason = judge(table(rival(skill, p_value)), incumbent=FRESH)
     assert not promoted
     assert "better" not in reason
@@ -81,7 +81,7 @@ def test_the_age_at_which_a_champion_gives_way_is_a_setting() -> None:
     assert not judge(same, incumbent=Incumbent(40), replace_after=41)[0]
 
 
-def test_a_champion_without_a_score_is_named_and_nobody_becomes_the_first() -> None:
+def test_a_champion_without_a_score_is_reported_and_its_successor_is_not_called_the_first() -> None:
     why = "it has seen sessions through 2012-01-03, what is unseen begins on 2007-03-19"
     promoted, reason = judge(table(), incumbent=Incumbent(2, why))
     assert promoted
@@ -93,7 +93,7 @@ def test_a_champion_without_a_score_is_named_and_nobody_becomes_the_first() -> N
     ("skill", "p_value", "promoted"),
     [(0.02, 0.01, True), (0.0, 1.0, True), (-0.02, 0.06, True), (-0.3, None, True), (-0.02, 0.04, False)],
 )
-def test_the_first_champion_need_only_not_be_worse_than_without_a_network(
+def test_the_first_champion_need_only_be_no_worse_than_without_a_network(
     skill: float, p_value: float | None, promoted: bool
 ) -> None:
     found, reason = judge(table(over_simple=rival(skill, p_value, WITHOUT_NETWORK)))
@@ -110,14 +110,14 @@ def test_the_first_champion_need_only_not_be_worse_than_without_a_network(
 
 
 @pytest.mark.parametrize("incumbent", [FRESH, OLD, Incumbent(3, "it cannot be read")])
-def test_who_is_worse_than_without_a_network_replaces_nobody(incumbent: Incumbent) -> None:
+def test_a_challenger_worse_than_without_a_network_replaces_nobody(incumbent: Incumbent) -> None:
     found = table(rival(0.02, 0.01), over_simple=rival(-0.3, 0.001, WITHOUT_NETWORK))
     promoted, reason = judge(found, incumbent=incumbent)
     assert not promoted
     assert reason.endswith(": the champion stays")
 
 
-def test_where_nothing_can_be_compared_the_first_is_champion() -> None:
+def test_if_nothing_can_be_compared_the_first_model_becomes_champion() -> None:
     assert judge(replace(table(), over_simple={}))[0]
 
 

@@ -1,4 +1,4 @@
-"""What a night forecasts on real prices with its default settings: as good as it was found to be, and not too good.
+"""A night's forecasts on real prices with default settings: as good as measured before, and not too good.
 
 `python -m tests.stockml.evaluation.test_quality` prints the figures that the margins were set from.
 """
@@ -29,14 +29,14 @@ def series() -> PriceSeries:
 
 @cache
 def found() -> Assessment:
-    """A first night after the recording's end, as the night's own steps train and measure it."""
+    """A first night at the recording's end, trained and measured by the night's own steps."""
     model = train_ticker(series(), Settings(), Decision("retrain", "no champion yet"), start=None)
     upcoming = sessions_for("IBM").after(series().sessions[-1].item(), 50)
     settings = Settings().evaluation
     return assess(series(), model, None, settings, upcoming, unseen_parts(series(), settings))
 
 
-def test_the_network_adds_what_it_was_found_to_add_and_no_miracle() -> None:
+def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None:
     night = found()
     assert (night.publisher, night.verdict.promoted) == (LSTM, True)
     assert 0.0 < night.verdict.numbers["network_adds_crps"] < 0.03
@@ -46,11 +46,11 @@ def test_the_network_adds_what_it_was_found_to_add_and_no_miracle() -> None:
 
 
 @pytest.mark.parametrize(("band", "low", "high"), [("50", 0.4, 0.65), ("80", 0.7, 0.9), ("95", 0.9, 0.99)])
-def test_the_bands_hold_about_what_they_say_on_the_test_part(band: str, low: float, high: float) -> None:
+def test_the_bands_cover_about_what_they_claim_on_the_test_part(band: str, low: float, high: float) -> None:
     assert low <= found().band_scores.bands[band].coverage <= high
 
 
-def test_the_last_closes_error_is_the_known_one_and_a_naive_loops() -> None:
+def test_the_last_closes_error_is_the_known_one_and_equals_a_naive_loops() -> None:
     mid, close, scores = series().mid, series().close, found().evaluation.scores
     scale = {t: np.ptp(mid[max(t - 2499, 0) : t + 1]) for t in found().test_origins}
     loop = [((close[t] - mid[t + k]) / scale[t]) ** 2 for t in found().test_origins for k in range(1, 51)]

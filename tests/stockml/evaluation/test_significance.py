@@ -1,4 +1,4 @@
-"""Significance tests: known answers by loop, honest error rates under overlap, nothing claimed from too little."""
+"""Significance tests: answers equal to loops, correct error rates under overlap, no claims from too little data."""
 
 import math
 
@@ -23,7 +23,7 @@ def loop_diebold_mariano(loss: np.ndarray, other: np.ndarray, shared: int) -> tu
 
 
 @pytest.mark.parametrize("shared", [2, 3, 5, 40])
-def test_diebold_mariano_is_what_the_formulas_say(shared: int) -> None:
+def test_diebold_mariano_follows_the_formulas(shared: int) -> None:
     generator = np.random.default_rng(5)
     loss, other = generator.gamma(2, 1, 80), generator.gamma(2, 1.1, 80)
     found = diebold_mariano(loss, other, shared)
@@ -33,7 +33,7 @@ def test_diebold_mariano_is_what_the_formulas_say(shared: int) -> None:
     assert found.p_value == pytest.approx(p_value)
 
 
-def test_where_no_origins_overlap_it_is_students_test() -> None:
+def test_without_overlapping_origins_it_is_students_t_test() -> None:
     generator = np.random.default_rng(5)
     loss, other = generator.gamma(2, 1, 80), generator.gamma(2, 1.1, 80)
     found, students = diebold_mariano(loss, other, 1), stats.ttest_rel(loss, other)
@@ -44,7 +44,7 @@ def test_where_no_origins_overlap_it_is_students_test() -> None:
     assert (around.low, around.high) == pytest.approx(tuple(students.confidence_interval()))
 
 
-def test_the_sign_says_who_loses() -> None:
+def test_the_sign_shows_which_forecast_is_worse() -> None:
     generator = np.random.default_rng(6)
     good, bad = generator.gamma(2, 1, 100), generator.gamma(2, 2, 100)
     worse, better = diebold_mariano(bad, good, 1), diebold_mariano(good, bad, 1)
@@ -56,14 +56,16 @@ def test_the_sign_says_who_loses() -> None:
     assert worse.p_value == pytest.approx(better.p_value)
 
 
-def test_equal_losses_differ_by_luck_alone_and_too_few_say_nothing() -> None:
+def test_equal_losses_have_a_p_value_of_one_and_too_few_losses_have_no_test() -> None:
     loss = np.arange(1.0, 30.0)
     equal = diebold_mariano(loss, loss, 5)
     assert equal is not None
     assert (equal.statistic, equal.p_value, equal.p_worse) == (0.0, 1.0, 0.5)
     assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == equal
     assert equal.around(0.0) is None
-    assert DieboldMariano(-2.0, 0.05, 0.98).around(0.1) is None, "a record of an earlier version, without its freedom"
+    assert DieboldMariano(-2.0, 0.05, 0.98).around(0.1) is None, (
+        "a record of an earlier version has no degrees of freedom"
+    )
     assert diebold_mariano(loss[:9], 1.1 * loss[:9], 5) is None
 
 
@@ -72,7 +74,7 @@ def test_a_constant_difference_has_no_variance_and_no_test() -> None:
     assert diebold_mariano(loss, loss + 1, 5) is None
 
 
-def test_what_moves_in_the_middle_alone_has_no_noise_that_is_seen_and_no_test() -> None:
+def test_a_difference_in_the_middle_only_shows_no_noise_and_has_no_test() -> None:
     loss = np.ones(11)
     assert diebold_mariano(loss, np.where(np.arange(11) == 5, 2.0, 1.0), 5) is None
 
@@ -106,7 +108,7 @@ def test_equal_forecasts_on_overlapping_origins_are_seldom_called_different(coun
     assert np.mean(np.array(p_values) < 0.001) < 0.006
 
 
-def test_ignoring_the_overlap_would_claim_what_is_not_there() -> None:
+def test_ignoring_the_overlap_would_find_differences_that_are_not_there() -> None:
     generator = np.random.default_rng(8)
     pairs = [[overlapping_losses(generator, 145, 5) for _ in range(2)] for _ in range(400)]
     assert sum(test.p_value < 0.05 for one, other in pairs if (test := diebold_mariano(one, other, 1))) / 400 > 0.25

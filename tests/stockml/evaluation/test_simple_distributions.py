@@ -1,4 +1,4 @@
-"""Simple distributions: what each row says by loop, nothing of the ticker's future, reasons instead of refusals."""
+"""Simple distributions: rows equal to loops, blind to the ticker's future; a reason where a row cannot be made."""
 
 from dataclasses import replace
 from datetime import date
@@ -36,7 +36,7 @@ def pool() -> PooledRegression:
 
 
 @pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
-def test_every_row_is_there_finite_rising_and_of_the_same_origins(
+def test_every_row_is_present_finite_never_falling_and_on_the_same_origins(
     pool: PooledRegression, shape_of: ShapeSource
 ) -> None:
     rows = simple_distributions(walk(4_000), LATE, LEADS, pool, shape_of)
@@ -66,7 +66,7 @@ def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(pool: PooledRegres
     np.testing.assert_allclose(found[OWN_HAR], own[..., None] * pool.shape("pooled regression", LEADS))
 
 
-def test_own_rows_are_calibrated_on_the_last_thousand_sessions_that_were_known(pool: PooledRegression) -> None:
+def test_own_rows_are_calibrated_on_the_last_thousand_sessions_with_known_outcomes(pool: PooledRegression) -> None:
     series = walk(4_000)
     found = simple_distributions(series, LATE, LEADS, pool, "own").quantiles
     seen, log_mid, log_close = Volatilities.of(series), np.log(series.mid), np.log(series.close)
@@ -81,7 +81,7 @@ def test_own_rows_are_calibrated_on_the_last_thousand_sessions_that_were_known(p
         np.testing.assert_allclose(found[CONSTANT_WIDTH][2, column], np.quantile(moved, LEVELS))
 
 
-def test_calibration_ends_where_its_outcomes_were_known() -> None:
+def test_calibration_ends_at_the_last_origin_with_known_outcomes() -> None:
     found = calibration_origins(walk(2_001), 50)
     assert (found[0], found[-1], len(found)) == (951, 1_950, CALIBRATION_SESSIONS)
 
@@ -119,7 +119,7 @@ def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegre
     assert "a shape of the ticker's own, found 100" in own.reasons[POOLED]
 
 
-def test_too_few_sessions_for_anything_is_every_rows_reason(pool: PooledRegression) -> None:
+def test_too_few_sessions_for_any_row_is_the_reason_of_each(pool: PooledRegression) -> None:
     rows = simple_distributions(later(15), np.array([14]), LEADS, pool)
     assert (rows.quantiles, set(rows.reasons)) == ({}, set(SHAPES))
 
