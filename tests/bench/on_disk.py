@@ -1,7 +1,7 @@
 """Disk use of nights: a measured month of two tickers with weekly clean-ups, extrapolated to a year of fifty.
 
 The flow itself runs each night at its replayed time, but no real days pass in between, so nothing is removed by age.
-That is computed instead: of a part that is kept for some days, a year holds those days and a week.
+That is computed instead: of a part that is kept for some days, a year holds those days and one more week.
 """
 
 import gc
@@ -80,8 +80,8 @@ def month(scene: Scene) -> Iterator[Measured]:
 def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
     """A part's bytes after a year of fifty tickers, and an explanation. weeks: bytes per ticker after each week.
 
-    bare: bytes of a home without tickers. A part kept by count stays at its fullest week; a part kept by days has the
-    first week's bytes and what the nights of those days add; to the others every night of the year adds.
+    bare: bytes of a home without tickers. A part kept by count stays at its fullest week; a part kept by days holds the
+    first week's bytes and what the nights of those days add; the others grow with every night of the year.
     """
     if part in KEPT_BY_COUNT:
         return FIFTY * max(weeks), f"{max(weeks) / 1e3:.0f} kB a ticker in its fullest week"

@@ -1,4 +1,4 @@
-"""The log step alone: plots, record, run and model version of really trained nights."""
+"""The log step alone: plots, record, run and model version of nights that were really trained."""
 
 import os
 from collections.abc import Iterator

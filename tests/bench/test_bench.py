@@ -18,7 +18,7 @@ from tests.support.recordings import recorded
 APART, MEASURED = ("parse", "tracking"), ["parse", "log"]
 
 
-def test_a_part_of_it_runs_and_keeps_its_table_beside_the_machine(tmp_path: Path) -> None:
+def test_chosen_parts_run_and_their_table_is_kept_with_the_machines_description(tmp_path: Path) -> None:
     """Runs without Kaggle's files, as on a machine that has none."""
     command = [sys.executable, "-m", "tests.bench", "--fast", *(f"--only={part}" for part in APART)]
     environment = os.environ | {"STOCKML_KAGGLE_DIR": "", "STOCKML_HOME": str(tmp_path)}
@@ -45,7 +45,7 @@ def test_each_other_cheap_part_gives_its_figure(part: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.029, "reached"), (0.031, "missed")])
-def test_a_figure_is_held_to_its_target_by_its_median(seconds: float, verdict: str) -> None:
+def test_a_figure_is_judged_against_its_target_by_its_median(seconds: float, verdict: str) -> None:
     measured = Measured("parse", (seconds, 9.0, 0.001), peak_bytes=150_000_000, first=0.2)
     row = report.cells(measured)
     assert row[-1] == verdict
@@ -53,12 +53,12 @@ def test_a_figure_is_held_to_its_target_by_its_median(seconds: float, verdict: s
     assert row[6] == "0.15 GB"
 
 
-def test_a_step_is_said_as_a_share_of_the_machines_speed() -> None:
+def test_a_training_step_is_reported_as_a_share_of_the_machines_speed() -> None:
     step = Measured("tutorial step", (0.5,), peak_bytes=1, flop=50e9, shares=(0.4, 0.5, 0.9))
     assert "100 GFLOP/s, 50% (45% to 70%) of TensorFlow's float32 speed" in " ".join(report.notes([step]))
 
 
-def test_what_hangs_on_the_processor_is_said_beside_the_imports_of_the_same_run() -> None:
+def test_processor_bound_figures_are_compared_with_the_imports_of_the_same_run() -> None:
     night, imports = Measured("scheduled night", (2.0,), 1), Measured("imports", (8.0, 7.9, 8.1), 1, first=9.0)
     earlier, slower = Measured("imports", (5.0,), 1), Measured("imports", (12.0,), 1)
     said = "0.2 times the imports' 8.00 and 12.00 CPU seconds before and after it"
@@ -67,19 +67,19 @@ def test_what_hangs_on_the_processor_is_said_beside_the_imports_of_the_same_run(
     assert report.notes([night]) == report.notes([imports]) == []
 
 
-def test_the_imports_are_measured_before_and_after_what_is_said_beside_them() -> None:
+def test_imports_are_measured_before_and_after_each_part_compared_with_them() -> None:
     assert [*among_imports(["append", "night", "hundred", "tracking"])] == [
         *("append", "imports", "night", "imports", "hundred", "imports", "tracking")
     ]
     assert [*among_imports(["imports", "append"])] == ["imports", "append"]
 
 
-def test_every_figure_has_a_unit_that_is_known_and_every_part_a_function() -> None:
+def test_every_figure_has_a_known_unit_and_every_part_a_module() -> None:
     assert {figure.unit for figure in FIGURES} <= set(SCALES)
     assert all(Path(target.partition(":")[0].replace(".", "/") + ".py").is_file() for target in PARTS.values())
 
 
-def test_the_recording_goes_back_as_far_as_is_asked() -> None:
+def test_the_recording_is_repeated_to_the_length_asked_for() -> None:
     bars = repeated(recorded("IBM"), 10_000)
     assert len(bars) == 10_000
     assert bars.index.is_monotonic_increasing
@@ -87,7 +87,7 @@ def test_the_recording_goes_back_as_far_as_is_asked() -> None:
     assert bars["close"].pct_change().abs().max() < 0.25
 
 
-def test_a_payload_is_one_that_the_provider_could_have_sent() -> None:
+def test_a_payload_is_one_the_provider_could_have_sent() -> None:
     answer = json.loads(payload(recorded("IBM").iloc[-3:]))
     assert list(answer["Time Series (Daily)"]) == ["2013-03-01", "2013-02-28", "2013-02-27"]
     assert answer["Time Series (Daily)"]["2013-03-01"]["4. close"] == "202.9100"

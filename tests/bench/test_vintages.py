@@ -27,7 +27,7 @@ def write_prices(folder: Path, name: str, seed: int) -> None:
     write_csv(make_bars(days, {column: getattr(series, column) for column in COLUMNS}), folder / name)
 
 
-def test_regressions_are_made_from_a_folder_described_and_the_refused_are_named(tmp_path: Path) -> None:
+def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_named(tmp_path: Path) -> None:
     folder, into = tmp_path / "prices", tmp_path / "made"
     for seed, name in enumerate(("aa.us.txt", "bb.us.txt")):
         write_prices(folder, name, seed)
@@ -42,7 +42,7 @@ def test_regressions_are_made_from_a_folder_described_and_the_refused_are_named(
     assert again.read_bytes() == first.read_bytes()
 
 
-def test_a_score_is_the_mean_over_tickers_of_what_each_gains() -> None:
+def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
     pooled = PooledRegression.fit({f"T{i}": walk(1_200, seed=i) for i in range(3)}, date(2004, 6, 30))
     series, leads = {"A": walk(900, seed=8), "B": walk(900, seed=9)}, np.array(LEADS)
     origins = {"A": np.arange(100, 800, 50), "B": np.arange(100, 400, 50)}

@@ -1,4 +1,4 @@
-"""Nights with a feed that makes every kind of error: the stored bars equal a clean feed's, or the night names why."""
+"""Nights with a feed that makes every kind of error: the stored bars equal a clean feed's, or the night says why."""
 
 from dataclasses import replace
 
@@ -11,14 +11,16 @@ from tests.bench.year import Year, differing, play
 
 
 @pytest.mark.slow
-def test_nights_of_trouble_lead_to_what_a_clean_feed_would_have_led_to(home: Home) -> None:
+def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(home: Home) -> None:
     """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m tests.bench.year`."""
     played = play(replace(home, tracking_uri="http://127.0.0.1:9"), year.CYCLE)
     day = played.day
     bars, forecasts = differing(played)
     assert bars == {day(year.DOWN_AND_BACK)}, "set aside, and never restated"
     while_late = {day(year.LATE + nights) for nights in (1, 2, 3)}
-    assert forecasts == {*while_late, day(year.DOWN_AND_BACK), day(year.RESTATED)}, "nights that knew other facts"
+    assert forecasts == {*while_late, day(year.DOWN_AND_BACK), day(year.RESTATED)}, (
+        "nights on which other bars were known"
+    )
     published = [entry.forecast.origin for entry in Ledger(home.ledger).entries("IBM")]
     silent = {year.LOST, year.LATE, year.TENFOLD, year.QUOTA, year.NO_DATA, *year.OUTAGE}
     assert published == [day(night) for night in range(year.CYCLE) if night not in silent]
