@@ -1,4 +1,4 @@
-"""Who may use the two pages: their own names, their own pages, and who knows the password."""
+"""Access to the two pages: only by their own names, from their own pages, and with the password."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ TUNNEL = {"STOCKML_ALLOWED_HOSTS": "Stocks.example.org, box.lan:8443,"}
 
 
 def answer(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> int:
-    """The status that a request gets; 0 for a web socket that is refused, 101 for one that is let through."""
+    """The status that a request gets; 0 for a web socket that is refused, 101 for one that is accepted."""
     sent: list[dict[str, Any]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -60,7 +60,7 @@ def test_a_server_answers_to_its_own_names_only(environ: dict[str, str], host: s
     assert answer(Access.of(environ), [("host", host)]) == status
 
 
-def test_a_request_with_two_names_or_none_is_refused() -> None:
+def test_a_request_with_two_host_headers_or_none_is_refused() -> None:
     assert answer(Access(), [("host", "127.0.0.1"), ("host", "evil.example")]) == 403
     assert answer(Access(), []) == 403
 
@@ -81,14 +81,14 @@ def test_a_request_with_two_names_or_none_is_refused() -> None:
         ("http://[", False),
     ],
 )
-def test_only_a_page_of_the_server_itself_may_ask_it(origin: str, own: bool) -> None:
+def test_only_the_servers_own_pages_may_send_it_requests(origin: str, own: bool) -> None:
     access, headers = Access.of(TUNNEL), [("host", "127.0.0.1:4200"), ("origin", origin)]
     assert [answer(access, headers, method=method) == 200 for method in ("GET", "POST", "DELETE")] == [own] * 3
     assert answer(access, headers, method="OPTIONS") == (200 if own else 400)
     assert answer(access, headers, type="websocket") == (101 if own else 0)
 
 
-def test_a_password_is_asked_for_everywhere_but_where_a_server_is_waited_for() -> None:
+def test_every_path_but_the_health_check_needs_the_password() -> None:
     access, host = Access.of(PASSWORD), ("host", "127.0.0.1")
     right, wrong = (base64.b64encode(given.encode()).decode() for given in ("me:secret", "me:other"))
     assert answer(access, [host]) == 401
@@ -100,7 +100,7 @@ def test_a_password_is_asked_for_everywhere_but_where_a_server_is_waited_for() -
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::"])
-def test_pages_that_others_can_reach_need_a_password(address: str) -> None:
+def test_pages_that_other_machines_can_reach_need_a_password(address: str) -> None:
     with pytest.raises(PasswordNeeded, match="AUTH_STRING=user:password, or leave STOCKML_ADDRESS"):
         Access.of({"STOCKML_ADDRESS": address})
     assert Access.of({"STOCKML_ADDRESS": address, **PASSWORD}).address == address
@@ -116,7 +116,7 @@ def test_pages_that_others_can_reach_need_a_password(address: str) -> None:
         {"PREFECT_SERVER_API_AUTH_STRING": "secret:"},
     ],
 )
-def test_a_setting_that_means_nothing_is_refused(environ: dict[str, str]) -> None:
+def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ: dict[str, str]) -> None:
     with pytest.raises(InvalidSetting) as refused:
         Access.of(environ)
     assert next(iter(environ)) in str(refused.value)

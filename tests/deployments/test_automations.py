@@ -1,4 +1,4 @@
-"""Automations on a real Prefect server: what is installed, that it stays as a person left it, whom it tells of what."""
+"""Automations on a real Prefect server: which are installed, that a person's changes stay, who is notified of what."""
 
 import json
 import queue
@@ -67,7 +67,7 @@ def webhook() -> Iterator[Posted]:
 
 
 def told(posted: "queue.Queue[Any]", timeout: float = 60) -> str:
-    """The next line that is told: the whole of what was posted, where the address said."""
+    """The next notification's text, which is all that was posted, to exactly the webhook's path."""
     path, content = posted.get(timeout=timeout)
     assert (path, list(content)) == (HOOK, ["text"])
     return str(content["text"])
@@ -113,7 +113,7 @@ def work(client: SyncPrefectClient, wanted: Any, **parameters: Any) -> None:
 
 
 @pytest.mark.slow
-def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
+def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
     prefect_client: SyncPrefectClient,
 ) -> None:
     earlier: Any = Webhook(url="http://127.0.0.1:9/earlier")
@@ -129,7 +129,7 @@ def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
     assert install({}).unchanged == KINDS
     changed = install({"STOCKML_WEBHOOK_URL": "http://127.0.0.1:9/hook"})
     assert (changed.updated, changed.unchanged) == (TELLING, KINDS[-1:])
-    assert install({}).unchanged == KINDS, "a block that is there is told, whoever made it"
+    assert install({}).unchanged == KINDS, "an existing block is notified, whoever made it"
     known = {automation.name: automation for automation in prefect_client.read_automations()}
     assert set(known) == set(KINDS)
     assert [known[name].enabled for name in KINDS] == [True, True, False, True, True]
@@ -142,7 +142,7 @@ def test_installing_again_changes_nothing_and_what_was_switched_off_stays_off(
 
 
 @pytest.mark.slow
-def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not(
+def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_is_not(
     prefect_client: SyncPrefectClient, webhook: Posted, home: Home
 ) -> None:
     address, posted = webhook
@@ -152,18 +152,18 @@ def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not
         outcome(failing, "PEP", deployment="PEP")
     with pytest.raises(typer.BadParameter):
         outcome(missing_forecasts, ["../etc"])
-    work(prefect_client, late_bar)  # the digest tells it
+    work(prefect_client, late_bar)  # left to the digest
     work(prefect_client, failing)
     assert told(posted) == FAILED
-    for _ in range(3):  # what is wrong for one night often is for five hundred, and one line says so
+    for _ in range(3):  # what fails one night often fails five hundred: one line is enough
         work(prefect_client, failing)
-    for _ in range(2):  # what is no night is told each time
+    for _ in range(2):  # runs other than nights are reported each time
         work(prefect_client, in_part)
         assert told(posted) == PARTS
     unnamed = of_worker(prefect_client, failing, {"ticker": "KO"}, state=Late(scheduled_time=datetime.now(UTC)))
     late = "is a worker up? Others of this hour are not told"
     assert told(posted) == f"stockml: nightly KO ({unnamed.name}) Late: no message; {late}"
-    for day in (5, 6, 7):  # without a worker all are late, and one line says so
+    for day in (5, 6, 7):  # without a worker all nights are late: one line is enough
         of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}", state=Late(scheduled_time=datetime.now(UTC)))
     work(prefect_client, missing_forecasts, tickers=["KO"])
     assert told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
@@ -171,7 +171,9 @@ def test_a_deployments_runs_are_told_to_the_webhook_and_a_mistyped_ticker_is_not
 
 
 @pytest.mark.slow
-def test_a_block_of_any_kind_that_a_person_made_is_told_too(prefect_client: SyncPrefectClient, webhook: Posted) -> None:
+def test_a_block_of_any_kind_that_a_person_made_is_notified_too(
+    prefect_client: SyncPrefectClient, webhook: Posted
+) -> None:
     address, posted = webhook
     content = {"title": "{{subject}}", "text": "{{body}}"}
     own: Any = CustomWebhookNotificationBlock(name="mine", url=address, json_data=content)
@@ -183,8 +185,8 @@ def test_a_block_of_any_kind_that_a_person_made_is_told_too(prefect_client: Sync
 
 
 @pytest.mark.slow
-def test_without_a_block_a_run_of_notice_is_asked_for(prefect_client: SyncPrefectClient) -> None:
-    """With the same line; a worker runs it."""
+def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefectClient) -> None:
+    """It gets the same line, and a worker runs it."""
     install({})
     work(prefect_client, failing)
     notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
@@ -193,14 +195,14 @@ def test_without_a_block_a_run_of_notice_is_asked_for(prefect_client: SyncPrefec
 
 
 def taken_for_zombies(client: SyncPrefectClient) -> set[str]:
-    """The runs for which the automation that ends zombies went off, as the server has recorded by now."""
+    """The runs that have set off the automation that ends zombies, as far as the server has recorded it."""
     fired = EventFilter(event=EventNameFilter(name=["prefect.automation.triggered"]))
     of_zombies = [each for each in client.read_events(fired, limit=50).events if each.resource.name == KINDS[-1]]
     return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_zombies}
 
 
 @pytest.mark.slow
-def test_a_run_whose_heartbeat_stops_is_ended_and_told_and_one_that_ended_or_waits_is_left_alone(
+def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_runs_are_not(
     prefect_client: SyncPrefectClient, webhook: Posted
 ) -> None:
     address, posted = webhook
@@ -219,14 +221,14 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_told_and_one_that_ended_or_wai
 
 
 @pytest.mark.slow
-def test_without_a_block_a_line_is_kept(home: Home, prefect_client: SyncPrefectClient) -> None:
+def test_without_a_block_the_notice_is_written_to_notices_log(home: Home, prefect_client: SyncPrefectClient) -> None:
     notice("nightly KO 2013-02-28 Failed:\nno bars")
     (line,) = (home.root / "notices.log").read_text().splitlines()
     assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])
-def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
+def test_an_invalid_webhook_address_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(InvalidSetting) as refused:
         webhook_address(url)
     assert "expected STOCKML_WEBHOOK_URL to be" in str(refused.value)

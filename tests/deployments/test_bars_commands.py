@@ -1,4 +1,4 @@
-"""`stockml bars` and `stockml import`: what is shown, settled, brought and refused."""
+"""`stockml bars` and `stockml import`: what they show, settle, import and refuse."""
 
 import json
 from datetime import UTC, date, datetime
@@ -15,7 +15,9 @@ from tests.support.commands import Captured, store_of
 from tests.support.recordings import recorded_bars
 
 
-def test_a_dry_run_shows_a_file_as_understood_and_keeps_nothing(home: Home, capsys: Captured, tmp_path: Path) -> None:
+def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
+    home: Home, capsys: Captured, tmp_path: Path
+) -> None:
     file = tmp_path / "IBM.csv"
     file.write_text("Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n")
     assert run(["import", "IBM", str(file), "--dry-run"]) == 1
@@ -42,7 +44,7 @@ def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Capt
     assert (left_out in told, same) == (True, aside)
 
 
-def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: Captured) -> None:
+def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: Home, capsys: Captured) -> None:
     store, bars = store_of(home), recorded_bars("IBM").tail(300)
     bars.iloc[100, :4] *= 10
     day, hole = bars.index[100].date(), bars.index[200].date()
@@ -61,7 +63,7 @@ def test_a_bar_is_set_aside_shown_and_settled_by_a_command(home: Home, capsys: C
         assert "MSFT has no bar of it" in capsys.readouterr().err
 
 
-def test_a_ticker_all_of_whose_bars_are_set_aside_has_none(home: Home, capsys: Captured) -> None:
+def test_a_ticker_whose_bars_are_all_set_aside_has_none(home: Home, capsys: Captured) -> None:
     bars, now = recorded_bars("IBM").tail(2), datetime(2013, 3, 5, tzinfo=UTC)
     store = BarStore.of(home)
     store.append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
@@ -85,7 +87,7 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
     assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
 
 
-def test_bars_as_of_a_time_know_nothing_recorded_later(home: Home, capsys: Captured) -> None:
+def test_bars_as_of_a_time_exclude_what_was_recorded_later(home: Home, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
     assert "expected --as-of to be 2013-03-04 00:00 UTC or later" in capsys.readouterr().err
@@ -103,9 +105,7 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
     assert captured.err.count("broken.csv") == 1
 
 
-def test_a_folder_is_read_by_the_calendar_that_is_named_and_takes_no_ticker(
-    home: Home, tmp_path: Path, capsys: Captured
-) -> None:
+def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path: Path, capsys: Captured) -> None:
     recorded_bars("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
     for more in ([], ["--dry-run"]):
         assert run(["import", str(tmp_path), "--calendar", "XTKS", *more]) == 1
@@ -132,7 +132,9 @@ def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
     assert shown.count("2000-03-0") >= 3
 
 
-def test_an_import_that_leaves_the_replay_says_where_that_is(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_an_import_that_leaves_the_replay_says_where_its_prices_are(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
     file = tmp_path / "ko.us.txt"
     file.write_text("Date,Open,High,Low,Close,Volume\n2013-02-28,38,39,37,38,100\n")
     (home.root / "replay").mkdir(parents=True)
@@ -145,7 +147,7 @@ def test_an_import_that_leaves_the_replay_says_where_that_is(home: Home, tmp_pat
     assert capsys.readouterr().err == "", "said once"
 
 
-def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_importing_a_csv_again_changes_nothing(home: Home, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded_bars("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
     bars.to_csv(file, date_format="%Y-%m-%d")
@@ -159,7 +161,9 @@ def test_import_brings_a_csv_once(home: Home, tmp_path: Path, capsys: Captured) 
     assert json.loads(capsys.readouterr().out)["recorded"] is False
 
 
-def test_an_import_says_what_of_a_file_is_still_to_come(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
     file = tmp_path / "ibm.us.txt"
     coming = sessions_for("IBM").after(datetime.now(UTC).date(), 9)[8]
     file.write_text(f"Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n{coming},10,11,9,10\n")
@@ -174,7 +178,7 @@ def test_an_import_says_what_of_a_file_is_still_to_come(home: Home, tmp_path: Pa
     assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
 
 
-def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_an_import_says_why_volumes_are_unknown(home: Home, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded_bars("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
     bars.to_csv(file, date_format="%Y-%m-%d")

@@ -1,4 +1,4 @@
-"""The command line: quick, one line for what goes wrong, exit codes that tell the truth, JSON and nothing else."""
+"""The command line: quick, one line for each error, truthful exit codes, JSON and nothing else."""
 
 import json
 import os
@@ -35,28 +35,28 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
-def test_the_version_and_the_short_help_are_there(capsys: Captured) -> None:
+def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"stockml {version('stockml')}\n"
     commands = stockml("--help", COLUMNS="80").stdout.partition("Commands:")[2]
     assert "rebuild-tracking  Make MLflow's runs again from" in commands
-    assert "..." not in commands, "each in words that its line holds"
+    assert "..." not in commands, "each description fits on its line"
     assert run(["backfill", "-h"]) == 0
     assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out
     completed = stockml(_STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1")
     assert completed.stdout.split() == ["backfill", "backtest", "backup"]
 
 
-def test_a_day_that_is_known_to_be_no_session_ends_at_once(home: Home, capsys: Captured) -> None:
+def test_a_night_on_a_day_without_a_session_ends_at_once(home: Home, capsys: Captured) -> None:
     assert run(["nightly", "IBM", "--session", "2013-03-02"]) == 0
     assert capsys.readouterr().out == "IBM: no session on 2013-03-02; the next is 2013-03-04\n"
     assert run(["nightly", "IBM", "--session", "2013-03-02", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["status"], shown["session"]) == ("skipped", "2013-03-02")
-    assert not home.root.exists(), "no server was asked"
+    assert not home.root.exists(), "no server was started"
 
 
-def test_a_table_is_shown_in_columns_and_time_left_as_people_say_it() -> None:
+def test_tables_are_aligned_and_the_time_left_is_worded_as_people_say_it() -> None:
     assert aligned(["| policy | skill |", "|---|--:|", "| retrain | +0.5 |", "| auto | -0.25 |"]) == [
         "policy   skill", "retrain   +0.5", "auto     -0.25"
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
     arguments: list[str], says: str, home: Home, capsys: Captured
 ) -> None:
     assert run(arguments) == 2
-    assert not list(home.root.rglob("models")), "a name that was mistyped leaves nothing"
+    assert not list(home.root.rglob("models")), "a mistyped name leaves nothing behind"
     shown = capsys.readouterr()
     assert says in shown.err
     assert "--help" in shown.err
@@ -167,11 +167,11 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         (["deploy", "--file", "/"], "/: expected a list of tickers, found a folder"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_code_one(
+def test_an_impossible_request_is_one_line_and_exit_code_one(
     arguments: list[str], says: str, home: Home, capsys: Captured
 ) -> None:
     assert run(arguments) == 1
-    assert not list(home.root.rglob("models")), "a name that was mistyped leaves nothing"
+    assert not list(home.root.rglob("models")), "a mistyped name leaves nothing behind"
     shown = capsys.readouterr()
     assert says in shown.err
     assert len(shown.err.splitlines()) == 1
@@ -191,7 +191,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_one(
         ),
     ],
 )
-def test_a_server_that_refuses_is_named_with_what_to_do(status: int, says: str, capsys: Captured) -> None:
+def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says: str, capsys: Captured) -> None:
     request = httpx.Request("GET", "http://me:secret@127.0.0.1:4200/api/flows")
 
     def asked() -> int:
@@ -202,19 +202,19 @@ def test_a_server_that_refuses_is_named_with_what_to_do(status: int, says: str, 
     assert capsys.readouterr().err.startswith(says)
 
 
-def test_what_is_interrupted_says_so(home: Home) -> None:
+def test_an_interrupted_command_says_so(home: Home) -> None:
     store_of(home, "MSFT")
     os.mkfifo(bars := Path(home.store) / "IBM.parquet")
     reading = subprocess.Popen(
         [sys.executable, "-m", "deployments.cli", "bars", "IBM"], stderr=subprocess.PIPE, text=True
     )
-    with bars.open("wb"):  # once the command reads
+    with bars.open("wb"):  # opens once the command reads
         reading.send_signal(signal.SIGINT)
         said = reading.communicate(timeout=PATIENCE_S)[1]
     assert (reading.returncode, said) == (130, "stockml: interrupted; the same command goes on where it stopped\n")
 
 
-def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(home: Home, capsys: Captured) -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: Home, capsys: Captured) -> None:
     assert reported(lambda: 1 // 0) == 1
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 1
@@ -222,7 +222,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_lies_in_the_home(home
     assert "Traceback" in (home.root / "last-error.txt").read_text()
 
 
-def test_what_a_command_leaves_is_for_its_owner_only_also_where_it_fails(home: Home) -> None:
+def test_what_a_failed_command_leaves_is_private_to_its_owner(home: Home) -> None:
     failing = (
         "from deployments.cli.app import reported; from deployments.process import as_program; "
         "as_program(lambda: reported(lambda: 1 // 0))"
@@ -231,7 +231,7 @@ def test_what_a_command_leaves_is_for_its_owner_only_also_where_it_fails(home: H
     assert [oct(path.stat().st_mode)[-3:] for path in (home.root, home.root / "last-error.txt")] == ["700", "600"]
 
 
-def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     for place in (blocked, Path("/proc/nope")):
@@ -242,13 +242,15 @@ def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("command", ["backtest KOO --from 2009-01-05 --to 2012-01-05", "tune KOO"])
-def test_a_ticker_of_which_nothing_is_stored_is_no_failed_run(home: Home, capsys: Captured, command: str) -> None:
+def test_a_ticker_without_stored_bars_is_reported_and_no_run_is_started(
+    home: Home, capsys: Captured, command: str
+) -> None:
     assert run(command.split()) == 1
     assert "no bars and no history of KOO" in capsys.readouterr().err
     assert not home.root.exists()
 
 
-def test_a_reader_that_stops_reading_hears_no_complaint(home: Home) -> None:
+def test_a_reader_that_stops_early_causes_no_error(home: Home) -> None:
     store_of(home, sessions=3000)
     command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -256,7 +258,7 @@ def test_a_reader_that_stops_reading_hears_no_complaint(home: Home) -> None:
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_a_command_whose_standard_streams_are_closed_ends_as_ever(home: Home, closed: str) -> None:
+def test_closed_standard_streams_do_not_change_how_a_command_ends(home: Home, closed: str) -> None:
     for asked, code in (("tickers list", 0), ("bars IBM", 1)):
         command = f"{sys.executable} -m deployments.cli {asked} {closed}"
         ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -265,13 +267,13 @@ def test_a_command_whose_standard_streams_are_closed_ends_as_ever(home: Home, cl
         assert ended.stderr.count("\n") == ("2>" not in closed and code)
 
 
-def test_a_terminal_that_lacks_a_sign_shows_another(home: Home) -> None:
+def test_a_character_that_the_terminal_lacks_is_replaced(home: Home) -> None:
     shown = stockml("status", "IBM", PYTHONIOENCODING="latin-1")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "no night yet  ?" in shown.stdout
 
 
-def test_output_that_cannot_be_written_is_said(home: Home) -> None:
+def test_output_that_cannot_be_written_is_reported(home: Home) -> None:
     command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
     environ = {**os.environ, "PYTHONUNBUFFERED": ""}
     with open("/dev/full", "w") as full:
@@ -280,7 +282,7 @@ def test_output_that_cannot_be_written_is_said(home: Home) -> None:
     assert failed.stderr.startswith("stockml: expected room on the disk, found none (No space left on device)")
 
 
-def test_a_port_that_is_taken_is_said(feed: Feed, home: Home) -> None:
+def test_a_taken_port_is_reported_with_the_option_that_changes_it(feed: Feed, home: Home) -> None:
     port = feed.address.rpartition(":")[2]
     failed = stockml("feed", "--port", port)
     assert failed.returncode == 1

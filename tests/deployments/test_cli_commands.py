@@ -1,4 +1,4 @@
-"""The commands that run for long, each to its end: exit code, JSON, and what then stands.
+"""The long-running commands, each run to its end: exit code, JSON, and what it leaves.
 
 They share a home with recorded bars up to a week before Thursday's night, a feed and a Prefect server.
 """
@@ -43,19 +43,19 @@ TICKERS = ("AAPL", "IBM", "MSFT")
 
 @dataclass(frozen=True)
 class Installation:
-    """A home, and commands in it, in this process: as programs they are run by other tests."""
+    """A home, and commands run in it by this process; other tests run them as programs."""
 
     home: Home
     shown: Captured
 
     def stockml(self, *arguments: str, code: int = 0) -> tuple[str, str]:
-        """What the command said, on standard output and standard error; it must end with this code."""
+        """What the command printed on standard output and standard error; it must exit with `code`."""
         ended, said = run(arguments), self.shown.readouterr()
         assert ended == code, said.err
         return said.out, said.err
 
     def found(self, *arguments: str) -> dict[str, Any]:
-        """The command's one JSON object."""
+        """The one JSON object that the command prints."""
         shown: dict[str, Any] = json.loads(self.stockml(*arguments, "--json")[0])
         return shown
 
@@ -73,7 +73,7 @@ def filled(installation: Home, prefect_server: None) -> Iterator[Home]:
         feed.set_clock(THURSDAY)
         home = home_of()
         fill(home, TICKERS)
-        with restored(os.environ, settings_of(home)):  # which commands set
+        with restored(os.environ, settings_of(home)):  # commands set these
             yield home
 
 
@@ -82,7 +82,7 @@ def here(filled: Home, capfd: Captured) -> Installation:
     return Installation(filled, capfd)
 
 
-def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Installation) -> None:
+def test_universe_runs_every_named_ticker_and_reports_each_night(here: Installation) -> None:
     found = here.found("universe", "IBM", "MSFT", f"--session={THURSDAY}", "--processes=1", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["ticker"] for row in found["nights"]] == ["IBM", "MSFT"]
@@ -101,7 +101,7 @@ def test_universe_runs_every_named_ticker_and_tells_each_ones_night(here: Instal
     assert [line.split(",")[:2] for line in table[1:]] == [["IBM", str(THURSDAY)], ["MSFT", str(THURSDAY)]]
 
 
-def test_backfill_catches_up_every_past_session_in_order(here: Installation) -> None:
+def test_backfill_runs_every_past_session_in_order(here: Installation) -> None:
     found = here.found("backfill", "AAPL", str(WEDNESDAY), str(THURSDAY), "--every-night", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["session"] for row in found["nights"]] == [str(WEDNESDAY), str(THURSDAY)]
@@ -126,7 +126,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
     assert after == before
 
 
-def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Installation, tmp_path: Path) -> None:
+def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Installation, tmp_path: Path) -> None:
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
         bars = recorded_bars(name.upper()).tail(sessions)
         bars.rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / f"{name}.us.txt")
@@ -144,7 +144,7 @@ def test_backtest_takes_a_folder_of_price_files_that_nobody_imported(here: Insta
     assert f"{tmp_path}: expected a file of KO that can be read, found none" in refused
 
 
-def test_tune_writes_the_best_settings_and_the_tickers_nights_then_use_them(here: Installation) -> None:
+def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here: Installation) -> None:
     small = ["--set=network.units=[6]", "--set=network.look_back=10", "--set=training.epochs=2"]
     found = here.found("tune", "MSFT", "--trials=2", "--sampler=random", *QUICK, *small)
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
@@ -190,9 +190,9 @@ def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation
     assert {"training.optimizer", "training.learning_rate", "network.dropout"} <= set(found["settings"])
     assert tutorial_settings(found["settings"]).network.units == (6,)
     text, _ = here.stockml("tune", str(price_file(here)), "--profile=tutorial", "--trials=2", *fixed)
-    assert f"stockml tutorial {price_file(here)} --set 'network.units=[6]' --set" in text, "as any shell takes it"
+    assert f"stockml tutorial {price_file(here)} --set 'network.units=[6]' --set" in text, "quoted for any shell"
     assert f"--set training.optimizer={found['settings']['training.optimizer']} " in text
-    assert tuned_settings(here.home, "IBM") == {}, "the nights stay as they are"
+    assert tuned_settings(here.home, "IBM") == {}, "the nights' settings are unchanged"
     trials = logged(here, "IBM.tutorial/trials")
     assert len(trials) == 2
     assert [unexplained(trial.data.metrics, views.TRIALS) for trial in trials] == [[], []]
@@ -214,7 +214,7 @@ def logged(here: Installation, experiment: str) -> list[Any]:
     return list(client.search_runs([found.experiment_id]))
 
 
-def test_maintenance_removes_what_is_old_says_so_and_leaves_what_is_needed(here: Installation) -> None:
+def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(here: Installation) -> None:
     needed = here.home.payloads / "XYZ" / "new.json.gz"
     old = here.home.payloads / "XYZ" / "old.json.gz"
     for path in (needed, old):
@@ -244,13 +244,15 @@ def test_maintenance_removes_what_is_old_says_so_and_leaves_what_is_needed(here:
         (f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05", "daily price files such as"),
     ],
 )
-def test_a_run_that_fails_says_what_to_do_and_nothing_else_of_why(here: Installation, command: str, says: str) -> None:
+def test_a_failed_run_ends_with_what_to_do_without_prefects_own_errors(
+    here: Installation, command: str, says: str
+) -> None:
     said = here.stockml(*command.split(), code=1)[1]
     assert says in said.splitlines()[-1]
     assert "Failed to write result" not in said
 
 
-def test_a_folder_in_a_files_place_is_named_not_what_was_to_take_it(
+def test_a_folder_in_place_of_a_file_is_named_rather_than_the_temporary_file(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (there := home.root / "model.json").mkdir(parents=True)

@@ -37,7 +37,7 @@ def found(home: Home, environ: dict[str, str] | None = None, now: datetime = NOW
     return {check.name: check for check in examine(home, environ or {}, now, PORTS)}
 
 
-def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
+def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
     checks = found(home)
     assert {check.verdict for check in checks.values()} == {"ok", "note"}
     assert "recorded prices are played" in checks["key"].advice
@@ -77,7 +77,9 @@ def test_an_empty_home_is_well_and_stays_empty(home: Home) -> None:
         ({"STOCKML_DASK_ADDRESS": "somewhere"}, "Dask", "problem", "the tcp://host:port of one that is up"),
     ],
 )
-def test_settings_are_looked_at(home: Home, environ: dict[str, str], name: str, verdict: str, says: str) -> None:
+def test_each_setting_is_checked_without_showing_secrets(
+    home: Home, environ: dict[str, str], name: str, verdict: str, says: str
+) -> None:
     environ = {"ALPHAVANTAGE_URL": "http://127.0.0.1:9", "STOCKML_HOME": str(home.root), **environ}
     check = found(home_of(environ), environ)[name]
     assert check.verdict == verdict
@@ -93,7 +95,9 @@ def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: Home) -> N
 
 @pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
 @pytest.mark.parametrize("of", ["turns", "today", "yesterday"])
-def test_damage_of_turns_and_counts_is_named_and_all_else_is_looked_at(home: Home, of: str, damage: str) -> None:
+def test_a_damaged_file_of_turns_or_counts_is_named_and_the_other_checks_still_run(
+    home: Home, of: str, damage: str
+) -> None:
     ledger = QuotaLedger.of(FileNotes(home.quota), "K3Y12345")
     path = home.quota / {"turns": TURNS, "today": ledger.name(NOW.date())}.get(of, ledger.name(date(2026, 11, 23)))
     path.mkdir(parents=True) if damage == "a folder" else home.quota.mkdir(parents=True)
@@ -105,7 +109,7 @@ def test_damage_of_turns_and_counts_is_named_and_all_else_is_looked_at(home: Hom
     assert {"clock", "MLflow", "store"} <= set(checks)
 
 
-def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(home: Home) -> None:
+def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(home: Home) -> None:
     home.root.mkdir(parents=True)
     (home.root / "prices.json").write_text('{"prices": "market"}')
     checks = found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})
@@ -115,8 +119,8 @@ def test_a_market_home_without_a_key_takes_it_from_a_secret_block_as_up_says(hom
     assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
 
 
-def test_a_prefect_that_asks_for_another_password_is_a_problem(home: Home) -> None:
-    """Its route `health` is open to all: a command is let in by the others."""
+def test_a_prefect_server_with_another_password_is_a_problem(home: Home) -> None:
+    """Its route `health` is open to all; the other routes, which commands need, are not."""
     with prefect_api(home, {**os.environ, "PREFECT_SERVER_API_AUTH_STRING": "me:word"}) as address:
         assert is_healthy(address, timeout_s=PATIENCE_S)
         home.servers.write_text(json.dumps({"prefect_api": address}))
@@ -130,19 +134,19 @@ def test_a_prefect_that_asks_for_another_password_is_a_problem(home: Home) -> No
                 assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (verdict == "problem"), check
 
 
-def test_a_price_service_that_answers_is_asked_nothing(home: Home, feed: ScriptedFeed) -> None:
+def test_checking_the_price_service_costs_no_request(home: Home, feed: ScriptedFeed) -> None:
     assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
     assert feed.requests == 0
 
 
-def test_a_database_of_mlflow_that_is_gone_is_made_again_from_the_nights(home: Home) -> None:
+def test_a_missing_mlflow_database_is_noted_with_the_command_that_rebuilds_it(home: Home) -> None:
     assert found(home)["MLflow"].verdict == "ok", "before the first night"
     write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
     check = found(home)["MLflow"]
     assert (check.verdict, check.advice) == ("note", "`stockml rebuild-tracking`")
 
 
-def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: ScriptedFeed) -> None:
+def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: Home, feed: ScriptedFeed) -> None:
 
     def on_postgres(address: str) -> Home:
         return home_of({"STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": address})
@@ -157,7 +161,9 @@ def test_mlflow_is_where_the_database_of_both_servers_is(home: Home, feed: Scrip
 
 
 @pytest.mark.parametrize(("status", "content"), [(404, b"<p>no such page</p>"), (401, b"user and password, please")])
-def test_a_server_that_takes_no_night_is_a_problem_though_it_answers(home: Home, status: int, content: bytes) -> None:
+def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(
+    home: Home, status: int, content: bytes
+) -> None:
     with Loopback(whole(content, status)) as server:
         address = {"MLFLOW_TRACKING_URI": server.address.replace("//", "//me:secret@")}
         check = found(home_of({"STOCKML_HOME": str(home.root), **address}), address)["MLflow"]
@@ -180,8 +186,8 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
     assert "MSFT.parquet" in checks["MSFT"].found
 
 
-def test_a_replay_is_well_at_its_own_moment(home: Home) -> None:
-    """Its bars are recorded by the machine's clock, years later."""
+def test_a_replay_is_healthy_at_its_own_clock(home: Home) -> None:
+    """Its bars were recorded years later, by the machine's clock."""
     store_of(home, "IBM")
     moment = datetime(2013, 3, 2, 4, tzinfo=UTC)
     checks = found(home, {"STOCKML_CLOCK": moment.isoformat()}, moment)
@@ -189,7 +195,7 @@ def test_a_replay_is_well_at_its_own_moment(home: Home) -> None:
     assert "where a replay's recorded prices end" in checks["clock"].found
 
 
-def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home) -> None:
+def test_files_that_others_can_read_are_named_with_the_command_that_fixes_it(home: Home) -> None:
     (home.root / "logs").mkdir(parents=True)
     home.prefect.mkdir()
     kept = [home.root / "mlflow.db", home.prefect / "prefect.db", home.root / "logs" / "mlflow.log"]
@@ -213,7 +219,7 @@ def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> Non
     assert found(home, now=datetime(2020, 1, 1, tzinfo=UTC))["clock"].verdict == "problem"
 
 
-def test_a_server_that_is_gone_and_a_taken_port_are_notes(home: Home, feed: ScriptedFeed) -> None:
+def test_a_server_that_is_gone_and_a_taken_port_are_reported_with_what_to_do(home: Home, feed: ScriptedFeed) -> None:
     home.root.mkdir()
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
     port = int(feed.address.rpartition(":")[2])
@@ -231,7 +237,7 @@ def test_the_command_exits_with_one_on_a_problem(home: Home, capsys: Captured, m
     assert "PROBLEM Prefect" in capsys.readouterr().out
 
 
-def test_a_clock_that_was_ahead_is_named_with_the_repair(home: Home) -> None:
+def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(home: Home) -> None:
     store_of(home, "IBM")
     check = found(home, now=datetime(2013, 3, 1, 12, tzinfo=UTC))["IBM"]
     assert check.verdict == "problem"
@@ -239,7 +245,7 @@ def test_a_clock_that_was_ahead_is_named_with_the_repair(home: Home) -> None:
     assert "stockml nightly IBM --force" in check.advice
 
 
-def test_a_champion_that_an_mlflow_begun_anew_does_not_know_is_said(home: Home, empty_database: Path) -> None:
+def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: Home, empty_database: Path) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -247,7 +253,7 @@ def test_a_champion_that_an_mlflow_begun_anew_does_not_know_is_said(home: Home, 
     write_night(recorded_night(key=champion.key), path := night_path(home.nights, "IBM", champion.key))
     assert f"no run of IBM {champion.session}, whose model is champion" in found(home)["MLflow's runs"].found
     (waiting := path.with_name(WAITING)).touch()
-    assert "MLflow's runs" not in found(home), "it waits, which is said"
+    assert "MLflow's runs" not in found(home), "it waits to be logged"
     waiting.unlink()
     assert "stockml rebuild-tracking" in found(home)["MLflow's runs"].advice
     for _ in ("begun anew", "deleted"):

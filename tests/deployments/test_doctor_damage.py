@@ -1,4 +1,4 @@
-"""The doctor on damage: each kind is named with its file and the way back."""
+"""The doctor on damage: it names the damaged file and the way back."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ from tests.support.small_disk import files_of_at_most
         ("settings/IBM.json", b"{}", "restore it from a backup"),
     ],
 )
-def test_damage_is_named_with_its_file_and_the_way_back(home: Home, place: str, content: bytes, says: str) -> None:
+def test_a_damaged_file_is_named_with_the_way_back(home: Home, place: str, content: bytes, says: str) -> None:
     path = home.root / place
     path.parent.mkdir(parents=True)
     (path.parent / "migrated.txt").write_text("3.9.1")
@@ -55,17 +55,17 @@ def test_damage_is_named_with_its_file_and_the_way_back(home: Home, place: str, 
     assert says in str(check)
 
 
-def test_a_database_where_nothing_may_be_written_is_no_damage(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_in_a_read_only_folder_is_not_called_damaged(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write where others may not
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
     [fault] = databases.faults(home)
     assert "expected a folder that can be written" in str(fault)
     assert "move it away" not in str(fault)
 
 
-def test_a_database_for_which_a_quota_leaves_no_room_is_no_damage(home: Home) -> None:
-    """The disk itself has room: SQLite says `disk I/O error`, as it does of a broken one."""
+def test_a_database_without_room_under_a_quota_is_not_called_damaged(home: Home) -> None:
+    """The disk itself has room: SQLite says `disk I/O error`, as it does on a broken one."""
     home.root.mkdir()
     database = home.root / "mlflow.db"
     with closing(sqlite3.connect(database)) as written:
@@ -77,7 +77,7 @@ def test_a_database_for_which_a_quota_leaves_no_room_is_no_damage(home: Home) ->
     assert [path.name for path in home.root.iterdir()] == ["mlflow.db"]
 
 
-def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
+def test_the_two_pages_do_not_start_on_a_damaged_database(home: Home) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")
     with (
@@ -88,7 +88,7 @@ def test_the_two_pages_do_not_start_over_a_damaged_database(home: Home) -> None:
 
 
 def problem(home: Home) -> Check:
-    """The only one, a day after the last bar that is kept."""
+    """The only problem found, a day after the last stored bar."""
     checks = found(home, now=NOW + timedelta(days=1)).values()
     [check] = [each for each in checks if each.verdict == "problem" and each.name not in ("rights", "price service")]
     return check
@@ -99,7 +99,7 @@ OF_SOURCES = ("ledger", "promotions", "champion", "store", "splits", "history", 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "a bit"])
 @pytest.mark.parametrize("damaged", [*OF_SOURCES, "base network"])
-def test_damage_of_what_cannot_be_made_again_is_named(home: Home, damaged: str, damage: str) -> None:
+def test_damage_to_what_cannot_be_recreated_is_named(home: Home, damaged: str, damage: str) -> None:
     file = kinds(home.root)[damaged].files[0]
     whole = file.read_bytes()
     middle = len(whole) // 2
@@ -110,8 +110,8 @@ def test_damage_of_what_cannot_be_made_again_is_named(home: Home, damaged: str, 
     assert "restore it from a backup" in str(check) or damaged == "base network"
 
 
-def test_a_champion_that_is_gone_and_bars_that_are_gone_are_named(home: Home) -> None:
-    """By what speaks of them: the promotions, and the forecasts."""
+def test_a_missing_champion_and_missing_bars_are_named(home: Home) -> None:
+    """The promotions and the forecasts still refer to them."""
     kept = kinds(home.root)
     champion, bars = kept["champion"].files[0].parent, kept["store"].files[0]
     shutil.rmtree(champion)
@@ -125,7 +125,7 @@ def test_a_champion_that_is_gone_and_bars_that_are_gone_are_named(home: Home) ->
     assert "restore it from a backup" in check.advice
 
 
-def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home: Home) -> None:
+def test_missing_files_that_records_of_nights_refer_to_are_named(home: Home) -> None:
     kept, promoted = kinds(home.root), recorded_night(key="of a champion", verdict=Verdict(True, "better", {}))
     promoted = replace(promoted, finished_at=promoted.finished_at - timedelta(days=1))
     write_night(promoted, night_path(home.nights, "IBM", promoted.key))
@@ -138,7 +138,7 @@ def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home:
     kept["promotions"].files[0].unlink()
     last = replace(promoted, finished_at=promoted.finished_at + timedelta(days=2))
     write_night(last, night_path(home.nights, "IBM", last.key))
-    assert not list(missing(home)), "its night may be at work, and promotes after its record is kept"
+    assert not list(missing(home)), "its night may be at work: it promotes after it has written its record"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_files_that_records_of_nights_speak_of_and_that_are_gone_are_named(home:
         (b"one figure", "damage, or a change by hand"),
     ],
 )
-def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arrays: bytes | None, says: str) -> None:
+def test_a_missing_or_damaged_evaluation_of_the_champion_is_named(home: Home, arrays: bytes | None, says: str) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -171,14 +171,14 @@ def test_a_champions_evaluation_that_is_gone_or_damaged_is_named(home: Home, arr
     assert problem(home).found.startswith(f"{folder}: expected the champion's evaluation, found {says}")
 
 
-def test_a_list_of_tickers_that_cannot_be_read_is_named(home: Home) -> None:
+def test_an_unreadable_list_of_tickers_is_named(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text("tickers: [IBM, ON]")
     assert str(home.tickers) in str(problem(home))
 
 
 def test_a_database_with_a_damaged_page_is_named(home: Home, empty_database: Path) -> None:
-    """One that opens, and whose first table can be read."""
+    """It opens, and its first table can be read."""
     home.root.mkdir()
     database = home.root / "mlflow.db"
     whole = bytearray(empty_database.read_bytes())
@@ -190,15 +190,15 @@ def test_a_database_with_a_damaged_page_is_named(home: Home, empty_database: Pat
     assert "stockml rebuild-tracking" in check.advice
 
 
-def test_files_that_stayed_behind_when_the_home_was_moved_are_named(home: Home, empty_database: Path) -> None:
+def test_files_left_behind_when_the_home_was_moved_are_named(home: Home, empty_database: Path) -> None:
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
     night = Tracking.of(home).keep_and_log(recorded_night())
     moved = home_of({"STOCKML_HOME": str(home.root.with_name("moved"))})
     shutil.move(home.root, moved.root)
-    assert [check for check in found(moved).values() if check.name == "artifacts"] == [], "they follow"
+    assert [check for check in found(moved).values() if check.name == "artifacts"] == [], "they moved too"
     shutil.rmtree(moved.root / "artifacts")
-    for place in (home, moved):  # where it looks before the next night, and after it
+    for place in (home, moved):  # where MLflow looks before the next night, and after it
         check = found(moved)["artifacts"]
         assert check.verdict == "problem"
         assert f"{place.root / 'artifacts' / night.ticker}, which are not there" in check.found
@@ -208,7 +208,7 @@ def test_files_that_stayed_behind_when_the_home_was_moved_are_named(home: Home, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what_makes_them_found(
+def test_a_moved_home_with_mlflow_on_postgresql_gets_the_command_that_finds_its_files(
     home: Home, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
@@ -217,7 +217,7 @@ def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what
         before, moved = (
             home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")
         )
-        assert "artifacts" not in found(before), "its tables are not there yet"
+        assert "artifacts" not in found(before), "MLflow has no tables yet"
         Tracking.of(before).keep_and_log(recorded_night("AAPL"))
         shutil.move(before.root, moved.root)
         check = found(moved)["artifacts"]
@@ -228,7 +228,7 @@ def test_files_of_a_moved_home_whose_mlflow_is_on_postgresql_are_named_with_what
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_named(home: Home, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(home: Home, tmp_path: Path) -> None:
     code = "from tests.support.small_disk import mount_small_disk; from pathlib import Path; import sys; "
     code += "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; sys.exit(run(['doctor']))"
     place = {"STOCKML_HOME": str(tmp_path / "small")}
@@ -239,7 +239,7 @@ def test_a_full_disk_is_named(home: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["", "s3://bucket/team"])
-def test_a_database_that_is_misread_is_one_line_without_its_password(
+def test_a_malformed_database_address_is_one_line_without_its_password(
     home: Home, state: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("STOCKML_STATE", state)
@@ -252,7 +252,7 @@ def test_a_database_that_is_misread_is_one_line_without_its_password(
 
 
 @pytest.mark.parametrize("name", ["what?", "100%", "a#b", "s3::b"])
-def test_a_home_that_addresses_misread_is_named(
+def test_a_home_whose_path_would_be_misread_in_an_address_is_named(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / name))
@@ -263,7 +263,7 @@ def test_a_home_that_addresses_misread_is_named(
 
 
 @pytest.mark.slow
-def test_on_a_full_disk_no_database_is_to_be_moved_away_and_a_backup_goes_elsewhere(tmp_path: Path) -> None:
+def test_a_full_disk_is_not_called_damage_and_a_backup_can_go_elsewhere(tmp_path: Path) -> None:
     code = """
 import sqlite3, sys
 from pathlib import Path

@@ -88,7 +88,7 @@ def test_a_bar_is_absent_before_it_is_published(feed: ScriptedFeed, now: str, ne
     assert feed.newest.isoformat() == newest
 
 
-def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: ScriptedFeed) -> None:
+def test_a_new_listing_has_fewer_sessions_and_is_unknown_before_its_first(feed: ScriptedFeed) -> None:
     feed.set_clock(date(2012, 5, 22))
     assert list(ask(feed, symbol="FB")["Time Series (Daily)"]) == ["2012-05-22", "2012-05-21", "2012-05-18"]
     feed.set_clock(date(2012, 5, 17))
@@ -104,7 +104,7 @@ def test_a_new_listing_shows_fewer_and_before_it_the_symbol_is_unknown(feed: Scr
         (date(2013, 3, 1), "IBM", []),
     ],
 )
-def test_splits_are_those_known_at_the_clock_newest_first(
+def test_splits_are_those_known_at_the_feeds_clock_newest_first(
     feed: ScriptedFeed, clock: date | datetime, symbol: str, splits: list[tuple[str, str]]
 ) -> None:
     feed.set_clock(clock)
@@ -113,7 +113,7 @@ def test_splits_are_those_known_at_the_clock_newest_first(
     assert [(row["effective_date"], row["split_factor"]) for row in reply["data"]] == splits
 
 
-def test_there_is_nothing_else_to_ask_for(feed: ScriptedFeed) -> None:
+def test_other_paths_and_methods_are_refused(feed: ScriptedFeed) -> None:
     assert requests.get(f"{feed.address}/other", timeout=PATIENCE_S).status_code == 404
     assert requests.post(feed.url, data={"symbol": "IBM"}, timeout=PATIENCE_S).status_code == 501
 

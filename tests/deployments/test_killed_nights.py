@@ -1,4 +1,4 @@
-"""A night whose process dies is done again: killed alone, with the warm process, or with all of `stockml up`."""
+"""A night whose process dies is run again: killed alone, with the warm process, or with all of `stockml up`."""
 
 import subprocess
 import sys
@@ -54,8 +54,8 @@ def nightly(ticker: str, deaths: int) -> None:
 """
 
 
-def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(tmp_path: Path) -> None:
-    """One that dies once, and one that has died before and always will."""
+def test_a_night_whose_process_is_killed_is_run_again_but_not_for_ever(tmp_path: Path) -> None:
+    """One night dies once; the other has died before and always will."""
     pool = f"killed {uuid4()}"
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
@@ -74,15 +74,15 @@ def test_a_night_whose_process_is_killed_is_done_again_but_not_for_ever(tmp_path
                 run = client.read_flow_run(run_id)
                 assert run.state
                 assert "its process was killed by signal 9; done again at " in str(run.state.message)
-                assert run.infrastructure_pid is None, "cancelled, it would wait for that process"
+                assert run.infrastructure_pid is None, "otherwise cancelling it would wait for that process"
                 client.set_flow_run_state(run_id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
                 until(client, run_id, end)
                 assert client.read_flow_run(run_id).run_count == attempts
     assert [(tmp_path / name).read_text() for name in ("ONCE", "ALWAYS")] == ["TT", "TT"]
 
 
-def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_path: Path) -> None:
-    """Whether the server has ended it or not; what died too often or otherwise, was cancelled or slept, is left."""
+def test_a_night_that_was_lost_with_its_worker_is_run_again_by_the_next(tmp_path: Path) -> None:
+    """Whether or not the server has ended it. One that died too often or otherwise, was cancelled or slept is left."""
     pool = f"lost {uuid4()}"
     ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
     ends |= {"FAILED": Crashed(message="died"), "SILENT": Running(), "AT WORK": Running()}
@@ -110,7 +110,7 @@ def test_a_night_that_was_lost_with_its_worker_is_done_again_by_the_next(tmp_pat
             client.set_flow_run_state(run_id, ends[name], force=True)
         left = {name: str(end.name) for name, end in ends.items()}
         do_lost_again(datetime.now(UTC) + 2 * A_NIGHT)
-        assert found() == left | {"SILENT": "AwaitingRetry"}, "what ended long ago stays so"
+        assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
         with one_slot(tmp_path, pool, every_s=1):
             until(client, made["LOST"], "AwaitingRetry")
             assert "done again at " in str(client.read_flow_run(made["LOST"]).state)
@@ -138,8 +138,8 @@ def nightly(ticker: str) -> None:
 """
 
 
-def test_a_night_that_ends_for_want_of_its_worker_is_done_again_by_the_next(tmp_path: Path) -> None:
-    """A run in a process of its own has a pipe to its worker: rich exits where that is broken."""
+def test_a_night_that_ends_because_its_worker_is_gone_is_run_again_by_the_next(tmp_path: Path) -> None:
+    """A run in its own process has a pipe to its worker; rich exits when that breaks."""
     pool = f"outlived {uuid4()}"
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
@@ -151,9 +151,7 @@ def test_a_night_that_ends_for_want_of_its_worker_is_done_again_by_the_next(tmp_
             patience.until((tmp_path / "OUTLIVES").exists)
             worker.kill()
         until(client, run, "Crashed")
-        assert str(client.read_flow_run(run).state.message).startswith(ABORTED), (
-            "else it is put back for another reason"
-        )
+        assert str(client.read_flow_run(run).state.message).startswith(ABORTED), "or another reason requeues it"
         with one_slot(tmp_path, pool, every_s=1):
             until(client, run, "AwaitingRetry")
             assert f"{AGAIN} " in str(client.read_flow_run(run).state)
@@ -162,8 +160,8 @@ def test_a_night_that_ends_for_want_of_its_worker_is_done_again_by_the_next(tmp_
         assert client.read_flow_run(run).run_count == 2
 
 
-def test_a_night_whose_process_is_known_to_be_gone_is_done_again_after_a_minute(tmp_path: Path) -> None:
-    """That of another host may be at work: of it only silence tells; and one that sends heartbeats is alive."""
+def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(tmp_path: Path) -> None:
+    """A process of another host may be at work: only its silence tells. One that sends heartbeats is alive."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     gone = f"{gethostname()}:{ended.pid}"
@@ -192,8 +190,8 @@ def test_a_night_whose_process_is_known_to_be_gone_is_done_again_after_a_minute(
         assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry"]
 
 
-def test_a_night_whose_worker_died_before_it_began_is_done_again(tmp_path: Path) -> None:
-    """It would be Pending for ever, and hold its ticker's only slot; one that a container is made for may take long."""
+def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) -> None:
+    """It would stay Pending for ever and hold its ticker's only slot. One that waits for a container may take long."""
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"taken {uuid4()}", type="process")).name
         deployment = deployed(client, tmp_path, DIES, "nightly", pool)
@@ -214,7 +212,7 @@ def test_a_night_whose_worker_died_before_it_began_is_done_again(tmp_path: Path)
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
-def test_a_scheduled_night_that_a_power_cut_ended_is_done_again_once_all_is_up(state: State) -> None:
+def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_once_all_is_up(state: State) -> None:
     now = datetime.now(UTC)
     daily = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=1), anchor_date=now))]
     with get_client(sync_client=True) as client:
@@ -236,7 +234,7 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_done_again_once_all_is_up(s
         for _ in range(1, MOST_DEATHS):
             client.set_flow_run_state(run.id, state, force=True)
             assert done_again(client, run.id, "killed")
-            assert done_again(client, run.id, "killed"), "it is in the queue already, and has not died twice"
+            assert done_again(client, run.id, "killed"), "it is already in the queue, and has not died twice"
         client.set_flow_run_state(run.id, state, force=True)
-        assert not done_again(client, run.id, "killed"), "also of one that dies before it begins"
+        assert not done_again(client, run.id, "killed"), "the limit holds for one that dies before it begins, too"
         client.delete_deployment(deployment)

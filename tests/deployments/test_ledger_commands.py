@@ -1,4 +1,4 @@
-"""`stockml forecast` and `stockml ledger`: an age, counts before figures, live apart from late, what was restated."""
+"""`stockml forecast` and `stockml ledger`: age, counts before figures, live apart from late, restatements."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ Captured = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock: noon in New York after the recording's last session."""
+    """Set the clock to noon in New York on the day after the recording's last session."""
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T12:00:00-05:00")
 
 
@@ -44,7 +44,7 @@ def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
 
 
 def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
-    """A path that rises by a thousandth a session, published at 4 in the morning (UTC) after its session, or later."""
+    """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
     bar = recorded_bars("IBM").loc[str(origin)]
     last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
     path = last * (1 + lead / 1_000)
@@ -63,10 +63,10 @@ def shown(capsys: Captured, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_every_page_judges_by_the_calendar_of_the_night(
+def test_every_page_judges_timing_by_the_nights_own_calendar(
     home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """London was open on Presidents' Day: a forecast that came after its open, on a night that `tickers.yaml` told."""
+    """London was open on Presidents' Day, so the forecast came after its open; `tickers.yaml` had told the night so."""
     friday, monday = date(2013, 2, 15), date(2013, 2, 18)
     monkeypatch.setenv("STOCKML_CLOCK", "2013-02-19T05:00:00-05:00")
     record(home, recorded_bars("IBM").loc[:"2013-02-15"].tail(300), date(2013, 2, 16), "VOD")
@@ -85,7 +85,7 @@ def test_every_page_judges_by_the_calendar_of_the_night(
     assert set(stockml.Home(home.root).ledger("VOD")["timing"]) == {"late"}
 
 
-def test_one_step_is_counted_before_it_is_scored_and_is_too_few_to_judge(home: Home, capsys: Captured) -> None:
+def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captured) -> None:
     record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 28))
     heading, live, columns, *rows = shown(capsys, "ledger", "IBM").splitlines()
@@ -99,7 +99,7 @@ def test_one_step_is_counted_before_it_is_scored_and_is_too_few_to_judge(home: H
         assert " ".join(told[name]).split() == ["not", "known", "yet", "0", "0"], name
 
 
-def test_late_and_backfilled_forecasts_have_tables_of_their_own(home: Home, capsys: Captured) -> None:
+def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys: Captured) -> None:
     record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 26))
     alone: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
@@ -123,7 +123,9 @@ def test_late_and_backfilled_forecasts_have_tables_of_their_own(home: Home, caps
     assert [entry["timing"] for entry in found["entries"]] == ["live", "late", "backfilled"]
 
 
-def test_a_bar_that_was_restated_is_named_and_the_score_is_shown_both_ways(home: Home, capsys: Captured) -> None:
+def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_known(
+    home: Home, capsys: Captured
+) -> None:
     bars = recorded_bars("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
     for origin in (FRIDAY, date(2013, 2, 25)):
@@ -167,7 +169,7 @@ def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(
     assert (found["steps"], found["without_bar"]) == (3, {"2013-02-26": 4})
 
 
-def test_steps_across_a_change_of_units_are_named_and_not_scored(home: Home, capsys: Captured) -> None:
+def test_steps_across_a_change_of_units_are_reported_but_not_scored(home: Home, capsys: Captured) -> None:
     bars = recorded_bars("IBM").tail(300)
     bars.loc["2013-02-21":, ["open", "high", "low", "close"]] /= 10
     record(home, bars, date(2013, 3, 2))
@@ -177,7 +179,7 @@ def test_steps_across_a_change_of_units_are_named_and_not_scored(home: Home, cap
     assert (found["steps"], found["across_units"]) == (1, {"2013-02-21": 7})
 
 
-def test_a_forecast_says_its_age_and_the_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
+def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
     record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
     age, prices, *_ = shown(capsys, "forecast", "IBM").splitlines()
@@ -188,7 +190,7 @@ def test_a_forecast_says_its_age_and_the_close_beside_the_mid_price(home: Home, 
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
 
 
-def test_the_last_close_is_the_one_that_it_was_made_of_though_it_was_restated_since(
+def test_the_last_close_shown_is_the_one_the_forecast_was_made_from_even_if_restated_since(
     home: Home, capsys: Captured
 ) -> None:
     bars = recorded_bars("IBM").tail(300)
@@ -204,7 +206,7 @@ def test_the_last_close_is_the_one_that_it_was_made_of_though_it_was_restated_si
     assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["last_close"] == 202.91
 
 
-def test_of_two_forecasts_of_one_moment_every_page_shows_the_last(home: Home, capsys: Captured) -> None:
+def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(home: Home, capsys: Captured) -> None:
     publish(home, LAST)
     [first] = Ledger(home.ledger).entries("IBM")
     Ledger(home.ledger).publish(replace(first, key="run again"))
@@ -212,10 +214,10 @@ def test_of_two_forecasts_of_one_moment_every_page_shows_the_last(home: Home, ca
     assert stockml.Home(home.root).forecast("IBM").attrs["key"] == "run again"
 
 
-def test_a_chance_of_a_rise_stands_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:
+def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:
     publish(home, LAST)
     chance = "60% that the price is higher in 30 sessions"
-    assert chance in shown(capsys, "forecast", "IBM").splitlines(), "its night's record has been cleared away"
+    assert chance in shown(capsys, "forecast", "IBM").splitlines(), "without its night's record"
     [entry] = Ledger(home.ledger).entries("IBM")
     night = recorded_night(key=entry.key, forecast=entry.forecast)
     write_night(night, night_path(home.nights, "IBM", entry.key))
@@ -224,10 +226,10 @@ def test_a_chance_of_a_rise_stands_beside_how_often_the_price_rose(home: Home, c
 
 
 @pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])
-def test_a_forecast_whose_night_is_kept_has_its_outlook_and_its_author(
+def test_a_forecast_whose_nights_record_is_kept_shows_its_outlook_and_its_author(
     home: Home, capsys: Captured, publisher: str, without: bool
 ) -> None:
-    """A network that forecasts a path has no share of the width, and a part in it."""
+    """A network that forecasts a path has no share of the width, but does have a part in the forecast."""
     publish(home, LAST)
     [entry] = Ledger(home.ledger).entries("IBM")
     outlook = recorded_night().forecast.outlook
@@ -251,7 +253,7 @@ def test_an_old_forecast_is_called_expired(home: Home, capsys: Captured, limit: 
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
 
 
-def test_a_forecast_that_came_late_says_so(home: Home, capsys: Captured) -> None:
+def test_a_backfilled_forecast_says_so(home: Home, capsys: Captured) -> None:
     publish(home, FRIDAY, hours_later=24 * 4)
     told = shown(capsys, "forecast", "IBM").splitlines()[1]
     assert told == "backfilled: published 2013-02-27 04:00 UTC, when the bar of its first session was final"

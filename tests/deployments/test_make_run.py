@@ -1,6 +1,6 @@
-"""`make run`, the first nights with a key of one's own, and a night that is asked for once more, end to end.
+"""`make run`, the first nights with one's own key, and a night that is asked for again, end to end.
 
-That one is answered from what it left, with nothing started, while all of that stands.
+A repeated night is answered from what it left, without starting anything, as long as all of that is unchanged.
 """
 
 import json
@@ -31,7 +31,7 @@ SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
 NOTHING_NEW = "nothing has changed since that night ran"
 
 
-def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_make_run_knows_only_recorded_tickers(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     failed = make_run("HPQ")
     assert failed.returncode == 1
@@ -39,7 +39,7 @@ def test_make_run_knows_only_recorded_tickers_without_a_key(home: Home, monkeypa
 
 
 @pytest.mark.slow
-def test_a_proxy_that_is_set_is_not_asked_for_the_commands_own_servers(
+def test_a_configured_proxy_is_not_used_for_the_commands_own_servers(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ALPHAVANTAGE_API_KEY", "no_proxy", "NO_PROXY"):
@@ -52,7 +52,7 @@ def test_a_proxy_that_is_set_is_not_asked_for_the_commands_own_servers(
 
 @dataclass(frozen=True)
 class TwoRuns:
-    """`make run MSFT` twice in a home without a key: where the nights stand, and what they printed."""
+    """`make run MSFT` twice in a home without a key: the nights' home, and what the runs printed."""
 
     place: Home
     ran: "tuple[subprocess.CompletedProcess[str], ...]"
@@ -65,7 +65,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
         for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
             patch.delenv(name, raising=False)
         refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
-        assert (refused.returncode, home_of().in_use) == (1, False), "what failed stamps nothing"
+        assert (refused.returncode, home_of().in_use) == (1, False), "a failed night does not stamp the home"
         why = rows(home_of(), ["MSFT"], datetime.now(UTC))[0].state
         assert why.startswith("failed: "), why
         yield TwoRuns(replay_home(os.environ), (make_run("MSFT"), make_run("MSFT")))
@@ -73,14 +73,14 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
 
 @pytest.fixture
 def server(prefect_server: None) -> dict[str, str]:
-    """For commands whose own server is not what is tested: it takes half of their time."""
+    """A shared server, for commands whose own is not under test: starting one takes half of their time."""
     from prefect.settings import PREFECT_API_URL
 
     return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
 @pytest.mark.slow
-def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_what_it_left(twice: TwoRuns) -> None:
+def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_left(twice: TwoRuns) -> None:
     first, second = twice.ran
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
     rows = "tonight's network, last close, trend prior, published, network adds, pooled regression, standard average"
@@ -99,12 +99,12 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_again_from_what_it_left(tw
 
 
 def shown(ran: "subprocess.CompletedProcess[str]") -> dict[str, object]:
-    """What was printed of the night, but how long it took, which its record has without its last steps."""
+    """The printed night without its duration, which in its record lacks the last steps."""
     return {**json.loads(ran.stdout), "seconds": None}
 
 
 def spoil(path: Path) -> Callable[[], object]:
-    """Change a byte of a file, or of a folder's first; returns what puts it back."""
+    """Change a byte of a file, or of a folder's first file; return a function that puts it back."""
     file = min(path.rglob("[!._]*.*")) if path.is_dir() else path
     content = file.read_bytes()
     file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
@@ -112,7 +112,7 @@ def spoil(path: Path) -> Callable[[], object]:
 
 
 @pytest.mark.slow
-def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None:
+def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice: TwoRuns) -> None:
     place = twice.place
     asked = place, "MSFT", SESSION, USUAL, None
     night = finished_night(*asked)
@@ -130,11 +130,11 @@ def test_what_does_not_stand_as_it_was_left_is_run_again(twice: TwoRuns) -> None
         put_back()
     assert finished_night(*asked) == night
     copied = shutil.copytree(place.root, place.root.with_name("copied"))
-    assert finished_night(home_of({"STOCKML_HOME": str(copied)}), *asked[1:]) is None, "what it left stands elsewhere"
+    assert finished_night(home_of({"STOCKML_HOME": str(copied)}), *asked[1:]) is None, "what it left is elsewhere"
 
 
 @pytest.mark.slow
-def test_the_same_night_again_is_told_at_once_and_starts_nothing(twice: TwoRuns, server: dict[str, str]) -> None:
+def test_a_repeated_night_is_answered_at_once_and_starts_nothing(twice: TwoRuns, server: dict[str, str]) -> None:
     other = ("nightly", "MSFT", "--json", "--set", "evaluation.direction_step=20")
     asked = twice.place, "MSFT", SESSION
     usual = finished_night(*asked, USUAL, None)
@@ -146,19 +146,19 @@ def test_the_same_night_again_is_told_at_once_and_starts_nothing(twice: TwoRuns,
     assert " | prefect" not in again.stderr.replace("|   ", "| ")
     assert usual
     assert shown(changed)["config_hash"] != usual.config_hash
-    assert finished_night(*asked, USUAL, None) is None, "another night was finished since"
+    assert finished_night(*asked, USUAL, None) is None, "another night has finished since"
     settings = chosen("nightly", "auto", {"evaluation": {"direction_step": 20}})
     assert finished_night(*asked, settings, None)
     store = BarStore.of(twice.place)
     store.judge("MSFT", date(2013, 2, 27), accepted=False, recorded_at=datetime.now(UTC), source="a test")
-    assert finished_night(*asked, settings, None) is None, "its bars are others"
+    assert finished_night(*asked, settings, None) is None, "its bars have changed"
 
 
 @pytest.mark.slow
-def test_with_a_key_of_ones_own_the_markets_bars_go_beside_the_replays(
+def test_with_ones_own_key_the_markets_bars_are_stored_beside_the_replays(
     twice: TwoRuns, feed: ScriptedFeed, server: dict[str, str]
 ) -> None:
-    """The README's own order; the last that is done in this home."""
+    """The README's order; the last test to use this home."""
     of_ones_own = server | {"ALPHAVANTAGE_API_KEY": "mine12345", "ALPHAVANTAGE_URL": feed.url}
     mine = stockml("nightly", "MSFT", "--json", **of_ones_own)
     assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
@@ -168,14 +168,14 @@ def test_with_a_key_of_ones_own_the_markets_bars_go_beside_the_replays(
 
 
 def shown_nights(home: Home) -> list[tuple[str, str]]:
-    """The runs that stand on a deployment's page, as Prefect's database has them: its name, and how they ended."""
+    """The runs on deployments' pages, from Prefect's database: the deployment's name, and how each run ended."""
     asked = "select d.name, r.state_type from flow_run r join deployment d on d.id = r.deployment_id"
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return list(database.execute(asked))
 
 
 @pytest.mark.slow
-def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
+def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
     with_tables: Home, feed: ScriptedFeed, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = with_tables
@@ -185,7 +185,7 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_bring_more(
     monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
     ran = make_run("IBM")
     assert (ran.returncode, "50 sessions ahead" in ran.stdout) == (0, True), ran.stderr
-    assert [asked.outputsize for asked in feed.asked] == ["compact"], "what a free key never gets is not asked for"
+    assert [asked.outputsize for asked in feed.asked] == ["compact"], "what a free key never gets is not requested"
     assert shown_nights(home) == [("IBM", "COMPLETED")]
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         assert database.execute("select name from task_run where state_type <> 'COMPLETED'").fetchall() == []

@@ -1,4 +1,4 @@
-"""Which requests of MLflow's pages ask for plots, and what is done about them."""
+"""Which requests of MLflow's pages ask for plots, and how they are answered."""
 
 import asyncio
 import shutil
@@ -25,7 +25,7 @@ LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
         (LIST, b"run_id=0f&path=plots", "0f"),
         (GET, b"path=plots%2Fhistory.png&run_uuid=0f", "0f"),
         (GET, b"path=plots%2Fleads.png&run_uuid=0f", "0f"),
-        (GET, b"path=plots%2Fforecast.png&run_uuid=0f", None),  # drawn by its night
+        (GET, b"path=plots%2Fforecast.png&run_uuid=0f", None),  # the night itself draws it
         (LIST, b"run_uuid=0f", None),
         (LIST, b"run_uuid=0f&path=model", None),
         (GET, b"path=night.json&run_uuid=0f", None),
@@ -33,7 +33,7 @@ LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
         ("/ajax-api/2.0/mlflow/runs/get", b"run_id=0f&path=plots", None),
     ],
 )
-def test_plots_are_asked_for_by_their_folder(path: str, query: bytes, run: str | None) -> None:
+def test_requests_for_the_plots_folder_ask_for_a_runs_plots(path: str, query: bytes, run: str | None) -> None:
     assert asked_for({"path": path, "query_string": query}) == run
 
 
@@ -56,10 +56,10 @@ def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(home: Home, 
     series.rename(series.with_suffix(".away"))
     assert open_page() == []
     series.with_suffix(".away").rename(series)
-    assert open_page() == [], "not at once: what cannot be drawn would be tried with every request"
+    assert open_page() == [], "not at once, or every request would try again what cannot be drawn"
     pages.pause_s = 0
     assert open_page() == ["plots/leads.png"]
 
 
 async def _nothing(*_: object) -> None:
-    """A reader who does not look."""
+    """Receive and send nothing."""

@@ -1,4 +1,4 @@
-"""A person's own list lives in the home: changed line by line, remarks kept, and what cannot be changed is left."""
+"""A person's own list in the home: edited line by line, comments kept; what cannot be edited is left alone."""
 
 import json
 import tempfile
@@ -34,20 +34,20 @@ def names(home: Home) -> list[str]:
     return [entry.ticker for entry in tickers_of(home).tickers]
 
 
-def test_the_projects_list_holds_until_the_first_of_ones_own(home: Home) -> None:
+def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: Home) -> None:
     assert names(home) == ["IBM", "AAPL", "MSFT"]
     assert add(home, ["KO", "ON", "0005.HKG", "KO"], {}) == ("KO", "ON", "0005.HKG")
     assert add(home, ["KO"], {}) == ()
     assert names(home) == ["KO", "ON", "0005.HKG"]
-    assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "it says how it is edited"
+    assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "the file says how to edit it"
 
 
-def test_taking_from_the_projects_list_begins_ones_own(home: Home) -> None:
+def test_removing_from_the_projects_list_starts_ones_own(home: Home) -> None:
     assert remove(home, ["AAPL", "KO"]) == ("AAPL",)
     assert names(home) == ["IBM", "MSFT"]
 
 
-def test_lines_that_are_not_concerned_stay_byte_for_byte(home: Home) -> None:
+def test_all_other_lines_stay_byte_for_byte(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)
     add(home, ["VOD"], {"calendar": "XLON", "at": None})
@@ -58,14 +58,14 @@ def test_lines_that_are_not_concerned_stay_byte_for_byte(home: Home) -> None:
     assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
 
 
-def test_a_list_that_was_edited_on_windows_is_changed_too(home: Home) -> None:
+def test_a_list_that_was_edited_on_windows_can_be_changed(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_bytes(b"\xef\xbb\xbftickers:\r\n- IBM\r\n")
     add(home, ["KO"], {})
     assert names(home) == ["IBM", "KO"]
 
 
-def test_a_remark_above_the_next_ticker_stays(home: Home) -> None:
+def test_a_comment_above_the_next_ticker_stays(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)
     remove(home, ["IBM"])
@@ -75,7 +75,7 @@ def test_a_remark_above_the_next_ticker_stays(home: Home) -> None:
 
 
 @pytest.mark.parametrize("new", ["ON", "TRUE", "NO", "VOD"])
-def test_a_share_is_renamed_to_what_yaml_would_read_as_a_truth_value(home: Home, new: str) -> None:
+def test_a_share_can_be_renamed_to_a_symbol_that_yaml_would_read_as_a_boolean(home: Home, new: str) -> None:
     home.root.mkdir()
     home.tickers.write_text("tickers:\n  - KO  # KO\n  - ticker: 'PEP'\n")
     rename(home, "KO", new)
@@ -84,7 +84,7 @@ def test_a_share_is_renamed_to_what_yaml_would_read_as_a_truth_value(home: Home,
     assert home.tickers.read_text().endswith("  # KO\n  - ticker: 'KO'\n")
 
 
-def test_a_list_that_cannot_be_changed_moves_nothing(home: Home, capsys: Captured) -> None:
+def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: Home, capsys: Captured) -> None:
     store_of(home, "GOOG")
     home.tickers.write_text("tickers: [GOOG]\n")
     assert run(["rename", "GOOG", "GOOGX"]) == 1
@@ -92,7 +92,7 @@ def test_a_list_that_cannot_be_changed_moves_nothing(home: Home, capsys: Capture
     assert BarStore.of(home).tickers() == ("GOOG",)
 
 
-def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
+def test_a_renamed_share_keeps_its_line_and_its_options(home: Home) -> None:
     add(home, ["FB", "FB-A"], {"at": "23:30"})
     before = home.tickers.read_text()
     rename(home, "FB", "META")
@@ -100,7 +100,7 @@ def test_a_renamed_share_keeps_its_line_with_its_choices(home: Home) -> None:
     assert home.tickers.read_text() == before.replace('"FB"', '"META"')
 
 
-def test_what_was_written_in_lower_case_or_padded_is_renamed_and_taken_out(home: Home) -> None:
+def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text('tickers:\n  - {at: "23:40", ticker: at}\n  - msft\n  - " ibm "\n')
     rename(home, "AT", "T")
@@ -111,7 +111,7 @@ def test_what_was_written_in_lower_case_or_padded_is_renamed_and_taken_out(home:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_a_rename_asks_mlflow_where_its_database_is(
+def test_a_rename_looks_for_mlflow_in_the_configured_database(
     home: Home, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("STOCKML_DATABASE_URL", stockml_database)
@@ -121,7 +121,7 @@ def test_a_rename_asks_mlflow_where_its_database_is(
     assert not (home.root / "mlflow.db").exists()
 
 
-def test_another_layout_is_left_to_the_person(home: Home) -> None:
+def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: Home) -> None:
     home.root.mkdir()
     home.tickers.write_text("tickers:\n- IBM\n  # odd\n- {ticker: MSFT,\n   at: '23:50'}\n")
     remove(home, ["IBM"])
@@ -133,7 +133,7 @@ def test_another_layout_is_left_to_the_person(home: Home) -> None:
     assert names(home) == ["IBM", "MSFT"]
 
 
-def test_the_last_one_is_not_taken_and_a_wrong_choice_changes_nothing(home: Home) -> None:
+def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home: Home) -> None:
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     with pytest.raises(InvalidFile, match="expected at least one ticker"):
@@ -143,7 +143,7 @@ def test_the_last_one_is_not_taken_and_a_wrong_choice_changes_nothing(home: Home
     assert home.tickers.read_bytes() == before
 
 
-def test_a_file_that_is_deployed_becomes_the_homes_and_the_one_before_stays(home: Home, tmp_path: Path) -> None:
+def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(home: Home, tmp_path: Path) -> None:
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     (tmp_path / "mine.yaml").write_text(MINE)
@@ -154,7 +154,7 @@ def test_a_file_that_is_deployed_becomes_the_homes_and_the_one_before_stays(home
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["IBM", "ON", "KO", "TSCO.LON", "NO"])), max_size=12))
-def test_any_order_of_adding_and_taking_leaves_what_a_list_would(steps: list[tuple[bool, str]]) -> None:
+def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(steps: list[tuple[bool, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = home_of({"STOCKML_HOME": folder})
         home.tickers.write_text(MINE)
@@ -170,7 +170,7 @@ def test_any_order_of_adding_and_taking_leaves_what_a_list_would(steps: list[tup
         assert home.tickers.read_text().startswith("# what I hold\n")
 
 
-def test_the_commands_say_what_was_done_where_and_what_a_replay_lacks(home: Home, capsys: Captured) -> None:
+def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: Home, capsys: Captured) -> None:
     assert run(["tickers", "list"]) == 0
     assert "IBM          Monday to Friday at 23:00 America/New_York\n" in capsys.readouterr().out
     assert run(["tickers", "add", "KO"]) == 1

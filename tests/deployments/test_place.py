@@ -1,4 +1,4 @@
-"""One rule says which home a command works in and which prices it holds; nothing is stamped before it succeeded."""
+"""One rule decides which home a command works in and which prices that holds; only success stamps it."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
 
 @pytest.fixture
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A person's own folder, empty; they work in `work`."""
+    """A person's empty home folder; the current folder is `work` in it."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -24,7 +24,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def place(environ: dict[str, str], command: str = "forecast") -> str:
-    """The home of a command, relative to the person's own folder; the environment is as before afterwards."""
+    """A command's home, relative to the person's folder; the environment must be as before afterwards."""
     given = dict(environ)
     with in_home(command, environ) as chosen:
         assert home(environ) == chosen
@@ -33,7 +33,7 @@ def place(environ: dict[str, str], command: str = "forecast") -> str:
     return shown
 
 
-def test_without_a_key_there_is_the_replay_and_with_one_the_market_in_one_fixed_place(person: Path) -> None:
+def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fixed_place(person: Path) -> None:
     assert place({}) == ".stockml/replay"
     assert place(dict(KEY)) == ".stockml"
     assert place({"STOCKML_HOME": str(person / "mine")}) == "mine/replay"
@@ -42,7 +42,7 @@ def test_without_a_key_there_is_the_replay_and_with_one_the_market_in_one_fixed_
     assert not (person / ".stockml").exists()
 
 
-def test_a_replay_that_was_settled_stays_where_it_is_in_what_it_starts(person: Path) -> None:
+def test_programs_that_a_command_starts_stay_in_its_replay(person: Path) -> None:
     environ: dict[str, str] = {}
     with in_home("up", environ):
         assert environ["STOCKML_CLOCK"].startswith("2013-03-01")
@@ -51,19 +51,19 @@ def test_a_replay_that_was_settled_stays_where_it_is_in_what_it_starts(person: P
         assert place(dict(environ)) == ".stockml/replay"
 
 
-def test_a_home_in_use_is_found_without_the_key_too(person: Path) -> None:
+def test_a_market_home_in_use_is_found_even_without_the_key(person: Path) -> None:
     (person / ".stockml" / "store" / "history").mkdir(parents=True)
-    assert place({}) == ".stockml/replay", "a command that failed has left folders, and nothing in them"
+    assert place({}) == ".stockml/replay", "a failed command may leave empty folders"
     servers = person / ".stockml" / "servers.json"
     servers.touch()
-    assert place({}) == ".stockml", "a service whose key is in its own environment, before its first night"
+    assert place({}) == ".stockml", "a service may hold the key in its own environment, before its first night"
     servers.unlink()
     (person / ".stockml" / "store" / "history" / "KO.parquet").touch()
     assert place({}) == ".stockml"
     assert kind_here(home({}), {}) == "market"
 
 
-def test_an_earlier_versions_home_goes_on_and_a_key_is_not_shut_out_by_its_replay(
+def test_an_earlier_versions_home_stays_in_use_and_its_replay_does_not_shut_out_a_key(
     person: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     moved_to(person / "work" / ".stockml")
@@ -75,7 +75,7 @@ def test_an_earlier_versions_home_goes_on_and_a_key_is_not_shut_out_by_its_repla
     assert place({"STOCKML_HOME": str(person / "work" / ".stockml")}) == "work/.stockml"
 
 
-def test_only_a_claim_settles_the_kind_and_the_other_is_refused(home: Home) -> None:
+def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refused(home: Home) -> None:
     check(home, "market")
     assert kind_in(home) is None
     claim(home, "replay")
@@ -98,7 +98,7 @@ def test_a_secret_is_read_from_its_file(person: Path) -> None:
         pass
 
 
-def test_a_proxy_is_not_asked_for_this_machines_own_servers(person: Path) -> None:
+def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None:
     own = "127.0.0.1,localhost,::1"
     for given, expected in (
         ({}, None),
@@ -114,7 +114,7 @@ def test_a_proxy_is_not_asked_for_this_machines_own_servers(person: Path) -> Non
         assert environ == given
 
 
-def test_a_home_whose_kind_cannot_be_read_is_not_said_to_begin_anew(person: Path) -> None:
+def test_if_a_homes_kind_cannot_be_read_the_advice_is_not_to_start_over(person: Path) -> None:
     """Without the file, recorded prices in a folder of another name would count as the market's."""
     (person / "prices.json").write_text("")
     with pytest.raises(
@@ -122,6 +122,6 @@ def test_a_home_whose_kind_cannot_be_read_is_not_said_to_begin_anew(person: Path
     ) as told:
         place({"STOCKML_HOME": str(person)})
     assert "move it away" not in str(told.value)
-    assert place({"STOCKML_HOME": str(person)}, "doctor") == ".", "it tells of this one among the others"
+    assert place({"STOCKML_HOME": str(person)}, "doctor") == ".", "the doctor reports it among its other checks"
     (person / "prices.json").write_text('{"prices": "replay"}')
     assert place({"STOCKML_HOME": str(person)}) == "."

@@ -1,4 +1,4 @@
-"""Prefect's server as it is kept here: tokens that outlive it, and writers that take their turn, its page."""
+"""Prefect's server as it is run here: tokens that outlive it, writers that wait their turn, and its page."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S
 
 
-def test_a_key_is_kept_until_it_is_cut_short(tmp_path: Path) -> None:
+def test_the_token_key_is_kept_unless_it_was_cut_short(tmp_path: Path) -> None:
     key = token_key(tmp_path)
     assert token_key(tmp_path) == key
     (tmp_path / "tokens.key").write_bytes(key[:5])
@@ -28,17 +28,17 @@ def test_a_key_is_kept_until_it_is_cut_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_started_again_knows_open_pages_and_refuses_nobody_because_others_are_at_work(
+def test_a_restarted_server_knows_open_pages_and_refuses_nobody_for_being_busy(
     home: Home,
 ) -> None:
-    """What reads before it writes, as beginning a run does, waits for its turn; Prefect's client is not asked to."""
+    """A request that reads before it writes, as starting a run does, waits its turn; Prefect's client is not needed."""
     people, each = 8, 12
 
     def changed(by: dict[str, str], path: str, **content: Any) -> httpx.Response:
         return httpx.post(f"{server.address}/api{path}", json=content, headers=by, timeout=PATIENCE_S)
 
     def page(name: str) -> dict[str, str]:
-        """What the page of this name sends with each change."""
+        """The headers that the page of this name sends with each change."""
         asked = httpx.get(f"{server.address}/api/csrf-token", params={"client": name}, timeout=PATIENCE_S)
         return {"Prefect-Csrf-Client": name, "Prefect-Csrf-Token": asked.json()["token"]}
 
@@ -60,8 +60,8 @@ def test_a_server_that_is_started_again_knows_open_pages_and_refuses_nobody_beca
     assert answers == {201: people * each}
 
 
-def test_the_page_is_kept_in_the_home_where_what_is_installed_is_another_users() -> None:
-    """Prefect makes its page's files when it is first started, and has no page where it may not."""
+def test_the_page_is_kept_in_the_home_if_the_installation_belongs_to_another_user() -> None:
+    """Prefect creates its page's files when it is first started, and has no page if it may not."""
     asked = """
         import os
         from deployments.servers.prefect_program import page_folder

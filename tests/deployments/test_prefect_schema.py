@@ -1,4 +1,4 @@
-"""A new home's tables are those that Prefect's own migrations make; what is there already stays."""
+"""A new home's tables are those that Prefect's own migrations make; an existing database is left alone."""
 
 import subprocess
 import sys
@@ -8,41 +8,41 @@ from pathlib import Path
 from deployments.servers.prefect_schema import DATABASE, TABLES, create_database, local_database, tables_of
 
 
-def test_the_tables_are_what_the_installed_prefects_migrations_make(tmp_path: Path) -> None:
+def test_the_tables_are_those_that_the_installed_prefects_migrations_make(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "deployments.servers.prefect_schema"]
     made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     written = TABLES.read_text(encoding="utf-8")
-    assert lines_of(made) == lines_of(written), "after an upgrade of Prefect, write its tables down again"
+    assert lines_of(made) == lines_of(written), "after an upgrade of Prefect, write its tables to the file again"
     create_database(tmp_path / "prefect" / "prefect.db")
     assert tables_of(tmp_path / "prefect" / "prefect.db") == written.partition("\n")[2]
 
 
 def lines_of(tables: str) -> list[str]:
-    """In an order of their own: that of a table's constraints is the migrations' chance."""
+    """The lines, sorted: the migrations put a table's constraints in no fixed order."""
     return sorted(line.rstrip(", ") for line in tables.splitlines())
 
 
-def test_what_is_there_stays_an_empty_file_too(tmp_path: Path) -> None:
+def test_an_existing_file_is_left_alone_even_an_empty_one(tmp_path: Path) -> None:
     there = tmp_path / "prefect.db"
     there.touch()
     create_database(there)
     assert there.stat().st_size == 0
 
 
-def test_the_log_of_a_database_that_was_taken_away_is_not_played_into_a_new_one(tmp_path: Path) -> None:
+def test_the_log_of_a_removed_database_is_not_replayed_into_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "prefect.db-wal").write_bytes(b"frames of another")
     create_database(tmp_path / "prefect.db")
     assert not (tmp_path / "prefect.db").exists()
 
 
-def test_another_version_of_prefect_makes_its_tables_itself(tmp_path: Path) -> None:
+def test_another_version_of_prefect_creates_its_tables_itself(tmp_path: Path) -> None:
     older = tmp_path / "older.sql"
     older.write_text(TABLES.read_text(encoding="utf-8").replace("-- Prefect ", "-- Prefect 1."))
     create_database(tmp_path / "prefect.db", older)
     assert [path.name for path in tmp_path.iterdir()] == ["older.sql"]
 
 
-def test_many_at_once_make_one(tmp_path: Path) -> None:
+def test_many_at_once_create_one_database(tmp_path: Path) -> None:
     database = tmp_path / "prefect.db"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(create_database, [database] * 16))
@@ -50,7 +50,7 @@ def test_many_at_once_make_one(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layout.lock", "prefect.db"]
 
 
-def test_only_a_file_is_laid_out() -> None:
+def test_only_a_plain_sqlite_file_gets_its_tables_from_us() -> None:
     assert local_database({DATABASE: "sqlite+aiosqlite:////home/prefect/prefect.db"}) == Path(
         "/home/prefect/prefect.db"
     )

@@ -67,7 +67,7 @@ def prepared(deployment: DeploymentResponse | None = None, **environ: str) -> Wa
     return run
 
 
-def test_prefects_own_worker_gives_its_place_when_it_is_asked_to() -> None:
+def test_our_worker_replaces_prefects_own_once_it_is_installed() -> None:
     code = """
         from prefect.workers.base import BaseWorker
         from deployments.servers import process_worker
@@ -85,7 +85,7 @@ def deployment_of(entrypoint: str, steps: Sequence[Mapping[str, Any]] = ()) -> D
     return DeploymentResponse.model_validate(found)
 
 
-def test_a_run_of_another_state_or_code_is_refused_with_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_another_state_or_code_is_refused_and_both_values_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_STATE", "s3://mine")
     with pytest.raises(UnlikeWorker, match="STOCKML_STATE: expected s3://the-runs, found s3://mine"):
         prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE=own_code())
@@ -94,7 +94,7 @@ def test_a_run_of_another_state_or_code_is_refused_with_both_named(monkeypatch: 
         prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE="0" * 64)
 
 
-def test_other_runs_are_started_warm_where_there_is_a_warm_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_runs_are_started_warm_if_there_is_a_warm_server(monkeypatch: pytest.MonkeyPatch) -> None:
     run = prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE=own_code())
     assert run.env["STOCKML_STATE"] == "s3://the-runs"
     assert not run._command_configured, "by Prefect itself"
@@ -103,7 +103,7 @@ def test_other_runs_are_started_warm_where_there_is_a_warm_server(monkeypatch: p
     assert (warm._command_configured, command_from_string(str(warm.command))) == (True, COMMAND)
 
 
-def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
+def test_a_run_skips_what_its_worker_has_done_and_keeps_its_own_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path))
@@ -120,16 +120,16 @@ def test_a_run_is_spared_what_its_worker_has_done_and_keeps_what_it_was_given(
     assert {name: own.env[name] for name in given} == given
 
 
-def test_a_run_of_a_module_that_is_here_is_told_where_its_flow_is() -> None:
+def test_a_run_of_an_installed_module_is_told_where_its_flow_is() -> None:
     assert prepared(deployment_of("flows.nightly")).env[ENTRYPOINT] == "flows.nightly"
     assert prepared(deployment_of("flows.nightly"), **{ENTRYPOINT: "mine"}).env[ENTRYPOINT] == "mine"
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "/elsewhere"}}
     for other in (deployment_of("flows/nightly.py:nightly"), deployment_of("flows.nightly", [step])):
-        assert ENTRYPOINT not in prepared(other).env, "what fetches its code says where it is"
+        assert ENTRYPOINT not in prepared(other).env, "a deployment that fetches its code says where it is"
 
 
 class Asked:
-    """A server's answers, which change each time."""
+    """A server whose answers change each time."""
 
     def __init__(self) -> None:
         self.deployments, self.flows = 0, 0
@@ -143,25 +143,25 @@ class Asked:
         return self.flows
 
 
-def test_a_deployment_is_asked_for_once_a_run_and_never_remembered_for_the_next(
+def test_a_deployment_is_read_once_per_run_and_not_remembered_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server, id_of = Asked(), uuid4()
-    told: Any = CachingClient(server)  # type: ignore[arg-type] # of Prefect's client two questions
-    assert told.flows == 0, "everything else is the client's own"
+    told: Any = CachingClient(server)  # type: ignore[arg-type] # two methods of Prefect's client
+    assert told.flows == 0, "everything else comes from the client itself"
 
     async def ask(times: int) -> list[Any]:
         return [await told.read_deployment(id_of) for _ in range(times)]
 
     assert asyncio.run(ask(5)) == [1, 1, 2, 2, 3]
     monkeypatch.setattr(process_worker, "ASKED_TWICE_WITHIN_S", -1.0)
-    assert asyncio.run(ask(2)) == [4, 5], "the third was of another time"
+    assert asyncio.run(ask(2)) == [4, 5], "the third answer has expired"
     assert [asyncio.run(told.read_flow(id_of)) for _ in range(2)] == [1, 1]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("lasting_server")
-def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_path: Path) -> None:
+def test_a_run_started_by_hand_does_not_wait_behind_due_nights(tmp_path: Path) -> None:
     pool, now = f"nights {uuid4()}", datetime.now(UTC)
     every_minute = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=1)))]
     hour = {"start_time": str(now - timedelta(hours=1)), "end_time": str(now), "max_runs": AHEAD + 3}
@@ -174,7 +174,7 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
         nights = [run for run in nights if run.expected_start_time and run.expected_start_time <= now]
         assert len(nights) == AHEAD + 3
         by_hand = [client.create_flow_run_from_deployment(deployment).id for _ in range(2)]
-        for _ in range(AHEAD):  # asked for later, and put off
+        for _ in range(AHEAD):  # requested later, and put off
             put_off = client.create_flow_run_from_deployment(deployment).id
             client.set_flow_run_state(put_off, AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC)))
         with one_slot(tmp_path, pool):
@@ -186,16 +186,16 @@ def test_who_begins_a_run_by_hand_does_not_wait_for_all_nights_that_are_due(tmp_
             events = client.read_events(of_workers, limit=50).events
         begun = {run.id: run.start_time for run in client.read_flow_runs(flow_run_filter=of_deployment)}
         first = sorted(begun[id_of] or now for id_of in by_hand)
-        assert first == [begun[id_of] for id_of in by_hand], "in the order in which they were asked for"
+        assert first == [begun[id_of] for id_of in by_hand], "in the order in which they were requested"
         assert first[-1] < min(begun[night.id] or now for night in nights)
-    assert not any("prefect.worker.name" in run.labels for run in runs), "asked of a busy SQLite, it holds a slot"
+    assert not any("prefect.worker.name" in run.labels for run in runs), "to ask a busy SQLite holds a slot"
     assert states == [["Scheduled", "Pending", "Running", "Completed"]] * 2
     assert {each.event for each in events} <= {"prefect.worker.started", "prefect.worker.stopped"}
 
 
 PUT_OFF = AwaitingRetry(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))
 CASES: dict[str, tuple[dict[str, str], Sequence[State]]] = {
-    # how the busy run is started, and what the others are when their turn comes
+    # how the busy run is started, and the others' states when their turn comes
     "fork": ({}, (Cancelled(), PUT_OFF)),
     "process": ({"command": f"{sys.executable} -u -m prefect.engine"}, (Completed(),)),  # done by another worker
 }
@@ -203,10 +203,10 @@ CASES: dict[str, tuple[dict[str, str], Sequence[State]]] = {
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("lasting_server")
-def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_again_stays_so(tmp_path: Path) -> None:
-    """A run holds a worker's only slot until `let-go` is there; one that is due is wanted, and behind the others.
+def test_runs_no_longer_due_are_not_started_and_a_cancelled_run_that_is_retried_stays_queued(tmp_path: Path) -> None:
+    """A run holds the worker's only slot until `let-go` exists; the one run still wanted is queued behind the others.
 
-    The first is too busy to answer, and the output of a process closes only after somebody has pressed Retry.
+    The first is too busy to answer, and a process's output closes only after somebody has pressed Retry.
     """
     pool = f"busy {uuid4()}"
     with get_client(sync_client=True) as client:
@@ -217,7 +217,7 @@ def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_aga
             (folder := tmp_path / case).mkdir()
             variables, no_more = CASES[case]
             holds = deployed(client, folder, BUSY.format(folder=str(folder)), "busy", pool, job_variables=variables)
-            assert len(no_more) + 2 <= AHEAD, "it is asked for all of them before they change"
+            assert len(no_more) + 2 <= AHEAD, "the worker fetches all of them before they change"
             run, *others = (
                 client.create_flow_run_from_deployment(holds if n == 0 else deployment).id
                 for n in range(len(no_more) + 2)
@@ -233,7 +233,7 @@ def test_what_is_due_no_more_is_not_begun_and_a_cancelled_run_that_is_to_run_aga
                 for each, state in zip(unwanted, no_more, strict=True):
                     client.set_flow_run_state(each, state, force=True)
                 if case != following:
-                    now = due(following)  # which it asks for once the slot is free
+                    now = due(following)  # which the worker fetches once the slot is free
                 client.set_flow_run_state(run, Cancelling())
                 until(client, run, "Cancelled")
                 client.set_flow_run_state(run, AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))

@@ -1,4 +1,4 @@
-"""Programs that are started: how they end is known, and none is left behind."""
+"""Started programs: how they end is reported, and none is left behind."""
 
 import os
 import textwrap
@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE_S, until
 
 
 def started(name: str, folder: Path, code: str) -> processes.Child:
-    """A program of this code."""
+    """Start a program with this code."""
     (folder / "program.py").write_text(textwrap.dedent(code))
     environ = {**os.environ, "PYTHONPATH": str(folder)}
     return processes.start(processes.Program(name, "program", [], environ), folder / "log")
@@ -29,7 +29,7 @@ def started(name: str, folder: Path, code: str) -> processes.Child:
     ],
 )
 def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code: str, words: str) -> None:
-    """One that had none may have found no room for them."""
+    """If it left none, there may have been no room for them."""
     child = started("Prefect", tmp_path, code)
     child.process.wait(PATIENCE_S)
     with pytest.raises(ServerFailed, match=words):
@@ -37,7 +37,7 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
     processes.stop([child])
 
 
-def test_what_is_killed_is_started_anew_but_not_again_and_again(tmp_path: Path) -> None:
+def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) -> None:
     child, said = started("Prefect", tmp_path, "import time; time.sleep(600)"), list[str]()
     children = [replace(child, began=child.began - SETTLED_S)]
 
@@ -48,7 +48,7 @@ def test_what_is_killed_is_started_anew_but_not_again_and_again(tmp_path: Path) 
 
     kill()
     with pytest.raises(ServerFailed, match="ended with code -9"):
-        watch(children, kill)  # the second is killed as soon as it is told
+        watch(children, kill)  # kills the second as soon as the restart is announced
     assert said == ["", "Prefect was killed, and is started anew"]
     assert children[0].process.pid != child.process.pid
     processes.stop(children)
@@ -66,7 +66,7 @@ ORDERLY = """
 """
 
 
-def test_a_program_without_children_has_time_to_end_when_its_parent_has_gone(tmp_path: Path) -> None:
+def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_gone(tmp_path: Path) -> None:
     child = started("orderly", tmp_path, ORDERLY)
     assert child.process.stdin
     until(lambda: (tmp_path / "log").read_text() == "ready\n")

@@ -1,4 +1,4 @@
-"""tickers.yaml is checked in words; Prefect's deployments agree with it: added, updated, deleted, never un-paused."""
+"""tickers.yaml is checked, with clear messages; Prefect's deployments follow it, and are never un-paused."""
 
 import re
 from collections import Counter
@@ -31,7 +31,7 @@ def listed(*entries: Any, **defaults: Any) -> TickersFile:
     return TickersFile.model_validate({"defaults": defaults, "tickers": list(entries)})
 
 
-def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
+def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
     lines = staggered(read_tickers().tickers)
     shipped = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
     of_prefect = [
@@ -42,7 +42,7 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
     of_tickers = [(entry.ticker, {"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines]
     assert of_prefect == of_tickers
     assert [name for name, *_ in of_prefect] == ["IBM", "AAPL", "MSFT"]
-    assert set(symbols()) > {name for name, *_ in of_prefect}, "a newcomer's nights are replayed"
+    assert set(symbols()) > {name for name, *_ in of_prefect}, "a newcomer's nights can be replayed"
     assert all(each["concurrency_limit"]["limit"] == 1 for each in shipped)
     assert not any("active" in schedule for each in shipped for schedule in each.get("schedules", []))
 
@@ -81,13 +81,13 @@ def test_the_projects_file_and_prefect_yaml_say_the_same() -> None:
         ("tickers: [IBM", "expected YAML, found"),
     ],
 )
-def test_a_wrong_file_is_refused_in_words(tmp_path: Path, content: str, says: str) -> None:
+def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content: str, says: str) -> None:
     file = tmp_path / "tickers.yaml"
     file.write_text(content)
     with pytest.raises(InvalidFile) as refused:
         read_tickers(file)
     assert says in str(refused.value)
-    assert ("found none" in str(refused.value)) == ("found none" in says), "one that is wrong is not none"
+    assert ("found none" in str(refused.value)) == ("found none" in says), "a wrong value is not called a missing one"
     assert "\n" not in str(refused.value)
 
 
@@ -109,7 +109,7 @@ def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(
     assert (made.cron(), made.timezone) == (cron, zone)
 
 
-def test_equal_start_times_are_spread_and_stay_away_from_midnight() -> None:
+def test_equal_start_times_are_spread_out_well_before_midnight() -> None:
     lines = staggered(listed(*(f"T{number}" for number in range(100))).tickers)
     starts = [cron.split()[:2] for _, cron in lines]
     assert {int(hour) for _, hour in starts} == {23}
@@ -121,7 +121,7 @@ def test_a_late_start_is_never_spread_past_midnight() -> None:
     assert [cron for _, cron in lines][-1] == "59 23 * * 1-5"
 
 
-def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
+def test_a_tickers_settings_become_the_forms_parameters() -> None:
     file = listed("IBM", {"ticker": "MSFT", "settings": {"training.epochs": 8}, "tags": ["mine"]}, profile="nightly")
     assert file.tickers[1].parameters() == {
         "ticker": "MSFT",
@@ -130,7 +130,7 @@ def test_settings_of_a_ticker_become_the_forms_parameters() -> None:
     }
 
 
-def test_missing_forecasts_are_told_when_the_person_says_with_each_tickers_calendar() -> None:
+def test_missing_forecasts_are_reported_at_the_chosen_time_by_each_tickers_calendar() -> None:
     entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
     usual, early = (
         next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("notices"))
@@ -141,7 +141,7 @@ def test_missing_forecasts_are_told_when_the_person_says_with_each_tickers_calen
 
 
 @pytest.mark.parametrize("at", ["02:30", "7 am", "25:00", "07:00+01:00"])
-def test_a_time_that_is_none_for_the_digest_is_refused_in_words(at: str) -> None:
+def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at: str) -> None:
     with pytest.raises(InvalidSetting, match='expected STOCKML_DIGEST_AT to be a time such as "07:00"'):
         digest_time({"STOCKML_DIGEST_AT": at})
 
@@ -149,7 +149,7 @@ def test_a_time_that_is_none_for_the_digest_is_refused_in_words(at: str) -> None
 @pytest.mark.parametrize(
     ("day", "passes"), [("2013-13-45", False), ("2013-04-31", False), ("2012-02-29", True), ("", True)]
 )
-def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None:
+def test_the_form_takes_only_days_that_exist_or_none(day: str, passes: bool) -> None:
     pattern = form_of("nightly.nightly")["properties"]["session"]["pattern"]
     assert bool(re.search(pattern, day)) is passes
 
@@ -157,7 +157,7 @@ def test_the_form_takes_only_days_that_there_are(day: str, passes: bool) -> None
 @pytest.mark.parametrize(
     ("flow", "field"), [("backfill.backfill", "last"), ("studies.backtest", "first"), ("studies.backtest", "last")]
 )
-def test_a_day_that_a_form_must_have_is_one_that_there_is(flow: str, field: str) -> None:
+def test_a_required_day_must_be_given_and_exist(flow: str, field: str) -> None:
     pattern = form_of(flow)["properties"][field]["pattern"]
     days = ("2013-03-01", "2013-04-31", "")
     assert [bool(re.search(pattern, day)) for day in days] == [True, False, False]
@@ -168,7 +168,7 @@ def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
     assert found["enum"] == ["validation"]
 
 
-def test_the_form_takes_no_name_that_is_no_parameter() -> None:
+def test_the_forms_take_no_unknown_parameter() -> None:
     """Prefect's engine crashes on one."""
     assert all(form_of(each.flow)["additionalProperties"] is False for each in of_other_flows([]))
 
@@ -203,7 +203,7 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 
 
 @pytest.mark.slow
-def test_a_deployment_of_an_earlier_version_no_longer_leads_to_the_folder_that_it_was_made_in(
+def test_registering_unties_an_earlier_versions_deployment_from_the_folder_it_was_made_in(
     prefect_server: None,
 ) -> None:
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "/gone"}}
@@ -216,7 +216,7 @@ def test_a_deployment_of_an_earlier_version_no_longer_leads_to_the_folder_that_i
 
 
 @pytest.mark.slow
-def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(prefect_server: None) -> None:
+def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(prefect_server: None) -> None:
     others = of_other_flows(listed("IBM", "MSFT").tickers)
     register(others, delete_others=True)
     assert len(register(others, delete_others=True).unchanged) == len(others)
@@ -233,13 +233,13 @@ def test_the_other_flows_are_on_the_page_ten_deployments_in_all_for_a_newcomer(p
     assert (renamed.created, renamed.deleted) == (("weekly clean-up",), ("compare retraining", "weekly"))
     assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
     newcomer = [*of_tickers(read_tickers().tickers), *others]
-    assert len(newcomer) + 1 <= 10, "with the notices'"
+    assert len(newcomer) + 1 <= 10, "including that of the notices"
     assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == ("30 9 * * 0", "flows.maintenance.maintenance")
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
 
 
 @pytest.mark.slow
-def test_one_that_was_announced_has_a_page_and_no_schedule_until_it_is_registered(prefect_server: None) -> None:
+def test_an_announced_deployment_has_a_page_but_no_schedule_until_it_is_registered(prefect_server: None) -> None:
     wanted = of_tickers(listed("OLD", "NEW").tickers)
     register(wanted[:1], delete_others=False)
     announce(wanted)
@@ -254,7 +254,7 @@ def test_one_that_was_announced_has_a_page_and_no_schedule_until_it_is_registere
 
 
 @pytest.mark.slow
-def test_more_than_prefect_gives_at_once_are_registered_and_left_as_they_are_the_second_time(
+def test_more_deployments_than_prefect_lists_at_once_are_registered_once(
     prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_records, "PAGE", 5)

@@ -1,4 +1,4 @@
-"""When `make up` begins, what no process works on any more is ended; what somebody works on in a terminal is not."""
+"""When `make up` starts, runs that no process works on any more are ended; runs in somebody's terminal are not."""
 
 import os
 import socket
@@ -35,7 +35,7 @@ def night(ticker: str) -> str:
 
 @pytest.fixture
 def runs() -> dict[str, str]:
-    """Runs that are said to be under way, by who works on them: a process that is gone, this one, or nobody knows."""
+    """Runs recorded as Running, by who works on them: a process that is gone, this one, or an unknown one."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     made = {}
@@ -54,13 +54,13 @@ def states(runs: dict[str, str]) -> dict[str, str]:
         return {name: client.read_flow_run(run).state_name for name, run in runs.items()}
 
 
-def test_a_new_beginning_ends_what_is_dead_and_what_has_grown_old(runs: dict[str, str]) -> None:
+def test_starting_up_ends_dead_runs_and_very_old_ones(runs: dict[str, str]) -> None:
     assert "rescued (gone)" in crash_orphans()
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
     assert {"RESCUED (here)", "RESCUED (unknown)"} <= set(crash_orphans(datetime.now(UTC) + timedelta(hours=7)))
 
 
-def test_of_a_deployments_runs_those_of_a_terminal_are_left_alone() -> None:
+def test_a_deployments_run_in_a_terminal_is_left_alone_and_one_of_a_worker_is_ended() -> None:
     with get_client(sync_client=True) as client:
         deployment = client.create_deployment(client.create_flow(by_hand), "RESCUED")
         terminal, worker = (
@@ -73,7 +73,7 @@ def test_of_a_deployments_runs_those_of_a_terminal_are_left_alone() -> None:
     crash_orphans(datetime.now(UTC) + timedelta(hours=7))
 
 
-def test_a_night_that_was_killed_says_so_in_the_status_where_none_came_after_it(home: Home) -> None:
+def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(home: Home) -> None:
     began = datetime.now(UTC)
     for ticker, ended in {"KILLED": began - timedelta(days=1), "AFTER": began + timedelta(hours=1)}.items():
         keep_attempt(home.nights, ticker, Attempt("Completed", "", ended))
@@ -84,7 +84,7 @@ def test_a_night_that_was_killed_says_so_in_the_status_where_none_came_after_it(
     assert [row.state for row in rows(home, ["AFTER", "KILLED"], began)] == ["completed: ", told]
 
 
-def test_a_night_that_failed_says_why_in_its_own_words(home: Home) -> None:
+def test_the_status_says_why_a_night_failed_in_its_own_words(home: Home) -> None:
     keep_attempt(home.nights, "FAILED", Attempt("Completed", "", began := datetime.now(UTC)))
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(night, parameters={"ticker": "FAILED"}, state=Running())
@@ -93,7 +93,7 @@ def test_a_night_that_failed_says_why_in_its_own_words(home: Home) -> None:
     assert [row.state for row in rows(home, ["FAILED"], began)] == ["failed: NoBars: no bars of FAILED"]
 
 
-def test_the_next_night_of_a_ticker_ends_its_dead_runs_alone(runs: dict[str, str]) -> None:
+def test_a_tickers_next_night_ends_only_that_tickers_dead_runs(runs: dict[str, str]) -> None:
     end_killed("ANOTHER")
     assert states(runs)["gone"] == "Running"
     end_killed("RESCUED")
@@ -101,7 +101,7 @@ def test_the_next_night_of_a_ticker_ends_its_dead_runs_alone(runs: dict[str, str
     crash_orphans(datetime.now(UTC) + timedelta(hours=7))
 
 
-def test_a_run_that_is_taken_up_again_is_signed_anew_and_one_at_work_is_not(runs: dict[str, str]) -> None:
+def test_a_dead_run_that_is_resumed_is_signed_again_and_so_is_not_ended(runs: dict[str, str]) -> None:
     for run in runs.values():
         sign(UUID(str(run)))
     end_killed("RESCUED")

@@ -1,4 +1,4 @@
-"""What the command line runs, and what another run does, is on the page of its deployment, and no worker takes it."""
+"""Nights run by the command line or by another run are on their deployment's page, and no worker takes them."""
 
 import logging
 from typing import Any
@@ -81,7 +81,7 @@ def toy_outage() -> None:
     passing_fault([])
 
 
-def test_who_waits_is_told_what_failed_and_when_it_is_asked_again(
+def test_whoever_waits_is_told_what_failed_and_when_it_is_retried(
     home: Home, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "prefect.task_runs"):

@@ -1,4 +1,4 @@
-"""Both servers as they are started, asked over raw HTTP: by their own names, by others, and by pages of elsewhere.
+"""Both servers as they are started, asked over raw HTTP: by their own names, by others, and by foreign pages.
 
 And in a browser: a web page of another origin can neither read from the two pages nor change anything.
 """
@@ -66,7 +66,7 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def servers(home_folder: Path) -> Iterator[dict[str, OwnServer]]:
-    """Prefect's and MLflow's, started by a person whose files all can read."""
+    """Prefect's and MLflow's, started under the usual umask, with which everyone could read their files."""
     place = home_of({"STOCKML_HOME": str(home_folder)})
     with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow:
         for server in (prefect, mlflow):
@@ -80,7 +80,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
-    """What a program on this machine gets that writes its headers as it likes: `Content_Type` is Content-Type."""
+    """What a program on this machine gets if it sends these headers; `Content_Type` stands for Content-Type."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, {"Host": f"127.0.0.1:{port}", **named})
@@ -92,7 +92,7 @@ def ask(port: int, path: str, method: str = "GET", body: str | None = None, **he
     return answer
 
 
-def test_its_own_address_works_without_a_password(servers: dict[str, OwnServer], name: str) -> None:
+def test_a_server_answers_at_its_own_address_without_a_password(servers: dict[str, OwnServer], name: str) -> None:
     port = servers[name].port
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
         assert ask(port, HEALTH[name], Host=host).status == 200
@@ -100,7 +100,7 @@ def test_its_own_address_works_without_a_password(servers: dict[str, OwnServer],
         assert ask(port, "/", Host=host).status == 200
 
 
-def test_another_name_is_refused_with_what_to_do(servers: dict[str, OwnServer], name: str) -> None:
+def test_another_host_name_is_refused_with_what_to_do(servers: dict[str, OwnServer], name: str) -> None:
     port = servers[name].port
     made_to_point_here = (f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", f"evil.localhost:{port}")
     for host in ("evil.example", "10.evil.example", *made_to_point_here):
@@ -110,7 +110,7 @@ def test_another_name_is_refused_with_what_to_do(servers: dict[str, OwnServer], 
             assert "STOCKML_ALLOWED_HOSTS" in answer.body
 
 
-def test_another_page_gets_nothing_to_read(servers: dict[str, OwnServer], name: str) -> None:
+def test_a_foreign_page_can_read_nothing(servers: dict[str, OwnServer], name: str) -> None:
     port = servers[name].port
     for origin in (EVIL, "null", f"http://127.0.0.1:{port + 1}", f"http://localhost:{port + 1}"):
         for path in (HEALTH[name], "/"):
@@ -120,14 +120,14 @@ def test_another_page_gets_nothing_to_read(servers: dict[str, OwnServer], name: 
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/x-www-form-urlencoded"])
-def test_another_page_changes_nothing(servers: dict[str, OwnServer], name: str, kind: str) -> None:
+def test_a_foreign_page_can_change_nothing(servers: dict[str, OwnServer], name: str, kind: str) -> None:
     port, (path, content) = servers[name].port, CHANGES[name]
     for origin in (EVIL, "null", f"http://localhost:{port + 1}"):
         assert ask(port, path, "POST", json.dumps(content), Origin=origin, Content_Type=kind).status == 403
     assert ask(port, PLANTED[name]).status == 404
 
 
-def test_a_change_without_a_token_is_refused_by_prefect_and_with_one_is_taken(servers: dict[str, OwnServer]) -> None:
+def test_prefect_refuses_a_change_without_a_token_and_accepts_one_with_it(servers: dict[str, OwnServer]) -> None:
     port, (path, content) = servers["prefect"].port, CHANGES["prefect"]
     body = json.dumps({**content, "name": "own"})
     assert ask(port, path, "POST", body, Content_Type="application/json").status == 403
@@ -139,7 +139,7 @@ def test_a_change_without_a_token_is_refused_by_prefect_and_with_one_is_taken(se
     assert ask(port, path + "name/own").status == 200
 
 
-def test_another_page_opens_no_web_socket(servers: dict[str, OwnServer]) -> None:
+def test_a_foreign_page_can_open_no_web_socket(servers: dict[str, OwnServer]) -> None:
     port = servers["prefect"].port
     for path in ("/api/events/in", "/api/events/out", "/api/logs/out"):
         assert ask(port, path, **UPGRADE).status == 101
@@ -149,18 +149,18 @@ def test_another_page_opens_no_web_socket(servers: dict[str, OwnServer]) -> None
         assert ask(port, path, Host="evil.example", **UPGRADE).status == 403
 
 
-def test_no_page_may_be_framed_elsewhere(servers: dict[str, OwnServer], name: str) -> None:
+def test_no_other_site_may_frame_a_page(servers: dict[str, OwnServer], name: str) -> None:
     assert ask(servers[name].port, "/").headers["x-frame-options"] == "SAMEORIGIN"
 
 
-def test_a_request_without_a_name_is_refused(servers: dict[str, OwnServer], name: str) -> None:
+def test_a_request_without_a_host_is_refused(servers: dict[str, OwnServer], name: str) -> None:
     for version in ("1.0", "1.1"):
         with socket.create_connection(("127.0.0.1", servers[name].port), timeout=PATIENCE_S) as line:
             line.sendall(f"GET {HEALTH[name]} HTTP/{version}\r\n\r\n".encode())
             assert line.recv(1000).split()[1] in (b"400", b"403")
 
 
-def test_the_server_of_a_single_command_is_closed_too(home: Home) -> None:
+def test_the_server_of_a_single_command_is_protected_too(home: Home) -> None:
     with prefect_api(home, dict(os.environ)) as address:
         port = int(address.rpartition(":")[2].removesuffix("/api"))
         path, content = CHANGES["prefect"]
@@ -176,14 +176,14 @@ def test_the_server_of_a_single_command_is_closed_too(home: Home) -> None:
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
 
 
-def test_no_log_grows_with_every_request(servers: dict[str, OwnServer], name: str, home_folder: Path) -> None:
+def test_requests_do_not_grow_the_log(servers: dict[str, OwnServer], name: str, home_folder: Path) -> None:
     before = (log := home_folder / "logs" / f"{name}.log").stat().st_size
     for _ in range(20):
         assert ask(servers[name].port, HEALTH[name]).status == 200
     assert log.stat().st_size == before, log.read_text()[-1000:]
 
 
-def test_what_the_servers_keep_is_for_its_owner_only(servers: dict[str, OwnServer], home_folder: Path) -> None:
+def test_the_servers_files_are_private_to_their_owner(servers: dict[str, OwnServer], home_folder: Path) -> None:
     kept = [home_folder, *home_folder.rglob("*")]
     assert {"prefect.db", "mlflow.db", "prefect.log", "mlflow.log"} <= {path.name for path in kept}
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
@@ -213,7 +213,7 @@ FORM = """([address, name, value]) => {
 
 @pytest.fixture(scope="module")
 def pages(servers: dict[str, OwnServer], home_folder: Path) -> Up:
-    """Their addresses; Prefect's knows nightly/IBM."""
+    """The servers' addresses; Prefect's has a deployment nightly/IBM."""
     up = Up(home_folder, *(server.address for server in servers.values()))
     with SyncPrefectClient(f"{up.prefect}/api") as client:
         client.create_deployment(client.create_flow_from_name("nightly"), "IBM")
@@ -222,37 +222,37 @@ def pages(servers: dict[str, OwnServer], home_folder: Path) -> Up:
 
 @pytest.fixture(params=["127.0.0.1", "evil.localhost"])
 def foreign(request: pytest.FixtureRequest, page: "Page") -> "Iterator[Page]":
-    """A page that another server of this machine, or one with a name of its own, has sent."""
+    """A page from another server of this machine, or from one with a name of its own."""
     with Loopback(whole(b"<html><body>prices for free</body></html>")) as elsewhere:
         page.goto(elsewhere.address.replace("127.0.0.1", request.param))
         yield page
 
 
 def asked(page: "Page", address: str, **request: Any) -> list[Any]:
-    """What the page's own script gets: status and text; status 0 where the browser keeps the answer from it."""
+    """What a script in the page gets: status and text; status 0 if the browser withholds the answer."""
     return list(page.evaluate(FETCH, [address, request]))
 
 
 def start_of(pages: Up) -> str:
-    """Where a run of IBM is started."""
+    """The address that starts a run of IBM."""
     return f"{pages.prefect}/api/deployments/{pages.api('/deployments/name/nightly/IBM')['id']}/create_flow_run"
 
 
 def scheduled(pages: Up) -> int:
-    """How many runs of IBM there are, begun or not."""
+    """The number of IBM's runs, started or not."""
     return int(pages.api("/flow_runs/count", {"deployments": {"name": {"any_": ["IBM"]}}}))
 
 
 @needs_chromium
-def test_the_servers_own_pages_can_read(pages: Up, page: "Page") -> None:
+def test_the_servers_own_pages_can_read_from_them(pages: Up, page: "Page") -> None:
     for address, path in ((pages.prefect, "/api/admin/settings"), (pages.mlflow, "/version")):
         page.goto(address)
         assert asked(page, address + path)[0] == 200
 
 
 @needs_chromium
-def test_the_servers_own_pages_tell_no_other_server(pages: Up, page: "Page") -> None:
-    """As analytics would, to which an answer that it may not read is as good."""
+def test_the_servers_own_pages_can_send_nothing_to_another_server(pages: Up, page: "Page") -> None:
+    """Analytics would, without needing an answer that it may read."""
     with Loopback(whole(b"thank you")) as elsewhere:
         for address in (f"{pages.prefect}/dashboard", pages.mlflow):
             page.goto(address)

@@ -1,4 +1,4 @@
-"""A server of one's own: compose.yaml fits its schema, its commands run as they are written, the unit is in order.
+"""Files for one's own server: compose.yaml fits its schema, its commands run as written, the systemd unit is valid.
 
 compose-spec.json is the schema of github.com/compose-spec/compose-spec (Apache-2.0), without its descriptions.
 """
@@ -39,7 +39,7 @@ def test_compose_fits_its_schema() -> None:
     assert list(jsonschema.Draft7Validator(json.loads(SCHEMA.read_text())).iter_errors(compose())) == []
 
 
-def test_every_service_is_looked_after_and_no_secret_stands_in_the_file() -> None:
+def test_every_service_is_restarted_and_checked_and_the_file_contains_no_secret() -> None:
     file = compose()
     for service in file["services"].values():
         assert service["restart"] == "unless-stopped"
@@ -51,14 +51,14 @@ def test_every_service_is_looked_after_and_no_secret_stands_in_the_file() -> Non
     assert all(set(secret) == {"file"} for secret in file["secrets"].values())
 
 
-def test_secrets_are_read_where_the_head_puts_them_which_git_leaves_alone() -> None:
+def test_secrets_are_read_from_the_folder_that_the_header_fills_and_git_ignores() -> None:
     assert "Once, in the project's folder:" in (DEPLOYMENTS / "compose.yaml").read_text()
     folders = {(DEPLOYMENTS / secret["file"]).resolve().parent for secret in compose()["secrets"].values()}
     assert folders == {DEPLOYMENTS.parent / "secrets"}
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
 
-def test_the_commands_are_ours_with_their_options(capsys: Captured) -> None:
+def test_the_commands_are_stockml_serve_with_options_that_exist(capsys: Captured) -> None:
     for name in OURS:
         program, *arguments = compose()["services"][name]["command"]
         assert (program, arguments[:2]) == ("stockml", ["serve", name])
@@ -68,7 +68,7 @@ def test_the_commands_are_ours_with_their_options(capsys: Captured) -> None:
 
 
 @pytest.mark.slow
-def test_prefects_service_runs_and_is_found_healthy_as_it_is_written(home: Home, tmp_path: Path) -> None:
+def test_prefects_service_runs_and_is_found_healthy_as_written(home: Home, tmp_path: Path) -> None:
     """With SQLite, on this machine's loopback."""
     service, port = compose()["services"]["prefect"], free_port()
     password = tmp_path / "pages-password"
@@ -92,8 +92,8 @@ def test_prefects_service_runs_and_is_found_healthy_as_it_is_written(home: Home,
         process.communicate(timeout=PATIENCE_S)
 
 
-def test_the_unit_is_in_order(tmp_path: Path) -> None:
-    """By systemd's own check where there is one; only the program's place is another here."""
+def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
+    """By systemd's own check if it is installed; only the program's path is replaced."""
     unit = (DEPLOYMENTS / "systemd" / "stockml.service").read_text()
     [command] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     assert command.endswith("/stockml up")

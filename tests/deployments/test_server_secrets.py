@@ -1,5 +1,5 @@
-"""The passwords of the database and of the pages, and the webhook's address, are seen by nobody: in no process list,
-log, page, traceback or file of the home."""
+"""The passwords of the database and of the pages, and the webhook's address, appear in no process list, log, page,
+traceback or file of the home."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ PUBLIC_UMASK = 0o022  # what most people's shells have
 
 
 def python(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """A program to its end; meanwhile no process list of this machine shows a secret."""
+    """Run a program to its end; meanwhile no process list of this machine may show a secret."""
     environ = os.environ | more
     command = [sys.executable, *arguments]
     with subprocess.Popen(
@@ -55,14 +55,14 @@ def stockml(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def given_away(home: Home, *said: str) -> list[str]:
-    """Where one of the secrets can be read."""
+    """The places where one of the secrets can be read."""
     kept = {str(path): path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
     shown = {f"said: {text}": text.encode() for text in said}
     return [place for place, content in (kept | shown).items() for secret in SECRETS if secret.encode() in content]
 
 
 def in_process_list() -> list[list[str]]:
-    """Every command line of this machine in which one of the secrets stands."""
+    """Every command line on this machine that contains one of the secrets."""
     lines = []
     for process in psutil.process_iter():
         try:
@@ -74,7 +74,7 @@ def in_process_list() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM"), ("deploy",)], ids=lambda command: command[0])
-def test_a_database_that_is_away_is_said_without_its_password(home: Home, command: tuple[str, ...]) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(home: Home, command: tuple[str, ...]) -> None:
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
     ran = stockml(*command, STOCKML_DATABASE_URL=away, ALPHAVANTAGE_API_KEY="K3Y12345")
     assert ran.returncode == 1
@@ -83,7 +83,7 @@ def test_a_database_that_is_away_is_said_without_its_password(home: Home, comman
     assert given_away(home, ran.stdout, ran.stderr) == []
 
 
-def test_pages_that_others_can_reach_do_not_start_without_a_password(home: Home) -> None:
+def test_pages_that_other_machines_can_reach_do_not_start_without_a_password(home: Home) -> None:
     for ran in (stockml("up", "--address", "0.0.0.0"), stockml("up", STOCKML_ADDRESS="0.0.0.0")):
         assert ran.returncode == 1
         assert "set PREFECT_SERVER_API_AUTH_STRING=user:password" in ran.stderr
@@ -123,7 +123,7 @@ with get_client(sync_client=True) as client:
 
 
 @pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_everything_runs_on_passwords_that_nobody_sees(
+def test_everything_runs_with_passwords_that_nobody_sees(
     home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
@@ -168,7 +168,7 @@ def test_everything_runs_on_passwords_that_nobody_sees(
 def test_a_server_whose_database_went_away_does_not_log_its_password(
     monkeypatch: pytest.MonkeyPatch, home: Home
 ) -> None:
-    """Until it has given up, and said why."""
+    """Until it has given up and said why."""
     monkeypatch.setenv("STOCKML_DATABASE_URL", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}")
     home = home_of()
     environ = {**os.environ, **settings_of(home)}

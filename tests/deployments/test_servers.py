@@ -51,7 +51,7 @@ def started(code: str) -> "subprocess.Popen[str]":
 
 
 def recorded(home: Home, table: str) -> list[tuple[str, int]]:
-    """How many rows there are by state in Prefect's database."""
+    """The number of a table's rows in Prefect's database, by state."""
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return database.execute(f"SELECT state_type, count(*) FROM {table} GROUP BY 1").fetchall()
 
@@ -71,7 +71,7 @@ def test_one_address_puts_both_databases_on_postgresql() -> None:
     assert place.mlflow_database == "postgresql+psycopg://me:secret@db:5433/mlflow"
 
 
-def test_an_api_that_does_not_answer_is_said_at_once(home: Home) -> None:
+def test_an_invalid_or_unreachable_api_is_reported_at_once(home: Home) -> None:
     with (
         pytest.raises(InvalidSetting, match="expected PREFECT_API_URL to be an address"),
         prefect_api(home, {"PREFECT_API_URL": "http://[/api"}),
@@ -82,10 +82,10 @@ def test_an_api_that_does_not_answer_is_said_at_once(home: Home) -> None:
         pass
 
 
-def test_lines_that_a_server_no_longer_takes_are_not_written_into_the_commands_own(
+def test_log_lines_that_a_server_no_longer_takes_do_not_disturb_a_commands_output(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one does on a full disk: Prefect writes its complaint to standard error, without an end of line."""
+    """As on a full disk: Prefect would write its complaint to standard error, without a newline."""
     lost = """
         from deployments.servers.prefect_api import prefect_api
         from stockml.home import home
@@ -102,7 +102,7 @@ def test_lines_that_a_server_no_longer_takes_are_not_written_into_the_commands_o
     assert (process.communicate(timeout=PATIENCE_S)[0], process.returncode) == ("", 0)
 
 
-def test_a_record_of_servers_that_are_gone_is_not_believed(home: Home) -> None:
+def test_a_record_of_servers_that_are_gone_is_not_trusted(home: Home) -> None:
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):
         home.servers.write_text(content)
@@ -117,7 +117,7 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("part", ["serve prefect --prefect-port", "serve mlflow --mlflow-port"])
-def test_a_part_alone_names_its_taken_port_too(home: Home, feed: Feed, part: str) -> None:
+def test_a_server_started_alone_names_its_taken_port_too(home: Home, feed: Feed, part: str) -> None:
     failed = stockml(*part.split(), port := feed.address.rpartition(":")[2])
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith(f"stockml: expected port {port} to be free for ")
@@ -130,13 +130,13 @@ def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> N
     assert not home.root.exists()
 
 
-def test_an_address_of_another_machine_is_no_other_program(home: Home) -> None:
+def test_an_address_of_another_machine_is_not_reported_as_a_taken_port(home: Home) -> None:
     with pytest.raises(InvalidSetting, match="expected STOCKML_ADDRESS to be an IP address of this machine"):
         check_port("Prefect", free_port(), "--prefect-port", "192.0.2.7")
 
 
-def test_a_port_that_only_root_may_take_is_no_other_program() -> None:
-    """To whom it is forbidden: where containers allow all ports, to nobody."""
+def test_a_port_reserved_for_root_is_not_reported_as_taken() -> None:
+    """Where it is forbidden at all: some containers allow everybody all ports."""
     tried = """
         import os
         from deployments.servers.access import check_port
@@ -150,7 +150,7 @@ def test_a_port_that_only_root_may_take_is_no_other_program() -> None:
     ) is is_forbidden
 
 
-def test_a_worker_alone_has_the_projects_settings_and_tells_its_home_of_the_api(home: Home) -> None:
+def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(home: Home) -> None:
     command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
     process = subprocess.Popen([*command, "--prefect-url", "http://127.0.0.1:9/api"], stderr=subprocess.DEVNULL)
     asked = psutil.Process(process.pid)
@@ -163,12 +163,12 @@ def test_a_worker_alone_has_the_projects_settings_and_tells_its_home_of_the_api(
         process.wait()
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
     assert environ["PREFECT_HOME"] == str(place.prefect)
-    assert place.server("prefect_api") == "http://127.0.0.1:9/api"  # for commands in its home: in its container
+    assert place.server("prefect_api") == "http://127.0.0.1:9/api"  # for commands in its home, such as in its container
     assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
 
 
 @pytest.mark.slow
-def test_a_server_of_ones_own_records_runs_for_two_commands_at_once(home: Home) -> None:
+def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: Home) -> None:
     link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
     both = [started(TRIVIAL_FLOW.format(then=link)) for _ in range(2)]
     for process in both:

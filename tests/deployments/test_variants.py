@@ -49,7 +49,7 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
 
 
 def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
-    """A fresh claim is root's; and what a restricted namespace asks of every pod is said."""
+    """A fresh claim belongs to root. The template also states what a restricted namespace demands of every pod."""
     pod = base_job_template()["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     (user,) = re.findall(r"useradd .*--uid (\d+) stockml", (PROJECT / "deployments/docker/Dockerfile").read_text())
     about = pod["securityContext"]

@@ -1,4 +1,4 @@
-"""A run of the worker is a fork of a process that has everything imported, and ends as one of its own would."""
+"""A worker's run is a fork of a process that has imported everything, and ends as a process of its own would."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks after imports: on Linux only"),
 ]
 PROJECT = Path(__file__).parents[2]
-# a worker of one run
+# a worker with one run
 WORKER = """
 import os, anyio
 from deployments.servers.warm_run import COMMAND, run_process
@@ -96,7 +96,7 @@ def url_of(api: socket.socket) -> str:
 
 
 def said_and_ended(run: "subprocess.Popen[bytes]", words: bytes, code: int) -> bool:
-    """Whether the run's output has these words, and its worker was told that it ended with the code."""
+    """Whether the run's output has these words and its worker was told that it ended with this code."""
     said, _ = run.communicate(timeout=PATIENCE_S)
     return words in said and said.endswith(b"ended with %d\n" % code)
 
@@ -105,7 +105,7 @@ def said_and_ended(run: "subprocess.Popen[bytes]", words: bytes, code: int) -> b
 def asking(
     warm: Warm, api: socket.socket, address: str | None = None
 ) -> "Iterator[tuple[subprocess.Popen[bytes], socket.socket]]":
-    """A run, and the connection of its process, which closes when that ends."""
+    """A run, and its process's connection to the API, which closes when the process ends."""
     other = {ADDRESS: address} if address else {}
     run = warm.run(PREFECT_API_URL=url_of(api), PREFECT__FLOW_RUN_ID=str(uuid4()), **other)
     with run, api.accept()[0] as connection:
@@ -118,7 +118,7 @@ def asking(
 
 
 def fork_of(warm: Warm) -> psutil.Process:
-    """The one of the run, once those of earlier runs are gone."""
+    """The run's fork, once those of earlier runs are gone."""
     [fork] = until(lambda: found if len(found := warm.forks()) == 1 else [])
     return fork
 
@@ -143,7 +143,7 @@ def test_a_run_ends_as_its_fork_does(warm: Warm, api: socket.socket, number: int
         assert connection.recv(1) == b""
 
 
-def test_a_run_for_which_nobody_waits_any_more_is_ended(
+def test_a_run_that_nobody_waits_for_any_more_is_ended(
     warm: Warm, api: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ADDRESS, str(warm.address))
@@ -165,7 +165,7 @@ def test_a_run_for_which_nobody_waits_any_more_is_ended(
     fork, connection = anyio.run(left)
     with connection:
         connection.settimeout(PATIENCE_S)
-        while connection.recv(65_536):  # what it had asked
+        while connection.recv(65_536):  # what it has sent
             pass
     assert fork.returncode is None
 
@@ -179,7 +179,7 @@ def kept_server(address: str) -> psutil.Process:
     return server
 
 
-def test_a_server_that_is_killed_takes_its_runs_along_and_another_is_started(
+def test_a_killed_warm_server_ends_its_runs_and_is_replaced(
     warm: Warm, api: socket.socket, home: Home, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "warm")
@@ -202,19 +202,19 @@ def test_a_server_that_is_killed_takes_its_runs_along_and_another_is_started(
     assert not second.is_running()
 
 
-def test_without_a_server_a_run_is_done_in_its_own_process(warm: Warm) -> None:
+def test_without_a_warm_server_a_run_uses_its_own_process(warm: Warm) -> None:
     run = warm.run(**{ADDRESS: str(warm.folder / "absent"), "PREFECT__FLOW_RUN_ID": "none"})
     assert said_and_ended(run, b"Invalid flow run id", 1)
 
 
-def test_once_the_sources_are_others_runs_use_these_and_the_server_ends_with_its_last_run(
+def test_after_the_sources_change_runs_use_the_new_ones_and_the_server_ends_with_its_last(
     warm: Warm, api: socket.socket
 ) -> None:
     with asking(warm, api) as (before, connection):
         (warm.folder / "stockml" / "clock.py").touch()
         run = warm.run(PREFECT__FLOW_RUN_ID="none")
         assert said_and_ended(run, b"Invalid flow run id", 1)
-        assert warm.process.poll() is None, "a run is at work"
+        assert warm.process.poll() is None, "a run is still at work"
         before.kill()
         before.wait(PATIENCE_S)
         assert connection.recv(1) == b""

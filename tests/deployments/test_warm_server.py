@@ -1,4 +1,4 @@
-"""What a process that is forked for each run has done before."""
+"""What the process that is forked for each run has prepared."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ print(len(evaluation_code()), len(dataset._shipped()), zipped_code()[:2], record
 
 
 @pytest.mark.slow
-def test_calendars_of_known_tickers_vintages_sources_and_what_reads_records_are_ready(tmp_path: Path) -> None:
+def test_known_tickers_calendars_vintages_sources_and_record_readers_are_ready(tmp_path: Path) -> None:
     ledger = home({"STOCKML_HOME": str(tmp_path)}).ledger
     ledger.mkdir(parents=True)
     for name in ("TSCO.LON", "no ticker at all"):

@@ -1,4 +1,4 @@
-"""The wheel holds what the project needs and nothing else, and works where nothing of the checkout is."""
+"""The wheel holds what the project needs and nothing else, and works without the checkout."""
 
 import json
 import os
@@ -42,7 +42,7 @@ print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, l
 
 @dataclass(frozen=True)
 class Installed:
-    """What `pip install --target` made of the wheel; `names` are the wheel's files, `source` what it was built from."""
+    """The wheel after `pip install --target`; `names` are its files, `source` is what it was built from."""
 
     source: Path
     folder: Path
@@ -50,7 +50,7 @@ class Installed:
     elsewhere: Path
 
     def run(self, *command: str) -> str:
-        """What the command says on standard output, from a folder in which there is nothing."""
+        """The command's standard output, run from an empty folder."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STOCKML_")}
         environment |= {"PYTHONPATH": str(self.folder), "STOCKML_HOME": str(self.elsewhere / "home")}
         done = subprocess.run(
@@ -68,7 +68,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Built from a copy of the checkout, tests included: a build leaves files beside what it builds."""
+    """Build from a copy of the checkout, tests included: a build leaves files beside what it builds."""
     tmp = tmp_path_factory.mktemp("wheel")
     source, folder, elsewhere = tmp / "source", tmp / "installed", tmp / "elsewhere"
     for name in (*PACKAGES, "tests"):
@@ -86,7 +86,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(source, folder, frozenset(zipfile.ZipFile(wheel).namelist()), elsewhere)
 
 
-def test_it_holds_every_module_of_the_four_packages_what_they_read_and_nothing_else(installed: Installed) -> None:
+def test_it_holds_the_four_packages_modules_the_files_they_read_and_nothing_else(installed: Installed) -> None:
     source = installed.source
     modules = {path.relative_to(source) for name in PACKAGES for path in (source / name).rglob("*.py")}
     read = {path.relative_to(source) for pattern in READ_AT_RUN_TIME for path in source.glob(pattern)}
@@ -101,17 +101,17 @@ def test_its_command_shows_its_help_as_a_module_and_as_a_program(installed: Inst
     assert installed.run(str(installed.folder / "bin" / "stockml"), "--help") == shown
 
 
-def test_its_doctor_finds_everything_in_order(installed: Installed) -> None:
+def test_its_doctor_finds_no_problem(installed: Installed) -> None:
     found = json.loads(installed.run(sys.executable, "-m", "deployments.cli", "doctor", "--json"))
     assert "problem" not in {check["verdict"] for check in found["checks"]}
 
 
-def test_every_module_is_imported_from_it_alone(installed: Installed) -> None:
+def test_every_module_can_be_imported_from_it_alone(installed: Installed) -> None:
     modules = [name.removesuffix(".py") for name in installed.names if name.endswith(".py")]
     dotted = sorted(name.removesuffix("/__init__").replace("/", ".") for name in modules if "__main__" not in name)
     found = json.loads(installed.run(sys.executable, "-c", IMPORT_ALL, *dotted))
     assert {name: file for name, file in found.items() if not str(file).startswith(str(installed.folder))} == {}
 
 
-def test_what_the_code_reads_beside_itself_is_there(installed: Installed) -> None:
+def test_the_files_that_the_code_reads_beside_itself_are_there(installed: Installed) -> None:
     assert installed.run(sys.executable, "-c", READ_ALL).split() == ["True"] * 3
