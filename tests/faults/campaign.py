@@ -1,7 +1,8 @@
-"""The kill and fuzz campaigns, with numbers as large as one likes: nothing lost, nothing twice, nothing wrong believed.
+"""The kill and fuzz campaigns, as large as one likes: nothing is lost or doubled, and no damage is believed.
 
-`python -m tests.faults.campaign` prints a line a campaign; `--help` lists the numbers. The tests do the same with few.
-`--flows 20` kills every flow 20 times as well, on a real Prefect server, and runs it again; `--only` names some.
+`python -m tests.faults.campaign` prints one line per campaign; `--help` lists its numbers. The tests do the same with
+small ones. `--flows 20` also kills every flow 20 times, on a real Prefect server, and runs it again; `--only` selects
+flows.
 """
 
 import argparse
@@ -31,9 +32,9 @@ from tests.support.replaying import THURSDAY
 
 @dataclass(frozen=True)
 class Writer:
-    """What a process does again and again, and how many of its writes are there, or which where each replaces the last.
+    """A write that a process repeats, and how many of its writes are kept, or which one if each replaces the last.
 
-    `kept` raises where what is there is wrong.
+    `kept` raises if what it finds is wrong.
     """
 
     write: Callable[[int], object]
@@ -41,7 +42,7 @@ class Writer:
 
 
 def writers(folder: Path) -> dict[str, Writer]:
-    """A writer of each kind of file that is replaced whole; the store has one of its own."""
+    """A writer for each kind of file that is replaced whole; the store has its own."""
     place = home({"STOCKML_HOME": str(folder)})
     ledger, registry = Ledger(place.ledger), Registry(place.models)
     made = [night(place.models, number) for number in range(3)]
@@ -79,17 +80,17 @@ def writers(folder: Path) -> dict[str, Writer]:
 
 
 def kill(writer: Writer, kills: int, chance: random.Random) -> tuple[int, int]:
-    """Kill the writer at random moments and look each time; how many writes were acknowledged, and how many lost."""
+    """Kill the writer at random moments, and check each time; count writes acknowledged, and kills that lost one."""
     lost = total = 0
     for _ in range(kills):
         said = appending.live_until_killed(writer.write, writer.kept(), chance.uniform(0, appending.LONGEST_LIFE_S))
         total += len(said)
-        lost += writer.kept() not in (said[-1], said[-1] + 1)  # the last one may stand without having been said
+        lost += writer.kept() not in (said[-1], said[-1] + 1)  # the last one may be kept without being acknowledged
     return total, lost
 
 
 def parse(payloads: int, chance: random.Random) -> Counter[str]:
-    """Parse so many mutated answers; how often each outcome came. Raises where one is neither an answer nor typed."""
+    """Parse mutated answers and count the outcomes. Raises if one is neither an answer nor a typed error."""
     contents = list(fuzz.FILES.values())
     return Counter(
         fuzz.check(chance.choice(fuzz.MUTATIONS)(contents[at % len(contents)], chance), "IBM") for at in range(payloads)
@@ -97,7 +98,7 @@ def parse(payloads: int, chance: random.Random) -> Counter[str]:
 
 
 def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) -> None:
-    """Kill each flow so often, and look each time at what stands after it has run again."""
+    """Kill each flow `kills` times, and check each time what it leaves after it has run again."""
     os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
     from tests.faults.flow_kills import kill, killings
     from tests.support.prefect_server import temporary_prefect
@@ -113,7 +114,7 @@ def kill_flows(kills: int, only: Sequence[str] | None, chance: random.Random) ->
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run what is asked for. Raises AssertionError where something was lost or believed."""
+    """Run what the arguments ask for. Raises AssertionError if something was lost or wrongly believed."""
     asked = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description="kill and fuzz campaigns")
     asked.add_argument("--bits", type=int, default=1_000, help="flipped in each kind of file")
     asked.add_argument("--kills", type=int, default=50, help="of each kind of writer")

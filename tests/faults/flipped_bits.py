@@ -1,6 +1,6 @@
-"""Every kind of file that is a source of truth, one bit flipped at a time: named, or harmless, and never believed.
+"""One flipped bit at a time in every kind of file that is a source of truth: named or harmless, and never believed.
 
-`tests.faults.campaign` does it with many, the tests with a few.
+`tests.faults.campaign` flips many bits, the tests a few.
 """
 
 import random
@@ -37,7 +37,7 @@ SEED = 20130301
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind, and how what they say is read. `read` raises StockmlError, or returns what compares equal."""
+    """Files of one kind, and how to read them. `read` raises StockmlError, or returns a value that can be compared."""
 
     name: str
     files: tuple[Path, ...]
@@ -45,7 +45,7 @@ class Kind:
 
 
 def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
-    """Flip `bits` bits of the kind's files, each by itself; count those `named`, `harmless` and `believed`."""
+    """Flip `bits` bits of the kind's files, one at a time; count those named, unnamed, harmless and believed."""
     found: Counter[str] = Counter()
     whole, wholes = kind.read(), {path: path.read_bytes() for path in kind.files}
     for _ in range(bits):
@@ -63,7 +63,7 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
 
 
 def kinds(folder: Path) -> dict[str, Kind]:
-    """One of each kind, made in the folder."""
+    """Create one of each kind in the folder."""
     place = home({"STOCKML_HOME": str(folder)})
     prices = _of_prices(BarStore.of(place))
     kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place), _night(place))

@@ -1,7 +1,7 @@
-"""Every flow killed at random moments and run again: what stands then is what an undisturbed run leaves.
+"""Every flow, killed at random moments and run again, leaves what an undisturbed run leaves.
 
-A flow's facts are texts, such as `IBM: forecast of 3f2a…`: one that is missing was lost, one that is there more often
-than it should be was doubled, and one that an undisturbed run does not leave was believed.
+A flow's facts are texts, such as `IBM: forecast of 3f2a…`: a missing one was lost, one that occurs too often was
+doubled, and one that an undisturbed run does not leave was believed.
 """
 
 import os
@@ -44,7 +44,7 @@ SMALL_TUTORIAL = {
 
 @dataclass(frozen=True)
 class Killing:
-    """A flow with its arguments, what is in its home before, and the facts that it leaves there."""
+    """A flow with its arguments, what its home holds beforehand, and the facts that it leaves there."""
 
     flow: str
     asked: dict[str, Any]
@@ -54,7 +54,7 @@ class Killing:
 
 @dataclass
 class Found:
-    """What so many kills came to; `again` counts moments that were too late and drawn again."""
+    """The outcome of the kills; `again` counts moments that came too late and were drawn again."""
 
     kills: int = 0
     longest_s: float = 0.0
@@ -69,13 +69,13 @@ class Found:
         return f"{self.kills} kills within {self.longest_s:.1f} s, {self.again} drawn again: {wrong}"
 
     def details(self) -> dict[str, Any]:
-        """What was wrong; empty where nothing was."""
+        """What went wrong; empty if nothing did."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in named.items() if name not in ("kills", "longest_s", "again") and value}
 
 
 def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found:
-    """Kill the flow so often, each time in a home as it was before, and run it again to its end; a line each time."""
+    """Kill the flow `kills` times, each time in a fresh home, and run it again to its end; print a line each time."""
     before = home_of({"STOCKML_HOME": str(folder / "before")})
     one.prepare(before)
     undisturbed, found = copied(before, folder / "undisturbed"), Found()
@@ -103,7 +103,7 @@ def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found
 
 
 def ended(one: Killing, place: Home, moment_s: float) -> tuple[float, int | None]:
-    """How long a run lived that is killed at this moment, and how it ended."""
+    """Kill a run at this moment; return how long it lived and its exit code."""
     began, process = time.monotonic(), start_flow(place, one.flow, **one.asked)
     process.join(moment_s)
     lived_s = time.monotonic() - began
@@ -120,7 +120,7 @@ def compare(found: Found, expected: Counter[str], facts: Counter[str]) -> None:
 
 
 def killings(prices: Path) -> dict[str, Killing]:
-    """The flows by name; `prices`: where the files lie that a base is learned from."""
+    """The flows by name. prices: the folder for the files that a base is learned from."""
     thursday = {"session": replaying.THURSDAY, **NIGHT}
     past = {"first": WEDNESDAY, "last": replaying.THURSDAY, "learn": "every night", "settings": replaying.SMALL}
     grid = {"trials": 3, "sampler": "grid", "settings": SMALL_TUTORIAL}
@@ -155,7 +155,7 @@ def nothing(place: Home) -> None:
 
 
 def aged(place: Home) -> None:
-    """What may go and what may not: old files, old runs in MLflow, and a night that it lacks."""
+    """Put there what may be removed and what may not: old files, old runs in MLflow, and a night that MLflow lacks."""
     filled("IBM")(place)
     old, other, waiting = (recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28))
     for night in (old, other):

@@ -1,4 +1,4 @@
-"""The campaigns with few: no write that was said is lost to a kill, no flipped bit in a source of truth is believed."""
+"""The campaigns in small: no kill loses an acknowledged write, no flipped bit in a source of truth is believed."""
 
 import random
 import subprocess
@@ -19,7 +19,7 @@ def test_a_flipped_bit_is_named_or_harmless_and_never_believed(tmp_path: Path) -
 
 
 def test_the_campaign_kills_writers_and_finds_nothing_lost() -> None:
-    """In a process of its own, which forks: of the ledger, the promotions, the settings and the base networks."""
+    """Writers of the ledger, promotions, settings and base networks; in its own process, because it forks."""
     command = [sys.executable, "-m", "tests.faults.campaign", "--bits", "0", "--kills", "5", "--payloads", "200"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr

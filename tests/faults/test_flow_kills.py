@@ -1,4 +1,4 @@
-"""The campaign over flows, with one of them and few kills; `python -m tests.faults.campaign --flows 20` does all."""
+"""The campaign over flows, with one flow and few kills; `python -m tests.faults.campaign --flows 20` does all."""
 
 import random
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.support import replaying
 FEW = 2
 
 
-def test_what_is_missing_is_lost_what_is_there_again_doubled_and_what_is_new_believed() -> None:
+def test_a_missing_fact_counts_as_lost_a_repeated_one_as_doubled_a_new_one_as_believed() -> None:
     found = Found()
     compare(found, Counter(["bars", "entry"]), Counter(["entry", "entry", "entry of another night"]))
     assert found.details() == {
@@ -27,7 +27,7 @@ def test_what_is_missing_is_lost_what_is_there_again_doubled_and_what_is_new_bel
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_flow_that_was_killed_ends_when_it_is_run_again_as_if_it_had_not_been(
+def test_a_killed_flow_that_is_run_again_ends_as_if_it_had_not_been_killed(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     replaying.use(feed, monkeypatch)

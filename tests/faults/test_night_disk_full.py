@@ -1,7 +1,7 @@
-"""The disk is full while a night logs: a real file system without room, under the home or under what MLflow keeps.
+"""The disk is full while a night logs: a real file system without room, under the home or under MLflow's files.
 
 Nothing half-written is believed, the night's end says what is wrong, and once there is room the next run ends as if
-nothing had been. Each night runs in a process of its own, which alone sees its small disk.
+nothing had happened. Each night runs in a process of its own, which alone sees its small disk.
 """
 
 import logging
@@ -36,9 +36,9 @@ MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
 
 @dataclass(frozen=True)
 class Shortage:
-    """Which folder of the home lies on a small disk ("" for all of it), and how much room is there as the night starts.
+    """Which folder of the home is on a small disk ("" for all of it), and how much room that has as the night starts.
 
-    `share` is that of what an undisturbed night adds to its home; its bars, model and scores are the first tenth.
+    `share` is a share of what an undisturbed night adds to its home; its bars, model and scores are the first tenth.
     """
 
     folder: str
@@ -56,9 +56,9 @@ SHORTAGES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A night without room, as it ended and what it left; then what stands after the next run, with room.
+    """How a night without room ended and what it left; then what the next run leaves, with room.
 
-    `steps` failed or warned, in the order of their last words, which are in `said`.
+    `steps` are those that failed or warned, in the order of their last messages, which are in `said`.
     """
 
     ended: str
@@ -84,7 +84,7 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     with ThreadPoolExecutor(2) as two_at_once:
         seen = dict(zip(SHORTAGES, two_at_once.map(with_shortage, SHORTAGES), strict=True))
     for name, found in seen.items():
-        assert found.steps in (("log",), ("log", "promote")), (name, found)  # the ledger has it already
+        assert found.steps in (("log",), ("log", "promote")), (name, found)  # it is in the ledger already
         assert NO_ROOM.search(found.said), (name, found)
         if found.ended == "Completed, not in MLflow":
             assert "is kept and logged on the next run" in found.said, (name, found)
@@ -104,7 +104,7 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
 
 
 def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
-    """What comes of a night that starts with so many bytes free, in a process that has a disk of its own."""
+    """The outcome of a night that starts with `free` bytes of room, in a process with a disk of its own."""
     from prefect.settings import PREFECT_API_URL
 
     here, there = Pipe(duplex=False)
@@ -118,7 +118,7 @@ def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
 
 def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str, result: Connection) -> None:
     try:
-        mount_small_disk(folder / on_disk)  # first: a process with threads may not
+        mount_small_disk(folder / on_disk)  # first: a process with threads may not mount
         os.environ["STOCKML_HOME"] = str(folder)
         if on_disk == "mlflow":
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / on_disk / 'mlflow.db'}"
@@ -177,7 +177,7 @@ class Warnings(logging.Handler):
 
 
 def logged_files(home: Home) -> list[str]:
-    """What MLflow keeps of the nights, its own names aside; with the content of pictures and weights."""
+    """MLflow's files of the nights, without its own names; with the hashes of pictures and weights."""
     root = home.root / "artifacts"
     kept = [path for path in root.rglob("*") if path.is_file()]
     known = {path: sha256_of(str(path)) if path.suffix in (".png", ".npz") else "" for path in kept}

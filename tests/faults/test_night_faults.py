@@ -1,6 +1,4 @@
-"""What is done to a night, on real servers: killed, doubled, without MLflow. What stands afterwards is as if nothing
-had been done.
-"""
+"""Nights on real servers that are killed, run twice at once or lack MLflow leave what an undisturbed one leaves."""
 
 import random
 import time
@@ -35,7 +33,7 @@ EARLIER = 0.8
 
 @dataclass(frozen=True)
 class Try:
-    """A night that was killed, at the latest moment tried that was not too late, and run again."""
+    """A night that was killed, at the first of the moments tried that was not too late, and run again."""
 
     moments_s: list[float]
     exit_code: int | None
@@ -47,8 +45,8 @@ class Try:
 def killed_and_run_again(ready: Home, folder: Path, first_night: bool, moment_s: float) -> Try:
     """SIGKILL the night's process at this moment of its life, then run the night to its end.
 
-    How long a night takes depends on what else the machine does: one that has ended before the moment came is done
-    over in a fresh home, and killed earlier.
+    How long a night takes depends on what else the machine does: one that ends before its moment is repeated in a
+    fresh home, and killed earlier.
     """
     moments = []
     while True:
@@ -67,7 +65,7 @@ def killed_and_run_again(ready: Home, folder: Path, first_night: bool, moment_s:
 
 
 def killed(home: Home, moment_s: float) -> tuple[float, bool]:
-    """How long a night lived that was to be killed at this moment, and whether it was still at work then."""
+    """Kill a night at this moment; return how long it lived, and whether it was still at work then."""
     began, night = time.monotonic(), start_night(home, **ASKED)
     night.join(moment_s)
     lived_s = time.monotonic() - began
@@ -76,8 +74,8 @@ def killed(home: Home, moment_s: float) -> tuple[float, bool]:
     return lived_s, night.exitcode == KILLED
 
 
-def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(ready: Home, tmp_path: Path) -> None:
-    no_session = ASKED | {"session": date(2013, 2, 24)}  # over at once, and what follows finds all imported
+def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready: Home, tmp_path: Path) -> None:
+    no_session = ASKED | {"session": date(2013, 2, 24)}  # ends at once; later nights find everything imported
     start_night(copied(ready, tmp_path / "warm"), **no_session).join(PATIENCE_S)
     undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
     with ThreadPoolExecutor(AT_ONCE) as at_once:
@@ -97,7 +95,7 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_it_had_not_been(r
 
 
 def signed_and_unfinished() -> list[str]:
-    """The server's runs that are said to be under way in a process that is known."""
+    """The server's runs that are recorded as unfinished and name their process."""
     unfinished = FlowRunFilter(state={"type": {"any_": ["RUNNING", "CANCELLING"]}})
     with get_client(sync_client=True) as client:
         return [run.name for run in client.read_flow_runs(flow_run_filter=unfinished) if run.infrastructure_pid]
@@ -118,7 +116,7 @@ def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path:
 
 @pytest.fixture
 def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """While it lasts, the tracking address is one where nothing listens."""
+    """Set a tracking address where nothing listens, until it is undone."""
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         yield away

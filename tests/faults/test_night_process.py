@@ -1,4 +1,4 @@
-"""A night's process is the test's own: nothing of the tests before it is left in it."""
+"""A night's process belongs to its test: nothing is left in it of earlier tests."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ from tests.support.patience import PATIENCE_S
 ADDRESS = "STOCKML_DATABASE_URL"
 
 
-def test_a_process_has_the_environment_of_the_test_that_begins_it_not_of_the_first(
+def test_a_process_has_the_environment_of_the_test_that_starts_it_not_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address of the database of a test, gone with it, made a later night wait for three minutes."""
+    """The address of an earlier test's database, by then gone, made a later night wait for three minutes."""
     seen = {}
     for address in ("postgresql://one", "postgresql://other", ""):
         monkeypatch.setenv(ADDRESS, address) if address else monkeypatch.delenv(ADDRESS)

@@ -1,4 +1,4 @@
-"""A home that the version before the rooms left is opened by today's code, in another place; nothing is lost."""
+"""Today's code opens a home of the version before the rooms, in another place; nothing is lost."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def old(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def stockml(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What a command says on standard output; it must succeed."""
+    """Run a command, which must succeed; return its standard output."""
 
     def said(*arguments: str) -> str:
         assert run(arguments) == 0
@@ -64,7 +64,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_bar_is_there_with_its_value_and_its_session(old: Home) -> None:
+def test_every_bar_is_there_with_its_values_and_its_session(old: Home) -> None:
     store = BarStore.of(old)
     bars = recorded("IBM").copy()
     bars.loc[str(SESSION), "volume"] = PROVISIONAL_VOLUME
@@ -73,7 +73,7 @@ def test_every_bar_is_there_with_its_value_and_its_session(old: Home) -> None:
     assert (store.tickers(), store.last_session("IBM")) == (("IBM",), SESSION)
 
 
-def test_the_series_that_the_model_saw_is_read(old: Home) -> None:
+def test_the_series_that_the_model_saw_can_be_read(old: Home) -> None:
     series = PriceSeries.read(old.datasets / "IBM" / f"{SESSION}.parquet")
     assert (len(series), series.sessions[-1].item(), series.mid[-1]) == (3270, SESSION, LAST_VALUE)
 
@@ -88,7 +88,7 @@ def test_the_ledger_holds_the_published_forecast(old: Home) -> None:
     assert (said.probability_of_rise, said.direction_step) == (RISE, 30)
 
 
-def test_the_champion_is_in_office_where_the_home_is_now(old: Home) -> None:
+def test_the_champion_is_found_where_the_home_is_now(old: Home) -> None:
     [promotion] = Registry(old.models).history("IBM")
     champion = champion_for(old, "IBM", SESSION)
     assert champion == promotion
@@ -98,8 +98,8 @@ def test_the_champion_is_in_office_where_the_home_is_now(old: Home) -> None:
     assert Provenance.read(Path(champion.path)).dataset.startswith("eecbb550")
 
 
-def test_its_network_an_lstm_of_the_tickers_own_is_named_as_none_of_todays(old: Home) -> None:
-    """Neither continued nor scored, and nothing of it is touched."""
+def test_its_network_the_tickers_own_lstm_is_refused_by_name_as_an_earlier_versions(old: Home) -> None:
+    """It is neither continued nor scored, and its files are not touched."""
     before = content(old.models)
     with pytest.raises(InvalidFile, match=rf"{MODEL}: expected a trained model, found one that an earlier version"):
         load_model(old.models / "IBM" / MODEL)
@@ -114,7 +114,7 @@ def test_its_network_an_lstm_of_the_tickers_own_is_named_as_none_of_todays(old: 
     assert content(old.models) == before
 
 
-def test_the_nights_record_is_read(old: Home) -> None:
+def test_the_nights_record_can_be_read(old: Home) -> None:
     night = read_night(night_path(old.nights, "IBM", KEY))
     assert (night.ticker, night.session, night.status, night.mode) == ("IBM", SESSION, "completed", "retrain")
     assert (night.reason, night.sessions, len(night.history)) == ("no champion yet", 3270, 4)
@@ -129,20 +129,20 @@ def test_the_nights_record_is_read(old: Home) -> None:
     assert (night.distributions, night.publisher, night.forecast.last_close) == (None, "", None)
 
 
-def test_the_nights_record_is_worded_by_the_reference_that_its_skill_was_over(old: Home) -> None:
+def test_the_nights_summary_names_the_reference_that_its_skill_was_over(old: Home) -> None:
     text = summary.text(read_night(night_path(old.nights, "IBM", KEY)))
     assert text.splitlines()[0] == "IBM · session 2013-03-01 · published: skill +0.050 over the last mid price"
     assert "now mid price 201.15" in " ".join(text.split())
     assert "last close" not in text
 
 
-def test_its_assessment_is_said_to_be_none_of_todays(old: Home) -> None:
+def test_its_assessment_is_refused_with_the_advice_to_run_the_night_again(old: Home) -> None:
     with pytest.raises(InvalidFile, match=r"expected an assessment, found .*; run that night again"):
         read_assessment(old.evaluations / "IBM" / EVALUATION)
 
 
 def test_its_forecast_is_scored_once_its_sessions_have_passed(old: Home) -> None:
-    """50 sessions later, all at 200: by the path that was published then, over the close of its origin."""
+    """After 50 sessions at 200: the path published then is scored against the close of its origin."""
     past, later = recorded("IBM"), sessions_for("IBM").after(SESSION, 50)
     columns = {name: np.concatenate([past[name], np.full(50, 200.0)]) for name in past}
     series = PriceSeries.from_bars(make_bars(np.concatenate([days_of(past), np.array(later, "M8[D]")]), columns))
@@ -152,7 +152,7 @@ def test_its_forecast_is_scored_once_its_sessions_have_passed(old: Home) -> None
     assert (found.matured, found.skill) == (1, pytest.approx(1 - np.mean((path - 200) ** 2) / (CLOSE - 200) ** 2))
 
 
-def test_the_commands_that_look_show_the_known_figures_and_change_nothing(
+def test_commands_that_only_read_show_the_known_figures_and_change_nothing(
     old: Home, stockml: Callable[..., str]
 ) -> None:
     before = content(old.root)
@@ -170,7 +170,7 @@ def test_the_commands_that_look_show_the_known_figures_and_change_nothing(
 
 
 @pytest.mark.slow
-def test_mlflow_gets_its_run_again_without_the_model_which_is_none_of_todays(
+def test_mlflow_gets_the_run_back_without_its_model_which_is_an_earlier_versions(
     old: Home, stockml: Callable[..., str]
 ) -> None:
     told = "MLflow has 1 run from the records of the nights, 0 of them with their model\n"
@@ -178,7 +178,7 @@ def test_mlflow_gets_its_run_again_without_the_model_which_is_none_of_todays(
 
 
 @pytest.mark.slow
-def test_the_next_night_replaces_its_champion_without_a_comparison_and_keeps_what_was_published(old: Home) -> None:
+def test_the_next_night_replaces_its_champion_uncompared_and_keeps_what_was_published(old: Home) -> None:
     before = content(old.root)
     published = Ledger(old.ledger).steps("IBM")
     command = ["-m", "deployments.cli", "nightly", "IBM", "--session", "2013-03-01", "--mode", "auto", "--json"]

@@ -1,4 +1,4 @@
-"""Beyond one machine: `make run` on PostgreSQL, and many nights at once on both its servers."""
+"""Beyond one machine: `make run` on PostgreSQL, and many nights at once with both servers on it."""
 
 import subprocess
 import time
@@ -52,15 +52,17 @@ def test_both_servers_on_postgresql_take_many_nights_at_once(
             assert dict(runs)["COMPLETED"] == 1 + len(PLAYED_BY)
         with psycopg.connect(f"{address}/mlflow") as database:
             finished = database.execute("SELECT status, count(*) FROM runs GROUP BY 1").fetchall()
-            assert finished == [("FINISHED", 2 * (1 + len(PLAYED_BY)))]  # each ticker has its track record beside
+            assert finished == [
+                ("FINISHED", 2 * (1 + len(PLAYED_BY)))
+            ]  # each ticker also has a run with its track record
     assert not (home.root / "mlflow.db").exists()
     assert not (home.prefect / "prefect.db").exists()
 
 
-def test_the_first_commands_of_two_homes_at_once_make_one_set_of_databases(
+def test_the_first_commands_of_two_homes_at_once_create_one_set_of_databases(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Each with a Prefect server of its own, whose migrations would meet."""
+    """Each has a Prefect server of its own, whose migrations would collide."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address, ThreadPoolExecutor() as pool:
 
         def first(name: str) -> "subprocess.CompletedProcess[str]":
@@ -93,7 +95,7 @@ def nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def completed(count: int) -> list[FlowRun]:
-    """The nights of these tickers, once all are Completed on the server."""
+    """The nights of these tickers, once all are Completed on the server; until then none."""
     with get_client(sync_client=True) as client:
         runs = [run for run in client.read_flow_runs() if run.parameters.get("ticker") in PLAYED_BY]
     done = [run for run in runs if run.state_name == "Completed"]
@@ -101,7 +103,7 @@ def completed(count: int) -> list[FlowRun]:
 
 
 def arguments_of(process: psutil.Process) -> list[str]:
-    """The command line of a process that is started as `stockml up` starts it; empty for any other."""
+    """The command line of a process started as `stockml up` starts its servers; empty for any other."""
     try:
         words = process.cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -1,8 +1,8 @@
-"""`make run` killed outright, its whole process, at several points of one night: the next run goes on where it was.
+"""`make run`, its whole process killed at several points of one night: the next run continues where it stopped.
 
-The moments between are those of `test_night_faults`: here Prefect's server is the run's own, and killed with it.
+`test_night_faults` covers the moments between; here Prefect's server is the run's own, and killed with it.
 
-Run to its end at last, the home holds one of everything, and no server of any of these runs is left.
+After a last run to its end, the home holds one of everything, and no server of any of these runs is left.
 """
 
 import os
@@ -42,7 +42,7 @@ def make_run() -> "subprocess.Popen[str]":
 
 
 def run_that(reached: Callable[[Home], bool], home: Home) -> "subprocess.Popen[str]":
-    """One that has come so far."""
+    """Start a run, and wait until it has come this far."""
     process = make_run()
     until(lambda: reached(home) or process.poll() is not None, every_s=0.01)
     assert process.poll() is None, process.communicate()[0]
@@ -50,7 +50,7 @@ def run_that(reached: Callable[[Home], bool], home: Home) -> "subprocess.Popen[s
 
 
 def left_of(home: Home) -> list[str]:
-    """The programs that still work in this home."""
+    """The programs still at work in this home."""
     return [" ".join(found.cmdline()) for found in psutil.process_iter() if works_in(found, home)]
 
 

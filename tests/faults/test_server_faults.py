@@ -1,6 +1,6 @@
-"""Servers that go away under a night: Prefect's restarted while it works, MLflow's restarted while it is logged to.
+"""Servers that go away during a night: Prefect's is restarted while it works, MLflow's while it logs.
 
-The night ends well and once, and what stands is as if its servers had been there all the time.
+The night completes once, and leaves what it would have left if its servers had been up all the time.
 """
 
 import sqlite3
@@ -37,7 +37,7 @@ AWAY_S = 10.0
 
 
 class Stopper:
-    """Stops a server once, in the way it is told, when the feed is asked; the answer comes after that."""
+    """Calls `stop`, if set, once: when the feed is asked, before it answers."""
 
     def __init__(self) -> None:
         self.stop: Any = None
@@ -79,7 +79,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, replay: Feed) -> Iterator[
 
 @pytest.fixture(scope="module")
 def undisturbed(prefect: OwnServer, empty: Home, tmp_path_factory: pytest.TempPathFactory) -> Standing:
-    """What stands after the same night on servers that stay."""
+    """What the same night leaves on servers that stay up."""
     home = copied(empty, tmp_path_factory.mktemp("undisturbed") / "home")
     night = start_night(home, **ASKED)
     night.join(PATIENCE_S)
@@ -88,22 +88,22 @@ def undisturbed(prefect: OwnServer, empty: Home, tmp_path_factory: pytest.TempPa
 
 
 def has_ended(server: OwnServer, count: int) -> bool:
-    """Whether `count` runs are on the server and none of them is said to be under way."""
+    """Whether the server has `count` runs, all of them Completed."""
     with get_client(sync_client=True) as client:
         states = [run.state_name for run in client.read_flow_runs()]
     return len(states) == count and set(states) == {"Completed"}
 
 
 def decided(home: Home) -> bool:
-    """Whether the decision stands: what comes next is training."""
+    """Whether the night has decided; training comes next."""
     return any(home.root.rglob("decision*.json"))
 
 
 @pytest.mark.parametrize("when", ["the feed is asked", "it trains"])
-def test_a_night_outlives_a_restart_of_prefect(
+def test_a_night_survives_a_restart_of_prefect(
     when: str, prefect: OwnServer, undisturbed: Standing, empty: Home, stopper: Stopper, tmp_path: Path
 ) -> None:
-    """Stopped in order before a step that waits for its turn at the server, and killed before the first artifact."""
+    """Stopped in order before a step that waits its turn at the server, or killed before the first artifact."""
     home = copied(empty, tmp_path / "home")
     if when == "the feed is asked":
         stopper.stop = prefect.stop
@@ -128,7 +128,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
         yield server
 
 
-def test_an_mlflow_server_killed_while_it_makes_its_tables_starts_again(mlflow: OwnServer) -> None:
+def test_an_mlflow_server_killed_while_it_creates_its_tables_can_start_again(mlflow: OwnServer) -> None:
     database = mlflow.home.root / "mlflow.db"
     mlflow.start()
     until(lambda: has_tables(database.with_name(".mlflow.db.making")), every_s=0.02)
@@ -139,10 +139,10 @@ def test_an_mlflow_server_killed_while_it_makes_its_tables_starts_again(mlflow: 
     assert has_tables(database)
 
 
-def test_a_night_outlives_a_restart_of_mlflow(
+def test_a_night_survives_a_restart_of_mlflow(
     mlflow: OwnServer, undisturbed: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server goes when the night's run has begun there, and is back ten seconds later."""
+    """The server goes away once the night's run has begun there, and is back ten seconds later."""
     if mlflow.child is None:
         mlflow.start().wait()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow.address)
@@ -159,7 +159,7 @@ def test_a_night_outlives_a_restart_of_mlflow(
 
 
 def has_tables(database: Path) -> bool:
-    """Whether some are there already; a database in the making may be locked, or have none."""
+    """Whether some tables exist already; a database that is being made may be locked, or have none."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as making:
             return making.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 5

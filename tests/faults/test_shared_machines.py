@@ -1,4 +1,4 @@
-"""Machines that share no disk: the state stands on an object store, locks and quota in PostgreSQL."""
+"""Machines that share no disk: their state is on an object store, their locks and quota in PostgreSQL."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ SAME = ("ledger/IBM.parquet", "models/IBM/promotions.jsonl")
 
 @dataclass(frozen=True)
 class Shared:
-    """What the machines share, and a cache of it that no night works in."""
+    """What the machines share, and a cache of it that no night uses."""
 
     environ: Mapping[str, str]
     disk: Path
@@ -74,7 +74,7 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
 def shared(
     home: Home, stockml_database: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shared]:
-    """A state with recorded bars of IBM; MLflow's server keeps what it is given on the object store too."""
+    """A state with recorded bars of IBM; MLflow's artifacts are on the object store too."""
     with (
         object_store(tmp_path, "state") as objects,
         mlflow_server(home_of({"STOCKML_HOME": str(tmp_path / "mlflow")})) as tracking,
@@ -100,16 +100,16 @@ def shared(
 
 @contextmanager
 def at(feed: Feed, session: date, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The evening of the session, in this process and in those that it starts from here on."""
+    """Set the clock to the evening of the session, in this process and in those that it starts from here on."""
     feed.set_clock(session)
     monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
     yield {"ticker": "IBM", "session": session, **ASKED}
 
 
-def test_nights_on_machines_of_which_one_dies_are_those_of_one_machine_byte_for_byte(
+def test_nights_on_three_machines_of_which_one_dies_equal_those_of_one_byte_for_byte(
     shared: Shared, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It dies once its bars are committed, and before its forecast is; two others do that night and the next."""
+    """One dies after committing its bars and before its forecast; the others run that night and the next."""
     before = shared.committed()
     for name, session in (("dying", replaying.THURSDAY), ("second", replaying.THURSDAY), ("third", FRIDAY)):
         with at(feed, session, monkeypatch) as asked, shared.machine(name) as there:
@@ -129,10 +129,10 @@ def test_nights_on_machines_of_which_one_dies_are_those_of_one_machine_byte_for_
     assert standing(there) == standing(alone)  # the bars too; when each was recorded differs
 
 
-def test_two_machines_that_do_one_night_at_once_do_it_once(
+def test_two_machines_that_run_one_night_at_once_leave_one_night(
     shared: Shared, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database ends every connection in the middle, and with it the lock: what it kept apart meets at the state."""
+    """The database drops every connection midway, and with it the lock that kept them apart: they meet at the state."""
     with (
         at(feed, replaying.THURSDAY, monkeypatch) as asked,
         shared.machine("first") as one,
@@ -151,7 +151,7 @@ def test_two_machines_that_do_one_night_at_once_do_it_once(
     assert (len(found.runs), len(found.entries), len(found.promotions)) == (1, 1, 1)
 
 
-def test_a_night_that_waited_for_mlflow_waits_no_more_once_another_machine_has_logged_it(
+def test_a_night_stops_waiting_for_mlflow_once_another_machine_has_logged_it(
     shared: Shared, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -167,7 +167,7 @@ def test_a_night_that_waited_for_mlflow_waits_no_more_once_another_machine_has_l
 def test_a_backtest_reads_what_another_machine_has_committed(
     shared: Shared, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here, in a home that has not seen the state yet; a span of two nights is too short, whatever they are."""
+    """In a home that has not seen the state yet; without the bars, the error would not be that the span is too short."""
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(NoRow, match="20 nights from"):

@@ -1,4 +1,4 @@
-"""Faults of the store: after each no row is lost and none there twice, or an error names the file and the way back."""
+"""Faults of the store: after each, no row is lost or doubled, or an error names the file and the way back."""
 
 import os
 import re
@@ -150,7 +150,7 @@ def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, 
 
 
 @pytest.mark.parametrize("kind", ["splits", "history"])
-def test_damage_beside_the_bars_is_an_error_too(store, kind):
+def test_damage_to_splits_or_imported_history_is_an_error_too(store, kind):
     append(store, IBM.iloc[-1000:])
     store.record_splits("IBM", [Split(IBM.index[-1100].date(), 2.0)], recorded_at=NOW, source="test")
     store.record_import("IBM", IBM.iloc[:-900], recorded_at=NOW, source="test")
