@@ -27,13 +27,13 @@ def runs_of(tracking: Tracking, ticker: str) -> tuple[str, dict[str, str]]:
 
 
 def open_table(page: "Page", address: str, experiment_id: str) -> None:
-    """The link of the summaries and of `make up`: the runs with the columns that count."""
+    """Open the link given by the summaries and by `make up`: the runs, with the columns that matter."""
     page.goto(view_url(address, experiment_id))
     page.get_by_role("columnheader", name="verdict").first.wait_for()
 
 
 def open_charts(page: "Page", address: str, experiment_id: str) -> None:
-    """The same view's charts, those that count first."""
+    """Open the same view's charts, the most important first."""
     page.goto(view_url(address, experiment_id, charts=True))
     page.get_by_text("what counts").first.wait_for()
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
@@ -50,7 +50,7 @@ def compare(page: "Page", names: list[str]) -> None:
 
 
 def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> None:
-    """The run's page with the whole description: verdict, table, plots."""
+    """Open the run's page with its whole description: verdict, table, plots."""
     page.goto(run_url(address, experiment_id, run_id))
     page.get_by_text("Show more").click()
     page.locator("img[src*='forecast.png']").first.wait_for()

@@ -37,7 +37,7 @@ class NotYet(Exception):
 
 
 def is_busy(error: BaseException) -> bool:
-    with error if isinstance(error, HTTPError) else nullcontext():  # an answer holds its connection
+    with error if isinstance(error, HTTPError) else nullcontext():  # closes the answer, which holds its connection
         return isinstance(error, HTTPError) and error.code == BUSY
 
 
@@ -51,7 +51,7 @@ class Up:
 
     @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S), reraise=True)
     def api(self, path: str, content: Any = None) -> Any:
-        """Ask Prefect's API, as its own client does: again where the database was busy."""
+        """Ask Prefect's API, and again if the database was busy, as its own client does."""
         if content is None:
             request = Request(f"{self.prefect}/api{path}")
         else:
@@ -60,7 +60,7 @@ class Up:
             return json.load(reply)
 
     def _headers(self) -> dict[str, str]:
-        """What the server wants of whoever changes something: a token, for a client that it was given to."""
+        """The headers that a change needs: a token, and the client that it was given to."""
         token = self.api(f"/csrf-token?client={CLIENT}")["token"]
         return {"Content-Type": "application/json", "Prefect-Csrf-Client": CLIENT, "Prefect-Csrf-Token": token}
 
@@ -90,7 +90,7 @@ class Up:
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
     def training(self, ticker: str, epochs: int = 3) -> Path:
-        """The checkpoint of the ticker's training under way, once it has had some epochs."""
+        """The checkpoint of the ticker's training under way, once it has had this many epochs."""
         for kept in self.home.glob(f"models/{ticker}/*/_*/{checkpoint.NAME}"):
             if epochs_of(kept) >= epochs:
                 return kept
@@ -100,27 +100,27 @@ class Up:
         retry=retry_if_exception_type((NotYet, psutil.Error)), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
     )
     def warm(self) -> "Up":
-        """Once the worker's warm process listens; a run before that is no fork of it."""
+        """Wait until the worker's warm process listens; an earlier run would not be a fork of it."""
         started = [each.cmdline() for each in psutil.Process().children(recursive=True)]
         if not any("deployments.servers.warm_server" in line and Path(line[-1]).exists() for line in started):
             raise NotYet
         return self
 
     def epochs(self, run_id: str) -> list[int]:
-        """The numbers of the epochs that the run has told of, in order."""
+        """The numbers of the epochs that the run has logged, in order."""
         wanted = {"flow_run_id": {"any_": [run_id]}}
         lines = self.api("/logs/filter", {"logs": wanted, "sort": "TIMESTAMP_ASC", "limit": 200})
         return [int(found[1]) for line in lines if (found := EPOCH.match(line["message"]))]
 
     def start(self, deployment: str, due: datetime | None = None, **parameters: Any) -> str:
-        """Begin a run of `flow/deployment` at once or when it is due, as its form does; the run's id."""
+        """Start a run of `flow/deployment`, at once or when it is due, as its form does; return its id."""
         known = self.api(f"/deployments/name/{quote(deployment)}")
         state = {"type": "SCHEDULED"} | ({"state_details": {"scheduled_time": due.isoformat()}} if due else {})
         asked = {"parameters": known["parameters"] | parameters, "state": state}
         return str(self.api(f"/deployments/{known['id']}/create_flow_run", asked)["id"])
 
     def overdue(self, ticker: str, minutes: int) -> str:
-        """A night that should have begun so long ago, on a pool that no worker looks at; the run's id."""
+        """Create a night that should have begun this long ago, in a pool without a worker; return the run's id."""
         due = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
         pool = f"nobody's, for {ticker}"
         self.api("/work_pools/", {"name": pool, "type": "process"})
@@ -133,7 +133,7 @@ class Up:
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def notice(self, night: str) -> str:
-        """The first line of notices.log on the ticker's night, without its moment, once there is one."""
+        """The first line of notices.log on the ticker's night, without its time, once there is one."""
         kept = self.home / "notices.log"
         lines = kept.read_text().splitlines() if kept.exists() else []
         if not (found := [line for line in lines if f" {night} " in line]):
@@ -142,7 +142,7 @@ class Up:
 
     @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def states(self, run_id: str, count: int) -> set[str]:
-        """The states of a run's steps, once the server has recorded the ends of `count`: they reach it as events."""
+        """The states of a run's steps, once the server has recorded that `count` have ended: it learns so by events."""
         steps = self.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
         if len(steps) < count or any(step["state_type"] not in ENDS for step in steps):
             raise NotYet
@@ -155,13 +155,13 @@ class Up:
             raise NotYet
 
     def artifact(self, key: str) -> dict[str, Any]:
-        """The newest artifact of a key."""
+        """The newest artifact with this key."""
         wanted = {"sort": "CREATED_DESC", "limit": 1, "artifacts": {"key": {"any_": [key]}}}
         return dict(self.api("/artifacts/filter", wanted)[0])
 
 
 def epochs_of(kept: Path) -> int:
-    """How many epochs of its first network a kept training has had."""
+    """How many epochs the first network of a checkpoint has had."""
     label = unpacked(kept.read_bytes())[0]
     return int(json.loads(label.tobytes())["facts"]["epoch"])
 
@@ -191,7 +191,7 @@ def up(home: Path, **more: str) -> Iterator[Up]:
 
 
 def main(root: str, folder: str) -> None:
-    """A picture of the status, IBM's night run once more in this home."""
+    """Run IBM's night again in this home, and take a picture of the status."""
     from tests.support.chromium import browser_page, chromium, keep_picture
 
     command = [sys.executable, "-m", "deployments.cli", "nightly", "IBM", "--force"]

@@ -57,7 +57,7 @@ def pages(installation: Home) -> Iterator[Pages]:
         yield Pages(address, overview, *runs_of(tracking, "IBM"))
 
 
-def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: Pages, page: "Page") -> None:
+def test_the_link_opens_the_table_it_has_charts_and_three_nights_can_be_compared(pages: Pages, page: "Page") -> None:
     names = [f"IBM {day} fine-tune" for day in reversed(DAYS)]
     assert list(pages.runs) == names
     open_table(page, pages.address, pages.experiment_id)
@@ -79,7 +79,7 @@ def test_the_link_lands_on_the_table_its_charts_and_three_nights_compare(pages: 
     assert "evaluation.horizon" in compared
 
 
-def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages, page: "Page") -> None:
+def test_a_tickers_nights_can_be_found_from_the_bare_address(pages: Pages, page: "Page") -> None:
     page.goto(f"{pages.address}/#/experiments")
     page.get_by_role("link", name="stockml/IBM", exact=True).first.click()
     page.get_by_text(next(iter(pages.runs)), exact=True).first.wait_for()
@@ -87,12 +87,12 @@ def test_whoever_enters_by_the_bare_address_finds_a_tickers_nights(pages: Pages,
     assert [name for name in pages.runs if name not in shown] == []
 
 
-def test_nothing_of_mlflows_own_stands_before_a_first_visits_pages(pages: Pages, page: "Page") -> None:
+def test_a_first_visit_shows_none_of_mlflows_own_announcements(pages: Pages, page: "Page") -> None:
     for path, shown in (("", "Recent Experiments"), ("/#/models", "Registered Models")):
         page.goto(f"{pages.address}{path}")
         page.get_by_text(shown).first.wait_for()
         text = page.inner_text("body")
-        assert "UI telemetry" not in text, "it is switched off"
+        assert "UI telemetry" not in text, "telemetry is switched off"
         assert "new Model Registry UI" not in text
 
 
@@ -104,7 +104,7 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page
     open_table(page, pages.address, pages.overview_id)
     shown = page.inner_text("body")
     assert "The network adds something on 1 of 1 ticker" in shown
-    assert "Ask questions about" not in shown, "the assistant comes when it is called"
+    assert "Ask questions about" not in shown, "the assistant appears only when called"
 
 
 def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home, page: "Page") -> None:
@@ -118,7 +118,7 @@ def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, inst
     assert [path.name for path in folder.iterdir()] == ["forecast.png"]
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="calibration", exact=True).click()
-    opened.value.get_by_text("plots/calibration.png").first.wait_for()  # which no night drew
+    opened.value.get_by_text("plots/calibration.png").first.wait_for()  # drawn on request, by no night
     picture = f"{pages.address}/get-artifact?path=plots%2Fcalibration.png&run_uuid={run_id}"
     assert page.request.get(picture).body().startswith(b"\x89PNG")
     [kept] = installation.root.glob("artifacts/**/calibration.png")

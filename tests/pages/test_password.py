@@ -1,4 +1,4 @@
-"""Both pages in a browser where others can reach them: nothing without the password, all of them with it."""
+"""Both pages in a browser, where others can reach them: nothing without the password, everything with it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ ASKED = {"STOCKML_ADDRESS": "0.0.0.0", "PREFECT_SERVER_API_AUTH_STRING": f"{USER
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Prefect's, which knows nightly/IBM, and MLflow's."""
+    """Prefect's, with a deployment nightly/IBM, and MLflow's."""
     place = home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
     with OwnServer.prefect(place, **ASKED).start() as prefect, OwnServer.mlflow(place, **ASKED).start() as mlflow:
         up = Up(place.root, prefect.wait().address, mlflow.wait().address)
@@ -44,7 +44,7 @@ def test_prefects_page_asks_for_the_password_and_then_starts_a_run(pages: Up, pa
     quick_run(page)
 
 
-def test_mlflows_page_asks_the_browser_for_the_same(pages: Up, browser: "Browser") -> None:
+def test_mlflows_page_asks_the_browser_for_the_same_password(pages: Up, browser: "Browser") -> None:
     for password in ("wrong", PASSWORD):
         with browser_page(browser, http_credentials={"username": USER, "password": password}) as page:
             reply = page.goto(pages.mlflow)

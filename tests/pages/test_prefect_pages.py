@@ -1,5 +1,5 @@
-"""A person's evening: be refused in Prefect's form, start a night with changed settings, see it complete, find it in
-MLflow's page with its metrics and plots. With STOCKML_IMAGES the README's pictures are taken on the way."""
+"""A person's evening: be refused by Prefect's form, start a night with changed settings, see it complete, find it on
+MLflow's page with its metrics and plots. With STOCKML_IMAGES set, the README's pictures are taken on the way."""
 
 import os
 import re
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, needs_chromium]
 STEPS = 9  # fetch to publish
 MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
-LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial's learns by epochs
+LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial trains in epochs
 IMAGES = os.environ.get("STOCKML_IMAGES")
 
 
@@ -43,7 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def test_the_form_says_bounds_and_refuses_what_is_out_of_them(pages: Up, page: "Page") -> None:
+def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
     open_form(page, pages.prefect, "IBM")
     assert "Passes over the training part. 1 to 1,000; tutorial 30" in page.inner_text("body")
     fill(page, "ticker (Optional)", "../etc")
@@ -63,7 +63,7 @@ REFUSED = (
 )
 
 
-def test_every_form_refuses_what_is_out_of_bounds(pages: Up, page: "Page") -> None:
+def test_other_forms_refuse_values_out_of_bounds_too(pages: Up, page: "Page") -> None:
     for deployment, label, value, said in REFUSED:
         open_form(page, pages.prefect, deployment)
         fill(page, label, value)
@@ -117,7 +117,7 @@ def family(run: dict[str, Any]) -> list[psutil.Process]:
 
 @contextmanager
 def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
-    """What they do does not end while a person looks for the button."""
+    """Suspend them, so that they do not end while a person looks for the button."""
     for process in processes:
         process.suspend()
     try:
@@ -128,7 +128,7 @@ def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
-    """No process, no lock, no run or step that says it is at work."""
+    """Check that no process, no lock, and no run or step recorded as at work is left."""
     psutil.wait_procs(processes, timeout=PATIENCE_S)
     assert [process for process in processes if process.is_running()] == []
     assert list(held_locks(home_of({"STOCKML_HOME": str(pages.home)}))) == []
@@ -138,9 +138,7 @@ def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
     pages.at_rest()
 
 
-def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_is_run_again(
-    pages: Up, page: "Page"
-) -> None:
+def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retried(pages: Up, page: "Page") -> None:
     home = home_of({"STOCKML_HOME": str(pages.home)})
     run_id = pages.warm().start("nightly/AAPL", profile="tutorial", settings=LONG)
     run = pages.until(run_id, "Running")
@@ -167,9 +165,7 @@ def test_a_training_that_is_cancelled_in_the_page_goes_on_where_it_was_when_it_i
     assert [len(each) for each in (found.runs, found.versions, found.entries)] == [1, 1, 1]
 
 
-def test_a_universe_that_is_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(
-    pages: Up, page: "Page"
-) -> None:
+def test_a_universe_cancelled_in_the_page_stops_its_workers_and_ends_its_nights(pages: Up, page: "Page") -> None:
     asked = {"tickers": ["MSFT", "GOOG"], "processes": 1, "profile": "tutorial", "settings": LONG}
     run_id = pages.warm().start("universe/all tickers, one night", **asked)
     run = pages.until(run_id, "Running")
@@ -199,7 +195,7 @@ def widest() -> list[Row]:
 
 
 @pytest.mark.parametrize("width", [1280, 1600])
-def test_no_column_of_the_mornings_table_is_cut(pages: Up, page: "Page", width: int) -> None:
+def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page", width: int) -> None:
     made = pages.api("/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())})
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
@@ -216,8 +212,8 @@ def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None
     assert "When any flow run" in shown
 
 
-def test_a_night_that_nobody_began_is_told_in_the_log_and_one_that_waits_its_turn_is_not(pages: Up) -> None:
-    """The turns of five hundred take twenty minutes."""
+def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_is_not(pages: Up) -> None:
+    """Five hundred nights take twenty minutes to get their turns."""
     waiting = pages.overdue("PEP", minutes=30)
     pages.overdue("KO", minutes=70)
     late = "is a worker up? Others of this hour are not told"
@@ -226,7 +222,7 @@ def test_a_night_that_nobody_began_is_told_in_the_log_and_one_that_waits_its_tur
 
 
 def picture(page: "Page", name: str, height: int = 1000) -> None:
-    """For docs/images, when STOCKML_IMAGES asks for it."""
+    """Take a picture for docs/images if STOCKML_IMAGES is set."""
     if IMAGES:
         page.set_viewport_size({"width": 1600, "height": height})
         keep_picture(page, Path(IMAGES) / name)
