@@ -24,8 +24,8 @@ pytest_plugins = (
 
 @pytest.fixture(autouse=True)
 def _no_address_left_to_the_next_test() -> Iterator[None]:
-    """MLflow's server, run in a test's own process, names its database in the environment: other tests' models go
-    there."""
+    """Check that a test leaves no MLflow address behind: a server run in the test's own process sets one, and the
+    models of later tests would go there."""
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
     before = [os.environ.get(name) for name in names]
     yield
@@ -58,9 +58,9 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes too long for every run is run by name; the files with the most slow tests come first.
+    """Skip what takes too long unless it is asked for by name; put the files with the most slow tests first.
 
-    So that no process is left with the longest one while the others have nothing to do.
+    Otherwise one process would be left with the longest file while the others have nothing to do.
     """
     for item in items:
         if item.get_closest_marker("tutorial_full") and "tutorial_full" not in config.option.markexpr:
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-    """The last line before the counts: what was not run, for want of what."""
+    """Print, before the counts, which tests were not run and what was missing."""
     yield
     reasons = [str(report.longrepr[2]) for report in terminalreporter.getreports("skipped")]
     if line := skipped.said(reasons):

@@ -1,5 +1,5 @@
-"""What the documentation says is so: links lead somewhere, commands and options exist, variables are those of the code,
-the snippets run."""
+"""The documentation is true: links lead somewhere, commands and options exist, variables are those of the code, the
+snippets run."""
 
 import re
 import shlex
@@ -37,7 +37,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
-def test_every_page_of_the_docs_stands_in_their_index() -> None:
+def test_every_page_of_the_docs_is_in_their_index() -> None:
     index = (PROJECT / "docs" / "README.md").read_text()
     pages = [path.relative_to(PROJECT / "docs") for path in PAGES if path.is_relative_to(PROJECT / "docs")]
     assert [str(page) for page in pages if page.name != "README.md" and f"]({page})" not in index] == []
@@ -70,8 +70,8 @@ def test_readme_names_every_command() -> None:
     assert sorted(set(COMMANDS.commands) - named_there) == []
 
 
-def test_every_command_of_a_block_is_taken_as_it_stands() -> None:
-    """With its arguments: what a person copies is parsed, not run."""
+def test_every_command_in_a_code_block_parses_as_written() -> None:
+    """With its arguments, as a person would copy it; it is parsed, not run."""
     blocks = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)]
     lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
     words = [shlex.split(line)[1:] for line in lines if line.startswith("stockml ")]
@@ -83,7 +83,7 @@ def test_every_command_of_a_block_is_taken_as_it_stands() -> None:
         assert command.make_context(line[0], list(rest))
 
 
-def test_every_command_of_the_how_tos_is_walked_or_says_why_not() -> None:
+def test_the_walk_covers_every_how_to_and_their_commands_are_valid_shell() -> None:
     shown = {line: page for page in walk_howtos.PAGES for line in walk_howtos.commands(page)}
     assert {f"how-to/{page}.md" for page in walk_howtos.PAGES} == {
         str(page.relative_to(PROJECT / "docs")) for page in PAGES if page.parent.name == "how-to"

@@ -1,4 +1,4 @@
-"""A test run says in one line what it left out for want of something, and how to run that."""
+"""A test run says in one line which tests it left out because something is missing, and how to run them."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.skipped import FULL, said
 
 
-def test_each_reason_stands_once_with_its_number() -> None:
+def test_each_reason_is_listed_once_with_its_count() -> None:
     assert said(["Skipped: no browser", "no disk", "Skipped: no browser"]) == (
         "3 tests not run: 2 × no browser; 1 × no disk"
     )
@@ -17,7 +17,7 @@ def test_each_reason_stands_once_with_its_number() -> None:
     assert said([]) == ""
 
 
-def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None:
+def test_a_run_ends_with_a_line_that_names_what_is_missing() -> None:
     one = "tests/stockml/models/tutorial/test_recipe.py::test_on_hpq_the_baselines_are_the_published_ones"
     full = "tests/stockml/training/test_tutorial_full.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one, full]
@@ -27,8 +27,8 @@ def test_the_line_stands_at_the_end_of_a_run_and_names_what_is_missing() -> None
     assert ran.stdout.splitlines()[-1].startswith("2 skipped")
 
 
-def test_a_run_that_left_nothing_out_says_nothing_of_it() -> None:
-    one = "tests/test_skipped.py::test_each_reason_stands_once_with_its_number"
+def test_a_run_that_left_nothing_out_has_no_such_line() -> None:
+    one = "tests/test_skipped.py::test_each_reason_is_listed_once_with_its_count"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert "not run" not in ran.stdout

@@ -1,10 +1,10 @@
-"""Does as docs/how-to says, line by line, one page after the other as one person would, and prints how long each took.
+"""Follows docs/how-to line by line, one page after the other, as one person would, and prints how long each line took.
 
     python -m tests.walk_howtos [--environment .venv]
 
-Their key is asked for by a feed of recorded prices, in which KO is IBM under another name; their past ends a month
-before the recording's end, where their calendar stands from the second page on. What this machine cannot do is in
-ELSEWHERE, with the reason. A page's exports hold on that page; the first one's, the key, on all.
+The person's key is for a feed of recorded prices, in which KO is IBM under another name. Their history ends a month
+before the recording's end, where the clock stands from the second page on. What this machine cannot do is in ELSEWHERE,
+with the reason. A page's exports apply to that page; those of the first page, with the key, to all.
 """
 
 import re
@@ -23,7 +23,7 @@ HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 PAGES = ("own-tickers", "backup-and-move", "upgrade", "red-night", "several-people", "server", "many-machines")
 PLAYED_BY = {"KO": "IBM", "PEP": "MSFT", "TSCO.LON": "GOOG"}
 FIRST_NIGHT, LATER, PAST_ENDS = date(2013, 2, 15), date(2013, 3, 1), "2013-01-31"
-HERE = {  # as it is called in the person's own folder, and in the recorded weeks
+HERE = {  # what replaces it in the person's own folder, and in the recorded weeks
     "/backups/": "$HOME/backups/",
     "$HOME$HOME/": "$HOME/",
     "/srv/stockml": "$HOME/srv",
@@ -45,7 +45,7 @@ ELSEWHERE = {
     "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
 }
 SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
-NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml up"}  # in a sentence that tells of the command
+NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml up"}  # in sentences about the command
 CRON = re.compile(r"[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ ")
 
 
@@ -61,7 +61,7 @@ def commands(page: str) -> Iterator[str]:
 
 
 def walk(folder: Path, environ: dict[str, str], feed: ScriptedFeed) -> bool:
-    """All pages; False at the first line that fails."""
+    """Follow all pages; return False at the first line that fails."""
     (Path(environ["HOME"]) / "backups").mkdir()
     past = recorded_bars("IBM").loc[:PAST_ENDS].rename(columns=str.capitalize).rename_axis("Date")
     past.to_csv(folder / "ko.us.txt", date_format="%Y-%m-%d")

@@ -1,10 +1,10 @@
-"""Does as README says, line by line, from an empty folder, and prints how long each line took.
+"""Follows README line by line from an empty folder, and prints how long each line took.
 
     python -m tests.walk_readme [--environment .venv]
 
-The lines are those of README's blocks that need no key. `make up` is left running until both pages answer and the three
-tickers stand there with their next night, then Ctrl-C. With an environment that is there already it is used; without
-one `make` installs its own, as on a new machine.
+The lines are those of README's blocks that need no key. `make up` runs until both pages answer and the three tickers
+are listed with their next nights, then gets Ctrl-C. An existing environment is used if one is named; otherwise `make`
+installs its own, as on a new machine.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SCHEDULED = {"flows": {"name": {"any_": ["nightly"]}}}
 
 
 def lines() -> Iterator[str]:
-    """README's commands in order, those that stay (`make up`) once, at the end."""
+    """README's commands in order; the one that keeps running, `make up`, once, at the end."""
     blocks = re.findall(r"```sh\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     found = [line.partition(" #")[0].strip() for block in blocks if KEY not in block for line in block.splitlines()]
     yield from (line for line in found if line != "make up")
@@ -35,7 +35,7 @@ def lines() -> Iterator[str]:
 
 
 def scheduled(port: str) -> dict[str, str]:
-    """Every ticker's next night, as Prefect's page on this port has it."""
+    """Every ticker's nightly schedule, as Prefect's server on this port has it."""
     address = f"http://127.0.0.1:{port}/api"
     asked = json.dumps({"deployments": {"tags": {"all_": ["nightly"]}}, **SCHEDULED}).encode()
     token = json.load(urlopen(f"{address}/csrf-token?client=walk", timeout=30))["token"]
@@ -45,7 +45,7 @@ def scheduled(port: str) -> dict[str, str]:
 
 
 def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
-    """Start what stays, look at it, stop it with Ctrl-C; 0 when every ticker had its next night."""
+    """Start what keeps running, look at its schedules, stop it with Ctrl-C; return 0 if there were any."""
     program = subprocess.Popen(
         line, shell=True, cwd=folder, env=environ, stdout=subprocess.PIPE, text=True, process_group=0
     )
@@ -59,11 +59,11 @@ def stay(line: str, folder: Path, environ: dict[str, str]) -> int:
     if found:
         os.killpg(program.pid, signal.SIGINT)
     code = program.wait(120)
-    return code if code not in (2, -signal.SIGINT) else int(not found)  # how Ctrl-C ends
+    return code if code not in (2, -signal.SIGINT) else int(not found)  # the codes after Ctrl-C
 
 
 def done(line: str, folder: Path, environ: dict[str, str]) -> bool:
-    """Do as the line says, and print what came of it."""
+    """Run the line; print how long it took and its exit code."""
     print(f"$ {line}", flush=True)
     start = time.monotonic()
     stays = line == "make up" or line.startswith("stockml up")
@@ -97,14 +97,14 @@ def new_machine(environment: Path | None) -> Iterator[tuple[Path, dict[str, str]
         environ |= {"STOCKML_PREFECT_PORT": "44200", "STOCKML_MLFLOW_PORT": "45000"}
         if environment:
             (folder / ".venv").symlink_to(environment.resolve())
-            environ["PYTHONPATH"] = str(folder)  # its `stockml` is of the folder that it was made for
+            environ["PYTHONPATH"] = str(folder)  # its `stockml` belongs to the folder that it was made for
             shim = folder.parent / "bin" / "stockml"
             shim.parent.mkdir()
             shim.write_text(f'#!/bin/sh\nexec {folder}/.venv/bin/python -m deployments.cli "$@"\n')
             shim.chmod(0o755)
             environ["PATH"] = f"{shim.parent}:{environ['PATH']}"
             for path in ("pyproject.toml", "requirements.lock", "requirements-test.lock"):
-                os.utime(folder / path, (0, 0))  # what is installed is not older
+                os.utime(folder / path, (0, 0))  # so that what is installed counts as newer
         yield folder, environ
 
 
