@@ -87,7 +87,9 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
     assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
 
 
-def test_bars_as_of_a_time_exclude_what_was_recorded_later(home: Home, capsys: Captured) -> None:
+def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earliest_time(
+    home: Home, capsys: Captured
+) -> None:
     store_of(home)
     assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
     assert "expected --as-of to be 2013-03-04 00:00 UTC or later" in capsys.readouterr().err

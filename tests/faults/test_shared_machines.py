@@ -167,7 +167,7 @@ def test_a_night_stops_waiting_for_mlflow_once_another_machine_has_logged_it(
 def test_a_backtest_reads_what_another_machine_has_committed(
     shared: Shared, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a home that has not seen the state yet; without the bars, the error would not be that the span is too short."""
+    """In a home that has not seen the state yet; without the bars, the error would not be about the span."""
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(NoRow, match="20 nights from"):
