@@ -75,10 +75,8 @@ def row_of(publisher: str) -> str:
 def check_origins(name: str, found: Indices, origins: Indices, sessions: Days) -> None:
     """Raises ValueError, with the first session that only one of the two has, if the origins are not the same."""
     if not np.array_equal(found, origins):
-        pairs = zip_longest(found.tolist(), origins.tolist())
-        one, two = next(
-            tuple("none" if at is None else str(sessions[at]) for at in pair) for pair in pairs if len(set(pair)) > 1
-        )
+        unlike = next(pair for pair in zip_longest(found.tolist(), origins.tolist()) if len(set(pair)) > 1)
+        one, two = ("none" if at is None else str(sessions[at]) for at in unlike)
         raise ValueError(f"expected all rows to be scored on the same origins, found {name} at {one} beside {two}")
 
 

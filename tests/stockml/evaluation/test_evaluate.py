@@ -108,13 +108,6 @@ def test_one_step_figures_are_the_first_lead_alone() -> None:
     assert found.one_step[LSTM].skill == pytest.approx(found.scores[LSTM].skill_by_lead["1"])
 
 
-def test_the_scale_knows_only_the_past() -> None:
-    mid = prices()
-    changed = mid.copy()
-    changed[ORIGINS[-1] + 51 :] *= 9
-    assert evaluation(mid) == evaluation(changed)
-
-
 def test_scores_do_not_depend_on_the_currency() -> None:
     in_dollars, in_cents = evaluation(prices()), evaluation(prices() * 100)
     for name, score in in_dollars.scores.items():

@@ -84,6 +84,8 @@ def test_each_span_is_described_at_its_own_lead() -> None:
         (40.0, "as usual, 40th percentile"),
         (60.0, "as usual, 60th percentile"),
         (92.0, "wilder than usual, 92nd percentile"),
+        (0.0, "calmer than usual, 1st percentile"),
+        (100.0, "wilder than usual, 99th percentile"),
     ],
 )
 def test_its_place_among_earlier_outlooks_is_put_in_words(percentile: float | None, said: str) -> None:
@@ -95,16 +97,6 @@ def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: 
     quantiles = np.sqrt(np.arange(1, 51))[:, None] * 0.01 * NORMAL
     for each in outlooks(np.repeat(quantiles[None], nights, axis=0), quantiles):
         assert (each.usual is not None, each.percentile is not None) == (known, known)
-
-
-@pytest.mark.parametrize(
-    ("percentile", "says"),
-    [(0.0, "calmer than usual, 1st"), (50.0, "as usual, 50th"), (100.0, "wilder than usual, 99th")],
-)
-def test_a_volatility_below_or_above_all_earlier_ones_is_in_the_1st_or_99th_percentile(
-    percentile: float, says: str
-) -> None:
-    assert Outlook(5, 0.2, (0.1, 0.3), percentile, 0.5, (0.0, 0.0)).place == f"{says} percentile"
 
 
 def test_a_price_that_never_moved_has_no_volatility_and_no_chance_of_a_large_move() -> None:

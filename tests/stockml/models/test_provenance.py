@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
 from stockml.models.trained_model import Provenance
 
 
+@settings(deadline=None)  # each example writes a file
 @given(made_of=st.builds(Provenance))
 def test_provenance_reads_back_as_written(made_of: Provenance, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("model")

@@ -128,7 +128,7 @@ def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     append(store, bars, NOW + timedelta(days=3), ticker="MSFT")
     assert not now_differs()
     history = make_bars(days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns})
-    store.record_import("IBM", history, recorded_at=NOW, source="test")
+    store.record_import("MSFT", history, recorded_at=NOW, source="test")
     assert not now_differs()
 
 

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from stockml.storage.process_marks import is_at_work, is_gone, mark
+from tests.support.patience import until
 
 
 def test_this_process_is_at_work_but_an_earlier_one_with_its_number_is_not() -> None:
@@ -24,8 +25,7 @@ def test_a_killed_process_is_gone_even_if_its_parent_never_waited_for_it() -> No
         marked = f"{mark().rpartition(':')[0]}:{process.pid}"
         assert not is_gone(marked)
         process.kill()
-        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-            pass
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
         assert is_gone(marked)
         assert not is_at_work(marked, datetime.now(UTC))
     finally:
