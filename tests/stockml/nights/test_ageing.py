@@ -1,4 +1,4 @@
-"""A forecast or a champion past its limit is named, one within it is not."""
+"""A forecast or champion past its age limit is named; one within it is not."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,9 @@ NEW_YORK = sessions_for("IBM")
         (6, AgeingSettings(old_forecast=9, old_champion=6), []),
     ],
 )
-def test_what_is_past_its_limit_is_named(home: Home, sessions: int, limits: AgeingSettings, said: list[str]) -> None:
+def test_a_forecast_or_champion_past_its_age_limit_is_named(
+    home: Home, sessions: int, limits: AgeingSettings, said: list[str]
+) -> None:
     made = entry(60)
     Ledger(home.ledger).publish(made)
     folder = str(Path(home.models) / "IBM" / "a")
@@ -37,5 +39,5 @@ def test_what_is_past_its_limit_is_named(home: Home, sessions: int, limits: Agei
     assert too_old(home, "IBM", NEW_YORK, now, limits) == said
 
 
-def test_a_ticker_without_forecast_and_champion_has_nothing_old(home: Home) -> None:
+def test_a_ticker_without_a_forecast_or_champion_has_nothing_too_old(home: Home) -> None:
     assert too_old(home, "IBM", NEW_YORK, datetime(2026, 11, 24, tzinfo=UTC), AgeingSettings()) == []

@@ -1,4 +1,4 @@
-"""In a notebook: data frames with documented columns, no server, no heavy library; the shipped notebook is of today."""
+"""For notebooks: data frames with documented columns, no server, no heavy library; the shipped notebook is current."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def old(home: Home, monkeypatch: pytest.MonkeyPatch) -> stockml.Home:
     return stockml.Home()
 
 
-def test_frames_say_what_is_kept(old: stockml.Home) -> None:
+def test_frames_show_what_the_home_holds(old: stockml.Home) -> None:
     assert old.tickers() == ("IBM",)
     assert old.bars("ibm")["close"].equals(recorded("IBM")["close"])
     forecast = old.forecast("IBM")
@@ -48,7 +48,7 @@ def test_a_forecast_says_its_age(old: stockml.Home, monkeypatch: pytest.MonkeyPa
         assert old.forecast("IBM").attrs["age"] == told
 
 
-def test_what_is_not_there_is_named_with_the_home_it_was_looked_for_in(home: Home) -> None:
+def test_missing_data_is_an_error_that_names_the_home_searched(home: Home) -> None:
     empty = stockml.Home(home.root)
     for frame in (empty.bars, empty.forecast):
         with pytest.raises((NoBars, NoForecast), match=str(home.root)):
@@ -57,30 +57,30 @@ def test_what_is_not_there_is_named_with_the_home_it_was_looked_for_in(home: Hom
     assert not home.root.exists()
 
 
-def test_without_a_market_home_it_is_the_replays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_market_home_the_replays_home_is_used(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     moved_to(home.root / "replay")
     assert stockml.Home().tickers() == ("IBM",)
     assert stockml.Home(home.root).tickers() == ()
 
 
-def test_it_loads_nothing_heavy_and_starts_nothing(old: stockml.Home) -> None:
+def test_reading_frames_loads_no_heavy_library_and_starts_nothing(old: stockml.Home) -> None:
     look = "import stockml, sys; assert 'pandas' not in sys.modules; h = stockml.Home(); [f('IBM') for f in "
     look += "(h.bars, h.forecast, h.ledger, h.nights)]; print({'tensorflow', 'prefect', 'mlflow'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=os.environ, check=True)
     assert shown.stdout == "set()\n"
 
 
-def test_the_notebook_shows_what_its_cells_show_today(old: stockml.Home) -> None:
+def test_the_shipped_notebook_shows_what_its_cells_output_today(old: stockml.Home) -> None:
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
     assert [[without_picture(each) for each in shown] for shown in outputs(cells)] == [
         [without_picture(each) for each in shown] for shown in kept
-    ], "make it again with `python -m tests.support.notebook`"
+    ], "regenerate it with `python -m tests.support.notebook`"
 
 
 def without_picture(shown: dict[str, object]) -> object:
-    """A picture's bytes are the font's and the machine's."""
+    """The output without its PNG, whose bytes depend on the fonts and the machine."""
     data = shown.get("data")
     if not isinstance(data, dict):
         return shown

@@ -1,4 +1,4 @@
-"""The morning after: who has no forecast of the newest session whose night is over, and why, in one line for all."""
+"""The morning digest: which tickers lack a forecast of the newest session whose night is over, and why, in one line."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +22,7 @@ def named(home: Home, now: datetime, *tickers: str, **calendars: str) -> list[st
     return [row.ticker for row in missing(home, tickers, now, calendars)]
 
 
-def test_a_forecast_of_the_newest_session_is_not_missed_until_the_next_ones_night_should_be_over(home: Home) -> None:
+def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(home: Home) -> None:
     assert named(home, MORNING, "IBM") == ["IBM"]
     keep_newest(home.nights, NIGHT)
     assert named(home, MORNING, "IBM") == []
@@ -33,20 +33,23 @@ def test_a_forecast_of_the_newest_session_is_not_missed_until_the_next_ones_nigh
     assert named(home, monday - timedelta(hours=8), "IBM") == [], "no session on a weekend"
 
 
-def test_it_goes_by_the_tickers_own_calendar(home: Home) -> None:
+def test_the_tickers_own_calendar_decides_what_is_missing(home: Home) -> None:
     keep_newest(home.nights, replace(NIGHT, ticker="TSCO.LON"))
-    evening = datetime(2013, 3, 2, 2, tzinfo=UTC)  # London's bar of 2013-03-01 is final since 23:15, New York's not yet
+    # London's bar of 2013-03-01 has been final since 23:15, New York's is not yet
+    evening = datetime(2013, 3, 2, 2, tzinfo=UTC)
     assert named(home, evening, "TSCO.LON") == ["TSCO.LON"]
     assert named(home, evening, "TSCO.LON", **{"TSCO.LON": "XNYS"}) == []
 
 
-def test_a_share_at_rest_misses_nothing(home: Home) -> None:
+def test_a_share_at_rest_lacks_no_forecast(home: Home) -> None:
     days = {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1), "AAPL": date(1999, 2, 19), "SNOW": date(2008, 1, 2)}
     Delistings(MORNING, days).write(home.delistings)
     for ticker in ("FB", "GOOG", "SNOW"):
         keep_newest(home.nights, replace(NIGHT, ticker=ticker, session=date(2013, 2, 19)))
     found = named(home, MORNING, "FB", "GOOG", "SNOW", "AAPL")
-    assert found == ["AAPL", "GOOG", "SNOW"], "forecast after another company's delisting, or not at all yet"
+    assert found == ["AAPL", "GOOG", "SNOW"], (
+        "AAPL has no forecast, GOOG is not delisted yet, SNOW was forecast after another company's delisting"
+    )
     home.delistings.write_text("{")
     with pytest.raises(RecordUnreadable):
         missing(home, ["FB"], MORNING, {})
@@ -70,17 +73,17 @@ def test_the_line_says_why(home: Home, state: str, why: str) -> None:
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
 
 
-def test_what_cannot_be_read_of_one_ticker_is_named_with_the_others(home: Home) -> None:
+def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: Home) -> None:
     keep_newest(home.nights, replace(NIGHT, ticker="VOD"))
     line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line
 
 
-def test_the_line_stays_one_line_that_can_be_read() -> None:
+def test_the_line_stays_a_single_readable_line() -> None:
     rows = [Row(f"T{n:03}", None, "failed:\n" + "x" * 1000, None, False, None) for n in range(200)]
     line = missing_line(rows, 300)
     assert "\n" not in line
     assert len(line) < NAMED * (WHY + 12) + 200
-    assert "xxx…); T001 (failed: xxx" in line, "that a reason is cut short is seen"
+    assert "xxx…); T001 (failed: xxx" in line, "a reason that is cut short shows it"
     assert line.endswith("; and 180 more: `stockml status`")
     assert missing_line([], 1) == "no forecast is missing, of 1 ticker"

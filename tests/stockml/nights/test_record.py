@@ -1,4 +1,4 @@
-"""A night's record is kept whole, byte for byte the same, and nothing else is taken for one."""
+"""A night's record is kept whole and gives the same bytes every time, and nothing else is taken for one."""
 
 import json
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ OF: dict[object, st.SearchStrategy[Any]] = {
 
 
 def drawn(kind: Any) -> st.SearchStrategy[Any]:
-    """Any value of a record's type, in each of its fields: numbers are finite, what may be long is short."""
+    """A strategy for any value of the type, field by field: numbers are finite, and what may be long is short."""
     made, of = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
@@ -57,7 +57,7 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     return OF[kind] if kind in OF else st.from_type(kind)
 
 
-@settings(deadline=None)  # the first example makes the reader of records
+@settings(deadline=None)  # the first example builds the reader of records
 @given(night=drawn(Night))
 def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("night") / "night.json"
@@ -65,7 +65,7 @@ def test_any_night_is_read_as_it_was_written(night: Night, tmp_path_factory: pyt
     assert read_night(path) == night
 
 
-def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -> None:
+def test_a_record_with_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -> None:
     write_night(recorded_night(), tmp_path / "new")
     kept = json.loads((tmp_path / "new").read_text())
     kept["forecast"]["weight"] = 0.25
@@ -76,7 +76,7 @@ def test_a_night_of_one_weight_for_all_leads_can_still_be_read(tmp_path: Path) -
     assert forecast.weights == (0.25,) * len(forecast.path)
 
 
-def test_a_night_of_before_the_last_close_and_the_distributions_can_still_be_read(tmp_path: Path) -> None:
+def test_a_record_from_before_the_last_close_and_the_distributions_can_still_be_read(tmp_path: Path) -> None:
     write_night(recorded_night(), tmp_path / "new")
     kept = json.loads((tmp_path / "new").read_text())
     del kept["distributions"], kept["publisher"], kept["forecast"]["last_close"], kept["crc32"]
@@ -94,14 +94,14 @@ def test_the_same_night_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"ticker": "IBM"}', json.dumps({"session": "yesterday"}), "\xff"])
-def test_what_is_not_a_night_is_an_error_that_names_the_file(content: str, tmp_path: Path) -> None:
+def test_a_file_that_holds_no_night_is_an_error_that_names_it(content: str, tmp_path: Path) -> None:
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record"):
         read_night(tmp_path / "night.json")
 
 
 @pytest.mark.parametrize("change", [(b"fine-tune", b"fine-tuna"), (b'"crc32": "', b'"crc32": "0'), (b"crc3", b"crc4")])
-def test_a_night_that_is_not_as_it_was_written_is_named(change: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_a_changed_record_is_an_error_that_names_the_file(change: tuple[bytes, bytes], tmp_path: Path) -> None:
     write_night(recorded_night(), path := tmp_path / "night.json")
     path.write_bytes(path.read_bytes().replace(*change))
     with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record.*restore it from a backup"):
@@ -116,8 +116,8 @@ def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> No
     assert not (tmp_path / "night.json").exists()
 
 
-def test_the_record_of_another_night_is_none_of_this_one(tmp_path: Path) -> None:
-    """A copy to the wrong place would be shown, and logged, as the night that was asked for."""
+def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> None:
+    """A copy in the wrong place would be shown, and logged, as the night that was asked for."""
     one, other = recorded_night(key="1" * 64), recorded_night(key="2" * 64)
     for night in (one, other):
         write_night(night, night_path(tmp_path / "nights", "IBM", night.key))

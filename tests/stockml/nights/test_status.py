@@ -1,5 +1,5 @@
-"""The morning in a table: what stands, how old it is, what went wrong since; the newest session's night, whatever ran
-last; and of how many tickers the network adds something.
+"""The morning's table: each ticker's newest forecast, its age and what went wrong since, and for how many tickers the
+network adds something. The night of the newest session counts, whatever ran last.
 """
 
 from dataclasses import replace
@@ -36,7 +36,7 @@ def row(home: Home, now: datetime = MORNING, ticker: str = "IBM") -> status.Row:
     return found
 
 
-def test_a_glance_has_the_figures_of_the_night_and_is_read_as_it_was_written() -> None:
+def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> None:
     night = replace(NIGHT, metrics={**NIGHT.metrics, "answer/width_against_usual_pct": 80.0})
     found = Glance.of(night)
     assert night.evaluation
@@ -52,7 +52,7 @@ def test_a_glance_has_the_figures_of_the_night_and_is_read_as_it_was_written() -
     assert read_record(Glance, written_record(found)) == found
 
 
-def test_the_newest_session_stays_the_newest_and_an_older_home_is_read_from_its_records(home: Home) -> None:
+def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_from_records(home: Home) -> None:
     older = replace(NIGHT, session=date(2013, 2, 27), key="0" * 64, finished_at=NIGHT.finished_at + timedelta(days=9))
     kept(home)
     kept(home, older)
@@ -65,7 +65,7 @@ def test_the_newest_session_stays_the_newest_and_an_older_home_is_read_from_its_
     assert [each.session for each in history(home.nights, "IBM")] == [older.session, NIGHT.session]
 
 
-def test_a_row_says_how_old_its_forecast_is_by_its_nights_own_limit(home: Home) -> None:
+def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: Home) -> None:
     assert row(home).state == "no night yet"
     kept(home)
     assert row(home).state == "up to date"
@@ -98,7 +98,7 @@ def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float
     assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[3:5] == (path, width)
 
 
-def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
+def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     failed = status.Attempt("Failed", "the key is wrong", NIGHT.finished_at + timedelta(days=1))
     status.keep_attempt(home.nights, "IBM", failed)
     assert (row(home).state, row(home).cells()[2]) == ("failed: the key is wrong", "failed")
@@ -109,14 +109,14 @@ def test_a_failure_is_told_until_a_night_completes(home: Home) -> None:
     assert "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
     assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
     status.keep_attempt(home.nights, "IBM", replace(failed, state="At rest"))
-    assert row(home, MORNING + timedelta(days=14)).cells()[2] == "at rest", "that its forecast is old is no news"
+    assert row(home, MORNING + timedelta(days=14)).cells()[2] == "at rest", "at rest, an old forecast is no news"
     status.keep_attempt(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     status.keep_attempt(home.nights, "IBM", replace(failed, at=NIGHT.finished_at - timedelta(days=1)))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
 
 
-def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() -> None:
+def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_the_noise() -> None:
     usual = Glance.of(NIGHT)
     glances = [
         replace(usual, path_adds=0.0, network_adds=0.01, network_adds_p=0.01),
@@ -135,13 +135,15 @@ def test_the_sentence_counts_who_gains_and_who_gains_by_more_than_the_noise() ->
 
 
 @pytest.mark.parametrize(("path_adds", "shown"), [(0.0, "nothing"), (None, "–")])
-def test_a_gain_of_nothing_is_not_one_that_is_not_known(path_adds: float | None, shown: str) -> None:
+def test_a_gain_of_zero_is_shown_differently_from_an_unknown_one(path_adds: float | None, shown: str) -> None:
     glance = replace(Glance.of(NIGHT), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None)
     assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[5] == shown
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few origins")])
-def test_a_gain_of_too_few_origins_to_test_is_called_that_and_so_is_its_path(p_value: float | None, shown: str) -> None:
+def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_figures(
+    p_value: float | None, shown: str
+) -> None:
     glance = replace(Glance.of(NIGHT), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1)
     listed = [status.Row("IBM", NIGHT.session, "", 0, False, glance)]
     assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
@@ -149,7 +151,7 @@ def test_a_gain_of_too_few_origins_to_test_is_called_that_and_so_is_its_path(p_v
     assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)
 
 
-def test_a_band_is_measured_by_what_the_share_does_in_as_many_sessions() -> None:
+def test_a_bands_width_is_relative_to_the_shares_usual_range_over_as_many_sessions() -> None:
     series, night = series_until("IBM", NIGHT.session), NIGHT.forecast
     assert night
     found = width_against_usual(night, series)
@@ -161,7 +163,7 @@ def test_a_band_is_measured_by_what_the_share_does_in_as_many_sessions() -> None
     assert width_against_usual(night, constant(600)) is None
 
 
-def test_the_command_needs_no_server(
+def test_the_status_command_needs_no_server(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", MORNING.isoformat())

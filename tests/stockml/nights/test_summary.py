@@ -1,4 +1,4 @@
-"""The summary says in words what a person asks in the morning, and scripts get one object with fixed keys."""
+"""The summary answers in words what a person asks in the morning; scripts get one object with fixed keys."""
 
 import json
 from dataclasses import replace
@@ -50,8 +50,8 @@ def logged() -> Night:
     )
 
 
-def by_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -> Night:
-    """A night that publishes a network's path, as the tutorial's is, with this much of it the network's own."""
+def publishing_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -> Night:
+    """A night that publishes a network's path, as a tutorial night does; the network adds `adds` to its `skill`."""
     night = recorded_night("GOOG", share=0.6)
     assert night.evaluation
     found = Comparison(
@@ -63,7 +63,7 @@ def by_a_path(adds: float = 0.012, p_value: float = 0.03, skill: float = 0.05) -
 
 
 def without_network(**changes: object) -> Night:
-    """A night whose network did worse, and is not published."""
+    """A night whose network did worse and is not published."""
     night = recorded_night()
     assert night.distributions
     assert night.forecast
@@ -73,7 +73,7 @@ def without_network(**changes: object) -> Night:
 
 
 def of_an_earlier_version() -> Night:
-    """As it was kept before skill was over the last close: no close, no distributions, no publisher, other rows."""
+    """A night from before skill was over the last close: no close, no distributions, no publisher, other rows."""
     night = recorded_night(share=0.6)
     assert night.evaluation
     assert night.forecast
@@ -107,7 +107,7 @@ def test_the_text_says(said: str) -> None:
     assert said in " ".join(summary.text(logged()).split())
 
 
-def test_who_has_no_link_is_told_how_to_see_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_summary_without_a_link_says_how_to_open_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAKELEVEL", raising=False)
     for night, is_told in ((logged(), False), (replace(logged(), mlflow_run_url=None), True)):
         assert ("pages stockml up" in " ".join(summary.text(night).split())) is is_told
@@ -115,17 +115,17 @@ def test_who_has_no_link_is_told_how_to_see_the_pages(monkeypatch: pytest.Monkey
     assert "pages make up" in " ".join(summary.text(replace(logged(), mlflow_run_url=None)).split())
 
 
-@pytest.mark.parametrize("night", [logged(), without_network(), by_a_path(), of_an_earlier_version()])
+@pytest.mark.parametrize("night", [logged(), without_network(), publishing_a_path(), of_an_earlier_version()])
 def test_no_line_is_wider_than_a_terminal(night: Night) -> None:
     assert max(len(line) for line in summary.text(night).splitlines()) <= 100
 
 
-def test_every_contender_stands_in_one_table_the_reference_first_and_what_is_published_last() -> None:
+def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
     assert "path, 93 origins" in summary.text(recorded_night())
     assert "| path, 93 origins" in summary.markdown(recorded_night())
     first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
     assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
-    of_a_path = rows_of(by_a_path(), "path, ", 18)
+    of_a_path = rows_of(publishing_a_path(), "path, ", 18)
     assert of_a_path == [*first, "LSTM", "champion", "without network", "published", "network adds"]
 
 
@@ -136,8 +136,8 @@ def rows_of(night: Night, heading: str, width: int) -> list[str]:
     return [line[:width].strip() for line in lines[first + 1 : lines.index("", first)]]
 
 
-def test_a_path_that_is_not_published_earns_no_credit_for_the_champions() -> None:
-    night = by_a_path()
+def test_a_networks_path_gets_no_credit_where_it_is_not_published() -> None:
+    night = publishing_a_path()
     assert night.forecast
     assert "the network's path" in summary.text(night)
     champions = replace(night, publisher=CHAMPION, forecast=replace(night.forecast, weights=(0.7,) * 50))
@@ -149,7 +149,7 @@ def test_a_path_that_is_not_published_earns_no_credit_for_the_champions() -> Non
     assert (Glance.of(night).path_adds, Glance.of(champions).path_adds) == (0.012, None)
 
 
-def test_the_headline_says_what_is_published_and_what_of_it_is_the_networks() -> None:
+def test_the_headline_says_what_is_published_and_what_the_network_adds() -> None:
     night = recorded_night()
     adds = night.distributions and night.distributions.network_adds
     assert adds
@@ -168,7 +168,7 @@ def test_the_headline_says_what_is_published_and_what_of_it_is_the_networks() ->
     assert f"published median: last close and half the usual rise; {share}" in text
 
 
-def test_where_the_network_adds_nothing_the_headline_gives_it_nothing() -> None:
+def test_the_headline_gives_the_network_no_credit_where_it_adds_nothing() -> None:
     night = recorded_night()
     assert night.distributions
     assert night.distributions.network_adds
@@ -193,8 +193,8 @@ def test_where_the_network_adds_nothing_the_headline_gives_it_nothing() -> None:
         (-0.004, 0.05, "network adds -0.004 (-0.024 to +0.016), within the noise (p 0.05)"),
     ],
 )
-def test_a_paths_headline_is_its_skill_and_what_of_it_is_the_networks(adds: float, p_value: float, told: str) -> None:
-    night = by_a_path(adds, p_value)
+def test_a_paths_headline_is_its_skill_and_what_the_network_adds(adds: float, p_value: float, told: str) -> None:
+    night = publishing_a_path(adds, p_value)
     assert summary.text(night).splitlines()[:2] == [
         "GOOG · session 2013-02-28 · published: skill +0.050 over the last close",
         told,
@@ -202,8 +202,8 @@ def test_a_paths_headline_is_its_skill_and_what_of_it_is_the_networks(adds: floa
     assert f"**published: skill +0.050 over the last close; {told}**" in summary.markdown(night)
 
 
-def test_what_cannot_be_tested_says_so() -> None:
-    night = by_a_path()
+def test_a_gain_that_cannot_be_tested_says_so() -> None:
+    night = publishing_a_path()
     assert night.evaluation
     (found,) = night.evaluation.comparisons
     few = replace(night.evaluation, comparisons=(replace(found, interval=None, test=None),))
@@ -219,7 +219,7 @@ def test_a_short_history_says_what_it_is_too_short_for() -> None:
     )
 
 
-def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_that_is_not_there() -> None:
+def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
     night = recorded_night("GOOG")
     assert night.distributions
     lines = summary.text(night).splitlines()
@@ -249,8 +249,8 @@ def test_distributions_stand_in_a_table_of_their_own_with_the_reason_for_a_row_t
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
 
 
-def test_a_night_of_an_earlier_version_is_worded_by_what_it_has() -> None:
-    """Its skill was over the last mid price, and that is said; nothing is made up for it."""
+def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
+    """Its skill was over the last mid price, and the text says so; nothing is made up."""
     night = of_an_earlier_version()
     text = summary.text(night)
     assert night.evaluation
@@ -274,19 +274,19 @@ def test_a_skipped_night_says_why_and_little_else() -> None:
         "skipped           quota: 25 requests a day",
     ]
     late = Night.skipped("IBM", date(2013, 2, 28), "late", datetime(2013, 3, 1, tzinfo=UTC))
-    assert "bars" not in summary.text(late), "it counted none"
+    assert "bars" not in summary.text(late), "it counted no bars"
     assert summary.markdown(skipped()) == "## IBM · 2013-02-28\n\n**skipped**\n\nquota: 25 requests a day"
 
 
 @pytest.mark.parametrize("night", [logged(), skipped()], ids=["completed", "skipped"])
-def test_the_json_object_has_exactly_its_keys_and_no_nan(night: Night) -> None:
+def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Night) -> None:
     found = json.loads(json.dumps(summary.as_json(night), allow_nan=False))
     assert list(found) == KEYS
     assert found["promoted"] is (night.verdict is not None and night.verdict.promoted)
     assert (found["forecast"] is None) == (night.status == "skipped")
 
 
-def test_the_markdown_has_the_verdict_before_the_tables_and_links_after_them() -> None:
+def test_the_markdown_puts_the_verdict_before_the_tables_and_the_links_after_them() -> None:
     text = summary.markdown(logged())
     parts = (
         "**published: the last close",

@@ -1,4 +1,4 @@
-"""No figure of a summary stands without what it is to be judged by: its base rate, its baseline, its observations."""
+"""Every figure in a summary stands beside what it is judged by: its base rate, its baseline or its observations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.stockml.nights.test_summary import logged, rows_of
 from tests.support.nights import recorded_night
 
 
-def test_how_far_the_price_may_go_stands_in_a_table_of_its_own() -> None:
+def test_the_expected_volatility_has_a_table_of_its_own() -> None:
     night = recorded_night()
     assert night.forecast
     assert rows_of(night, "volatility ", 12) == ["5 sessions", "20 sessions", "50 sessions"]
@@ -31,8 +31,8 @@ def test_how_far_the_price_may_go_stands_in_a_table_of_its_own() -> None:
     assert "too short a history to say" in summary.text(short)
 
 
-def test_the_figures_of_a_share_at_cents_can_be_told_apart() -> None:
-    """Those in its currency: the RMSE of each path, and the end of the forecast."""
+def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
+    """That is, those in its currency: the RMSE of each path and the end of the forecast."""
     night = recorded_night()
     assert night.evaluation
     assert night.forecast
@@ -68,7 +68,7 @@ def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
 
 
 @pytest.mark.parametrize("page", [summary.text, summary.markdown])
-def test_a_live_figure_stands_with_its_observations_and_below_thirty_is_too_few(page: Callable[[Night], str]) -> None:
+def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_few(page: Callable[[Night], str]) -> None:
     night, figures = logged(), logged().metrics
 
     def said(**changes: float) -> str:
@@ -84,7 +84,7 @@ def test_a_live_figure_stands_with_its_observations_and_below_thirty_is_too_few(
     assert kept in " ".join(page(replace(night, metrics=older)).split())
 
 
-def test_a_night_that_is_read_again_says_the_same_row_for_row(tmp_path: Path) -> None:
+def test_a_night_read_back_from_its_record_gives_the_same_summary(tmp_path: Path) -> None:
     night = logged()
     assert night.distributions
     write_night(night, tmp_path / "night.json")
