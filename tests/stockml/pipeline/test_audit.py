@@ -1,4 +1,4 @@
-"""An audit names what a later bar has changed, wherever it stands, and nothing else."""
+"""An audit names everything that a later bar has changed, wherever it is kept, and nothing else."""
 
 import json
 from collections.abc import Callable
@@ -38,13 +38,13 @@ def series_of(place: Home, ticker: str, session: date, settings: Settings, calen
 def with_the_last_close(
     place: Home, ticker: str, session: date, settings: Settings, calendar: str | None
 ) -> dict[str, Path]:
-    """A night that scales by the newest close of the store: tomorrow's, where there is one."""
+    """A night that looks ahead: it scales by the store's newest close, tomorrow's where there is one."""
     path = place.root / "decision.json"
     path.write_text(json.dumps({"scale": {"last": float(BarStore.of(place).adjusted(ticker)["close"].iloc[-1])}}))
     return {**series_of(place, ticker, session, settings, calendar), "decision": path}
 
 
-def test_a_night_that_looks_ahead_is_named_with_what_it_looked_at(stored: Home, tmp_path: Path) -> None:
+def test_a_night_that_looks_ahead_is_reported_with_what_it_looked_at(stored: Home, tmp_path: Path) -> None:
     def audited(night: Callable[..., dict[str, Path]], name: str) -> dict[str, tuple[str, ...]]:
         found = audit(stored, "IBM", SESSION, Settings(), None, folder=tmp_path / name, now=AFTER, night=night)
         assert (found.later, found.clean) == (5, not any(part.differences for part in found.parts.values()))
@@ -59,8 +59,8 @@ def test_a_night_that_looks_ahead_is_named_with_what_it_looked_at(stored: Home, 
 
 
 @pytest.mark.parametrize("fetched", [0, 30, 700])
-def test_imported_history_has_another_future_too(home: Home, tmp_path: Path, fetched: int) -> None:
-    """The audited night lies before what was fetched, or within it, or nothing was."""
+def test_imported_history_gets_another_future_too(home: Home, tmp_path: Path, fetched: int) -> None:
+    """The audited night lies before the fetched bars or within them, or none were fetched."""
     bars, store = recorded_bars("IBM").tail(1_000), BarStore.of(home)
     store.record_import("IBM", bars.iloc[:-3], recorded_at=AFTER, source="a file")
     if fetched:
@@ -73,7 +73,7 @@ def test_imported_history_has_another_future_too(home: Home, tmp_path: Path, fet
     assert not leaking.clean
 
 
-def test_a_night_before_the_first_promotion_has_none_to_compare(stored: Home, tmp_path: Path) -> None:
+def test_a_night_before_the_first_promotion_can_be_audited(stored: Home, tmp_path: Path) -> None:
     def night(place: Home, *asked: Any) -> dict[str, Path]:
         return {**series_of(place, *asked), "gate": without_places(place, place.models / "IBM" / "promotions.jsonl")}
 
@@ -87,7 +87,7 @@ def test_a_day_without_a_bar_is_refused(stored: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_nights_own_steps_are_clean(stored: Home, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_of_the_nights_real_steps_is_clean(stored: Home, capfd: pytest.CaptureFixture[str]) -> None:
     small = ("evaluation.test_sessions=300", "evaluation.validation_sessions=300")
     changed = [word for name in small for word in ("--set", name)]
     assert run(["audit", "IBM", "--session", str(SESSION), "--json", *changed]) == 0
@@ -97,7 +97,7 @@ def test_the_nights_own_steps_are_clean(stored: Home, capfd: pytest.CaptureFixtu
     assert all(part["values"] > 4 for part in found["parts"].values())
 
 
-def test_what_differs_is_named_to_the_leaf_and_times_do_not_count(tmp_path: Path) -> None:
+def test_differences_are_named_down_to_the_single_value_and_times_do_not_count(tmp_path: Path) -> None:
     def left(name: str, skill: float, weight: float, path: float, extra: str | None = None) -> Path:
         folder = tmp_path / name
         folder.mkdir()

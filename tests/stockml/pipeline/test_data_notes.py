@@ -1,4 +1,4 @@
-"""What a night says about its data: each hole, each bar that is set aside, each import that disagrees."""
+"""What a night says about its data: each hole, each bar set aside, each import that disagrees."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -42,12 +42,12 @@ def notes(home: Home) -> str:
     return "\n".join(data_notes("IBM", store_of(home).view("IBM"), store_of(home).sessions("IBM")))
 
 
-def test_sound_bars_are_not_spoken_of(home: Home) -> None:
+def test_sound_bars_give_no_notes(home: Home) -> None:
     append(home, IBM)
     assert notes(home) == ""
 
 
-def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_divide_the_series(home: Home) -> None:
+def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_series(home: Home) -> None:
     append(home, IBM.drop(IBM.index[[*range(100, 250), 400, 950, 990]]))
     said = notes(home)
     assert f"no bar of {DAYS[950]}, {DAYS[990]}: asked for again every night" in said
@@ -56,7 +56,7 @@ def test_holes_are_named_the_older_ones_counted_and_a_long_one_said_to_divide_th
     assert f"the series is divided by {divided} are neither learned from nor scored" in said
 
 
-def test_prices_in_other_units_from_a_day_on_divide_the_series_and_the_refusal_names_it(home: Home) -> None:
+def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Home) -> None:
     bars = IBM.copy()
     bars.iloc[:-21, :4] *= 100
     append(home, bars)
@@ -67,13 +67,13 @@ def test_prices_in_other_units_from_a_day_on_divide_the_series_and_the_refusal_n
         check_newest(series)
 
 
-def test_of_the_tutorials_network_is_said_that_it_learns_across_a_hole() -> None:
+def test_a_note_says_that_the_tutorials_network_learns_across_a_hole() -> None:
     assert tutorial_notes(walk(100), "tutorial") == tutorial_notes(hole_of_a_year(100), "nightly") == ()
     (note,) = tutorial_notes(hole_of_a_year(100), "tutorial")
     assert "its network learns across every hole" in note
 
 
-def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
+def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
     bars = IBM.copy()
     bars.iloc[[300, 980], :4] *= 10
     receipt = append(home, bars)
@@ -84,7 +84,7 @@ def test_a_bar_that_is_set_aside_is_named_with_its_reason_and_what_settles_it(ho
     assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
 
 
-def test_of_a_bar_that_is_none_no_word_is_asked_that_would_be_refused(home: Home) -> None:
+def test_accepting_a_broken_bar_is_not_suggested_as_it_would_be_refused(home: Home) -> None:
     bars = IBM.copy()
     bars.iloc[980, :4] = 0
     append(home, bars)
@@ -93,7 +93,7 @@ def test_of_a_bar_that_is_none_no_word_is_asked_that_would_be_refused(home: Home
         store_of(home).judge("IBM", DAYS[980], accepted=True, recorded_at=NOW, source="test")
 
 
-def test_a_jump_that_no_split_explains_is_named_for_a_week_and_one_that_a_split_explains_is_not(home: Home) -> None:
+def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: Home) -> None:
     bars = IBM.copy()
     bars.iloc[990:, :4] *= 2
     append(home, bars.iloc[:995])
@@ -117,7 +117,7 @@ def test_history_that_is_joined_by_one_close_is_named(home: Home) -> None:
     assert "alone" not in notes(home)
 
 
-def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_session_on(home: Home) -> None:
+def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_later_one_does_not(home: Home) -> None:
     receipt = append(home, IBM)
     before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
     home.bases.mkdir()
@@ -132,7 +132,7 @@ def test_a_base_that_the_home_has_learned_makes_another_night_from_its_last_sess
     assert renormalise(home, receipt, calendar=None) == before
 
 
-def test_a_shipped_vintage_that_has_changed_makes_another_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_shipped_vintage_makes_another_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     receipt = append(home, IBM)
     before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
     monkeypatch.setattr(dataset, "_shipped", lambda: "other vintages")
@@ -152,7 +152,7 @@ def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> N
     assert set_aside_tonight(home, append(home, IBM, 1), None) is None
 
 
-def test_a_restated_close_in_the_overlap_of_an_import_is_named_and_ends_nothing(home: Home) -> None:
+def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(home: Home) -> None:
     append(home, IBM.iloc[-500:])
     store_of(home).record_import("IBM", IBM.iloc[:900], recorded_at=NOW, source="test")
     before = store_of(home).view("IBM")

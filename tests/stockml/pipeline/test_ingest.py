@@ -1,4 +1,4 @@
-"""From kept answers into the store: in whatever order nights are run again, the newest answer counts."""
+"""From archived answers into the store: in whatever order nights are rerun, the newest answer counts."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -35,7 +35,7 @@ def append(home: Home, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
     return ingest.append(home, payload, calendar=None, now=now)
 
 
-def test_running_an_old_night_again_does_not_undo_what_was_restated_since(home):
+def test_rerunning_an_old_night_does_not_undo_later_restatements(home):
     monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
     tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
     assert append(home, monday, NOW).added == 99
@@ -45,8 +45,8 @@ def test_running_an_old_night_again_does_not_undo_what_was_restated_since(home):
     assert (again.added, again.restated, again.unchanged, again.sha256) == (99, 0, 0, newest.sha256)
 
 
-def test_an_answer_from_a_day_when_the_clock_was_ahead_does_not_undo_what_was_learned_after_it(home):
-    """Whatever the clock said, the rows that stood there when an answer came say what was learned after it."""
+def test_an_answer_stamped_by_a_clock_that_was_ahead_does_not_undo_later_restatements(home):
+    """Whatever the clock said, the rows already stored when an answer came tell what was learned after it."""
     ahead = NOW + timedelta(days=10)
     first, later_that_day = (
         replace(kept(home, BARS.index[-2].date(), 1.0, ahead + timedelta(hours=hours)), rows_before=rows)
@@ -64,8 +64,8 @@ def test_an_answer_from_a_day_when_the_clock_was_ahead_does_not_undo_what_was_le
     assert append(home, taken_back, NOW + timedelta(days=2)).restated == 100
 
 
-def test_an_answer_that_is_appended_again_still_counts_what_it_brought(home):
-    """As when the night is killed between the append and its receipt, and run again."""
+def test_an_answer_appended_again_still_counts_what_it_brought(home):
+    """As when a night is killed between the append and its receipt, then run again."""
     monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
     tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
     for payload, brought in ((monday, (99, 0, 0)), (tuesday, (1, 99, 0))):
@@ -77,7 +77,7 @@ def test_an_answer_that_is_appended_again_still_counts_what_it_brought(home):
     assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
 
 
-def test_the_whole_history_is_asked_for_after_a_long_outage_and_weekly_while_an_older_hole_stays(home):
+def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_hole_remains(home):
     exchange, bars = sessions_for("IBM"), recorded("IBM").iloc[-400:]
     days = [day.date() for day in bars.index]
     assert ingest.needs_whole_history(home, "IBM", None, days[-1])
@@ -97,7 +97,7 @@ def test_the_whole_history_is_asked_for_after_a_long_outage_and_weekly_while_an_
     assert mondays == [day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()]
 
 
-def test_one_answer_that_serves_two_sessions_is_two_inputs(home):
+def test_one_answer_that_serves_two_sessions_counts_as_two_inputs(home):
     newest = kept(home, LAST, 1.0, NOW)
     earlier = PayloadReceipt("IBM", newest.path, newest.sha256, BARS.index[-2].date(), LAST, NOW + timedelta(hours=1))
     assert newest.identity() != earlier.identity()

@@ -1,4 +1,4 @@
-"""A night has each figure that it can have, drawn from the night's own values, and no other."""
+"""A night has every figure it can have, drawn from its own values, and no other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -50,14 +50,14 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     expected = {name: drawn(name) for name in DRAWN}
     expected |= {
         "forecast": forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
-        "training": training.training_curves("IBM", a_step(rows, NIGHTLY.network.look_back)),
+        "training": training.training_curves("IBM", per_step(rows, NIGHTLY.network.look_back)),
     }
     files = files_of(rows)
     assert set(files) == set(expected)
     assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
 
 
-def test_the_ledger_is_drawn_of_what_was_published_before_tonight_once_some_of_it_is_due(home: Home) -> None:
+def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: Home) -> None:
     night = recorded_night("IBM", DAY)
     publish(home, assessed("IBM", DAY).forecast, night.key)
     assert "ledger" not in made(home, night, series())
@@ -66,7 +66,7 @@ def test_the_ledger_is_drawn_of_what_was_published_before_tonight_once_some_of_i
     assert png(made(home, night, series())["ledger"]()) == png(drawn("ledger"))
 
 
-def test_the_ledgers_title_and_fans_are_of_what_is_scored_where_the_bar_of_an_origin_is_gone(home: Home) -> None:
+def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(home: Home) -> None:
     for said in past_forecasts():
         publish(home, said, str(said.origin))
     there = series().sessions != np.datetime64(past_forecasts()[2].origin)
@@ -82,19 +82,19 @@ def made(home: Home, night: Night, prices: PriceSeries) -> Makers:
 
 
 def publish(home: Home, said: Forecast, key: str) -> None:
-    """On the evening of its origin."""
+    """Publish the forecast on the evening of its origin."""
     evening = datetime.combine(said.origin, time(23), UTC)
     Ledger(home.ledger).publish(LedgerEntry("IBM", key, evening, said))
 
 
-def test_a_model_without_epochs_or_with_one_has_no_curve() -> None:
+def test_a_model_with_no_epochs_or_one_has_no_training_curve() -> None:
     for rows in ((), (history()[0], *history()[5:])):
         files = files_of(rows)
         assert len(files) == 8
         assert "training" not in files
 
 
-def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> None:
+def test_a_tutorial_night_draws_what_its_network_was_fed() -> None:
     end = split().train_end + 50
     prepared = prepare(series().mid, end)
     scale = TutorialScale.of(prepared, series().sessions)
@@ -102,10 +102,10 @@ def test_a_night_of_the_tutorial_profile_draws_what_its_network_was_fed() -> Non
     files = files_of(history(), settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
     assert files["normalised"] == png(expected)
-    assert files["training"] == png(training.training_curves("IBM", a_step(history(), 50)))
+    assert files["training"] == png(training.training_curves("IBM", per_step(history(), 50)))
 
 
-def test_a_night_of_the_tutorial_profile_draws_how_its_test_predictions_changed() -> None:
+def test_a_tutorial_night_draws_how_its_test_predictions_changed() -> None:
     watched = every_nth(split().test, assessed("IBM", DAY).evaluation.horizon)
     last, leads = series().mid[watched, None], np.arange(1, 51)
     by_epoch = [np.round(last * (1 + rise * leads / 1_000), 4) for rise in (3, 1, 2, 4, 5)]
@@ -116,5 +116,5 @@ def test_a_night_of_the_tutorial_profile_draws_how_its_test_predictions_changed(
     assert "evolution" not in files_of(history()), "a nightly network has no epochs to show"
 
 
-def a_step(rows: tuple[Mapping[str, Any], ...], steps: int) -> list[dict[str, Any]]:
+def per_step(rows: tuple[Mapping[str, Any], ...], steps: int) -> list[dict[str, Any]]:
     return [{**row, "loss": row["loss"] / steps} for row in rows]

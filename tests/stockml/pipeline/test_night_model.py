@@ -1,4 +1,4 @@
-"""From a dataset to the verdict, through the steps' own files: a champion that is met, kept, unreadable or damaged."""
+"""From a dataset to the verdict, through the steps' files: a champion challenged, kept, unreadable or damaged."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelRecei
 from tests.support.walks import SMALL, turning
 
 ONE = SMALL.changed(evaluation=SMALL.evaluation.changed(origin_every=1))
-ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned is not worth using; and it is
+ALONE, OWN = turning(903, turn=680), turning(903, turn=903)  # what is learned: not worth using; worth using
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def test_a_base_left_alone_is_not_a_new_model_on_the_next_night(home: Home) -> N
     assert second.found.verdict.reason.endswith("the champion stays")
 
 
-def test_a_model_of_its_own_is_continued_and_judged_beside_the_champion(home: Home) -> None:
+def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: Home) -> None:
     first = night(home, OWN.until(900))
     assert first.model.mode == "retrain"
     first.promoted(home)
@@ -86,8 +86,8 @@ def test_a_model_of_its_own_is_continued_and_judged_beside_the_champion(home: Ho
     assert decide_mode(home, after_a_split, ONE).reason == "price adjustment changed since the champion learned"
 
 
-def test_a_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:
-    """Deciding and training need the champion, evaluating both models, and each the series."""
+def test_each_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:
+    """Deciding and training need the champion, evaluating needs both models, and each needs the series."""
     night(home, OWN.until(900)).promoted(home)
     read: list[object] = []
     code = {load_model.__code__: "model", PriceSeries.read.__func__.__code__: "series"}
@@ -100,7 +100,7 @@ def test_a_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:
     assert (read.count("model"), read.count("series")) == (1 + 1 + 2, 3)
 
 
-def test_a_champion_of_an_earlier_version_is_said_and_replaced_without_a_comparison(home: Home) -> None:
+def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(home: Home) -> None:
     first = night(home, ALONE.until(900))
     kept = json.loads((Path(first.model.path) / "model.json").read_text())
     (Path(first.model.path) / "model.json").write_text(json.dumps({**kept, "form": 1}))
@@ -122,7 +122,7 @@ def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Ho
         night(home, ALONE.until(901))
 
 
-def test_a_damaged_vintage_of_the_installations_own_is_named_and_the_night_goes_on(home: Home) -> None:
+def test_a_damaged_vintage_in_the_home_is_named_and_the_night_goes_on(home: Home) -> None:
     bases = home.bases
     bases.mkdir(parents=True)
     for kind in ("base-2017-06.npz", "pooled-2017-06.json"):
@@ -138,7 +138,7 @@ def test_a_damaged_vintage_of_the_installations_own_is_named_and_the_night_goes_
     assert found.found.publisher == LSTM
 
 
-def test_before_any_vintage_the_night_says_why_the_simple_forecast_is_published(home: Home) -> None:
+def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(home: Home) -> None:
     found = night(home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900))
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason

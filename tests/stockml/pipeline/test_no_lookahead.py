@@ -1,6 +1,6 @@
-"""Altering every bar after t leaves all that is computed as of t unchanged, to the last bit.
+"""Altering every bar after t leaves everything computed as of t unchanged, to the last bit.
 
-What is learned, chosen and published as of t is shown beside it: test_train.py, test_publishing.py, test_assessment.py.
+For what is learned, chosen and published as of t, see test_train.py, test_publishing.py and test_assessment.py.
 The `tutorial` profile is the exception; its two known leaks are shown in test_tutorial.py and test_tutorial_lstm.py.
 """
 
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
 
 
 @pytest.mark.parametrize("t", [0, 1, 30, 62, 250, 1_005])
-def test_inputs_volatility_and_usual_paths_as_of_t(t: int) -> None:
+def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> None:
     series, at = walk(1_030), np.array([t])
     other = altered_after(series, t)
     assert not np.array_equal(other.mid, series.mid)
@@ -51,7 +51,7 @@ def volatility(name: str, series: PriceSeries) -> Floats:
 
 
 @pytest.mark.parametrize("t", [60, 250, 398])
-def test_what_a_model_says_and_the_facts_about_it_as_of_t(model: TrainedModel, t: int) -> None:
+def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(model: TrainedModel, t: int) -> None:
     other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)
     for network in (model.held_out, model.published):
         for said in (network.pool.simple, network.network):
@@ -59,8 +59,8 @@ def test_what_a_model_says_and_the_facts_about_it_as_of_t(model: TrainedModel, t
     assert facts_about(model, other.until(t + 1), SMALL) == facts_about(model, SERIES.until(t + 1), SMALL)
 
 
-def test_a_verdict_rests_on_nothing_after_the_last_outcome_that_is_scored(tmp_path: Path) -> None:
-    """A night is decided by bars up to its own: training and assessing anew on a history that goes on differently."""
+def test_a_verdict_rests_on_nothing_after_the_last_scored_outcome(tmp_path: Path) -> None:
+    """Bars up to the night's own decide it: trained and assessed anew on a history that goes on differently."""
     t, days = 380, [day.item() for day in walk(420).sessions[381:386]]
     found = []
     for series in (SERIES, altered_after(SERIES, t)):

@@ -1,4 +1,4 @@
-"""A night's plots: those of its page with it, the others once they are asked for; all where nobody could ask."""
+"""A night's plots: those on its page are drawn with it, the others when asked for, and all where nobody can ask."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ def kept(place: Home, **changes: object) -> Night:
     return replace(night, **changes)
 
 
-def test_the_rest_is_drawn_once_and_what_is_there_stays(place: Home) -> None:
+def test_missing_plots_are_drawn_once_and_existing_ones_stay(place: Home) -> None:
     night = kept(place, figures=FIGURES)
     made = makers(place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
     assert set(made) == set(FIGURES)
@@ -41,7 +41,7 @@ def test_the_rest_is_drawn_once_and_what_is_there_stays(place: Home) -> None:
     assert draw_rest(place, night) == ()
 
 
-def test_what_changed_is_a_plot_where_a_night_came_before(place: Home) -> None:
+def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: Home) -> None:
     night = kept(place, figures=("changes",))
     with_it = (place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
     assert "changes" not in makers(*with_it)
@@ -49,12 +49,12 @@ def test_what_changed_is_a_plot_where_a_night_came_before(place: Home) -> None:
     write_night(before, night_path(place.nights, "IBM", before.key))
     keep_newest(place.nights, before)
     assert "changes" in makers(*with_it)
-    keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))  # a later one does not hide it
+    keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))  # a later night does not hide the earlier one
     assert "changes" in makers(*with_it)
     assert [path.name for path in draw_rest(place, night)] == ["changes.png"]
 
 
-def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_first(place: Home) -> None:
+def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_original_home(place: Home) -> None:
     night = kept(place, figures=("averages",))
     draw_rest(place, night)
     restored = home({"STOCKML_HOME": str(place.root / "restored")})
@@ -62,14 +62,14 @@ def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_first(place: Home
     assert [str(drawn) for drawn in draw_rest(restored, read_night(path))] == [f"{restored.plots}/IBM/0f/averages.png"]
 
 
-def test_what_was_cleared_away_is_named(place: Home) -> None:
+def test_a_removed_evaluation_is_an_error_that_names_it(place: Home) -> None:
     night = kept(place, figures=FIGURES, evaluation_folder=str(place.evaluations / "gone"))
     with pytest.raises(InvalidFile, match="evaluations/gone"):
         draw_rest(place, night)
 
 
-def test_a_server_elsewhere_draws_nothing_when_it_is_opened(place: Home) -> None:
-    assert drawn_when_opened(place)  # the database here, which `stockml up` serves
+def test_pages_of_a_server_elsewhere_draw_no_plots_when_opened(place: Home) -> None:
+    assert drawn_when_opened(place)  # the local database, which `stockml up` serves
     server = replace(place, tracking_uri="http://127.0.0.1:5000")
     assert not drawn_when_opened(server)
     place.servers.write_text(json.dumps({"mlflow": server.tracking_uri}))

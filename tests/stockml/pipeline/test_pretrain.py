@@ -1,4 +1,4 @@
-"""A base that is learned at home is kept as a vintage, registered once, and used by nights after its last session."""
+"""A base learned at home is kept as a vintage, registered once, and used by nights after its last session."""
 
 from datetime import UTC, date, datetime
 from functools import cache
@@ -30,7 +30,7 @@ SESSIONS = 220
 
 
 class Killed(Exception):
-    """Stands for a kill."""
+    """Stands in for a kill."""
 
 
 def killed(*_: object) -> NoReturn:
@@ -49,7 +49,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def learned(installation: Home) -> tuple[BaseNetwork, Path]:
-    """Killed when all is learned but not yet scored, and beside a file that a kill left half written."""
+    """A base whose pretraining was killed once trained but not yet scored, beside a half-written file, then resumed."""
     heard: list[PretrainProgress] = []
     series = tickers(FEWEST_TICKERS)
     asked = installation, series, series["T00"].sessions[-1].item()
@@ -57,7 +57,9 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
         patch.setattr(pipeline, "base_score", killed)
         with pytest.raises(Killed):
             pretrain_base(*asked, seeds=1)
-    assert not any("pretraining" in name for name in files_of(installation.root, COMMON)), "machines share no such file"
+    assert not any("pretraining" in name for name in files_of(installation.root, COMMON)), (
+        "machines do not share unfinished pretraining"
+    )
     (begun,) = (installation.root / "pretraining").iterdir()
     (begun / "._checkpoint.npz.7-7.tmp").touch()
     made = pretrain_base(*asked, seeds=1, on_epoch=heard.append)
@@ -65,10 +67,10 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     return made
 
 
-def test_asked_for_again_it_tells_of_the_same_epochs_and_leaves_the_same_file(
+def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
     learned: tuple[BaseNetwork, Path], installation: Home
 ) -> None:
-    """How long each took is told too, and would differ if it were learned again."""
+    """How long each epoch took is reported too, and would differ if it were trained again."""
     base, path = learned
     before, told = path.read_bytes(), []
     for _ in range(2):
@@ -79,14 +81,14 @@ def test_asked_for_again_it_tells_of_the_same_epochs_and_leaves_the_same_file(
     assert path.read_bytes() == before
 
 
-def test_it_says_what_it_learned_from_and_what_it_scored(learned: tuple[BaseNetwork, Path]) -> None:
+def test_a_base_says_what_it_learned_from_and_how_it_scored(learned: tuple[BaseNetwork, Path]) -> None:
     base, path = learned
     assert path.name == f"base-{base.through:%Y-%m}.npz"
     assert len(base.tickers) == FEWEST_TICKERS
     assert 0 <= base.scores[SHARE] <= 100
 
 
-def test_only_nights_after_its_last_session_use_it(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
+def test_only_nights_after_a_bases_last_session_use_it(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
     base, _ = learned
     folders = (installation.bases, SHIPPED)
     day = np.datetime64(base.through)
@@ -97,7 +99,9 @@ def test_only_nights_after_its_last_session_use_it(learned: tuple[BaseNetwork, P
     assert before.through < base.through
 
 
-def test_mlflow_has_it_once(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
+def test_a_base_is_registered_in_mlflow_once_and_explained_there(
+    learned: tuple[BaseNetwork, Path], installation: Home
+) -> None:
     from mlflow import MlflowClient
 
     tracking, now = Tracking.of(installation), datetime(2026, 1, 2, tzinfo=UTC)
@@ -112,7 +116,7 @@ def test_mlflow_has_it_once(learned: tuple[BaseNetwork, Path], installation: Hom
     assert client.get_experiment_by_name("stockml/base").tags[views.NOTE] == views.base_note()
 
 
-def test_a_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
     place = home({"STOCKML_HOME": str(tmp_path)})
     with pytest.raises(TooFewTickers, match=r"at least 30 tickers.*found 3.*--prices"):
         pretrain_base(place, tickers(3), date(2002, 1, 1))

@@ -1,4 +1,4 @@
-"""The verdict is made once: what a night's record says of its promotion is what then becomes of it."""
+"""The verdict is made once: what a night's record says of its promotion is what happens."""
 
 from datetime import UTC, date, datetime
 
@@ -28,8 +28,8 @@ def run_of(session: date, key: str = "") -> RunReceipt:
     return RunReceipt("IBM", "night.json", "", key or f"key of {session}", run_id="r", model_version=str(session))
 
 
-def in_office(home: Home, session: date, key: str = "") -> None:
-    """The night of the session was promoted."""
+def put_in_office(home: Home, session: date, key: str = "") -> None:
+    """Promote the night of the session."""
     assert promote(home, model_of(home, session), run_of(session, key), BETTER, at=NOW).promoted
 
 
@@ -43,11 +43,11 @@ def in_office(home: Home, session: date, key: str = "") -> None:
         (FRIDAY, WORSE, False),
     ],
 )
-def test_what_the_record_says_is_what_becomes_of_the_night(
+def test_a_night_is_promoted_exactly_when_its_record_says_so(
     champion: date | None, verdict: Verdict, promoted: bool, home: Home
 ) -> None:
     if champion:
-        in_office(home, champion, key="another night")
+        put_in_office(home, champion, key="another night")
     before = Registry(home.models).champion("IBM")
     told = as_it_stands(home, "IBM", THURSDAY, verdict)
     made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), told, at=NOW)
@@ -59,22 +59,22 @@ def test_what_the_record_says_is_what_becomes_of_the_night(
 
 
 def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: Home) -> None:
-    in_office(home, FRIDAY)
+    put_in_office(home, FRIDAY)
     told = as_it_stands(home, "IBM", THURSDAY, BETTER)
     assert told.reason == ("a later session's champion stays, 2013-03-01's; the gate said: better than the champion")
 
 
-def test_one_that_came_between_the_record_and_the_promotion_stays_as_well(home: Home) -> None:
+def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: Home) -> None:
     told = as_it_stands(home, "IBM", THURSDAY, BETTER)
-    in_office(home, FRIDAY)
+    put_in_office(home, FRIDAY)
     made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), told, at=NOW)
     assert (told.promoted, made.promoted) == (True, False)
     assert "a later session's champion stays" in made.reason
 
 
-def test_a_night_run_again_does_not_undo_a_rollback_nor_call_its_model_champion(home: Home) -> None:
-    in_office(home, WEDNESDAY)
-    in_office(home, THURSDAY)
+def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(home: Home) -> None:
+    put_in_office(home, WEDNESDAY)
+    put_in_office(home, THURSDAY)
     back = Registry(home.models).rollback("IBM", at=NOW)
     again = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), BETTER, at=NOW)
     assert not again.promoted
@@ -82,7 +82,7 @@ def test_a_night_run_again_does_not_undo_a_rollback_nor_call_its_model_champion(
     assert Registry(home.models).champion("IBM") == back
 
 
-def test_a_night_run_again_is_still_the_champion_where_it_is(home: Home) -> None:
-    in_office(home, THURSDAY)
-    in_office(home, THURSDAY)
+def test_rerunning_the_champions_night_keeps_it_champion_and_promotes_it_once(home: Home) -> None:
+    put_in_office(home, THURSDAY)
+    put_in_office(home, THURSDAY)
     assert len(Registry(home.models).history("IBM")) == 1
