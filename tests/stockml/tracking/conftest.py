@@ -1,4 +1,4 @@
-"""An MLflow of the test's own, and a night to log."""
+"""The test's own MLflow, and a night to log."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an MLflow of a test has of a ticker."""
+"""What a test's MLflow holds of a ticker."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -26,6 +26,6 @@ def versions(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
 
 
 def unexplained(metrics: Iterable[str], glossary: Iterable[str]) -> list[str]:
-    """The metrics that no line above the runs tells the unit and the meaning of."""
+    """The metrics whose unit and meaning no line above the runs explains."""
     lines = [each for line in glossary for each in line.split(", ")]
     return [name for name in metrics if not any(fnmatchcase(name, each) for each in lines)]

@@ -1,4 +1,4 @@
-"""One night, one run, one model version, with all that it found."""
+"""One night is one run and one model version, with everything it found."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from tests.stockml.tracking.logged import client, runs, versions
 from tests.support.nights import SETTINGS, history
 from tests.support.patience import PATIENCE_S
 
-IDLE = ("network.", "training.", "policy.scale_drift")  # of the nightly profile, whose network is the base
+IDLE = ("network.", "training.", "policy.scale_drift")  # in the nightly profile, whose network is the base
 
 
 def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
@@ -71,8 +71,8 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert client(tracking).get_experiment(logged.experiment_id).tags[NOTE].startswith("BIM: one run per night")
 
 
-def test_all_nights_follow_their_share_also_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
-    """A page of two runs stands for MLflow's own of a thousand, four years of nights."""
+def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
+    """A page of two runs stands in for MLflow's page of a thousand, four years of nights."""
     from mlflow import MlflowClient
 
     class SmallPages(MlflowClient):
@@ -87,7 +87,7 @@ def test_all_nights_follow_their_share_also_those_beyond_the_first_page(tracking
 
 
 @pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])
-def test_an_experiment_that_a_person_deleted_comes_back_with_the_next_night(
+def test_an_experiment_someone_deleted_comes_back_with_the_next_night(
     name: str, tracking: Tracking, night: Night
 ) -> None:
     logged = tracking.log_night(night)
@@ -100,7 +100,7 @@ def test_an_experiment_that_a_person_deleted_comes_back_with_the_next_night(
 
 
 def check_headline(night: Night, shown: dict[str, float]) -> None:
-    """What stands first on the page, in percent: what is published, what of it is the network's, the distribution."""
+    """The figures at the top of the page, in percent: what is published, what the network adds, the distribution."""
     assert night.evaluation
     assert night.distributions
     assert night.forecast
@@ -120,10 +120,10 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
     assert {name: shown[f"answer/{name}"] for name in expected} == pytest.approx(
         {name: 100 * (value or 0.0) for name, value in expected.items()}, rel=1e-5
     )
-    assert all(value == float(f"{value:.6g}") for value in shown.values()), "no digits that say nothing"
+    assert all(value == float(f"{value:.6g}") for value in shown.values()), "no meaningless digits"
 
 
-def test_the_distribution_that_is_published_is_scored_by_lead_and_says_of_how_many_origins(night: Night) -> None:
+def test_the_published_distribution_is_scored_by_lead_with_its_number_of_origins(night: Night) -> None:
     assert night.distributions
     published = night.distributions.whole["champion"]
     shown = {name: value for name, value in night.metrics.items() if name.startswith("published/crps_skill_lead_")}
@@ -141,7 +141,7 @@ LEADS = (*range(1, 11), *range(15, 51, 5))
     ("name", "steps"),
     [("training/loss", tuple(range(1, 6))), ("answer/skill_by_lead", LEADS), ("answer/forecast", LEADS)],
 )
-def test_curves_have_a_step_an_epoch_or_a_lead(
+def test_curves_have_one_step_per_epoch_or_lead(
     name: str, steps: tuple[int, ...], tracking: Tracking, night: Night
 ) -> None:
     logged = tracking.log_night(replace(night, history=history()))
@@ -160,9 +160,7 @@ def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Track
     assert f"runs/{logged.run_id}/artifacts/plots/forecast.png" in note
 
 
-def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_they_are_arranged(
-    tracking: Tracking, night: Night
-) -> None:
+def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(tracking: Tracking, night: Night) -> None:
     known = tracking.keep_and_log(night, pages="http://127.0.0.1:5000")
     experiment = client(tracking).get_experiment_by_name("stockml/IBM")
     key = TAG.rpartition(".")[2]
@@ -173,16 +171,20 @@ def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_they_are_arra
     assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
 
 
-def test_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
+def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
     assert tracking.log_night(night) == tracking.log_night(night)
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
-def test_another_night_is_another_run_and_version_and_the_new_challenger(tracking: Tracking, night: Night) -> None:
+def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_challenger(
+    tracking: Tracking, night: Night
+) -> None:
     tracking.log_night(night)
     second = tracking.log_night(replace(night, key="f" * 64))
     assert len(runs(tracking)) == len(versions(tracking)) == 2
-    tracking.log_night(replace(night, key="e" * 64, session=night.session - timedelta(days=1)))  # caught up
+    tracking.log_night(
+        replace(night, key="e" * 64, session=night.session - timedelta(days=1))
+    )  # a missed night, caught up on
     challenger = client(tracking).get_model_version_by_alias("lstm-IBM", "challenger")
     assert str(challenger.version) == second.model_version
 
@@ -212,11 +214,13 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tra
         ("http://mlflow.example:5000", None),
     ],
 )
-def test_artifacts_lie_where_both_this_machine_and_its_server_read_them(uri: str, location: str | None) -> None:
+def test_artifacts_are_kept_where_both_this_machine_and_its_server_can_read_them(
+    uri: str, location: str | None
+) -> None:
     assert artifact_location(uri, "file:///home/artifacts", "IBM") == location
 
 
-def test_a_runs_link_lands_in_the_model_training_layout() -> None:
+def test_a_runs_link_opens_the_model_training_layout() -> None:
     link = run_url("http://127.0.0.1:5000/", "3", "a1")
     assert link == "http://127.0.0.1:5000/#/experiments/3/runs/a1?workflowType=machine_learning"
 

@@ -1,4 +1,4 @@
-"""MLflow's database follows its home, is made again from the nights' records, and is named where it is damaged."""
+"""MLflow's database follows its home, can be rebuilt from the nights' records, and is named where it is damaged."""
 
 import shutil
 from dataclasses import replace
@@ -69,7 +69,7 @@ def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night
 
 
 def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, night: Night, tmp_path: Path) -> None:
-    """Of a share that was renamed, of one without a file yet, and of all tickers together."""
+    """That is, those of a renamed share, of a share without files yet, and of all tickers together."""
     before = Tracking.of(home)
     before.rename("IBM", "BIM")
     trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0)
@@ -87,13 +87,13 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, nigh
     assert missing_folders(moved.tracking_uri, moved.artifacts) == []
 
 
-def test_artifacts_that_were_left_elsewhere_on_purpose_stay_there(home: Home, night: Night, tmp_path: Path) -> None:
+def test_artifacts_kept_elsewhere_on_purpose_stay_there(home: Home, night: Night, tmp_path: Path) -> None:
     before = served(home)
     replace(Tracking.of(home), artifacts=(tmp_path / "empty").as_uri()).prepare()
     assert served(home) == before
 
 
-def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are_kept(
+def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain(
     home: Home, night: Night, empty_database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STOCKML_MLFLOW_PAGE", "http://pages.example")
@@ -112,7 +112,7 @@ def test_a_lost_database_is_made_again_from_the_records_with_the_models_that_are
     assert len(runs(Tracking.of(home))) == 1
 
 
-def test_a_restored_home_registers_its_champion_again_and_names_a_damaged_record(
+def test_a_restored_home_registers_its_champion_again(
     home: Home, night: Night, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = str(night.model_folder)
@@ -130,7 +130,7 @@ def test_a_restored_home_registers_its_champion_again_and_names_a_damaged_record
     assert version.tags["stockml.key"] == night.key
 
 
-def test_what_is_rebuilt_without_a_damaged_record_names_it(
+def test_a_rebuild_leaves_out_a_damaged_record_and_names_it(
     home: Home, night: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = night_path(home.nights, night.ticker, "d" * 64)

@@ -34,7 +34,7 @@ STEPS = (
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing of ours catches it."""
+    """Stands in for the end of the process: none of our code catches it."""
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,8 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
     assert len(run.outputs.model_outputs) == 1
     assert len(client(tracking).search_logged_models([once.experiment_id])) == 1
-    assert (
-        len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 18
-    )  # all leads of two weeks, then each week's last
+    # every lead of the first two weeks, then the last lead of each week
+    assert len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 18
     assert len(client(tracking).get_metric_history(once.run_id, "published/skill")) == 1
 
 
@@ -93,7 +92,7 @@ def test_an_orphan_is_resumed_from_its_record(tracking: Tracking, killed: Night)
 
 
 @pytest.mark.slow
-def test_an_orphan_without_a_record_is_failed_and_its_key_can_still_be_logged(
+def test_an_orphan_without_a_record_is_marked_failed_and_its_key_can_still_be_logged(
     tracking: Tracking, killed: Night
 ) -> None:
     assert list(tracking.sweep_orphans(now=NOW).values()) == ["failed"]
@@ -104,7 +103,9 @@ def test_an_orphan_without_a_record_is_failed_and_its_key_can_still_be_logged(
 
 
 @pytest.mark.parametrize(("host", "swept"), [("here", 0), ("elsewhere", 0), ("elsewhere long ago", 1)])
-def test_a_run_of_a_live_process_is_left_alone(host: str, swept: int, tracking: Tracking, night: Night) -> None:
+def test_a_run_is_left_alone_while_its_process_may_be_alive(
+    host: str, swept: int, tracking: Tracking, night: Night
+) -> None:
     run_id = tracking.log_night(night).run_id
     mlflow = client(tracking)
     if host != "here":
@@ -120,7 +121,7 @@ def test_there_is_nothing_to_sweep_in_an_empty_mlflow(tracking: Tracking) -> Non
 
 @pytest.mark.parametrize("homes", [1, 2])
 def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night: Night, tmp_path: Path) -> None:
-    """Of one home, or of two that log the same night to one MLflow; a home that gives way catches up later."""
+    """In one home, or in two that log the same night to one MLflow; the one that gives way catches up later."""
     tracking.log_night(replace(night, ticker="HPQ"))
     elsewhere = replace(tracking, nights=tmp_path / "nights", locks=tmp_path / "locks")
     patient = Retrying(retry=retry_if_exception_type(TrackingUnavailable), wait=wait_random(0, 1))
@@ -131,8 +132,8 @@ def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night:
     assert len(runs(tracking)) == len(versions(tracking)) == 1
 
 
-def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, night: Night) -> None:
-    """MLflow's client asks again when an answer is lost: the first request may have begun a run already."""
+def test_two_runs_left_by_a_lost_answer_become_one(tracking: Tracking, night: Night) -> None:
+    """MLflow's client repeats a request whose answer was lost, and the first may already have created a run."""
     tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
     experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
     for _ in range(2):
@@ -142,9 +143,7 @@ def test_a_run_that_a_lost_answer_left_twice_is_one_again(tracking: Tracking, ni
 
 
 @pytest.mark.parametrize("found", [b"", b"\xb9", b"another"])
-def test_what_tells_homes_apart_is_made_anew_where_it_is_damaged(
-    found: bytes, tracking: Tracking, night: Night
-) -> None:
+def test_a_damaged_installation_id_is_replaced(found: bytes, tracking: Tracking, night: Night) -> None:
     tracking.nights.mkdir(parents=True, exist_ok=True)
     (tracking.nights / ".installation").write_bytes(found)
     tracking.log_night(night)
@@ -153,8 +152,8 @@ def test_what_tells_homes_apart_is_made_anew_where_it_is_damaged(
     assert (tracking.nights / ".installation").read_text() == run.data.tags["stockml.installation"]
 
 
-def test_another_homes_run_is_waited_for_until_nobody_can_be_at_work_on_it(tracking: Tracking, night: Night) -> None:
-    """On another host, whose processes nobody sees from here: after two hours it is taken for dead."""
+def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(tracking: Tracking, night: Night) -> None:
+    """It is on another host, whose processes cannot be seen from here: after two hours it is taken for dead."""
     tags = {"stockml.key": night.key, "stockml.process": "elsewhere:1", "stockml.installation": "another"}
     experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
     begun = client(tracking).create_run(experiment_id, tags=tags)

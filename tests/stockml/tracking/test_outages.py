@@ -1,4 +1,4 @@
-"""While MLflow is out of reach nights wait, and the champion's alias follows."""
+"""While MLflow is out of reach, nights wait to be logged and the champion's alias follows later."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.support.own_servers import free_port
 
 @pytest.fixture(params=["refused", "error", "silent", "another program"])
 def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An address where no MLflow answers: nothing listens, it breaks, it says nothing, or knows no such page."""
+    """An address where no MLflow answers: nothing listens, it fails, it stays silent, or another program answers."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     answers = {"error": whole(b"", 503), "another program": whole(b"<p>no such page</p>", 404)}
@@ -35,7 +35,9 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield address
 
 
-def test_an_unreachable_mlflow_keeps_the_night_for_the_next_run(address: str, tracking: Tracking, night: Night) -> None:
+def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
+    address: str, tracking: Tracking, night: Night
+) -> None:
     with pytest.raises(TrackingUnavailable, match="cannot be reached or written to"):
         replace(tracking, uri=address).keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
@@ -44,7 +46,7 @@ def test_an_unreachable_mlflow_keeps_the_night_for_the_next_run(address: str, tr
     assert tracking.pending() == ()
 
 
-def test_an_object_store_of_artifacts_that_is_away_is_unavailable(
+def test_an_unreachable_artifact_store_is_reported_as_unavailable(
     tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {**environment(free_port()), "AWS_MAX_ATTEMPTS": "1"}.items():
@@ -54,20 +56,24 @@ def test_an_object_store_of_artifacts_that_is_away_is_unavailable(
     assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
-def test_a_database_that_cannot_be_opened_is_unavailable(tracking: Tracking, night: Night, tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_opened_is_reported_as_unavailable(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(TrackingUnavailable):
         replace(tracking, uri=f"sqlite:///{tmp_path}/file/mlflow.db").log_night(night)
 
 
-def test_what_is_our_own_mistake_is_not_called_unavailable(tracking: Tracking, night: Night) -> None:
+def test_our_own_mistake_is_not_reported_as_unavailable(tracking: Tracking, night: Night) -> None:
     from mlflow.exceptions import MlflowException
 
     with pytest.raises(MlflowException, match=r"no.*name"):
         tracking.log_night(replace(night, settings={"no\nname": 1}))
 
 
-def test_the_alias_follows_the_champion_that_an_unreachable_mlflow_missed(tracking: Tracking, night: Night) -> None:
+def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of_it(
+    tracking: Tracking, night: Night
+) -> None:
     first = tracking.log_night(night)
     tracking.log_night(replace(night, key="f" * 64))
     for key in ("f" * 64, night.key, "0" * 64):
@@ -75,7 +81,7 @@ def test_the_alias_follows_the_champion_that_an_unreachable_mlflow_missed(tracki
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
 
 
-def test_a_rollback_moves_the_alias_at_once_and_says_where_it_cannot(
+def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
     home: Home, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, versions = home.models / "IBM" / "model", {}

@@ -56,7 +56,7 @@ json.dump(all_found, open("found.json", "w"))
 
 @pytest.fixture(scope="module")
 def forecast() -> Forecast:
-    """What the night publishes of its network, with no champion beside it."""
+    """What the night publishes of its network when there is no champion."""
     upcoming = sessions_for("IBM").after(DAY, SETTINGS.evaluation.horizon)
     series, settings = series_until("IBM", DAY), SETTINGS.evaluation
     return assess(series, trained("IBM", DAY), None, settings, upcoming, unseen_parts(series, settings)).forecast
@@ -80,7 +80,7 @@ def champion(installation: Home, night: Night) -> Tracking:
 
 
 def predicted(folder: Path, *models: str, ticker: str = "IBM") -> list[dict[str, Any]]:
-    """What the ticker's models, an address and a name each, predict in a process and folder without this repository."""
+    """What the ticker's models predict in a process and folder without this repository. models: address, name, …"""
     bars = _bars(ticker)
     bars.to_csv(folder / "bars.csv", index=False)
     bars.to_parquet(folder / "bars.parquet")
@@ -112,7 +112,7 @@ def test_the_champion_predicts_with_the_code_it_was_logged_with(prediction: dict
     assert prediction["code"].startswith(str(installation.root / "artifacts"))
 
 
-def test_its_code_is_one_small_file_of_what_it_imports_and_the_same_every_night(
+def test_a_models_code_is_one_small_file_of_what_it_imports_and_the_same_every_night(
     champion: Tracking, night: Night
 ) -> None:
     version = champion.log_night(replace(night, key="f" * 64)).model_version
@@ -124,7 +124,9 @@ def test_its_code_is_one_small_file_of_what_it_imports_and_the_same_every_night(
         imported = {name for each in names for name in _imported(code.read(each))} - set(sys.stdlib_module_names)
     assert {"stockml/__init__.py", "stockml/errors.py", "stockml/models/trained_model.py"} < names
     assert not [name for name in names if name.startswith(("stockml/provider", "stockml/tracking", "stockml/plots"))]
-    assert imported - {"stockml", "sklearn"} == set(PINNED) - {"mlflow"}, "scikit-learn only where something is fitted"
+    assert imported - {"stockml", "sklearn"} == set(PINNED) - {"mlflow"}, (
+        "scikit-learn is needed only where something is fitted"
+    )
 
 
 def _imported(source: bytes) -> list[str]:
@@ -143,7 +145,7 @@ def _folder(tracking: Tracking, version: str | None) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_it_gives_a_row_a_lead_with_bands_that_widen(kind: str, prediction: dict[str, Any]) -> None:
+def test_a_prediction_has_one_row_per_lead_with_bands_that_widen(kind: str, prediction: dict[str, Any]) -> None:
     frame = prediction[kind]
     assert list(frame) == [*COLUMNS, "probability_of_rise"]
     assert frame["lead"] == list(range(1, 51))
@@ -154,7 +156,7 @@ def test_it_gives_a_row_a_lead_with_bands_that_widen(kind: str, prediction: dict
     assert all(0 < chance < 1 for chance in frame["probability_of_rise"])
 
 
-def test_it_is_what_a_night_publishes_of_this_network_from_the_newest_bars_alone(
+def test_a_prediction_from_the_newest_bars_alone_is_what_a_night_publishes_of_this_network(
     prediction: dict[str, Any], forecast: Forecast
 ) -> None:
     found = prediction["csv"]
@@ -166,20 +168,20 @@ def test_it_is_what_a_night_publishes_of_this_network_from_the_newest_bars_alone
     assert rise == pytest.approx(forecast.probability_of_rise, abs=5e-3)
 
 
-def test_its_artifact_holds_the_vintages_that_it_names(champion: Tracking, night: Night) -> None:
+def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night: Night) -> None:
     kept = {path.name for path in _folder(champion, "1").rglob("*")}
     named = {path.name for path in pool_files(Path(night.model_folder or ""))}
-    assert len(named) == 4, "a regression and a base before the scored origins, and before tonight"
+    assert len(named) == 4, "a regression and a base from before the scored origins, and two from before tonight"
     assert named < kept
 
 
-def test_the_tutorials_network_is_served_without_tensorflow_and_with_width_and_calendar_of_its_night(
+def test_the_tutorials_network_is_served_without_tensorflow_with_its_nights_width_and_calendar(
     installation: Home, tmp_path: Path
 ) -> None:
     changed = {"network.units": [8], "network.look_back": 10, "training.epochs": 2}
     settings, series = settings_for("tutorial", changed), series_until("MSFT", DAY)
     model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "model")
-    upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is none there
+    upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is no session there
     split = unseen_parts(series, settings.evaluation)
     write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), tmp_path / "evaluation")
     folders = {f"{name}_folder": str(tmp_path / name) for name in ("model", "evaluation")}
@@ -197,7 +199,7 @@ def test_the_tutorials_network_is_served_without_tensorflow_and_with_width_and_c
     assert found["csv"]["high_80"] == pytest.approx(series.close[-1] * np.exp(high), rel=1e-3)
 
 
-def test_the_model_names_what_it_needs(champion: Tracking) -> None:
+def test_a_model_names_its_inputs_and_pins_what_it_needs(champion: Tracking) -> None:
     import mlflow
     from mlflow.models import Model
 
@@ -210,7 +212,7 @@ def test_the_model_names_what_it_needs(champion: Tracking) -> None:
     assert all("==" in requirement for requirement in pinned)
 
 
-def test_the_server_shows_what_was_logged_without_it_and_the_other_way_round(
+def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
     champion: Tracking, installation: Home, night: Night, tmp_path: Path
 ) -> None:
     direct = champion.log_night(night)

@@ -29,7 +29,7 @@ def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
     return run, {name: {point.step: point.value for point in found} for name, found in points.items()}
 
 
-def test_the_track_record_has_a_step_a_session_in_whatever_order_nights_are_run(
+def test_the_track_record_has_one_step_per_session_in_whatever_order_nights_are_run(
     tracking: Tracking, night: Night
 ) -> None:
     def other(day: date, skill: float, **changes: Any) -> Night:
@@ -49,7 +49,7 @@ def test_the_track_record_has_a_step_a_session_in_whatever_order_nights_are_run(
     assert {len(found) for found in figures.values()} == {3}
 
 
-def test_a_record_begins_with_what_an_older_home_has_and_a_half_written_one_is_made_again(
+def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one_is_rebuilt(
     tracking: Tracking, night: Night
 ) -> None:
     older = replace(night, session=date(2013, 2, 27), key="0" * 64)
@@ -63,7 +63,7 @@ def test_a_record_begins_with_what_an_older_home_has_and_a_half_written_one_is_m
 
 
 def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracking, night: Night) -> None:
-    """MLflow's page colours a run by its id: of four tickers two often looked alike."""
+    """MLflow's page colours runs by id, so that two of four tickers often looked alike."""
     for ticker in ("AAPL", "GOOG", "IBM", "MSFT"):
         tracking.log_night(replace(night, ticker=ticker, key=sha256(ticker.encode()).hexdigest()))
     experiment = client(tracking).get_experiment_by_name("stockml").experiment_id
@@ -77,7 +77,7 @@ def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracki
 
 
 @pytest.mark.parametrize("later_first", [True, False])
-def test_of_a_session_the_night_that_finished_last_counts_whichever_reaches_mlflow_first(
+def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
     later_first: bool, tracking: Tracking, night: Night
 ) -> None:
     live = {**night.metrics, "live/skill": 0.05}
@@ -90,7 +90,7 @@ def test_of_a_session_the_night_that_finished_last_counts_whichever_reaches_mlfl
         assert figures["record/live_skill_pct"] == pytest.approx({20130228: 5.0})
 
 
-def test_what_the_pages_explain_is_what_they_show(tracking: Tracking, night: Night) -> None:
+def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
     shown = set(client(tracking).get_run(logged.run_id).data.metrics)
     of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
@@ -115,7 +115,7 @@ def test_what_the_pages_explain_is_what_they_show(tracking: Tracking, night: Nig
     assert f"That night {summary.headline(night)}." in version.description
 
 
-def test_a_page_that_a_person_rearranged_stays_so(tracking: Tracking, night: Night) -> None:
+def test_a_page_someone_rearranged_stays_that_way(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(night)
     client(tracking).set_experiment_tag(logged.experiment_id, views.TAG, "mine")
     tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
