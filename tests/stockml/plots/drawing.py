@@ -1,4 +1,4 @@
-"""What was drawn, read back from a figure in the units of its axes; dates are numbers as matplotlib counts them."""
+"""What a figure shows, read back in the units of its axes; dates are matplotlib's date numbers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ def as_numbers(values: Any) -> Floats:
 
 
 def curves(axes: "Axes") -> "list[Line2D]":
-    """The lines that are given point by point, in the order they were drawn."""
+    """The lines given point by point, in the order they were drawn."""
     return [line for line in axes.lines if line.get_transform() is axes.transData]
 
 
@@ -72,7 +72,7 @@ def labels(axes: "Axes") -> list[tuple[str, str]]:
 
 
 def in_order(ends: list[tuple[str, float, str]]) -> list[tuple[str, str]]:
-    """How labels at the edge should stand: by the value that each names (text, value, colour)."""
+    """How labels at the edge should be ordered: by the value each names. ends: (text, value, colour)."""
     return [(text, colour) for text, _, colour in sorted(ends, key=lambda end: end[1])]
 
 

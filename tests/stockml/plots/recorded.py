@@ -34,7 +34,7 @@ def series() -> PriceSeries:
 
 
 def with_hole(whole: PriceSeries, at: int, sessions: int) -> PriceSeries:
-    """The series without so many sessions from session `at` on."""
+    """The series without as many `sessions` from index `at` on."""
     kept = np.r_[:at, at + sessions : len(whole)]
     return PriceSeries(whole.sessions[kept], *(getattr(whole, name)[kept] for name in COLUMNS))
 
@@ -44,7 +44,7 @@ def split() -> OriginSplit:
 
 
 def rising(said: Forecast, by: float) -> Forecast:
-    """The forecast with a path that grows by the share `by` a session: what was published on that night is flat."""
+    """The forecast with a path that grows by the share `by` per session; what was published that night is flat."""
     return replace(said, path=tuple(said.now * (1 + by) ** lead for lead in range(1, 51)), weights=(0.4,) * 50)
 
 
@@ -53,25 +53,25 @@ def tonight() -> Forecast:
 
 
 def night_before() -> Night:
-    """February 27's, with another forecast."""
+    """February 27's night, with another forecast."""
     night = recorded_night(day=date(2013, 2, 27))
     return replace(night, forecast=rising(assessed("IBM", date(2013, 2, 27)).forecast, by=-0.0005))
 
 
 def last_night() -> Night:
-    """February 28's."""
+    """February 28's night."""
     return replace(recorded_night(), forecast=tonight())
 
 
 @cache
 def past_forecasts() -> tuple[Forecast, ...]:
-    """Five of the last 120 sessions, 24 sessions apart; a path each."""
+    """Five from the last 120 sessions, 24 sessions apart, each with a path of its own."""
     nights = [series().sessions[i].item() for i in range(-120, 0, 24)]
     return tuple(rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
 
 
 def live(published: Sequence[Forecast]) -> LiveScores:
-    """How they turned out, each of them published on the evening of its origin."""
+    """How the forecasts turned out, each published on the evening of its origin."""
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
         for said in published:
@@ -81,12 +81,12 @@ def live(published: Sequence[Forecast]) -> LiveScores:
 
 
 def moves() -> Floats:
-    """Daily returns in units of the volatility that was known."""
+    """Daily returns in units of the volatility known at the time."""
     return np.diff(np.log(series().mid), prepend=np.log(series().mid[0])) / ewma_volatility(series())
 
 
 def by_epoch() -> Floats:
-    """(4, origins, 50): four epochs, the first of which goes the wrong way and the last of which is right."""
+    """(4, origins, 50): four epochs; the first goes the wrong way, the last is right."""
     found = assessed("IBM", DAY)
     start = series().mid[found.test_origins[::5], None]
     return np.stack([start + share * (found.paths["published"][::5] - start) for share in (-1.0, -0.5, 0.0, 1.0)])

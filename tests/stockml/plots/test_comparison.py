@@ -48,7 +48,7 @@ def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions()
     assert axes.get_ylabel() == "mid price, $, 80% bands"
 
 
-def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_shares() -> None:
+def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_units() -> None:
     before, said = night_before(), last_night().forecast
     assert before.forecast
     assert said
@@ -97,14 +97,14 @@ def table(axes: "Axes") -> list[tuple[str, ...]]:
     return [tuple(cell for _, cell in sorted(rows[height])) for height in sorted(rows, reverse=True)]
 
 
-def test_however_many_rows_there_are_none_leaves_the_picture() -> None:
+def test_even_a_full_table_stays_within_the_picture() -> None:
     every = {name: 0.1 for _, name, _ in comparison.ROWS}
     full = replace(last_night(), metrics={**last_night().metrics, **every})
     _, beside = comparison.nights(full, full, series().sessions, series().mid).axes
     heights = sorted({text.get_position()[1] for text in beside.texts})
     assert len(heights) == len(comparison.ROWS) + 6
     assert heights[0] > 0
-    assert min(np.diff(heights)) > 0.05, "or lines would run into each other"
+    assert min(np.diff(heights)) > 0.05, "closer lines would run into each other"
 
 
 def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> None:
@@ -120,7 +120,7 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
     assert "end of the forecast" not in cells
 
 
-def test_changes_are_told_in_words() -> None:
+def test_changes_are_described_in_words() -> None:
     before = night_before()
     tonight = recorded_night(code_hash="other", settings={**recorded_night().settings, "mode": "keep"})
     assert comparison.changed(before, tonight) == ["1 bar added", "mode auto → keep", "code changed"]
@@ -137,7 +137,7 @@ def test_changes_are_told_in_words() -> None:
 def test_a_path_whose_error_fell_is_not_called_worse(
     old: float, new: float, skills: tuple[float, float], told: str
 ) -> None:
-    """The skill may fall all the same, where the last close did better."""
+    """Its skill may still fall, where the last close did better."""
     before = replace(night_before(), metrics={"lstm/mse": old, "lstm/skill": skills[0]})
     tonight = replace(last_night(), metrics={"lstm/mse": new, "lstm/skill": skills[1]})
     figure = comparison.nights(before, tonight, series().sessions, series().mid)
@@ -154,13 +154,15 @@ def test_a_path_whose_error_fell_is_not_called_worse(
         (0, 2, "2 new sessions, their bars came with an earlier answer"),
     ],
 )
-def test_a_new_session_whose_bar_was_there_is_not_told_as_nothing_new(added: int, sessions: int, told: str) -> None:
+def test_a_new_session_whose_bar_was_already_stored_is_not_described_as_nothing_new(
+    added: int, sessions: int, told: str
+) -> None:
     before = night_before()
     tonight = replace(last_night(), rows_added=added, sessions=before.sessions + sessions)
     assert comparison.changed(before, tonight)[0] == told
 
 
-def test_a_skill_over_another_reference_is_not_put_beside_tonights() -> None:
+def test_a_skill_over_another_reference_is_not_shown_beside_tonights() -> None:
     """An earlier version's skill was over the last mid price."""
     kept = {name: value for name, value in night_before().metrics.items() if "last_close" not in name}
     _, beside = comparison.nights(
@@ -172,7 +174,7 @@ def test_a_skill_over_another_reference_is_not_put_beside_tonights() -> None:
     assert cells[adds] == tuple(shown(night)[adds] for night in (night_before(), last_night()))
 
 
-def test_the_finding_is_how_far_the_price_may_go() -> None:
+def test_the_title_is_tonights_expected_volatility_after_last_nights() -> None:
     last, now = (night.metrics["answer/volatility_20_pct"] for night in (night_before(), last_night()))
     figure = drawn("changes")
     told = f"IBM: {now:.1f}% volatility a year expected, after {last:.1f}% on 2013-02-27"

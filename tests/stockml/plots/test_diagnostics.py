@@ -1,4 +1,4 @@
-"""Residuals, coverage and past forecasts are drawn as they were: found again here session by session."""
+"""Residuals, coverage and past forecasts are drawn as they were, which is recomputed here session by session."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -33,13 +33,13 @@ NAIVE = COLOURS["standard average"]
 
 
 def missed() -> tuple[list[float], list[float]]:
-    """How far the price was from what was published and from the last close, 50 sessions after each origin; shares."""
+    """How far off, as a share, the published price and the last close were, 50 sessions after each origin."""
     found, mid, close = assessed("IBM", DAY), series().mid, series().close
     said = [mid[o + 50] / path[49] - 1 for o, path in zip(found.test_origins, found.paths["published"], strict=True)]
     return said, [mid[o + 50] / close[o] - 1 for o in found.test_origins]
 
 
-def test_residuals_stand_at_their_origins() -> None:
+def test_residuals_are_drawn_at_their_origins() -> None:
     axes, _ = drawn("residuals").axes
     said, naive = missed()
     at = series().sessions[assessed("IBM", DAY).test_origins]
@@ -50,7 +50,7 @@ def test_residuals_stand_at_their_origins() -> None:
     assert axes.yaxis.get_major_formatter()(0.25) == "25%"
 
 
-def test_residuals_are_counted_in_the_same_bins() -> None:
+def test_both_forecasts_residuals_are_counted_in_the_same_bins() -> None:
     from matplotlib.colors import to_hex
 
     axes, beside = drawn("residuals").axes
@@ -76,7 +76,7 @@ def counted(values: list[float], edges: np.ndarray) -> list[int]:
     return inside
 
 
-def test_coverage_is_drawn_lead_by_lead_beside_what_was_promised() -> None:
+def test_coverage_is_drawn_lead_by_lead_beside_the_promised_level() -> None:
     (axes,), scores = drawn("calibration").axes, assessed("IBM", DAY).band_scores.bands
     colours = {"50": COLOURS["drift"], "80": MODEL, "95": COLOURS["champion"]}
     leads = np.arange(1, 51)
@@ -93,14 +93,15 @@ def test_coverage_is_drawn_lead_by_lead_beside_what_was_promised() -> None:
     assert axes.get_ylabel() == "inside the band"
 
 
-def test_a_coverage_of_zero_as_of_a_short_historys_few_origins_is_on_the_page() -> None:
+def test_a_coverage_of_zero_stays_on_the_page() -> None:
+    """A short history's few origins can give one."""
     few = {name: BandScore(0.5, (0.0, 1.0), 1.0) for name in BANDS}
     (axes,) = diagnostics.calibration("NEW", BandScores(few), 1).axes
     check_holds(axes, [0.0, 1.0])
 
 
 @pytest.mark.parametrize("after_split", [1.0, 0.5])
-def test_past_forecasts_are_fans_over_what_happened_in_tonights_units(after_split: float) -> None:
+def test_past_forecasts_are_fans_in_tonights_units_over_what_happened(after_split: float) -> None:
     sessions, mid = series().sessions, after_split * series().mid
     (axes,) = diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid).axes
     check_fans(axes, past_forecasts(), after_split)
@@ -111,7 +112,7 @@ def test_past_forecasts_are_fans_over_what_happened_in_tonights_units(after_spli
 
 
 def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float = 1.0) -> None:
-    """These forecasts and no others, each from its origin's price on; and the price, from 60 days before the first."""
+    """These forecasts and no others, each from its origin's price on, and the price from 60 days before the first."""
     sessions, mid = series().sessions, after_split * series().mid
     price = dict(zip(sessions.tolist(), mid.tolist(), strict=True))
     bands: list[Band] = []
@@ -131,13 +132,13 @@ def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float
 
 
 def nightly(count: int) -> tuple[Forecast, ...]:
-    """A forecast on each of the last `count` nights; of the newest nothing has come due."""
+    """A forecast on each of the last `count` nights; no session of the newest has come due."""
     days = (*series().sessions.tolist(), *tonight().sessions)
     nights = range(len(series()) - count, len(series()))
     return tuple(replace(tonight(), origin=days[i], sessions=days[i + 1 : i + 51]) for i in nights)
 
 
-def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_that_is_not_due() -> None:
+def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_without_due_sessions() -> None:
     published = nightly(12)
     figure = diagnostics.ledger("IBM", published, live(published), series().sessions, series().mid)
     check_fans(figure.axes[0], tuple(published[i] for i in (0, 2, 4, 6, 8, 10)))
@@ -145,7 +146,7 @@ def test_of_many_forecasts_six_are_drawn_evenly_over_time_and_none_that_is_not_d
     assert figure.texts[1].get_text() == f"{due}, 1 independent, 6 of them shown"
 
 
-def test_one_price_is_no_praise_and_thirty_forecasts_that_share_no_session_may_be_judged() -> None:
+def test_a_single_price_is_not_judged_and_thirty_independent_forecasts_are() -> None:
     one = nightly(2)[:1]
     figure = diagnostics.ledger("IBM", one, live(one), series().sessions, series().mid)
     assert figure.texts[0].get_text().endswith("of 1 price so far, too few to judge")

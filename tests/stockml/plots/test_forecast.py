@@ -1,4 +1,4 @@
-"""The fan and the skill by lead are drawn as the forecast and the evaluation have them."""
+"""The fan and the skill by lead show what the forecast and the evaluation hold."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ from tests.stockml.plots.recorded import DAY, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
-SHOWN = ("momentum", "drift", TREND_PRIOR, PUBLISHED)  # from below to the top
+SHOWN = ("momentum", "drift", TREND_PRIOR, PUBLISHED)  # from bottom to top
 
 
 def days() -> Days:
@@ -36,7 +36,7 @@ def days() -> Days:
     return np.array([tonight().origin, *tonight().sessions], dtype="datetime64[D]")
 
 
-def test_the_fan_is_the_forecast_after_the_last_150_sessions() -> None:
+def test_the_fan_shows_the_forecast_after_the_last_150_sessions() -> None:
     (axes,), said, mid, close = drawn("forecast").axes, tonight(), series().mid, series().close[-1]
     drift = (mid[-1] - mid[-2_501]) / 2_500 * LEADS
     momentum = (mid[-1] - mid[-21]) / 20 * np.cumsum(0.9**LEADS)
@@ -78,8 +78,10 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
         (POOLED, 0.0, "the pooled regression"),
     ],
 )
-def test_the_title_is_how_far_the_price_may_go_and_by_whom(publisher: str, share: float, whose: str) -> None:
-    """A network that forecasts a path has no share of the width, and a part in it."""
+def test_the_title_says_how_far_the_price_may_go_and_according_to_what(
+    publisher: str, share: float, whose: str
+) -> None:
+    """A network that forecasts a path has no share of the width, but takes part in it."""
     said = replace(tonight(), weights=(share,) * 50)
     (title, beside), band = titles_of(said, publisher), said.band(80)
     assert title == f"IBM: {band.low[-1]:.0f} to {band.high[-1]:.0f} in 50 sessions (80%), by {whose}"
@@ -95,7 +97,7 @@ def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
 
 
 def cheap(said: Forecast) -> Forecast:
-    """A hundredth of its prices."""
+    """The forecast at a hundredth of its prices."""
     bands = [replace(band, low=hundredth(band.low), high=hundredth(band.high)) for band in said.bands]
     first = {"last_value": said.last_value / 100, "last_close": said.now / 100}
     return replace(said, path=hundredth(said.path), bands=tuple(bands), **first)
@@ -109,7 +111,7 @@ def titles_of(said: Forecast, publisher: str) -> list[str]:
     return [text.get_text() for text in forecast_fan("IBM", said, publisher, series().sessions, series().mid).texts[:2]]
 
 
-def test_a_forecast_whose_close_was_not_kept_begins_at_its_mid_price() -> None:
+def test_a_forecast_without_its_close_begins_at_its_mid_price() -> None:
     earlier = replace(tonight(), last_close=None, outlook=())
     (axes,) = forecast_fan("IBM", earlier, LSTM, series().sessions, series().mid).axes
     assert (LAST_CLOSE, TRUTH) in [(text, colour) for text, colour in labels(axes)]
@@ -117,7 +119,7 @@ def test_a_forecast_whose_close_was_not_kept_begins_at_its_mid_price() -> None:
 
 
 def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
-    """By row, a lead each."""
+    """Skills by row, one per lead."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     return {
         name: [1 - (mse or 0.0) / (lazy or 1.0) for mse, lazy in zip(score.mse_by_lead, naive, strict=True)]
@@ -141,7 +143,7 @@ def test_skill_is_drawn_lead_by_lead_and_the_averages_are_named_at_the_edge() ->
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("lead, sessions", "skill")
 
 
-def test_the_title_is_about_what_is_published_and_the_rest_is_beside_it() -> None:
+def test_the_title_is_about_what_is_published_and_the_subtitle_gives_the_figures() -> None:
     found = assessed("IBM", DAY).evaluation
     better = sum(skill > 0 for skill in skills_of(found)[PUBLISHED])
     texts = [text.get_text() for text in drawn("leads").texts]
@@ -160,7 +162,7 @@ def test_a_line_below_the_edge_is_named_there() -> None:
     assert (f"momentum  (≤ {best:+.2f})", COLOURS["momentum"]) in labels(axes)
 
 
-def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> None:
+def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_ticks() -> None:
     found = assessed("IBM", DAY).evaluation
     unknown = {
         name: replace(score, mse_by_lead=(None, *score.mse_by_lead[1:10])) for name, score in found.scores.items()
@@ -174,7 +176,7 @@ def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_marks() -> No
     assert axes.get_xticks().tolist() == list(range(1, 11))
 
 
-def test_where_no_price_moved_no_skill_is_drawn_or_said() -> None:
+def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:
     found = assessed("IBM", DAY).evaluation
     still = {name: replace(score, skill=None, mse_by_lead=(None,) * 50) for name, score in found.scores.items()}
     figure = skill_by_lead("IBM", replace(found, scores=still))

@@ -46,7 +46,7 @@ def test_the_title_says_what_was_found_and_nothing_is_cut_off(name: str) -> None
             assert inside, f"{text.get_text()!r} leaves the page: {box} in {page}"
 
 
-def test_what_few_independent_origins_may_show_by_luck_is_not_judged() -> None:
+def test_titles_do_not_judge_what_few_independent_origins_may_show_by_luck() -> None:
     titles = [drawn(name).texts[0].get_text() for name in ("calibration", "residuals")]
     assert [title for title in titles if re.search("wide|narrow|promised|lean", title)] == []
 
@@ -81,7 +81,7 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
     assert ran.stdout == "False\n"
 
 
-def test_no_two_colours_are_taken_for_each_other() -> None:
+def test_no_two_colours_can_be_mistaken_for_each_other() -> None:
     """By their distance in CIELAB: 2 is just noticeable side by side, 20 tells thin lines apart."""
     pairs = itertools.combinations(COLOURS.items(), 2)
     near = {(a, b): round(distance(one, other)) for (a, one), (b, other) in pairs if distance(one, other) < 20}

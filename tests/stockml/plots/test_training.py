@@ -1,4 +1,4 @@
-"""The series, the averages and the training's course are drawn as they were."""
+"""The series, the averages and the course of the training are drawn as they were."""
 
 from dataclasses import replace
 from typing import Any
@@ -45,7 +45,7 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     assert axes.get_ylabel() == "mid price, $"
 
 
-def test_of_a_short_history_no_part_is_named_that_it_has_not() -> None:
+def test_a_short_history_names_only_the_parts_it_has() -> None:
     parts = split_origins(100, EvaluationSettings())
     assert not parts.validation
     days = series().sessions[:100]
@@ -64,14 +64,14 @@ def test_no_line_is_drawn_across_a_long_hole() -> None:
         assert np.concatenate(drawn_apart).tolist() == as_numbers(divided.sessions).tolist()
 
 
-def test_where_no_price_moved_the_averages_have_no_skill_to_tell() -> None:
+def test_where_no_price_moved_no_skill_of_the_averages_is_stated() -> None:
     found = assessed("IBM", DAY).evaluation
     still = {name: replace(step, skill=None) for name, step in found.one_step.items()}
     figure = training.averages("IBM", series().sessions, series().mid, replace(found, one_step=still))
     assert figure.texts[1].get_text() == "One step ahead, last 400 sessions"
 
 
-def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
+def test_the_scaled_series_is_drawn_above_and_a_smoothed_one_below() -> None:
     axes, below = drawn("normalised").axes
     smoothed = pd.Series(moves()).ewm(alpha=0.1).mean()
     check_curves(axes, (COLOURS["EMA"], series().sessions, moves()))
@@ -91,7 +91,7 @@ def test_the_scaled_series_is_drawn_above_and_smoothed_below() -> None:
     )
 
 
-def test_an_average_stands_at_the_session_that_it_was_said_of() -> None:
+def test_an_average_is_drawn_at_the_session_it_forecasts() -> None:
     """Entry i of each was known one session before."""
     (axes,), mid = drawn("averages").axes, series().mid
     ema, said = mid[0], []
@@ -126,7 +126,7 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
     assert curves(below)[0].get_drawstyle() == "steps-mid"
 
 
-def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss_of_the_measured_network() -> None:
+def test_the_best_epoch_has_the_held_out_networks_lowest_validation_loss() -> None:
     rows: list[dict[str, Any]] = [dict(row) for row in history()]
     rows[1]["validation_loss"], rows[7]["validation_loss"] = 0.1, 0.01
     figure = training.training_curves("IBM", rows)
@@ -135,8 +135,8 @@ def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss_of_the_measur
     assert figure.texts[0].get_text() == "IBM: the validation loss is lowest after epoch 2 of 5"
 
 
-def test_every_epochs_paths_stand_above_and_the_best_ones_below() -> None:
-    """The nearest to what happened, which here is the last, alone; above, later epochs are darker."""
+def test_every_epochs_paths_are_drawn_above_and_the_best_epochs_below() -> None:
+    """Below is only the epoch nearest to what happened, here the last; above, later epochs are darker."""
     above, below = drawn("evolution").axes
     sessions, mid, at = series().sessions, series().mid, assessed("IBM", DAY).test_origins[::5]
     shown = slice(at[0] - 50, at[-1] + 51)

@@ -1,4 +1,4 @@
-"""The tutorial's pictures, each drawn from its report's own values and from no other, and its tables."""
+"""The tutorial's pictures, each drawn from its own report's values and no others, and its tables."""
 
 from dataclasses import replace
 from functools import cache
@@ -19,7 +19,7 @@ N, END = 3_300, 3_006
 
 
 def report(name: str = "HPQ", shift: float = 0.0, seed: int = 0, cell: str = "lstm") -> TutorialReport:
-    """A training of three epochs on a random walk; epoch e says "the last value, and e · shift more"."""
+    """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) / 10 plus `shift`."""
     rng = np.random.default_rng(seed)
     mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
     sessions = np.datetime64("2001-01-01") + np.arange(N)
@@ -38,7 +38,7 @@ def usual() -> TutorialReport:
     return report()
 
 
-def test_the_price_is_drawn_over_its_dates_and_the_test_part_marked() -> None:
+def test_the_price_is_drawn_over_its_dates_and_the_test_part_is_marked() -> None:
     (axes,) = FIGURES["1-history"](usual()).axes
     check_curves(axes, (TRUTH, usual().sessions, usual().mid))
     assert marks(axes) == [(MODEL, as_numbers(usual().sessions)[END])]
@@ -57,7 +57,7 @@ def test_the_smoothed_curve_ends_where_the_training_part_does() -> None:
 
 
 @pytest.mark.parametrize("name", ["3-standard-average", "4-ema"])
-def test_an_average_is_drawn_over_the_whole_truth_beside_its_error_and_the_last_values(name: str) -> None:
+def test_an_average_is_drawn_over_the_whole_series_and_its_error_given_beside_the_last_values(name: str) -> None:
     figure, values, said, running = FIGURES[name](usual()), usual().fitted.recipe.prepared.values, [], 0.0
     for i in range(N):
         said.append(values[i - 100 : i].mean() if "standard" in name and i >= 100 else running)
@@ -75,7 +75,7 @@ def test_an_average_is_drawn_over_the_whole_truth_beside_its_error_and_the_last_
     assert f"last value as it is {np.mean(last):.5f}" in subtitle
 
 
-def test_the_ema_stays_where_its_first_step_is_over_50_steps() -> None:
+def test_over_50_steps_the_ema_stays_at_its_first_step() -> None:
     axes, below = FIGURES["5-ema-many-steps"](usual()).axes
     assert curves(axes)[0].get_ydata() == pytest.approx(np.full(50, 0.45))
     assert any("0.5 · 0.5 + 0.5 · 0.4 = 0.45" in text.get_text() for text in axes.texts)
@@ -87,7 +87,7 @@ def test_the_ema_stays_where_its_first_step_is_over_50_steps() -> None:
         assert np.ptp(line.get_ydata()) == pytest.approx(0, abs=1e-9)
 
 
-def test_inputs_and_the_labels_drawn_for_them_stand_in_the_batches() -> None:
+def test_the_batches_show_inputs_and_the_labels_drawn_for_them() -> None:
     values = usual().fitted.recipe.prepared.values
     axes = FIGURES["6-batches"](usual()).axes
     for stream, panel in enumerate(axes):
@@ -101,14 +101,14 @@ def test_inputs_and_the_labels_drawn_for_them_stand_in_the_batches() -> None:
         assert drawn.get_ydata().tolist() == values[first + drawn.get_xdata()].tolist()
 
 
-def test_the_double_figure_fades_in_over_the_epochs_and_shows_the_best_alone() -> None:
-    found = report(shift=0.1)  # the last epoch says the last value, the others more
+def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alone_below() -> None:
+    found = report(shift=0.1)  # the last epoch predicts the last value, the others more
     above, below = FIGURES["7-predictions"](found).axes
     starts, sessions = found.fitted.recipe.test.tolist(), found.sessions
     last = found.fitted.test_predictions[2]
     check_curves(below, _truth(found), *((ACCENT, sessions[s : s + 50], p) for s, p in zip(starts, last, strict=True)))
     assert curves(above)[1].get_ydata().tolist() == found.fitted.test_predictions[0][0].tolist(), "every third epoch"
-    assert curves(above)[1].get_alpha() == 0.9, "the newest that is drawn, not the palest"
+    assert curves(above)[1].get_alpha() == 0.9, "the newest epoch drawn, not the palest"
     title, subtitle = (text.get_text() for text in FIGURES["7-predictions"](found).texts)
     assert f"best epoch 3 of 3, MSE {found.by_epoch[2]:.5f}" in title
     assert f"last value {found.paths['last value']:.5f}" in subtitle
@@ -121,7 +121,7 @@ def _truth(found: TutorialReport) -> tuple[str, np.ndarray, np.ndarray]:
     return TRUTH, found.sessions[shown], found.fitted.recipe.prepared.values[shown]
 
 
-def test_every_picture_of_the_page_is_written_in_its_order_and_other_data_make_others(tmp_path: Path) -> None:
+def test_every_picture_is_written_in_the_pages_order_and_differs_for_other_data(tmp_path: Path) -> None:
     here, there = ({p.name: p.read_bytes() for p in draw(report(seed=i), tmp_path / str(i))} for i in (0, 1))
     order = ["history", "normalised", "standard-average", "ema", "ema-many-steps", "batches", "predictions"]
     assert list(here) == [f"{i}-{name}.png" for i, name in enumerate(order, 1)]
@@ -129,12 +129,12 @@ def test_every_picture_of_the_page_is_written_in_its_order_and_other_data_make_o
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_axes_have_units_and_dates_and_beside_every_mse_stands_the_last_values(name: str) -> None:
+def test_axes_have_units_and_dates_and_every_mse_stands_beside_the_last_values(name: str) -> None:
     from matplotlib.dates import DateLocator
 
     figure = FIGURES[name](usual())
     title, subtitle = (text.get_text() for text in figure.texts[:2])
-    assert "“" in title, "what the page concluded, in its words"
+    assert "“" in title, "the page's conclusion, in its own words"
     if name != "1-history":
         assert "last value" in subtitle
         errors = usual().one_step["last value"], usual().paths["last value"]
@@ -147,15 +147,17 @@ def test_axes_have_units_and_dates_and_beside_every_mse_stands_the_last_values(n
         assert dated or axes.get_xlabel() in ("step", "sessions later")
 
 
-def test_a_network_is_called_by_its_cell() -> None:
+def test_a_network_is_named_after_its_cell() -> None:
     gru = report(cell="gru")
     assert FIGURES["7-predictions"](gru).texts[0].get_text().startswith("GRU predicts")
     assert luck_table([gru, gru]).startswith("| share | page | GRU, mean |")
     assert "GRU, as epoch 3 left it" in gru.table()
-    assert {line[64] for line in report(cell="peephole").table().splitlines()[2:11]} == {" "}, "one column"
+    assert {line[64] for line in report(cell="peephole").table().splitlines()[2:11]} == {" "}, (
+        "the name fits its column"
+    )
 
 
-def test_the_table_has_the_page_beside_ours_and_the_last_value_and_says_what_noise_explains() -> None:
+def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     lines = usual().table().splitlines()
     assert lines[0].startswith(f"HPQ: {N:,} sessions from 2001-01-01 to 2010-01-13, {END:,} of them the training part")
     assert [line.split()[-1] for line in lines[2:4]] == ["0.00418", "0.00003"]
@@ -169,13 +171,13 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value_and_says_what_noi
 
 
 def better(found: TutorialReport) -> TutorialReport:
-    """The same, its chosen epoch half as wrong as the last value."""
+    """The same report, with the chosen epoch half as wrong as the last value."""
     half = {**found.fitted.history[found.fitted.chosen - 1], "test_loss": found.paths["last value"] / 2}
     rows = [half if number == found.fitted.chosen else row for number, row in enumerate(found.fitted.history, 1)]
     return replace(found, fitted=replace(found.fitted, history=tuple(rows)))
 
 
-def test_the_table_of_luck_has_each_shares_spread_over_its_seeds() -> None:
+def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     reports = [better(report("HPQ")), report("HPQ", 0.05), report("KO", 0.05)]
     head, _, hpq, ko, *_ = luck_table(reports).splitlines()
     assert "page" in head

@@ -1,4 +1,4 @@
-"""The expected volatility stands at its origins, over what the closes then did: found again here by a loop."""
+"""Expected volatility is drawn at its origins over what the closes then did, which a loop recomputes here."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests.support.nights import assessed
 
 
 def realised(span: int = 20) -> list[float]:
-    """After every session from the first origin to the last."""
+    """After every session from the first origin to the last: volatility a year, in percent, of the next `span`."""
     close, unseen = series().close, assessed("IBM", DAY).unseen
     sums = [
         sum(np.log(close[o + k] / close[o + k - 1]) ** 2 for k in range(1, span + 1))
@@ -22,11 +22,11 @@ def realised(span: int = 20) -> list[float]:
     return [100 * float(np.sqrt(each / span * 252)) for each in sums]
 
 
-def test_what_was_expected_stands_over_what_came_and_breaks_where_nothing_was() -> None:
+def test_what_was_expected_is_drawn_over_what_came_and_breaks_where_nothing_was_expected() -> None:
     (axes,), found = drawn("volatility").axes, assessed("IBM", DAY)
     days, tonight = series().sessions[found.unseen], found.forecast.outlook[1]
     dot = (MODEL, series().sessions[-1:], [100 * tonight.volatility])
-    first = len(found.unseen) - len(found.test_origins)  # of the test part: no outcome of an earlier one lies in it
+    first = len(found.unseen) - len(found.test_origins)  # of the test part, which holds no outcome of an earlier one
     assert found.unseen[first] - found.unseen[first - 1] > 50
     parts = [(MODEL, days[rows], 100 * found.volatility[rows]) for rows in (slice(first), slice(first, None))]
     check_curves(axes, *parts, dot)
@@ -42,14 +42,14 @@ def test_what_was_expected_stands_over_what_came_and_breaks_where_nothing_was() 
     assert labels(axes) == in_order(ends)
 
 
-def test_where_nothing_is_said_of_20_sessions_the_past_is_drawn_alone() -> None:
+def test_without_an_outlook_of_20_sessions_only_the_past_is_drawn() -> None:
     found = assessed("IBM", DAY)
     figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 20)
     assert figure.texts[0].get_text().startswith("IBM: how far the price was expected to go")
     assert next(text for text, _ in labels(figure.axes[0])) in ("expected", "what came")
 
 
-def test_where_less_than_20_sessions_are_forecast_it_is_of_as_many() -> None:
+def test_with_a_shorter_horizon_the_volatility_covers_that_many_sessions() -> None:
     found = assessed("IBM", DAY)
     figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 10)
     assert figure.texts[1].get_text().startswith("Annualised, next 10 sessions, ")
@@ -57,7 +57,7 @@ def test_where_less_than_20_sessions_are_forecast_it_is_of_as_many() -> None:
     assert area[:, 1].max() == pytest.approx(max(realised(10)))
 
 
-def test_nothing_came_of_sessions_whose_next_20_span_a_long_hole() -> None:
+def test_sessions_whose_next_20_span_a_long_hole_have_no_realised_volatility() -> None:
     hole, found = 2_000, assessed("IBM", DAY)
     divided = with_hole(series(), hole, 250)
     came = diagnostics.realised_after(divided, np.arange(hole - 30, hole + 30), 20)
@@ -67,7 +67,7 @@ def test_nothing_came_of_sessions_whose_next_20_span_a_long_hole() -> None:
     assert len(axes.collections[0].get_paths()) == 2
 
 
-def test_the_tint_is_named_where_it_is_drawn() -> None:
+def test_the_subtitle_names_the_tint_only_where_it_is_drawn() -> None:
     found = assessed("IBM", DAY)
     for usual, named in (((0.1, 0.2), True), (None, False)):
         tonight = replace(found.forecast.outlook[1], usual=usual)
