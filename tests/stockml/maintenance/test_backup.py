@@ -1,4 +1,4 @@
-"""A backup brings back what was there, to the byte, or says why not; taken while nights run, it is of one moment."""
+"""A backup brings everything back byte for byte, or says why not; taken while nights run, it is of one moment."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 @pytest.fixture
 def filled(home: Home) -> Home:
-    """A home with something of everything, and with what a backup leaves out."""
+    """A home with something of every kind, and with what a backup leaves out."""
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -64,7 +64,7 @@ def kept(home: Home) -> dict[str, bytes]:
 def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, tmp_path: Path) -> None:
     touched = filled.root.stat().st_mtime_ns
     made = backup.back_up(filled, tmp_path / "b.zip", NOW)
-    assert filled.root.stat().st_mtime_ns == touched, "its disk may be full"
+    assert filled.root.stat().st_mtime_ns == touched, "nothing is written to the home, whose disk may be full"
     brought = backup.restore(other, tmp_path / "b.zip")
     assert made == brought
     assert made.damaged == ()
@@ -82,7 +82,7 @@ def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, t
     assert backup.restore(other, tmp_path / "b.zip") == brought
 
 
-def test_a_restore_that_was_killed_goes_on_and_one_over_other_content_changes_nothing(
+def test_a_killed_restore_can_be_continued_and_one_over_other_content_changes_nothing(
     filled: Home, other: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup.back_up(filled, tmp_path / "b.zip", NOW)
@@ -119,18 +119,20 @@ backup.back_up(home(), Path(sys.argv[1]), datetime.now(UTC))
 """
 
 
-def test_what_a_killed_backup_left_goes_with_the_next(filled: Home, tmp_path: Path) -> None:
+def test_the_next_backup_removes_what_a_killed_one_left(filled: Home, tmp_path: Path) -> None:
     file = tmp_path / "archives" / "b.zip"
     file.parent.mkdir()
     command = [sys.executable, "-c", KILLED, str(file)]
     killed = subprocess.run(command, env={**os.environ, "STOCKML_HOME": str(filled.root)}, check=False)
     [left] = file.parent.iterdir()
-    assert (killed.returncode, ":" in left.name) == (-9, False), "a copy of the home; a memory stick takes no colon"
+    assert (killed.returncode, ":" in left.name) == (-9, False), (
+        "it is a copy of the home; a memory stick allows no colon"
+    )
     backup.back_up(filled, file, NOW)
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(
+def test_a_damaged_file_is_archived_as_it_is_and_named_by_its_path_in_the_home(
     filled: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger = Ledger(filled.ledger).file("IBM")
@@ -145,7 +147,7 @@ def test_damage_is_archived_as_it_is_and_named_with_the_homes_own_file(
     assert "found a folder there; name another" in capsys.readouterr().err
 
 
-def test_one_damaged_file_comes_back_alone_once_it_is_moved_away(filled: Home, tmp_path: Path) -> None:
+def test_a_damaged_file_can_be_restored_alone_once_it_is_moved_away(filled: Home, tmp_path: Path) -> None:
     backup.back_up(filled, tmp_path / "b.zip", NOW)
     before = Ledger(filled.ledger).entries("IBM")
     store = BarStore.of(filled)
@@ -173,7 +175,7 @@ def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(filled: Home, 
     assert BarStore.of(filled).tickers() == ("IBM",)
 
 
-def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -> None:
+def test_a_missing_archive_and_a_file_that_is_none_are_refused(other: Home, tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(b"no archive")
     for name, why in (("a.zip", "found no file"), ("b.zip", "expected a whole backup")):
         with pytest.raises(InvalidFile, match=why):
@@ -182,7 +184,7 @@ def test_no_archive_and_a_foreign_one_are_refused(other: Home, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("size", [0, 200, 2_000])
-def test_a_full_disk_is_named_and_no_archive_is_blamed_for_it(
+def test_a_full_disk_is_named_and_the_archive_is_not_blamed(
     filled: Home, other: Home, tmp_path: Path, size: int
 ) -> None:
     backup.back_up(filled, tmp_path / "a.zip", NOW)
@@ -198,7 +200,7 @@ def test_a_full_disk_is_named_and_no_archive_is_blamed_for_it(
 
 @pytest.fixture
 def writing(home: Home) -> Iterator[None]:
-    """A night after the other, bars first and then their forecast, until the test has ended."""
+    """Nights one after another, bars first and then their forecast, until the test has ended."""
     stop, begun = threading.Event(), threading.Event()
     store, ledger = BarStore.of(home), Ledger(home.ledger)
 
@@ -220,7 +222,7 @@ def writing(home: Home) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writing")
-def test_a_backup_that_is_taken_while_nights_run_is_of_one_moment(home: Home, tmp_path: Path) -> None:
+def test_a_backup_taken_while_nights_run_is_of_one_moment(home: Home, tmp_path: Path) -> None:
     reached = set()
     for number in range(5):
         archive, place = tmp_path / f"{number}.zip", home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
@@ -233,7 +235,7 @@ def test_a_backup_that_is_taken_while_nights_run_is_of_one_moment(home: Home, tm
     assert len(reached) > 1
 
 
-def test_a_home_with_nothing_in_it_is_no_backup(other: Home, tmp_path: Path) -> None:
+def test_an_empty_home_is_not_backed_up(other: Home, tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="expected a home with something to archive, found nothing") as refused:
         backup.back_up(other, tmp_path / "home.zip", NOW)
     assert str(other.root) in str(refused.value)

@@ -1,4 +1,4 @@
-"""A share goes on under another symbol: everything that was kept of it follows, whenever the rename is cut short."""
+"""A share goes on under another symbol: everything kept of it follows, wherever the rename is interrupted."""
 
 import os
 from collections.abc import Callable
@@ -30,7 +30,7 @@ DAY = date(2013, 2, 28)
 
 @pytest.fixture
 def filled(home: Home) -> Home:
-    """A home that knows IBM from every side; MLflow is away."""
+    """A home with everything that can be kept of IBM; MLflow cannot be reached."""
     store = BarStore.of(home)
     store.append("IBM", BARS.iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     store.record_import("IBM", BARS.iloc[:-50], recorded_at=NOW, source="test")
@@ -51,7 +51,7 @@ def filled(home: Home) -> Home:
 
 
 def everything(home: Home, ticker: str) -> list[object]:
-    """What is known of a ticker, without its name."""
+    """Everything kept of a ticker, without its name."""
     store, registry = BarStore.of(home), Registry(home.models)
     champion = registry.champion(ticker)
     (night,) = (read_night(path) for path in home.nights.glob(f"{ticker}/*/night.json"))
@@ -66,7 +66,7 @@ def everything(home: Home, ticker: str) -> list[object]:
     return [view.bars.to_csv(), view.set_aside, store.splits(ticker), forecasts, lines, night.forecast, settings]
 
 
-def test_everything_that_was_kept_follows(filled: Home) -> None:
+def test_everything_kept_follows_a_renamed_share(filled: Home) -> None:
     before = everything(filled, "IBM")
     away: list[TrackingUnavailable] = []
     moved = rename(filled, "IBM", "BIM", missed=away.append)
@@ -76,14 +76,14 @@ def test_everything_that_was_kept_follows(filled: Home) -> None:
     assert rename(filled, "IBM", "BIM", missed=away.append) == ()
 
 
-def test_a_home_that_was_moved_since_its_nights_is_renamed_in_like_manner(filled: Home, tmp_path: Path) -> None:
+def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(filled: Home, tmp_path: Path) -> None:
     here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=str(tmp_path / "elsewhere/store"))
     before = everything(here, "IBM")
     rename(here, "IBM", "BIM", missed=lambda _: None)
     check_followed(here, before)
 
 
-def test_cut_short_after_each_file_that_it_moves_it_goes_on_where_it_was(filled: Home) -> None:
+def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled: Home) -> None:
     before, cut_short = everything(filled, "IBM"), 0
     while moves_one(filled):
         cut_short += 1
@@ -92,7 +92,7 @@ def test_cut_short_after_each_file_that_it_moves_it_goes_on_where_it_was(filled:
 
 
 def moves_one(home: Home) -> bool:
-    """Rename, and be interrupted once one file or folder has moved; whether anything was left to do."""
+    """Rename, interrupted once one file or folder has moved; return whether anything was left to move."""
     moved: list[Path] = []
 
     def once(real: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
@@ -118,7 +118,7 @@ def check_followed(home: Home, before: list[object]) -> None:
     assert [path for path in home.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
 
 
-def test_a_symbol_that_is_in_use_is_not_written_over(filled: Home) -> None:
+def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
     store = BarStore.of(filled)
     store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     with pytest.raises(StoreError, match="expected no rows there yet"):

@@ -1,4 +1,4 @@
-"""What may go and what stays, over a home with every kind of thing in it, old and new."""
+"""What may go and what stays, in a home with every kind of file, old and new."""
 
 import os
 import threading
@@ -66,7 +66,7 @@ def going(home: Home, keep: RetentionSettings = KEEP) -> list[str]:
         ("plots", "plots/IBM/{}/fan.png"),
     ],
 )
-def test_old_things_go_but_the_newest_of_a_ticker_stays(home: Home, kind: str, place: str) -> None:
+def test_old_files_go_but_each_tickers_newest_stays(home: Home, kind: str, place: str) -> None:
     for number, days_old in ((1, 90), (2, 60), (3, 40)):
         put(home.root / place.format(number), days_old)
     for_two = [(home.root / place.format(number)) for number in (1, 2)]
@@ -80,14 +80,14 @@ def test_results_go_by_age_alone(home: Home) -> None:
     assert going(home) == ["results results/train-1"]
 
 
-def test_the_locks_of_results_that_an_earlier_version_left_go(home: Home) -> None:
+def test_locks_of_results_left_by_an_earlier_version_go(home: Home) -> None:
     for lock in (home.locks / "results" / "train.lock", home.locks / "IBM.night.lock"):
         put(lock, 15, b"")
     assert [each.path for each in remove(home, KEEP, plan(home, KEEP, NOW))] == [home.locks / "results"]
     assert list(home.locks.iterdir()) == [home.locks / "IBM.night.lock"]
 
 
-def test_the_newest_notices_stay_a_line_each(home: Home) -> None:
+def test_the_newest_notices_stay_one_line_each(home: Home) -> None:
     for number in range(KEPT + 2):
         append_notice(home, f"nightly IBM Failed:\u2028\n{number}", NOW)
     lines = (home.root / "notices.log").read_text().splitlines()
@@ -102,8 +102,8 @@ def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) 
     assert going(home, KEEP.changed(champions=3)) == ["models models/IBM/m3"]
 
 
-def test_what_mlflow_serves_of_a_champion_stays(home: Home) -> None:
-    """The record of its night and its evaluation, without which its model could not be registered again."""
+def test_what_mlflow_needs_to_serve_a_champion_stays(home: Home) -> None:
+    """That is its night's record and its evaluation, without which its model could not be registered again."""
     crown(home, model(home, "m1", 500), 1)
     for name, days_old in (("of the champion", 500), ("older", 400), ("newest", 0)):
         put(home.evaluations / "IBM" / name / "assessment.json", days_old)
@@ -134,7 +134,7 @@ def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
     for folder, days_old in (("pretraining/2025-06-30", 6), ("pretraining/2024-06-28", 8), ("bases/_pretraining-1", 9)):
         put(home.root / folder / checkpoint.NAME, days_old)
     given_up = ["bases/_pretraining-1", "models/IBM/given-up", "pretraining/2024-06-28"]
-    assert sorted(going(home)) == [f"checkpoints {each}" for each in given_up], "the newest model is one that is done"
+    assert sorted(going(home)) == [f"checkpoints {each}" for each in given_up], "the newest model is a finished one"
 
 
 def test_what_a_pending_night_needs_stays(home: Home) -> None:
@@ -155,7 +155,7 @@ def damage_night(home: Home) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_promotions, damage_night])
-def test_what_cannot_be_read_is_taken_for_needed(home: Home, damage: Callable[[Home], None]) -> None:
+def test_what_cannot_be_read_counts_as_needed(home: Home, damage: Callable[[Home], None]) -> None:
     for number in range(3):
         model(home, f"m{number}", 500 - number)
         put(home.models / "AAPL" / f"m{number}" / "model.json", 500 - number)
@@ -172,7 +172,7 @@ def test_leftovers_of_killed_writers_go(home: Home) -> None:
     assert going(home) == ["leftovers models/IBM/.m0.removed", "leftovers models/IBM/m/.model.json.1-1.tmp"]
 
 
-def test_what_a_running_night_writes_and_removes_meanwhile_does_not_stop_it(home: Home) -> None:
+def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home: Home) -> None:
     kept, over = put(home.payloads / "IBM" / f"{1:064x}.json.gz", 90), threading.Event()
     newest = put(kept.with_name(f"{2:064x}.json.gz"), 1)
 
@@ -200,7 +200,7 @@ def test_the_store_and_the_ledger_are_never_touched(home: Home) -> None:
     assert all(path.exists() for path in old)
 
 
-def test_looking_removes_nothing_and_removing_frees_what_was_said(home: Home) -> None:
+def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home) -> None:
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 100 - number, bytes(100))
         model(home, f"m{number}", 100 - number)
