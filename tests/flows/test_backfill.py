@@ -1,4 +1,4 @@
-"""Past sessions in order, on a real Prefect server and a real feed: what each night saw, and what was asked for."""
+"""Past sessions in order, on a real Prefect server and a real feed: what each night saw, and what was requested."""
 
 import json
 from datetime import UTC, date, datetime
@@ -41,7 +41,7 @@ def replay(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: ScriptedFeed) -> None:
-    """Each is promoted, on every page; a rollback moves MLflow's alias, and rewrites no night's verdict."""
+    """Every page shows each as promoted; a rollback moves MLflow's alias and rewrites no night's verdict."""
     easily = {"evaluation": SMALL["evaluation"] | {"replace_after_sessions": 1}}
     state = run(learn="every night", mode="fine-tune", settings=easily)
     rows = state.result()
@@ -88,7 +88,7 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(rep
     with get_client(sync_client=True) as client:
         of_ibm = ArtifactFilter(key=ArtifactFilterKey(any_=["night-ibm"]))
         [shown] = client.read_artifacts(artifact_filter=of_ibm, sort=ArtifactSort.CREATED_DESC, limit=1)
-    assert shown.description == f"IBM {FRIDAY}", "under the ticker's name stands its newest night"
+    assert shown.description == f"IBM {FRIDAY}", "the page under the ticker's name is its newest night's"
     reasons = [night.verdict.reason for night in nights if night.verdict and night.session < FRIDAY]
     assert [each.startswith(f"a later session's champion stays, {FRIDAY}'s; the gate said: ") for each in reasons] == [
         True,
@@ -97,7 +97,7 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(rep
 
 
 @pytest.mark.slow
-def test_once_at_the_end_stores_all_bars_and_learns_once(replay: Home, feed: ScriptedFeed) -> None:
+def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: Home, feed: ScriptedFeed) -> None:
     (row,) = run().result()
     assert (row.session, row.mode) == (FRIDAY, "retrain")
     assert store_of(replay).last_session("IBM") == FRIDAY
@@ -108,7 +108,7 @@ def test_once_at_the_end_stores_all_bars_and_learns_once(replay: Home, feed: Scr
 
 
 @pytest.mark.slow
-def test_what_is_stored_is_not_asked_for_and_each_failure_is_listed(replay: Home, feed: ScriptedFeed) -> None:
+def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: Home, feed: ScriptedFeed) -> None:
     fill(replay, ["MSFT"], date(2000, 4, 28))
     state = run("MSFT", date(2000, 4, 27), date(2000, 4, 28), learn="every night")
     assert state.is_failed()
@@ -118,15 +118,17 @@ def test_what_is_stored_is_not_asked_for_and_each_failure_is_listed(replay: Home
 
 
 @pytest.mark.slow
-def test_a_session_that_the_provider_does_not_give_is_reported(replay: Home, feed: ScriptedFeed) -> None:
+def test_a_session_the_provider_does_not_have_is_reported(replay: Home, feed: ScriptedFeed) -> None:
     before_its_first_day = date(2004, 1, 5)
     state = run("GOOG", before_its_first_day, before_its_first_day)
     assert (state.name, state.is_completed()) == ("No bar", True)
-    assert [asked.outputsize for asked in feed.asked] == ["full"], "all of a newcomer, as its first night would"
+    assert [asked.outputsize for asked in feed.asked] == ["full"], (
+        "a newcomer's whole history, as its first night would ask for"
+    )
 
 
 @pytest.mark.slow
-def test_a_newcomer_has_its_history_and_splits_as_after_its_first_night(replay: Home, feed: ScriptedFeed) -> None:
+def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: Home, feed: ScriptedFeed) -> None:
     (row,) = run("MSFT").result()
     assert [asked.function for asked in feed.asked] == ["TIME_SERIES_DAILY", "SPLITS"]
     assert feed.asked[0].outputsize == "full"

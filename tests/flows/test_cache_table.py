@@ -79,11 +79,11 @@ def first(nights: Nights) -> Standing:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_runs_again_what_depends_on_it(nights: Nights, first: Standing, change: str) -> None:
+def test_a_change_reruns_exactly_what_depends_on_it(nights: Nights, first: Standing, change: str) -> None:
     made, runs_again = CHANGES[change]
     assert nights.after(made) == runs_again
     assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
 
 
-def test_in_a_fresh_process_nothing_runs_again_after_a_comment_and_tensorflow_is_not_imported(nights: Nights) -> None:
+def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(nights: Nights) -> None:
     assert nights.in_a_fresh_process(A_COMMENT) == ((), False)

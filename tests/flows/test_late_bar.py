@@ -36,7 +36,7 @@ TWENTY_MINUTES = timedelta(minutes=20)
 
 @contextmanager
 def deployed_run(late_retries: int, late_wait_s: float = 1200.0) -> Iterator[tuple[SyncPrefectClient, UUID]]:
-    """A run of IBM's deployment for Friday, due now, that nobody has taken up yet."""
+    """A run of IBM's deployment for Friday, due now, that nobody has picked up yet."""
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -53,8 +53,8 @@ def deployed_run(late_retries: int, late_wait_s: float = 1200.0) -> Iterator[tup
         yield client, client.create_flow_run_from_deployment(deployment, parameters=asked | waits).id
 
 
-def taken_up(client: SyncPrefectClient, run_id: UUID) -> State | None:
-    """What a worker's process makes of the run; None where it left without an end."""
+def picked_up(client: SyncPrefectClient, run_id: UUID) -> State | None:
+    """How the run ends in a worker's process; None where it left without an end."""
     try:
         state: Any = run_flow(nightly, flow_run=client.read_flow_run(run_id), return_type="state")
     except Pause:
@@ -62,13 +62,13 @@ def taken_up(client: SyncPrefectClient, run_id: UUID) -> State | None:
     return state
 
 
-def is_due(client: SyncPrefectClient, run_id: UUID) -> None:
-    """Its time has come."""
+def make_due(client: SyncPrefectClient, run_id: UUID) -> None:
+    """Make the run due now."""
     client.set_flow_run_state(run_id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
 
 
 def assert_waits(run: FlowRun, home: Home, since: datetime, wait: timedelta) -> None:
-    """It is in the queue, due when the bar is asked for again; nothing is held, nothing was published."""
+    """The run is in the queue, due when the bar is asked for again; it holds no lock and has published nothing."""
     assert run.state
     assert (run.state.name, run.state.type.value) == ("AwaitingRetry", "SCHEDULED")
     assert f"the bar of {FRIDAY} is late; the newest published is {THURSDAY}; asked again at " in str(run.state.message)
@@ -78,15 +78,15 @@ def assert_waits(run: FlowRun, home: Home, since: datetime, wait: timedelta) -> 
     assert list(held_locks(home)) == []
     assert Ledger(home.ledger).entries("IBM") == ()
     assert not list(home.nights.rglob("*.json")), "no end is remembered"
-    assert store_of(home).last_session("IBM") == THURSDAY, "what came is kept"
+    assert store_of(home).last_session("IBM") == THURSDAY, "the bars that came are kept"
 
 
 def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=2) as (client, run_id):
         for _ in range(2):
-            assert taken_up(client, run_id) is None
-            is_due(client, run_id)
-        state = taken_up(client, run_id)
+            assert picked_up(client, run_id) is None
+            make_due(client, run_id)
+        state = picked_up(client, run_id)
         run = client.read_flow_run(run_id)
     assert state
     assert (state.name, state.is_completed(), run.run_count) == ("Late", True, 3)
@@ -94,38 +94,36 @@ def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Scripted
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def test_a_night_that_was_killed_asks_as_often_for_a_late_bar_and_one_that_waited_is_done_again(
-    ready: Home, feed: ScriptedFeed
-) -> None:
+def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=MOST_DEATHS) as (client, run_id):
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(run_id, Running(), force=True)
             assert done_again(client, run_id, "killed")
-            is_due(client, run_id)
-            assert taken_up(client, run_id) is None, "waits"
-            is_due(client, run_id)
-        state = taken_up(client, run_id)
+            make_due(client, run_id)
+            assert picked_up(client, run_id) is None, "waits"
+            make_due(client, run_id)
+        state = picked_up(client, run_id)
     assert state
     assert state.name == "Late"
 
 
-def test_one_that_is_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:
+def test_a_run_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=3) as (client, run_id):
-        assert taken_up(client, run_id) is None
+        assert picked_up(client, run_id) is None
         client.set_flow_run_state(run_id, Cancelling())  # as the page's button does
         run = client.read_flow_run(run_id)
     assert (run.state_name, run.state_type) == ("Cancelled", StateType.CANCELLED)
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def test_a_worker_gives_the_run_back_and_takes_it_up_again(ready: Home, feed: ScriptedFeed, tmp_path: Path) -> None:
+def test_a_worker_puts_the_run_back_and_picks_it_up_again(ready: Home, feed: ScriptedFeed, tmp_path: Path) -> None:
     with deployed_run(late_retries=1) as (client, run_id), one_slot(tmp_path, POOL, every_s=1) as worker:
         began = datetime.now(UTC)
         until(client, run_id, "AwaitingRetry")
-        patience.until(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 1)  # the warm one
+        patience.until(lambda: len(psutil.Process(worker.pid).children(recursive=True)) == 1)  # the warm process
         assert_waits(client.read_flow_run(run_id), ready, began, TWENTY_MINUTES)
         feed.set_clock(FRIDAY)
-        is_due(client, run_id)
+        make_due(client, run_id)
         until(client, run_id, "Completed")
         assert client.read_flow_run(run_id).run_count == 2
         names = [state.name for state in client.read_flow_run_states(run_id)]

@@ -96,7 +96,7 @@ def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
 
 
 def dated(run: FlowRun, column: str, days_ago: float) -> FlowRun:
-    """Date the run's record back in Prefect's database: the API stamps its own time."""
+    """Backdate the run's record in Prefect's database: the API stamps its own time."""
     database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
     moment = f"{datetime.now(UTC) - timedelta(days=days_ago):%Y-%m-%d %H:%M:%S.%f}"
     with closing(sqlite3.connect(database)) as tables, tables:
@@ -112,10 +112,10 @@ def ended(client: SyncPrefectClient, days_ago: float) -> FlowRun:
 
 
 @pytest.mark.slow
-def test_prefects_own_vacuum_removes_runs_of_long_ago_with_artifacts_and_leaves_those_under_way(
+def test_prefects_vacuum_removes_old_runs_with_their_artifacts_and_leaves_those_under_way(
     home: Home, prefect_client: SyncPrefectClient
 ) -> None:
-    """By the days that the servers are started with."""
+    """Old by the number of days that the servers are started with."""
     old, newer = ended(prefect_client, RUN_DAYS + 1), ended(prefect_client, RUN_DAYS - 1)
     under_way = running(prefect_client, "under way", os.getpid())
     prefect_client.create_artifact(ArtifactCreate(key="of-old", type="markdown", data="old", flow_run_id=old.id))
@@ -181,7 +181,7 @@ def runs(home: Home) -> set[str]:
 
 
 @pytest.mark.slow
-def test_old_mlflow_runs_go_but_never_a_champions_nor_the_newest(
+def test_old_mlflow_runs_go_but_never_a_champions_or_the_newest(
     home: Home, three_nights: list[Night], prefect_client: SyncPrefectClient
 ) -> None:
     champion, other, newest = three_nights
@@ -260,7 +260,7 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
         (None, None, False, "no sign of life since 2026-11-24 11:00 UTC"),
     ],
 )
-def test_a_run_is_dead_when_nothing_speaks_for_its_life(
+def test_a_run_counts_as_dead_when_nothing_shows_that_it_is_alive(
     process: str | None, heartbeat_minutes: int | None, parent_ended: bool, why: str | None
 ) -> None:
     heartbeat = None if heartbeat_minutes is None else NOW - timedelta(minutes=heartbeat_minutes)
@@ -269,7 +269,7 @@ def test_a_run_is_dead_when_nothing_speaks_for_its_life(
     assert why_dead(run, NOW, SILENCE, parent_ended=parent_ended, heartbeat=heartbeat) == why
 
 
-def test_the_account_names_what_went_and_what_could_not_be_done() -> None:
+def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
     account = [
         StepReport("models", 2, 2_500_000, ("`models/IBM/a`", "`models/IBM/b`")),
         StepReport("clear MLflow", failed="away"),

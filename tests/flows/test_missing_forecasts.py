@@ -14,7 +14,7 @@ from tests.support.nights import recorded_night
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_its_state_says_who_misses_a_forecast(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digests_state_says_which_tickers_lack_a_forecast(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-01T12:00:00+00:00")
     keep_newest(home.nights, recorded_night())
     state = missing_forecasts(["ibm", "PEP"], return_state=True)
@@ -24,7 +24,7 @@ def test_its_state_says_who_misses_a_forecast(home: Home, monkeypatch: pytest.Mo
     assert (state.name, state.message) == ("Completed", "no forecast is missing, of 1 ticker")
 
 
-def test_it_loads_no_heavy_library(home: Home) -> None:
+def test_the_digest_loads_no_heavy_library(home: Home) -> None:
     heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
     look = "from flows.notices import missing; from stockml.home import home; from stockml import clock"
     code = f"import sys; {look}; missing(home(), ['IBM'], clock.now(), {{}}); print({heavy})"

@@ -1,5 +1,5 @@
-"""The night by the clock, through the real flow and a feed whose clock is the same: holidays, half days, and both
-changes of New York's clock. A bar is final at 22:45 there, on either side of a change and on a half day too.
+"""The night by the clock, through the real flow and a feed on the same clock: holidays, half days, and both of New
+York's clock changes. A bar is final at 22:45 there, on either side of a change and on half days too.
 """
 
 import shutil
@@ -71,7 +71,7 @@ CHRISTMAS: tuple[Step, ...] = (
 
 
 @pytest.mark.parametrize("days", [THANKSGIVING, CHRISTMAS], ids=["Thanksgiving", "Christmas"])
-def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_it_is_final(
+def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_final(
     days: tuple[Step, ...], evening: Evening, home: Home
 ) -> None:
     first = at(days[0][0]).date()
@@ -117,7 +117,7 @@ BACK = (
 
 
 @pytest.mark.parametrize("moments", [FORWARD, BACK], ids=["forward", "back"])
-def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_change_of_the_clock(
+def test_no_bar_of_an_unfinished_day_is_stored_on_either_side_of_a_clock_change(
     moments: tuple[Any, ...], evening: Evening, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_database: Path
 ) -> None:
     """A first night with a free key: the 100 sessions of the answer are stored, and enough for a forecast."""

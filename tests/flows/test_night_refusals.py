@@ -1,7 +1,7 @@
-"""The provider refuses: a payload of every kind that is no usable series, through the real flow over real HTTP.
+"""The provider refuses: every kind of payload that is no usable series, through the real flow over real HTTP.
 
-What each ends in, after how many requests, that nothing but the quota's own file is left behind, and that no key is in
-what is said, logged, kept or raised. What every single payload ends in stands in the tests of the parser.
+How each night ends and after how many requests, that nothing but the quota's own file is left behind, and that no key
+is in what is said, logged, kept or raised. For how every single payload ends, see the parser's tests.
 """
 
 import logging
@@ -47,7 +47,7 @@ class Ending:
 NO_DATA = Ending("Failed: NoData", 6, 2)
 BURST = Ending("Failed: RateLimited", 6, 1)
 MINUTE = Ending("Failed: RateLimited", 6, 65)
-UNKNOWN = Ending("Failed: UnknownSymbol", 6, 2)  # bars were stale: whether it is delisted is asked as well
+UNKNOWN = Ending("Failed: UnknownSymbol", 6, 2)  # bars were stale, so whether it is delisted is asked too
 QUOTA = Ending("Skipped: quota", 1)
 BAD_KEY = Ending("Failed: BadKey", 1)
 PREMIUM = Ending("Failed: PremiumOnly", 1)
@@ -123,7 +123,7 @@ def named(state: State) -> str:
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
-    """Collects what is told of the nights; in the end no key may be in it, nor in anything shown or logged."""
+    """Collects what is said of the nights; in the end no key may be in it, or in anything shown or logged."""
     told: list[str] = []
     with caplog.at_level(logging.DEBUG):
         yield told
@@ -132,7 +132,7 @@ def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) ->
     assert [key for key in (KEY, ECHOED_KEY) if key in everything] == []
 
 
-def test_every_kind_of_refusal_in_turn_ends_as_it_should_and_the_next_good_answer_completes_the_night(
+def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_completes_the_night(
     ready: Home, waits: list[float], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, ended, unsaid = stored(ready), {}, []
@@ -161,7 +161,7 @@ def test_every_kind_of_refusal_in_turn_ends_as_it_should_and_the_next_good_answe
         assert [*with_key(ready.root, key), *with_key(prefect_database(), key)] == []
 
 
-def test_an_outage_costs_a_free_key_two_requests_a_ticker(
+def test_an_outage_costs_a_free_key_two_requests_per_ticker(
     ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
@@ -181,7 +181,7 @@ def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_a
     assert stalest_of(["NOPE", "IBM"], None) == ["IBM", "NOPE"]
 
 
-def test_a_day_called_spent_is_not_asked_again_and_the_next_day_catches_up(
+def test_a_day_whose_quota_is_spent_gets_no_more_requests_and_the_next_day_catches_up(
     ready: Home, feed: ScriptedFeed, waits: list[float]
 ) -> None:
     feed.script(Fault.file(PAYLOADS / "info_daily_limit_2024.json"))
@@ -205,7 +205,7 @@ AFTER_THE_BARS: dict[str, Ending] = {
 }
 
 
-def test_a_refusal_to_tell_the_splits_keeps_the_bars_and_the_next_run_asks_again(
+def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
     with_tables: Home, waits: list[float], monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     """Apple's share was split two for one: its night may not go on before the provider has said so."""
@@ -239,7 +239,7 @@ def test_a_refusal_to_tell_the_splits_keeps_the_bars_and_the_next_run_asks_again
     assert [split.effective for split in store.splits("AAPL")][-1] == SPLIT_DAY
 
 
-def test_a_late_bar_that_comes_counts_all_that_the_night_brought(
+def test_a_night_whose_late_bar_comes_counts_everything_it_brought(
     ready: Home, feed: ScriptedFeed, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wednesday's answer first, with five bars; Thursday's an interval later, with one more and Wednesday restated."""
@@ -256,7 +256,7 @@ def test_a_late_bar_that_comes_counts_all_that_the_night_brought(
     assert max(waits) == 1200.0
 
 
-def test_a_bar_that_is_not_believed_publishes_nothing_and_a_restatement_is_an_ordinary_night(
+def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_ordinary_night(
     ready: Home, feed: ScriptedFeed
 ) -> None:
     def tenfold(symbol: str, row: RecordedRow, now: datetime) -> RecordedRow:

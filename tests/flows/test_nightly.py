@@ -60,11 +60,11 @@ class Replay:
 
 @pytest.fixture
 def replay(ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
-    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")  # no premium one
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")  # not a premium key
     return Replay(ready, feed)
 
 
-def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(replay: Replay) -> None:
+def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(replay: Replay) -> None:
     first = replay.night()
     night = first.result()
     assert (night.status, night.verdict.promoted, "no champion yet" in night.reason) == ("completed", True, True)
@@ -84,13 +84,13 @@ def test_a_night_brings_everything_up_to_date_and_a_second_one_changes_nothing(r
 
 
 def status_pages() -> list[str]:
-    """One page for all nights, brought up to date by each."""
+    """The one page for all nights, which each night updates."""
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["status"])))
     return [str(artifact.data) for artifact in found]
 
 
-def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_is_another(replay: Replay) -> None:
+def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_is_new(replay: Replay) -> None:
     first = replay.night().result()
     replay.feed.set_clock(FRIDAY)
     second = replay.night(session=FRIDAY).result()
@@ -106,7 +106,7 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert "champion" in third.distributions.scores
 
 
-def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay: Replay) -> None:
+def test_a_night_whose_cached_results_are_gone_decides_as_it_did_the_first_time(replay: Replay) -> None:
     first = replay.night().result()
     before = replay.stands()
     shutil.rmtree(replay.home.results)
@@ -115,7 +115,7 @@ def test_a_night_whose_cached_results_are_gone_decides_as_the_first_time(replay:
     assert replay.stands() == before
 
 
-def test_a_night_killed_as_soon_as_its_bars_stood_still_counts_them_when_it_is_run_again(replay: Replay) -> None:
+def test_a_night_killed_once_its_bars_were_stored_still_counts_them_when_rerun(replay: Replay) -> None:
     """All that such a night leaves is the answer, the receipt for it, and the store."""
     first = replay.night().result()
     for path in replay.home.root.iterdir():
@@ -146,12 +146,12 @@ def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
     assert replay.feed.requests == 2, "the bars, and once whether the share is still listed"
 
 
-def test_a_hundred_sessions_are_enough_for_a_night_and_too_few_say_what_is_missing(replay: Replay) -> None:
+def test_a_hundred_sessions_suffice_for_a_night_and_too_few_say_how_many_are_missing(replay: Replay) -> None:
     state = replay.night(ticker="MSFT")
     night = state.result()
     assert (night.status, night.sessions, len(night.forecast.path)) == ("completed", 100, 50)
     steps = ends_of_steps(state)
-    assert steps["fetch history MSFT 2013-02-28"] == "Refused", "what the plan does not give is no failure"
+    assert steps["fetch history MSFT 2013-02-28"] == "Refused", "what the key's plan does not allow is no failure"
     assert "Failed" not in steps.values()
     assert "the history is too short to learn from" in night.reason
     with pytest.raises(TooFewBars, match="22 are missing"):

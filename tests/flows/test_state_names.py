@@ -1,4 +1,4 @@
-"""A run that ends, by whatever name, is no zombie: the automations know every name that a flow's state can have."""
+"""A run that ended, under whatever name, is no zombie: the automations know every name a flow's state can have."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[2]
 ROOMS = ("flows", "tasks", "stockml/nights", "stockml/pipeline")
 MODULES = sorted(path for room in ROOMS for path in (PROJECT / room).glob("*.py"))
 KNOWN = {end.removeprefix("prefect.flow-run.") for end in ENDS}
-# where a call names its state: by this keyword, or at this place
+# calls that name a state: by the keyword `name`, or at this position
 NAMED = {"Completed": None, "Failed": None, "Crashed": None, "Cancelled": None, "skipped": 0, "Ending": 1, "Outcome": 2}
 PASSED_ON = {"name", "end.name", "state", "outcome.state", "str(found.state)", "outcomes.pop()"}  # named elsewhere
 
@@ -52,13 +52,13 @@ def test_every_state_that_a_flow_names_ends_the_watch_for_its_heartbeat() -> Non
 
 
 @pytest.mark.parametrize("code", ['Completed(name="Bored")', 'skipped("Bored", 1)', "Completed(name=whatever())"])
-def test_a_name_that_nobody_knows_is_found(tmp_path: Path, code: str) -> None:
+def test_an_unknown_state_name_is_found(tmp_path: Path, code: str) -> None:
     (tmp_path / "flow.py").write_text(code)
     [(_, name)] = names_in(tmp_path / "flow.py")
     assert unknown(name)
 
 
-def test_every_state_of_prefects_in_which_nothing_runs_ends_it_too() -> None:
+def test_every_prefect_state_in_which_nothing_runs_ends_the_watch_too() -> None:
     makers = [each for name, each in inspect.getmembers(prefect.states, inspect.isfunction) if name[0].isupper()]
     made = [each() for each in makers]
     assert {"AwaitingRetry", "Suspended", "Crashed"} <= {state.name for state in made if isinstance(state, State)}

@@ -1,5 +1,5 @@
-"""Many tickers in one run, on a real Prefect server, a real feed, real worker processes: who is run, what stands
-afterwards, and what the end says."""
+"""Many tickers in one run, on a real Prefect server, a real feed and real worker processes: which tickers run, what
+stands afterwards, and what the run's end says."""
 
 import csv
 import os
@@ -44,7 +44,7 @@ NEXT = "today's requests are used up; next fetch: Friday, 2013-03-01"
 
 
 class Killer:
-    """SIGKILLs, once, the worker process that asks for `symbol`; told by the feed while that request is open."""
+    """Sends SIGKILL, once, to the worker process that asks for `symbol`; the feed calls it during that request."""
 
     def __init__(self) -> None:
         self.symbol: str | None = None
@@ -57,7 +57,7 @@ class Killer:
 
 
 def workers() -> list[psutil.Process]:
-    """Dask's worker processes of this test."""
+    """This test's Dask worker processes."""
     return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
 
 
@@ -98,7 +98,7 @@ def registered(*tickers: str) -> dict[str, UUID]:
 
 
 @pytest.mark.slow
-def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home: Home, replay: ScriptedFeed) -> None:
+def test_a_night_whose_bar_is_late_waits_within_its_universe_run(home: Home, replay: ScriptedFeed) -> None:
     fill(home, {"T1": "IBM"})
     [page] = registered("T1").values()
     state = run(["T1"], session=date(2013, 3, 1), late_retries=1, late_wait_s=0.0, processes=1)
@@ -109,10 +109,10 @@ def test_a_night_whose_bar_is_late_waits_within_the_run_that_it_belongs_to(home:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
-def test_neither_a_failure_nor_a_dying_process_stops_the_others(
+def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     home: Home, replay: ScriptedFeed, killer: Killer
 ) -> None:
-    """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at its work."""
+    """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at work."""
     fill(home, {"T1": "IBM", "T2": "AAPL"})
     damaged = Path(store_of(home).path("BAD"))
     damaged.write_bytes(b"PAR1")
@@ -149,7 +149,7 @@ def artifacts(state: State) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
-def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
+def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     home: Home, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
     """On a free key with one request left, the ticker that waited longest is asked; the others keep what they have."""
@@ -172,10 +172,10 @@ def test_the_quota_reaches_the_stalest_and_the_others_are_skipped(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
-def test_a_ticker_whose_request_is_under_way_takes_no_second_of_the_days(
+def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quota(
     home: Home, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
-    """Its request is counted, its bar not yet there: the one that is left is the next ticker's."""
+    """Its request is counted, its bar is not there yet: the one request left is the next ticker's."""
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], date(2013, 2, 19))
     spend_all_but(home, 2)
@@ -190,7 +190,7 @@ def test_a_ticker_whose_request_is_under_way_takes_no_second_of_the_days(
     assert turns == [None]
 
 
-def test_a_past_session_that_is_asked_for_makes_nobody_the_stalest(
+def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
     home: Home, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
     use(replay, monkeypatch, plan="free")
@@ -231,19 +231,21 @@ BAD, WORSE = row("AAPL", "failed", why="BadKey: no"), row("MSFT", "failed", why=
         ([], "all fail", False, "Skipped", "nothing to do"),
     ],
 )
-def test_the_end_tells_the_truth(rows: list[NightRow], fail_when: Any, failed: bool, name: str, message: str) -> None:
+def test_the_runs_state_and_message_say_how_its_nights_ended(
+    rows: list[NightRow], fail_when: Any, failed: bool, name: str, message: str
+) -> None:
     end = ending(rows, fail_when)
     assert (end.failed, end.name) == (failed, name)
     assert message in end.message
 
 
-def test_of_many_failures_twenty_are_named_each_with_the_beginning_of_why() -> None:
+def test_of_many_failures_twenty_are_named_each_with_the_start_of_its_reason() -> None:
     message = ending([row(f"T{i}", "failed", why="x" * 1_000) for i in range(30)]).message
     assert message.endswith("…; and 10 more")
     assert len(message) < 4_000
 
 
-def test_the_table_begins_with_what_failed_and_the_csv_says_the_same() -> None:
+def test_the_table_lists_failures_first_and_the_csv_says_the_same() -> None:
     rows = [GOOD, SKIPPED, BAD]
     assert [line["ticker"] for line in records(rows)] == ["AAPL", "KO", "IBM"]
     read = list(csv.DictReader(as_csv(rows).decode().splitlines()))
@@ -259,7 +261,7 @@ def test_a_figure_is_rounded_once() -> None:
     assert line.split()[-3] == "201.86"
 
 
-def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_failed() -> None:
+def test_the_pages_table_has_few_readable_columns_and_a_reason_where_one_failed() -> None:
     good = replace(
         GOOD, now=200.0, forecast=210.0, change=0.05, rise=0.538, rose=0.61, network_adds=0.0123, noise_p=0.2043
     )
@@ -269,10 +271,10 @@ def test_the_pages_table_has_few_columns_with_names_to_read_and_why_where_one_fa
         "Rose, %": 61, "Network adds, %": 1.23, "p": 0.2,
     }  # fmt: skip
     assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]
-    assert list(table([good, BAD])[0]) == [*line, "Why"]  # which is cut, and not the figures of the others
+    assert list(table([good, BAD])[0]) == [*line, "Why"]  # last, so that it is cut and not the others' figures
 
 
-def test_the_terminals_table_marks_a_gain_within_the_noise_and_has_a_chance_beside_how_often_it_came() -> None:
+def test_the_terminal_marks_a_gain_within_the_noise_and_shows_a_chance_beside_its_base_rate() -> None:
     good = replace(GOOD, session=THURSDAY, skill=0.05, now=200.0, forecast=210.0, rise=0.67, rose=0.69)
     told = [replace(good, network_adds=0.0123, noise_p=p) for p in (0.04, 0.05, None)]
     head, *rows = text([*told, BAD]).splitlines()

@@ -1,4 +1,4 @@
-"""A universe on a Dask scheduler of one's own: workers of another home get no night, whenever they join."""
+"""A universe on the user's own Dask scheduler: workers of another home get no night, whenever they join."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_a_worker_of_another_home_ends_the_run_before_it_begins(
     with worker(scheduler, other) as started:
         scheduler.wait_for_workers(1, PATIENCE_S)
         state = run(scheduler, ["IBM"])
-        assert started.poll() is None, "it is left to its owner"
+        assert started.poll() is None, "the worker is left to its owner"
     assert state.is_failed()
     assert isinstance(state.result(raise_on_failure=False), UnlikeWorker)
     assert f"STOCKML_HOME: expected {home.root}, found {other}" in str(state.message)
@@ -107,10 +107,10 @@ def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCl
 
 
 @pytest.mark.usefixtures("with_tables")
-def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
+def test_a_foreign_worker_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
     home: Home, other: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It joins while the first request of the run is open, when nights wait for a worker; then it is gone."""
+    """It joins while the run's first request is open and nights wait for a worker; then it is gone."""
     ended: list[int] = []
     one_at_a_time = Lock()  # on a slow machine the client asks again meanwhile
 
@@ -137,7 +137,7 @@ def test_one_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
     assert not other.exists()
 
 
-def test_a_worker_of_code_without_the_check_is_refused_as_older(
+def test_a_worker_whose_code_lacks_the_check_is_refused_as_older(
     home: Home, tmp_path: Path, scheduler: LocalCluster
 ) -> None:
     (tmp_path / "old" / "flows").mkdir(parents=True)
@@ -153,7 +153,7 @@ def test_a_worker_of_code_without_the_check_is_refused_as_older(
     assert "found older code (ModuleNotFoundError" in str(error)
 
 
-def test_the_check_that_a_killed_run_left_behind_sends_nobody_away(
+def test_a_check_left_behind_by_a_killed_run_sends_no_worker_away(
     home: Home, other: Path, scheduler: LocalCluster
 ) -> None:
     with marked(home) as here, Client(scheduler) as client:
@@ -165,13 +165,13 @@ def test_the_check_that_a_killed_run_left_behind_sends_nobody_away(
 
 
 def failing(exchange: Exchange) -> None:
-    """Of a Prefect server that is healthy, and whose database is not."""
+    """Answer as a Prefect server that is healthy but whose database is not."""
     is_asked = urlsplit(exchange.path).path.endswith(("/health", "/version"))
     whole(json.dumps(version("prefect")).encode(), 200 if is_asked else 500)(exchange)
 
 
-def test_an_error_of_prefects_server_in_a_worker_can_be_read_where_the_run_is() -> None:
-    """That of httpx cannot, and its worker would pass for a dead one."""
+def test_an_error_of_prefects_server_in_a_worker_can_be_unpickled_by_the_run() -> None:
+    """httpx's own error cannot be, and its worker would be taken for a dead one."""
     with Loopback(failing) as server, temporary_settings({PREFECT_API_URL: f"{server.address}/api"}):
         with pytest.raises(Exception, match="500") as raised:
             night_of.fn("IBM", {"session": THURSDAY})
