@@ -107,7 +107,7 @@ def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(re
     assert state.name == "Late"
 
 
-def test_a_run_cancelled_while_it_waits_is_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:
+def test_a_waiting_run_can_be_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=3) as (client, run_id):
         assert picked_up(client, run_id) is None
         client.set_flow_run_state(run_id, Cancelling())  # as the page's button does

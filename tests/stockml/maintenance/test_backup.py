@@ -175,7 +175,7 @@ def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(filled: Home, 
     assert BarStore.of(filled).tickers() == ("IBM",)
 
 
-def test_a_missing_archive_and_a_file_that_is_none_are_refused(other: Home, tmp_path: Path) -> None:
+def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(other: Home, tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(b"no archive")
     for name, why in (("a.zip", "found no file"), ("b.zip", "expected a whole backup")):
         with pytest.raises(InvalidFile, match=why):

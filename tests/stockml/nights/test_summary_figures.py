@@ -84,7 +84,7 @@ def test_a_live_figure_shows_its_observations_and_calls_fewer_than_thirty_too_fe
     assert kept in " ".join(page(replace(night, metrics=older)).split())
 
 
-def test_a_night_read_back_from_its_record_gives_the_same_summary(tmp_path: Path) -> None:
+def test_a_night_read_back_from_its_record_gives_the_same_summary_row_for_row(tmp_path: Path) -> None:
     night = logged()
     assert night.distributions
     write_night(night, tmp_path / "night.json")

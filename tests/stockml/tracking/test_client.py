@@ -182,9 +182,8 @@ def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_c
     tracking.log_night(night)
     second = tracking.log_night(replace(night, key="f" * 64))
     assert len(runs(tracking)) == len(versions(tracking)) == 2
-    tracking.log_night(
-        replace(night, key="e" * 64, session=night.session - timedelta(days=1))
-    )  # a missed night, caught up on
+    # a missed night, caught up on
+    tracking.log_night(replace(night, key="e" * 64, session=night.session - timedelta(days=1)))
     challenger = client(tracking).get_model_version_by_alias("lstm-IBM", "challenger")
     assert str(challenger.version) == second.model_version
 
