@@ -176,9 +176,9 @@ def predictions(report: TutorialReport) -> "Figure":
     fitted, best = report.fitted, report.best_epoch
     recipe, errors, stays = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
-    claim = "“correctly most of the time”" if errors[best - 1] < stays else "worse than the last value"
+    claim = "predicts “correctly most of the time”" if errors[best - 1] < stays else "does not predict “correctly”"
     figure, panels = canvas(
-        f"{report.cell} predicts {claim}: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
+        f"{report.cell} {claim}: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
         f"0.5 · MSE of {horizon} steps; the last value {stays:.5f}; page {PUBLISHED['LSTM']:.5f} on HPQ. "
         f"Above: every third epoch, later darker",
         rows=2,

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.evaluation.assessment import assess
 from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.width_inputs import width_inputs
 from stockml.models.retrain_policy import Decision
@@ -18,8 +17,7 @@ from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
-from stockml.training.ticker_training import unseen_parts
-from stockml.training.train import facts_about, train
+from stockml.training.train import train
 from tests.support.walks import SMALL, altered_after, walk
 
 SERIES, LEADS = walk(400), np.arange(1, 6)
@@ -56,18 +54,3 @@ def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(mode
     for network in (model.held_out, model.published):
         for said in (network.pool.simple, network.network):
             np.testing.assert_array_equal(said(other, at, LEADS), said(SERIES, at, LEADS))
-    assert facts_about(model, other.until(t + 1), SMALL) == facts_about(model, SERIES.until(t + 1), SMALL)
-
-
-def test_a_verdict_rests_on_nothing_after_the_last_scored_outcome(tmp_path: Path) -> None:
-    """Bars up to the night's own decide it: trained and assessed anew on a history that goes on differently."""
-    t, days = 380, [day.item() for day in walk(420).sessions[381:386]]
-    found = []
-    for series in (SERIES, altered_after(SERIES, t)):
-        known, folder = series.until(t + 1), tmp_path / "models" / "ABC" / str(len(found))
-        made = train(known, SMALL, Decision("retrain", "no champion yet"), champion=None, folder=folder)
-        split = unseen_parts(known, SMALL.evaluation)
-        found.append((made.evidence, made.decision, assess(known, made, None, SMALL.evaluation, days, split)))
-    (*learned, one), (*again, two) = found
-    assert learned == again
-    assert (one.verdict, one.forecast, one.calibration) == (two.verdict, two.forecast, two.calibration)

@@ -68,7 +68,7 @@ def test_labels_at_the_edge_do_not_overlap(name: str) -> None:
 def test_labels_stand_apart_in_order_and_on_the_page(heights: list[float]) -> None:
     placed = style._spread(sorted(heights), 0.05)
     assert all(upper - lower >= 0.05 - 1e-9 for lower, upper in pairwise(placed))
-    assert max(placed) <= 1.0 + 1e-9
+    assert -1e-9 <= min(placed) <= max(placed) <= 1.0 + 1e-9
 
 
 def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:

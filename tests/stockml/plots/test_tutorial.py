@@ -112,6 +112,9 @@ def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alo
     title, subtitle = (text.get_text() for text in FIGURES["7-predictions"](found).texts)
     assert f"best epoch 3 of 3, MSE {found.by_epoch[2]:.5f}" in title
     assert f"last value {found.paths['last value']:.5f}" in subtitle
+    assert title.startswith("LSTM does not predict “correctly”: "), "the last value is as good"
+    better = FIGURES["7-predictions"](report(shift=0.02)).texts[0].get_text()
+    assert better.startswith("LSTM predicts “correctly most of the time”: ")
     assert [text for text, _ in labels(below)]
 
 
@@ -149,7 +152,7 @@ def test_axes_have_units_and_dates_and_every_mse_stands_beside_the_last_values(n
 
 def test_a_network_is_named_after_its_cell() -> None:
     gru = report(cell="gru")
-    assert FIGURES["7-predictions"](gru).texts[0].get_text().startswith("GRU predicts")
+    assert FIGURES["7-predictions"](gru).texts[0].get_text().startswith("GRU does not predict")
     assert luck_table([gru, gru]).startswith("| share | page | GRU, mean |")
     assert "GRU, as epoch 3 left it" in gru.table()
     assert {line[64] for line in report(cell="peephole").table().splitlines()[2:11]} == {" "}, (
