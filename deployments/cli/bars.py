@@ -200,7 +200,7 @@ def _show_bars(
     if csv:
         found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
     elif as_json:
-        values = found.astype(float).to_dict("records")
+        values = found.astype(object).where(found.notna(), None).to_dict("records")
         rows = [{"session": f"{day:%Y-%m-%d}", **row} for day, row in zip(found.index, values, strict=True)]
         print(json.dumps({"ticker": ticker, "sessions": len(rows), "bars": rows}))
     else:

@@ -78,11 +78,11 @@ def explain_jumps(
 def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> Outcome | None:
     """The outcome if the session's own bar is set aside, so that the forecast before it stands; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
-    reason = next((bar.reason for bar in view.set_aside if bar.session == bars.session), None)
-    if reason is None:
+    aside = next((bar for bar in view.set_aside if bar.session == bars.session), None)
+    if aside is None:
         return None
-    settled = f"`stockml bars {bars.ticker} --accept {bars.session}` if it is right"
-    text = f"the bar of {bars.session} is set aside: {reason}; the forecast before it stands; {settled}"
+    settled = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
+    text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it stands{settled}"
     return Outcome(bars.session, text, states.SET_ASIDE)
 
 

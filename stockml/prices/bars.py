@@ -16,7 +16,7 @@ from stockml.storage.arrays import Days
 Bars: TypeAlias = pd.DataFrame
 """One row a session: index `session` (naive midnight, datetime64[us], ascending, unique), float64 columns of COLUMNS.
 
-Prices in the exchange's currency, volume in shares; volume is NaN where an imported file has none.
+Prices in the exchange's currency, volume in shares; NaN is unknown: such a price makes its bar a broken one.
 """
 
 PRICES = ("open", "high", "low", "close")

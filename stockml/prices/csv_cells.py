@@ -216,14 +216,14 @@ def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
 
 
 def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark = "point") -> Floats:
-    """One column as (n,) numbers. A missing volume is NaN; a missing price raises InvalidFile, with the line."""
+    """One column as (n,) numbers, NaN where the cell is empty. Raises InvalidFile, with the line of any other text."""
     if name not in cells:
         return np.full(len(cells), np.nan)
     thousands = "," if decimal == "point" else "."
     text = cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True).str.replace(thousands, "", regex=False)
     text = text if decimal == "point" else text.str.replace(",", ".", regex=False)
     values = pd.to_numeric(text, errors="coerce")
-    wrong = values.isna() & ((text != "") | (name != "volume"))
+    wrong = values.isna() & (text != "")
     if wrong.any():
         line = wrong.index[wrong][0]
         raise InvalidFile(str(path), f"line {line}: expected a number as {name}, found {cells[name][line][:30]!r}")

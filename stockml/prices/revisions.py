@@ -190,10 +190,13 @@ def _compared(current: Bars | None, days: Days, values: Floats) -> tuple[NDArray
 
 
 def _recorded_since(rows: Table, days: Days, values: Floats) -> NDArray[np.bool_]:
-    columns = [_days(rows, "session").tolist(), *(rows[name].to_pylist() for name in COLUMNS)]
-    recorded = set(zip(*columns, strict=True))
-    wanted = zip(days.tolist(), values.tolist(), strict=True)
-    return np.array([(day, *row) in recorded for day, row in wanted], bool)
+    """For each day, ascending, whether one of the rows has it with the same values."""
+    found, recorded = np.zeros(len(days), bool), every_row(rows)
+    if recorded is not None:
+        recorded = recorded[np.isin(days_of(recorded), days)]
+        at = np.searchsorted(days, days_of(recorded))
+        found[at[_equal(_values(recorded), values[at]).all(axis=1)]] = True
+    return found
 
 
 def _equal(left: Floats, right: Floats) -> NDArray[np.bool_]:

@@ -70,7 +70,8 @@ def is_contradicted(bars: Bars, split: Split) -> bool:
     near = slice(max(at - SESSIONS_OFF - 1, 0), at + SESSIONS_OFF + 1)
     if abs(whole) < np.log(SEEN_FACTOR) or (np.diff(days[near]) > LONG_HOLE).any():
         return False
-    moves = np.diff(np.log(bars["close"].to_numpy()[near]))
+    close = bars["close"].to_numpy()[near]
+    moves = np.diff(np.log(close[close > 0]))  # history that is about to be imported may have broken bars
     return bool((-np.sign(whole) * moves < abs(whole) / 5).all())
 
 

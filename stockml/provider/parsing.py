@@ -47,7 +47,7 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
 
     last_final: the newest session whose bar is final; a later bar up to `today` (the exchange's date) is unfinished and
     dropped, one after `today` is refused. In an answer refreshed before New York's close (a time in `3. Last
-    Refreshed`) that day's bar is dropped too, whatever `last_final` says. Values are only checked to be finite numbers.
+    Refreshed`) that day's bar is dropped too, whatever `last_final` says. A value that is no finite number is NaN.
     Raises BadPayload, NoData, or the error that the provider's refusal stands for.
     """
     answer = decoded(content, ticker)
@@ -75,9 +75,7 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker, date.max)
-        factor = _number(entry.get("split_factor"), f"the split of {effective}", ticker)
-        if factor <= 0:
-            raise BadPayload(ticker, f"expected a split factor above 0, found {factor} on {effective}")
+        factor = split_factor(entry.get("split_factor"), effective, ticker)
         if effective in splits:
             raise BadPayload(ticker, f"expected one split a day, found two on {effective}")
         splits[effective] = Split(effective, factor)
@@ -198,7 +196,7 @@ def _day(found: object, ticker: str, today: date) -> date:
 
 
 def _values(rows: Sequence[tuple[date, Any]], ticker: str) -> Floats:
-    """(5, n) numbers of the bars; checked all at once, and one by one only to find the wrong one."""
+    """(5, n) numbers of the bars; read all at once, and one by one only where one of them is no finite number."""
     try:
         taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in rows[0][1]))
         texts = [text for _, row in rows for text in taken(row)]
@@ -215,11 +213,24 @@ def _row(values: object, day: date, ticker: str) -> list[float]:
     if not isinstance(values, dict):
         raise BadPayload(ticker, f"expected a bar on {day}, found {excerpt(str(values))!r}")
     volume = next((name for name in VOLUMES if name in values), VOLUMES[0])
-    return [_number(values.get(name), f"{name!r} on {day}", ticker) for name in (*FIELDS, volume)]
+    return cells(values, (*FIELDS, volume), day, ticker)
 
 
-def _number(found: object, what: str, ticker: str) -> float:
+def cells(values: Mapping[str, Any], names: Sequence[str], day: date, ticker: str) -> list[float]:
+    """The numbers of a day's fields. Raises BadPayload if one is absent."""
+    if absent := [name for name in names if name not in values]:
+        raise BadPayload(ticker, f"expected {absent[0]!r} on {day}, found no such field")
+    return [_number(values[name]) for name in names]
+
+
+def split_factor(found: object, day: date, ticker: str) -> float:
+    """The factor of a day's split. Raises BadPayload unless it is a finite number above 0."""
+    if not (factor := _number(found)) > 0:
+        raise BadPayload(ticker, f"expected a split factor above 0, found {excerpt(str(found))!r} on {day}")
+    return factor
+
+
+def _number(found: object) -> float:
+    """A number that came as text; NaN for anything else, and for one that is not finite."""
     number = float(found) if isinstance(found, str) and NUMBER.fullmatch(found) else math.nan
-    if not math.isfinite(number):
-        raise BadPayload(ticker, f"expected a finite number for {what}, found {excerpt(str(found))!r}")
-    return number
+    return number if math.isfinite(number) else math.nan

@@ -7,7 +7,6 @@ tried against the service itself: tests hold the client to the documentation.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, QuotaSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.provider.http import OutputSize, PriceProvider, Request
+from stockml.provider.parsing import cells, split_factor
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
@@ -51,15 +51,12 @@ class Tiingo(PriceProvider):
         final = {day: row for day, row in _rows(payload).items() if day <= min(last_final, today)}
         if not final:
             raise NoData(payload.ticker, "no final bar")
-        columns = {name: [_number(row.get(name), name, day, payload) for day, row in final.items()] for name in COLUMNS}
-        return make_bars(list(final), columns)
+        numbers = [cells(row, COLUMNS, day, payload.ticker) for day, row in final.items()]
+        return make_bars(list(final), dict(zip(COLUMNS, zip(*numbers, strict=True), strict=True)))
 
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         rows = _rows(payload).items()
-        factors = {day: _number(row.get("splitFactor"), "splitFactor", day, payload) for day, row in rows}
-        for day, factor in factors.items():
-            if factor <= 0:
-                raise BadPayload(payload.ticker, f"expected a split factor above 0, found {factor} on {day}")
+        factors = {day: split_factor(row.get("splitFactor"), day, payload.ticker) for day, row in rows}
         return tuple(Split(day, factor) for day, factor in factors.items() if factor != 1.0)
 
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
@@ -91,9 +88,9 @@ class Tiingo(PriceProvider):
 
 
 def _rows(payload: Payload) -> dict[date, dict[str, Any]]:
-    """The answer's rows by day, oldest first. Raises BadPayload."""
+    """The answer's rows by day, oldest first, numbers as text. Raises BadPayload."""
     found: dict[date, dict[str, Any]] = {}
-    for row in json.loads(payload.content):
+    for row in json.loads(payload.content, parse_float=str, parse_int=str, parse_constant=str):
         try:
             day = date.fromisoformat(str(row["date"])[:10])
         except (TypeError, KeyError, ValueError):
@@ -102,9 +99,3 @@ def _rows(payload: Payload) -> dict[date, dict[str, Any]]:
             raise BadPayload(payload.ticker, f"expected one bar a day, found two of {day}")
         found[day] = row
     return dict(sorted(found.items()))
-
-
-def _number(value: object, name: str, day: date, payload: Payload) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    raise BadPayload(payload.ticker, f"expected a finite number for {name} on {day}, found {excerpt(str(value))!r}")

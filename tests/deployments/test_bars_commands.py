@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from deployments.cli.app import run
 from stockml.home import Home
@@ -85,6 +87,22 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
     assert run(["bars", "IBM", "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
+
+
+def test_an_unknown_price_is_null_in_json_and_a_bar_set_aside_again_where_the_csv_is_imported(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
+    bars, day = recorded_bars("IBM").tail(50), "2013-02-28"
+    bars.loc[day, "open"] = np.nan
+    now = datetime(2013, 3, 4, tzinfo=UTC)
+    BarStore.of(home).append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
+    assert run(["bars", "IBM", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [row["session"] for row in found["bars"] if row["open"] is None] == [day]
+    assert run(["bars", "IBM", "--csv"]) == 0
+    (file := tmp_path / "MSFT.csv").write_text(capsys.readouterr().out)
+    assert run(["import", "MSFT", str(file)]) == 0
+    assert f"set aside {day}: expected finite prices above 0, found open nan" in capsys.readouterr().out
 
 
 def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earliest_time(

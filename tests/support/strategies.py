@@ -13,7 +13,7 @@ CALENDAR = NEW_YORK.between(date(2024, 1, 2), date(2024, 12, 31))
 RECORDING_STARTS = datetime(2025, 1, 2, 4, 0, tzinfo=UTC)
 
 prices = st.integers(1, 10_000_000).map(lambda cents: cents / 10_000)
-volumes = st.integers(0, 10**10).map(float)
+volumes = st.integers(0, 10**10).map(float) | st.just(float("nan"))
 
 
 @st.composite

@@ -4,6 +4,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stockml.errors import InvalidSession, NoBars, TooFewBars
@@ -146,10 +147,22 @@ def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> N
     bars = IBM.copy()
     bars.iloc[-1, :4] *= 100
     receipt = append(home, bars)
-    assert "times the close before" in str(set_aside_tonight(home, receipt, None))
+    said = str(set_aside_tonight(home, receipt, None))
+    assert "times the close before" in said
+    assert said.endswith(f"the forecast before it stands; `stockml bars IBM --accept {DAYS[-1]}` if it is right")
     with pytest.raises(NoBars, match=f"no bar of {DAYS[-1]} that is believed"):
         renormalise(home, receipt, calendar=None)
     assert set_aside_tonight(home, append(home, IBM, 1), None) is None
+
+
+def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_advised_that_would_be_refused(
+    home: Home,
+) -> None:
+    bars = IBM.copy()
+    bars.iloc[-1, 0] = np.nan
+    said = str(set_aside_tonight(home, append(home, bars), None))
+    assert "expected finite prices above 0, found open nan" in said
+    assert said.endswith("the forecast before it stands")
 
 
 def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(home: Home) -> None:

@@ -3,6 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
+import pytest
+
+from stockml.errors import BadPayload
 from stockml.home import Home
 from stockml.pipeline import ingest
 from stockml.prices.bars import Bars
@@ -62,6 +66,41 @@ def test_an_answer_stamped_by_a_clock_that_was_ahead_does_not_undo_later_restate
             assert append(home, old, now).sha256 == newest.sha256
     taken_back = replace(kept(home, LAST, 1.0, NOW + timedelta(days=2)), rows_before=99 + 100)
     assert append(home, taken_back, NOW + timedelta(days=2)).restated == 100
+
+
+def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_nothing_else(home):
+    """The answer without it is appended again after the restatement as well, as when its night is run again."""
+    whole, store, day = answer(LAST, 1.0), BarStore.of(home), BARS.index[40].date()
+    opened = f'"1. open": "{BARS["open"].iloc[40]:.4f}"'.encode()
+    assert whole.count(opened) == 1
+
+    def received(content: bytes, at: datetime, rows_before: int) -> PayloadReceipt:
+        file = str(archive(Payload("IBM", "TIME_SERIES_DAILY", content, at), home.payloads))
+        return PayloadReceipt("IBM", file, str(sha256_of(file)), LAST, LAST, at, rows_before)
+
+    lacking = received(whole.replace(opened, b'"1. open": "1,010"'), NOW, 0)
+    first = append(home, lacking, NOW)
+    assert (first.added, append(home, lacking, NOW + timedelta(days=1)).sha256) == (100, first.sha256)
+    view = store.view("IBM")
+    assert [(bar.session, bar.broken) for bar in view.set_aside] == [(day, True)]
+    assert "expected finite prices above 0, found open nan" in view.set_aside[0].reason
+    healed = append(home, received(whole, NOW + timedelta(days=1), 100), NOW + timedelta(days=1))
+    assert (healed.restated, store.view("IBM").set_aside) == (1, ())
+    assert append(home, lacking, NOW + timedelta(days=2)).sha256 == healed.sha256
+    changed = store.restatements("IBM")
+    assert changed["column"].tolist() == ["open"]
+    assert np.isnan(changed["before"].iloc[0])
+
+
+def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(home):
+    content = answer(LAST, 1.0)
+    for row in range(6):
+        content = content.replace(f'"4. close": "{BARS["close"].iloc[row]:.4f}"'.encode(), b'"4. close": null')
+    payload = Payload("IBM", "TIME_SERIES_DAILY", content, NOW)
+    file = str(archive(payload, home.payloads))
+    with pytest.raises(BadPayload, match=r"expected finite prices above 0, .* close nan.*and \d more of 100"):
+        append(home, PayloadReceipt("IBM", file, str(sha256_of(file)), LAST, LAST, NOW), NOW)
+    assert BarStore.of(home).tickers() == ()
 
 
 def test_an_answer_appended_again_still_counts_what_it_brought(home):

@@ -211,7 +211,7 @@ REFUSALS = {
         "line 3: expected a number as low",
     ),
     "a word for a volume": (HEADER + "2026-11-20,1,1,1,1,many\n", "line 2: expected a number as volume, found 'many'"),
-    "a price that is absent": (HEADER + "2026-11-20,1,1,,1,1\n", "line 2: expected a number as low, found ''"),
+    "a price that is absent": (HEADER + "2026-11-20,1,1,,1,1\n", "2026-11-20: expected finite prices above 0, found"),
     "not a date": (HEADER + "yesterday,1,1,1,1,1\n", "line 2: expected a date like 2026-11-20, found 'yesterday'"),
     "no such first date": (HEADER + "2013-13-01,1,1,1,1,1\n", "line 2: expected a day of the calendar, found '2013-13"),
     "no such date": (HEADER + "2026-11-20,1,1,1,1,1\n2026-02-30,1,1,1,1,1\n", "line 3: expected a date"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
-from stockml.prices.bars import Bars
+from stockml.prices.bars import COLUMNS, Bars, make_bars
 from stockml.provider.parsing import MAX_BYTES, decoded, parse_daily, parse_splits
 from stockml.redaction import redacted_bytes
 from tests.stockml.provider.test_parsing_splits import SPLITS
@@ -215,16 +215,20 @@ BAD_NUMBERS = ["", "None", "nan", "inf", "-Infinity", "1e999", "1_000", "1,000",
 
 @pytest.mark.parametrize("number", BAD_NUMBERS, ids=str)
 @pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume"])
-def test_a_value_that_is_no_number_is_refused_by_field_and_date(field: str, number: object) -> None:
-    with pytest.raises(BadPayload, match=rf"finite number for '\d. {field}' on 2026-11-20"):
-        parsed(answer({"2026-11-20": bar(**{field: number})}))
+def test_a_cell_that_is_no_finite_number_is_unknown_and_the_others_are_kept(field: str, number: object) -> None:
+    bars = parsed(answer({"2026-11-19": BAR, "2026-11-20": bar(**{field: number})}))
+    expected = make_bars(
+        bars.index, {name: [float(text)] * 2 for name, text in zip(COLUMNS, BAR.values(), strict=True)}
+    )
+    expected.loc["2026-11-20", field] = np.nan
+    pd.testing.assert_frame_equal(bars, expected)
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1" * 5_000])
-def test_a_json_number_that_is_not_finite_is_refused(constant: str) -> None:
+def test_a_json_number_that_is_not_finite_is_unknown(constant: str) -> None:
     content = answer({"2026-11-20": bar(close="CLOSE")}).replace(b'"CLOSE"', constant.encode())
-    with pytest.raises(BadPayload, match=r"finite number for '4\. close'"):
-        parsed(content)
+    assert parsed(content).iloc[0].tolist()[:3] == [2.0, 3.0, 1.0]
+    assert np.isnan(parsed(content)["close"].iloc[0])
 
 
 @pytest.mark.parametrize(
@@ -242,6 +246,8 @@ def test_a_json_number_that_is_not_finite_is_refused(constant: str) -> None:
         (answer({"20261120": BAR}), "'20261120'"),
         (answer({"2026-11-20 ": BAR}), "date as YYYY-MM-DD"),
         (answer({"2026-11-20": {}}), "'1. open' on 2026-11-20"),
+        (answer({"2026-11-20": {name: BAR[name] for name in list(BAR)[:4]}}), "'5. volume' on 2026-11-20"),
+        (answer({"2026-11-19": BAR, "2026-11-20": {name: BAR[name] for name in list(BAR)[1:]}}), "'1. open' on 2026"),
         (answer({"2026-11-20": "bar"}), "a bar on 2026-11-20"),
         (answer({"2026-11-20": BAR, "2026-11-19": BAR}).replace(b"2026-11-19", b"2026-11-20"), "2026-11-20' twice"),
     ],

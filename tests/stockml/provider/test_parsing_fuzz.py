@@ -161,7 +161,7 @@ def _fit_to_be_checked(bars: Bars) -> str:
     assert index.is_unique
     assert index.is_monotonic_increasing
     assert index[-1].date() <= TODAY
-    assert np.isfinite(bars.to_numpy()).all()
+    assert not np.isinf(bars.to_numpy()).any()
     return "bars"
 
 

@@ -39,7 +39,7 @@ def test_a_split_without_a_date_is_skipped() -> None:
     ("content", "what"),
     [
         (splits_answer(split_entry("2020-13-01")), "'2020-13-01'"),
-        (splits_answer(split_entry("2020-01-02", "None")), "the split of 2020-01-02"),
+        (splits_answer(split_entry("2020-01-02", "None")), "above 0, found 'None' on 2020-01-02"),
         (splits_answer(split_entry("2020-01-02", "0.0000")), "above 0"),
         (splits_answer(split_entry("2020-01-02", "-2")), "above 0"),
         (splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")), "two on 2020-01-02"),

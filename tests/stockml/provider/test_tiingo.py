@@ -5,17 +5,22 @@ Tiingo's answers here follow its documentation; the service itself could not be 
 
 import json
 import pickle
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_rows, recorded_splits
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, QuotaSpent, UnknownSymbol
 from stockml.home import Home
 from stockml.pipeline import ingest
-from stockml.prices.bars import Bars
+from stockml.prices.bars import COLUMNS, Bars, Split
+from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import PriceProvider
@@ -116,8 +121,9 @@ def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"close": None}, "expected a finite number for close on 2013-03-01, found 'None'"),
-        ({"splitFactor": 0.0}, "expected a split factor above 0"),
+        ({"close": ...}, "expected 'close' on 2013-03-01, found no such field"),
+        ({"splitFactor": 0.0}, "expected a split factor above 0, found '0.0' on 2013-03-01"),
+        ({"splitFactor": None}, "expected a split factor above 0, found 'None' on 2013-03-01"),
         ({"date": "yesterday"}, "expected a day's bar"),
         ({"date": "2013-02-28"}, "found two of 2013-02-28"),
     ],
@@ -126,13 +132,51 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
     tmp_path: Path, change: dict[str, object], why: str
 ) -> None:
     rows = tiingo_rows("MSFT")
-    rows[-1] |= change
+    rows[-1] = {name: value for name, value in (rows[-1] | change).items() if value is not ...}
     payload = Payload("MSFT", PRICES, json.dumps(rows).encode(), NOW)
     client = tiingo(tmp_path, "http://127.0.0.1:9")
     with pytest.raises(BadPayload, match=why):
         client.daily_of(payload, last_final=LAST, today=LAST) if "splitFactor" not in change else client.splits_of(
             payload
         )
+
+
+def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(home: Home) -> None:
+    store, rows = BarStore.of(home), tiingo_rows("MSFT")
+    rows[-900] |= {"close": None}
+    rows[-600] |= {"volume": None}
+    with Loopback(sends(rows)) as service, tiingo(home.quota, service.address) as client:
+        arguments = {"ticker": "MSFT", "calendar": None, "now": NOW}
+        assert [ingest.import_history(home, client, **arguments) for _ in range(2)] == [True, False]
+    view = store.view("MSFT")
+    assert [str(bar.session) for bar in view.set_aside] == [str(rows[-900]["date"])[:10]]
+    assert "expected finite prices above 0, found open 23.68" in view.set_aside[0].reason
+    assert len(view.bars) == len(rows) - 1
+    unknown = view.bars["volume"].isna()
+    assert view.bars.index[unknown].strftime("%Y-%m-%d").tolist() == [str(rows[-600]["date"])[:10]]
+
+
+def test_a_split_that_no_close_shows_is_left_out_beside_an_unknown_close_too() -> None:
+    bars, day = recorded("MSFT").iloc[-20:].copy(), recorded("MSFT").index[-10].date()
+    bars.iloc[-9, bars.columns.get_loc("close")] = np.nan
+    bars.iloc[-8, bars.columns.get_loc("close")] = 0.0
+    assert back_adjusted(bars, [Split(day, 2.0)])[1] == []
+
+
+CELL = st.sampled_from([None, True, 10**400, [], {}]) | st.floats() | st.text(max_size=5)
+ROW = st.fixed_dictionaries({"date": st.dates().map(str)}, optional=dict.fromkeys((*COLUMNS, "splitFactor"), CELL))
+
+
+@given(st.lists(ROW | CELL, min_size=1, max_size=4))
+def test_only_typed_errors_come_out_of_anything_shaped_like_days(rows: list[object]) -> None:
+    payload = Payload("MSFT", PRICES, json.dumps(rows).encode(), NOW)
+    client = tiingo(Path(), "http://127.0.0.1:9")
+    with suppress(BadPayload, NoData):
+        bars = client.daily_of(payload, last_final=LAST, today=LAST)
+        assert bars.index.is_monotonic_increasing
+        assert not np.isinf(bars.to_numpy()).any()
+    with suppress(BadPayload, NoData):
+        assert all(split.factor > 0 for split in client.splits_of(payload))
 
 
 def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(home: Home) -> None:
