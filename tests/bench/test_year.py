@@ -1,6 +1,7 @@
 """Nights with a feed that makes every kind of error: the stored bars equal a clean feed's, or the night says why."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tests.bench import year
 from tests.bench.year import Year, differing, play
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "data.md"
 
 
 @pytest.mark.slow
@@ -25,6 +28,9 @@ def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_know
     silent = {year.LOST, year.LATE, year.TENFOLD, year.QUOTA, year.NO_DATA, *year.OUTAGE}
     assert published == [day(night) for night in range(year.CYCLE) if night not in silent]
     check_named(played)
+    cycles, after = divmod(251, year.CYCLE)  # all cycles are alike, and on the nights after the last nothing happens
+    of_a_year = (cycles * count + after for count in (len(published), played.requests["IBM"]))
+    assert "IBM: {} forecasts, {} requests\n".format(*of_a_year) in DOCUMENTATION.read_text()
 
 
 def check_named(played: Year) -> None:
