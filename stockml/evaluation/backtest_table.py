@@ -32,6 +32,7 @@ ROWS = (
     PUBLISHED,
 )
 ADDS = "network adds"
+NAMED = 3
 WHOLE = "published, location included"
 LOCATION = "of which the location"
 
@@ -82,14 +83,14 @@ class BacktestTable:
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
     """Combine backtests, one per ticker; a ticker whose price stood still at a lead is left out by name.
 
-    Raises NoRow where none is left, with the first reason.
+    Raises NoRow where none is left, with the commonest reasons.
     """
     moved = [each for each in found if np.isfinite([*each.adds, *each.paths[PUBLISHED]]).all()]
     why = "expected a price that moves, found one still at a lead"
     still = {each.ticker: why for each in found if each not in moved}
     left_out = {**left_out, **still}
     if not moved:
-        raise NoRow(f"{', '.join(left_out)}:", next(iter(left_out.values())))
+        raise NoRow("all of them are left out:", _commonest(left_out))
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
     named = dict.fromkeys(row for each in moved for row in each.reasons)
@@ -118,6 +119,20 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
         missing={row: f"{len(why)} of {len(moved)} tickers: {why[0]}" for row, why in reasons.items()},
         left_out=left_out,
     )
+
+
+def _commonest(left_out: Mapping[str, str]) -> str:
+    """The commonest reasons, each with those that it is given for: `reason: A, B, C and 4 more; …`."""
+    named: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        named.setdefault(why.partition(f"{name}: ")[2] or why, []).append(name)
+    reasons = sorted(named, key=lambda why: -len(named[why]))
+    told = [f"{why}: {', '.join(named[why][:NAMED])}{_more(len(named[why]))}" for why in reasons[:NAMED]]
+    return f"{'; '.join(told)}{_more(len(reasons), ';')}"
+
+
+def _more(number: int, after: str = "") -> str:
+    return f"{after} and {number - NAMED} more" if number > NAMED else ""
 
 
 def _rise(tickers: Sequence[TickerBacktest]) -> dict[str, float]:
@@ -170,11 +185,13 @@ def markdown(table: BacktestTable) -> list[str]:
         f"{table.tickers} tickers, {table.origins:,} origins from {table.first} to {table.last}. "
         "In brackets: percent of tickers above zero.",
         "",
-        *_skills("CRPS of the width over the pooled regression's (both symmetrised)", table.distributions),
-        *_skills("CRPS of the width, published over the very same procedure without a network", [table.adds]),
-        *_skills("CRPS of what is published, as it is, over the centred pooled regression", table.whole),
+        *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table.distributions),
+        *_skills("CRPS skill of the published width over the same procedure without a network", [table.adds]),
+        *_skills(
+            "CRPS skill of the published forecast, location included, over the centred pooled regression", table.whole
+        ),
         *_bands(table.distributions),
-        *_skills("MSE of the path over the last close's, in log price", table.paths),
+        *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table.paths),
         "A rise after {lead:.0f} sessions came from {rose:.1f} % of a ticker's origins. Brier score of the published "
         "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
             **table.rise
@@ -210,8 +227,8 @@ def _bands(lines: Sequence[Line]) -> list[str]:
         for line in lines
         if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
-    what = "What the bands held; what the 80 % band saves over the pooled regression's (both as they are)"
-    return [what, "", *_table(heads, rows)]
+    what = "Coverage of the bands; interval score that the 80 % band saves over the pooled regression"
+    return [f"{what} (neither symmetrised)", "", *_table(heads, rows)]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -37,6 +37,7 @@ IN_BACKTESTS = {**SHAPES, GJR_GARCH: EWMA_60}  # in the same units: a day's stan
 CALIBRATION_SESSIONS = 1_000
 FEWEST_CALIBRATED = 250
 OWN_SESSIONS = 2_000  # a thousand until the longest term is known, a thousand more to fit it
+BEFORE_SCORES = "(only those before the scored part count)"
 
 ShapeSource = Literal["pooled", "own"]  # of all tickers, or of the ticker's own past
 Width = Callable[[PriceSeries, Indices, Indices], Floats]
@@ -89,7 +90,7 @@ def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     found = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
     if len(found) < FEWEST_CALIBRATED:
         needed = pooled.FIRST_LEARNED + FEWEST_CALIBRATED + furthest
-        raise TooFewBars(needed, len(known), "a shape of the ticker's own")
+        raise TooFewBars(needed, len(known), f"a shape of the ticker's own {BEFORE_SCORES}")
     return found
 
 
@@ -114,7 +115,7 @@ def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
         return gjr_garch_widths
     if name == OWN_HAR:
         if len(known) < OWN_SESSIONS:
-            raise TooFewBars(OWN_SESSIONS, len(known), "a HAR regression of the ticker's own")
+            raise TooFewBars(OWN_SESSIONS, len(known), f"a HAR regression of the ticker's own {BEFORE_SCORES}")
         return PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths
 
     def widths(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:

@@ -32,6 +32,13 @@ from tests.support.walks import altered_after, walk
 SETTINGS = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
 SERIES = walk(1_400, seed=6)  # from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
 FIRST, LAST = 860, 960
+HEADINGS = (
+    "CRPS skill of the width over the pooled regression (both symmetrised)",
+    "CRPS skill of the published width over the same procedure without a network",
+    "CRPS skill of the published forecast, location included, over the centred pooled regression",
+    "Coverage of the bands; interval score that the 80 % band saves over the pooled regression (neither symmetrised)",
+    "Skill of the path over the last close (1 - MSE / MSE), in log price",
+)
 SPAN = Span(SERIES.sessions[FIRST].item(), SERIES.sessions[LAST].item())
 
 
@@ -192,9 +199,21 @@ def test_a_horizon_shorter_than_the_leads_measured_is_refused() -> None:
 def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
     halted = {name: np.where(np.arange(1_400) < FIRST, getattr(SERIES, name), 50.0) for name in COLUMNS}
     still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
-    with pytest.raises(NoRow, match="STILL: expected a price that moves"):
+    with pytest.raises(NoRow, match=r"left out: expected a price that moves, found one still at a lead: STILL$"):
         backtest_table([still], {})
     assert backtest_table([still, found()], {}).adds.mean == pytest.approx(100 * found().adds[0])
+
+
+def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_about() -> None:
+    """A reason may name the file or ticker again; then it is the same reason without that."""
+    empty = {f"f{number}.txt": f"/prices/f{number}.txt: found an empty file" for number in range(7)}
+    others = {"OLD": "ends in 1999", "A": "reason 1", "B": "ends in 1999", "C": "reason 2", "D": "reason 3"}
+    with pytest.raises(NoRow) as refusal:
+        backtest_table([], {**others, **empty})
+    assert str(refusal.value) == (
+        "all of them are left out: found an empty file: f0.txt, f1.txt, f2.txt and 4 more; "
+        "ends in 1999: OLD, B; reason 1: A; and 2 more"
+    )
 
 
 def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
@@ -212,9 +231,6 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert rows[PUBLISHED].coverage == pytest.approx(held)
     own, simple = (found().scores[name].interval_scores["80"] for name in (PUBLISHED, CENTRED))
     assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / simple))
-    assert "80 % band saves over the pooled regression's (both as they are)" in "\n".join(markdown(table)), (
-        "not centred"
-    )
     assert (table.rise["brier"], table.rise["lead"]) == (pytest.approx(found().rise.brier), 30)
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
@@ -227,6 +243,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert scores in said
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
+    assert all(f"\n{heading}\n\n|" in said for heading in HEADINGS)
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.0004, "< 0.001"), (0.012, "0.012"), (None, "–")])

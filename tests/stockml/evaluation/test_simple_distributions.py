@@ -113,10 +113,11 @@ def later(n: int) -> PriceSeries:
 def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegression) -> None:
     rows = simple_distributions(later(100), np.array([99]), LEADS, pool)
     assert list(rows.quantiles) == [CONSTANT_WIDTH, EWMA_20, EWMA_60, POOLED]
-    assert "expected at least 2000 sessions" in rows.reasons[OWN_HAR]
+    before = "(only those before the scored part count), found 100"
+    assert f"at least 2000 sessions for a HAR regression of the ticker's own {before}" in rows.reasons[OWN_HAR]
     own = simple_distributions(later(100), np.array([99]), LEADS, pool, "own")
     assert own.quantiles == {}
-    assert "a shape of the ticker's own, found 100" in own.reasons[POOLED]
+    assert f"a shape of the ticker's own {before}" in own.reasons[POOLED]
 
 
 def test_too_few_sessions_for_any_row_is_the_reason_of_each(pool: PooledRegression) -> None:
