@@ -3,8 +3,8 @@
     StockmlError
     ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile;
     │                         MixedPrices, a replay and the market in one home
-    ├── FeedError             what the price provider answered: QuotaSpent, not this ticker's fault; BadKey,
-    │   │                     BadTiingoKey, PremiumOnly, UnknownSymbol; BadPayload, an answer that must not be stored
+    ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
+    │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
     ├── StoreError            what is on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
@@ -103,6 +103,16 @@ class QuotaSpent(FeedError):
     text = "{ticker}: today's requests are used up ({notice}); the next night catches up"
 
 
+class TiingoSpent(QuotaSpent):
+    """period: hour, day or month."""
+
+    period: str
+    text = (
+        "{ticker}: Tiingo's requests of this {period} are used up ({notice}); "
+        "once it is over, `stockml history {ticker}` asks again"
+    )
+
+
 class BadKey(FeedError):
     text = (
         "{ticker}: expected a valid Alpha Vantage key in ALPHAVANTAGE_API_KEY, found {notice}; "
@@ -116,6 +126,10 @@ class BadTiingoKey(BadKey):
 
 class PremiumOnly(FeedError):
     text = "{ticker}: {notice} needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
+
+
+class NotOffered(FeedError):
+    text = "{ticker}: {notice}; import a CSV with `stockml import`"
 
 
 class UnknownSymbol(FeedError):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar
 
-from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, QuotaSpent, UnknownSymbol
+from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, QuotaSpent, TiingoSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.parsing import cells, split_factor
@@ -61,7 +61,7 @@ class Tiingo(PriceProvider):
 
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
         if "." in ticker and len(ticker.rpartition(".")[2]) > 1:
-            raise UnknownSymbol(ticker, "Tiingo has US symbols only")
+            raise NotOffered(ticker, "Tiingo has US symbols only")
         url = f"{self._address}/tiingo/daily/{ticker.replace('.', '-').lower()}/prices"
         return Request(url, parameters, {"Authorization": f"Token {self._key.reveal()}"})
 
@@ -78,7 +78,8 @@ class Tiingo(PriceProvider):
         if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in words:
             raise BadTiingoKey(ticker, notice)
         if status == TOO_MANY or "run over your" in words:
-            raise QuotaSpent(ticker, notice)
+            period = next((period for period in ("hour", "month") if period in words), "day")
+            raise TiingoSpent(ticker, notice, period)
         if status == NOT_FOUND or "not found" in words:
             raise UnknownSymbol(ticker, notice)
         raise NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")

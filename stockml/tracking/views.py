@@ -60,7 +60,10 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
     "intervals/coverage_*": ("share", "of prices inside the published band"),
     "intervals/interval_score_*": ("price", "width plus a penalty for prices outside; lower is better"),
     "training/*": ("", "step: epoch; loss (of scaled paths), learning rate, epoch_seconds (s)"),
-    "live/*": ("share", "of forecasts published before the market opened; matured, steps, independent: counts"),
+    "live/*": (
+        "share",
+        "of forecasts published in time; counts: forecasts, late, matured, steps, directions, decided, independent*",
+    ),
 }
 RECORD = {
     "record/network_adds_crps_pct": (PCT, "CRPS saved by the network, against the same procedure without it"),

@@ -17,6 +17,8 @@ SAMPLES = [
     errors.RateLimited("IBM", "asked too fast", 65.0),
     errors.NoData("IBM", "{}"),
     errors.QuotaSpent("IBM", "25 a day"),
+    errors.TiingoSpent("IBM", "1,000 a day", "day"),
+    errors.NotOffered("TSCO.LON", "Tiingo has US symbols only"),
     errors.BadKey("IBM", "none"),
     errors.PremiumOnly("IBM", "outputsize=full"),
     errors.UnknownSymbol("IBX", "Invalid API call"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_rows, recorded_splits
-from stockml.errors import BadKey, BadPayload, FeedError, NoData, QuotaSpent, UnknownSymbol
+from stockml.errors import BadKey, BadPayload, FeedError, NoData, NotOffered, TiingoSpent, UnknownSymbol
 from stockml.home import Home
 from stockml.pipeline import ingest
 from stockml.prices.bars import COLUMNS, Bars, Split
@@ -88,8 +88,9 @@ REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
     "no key": ({"detail": "Authentication credentials were not provided."}, 401, BadKey, 1),
     "a wrong key": ({"detail": "Invalid token."}, 403, BadKey, 1),
     "an unknown symbol": ({"detail": "Error: Ticker 'MSFT' not found"}, 404, UnknownSymbol, 3),
-    "the hour": ({"detail": "Error: You have run over your hourly request allocation."}, 429, QuotaSpent, 1),
-    "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, QuotaSpent, 1),
+    "the hour": ({"detail": "Error: You have run over your hourly request allocation."}, 429, TiingoSpent, 1),
+    "the month": ({"detail": "Error: You have run over your 500 symbol look up for this month."}, 200, TiingoSpent, 1),
+    "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, TiingoSpent, 1),
     "nothing": ([], 200, NoData, 3),
     "a fault": (b"<html>Bad gateway</html>", 502, NoData, 3),
     "half an answer": (b'[{"date": "2013-03-01T', 200, NoData, 3),
@@ -103,14 +104,25 @@ def test_a_refusal_raises_its_own_type_and_shows_no_key(tmp_path: Path, case: st
         with pytest.raises(kind) as refusal:
             client.daily("MSFT", "full")
         assert len(service.asked) == requests
-        assert client.remaining() == (0 if "daily" in str(content) else 1_000 - requests)
+        assert kind is TiingoSpent or client.remaining() == 1_000 - requests
     assert KEY not in f"{refusal.value}{refusal.value.__context__}{service.asked}"
+
+
+@pytest.mark.parametrize("case", ["the hour", "the day, politely", "the month"])
+def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Path, case: str) -> None:
+    content, status, *_ = REFUSALS[case]
+    said = rf"this {case[4:].partition(',')[0]} are used up \(.*\); once it is over, `stockml history MSFT` asks again$"
+    with Loopback(sends(content, status)) as service, tiingo(tmp_path, service.address) as client:
+        with pytest.raises(TiingoSpent, match=said):
+            client.daily("MSFT", "full")
+        assert client.remaining() == (999 if case == "the hour" else 0)
 
 
 def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
     with Loopback(sends([])) as service:
-        with tiingo(tmp_path, service.address) as client, pytest.raises(UnknownSymbol, match="US symbols only"):
+        with tiingo(tmp_path, service.address) as client, pytest.raises(NotOffered) as refusal:
             client.daily("TSCO.LON")
+        assert str(refusal.value) == "TSCO.LON: Tiingo has US symbols only; import a CSV with `stockml import`"
         assert client.remaining() == 1_000
         nobody = Tiingo({"TIINGO_URL": service.address}, FileNotes(tmp_path), sleep=lambda seconds: None)
         with nobody, pytest.raises(BadKey, match="TIINGO_API_KEY"):

@@ -3,12 +3,14 @@
 from colorsys import rgb_to_hls
 from dataclasses import replace
 from datetime import date, timedelta
+from fnmatch import fnmatch
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stockml.forecasts.ledger_scores import LiveScores
 from stockml.nights import summary
 from stockml.nights.glance import WIDTH
 from stockml.nights.record import Night, night_path, write_night
@@ -100,6 +102,9 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     by_a_path = {name for name, *_ in run_content.points(path, 0)}
     assert unexplained(shown | by_a_path, views.NIGHTS) == []
     assert of_a_path <= by_a_path
+    counted = views.NIGHTS["live/*"][1].partition("counts: ")[2].split(", ")
+    counts = [name for name, kind in LiveScores.__annotations__.items() if kind is int]
+    assert [name for name in counts if not any(fnmatch(name, each) for each in counted)] == []
     run, _ = track_record(tracking)
     unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
     assert set(run.data.metrics) | unknown == set(views.RECORD)
