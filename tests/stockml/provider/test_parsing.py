@@ -223,8 +223,7 @@ def test_a_cell_that_is_no_finite_number_is_unknown_and_the_others_are_kept(fiel
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1" * 5_000])
 def test_a_json_number_that_is_not_finite_is_unknown(constant: str) -> None:
-    content = answer({"2026-11-20": bar(close="CLOSE")}).replace(b'"CLOSE"', constant.encode())
-    assert np.isnan(parsed(content)["close"].iloc[0])
+    assert np.isnan(parsed(answer({"2026-11-20": BAR}).replace(b'"2.5"', constant.encode()))["close"].iloc[0])
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,6 @@ def test_a_json_number_that_is_not_finite_is_unknown(constant: str) -> None:
         (answer({"2026-11-20 ": BAR}), "date as YYYY-MM-DD"),
         (answer({"2026-11-20": {}}), "'1. open' on 2026-11-20"),
         (answer({"2026-11-20": {name: BAR[name] for name in list(BAR)[:4]}}), "'5. volume' on 2026-11-20"),
-        (answer({"2026-11-19": BAR, "2026-11-20": {name: BAR[name] for name in list(BAR)[1:]}}), "'1. open' on 2026"),
         (answer({"2026-11-20": "bar"}), "a bar on 2026-11-20"),
         (answer({"2026-11-20": BAR, "2026-11-19": BAR}).replace(b"2026-11-19", b"2026-11-20"), "2026-11-20' twice"),
     ],
