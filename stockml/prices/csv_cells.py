@@ -5,12 +5,11 @@ the reading is inferred from the whole file, never from one cell; a file with tw
 given. Every refusal names the file, what was expected, and the line if there is one.
 """
 
+import csv
 import re
-import warnings
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from stockml.storage.arrays import Days, Floats
 Cells: TypeAlias = pd.DataFrame
 
 LARGEST_FILE = 64 * 2**20
+LINES_ABOVE = 10  # the header is one of so many lines: titles and empty lines may stand above it
 NAMES = {
     "date": "date", "datetime": "date", "timestamp": "date", "session": "date",
     "open": "open", "high": "high", "low": "low", "close": "close", "closelast": "close", "last": "close",
@@ -31,6 +31,7 @@ NAMES = {
     "adjclose": "adjusted", "adjustedclose": "adjusted",
     "adjcloseadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
     "volume": "volume", "vol": "volume", "shares": "volume",
+    "price": "close",  # investing.com
     # Yahoo's current page; Stooq in Polish; German banks
     "closeclosepriceadjustedforsplits": "close",
     "adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
@@ -40,6 +41,7 @@ NAMES = {
     "tief": "low", "tagestief": "low", "schluss": "close", "schlusskurs": "close", "stcke": "volume",
     "stuecke": "volume", "volumen": "volume",
 }  # fmt: skip
+YFINANCE = re.compile(r"\Aprice([,;\t].*\n)ticker.*\n.*\n", re.IGNORECASE)
 NO_VALUE = {"", "null", "nan", "n/a", "na", "-", "none"}
 
 DATE_FORMATS = (
@@ -65,6 +67,7 @@ PROVES_MARK = {
     )
     for mark, sure, other in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
+THOUSANDS = {"K": "e3", "M": "e6", "B": "e9"}  # as volumes are shortened: 1.41M
 AMBIGUOUS = re.compile(r"-?[1-9]\d{0,2},\d{3}")
 
 
@@ -77,6 +80,11 @@ class Readings:
 
 
 AS_FOUND = Readings()
+
+
+class _Row(NamedTuple):
+    line: int
+    cells: list[str]
 
 
 def content_of(path: Path) -> bytes:
@@ -97,48 +105,67 @@ def content_of(path: Path) -> bytes:
 
 def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
     """The cells as text, with our column names and the file's line numbers as index; and the file's own columns."""
-    text, skipped = _plain(path, content)
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    if separator not in header:
-        raise InvalidFile(str(path), "expected a CSV file of daily prices, found no columns in its first line")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line longer than the header would lose cells
-            as_text = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "skip_blank_lines": False}
-            table = pd.read_csv(StringIO(text), sep=separator, index_col=False, **as_text)
-    except (ValueError, pd.errors.ParserWarning) as problem:
-        why = str(problem).rpartition("C error: ")[2]
-        raise InvalidFile(str(path), f"expected a CSV file of daily prices, found {why[:150]}") from problem
-    names = {column: NAMES.get(re.sub("[^a-z]", "", str(column).lower())) for column in table.columns}
-    known = [name for name in names.values() if name]
+    header, *rows = _rows(path, _lines(path, content))
+    names = [_meaning(column) for column in header.cells]
+    known = [name for name in names if name]
     absent = [name for name in ("date", *PRICES) if name not in known]
-    columns = tuple(str(column)[:20] for column in list(table.columns)[:10])
+    columns = tuple(column[:20] for column in header.cells[:10])
     if absent or len(set(known)) < len(known):
         what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
         found = f"{what} among {', '.join(columns)}"
         raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
-    cells = table[[column for column, name in names.items() if name]].set_axis(known, axis=1).fillna("")
-    cells.index = pd.RangeIndex(2 + skipped, len(cells) + 2 + skipped)
-    cells = cells.apply(lambda column: column.str.strip())
+    kept = [at for at, name in enumerate(names) if name]
+    table = [[row.cells[at].strip() if at < len(row.cells) else "" for at in kept] for row in rows]
+    cells = pd.DataFrame(table, columns=known, index=pd.Index([row.line for row in rows], dtype=int), dtype=str)
     return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns
 
 
-def _plain(path: Path, content: bytes) -> tuple[str, int]:
-    """The text from its header on, and how many extra lines (of Excel, yfinance) before the first row it leaves out."""
+def _rows(path: Path, lines: list[str]) -> list[_Row]:
+    """The header, and the rows below it that are not empty. Raises InvalidFile with the line of a longer row."""
+    # below titles and empty lines: no other line names as many of our columns
+    at = max(range(min(len(lines), LINES_ABOVE)), key=lambda at: len({*map(_meaning, _split(lines[at]))} - {None}))
+    separator = _separator(lines[at])
+    if separator not in lines[at]:
+        raise InvalidFile(str(path), "expected a CSV file of daily prices, found no columns in its first line")
+    text = (line + "\n" for line in lines[at:])
+    reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        header, *rows = [_Row(at + reader.line_num, row) for row in reader if row]
+    except csv.Error as problem:
+        why = f"expected a CSV file of daily prices, found {problem}; see that every quote is closed"
+        raise InvalidFile(str(path), f"line {at + reader.line_num}: {why}") from problem
+    width = len(header.cells)
+    if longer := next((row for row in rows if any(map(str.strip, row.cells[width:]))), None):
+        found = f"expected {width} cells as in the header, found {len(longer.cells)}"
+        advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
+        raise InvalidFile(str(path), f"line {longer.line}: {found}; {advice}")
+    return [header, *rows]
+
+
+def _lines(path: Path, content: bytes) -> list[str]:
     if content.startswith(b"PK"):
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found a workbook; save it as CSV")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if 0 in content[:2]:  # half of a character in UTF-16, without a byte order mark
+        encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
-    first, _, rest = text.lstrip("\ufeff").partition("\n")
-    if re.fullmatch(r'"?sep=.?"?\s*', first, re.IGNORECASE):
-        return rest, 1
-    if re.match("price[,;\t]", first, re.IGNORECASE) and rest.lower().startswith("ticker"):
-        return "Date" + first[len("Price") :] + "\n" + rest.split("\n", 2)[2], 2
-    return text, 0
+    text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return YFINANCE.sub(r"Date\1\n\n", text).split("\n")
+
+
+def _separator(line: str) -> str:
+    return max(",;\t", key=line.count)
+
+
+def _split(line: str) -> list[str]:
+    return line.split(_separator(line))
+
+
+def _meaning(column: str) -> str | None:
+    return NAMES.get(re.sub("[^a-z]", "", column.lower()))
 
 
 def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
@@ -222,6 +249,8 @@ def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark = "poin
     thousands = "," if decimal == "point" else "."
     text = cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True).str.replace(thousands, "", regex=False)
     text = text if decimal == "point" else text.str.replace(",", ".", regex=False)
+    for unit, power in THOUSANDS.items() if name == "volume" else ():
+        text = text.str.replace(rf"(?<=\d){unit}$", power, case=False, regex=True)
     values = pd.to_numeric(text, errors="coerce")
     wrong = values.isna() & (text != "")
     if wrong.any():

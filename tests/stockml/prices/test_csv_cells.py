@@ -229,7 +229,10 @@ REFUSALS = {
         "two different ones of 2026-11-20",
     ),
     "weekends only": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "is it another exchange"),
-    "more cells than columns": (HEADER + "2026-11-20,1,1,1,1,1,1,1\n", "expected a CSV file of daily prices"),
+    "more cells than columns": (
+        HEADER + "2026-11-20,1,1,1,1,1,1,1\n",
+        "line 2: expected 6 cells as in the header, found 8",
+    ),
     "a decimal comma and a decimal point": (
         "Date;Open;High;Low;Close\n2026-11-19;1,5;2;1;1,5\n2026-11-20;1.5;2;1;1.5\n",
         "a decimal comma in line 2 and a decimal point in line 3",

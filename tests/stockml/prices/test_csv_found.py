@@ -1,0 +1,81 @@
+"""Price files as people find them: more layouts that are read, and refusals that say what to do."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import InvalidFile
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import read_history
+from tests.stockml.prices.test_csv_cells import HEADER, LAYOUTS, ROWS, written
+from tests.support import strategies
+
+NEW_YORK = sessions_for("IBM")
+
+FOUND = {
+    "an empty line above the header": "\n" + LAYOUTS["Kaggle"],
+    "a title, with a comma, and an empty line above the header": "IBM, daily prices\n\n" + LAYOUTS["Kaggle"],
+    "a comma at the end of every row": LAYOUTS["Stooq, single"].replace("00\n", "00,\n"),
+    "old line ends of a Macintosh": LAYOUTS["Kaggle"].replace("\n", "\r"),
+    "investing.com": """"Date","Price","Open","High","Low","Vol.","Change %"
+"11/20/2026","1,250.00","1,234.50","1,300.00","1,200.00","12.00M","11,804.76%"
+"11/19/2026","10.50","10.00","11.00","9.00","1.00K","-0.19%"
+""",
+    "investing.com, named months": """Date,Price,Open,High,Low,Vol.,Change %
+"Nov 20, 2026","1,250.00","1,234.50","1,300.00","1,200.00",0.012B,2%
+"Nov 19, 2026",10.50,10.00,11.00,9.00,1K,-0.19%
+""",
+}
+
+
+@pytest.mark.parametrize("layout", FOUND)
+def test_more_layouts_give_the_same_bars(tmp_path: Path, layout: str) -> None:
+    history = read_history(written(tmp_path, FOUND[layout]), NEW_YORK)
+    assert history.bars.equals(strategies.bars_of(ROWS))
+    assert history.empty == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_of_two_bytes_a_character_is_read_with_and_without_a_byte_order_mark(
+    tmp_path: Path, encoding: str
+) -> None:
+    (path := tmp_path / "IBM.csv").write_bytes(LAYOUTS["Kaggle"].encode(encoding))
+    assert read_history(path, NEW_YORK).bars.equals(strategies.bars_of(ROWS))
+
+
+REFUSED = {
+    "decimal commas without quotes": (
+        HEADER + "2026-11-19,10,0,11,0,9,0,10,5,1000\n",
+        "line 2: expected 6 cells as in the header, found 10; if the numbers have commas, separate the columns by "
+        "semicolons or put the numbers in quotes",
+    ),
+    "a longer row below a title": (
+        "IBM\n" + HEADER + "2026-11-19,1,1,1,1,1\n2026-11-20,1,1,1,1,1,2\n",
+        "line 4: expected 6 cells as in the header, found 7",
+    ),
+    "a quote that is not closed": (
+        HEADER + '2026-11-19,1,1,1,1,"1\n2026-11-20,1,1,1,1,1\n',
+        "see that every quote is closed",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_row_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, case: str) -> None:
+    text, why = REFUSED[case]
+    with pytest.raises(InvalidFile) as refusal:
+        read_history(written(tmp_path, text), NEW_YORK)
+    assert why in str(refusal.value)
+    assert "index_col" not in str(refusal.value)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    above=st.lists(st.text(st.characters(codec="ascii", exclude_characters="\0\r"), max_size=30), max_size=5),
+    layout=st.sampled_from(["Kaggle", "Stooq, single", "Yahoo, download", "Nasdaq"]),
+)
+def test_whatever_stands_above_the_header_changes_no_bar(tmp_path: Path, above: list[str], layout: str) -> None:
+    text = "".join(line.replace("\n", " ") + "\n" for line in above) + LAYOUTS[layout]
+    assert read_history(written(tmp_path, "Prices\n" + text), NEW_YORK).bars.equals(strategies.bars_of(ROWS))
