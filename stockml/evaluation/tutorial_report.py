@@ -146,8 +146,8 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
 
 def prices_of(path: Path) -> tuple[Days, Floats]:
     """(n,) sessions and mid prices of every line of a CSV file, by date, as in the tutorial. Raises InvalidFile."""
-    cells, _ = cells_of(path, content_of(path))
-    high, low = (numbers_of(path, cells, name, decimal_mark(path, cells)) for name in ("high", "low"))
+    cells, _, separator = cells_of(path, content_of(path))
+    high, low = (numbers_of(path, cells, name, decimal_mark(path, cells, separator)) for name in ("high", "low"))
     mid, days = (high + low) / 2, dates_of(path, cells, sessions_for(share_of(path)))
     order = np.argsort(days, kind="stable")
     return days[order], np.asarray(mid[order], dtype=np.float64)

@@ -61,14 +61,16 @@ LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
 IGNORED_CHARACTERS = r"[$€£\s\u00a0\u202f'’]"
 PROVES_MARK = {
-    # a leading zero, a fraction of other than three digits, both marks with this one last, or the other one repeated
+    # a leading zero, a fraction of other than three digits, more than three digits before it, both marks with this one
+    # last, or the other one repeated
     mark: re.compile(
-        rf"-?\d*{sure}(\d{{1,2}}|\d{{4,}})|-?0{sure}\d+|-?\d{{1,3}}({other}\d{{3}})+{sure}\d*|-?\d{{1,3}}({other}\d{{3}}){{2,}}"
+        rf"-?\d*{sure}(\d{{1,2}}|\d{{4,}})|-?(0|\d{{4,}}){sure}\d+|-?\d{{1,3}}({other}\d{{3}})+{sure}\d*"
+        rf"|-?\d{{1,3}}({other}\d{{3}}){{2,}}"
     )
     for mark, sure, other in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
 THOUSANDS = {"K": "e3", "M": "e6", "B": "e9"}  # as volumes are shortened: 1.41M
-AMBIGUOUS = re.compile(r"-?[1-9]\d{0,2},\d{3}")
+AMBIGUOUS = r"-?[1-9]\d{{0,2}}[{}]\d{{3}}"
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
-    """The cells as text, with our column names and the file's line numbers as index; and the file's own columns."""
-    header, *rows = _rows(path, _lines(path, content))
+def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
+    """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
+    (header, *rows), separator = _rows(path, _lines(path, content))
     names = [_meaning(column) for column in header.cells]
     known = [name for name in names if name]
     absent = [name for name in ("date", *PRICES) if name not in known]
@@ -117,11 +119,11 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...]]:
     kept = [at for at, name in enumerate(names) if name]
     table = [[row.cells[at].strip() if at < len(row.cells) else "" for at in kept] for row in rows]
     cells = pd.DataFrame(table, columns=known, index=pd.Index([row.line for row in rows], dtype=int), dtype=str)
-    return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns
+    return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator
 
 
-def _rows(path: Path, lines: list[str]) -> list[_Row]:
-    """The header, and the rows below it that are not empty. Raises InvalidFile with the line of a longer row."""
+def _rows(path: Path, lines: list[str]) -> tuple[list[_Row], str]:
+    """The header and the rows below it that are not empty; the separator. Raises InvalidFile naming a longer row."""
     # below titles and empty lines: no other line names as many of our columns
     at = max(range(min(len(lines), LINES_ABOVE)), key=lambda at: len({*map(_meaning, _split(lines[at]))} - {None}))
     separator = _separator(lines[at])
@@ -139,7 +141,7 @@ def _rows(path: Path, lines: list[str]) -> list[_Row]:
         found = f"expected {width} cells as in the header, found {len(longer.cells)}"
         advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
         raise InvalidFile(str(path), f"line {longer.line}: {found}; {advice}")
-    return [header, *rows]
+    return [header, *rows], separator
 
 
 def _lines(path: Path, content: bytes) -> list[str]:
@@ -218,8 +220,11 @@ def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]")
     return days
 
 
-def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
-    """The decimal mark, inferred from all numbers of the file. Raises InvalidFile, with both readings, if unclear."""
+def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
+    """The decimal mark, inferred from all numbers of the file. Raises InvalidFile, with both readings, if unclear.
+
+    A comma may always stand for thousands; a point may where `;` separates the columns, or days are like 03.10.2016.
+    """
     columns = {
         name: cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True) for name in cells.columns if name != "date"
     }
@@ -233,10 +238,12 @@ def decimal_mark(path: Path, cells: Cells) -> DecimalMark:
         if len(lines[mark]):
             return mark
     prices = pd.concat([columns[name] for name in PRICES])
-    unsure = prices[prices.str.fullmatch(AMBIGUOUS)]
+    order = TWO_ORDERS.match(str(cells["date"].iloc[0]))
+    marks = ",." if separator == ";" or (order and order[2] == ".") else ","
+    unsure = prices[prices.str.fullmatch(AMBIGUOUS.format(marks))]
     if len(unsure):
         text = str(unsure.iloc[0])
-        readings = f"{text.replace(',', '')} (point) or {text.replace(',', '.')} (comma)"
+        readings = f"{text.replace(',', '')} (point) or {text.replace('.', '').replace(',', '.')} (comma)"
         why = f"line {unsure.index[0]}: {text} may be {readings}; say which with --decimal point or comma"
         raise InvalidFile(str(path), why)
     return "point"

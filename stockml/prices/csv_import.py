@@ -100,14 +100,14 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
-    cells, columns = cells_of(path, content)
+    cells, columns, separator = cells_of(path, content)
     has_values = ~cells[list(PRICES)].eq("").all(axis=1).to_numpy()
     # Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices
     has_values &= ~cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
     kept = cells[has_values]
     if kept.empty:
         raise InvalidFile(str(path), "expected daily prices, found no row that has any")
-    mark = readings.decimal or decimal_mark(path, kept)
+    mark = readings.decimal or decimal_mark(path, kept, separator)
     days = dates_of(path, kept, sessions, readings.dates)
     raw = make_bars(days, {name: numbers_of(path, kept, name, mark) for name in COLUMNS})
     repaired, repairs = _within_rounding(raw, kept, MARKS[mark])

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
 from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_cells import Readings
 from stockml.prices.csv_import import read_history
+from stockml.settings import DecimalMark
 from tests.stockml.prices.test_csv_cells import HEADER, LAYOUTS, ROWS, written
 from tests.support import strategies
 
@@ -79,3 +81,33 @@ def test_a_row_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path, case
 def test_whatever_stands_above_the_header_changes_no_bar(tmp_path: Path, above: list[str], layout: str) -> None:
     text = "".join(line.replace("\n", " ") + "\n" for line in above) + LAYOUTS[layout]
     assert read_history(written(tmp_path, "Prices\n" + text), NEW_YORK).bars.equals(strategies.bars_of(ROWS))
+
+
+POINTS = "Date{0}Open{0}High{0}Low{0}Close\n{1}{0}2.009{0}2.017{0}2.001{0}2.010\n"
+
+
+@pytest.mark.parametrize(("separator", "day"), [(";", "2016-10-03"), (";", "03.10.2016"), (",", "03.10.2016")])
+@pytest.mark.parametrize(("decimal", "opened"), [("comma", 2009.0), ("point", 2.009)])
+def test_a_point_that_may_mean_thousands_is_refused_with_both_readings_and_read_as_the_switch_says(
+    tmp_path: Path, separator: str, day: str, decimal: DecimalMark, opened: float
+) -> None:
+    path = written(tmp_path, POINTS.format(separator, day))
+    with pytest.raises(InvalidFile, match=r"line 2: 2.009 may be 2.009 \(point\) or 2009 \(comma\); say which"):
+        read_history(path, NEW_YORK, readings=Readings(dates="day-first"))
+    found = read_history(path, NEW_YORK, readings=Readings("day-first", decimal)).bars
+    assert found["open"].tolist() == [opened]
+
+
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        (POINTS.format(",", "2016-10-03"), 2.01),  # nothing in the file is written as in countries with decimal commas
+        (POINTS.format(",", "2016.10.03"), 2.01),
+        (POINTS.format(";", "2016-10-03").replace("2.017", "2.02"), 2.01),
+        (POINTS.format(";", "2016-10-03").replace("2.0", "1002.0"), 1002.01),
+        (POINTS.format(";", "2016-10-03").replace(".", ",").replace("2,0", "1002,0"), 1002.01),
+        (POINTS.format(";", "2016-10-03").replace("Close", "Close;Volume").replace("10\n", "10;1.200.300\n"), 2010.0),
+    ],
+)
+def test_a_number_that_can_be_read_in_one_way_only_settles_the_file(tmp_path: Path, text: str, closed: float) -> None:
+    assert read_history(written(tmp_path, text), NEW_YORK).bars["close"].tolist() == [closed]
