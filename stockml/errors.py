@@ -49,7 +49,8 @@ class InvalidTicker(InvalidInput):
 class InvalidSession(InvalidInput):
     found: str
     why: str
-    text = "expected a trading session as YYYY-MM-DD, found {found!r:.42}: {why}"
+    expected: str = "a trading session as YYYY-MM-DD"
+    text = "expected {expected}, found {found!r:.42}: {why}"
 
 
 class InvalidSetting(InvalidInput):

@@ -85,7 +85,8 @@ def audit(
     store, run = BarStore.of(home, calendar), night or run_night
     days = store.adjusted(ticker).index.date
     if session not in days[1:]:
-        raise InvalidSession(str(session), f"{ticker} has no believed bar of it, or none before it")
+        why = f"{ticker} has no believed bar of it, or none before it"
+        raise InvalidSession(str(session), why, "a session with a bar")
     before = days[list(days).index(session) - 1]
     left: list[dict[str, Path]] = []
     for number, name in enumerate(("as it came", "another")):

@@ -132,9 +132,10 @@ class BarStore:
         every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = every[days_of(every) == np.datetime64(session)]
         if bar.empty:
-            raise InvalidSession(str(session), f"{ticker} has no bar of it")
+            raise InvalidSession(str(session), f"{ticker} has no bar of it", "a session with a bar")
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
-            raise InvalidSession(str(session), f"{wrong[0].reason}; only another bar of it can be believed")
+            why = f"{wrong[0].reason}; only another bar of it can be believed"
+            raise InvalidSession(str(session), why, "a sound bar")
         judgement = believed.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
 
         self._update(
