@@ -78,18 +78,19 @@ def import_history(
 
 
 def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
-    from stockml.prices.csv_import import finished_bars
+    from stockml.prices.csv_import import finished_bars, missing
 
     found = []
     for path, history in files:
-        over = finished_bars(path, history.bars, store.sessions(history.ticker), datetime.now(UTC))
-        name, days = path.name, over.index
+        sessions = store.sessions(history.ticker)
+        over = finished_bars(path, history.bars, sessions, datetime.now(UTC))
+        name, days, absent = path.name, over.index, missing(over, sessions)
         if as_json:
-            first, last = str(days[0].date()), str(days[-1].date())
-            found.append({"ticker": history.ticker, "file": name, "sessions": len(days), "first": first, "last": last})
+            span = {"first": str(days[0].date()), "last": str(days[-1].date())}
+            found.append({"ticker": history.ticker, "file": name, "sessions": len(days), **span, "missing": absent})
             continue
         print(f"{history.ticker}: {counted(len(days), 'session')} as understood from {name}; nothing was imported")
-        left_out = _unfinished_note(len(history.bars) - len(over))
+        left_out = _counted_notes(absent, len(history.bars) - len(over))
         print("\n".join([rows_of(over, ends=3), *left_out, *_notes(history), *_set_aside(history)]))
     if as_json:
         print(json.dumps({"understood": found}))
@@ -124,7 +125,7 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
 def _report_text(report: "ImportReport") -> str:
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
-    notes = [*_unfinished_note(report.not_over), *_notes(report)]
+    notes = [*_counted_notes(report.missing, report.not_over), *_notes(report)]
     told = f" ({'; '.join(notes)})" if notes else ""
     found = (
         f"{report.ticker}: {counted(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
@@ -132,8 +133,9 @@ def _report_text(report: "ImportReport") -> str:
     return "\n".join([found, *_set_aside(report)])
 
 
-def _unfinished_note(number: int) -> list[str]:
-    return [f"{number} left out, not over yet"] if number else []
+def _counted_notes(missing: int, not_over: int) -> list[str]:
+    absent = f"{counted(missing, 'session')} between the first and the last missing"
+    return [absent] * (missing > 0) + [f"{not_over} left out, not over yet"] * (not_over > 0)
 
 
 def _notes(file: "CsvNotes") -> list[str]:

@@ -38,8 +38,11 @@ from stockml.prices.screening import is_crash, is_tenfold
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import DecimalMark
+from stockml.storage.arrays import Days
 from stockml.tickers import validated_ticker
 
+DAILY = 0.1  # share of rows that follow the session just before: few of a rarely traded share's do, no weekly file's
+FEWEST_ROWS = 10  # fewer say nothing of how far apart a file's rows are
 EXTENSIONS = (".csv", ".txt")
 PROVIDER_SUFFIXES = {
     "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
@@ -75,11 +78,15 @@ class History(CsvNotes):
 
 @dataclass(frozen=True)
 class ImportReport(CsvNotes):
-    """What an import brought. Not `recorded`: it was stored already. `not_over`: unfinished sessions, left out."""
+    """What an import brought. Not `recorded`: it was stored already. `not_over`: unfinished sessions, left out.
+
+    `missing`: sessions between the first and the last that the file lacks.
+    """
 
     path: str
     recorded: bool
     sessions: int
+    missing: int
     not_over: int
     first: date
     last: date
@@ -112,7 +119,9 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     raw = make_bars(days, {name: numbers_of(path, kept, name, mark) for name in COLUMNS})
     repaired, repairs = _within_rounding(raw, kept, MARKS[mark])
     adjusted = _scaled_to_adjusted(path, repaired, kept, mark)
-    bars, off_calendar = _on_calendar(path, _in_order(path, adjusted), sessions)
+    ordered = _in_order(path, adjusted)
+    _check_daily(path, days_of(ordered), sessions)
+    bars, off_calendar = _on_calendar(path, ordered, sessions)
     try:
         bars = checked(ticker, bars, sessions)
     except BadPayload as problem:
@@ -133,13 +142,19 @@ def import_file(
     """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     history = read_history(path, store.sessions(ticker), ticker, readings)
-    days = days_of(finished_bars(path, history.bars, store.sessions(ticker), recorded_at))
+    over = finished_bars(path, history.bars, store.sessions(ticker), recorded_at)
     recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
     notes = {field.name: getattr(history, field.name) for field in fields(CsvNotes)}
-    first, last = days[0].item(), days[-1].item()
-    not_over = len(history.bars) - len(days)
+    first, last = days_of(over)[[0, -1]].tolist()
     return ImportReport(
-        **notes, path=str(path), recorded=recorded, sessions=len(days), not_over=not_over, first=first, last=last
+        **notes,
+        path=str(path),
+        recorded=recorded,
+        sessions=len(over),
+        missing=missing(over, store.sessions(ticker)),
+        not_over=len(history.bars) - len(over),
+        first=first,
+        last=last,
     )
 
 
@@ -149,6 +164,12 @@ def finished_bars(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> 
     if over.empty:
         raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
     return over
+
+
+def missing(bars: Bars, sessions: Sessions) -> int:
+    """How many sessions between the first and the last have no bar."""
+    first, last = days_of(bars)[[0, -1]].tolist()
+    return len(sessions.between(first, last)) - len(bars)
 
 
 def import_folder(
@@ -225,6 +246,15 @@ def _check_scale(path: Path, believed: Bars) -> None:
             continue
         why = f"expected prices of one scale, found {close[at]:g} on {days[at]} after {close[at - 1]:g}"
         raise InvalidFile(str(path), f"{why}; correct the file, nothing was imported")
+
+
+def _check_daily(path: Path, days: Days, sessions: Sessions) -> None:
+    """Refuse weekly or monthly bars. Raises InvalidFile."""
+    within = np.array(sessions.between(days[0].item(), days[-1].item()), dtype="datetime64[D]")
+    apart = np.diff(np.searchsorted(within, days))
+    if len(days) >= FEWEST_ROWS and np.mean(apart <= 1) < DAILY:
+        usual = f"one every {np.median(apart):.0f} sessions"
+        raise InvalidFile(str(path), f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")
 
 
 def _in_order(path: Path, bars: Bars) -> Bars:

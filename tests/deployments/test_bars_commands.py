@@ -134,7 +134,7 @@ def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path:
     assert "expected a file of 'KO', found a folder" in capsys.readouterr().err
     assert run(["import", str(tmp_path), "--dry-run", "--json"]) == 0
     span = {"ticker": "IBM", "file": "ibm.us.txt", "sessions": 50, "first": "2000-03-01", "last": "2000-05-10"}
-    assert json.loads(capsys.readouterr().out) == {"understood": [span]}
+    assert json.loads(capsys.readouterr().out) == {"understood": [span | {"missing": 0}]}
     assert not home.root.exists()
 
 
@@ -196,6 +196,20 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     assert dry[-2] == "1 left out, not over yet"
     assert run(["import", "IBM", str(file), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
+
+
+def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
+    bars = recorded_bars("IBM").head(50)
+    bars.drop(bars.index[[10, 20, 21]]).to_csv(file := tmp_path / "ibm.us.txt", index_label="date")
+    said = "3 sessions between the first and the last missing"
+    assert run(["import", "IBM", str(file), "--dry-run"]) == 0
+    assert said in capsys.readouterr().out.splitlines()
+    assert run(["import", "IBM", str(file)]) == 0
+    assert f"47 sessions from 2000-03-01 to 2000-05-10 imported ({said})" in capsys.readouterr().out
+    assert run(["bars", "IBM", "--holes"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_an_import_says_why_volumes_are_unknown(home: Home, tmp_path: Path, capsys: Captured) -> None:
