@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from stockml.errors import counted
+from stockml.errors import InvalidFile, counted
 from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
+from stockml.prices.bars import broken, days_of
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_cells import cells_of, content_of, dates_of, decimal_mark, numbers_of
+from stockml.prices.csv_import import read_history
+from stockml.prices.screening import doubtful
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Days, Floats
 from stockml.training.checkpoint import EpochProgress
@@ -145,12 +147,16 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
 
 
 def prices_of(path: Path) -> tuple[Days, Floats]:
-    """(n,) sessions and mid prices of every line of a CSV file, by date, as in the tutorial. Raises InvalidFile."""
-    cells, _, separator = cells_of(path, content_of(path))
-    high, low = (numbers_of(path, cells, name, decimal_mark(path, cells, separator)) for name in ("high", "low"))
-    mid, days = (high + low) / 2, dates_of(path, cells, sessions_for(share_of(path)))
-    order = np.argsort(days, kind="stable")
-    return days[order], np.asarray(mid[order], dtype=np.float64)
+    """(n,) sessions and mid prices of a CSV file, by date, read and checked as an import is.
+
+    As in the tutorial, there is no exchange's calendar, and a day without a known volume counts. Raises InvalidFile
+    with the line or session, also for a bar that an import would set aside for its prices.
+    """
+    bars = read_history(path, sessions_for("", "24/7"), "FILE").bars
+    wrong = broken(bars, None) or doubtful(bars.assign(volume=bars["volume"].replace(0.0, np.nan)))
+    if wrong:
+        raise InvalidFile(str(path), f"session {wrong[0]}; correct it, or leave its line out")
+    return days_of(bars), ((bars["high"] + bars["low"]) / 2).to_numpy(np.float64)
 
 
 def opened(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
