@@ -16,10 +16,12 @@ from stockml.prices.bars import (
     PRICES,
     Bars,
     SetAside,
+    broken,
     checked,
     days_of,
     make_bars,
     too_many,
+    without,
 )
 from stockml.prices.believed import believed_series
 from stockml.prices.calendar import Sessions, sessions_for
@@ -34,15 +36,12 @@ from stockml.prices.csv_cells import (
     decimal_mark,
     numbers_of,
 )
-from stockml.prices.screening import is_crash, is_tenfold
+from stockml.prices.csv_checks import check_daily, check_scale
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import DecimalMark
-from stockml.storage.arrays import Days
 from stockml.tickers import validated_ticker
 
-DAILY = 0.1  # share of rows that follow the session just before: few of a rarely traded share's do, no weekly file's
-FEWEST_ROWS = 10  # fewer say nothing of how far apart a file's rows are
 EXTENSIONS = (".csv", ".txt")
 PROVIDER_SUFFIXES = {
     "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
@@ -120,7 +119,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     repaired, repairs = _within_rounding(raw, kept, MARKS[mark])
     adjusted = _scaled_to_adjusted(path, repaired, kept, mark)
     ordered = _in_order(path, adjusted)
-    _check_daily(path, days_of(ordered), sessions)
+    check_daily(path, days_of(ordered), sessions)
     bars, off_calendar = _on_calendar(path, ordered, sessions)
     try:
         bars = checked(ticker, bars, sessions)
@@ -128,7 +127,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
         raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
     found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert found is not None  # `checked` refuses a file whose bars are all broken
-    _check_scale(path, found.bars)
+    check_scale(path, found.bars, without(bars, broken(bars, None)))
     source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     empty = int((~has_values).sum())
     no_volume_among = () if "volume" in cells else columns
@@ -234,27 +233,6 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
     np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
     prices = {name: bars[name].to_numpy() * factor for name in PRICES}
     return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
-
-
-def _check_scale(path: Path, believed: Bars) -> None:
-    """Refuse a lasting step to ten or a hundred times the price, or to a tenth or hundredth, unless the share crashed:
-    no adjusted series has one. Raises InvalidFile."""
-    days, close, volume = days_of(believed), believed["close"].to_numpy(), believed["volume"].to_numpy()
-    steps = is_tenfold(np.log10(close[1:] / close[:-1])) & (np.diff(days) <= np.timedelta64(14, "D"))
-    for at in (np.flatnonzero(steps) + 1).tolist():
-        if is_crash(close, volume, at):
-            continue
-        why = f"expected prices of one scale, found {close[at]:g} on {days[at]} after {close[at - 1]:g}"
-        raise InvalidFile(str(path), f"{why}; correct the file, nothing was imported")
-
-
-def _check_daily(path: Path, days: Days, sessions: Sessions) -> None:
-    """Refuse weekly or monthly bars. Raises InvalidFile."""
-    within = np.array(sessions.between(days[0].item(), days[-1].item()), dtype="datetime64[D]")
-    apart = np.diff(np.searchsorted(within, days))
-    if len(days) >= FEWEST_ROWS and np.mean(apart <= 1) < DAILY:
-        usual = f"one every {np.median(apart):.0f} sessions"
-        raise InvalidFile(str(path), f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")
 
 
 def _in_order(path: Path, bars: Bars) -> Bars:

@@ -66,9 +66,9 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     return "", 0
 
 
-def is_busy(volume: Floats, at: int) -> bool:
+def is_busy(volume: Floats, at: int, times: float = BUSY) -> bool:
     """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown."""
-    return bool(volume[at] > BUSY * _usual(volume, at))
+    return bool(volume[at] > times * _usual(volume, at))
 
 
 def is_crash(close: Floats, volume: Floats, at: int) -> bool:

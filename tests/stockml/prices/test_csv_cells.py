@@ -144,11 +144,11 @@ def test_a_file_without_a_known_volume_column_is_reported_with_its_columns(tmp_p
 
 
 def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path):
-    text = "Date,Open,High,Low,Close\n2026-11-19,0.30627,0.30628,0.3063,0.30628\n2026-11-20,10.5,10.49,9,10\n"
+    text = "Date,Open,High,Low,Close\n2026-11-19,0.30627,0.30628,0.3063,0.30628\n2026-11-20,1.05,1.049,0.9,1\n"
     history = read_history(written(tmp_path, text), NEW_YORK)
     assert history.repaired == 2
-    assert history.bars["low"].tolist() == [0.30627, 9.0]
-    assert history.bars["high"].tolist() == [0.30628, 10.5]
+    assert history.bars["low"].tolist() == [0.30627, 0.9]
+    assert history.bars["high"].tolist() == [0.30628, 1.05]
 
 
 def test_an_odd_day_that_is_no_session_is_left_out_and_named(tmp_path):
@@ -240,7 +240,7 @@ REFUSALS = {
     "a step of a hundredfold": (
         HEADER
         + "".join(f"{day},{p},{p},{p},{p},1\n" for day, p in zip(SESSIONS, [1.5] * 10 + [150] * 10, strict=True)),
-        f"expected prices of one scale, found 150 on {SESSIONS[10]} after 1.5",
+        f"expected prices of one scale, found 150 on {SESSIONS[10]}, 100 times the 1.5 of {SESSIONS[9]}",
     ),
     "a workbook": ("PK\x03\x04xl", "found a workbook; save it as CSV"),
     "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no columns in its first line"),
