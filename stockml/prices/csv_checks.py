@@ -30,7 +30,7 @@ def check_scale(path: Path, believed: Bars, sound: Bars) -> None:
     steps = ((times > FAR) | (times < 1 / FAR)) & (np.diff(days) <= A_NEW_LISTING)
     for at in (np.flatnonzero(steps) + 1).tolist():
         if not _is_rush(sound, int(sound.index.searchsorted(believed.index[at - 1])) + 1):
-            found = f"{close[at]:g} on {days[at]}, {times[at - 1]:.3g} times the {close[at - 1]:g} of {days[at - 1]}"
+            found = f"{close[at]:g} on {days[at]}, {times[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
             advice = f"correct the file, or leave out the lines before {days[at]}; nothing was imported"
             raise InvalidFile(str(path), f"expected prices of one scale, found {found}; {advice}")
 

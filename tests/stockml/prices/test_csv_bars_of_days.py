@@ -67,7 +67,7 @@ def test_a_lasting_step_of_the_price_is_refused_with_both_sessions_and_the_ratio
     with pytest.raises(InvalidFile) as refusal:
         read_history(saved(tmp_path, bars), NEW_YORK)
     assert "expected prices of one scale" in str(refusal.value)
-    assert f"on {after}, {ratio:.3g} times the " in str(refusal.value)
+    assert f"on {after}, {ratio:.4g} times the " in str(refusal.value)
     assert f"of {before}" in str(refusal.value)
 
 
