@@ -198,6 +198,15 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
 
 
+def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "ibm.us.txt"
+    bars = recorded_bars("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
+    bars.to_csv(file, date_format="%Y-%m-%d")
+    assert run(["import", "IBM", str(file)]) == 0
+    said = "(volumes unknown: no column volume among date, open, high, low, close, Shares traded)"
+    assert said in capsys.readouterr().out
+
+
 def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
     home: Home, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -210,12 +219,3 @@ def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
     assert f"47 sessions from 2000-03-01 to 2000-05-10 imported ({said})" in capsys.readouterr().out
     assert run(["bars", "IBM", "--holes"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-
-
-def test_an_import_says_why_volumes_are_unknown(home: Home, tmp_path: Path, capsys: Captured) -> None:
-    file = tmp_path / "ibm.us.txt"
-    bars = recorded_bars("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
-    bars.to_csv(file, date_format="%Y-%m-%d")
-    assert run(["import", "IBM", str(file)]) == 0
-    said = "(volumes unknown: no column volume among date, open, high, low, close, Shares traded)"
-    assert said in capsys.readouterr().out
