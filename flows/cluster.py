@@ -1,6 +1,7 @@
 """The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address.
 
 Each is checked against the run's home, addresses and code before it gets nights; workers import this module for it.
+Whoever can speak to a scheduler runs code as its owner: the local one speaks TLS, to those with this run's certificate.
 """
 
 import logging
@@ -31,6 +32,9 @@ CONFIG = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.http.routes": [],  # its pages, which Dask cannot leave out, tell nobody anything
+    "distributed.worker.http.routes": [],
+    "distributed.dashboard.link": "",
     "distributed.logging": {"distributed": "error", "tornado": "critical"},
 }
 UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
@@ -49,8 +53,10 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
         "threads_per_worker": 1,
         "processes": True,
         "memory_limit": f"{memory_gb} GiB",
-        "dashboard_address": "127.0.0.1:0",
-        "worker_dashboard_address": "127.0.0.1:0",
+        "security": True,  # a certificate of its own
+        "dashboard_address": "127.0.0.1:0",  # None would take, or complain of, port 8787
+        "scheduler_kwargs": {"dashboard": False},
+        "worker_dashboard_address": None,
         "host": "127.0.0.1",
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news

@@ -7,14 +7,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
+import psutil
 import pytest
 from distributed import Client, LocalCluster
+from distributed.security import Security
 from prefect import flow, task
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import State
@@ -96,6 +101,45 @@ def settings_of_a_worker(address: str) -> int:
     with workers(address, 1, 1.0) as runner:
         found: int = runner.submit(settings_found, {}).result()
         return found
+
+
+@flow
+def doors_of_local_workers() -> tuple[str, list[int]]:
+    """The scheduler's address, and what every port answers that a universe opens; a stranger is let in nowhere."""
+    with workers(None, 1, 1.0) as runner:
+        address = str(runner.client.scheduler_info()["address"])
+        place = address.partition("://")[2]
+        strangers = (f"tcp://{place}", None), (f"tls://{place}", Security.temporary())
+        for asked, certificate in strangers:
+            with pytest.raises(OSError, match=r"Connection|connect|certificate"):
+                Client(asked, security=certificate, timeout=2, set_as_default=False)
+        return address, [answered(port) for port in open_ports() if port != int(place.rpartition(":")[2])]
+
+
+def open_ports() -> set[int]:
+    """Of this process and its workers."""
+    own = psutil.Process()
+    family = [own, *(child for child in own.children(recursive=True) if "spawn" in " ".join(child.cmdline()))]
+    return {held.laddr.port for each in family for held in each.net_connections("tcp") if held.status == "LISTEN"}
+
+
+def answered(port: int) -> int:
+    """The status that a browser gets; 0 if it is not understood."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_S) as reply:
+            return int(reply.status)
+    except HTTPError as refused:
+        return refused.code
+    except (OSError, HTTPException):
+        return 0
+
+
+@pytest.mark.usefixtures("home")
+def test_another_user_of_this_machine_gets_no_answer_from_a_universe_of_local_processes() -> None:
+    """Whoever could speak to its scheduler would run code as the user whose universe it is."""
+    address, answers = doors_of_local_workers()
+    assert address.startswith("tls://127.0.0.1:")
+    assert set(answers) <= {0, 404}
 
 
 def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCluster) -> None:
