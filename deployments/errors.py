@@ -19,7 +19,8 @@ class ServerUnavailable(StockmlError):
     name: str
     address: str
     advice: str
-    text = "expected {name} at {address}, found no answer; {advice}"
+    found: str = "no answer"
+    text = "expected {name} at {address}, found {found}; {advice}"
 
 
 class ServerFailed(StockmlError):

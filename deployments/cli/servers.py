@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from datetime import datetime
@@ -19,6 +20,7 @@ PrefectPort = Annotated[
     int, typer.Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")
 ]
 MlflowPort = Annotated[int, typer.Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
+USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above."
 
 
 @app.command()
@@ -49,35 +51,34 @@ def serve(
     part: Annotated[Literal["prefect", "mlflow", "worker"], typer.Argument(metavar="PART", help="The part to run.")],
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
-    prefect_url: Annotated[
-        str, typer.Option(envvar="PREFECT_API_URL", help="Used by the worker.")
-    ] = "http://127.0.0.1:4200/api",
-    mlflow_url: Annotated[
-        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Used by the worker.")
-    ] = "http://127.0.0.1:5000",
+    prefect_url: Annotated[str, typer.Option(envvar="PREFECT_API_URL", help=USED_BY_WORKER)] = "",
+    mlflow_url: Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help=USED_BY_WORKER)] = "",
     deploy: Annotated[bool, typer.Option(help="Let the worker first update Prefect's deployments.")] = True,
 ) -> None:
     """Run one part of `stockml up` in the foreground. For containers, and for workers on other machines."""
     from deployments.servers import databases, stack
     from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
+    from deployments.servers.prefect_api import check_serves
 
-    place = home()
+    place, access = home(), Access.of(os.environ)
     place.prefect.mkdir(parents=True, exist_ok=True)
     if part == "worker":
         from deployments.cli.tickers import register_all
         from deployments.registration.own_list import tickers_of
 
-        os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url)
-        os.environ.update(Access.of(os.environ).as_client())
+        prefect_url = prefect_url or f"{access.url(prefect_port)}/api"
+        mlflow_url = mlflow_url or access.url(mlflow_port)
+        os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url, **access.as_client())
         set_environment(place)
+        check_serves(prefect_url, place, os.environ)
         if deploy:
             print(*register_all(place, tickers_of(place)), sep="\n", flush=True)
         stack.remember_api(place, prefect_url)
-        program = stack.worker(os.environ, "--with-healthcheck")
+        program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
     else:
         name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)
-        check_port(name, port, stack.PORT_OPTIONS[name], Access.of(os.environ).address)
+        check_port(name, port, stack.PORT_OPTIONS[name], access.address)
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         set_environment(place)
         databases.create(place)

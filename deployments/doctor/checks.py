@@ -16,7 +16,7 @@ from deployments.errors import PortTaken
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import faults
-from deployments.servers.prefect_api import is_healthy, refuses, running_server
+from deployments.servers.prefect_api import refuses, running_server, unhealthy
 from stockml.clock import stands_still
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, checked_address
@@ -81,21 +81,15 @@ def home_folder(home: Home) -> Check:
 
 
 def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check that the servers' databases and logs are private. Other users can open the pages if no password is set."""
+    """Check that the home is private. Other users can open the pages if no password is set."""
     if not home.root.exists():
         return
-    logs = home.root / "logs"
-    stores = (home.root / "mlflow.db", *home.prefect.glob("prefect.db*"))
-    kept = (*stores, *home.prefect.glob("*.log"), *logs.glob("*.log"))
-    wide = [path for path in (home.root, home.prefect, logs, *kept) if path.exists() and path.stat().st_mode & 0o077]
-    if not wide:
-        shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
-        found = "the home, databases and logs are for their owner only"
-        yield Check("rights", "ok", found, "" if environ.get(PASSWORD) else shared)
+    if home.root.stat().st_mode & 0o077:
+        found, advice = f"{home.root} is open to others on this machine", f"`chmod go= {quote(str(home.root))}`"
+        yield Check("rights", "problem" if home.in_use else "note", found, advice)
         return
-    readable = home.root in wide and any(path.is_file() for path in wide)
-    found = "open to others on this machine: " + ", ".join(map(str, wide))
-    yield Check("rights", "problem" if readable else "note", found, f"`chmod -R go= {quote(str(home.root))}`")
+    shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
+    yield Check("rights", "ok", "the home is for its owner only", "" if environ.get(PASSWORD) else shared)
 
 
 def databases(home: Home) -> Iterator[Check]:
@@ -180,9 +174,9 @@ def digest(environ: Mapping[str, str]) -> Check:
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
-    if configured and not is_healthy(configured):
-        shown = without_password(configured)
-        return Check("Prefect", "problem", f"{shown} does not answer", "start it, or unset PREFECT_API_URL")
+    if configured and (fault := unhealthy(configured)):
+        found = f"{without_password(configured)}: {fault}"
+        return Check("Prefect", "problem", found, "start it, or unset PREFECT_API_URL")
     if address := configured or running_server(home):
         shown = without_password(address)
         if refuses(address, environ, home):

@@ -1,7 +1,8 @@
 """Access to the two pages: the address they listen on, the host names they accept, and the password.
 
 Any web page open in a browser can send requests to 127.0.0.1, and can rebind a name of its own to it. A guard in front
-of both servers therefore accepts only their own host names, and no request from a page of another origin.
+of both servers therefore accepts only their own host names, and no request from a page of another origin. An IP address
+cannot be rebound: servers that other machines reach, which takes a password, answer to any.
 """
 
 import base64
@@ -15,6 +16,7 @@ from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
+import psutil
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,10 +32,13 @@ PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
 HEADERS = {
     "x-frame-options": "SAMEORIGIN",  # no framing by pages of other origins (clickjacking)
-    "content-security-policy": "connect-src 'self' data: blob:",  # our pages send nothing to other servers
+    "x-content-type-options": "nosniff",
+    # our pages send nothing to other servers, and run no scripts of theirs
+    "content-security-policy": "connect-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
 }
 _SCHEMES = ("http", "https")
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_DESCRIPTION = re.compile(r"(/api)?/(docs|redoc|openapi\.json)(/.*)?")  # FastAPI's, with scripts from elsewhere
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -49,24 +54,26 @@ class Access:
     def of(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises InvalidSetting, and PasswordNeeded for open pages that others can reach."""
         address = environ.get(ADDRESS) or "127.0.0.1"
-        try:
-            beyond = not ip_address(address).is_loopback
-        except ValueError:
-            if address != "localhost":
-                raise InvalidSetting(ADDRESS, address, "an IP address of this machine, such as 127.0.0.1") from None
-            address, beyond = "127.0.0.1", False
+        address = "127.0.0.1" if address == "localhost" else address
+        if not _is_ip(address):
+            raise InvalidSetting(ADDRESS, address, "an IP address of this machine, such as 127.0.0.1")
         password = environ.get(PASSWORD) or None
-        if password and not all(password.partition(":")):
-            raise InvalidSetting(PASSWORD, "…", "user:password")
-        if beyond and not password:
+        if password and not (all(password.partition(":")) and password.isascii() and password.isprintable()):
+            raise InvalidSetting(PASSWORD, "…", "user:password, of letters, digits and signs in ASCII")
+        found = cls(address, tuple(_names(environ.get(HOSTS, ""))), password)
+        if found.is_open and not password:
             raise PasswordNeeded(address)
-        return cls(address, tuple(_names(environ.get(HOSTS, ""))), password)
+        return found
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines can reach the address."""
+        return not ip_address(self.address).is_loopback
 
     @property
     def reached(self) -> str:
         """The address as used in URLs by programs on this machine."""
-        address = _EVERYWHERE.get(self.address, self.address)
-        return f"[{address}]" if ":" in address and not address.startswith("[") else address
+        return _in_url(_EVERYWHERE.get(self.address, self.address))
 
     def as_client(self) -> dict[str, str]:
         """The environment variables that give the worker and its runs access."""
@@ -82,7 +89,8 @@ class Access:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every accepted host name, without ports."""
-        return tuple(dict.fromkeys([*LOOPBACK, self.reached, *(_without_port(name) for name in self.named)]))
+        machine = [socket.gethostname().lower()] if self.is_open else []
+        return tuple(dict.fromkeys([*LOOPBACK, self.reached, *machine, *map(_without_port, self.named)]))
 
     def origins(self, port: int) -> tuple[str, ...]:
         """The origins of the server's own pages: its address and its further names, over HTTP or HTTPS."""
@@ -90,13 +98,24 @@ class Access:
         named = [name if _without_port(name) != name else f"{name}:{port}" for name in self.named]
         return (*own, *(f"{scheme}://{each}" for each in dict.fromkeys([*self.named, *named]) for scheme in _SCHEMES))
 
+    def elsewhere(self) -> list[str]:
+        """How other machines reach an address that stands for all of this machine's: by its name or addresses."""
+        if self.address not in _EVERYWHERE:
+            return []
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        held = (each.address for card in psutil.net_if_addrs().values() for each in card if each.family == family)
+        reached = (each for each in held if "%" not in each and not ip_address(each).is_loopback)
+        return [socket.gethostname(), *map(_in_url, reached)]
+
     def url(self, port: int) -> str:
         return f"http://{self.reached}:{port}"
 
     def is_own_name(self, host: str) -> bool:
         """Whether a Host header names this server, with any port, since a tunnel or a container may map it."""
-        asked = host.lower()
-        return bool(_HOST.fullmatch(asked)) and _without_port(asked) in self.hosts
+        if not _HOST.fullmatch(asked := host.lower()):
+            return False
+        name = _without_port(asked)
+        return name in self.hosts or (self.is_open and _is_ip(name.strip("[]")))
 
     def is_own_page(self, origin: str, host: str) -> bool:
         """Whether an Origin header names the requested host, or one of the further names, which a proxy may replace."""
@@ -126,7 +145,8 @@ class Guard:
     """ASGI middleware that enforces `access`.
 
     Refuses a Host header that is not one of this server's names (403; guards against DNS rebinding), and every request
-    and web socket from a page of another origin (403; a preflight 400). Programs send no Origin and pass.
+    and web socket from a page of another origin (403; a preflight 400). Programs send no Origin and pass. The pages
+    that describe an API are not served (404).
     asks_password: require `access.password`, except on `open_path`, which stays open for health checks.
     """
 
@@ -155,7 +175,7 @@ class Guard:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self.access.is_own_name(hosts[0]):
-            return 403, f"this server does not go by that name; one more is allowed with {HOSTS}"
+            return 403, f"this server does not go by that name; allow one more with {HOSTS} where it is started"
         if not all(self.access.is_own_page(origin, hosts[0]) for origin in headers.getlist("origin")):
             preflight = scope.get("method") == "OPTIONS"
             return 400 if preflight else 403, "pages of another origin may not use this server"
@@ -163,7 +183,7 @@ class Guard:
             given = "".join(headers.getlist("authorization")).encode("latin-1")
             if not hmac.compare_digest(given, self._expected):
                 return 401, "user and password, please"
-        return None
+        return (404, "the API is not described here") if _DESCRIPTION.fullmatch(scope["path"]) else None
 
 
 def _with_headers(send: Send) -> Send:
@@ -185,3 +205,14 @@ def _names(given: str) -> Iterator[str]:
 
 def _without_port(host: str) -> str:
     return re.sub(r":[0-9]+$", "", host)
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False

@@ -29,11 +29,8 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     """
     set_environment(home, environ)
     configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
-    if configured and not is_healthy(configured, timeout_s=30):
-        from stockml.tracking.connection import without_password
-
-        advice = "unset PREFECT_API_URL, or start it with `stockml up`"
-        raise ServerUnavailable("Prefect", without_password(configured), advice)
+    if configured:
+        check_serves(configured, home, environ)
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
@@ -44,6 +41,18 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
             stack.enter_context(_set("PREFECT_UI_URL", page, environ))
         stack.callback(_drain)
         yield address
+
+
+def check_serves(address: str, home: Home, environ: Mapping[str, str]) -> None:
+    """Raise ServerUnavailable unless the API is healthy, and takes the password that commands send."""
+    from deployments.servers.access import SET_PASSWORD
+    from stockml.tracking.connection import without_password
+
+    fault, advice = unhealthy(address, timeout_s=30), "unset PREFECT_API_URL, or start it with `stockml up`"
+    if not fault and refuses(address, environ, home):
+        fault, advice = "that it expects another password", SET_PASSWORD
+    if fault:
+        raise ServerUnavailable("Prefect", without_password(address), advice, fault)
 
 
 def running_server(home: Home) -> str | None:
@@ -109,9 +118,17 @@ def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
     return False
 
 
-def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
+def is_healthy(address: str) -> bool:
+    return not unhealthy(address)
+
+
+def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:
+    """None if the API answers as a healthy one; else what is found instead, such as its own words for a refusal."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
-            return bool(reply.status == 200)
+            return None if reply.status == 200 else f"status {reply.status}"
+    except HTTPError as refusal:
+        words = refusal.read(200).decode(errors="replace") if "text/plain" in str(refusal.headers) else refusal.reason
+        return f"status {refusal.code} ({' '.join(words.split())})"
     except (OSError, HTTPException, ValueError):
-        return False
+        return "no answer"

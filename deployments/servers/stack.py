@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from deployments.errors import AlreadyUp
 from deployments.registration import POOL
 from deployments.registration.own_list import tickers_of
 from deployments.replay.feed import Feed, replay_environment
 from deployments.servers import databases, processes
-from deployments.servers.access import PASSWORD, Access, check_port
+from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
@@ -40,9 +41,9 @@ def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Program:
     return Program("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
 
 
-def worker(environ: Mapping[str, str], *more: str) -> Program:
-    """The worker, which executes two runs at once."""
-    arguments = ("--pool", POOL, "--type", "process", "--name", "this machine", "--limit", "2", *more)
+def worker(environ: Mapping[str, str], name: str, *more: str) -> Program:
+    """The worker, which executes two runs at once; Prefect's page shows it by its name."""
+    arguments = ("--pool", POOL, "--type", "process", "--name", name, "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
     return Program("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
 
@@ -79,7 +80,7 @@ def up(
         environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
         _deploy(home, environ, say)
-        children.append(start(worker(environ), logs / "worker.log", reports=True))
+        children.append(start(worker(environ, "this machine"), logs / "worker.log", reports=True))
         record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
@@ -153,7 +154,10 @@ def _print_addresses(home: Home, pages: Mapping[str, str], access: Access, say: 
     say(f"MLflow   {all_tickers}   all tickers, and from there nights and models side by side")
     if access.address != "127.0.0.1" or access.password:
         asked = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
-        say(f"They listen on {access.address}; {asked}")
+        say(f"They listen on {access.address}{' (IPv6 only)' if ':' in access.address else ''}; {asked}")
+    if elsewhere := access.elsewhere():
+        links = ", ".join(f"http://{host}:{urlsplit(page).port}" for host in elsewhere for page in pages.values())
+        say(f"From other machines: {links}; further names are allowed with {HOSTS}")
     if access.named and not access.password:
         say(f"Whoever reaches {', '.join(access.named)} can start runs: a password is set with {PASSWORD}")
     say("Ctrl-C stops everything")

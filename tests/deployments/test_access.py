@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Iterable
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from deployments.servers.access import Access, Guard
 from stockml.errors import InvalidSetting
 
 PASSWORD = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
+OPEN = {"STOCKML_ADDRESS": "0.0.0.0", **PASSWORD}
 TUNNEL = {"STOCKML_ALLOWED_HOSTS": "Stocks.example.org, box.lan:8443,"}
 
 
@@ -54,6 +56,13 @@ def answer(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> i
         (TUNNEL, "box.lan:8443", 200),
         (TUNNEL, "evil.example", 403),
         ({"STOCKML_ADDRESS": "127.0.0.2"}, "127.0.0.2:4200", 200),
+        (PASSWORD, "192.168.1.7:4200", 403),
+        (PASSWORD, gethostname(), 403),
+        (OPEN, "192.168.1.7:4200", 401),  # goes on to the password
+        (OPEN, "[fd00::1]:4200", 401),
+        (OPEN, f"{gethostname().upper()}:4200", 401),
+        (OPEN, "192.168.1.7.evil.example:4200", 403),
+        (OPEN, "evil.example", 403),
     ],
 )
 def test_a_server_answers_to_its_own_names_only(environ: dict[str, str], host: str, status: int) -> None:
@@ -99,6 +108,15 @@ def test_every_path_but_the_health_check_needs_the_password() -> None:
     assert "secret" not in repr(access)
 
 
+@pytest.mark.parametrize(
+    "path", ["/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/api/docs", "/api/redoc"]
+)
+def test_the_description_of_an_api_which_loads_its_scripts_from_elsewhere_is_not_served(path: str) -> None:
+    host = ("host", "127.0.0.1")
+    assert answer(Access(), [host], path=path) == 404
+    assert answer(Access(), [host], path=f"/my{path}") == 200
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::"])
 def test_pages_that_other_machines_can_reach_need_a_password(address: str) -> None:
     with pytest.raises(PasswordNeeded, match="AUTH_STRING=user:password, or leave STOCKML_ADDRESS"):
@@ -114,6 +132,7 @@ def test_pages_that_other_machines_can_reach_need_a_password(address: str) -> No
         {"STOCKML_ALLOWED_HOSTS": "http://box.lan"},
         {"PREFECT_SERVER_API_AUTH_STRING": "secret"},
         {"PREFECT_SERVER_API_AUTH_STRING": "secret:"},
+        {"PREFECT_SERVER_API_AUTH_STRING": "me:sécret"},
     ],
 )
 def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ: dict[str, str]) -> None:
@@ -123,9 +142,18 @@ def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ: dict[
     assert "secret" not in str(refused.value)
 
 
+def test_who_listens_everywhere_is_told_how_others_reach_it_each_of_which_it_answers_to() -> None:
+    for address in ("0.0.0.0", "::"):
+        everywhere = Access.of({"STOCKML_ADDRESS": address, **PASSWORD})
+        assert everywhere.elsewhere()[0] == gethostname()
+        assert all(everywhere.is_own_name(f"{host}:4200") for host in everywhere.elsewhere())
+    assert Access().elsewhere() == []
+
+
 def test_a_server_that_listens_everywhere_is_reached_on_the_loopback() -> None:
     everywhere = Access.of({"STOCKML_ADDRESS": "0.0.0.0", **PASSWORD})
     assert everywhere.url(4200) == "http://127.0.0.1:4200"
     assert Access.of({"STOCKML_ADDRESS": "fd00::1", **PASSWORD}).url(4200) == "http://[fd00::1]:4200"
+    assert Access.of({"STOCKML_ADDRESS": "::", **PASSWORD}).url(4200) == "http://[::1]:4200"
     assert "http://localhost:4200" in everywhere.origins(4200)
     assert {"https://stocks.example.org", "https://box.lan:8443"} < set(Access.of(TUNNEL).origins(4200))

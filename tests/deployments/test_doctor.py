@@ -12,7 +12,7 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor.checks import examine
 from deployments.doctor.kept import Check
-from deployments.servers.prefect_api import is_healthy, prefect_api
+from deployments.servers.prefect_api import prefect_api, unhealthy
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models.registry import Registry
@@ -122,7 +122,7 @@ def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(hom
 def test_a_prefect_server_with_another_password_is_a_problem(home: Home) -> None:
     """Its route `health` is open to all; the other routes, which commands need, are not."""
     with prefect_api(home, {**os.environ, "PREFECT_SERVER_API_AUTH_STRING": "me:word"}) as address:
-        assert is_healthy(address, timeout_s=PATIENCE_S)
+        assert unhealthy(address, timeout_s=PATIENCE_S) is None
         home.servers.write_text(json.dumps({"prefect_api": address}))
         for password, verdict in {"": "problem", "me:wrong": "problem", "me:word": "ok"}.items():
             for environ in (
@@ -195,24 +195,18 @@ def test_a_replay_is_healthy_at_its_own_clock(home: Home) -> None:
     assert "where a replay's recorded prices end" in checks["clock"].found
 
 
-def test_files_that_others_can_read_are_named_with_the_command_that_fixes_it(home: Home) -> None:
-    (home.root / "logs").mkdir(parents=True)
-    home.prefect.mkdir()
-    kept = [home.root / "mlflow.db", home.prefect / "prefect.db", home.root / "logs" / "mlflow.log"]
-    for path in kept:
-        path.touch()
-        path.chmod(0o644)
+def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home) -> None:
+    store_of(home, "IBM")
     home.root.chmod(0o755)
     check = found(home)["rights"]
-    assert check.verdict == "problem"
-    assert all(str(path) in check.found for path in (home.root, *kept))
+    assert (check.verdict, str(home.root) in check.found) == ("problem", True)
     subprocess.run(check.advice.strip("`"), shell=True, check=True)
     mended = found(home)["rights"]
     assert (mended.verdict, "PREFECT_SERVER_API_AUTH_STRING" in mended.advice) == ("ok", True), (
         "others may use the pages"
     )
     assert found(home, {"PREFECT_SERVER_API_AUTH_STRING": "me:word"})["rights"].advice == ""
-    assert [path.stat().st_mode & 0o777 for path in (home.root, *kept)] == [0o700, 0o600, 0o600, 0o600]
+    assert home.root.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> None:

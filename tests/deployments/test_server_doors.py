@@ -199,9 +199,11 @@ FETCH = """async ([address, request]) => {
     }
 }"""
 OPEN = """address => new Promise(done => {
-    const line = new WebSocket(address, ["prefect"])
-    line.onopen = () => done("open")
-    line.onerror = () => done("error")
+    Object.assign(new WebSocket(address, ["prefect"]), {onopen: () => done("open"), onerror: () => done("error")})
+})"""
+SCRIPT = """address => new Promise(done => {
+    const ends = {onload: () => done("run"), onerror: () => done("error")}
+    document.body.append(Object.assign(document.createElement("script"), {src: address, ...ends}))
 })"""
 FORM = """([address, name, value]) => {
     const form = Object.assign(document.createElement("form"), {method: "POST", action: address, enctype: "text/plain"})
@@ -251,13 +253,14 @@ def test_the_servers_own_pages_can_read_from_them(pages: Up, page: "Page") -> No
 
 
 @needs_chromium
-def test_the_servers_own_pages_can_send_nothing_to_another_server(pages: Up, page: "Page") -> None:
-    """Analytics would, without needing an answer that it may read."""
+def test_the_servers_own_pages_tell_no_other_server(pages: Up, page: "Page") -> None:
+    """As analytics would, to which an answer that it may not read is as good; and run no script of another's."""
     with Loopback(whole(b"thank you")) as elsewhere:
         for address in (f"{pages.prefect}/dashboard", pages.mlflow):
             page.goto(address)
             assert asked(page, f"{elsewhere.address}?seen=IBM", mode="no-cors") == [0, ""]
             assert page.evaluate(OPEN, elsewhere.address.replace("http", "ws")) == "error"
+            assert page.evaluate(SCRIPT, elsewhere.address) == "error"
         assert elsewhere.asked == []
     page.goto(pages.prefect)
     assert page.evaluate(OPEN, f"{pages.prefect.replace('http', 'ws')}/api/events/out") == "open"

@@ -23,6 +23,7 @@ from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml, up
+from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
 
@@ -80,6 +81,28 @@ def test_an_invalid_or_unreachable_api_is_reported_at_once(home: Home) -> None:
     environ = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     with pytest.raises(ServerUnavailable, match="unset PREFECT_API_URL"), prefect_api(home, environ):
         pass
+
+
+def test_an_api_that_refuses_is_quoted(home: Home) -> None:
+    def refuse(exchange: Exchange) -> None:
+        exchange.send(b"not by that name; set IT\n", 403, **{"Content-Type": "text/plain; charset=utf-8"})
+
+    said = r"found status 403 \(not by that name; set IT\); unset PREFECT_API_URL"
+    with (
+        Loopback(refuse) as server,
+        pytest.raises(ServerUnavailable, match=said),
+        prefect_api(home, {"PREFECT_API_URL": f"{server.address}/api"}),
+    ):
+        pass
+
+
+def test_a_worker_without_a_server_is_told_so_at_once(home: Home) -> None:
+    """By the address that it was given, or that of this machine's server on the port that the environment names."""
+    for named in ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, {"STOCKML_PREFECT_PORT": "9"}):
+        ran = stockml("serve", "worker", "--no-deploy", **named)
+        assert ran.returncode == 1
+        assert ran.stderr.startswith("stockml: expected Prefect at http://127.0.0.1:9/api, found no answer; ")
+        assert ran.stderr.count("\n") == 1
 
 
 def test_log_lines_that_a_server_no_longer_takes_do_not_disturb_a_commands_output(
@@ -152,18 +175,20 @@ def test_a_port_reserved_for_root_is_not_reported_as_taken() -> None:
 
 def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(home: Home) -> None:
     command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
-    process = subprocess.Popen([*command, "--prefect-url", "http://127.0.0.1:9/api"], stderr=subprocess.DEVNULL)
-    asked = psutil.Process(process.pid)
     place = replay_home(os.environ)
-    try:
-        until(lambda: "deployments.servers.worker_program" in asked.cmdline())
-        environ = asked.environ()
-    finally:
-        process.kill()
-        process.wait()
+    with Loopback(whole(b"true")) as server:
+        api = f"{server.address}/api"
+        process = subprocess.Popen([*command, "--prefect-url", api], stderr=subprocess.DEVNULL)
+        asked = psutil.Process(process.pid)
+        try:
+            until(lambda: "deployments.servers.worker_program" in asked.cmdline())
+            environ = asked.environ()
+        finally:
+            process.kill()
+            process.wait()
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
     assert environ["PREFECT_HOME"] == str(place.prefect)
-    assert place.server("prefect_api") == "http://127.0.0.1:9/api"  # for commands in its home, such as in its container
+    assert place.server("prefect_api") == api  # for commands in its home: in its container
     assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
 
 
