@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from stat import S_IMODE
 from urllib.parse import urlsplit
 
 from stockml.errors import InvalidSetting
@@ -93,6 +94,17 @@ def owner_only() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def close_to_others(place: Home) -> None:
+    """Take from group and others all rights to a home's folder, and so to all that is in it, if this user owns it.
+
+    A folder that was there before the home, and a home of an earlier version, can be open to them.
+    """
+    with suppress(OSError):
+        found = place.root.stat()
+        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and place.in_use:
+            place.root.chmod(S_IMODE(found.st_mode) & ~0o077)
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Home:

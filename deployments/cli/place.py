@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.process import restored
 from stockml.errors import InvalidFile, RecordUnreadable, StoreError
-from stockml.home import OLD_PLACE, Home, home
+from stockml.home import OLD_PLACE, Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_all, refresh
@@ -34,12 +34,18 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
 
     With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end. Secrets
     are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's own servers.
+    The home's folder is closed to other users.
     """
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
         environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
-        yield _settle(command, environ)
+        place = _settle(command, environ)
+        close_to_others(place)
+        try:
+            yield place
+        finally:
+            close_to_others(place)  # it may be a home only now
 
 
 @contextmanager

@@ -75,6 +75,41 @@ def test_an_earlier_versions_home_stays_in_use_and_its_replay_does_not_shut_out_
     assert place({"STOCKML_HOME": str(person / "work" / ".stockml")}) == "work/.stockml"
 
 
+def mode(folder: Path) -> int:
+    return folder.stat().st_mode & 0o7777
+
+
+def test_a_home_that_others_could_enter_is_closed_to_them_by_any_command(person: Path) -> None:
+    """Before it, one of an earlier version; after it, a folder that was there before its first night."""
+    old, fresh = person / "old", person / "fresh"
+    moved_to(old)
+    fresh.mkdir()
+    old.chmod(0o2755)
+    fresh.chmod(0o755)
+    with in_home("status", {"STOCKML_HOME": str(old)}):
+        assert mode(old) == 0o2700
+    with in_home("nightly", {"STOCKML_HOME": str(fresh), **KEY}):
+        assert mode(fresh) == 0o755, "no home yet"
+        (fresh / "prices.json").write_text('{"prices": "market"}')
+    assert mode(fresh) == 0o700
+
+
+def test_a_folder_that_is_no_home_or_not_ones_own_is_left_as_it_is(person: Path) -> None:
+    plain, anothers = person / "plain", person / "anothers"
+    plain.mkdir()
+    (plain / "letter.txt").touch()
+    moved_to(anothers)
+    for folder in (plain, anothers):
+        folder.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(anothers, 1000, 1000)
+    else:
+        anothers = plain
+    for folder in (plain, anothers):
+        assert place({"STOCKML_HOME": str(folder), **KEY}, "status") == folder.name
+        assert mode(folder) == 0o755
+
+
 def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refused(home: Home) -> None:
     check(home, "market")
     assert kind_in(home) is None
