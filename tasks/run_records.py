@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter
 from prefect.exceptions import Abort, ObjectNotFound
-from prefect.states import AwaitingRetry, Crashed, State
+from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 from prefect.utilities.engine import propose_state_sync
 
 from stockml.errors import StockmlError
@@ -34,6 +34,7 @@ NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
+ORPHAN = "nothing works on this run any more; run it again"
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
 GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
 BY_HAND_FOR = timedelta(hours=6)  # a run in a terminal may take; the longest profile takes less
@@ -193,8 +194,9 @@ def why_gone(process: str | None) -> str | None:
 def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     """Mark as Crashed every unfinished run that is old, whose process is gone, or that a worker had; returns names.
 
-    A power cut leaves such runs, and they would hold their deployments' only slots. A scheduled night is done again
-    instead; what a command in a terminal works on is left alone. To be called before any worker is started.
+    A power cut leaves such runs, and they would hold their deployments' only slots. A deployment's night is done again
+    instead, and one that was being cancelled is Cancelled; what a command in a terminal works on is left alone. To be
+    called before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:
@@ -204,10 +206,11 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
             is_worked_on = began is not None and is_at_work(process, began)
             is_old = began is None or began < long_ago
             if (run.deployment_id and not is_worked_on) or (began and is_old) or why_gone(process):
-                if run.auto_scheduled and not is_old and done_again(client, run.id, "nothing worked on it any more"):
+                if run.deployment_id and not is_old and done_again(client, run.id, "nothing worked on it any more"):
                     names.append(f"{name_of(run)}, which is done again")
                     continue
-                end(client, run, Crashed(message="nothing works on this run any more; run it again"))
+                is_unwanted = run.state_type == StateType.CANCELLING
+                end(client, run, Cancelled(message="cancelled") if is_unwanted else Crashed(message=ORPHAN))
                 names.append(name_of(run))
     return tuple(names)
 

@@ -238,3 +238,24 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_once_all_is_up(st
         client.set_flow_run_state(run.id, state, force=True)
         assert not done_again(client, run.id, "killed"), "the limit holds for one that dies before it begins, too"
         client.delete_deployment(deployment)
+
+
+def test_a_night_begun_by_hand_is_done_again_too_and_one_that_a_person_cancelled_stays_so(tmp_path: Path) -> None:
+    """As Quick run begins one: of a deployment, but by no schedule."""
+    ends = {"RUNNING": Running(), "PENDING": Pending(), "CANCELLED": Cancelling()}
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"by hand {uuid4()}", type="process")).name
+        deployment = deployed(client, tmp_path, DIES, "nightly", pool)
+        made = {}
+        for name, state in ends.items():
+            made[name] = run = client.create_flow_run_from_deployment(deployment, parameters={"ticker": name})
+            process = {"infrastructure_pid": "elsewhere:1"}  # without one, cancelling is over at once
+            client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json=process)
+            for each in (Running(), state):
+                client.set_flow_run_state(run.id, each, force=True)
+        told = [line for line in crash_orphans() if any(name in line for name in made)]
+        states = {name: client.read_flow_run(run.id).state_name for name, run in made.items()}
+        client.delete_deployment(deployment)
+    assert states == {"RUNNING": "AwaitingRetry", "PENDING": "AwaitingRetry", "CANCELLED": "Cancelled"}
+    again = [f"{name} ({made[name].name}), which is done again" for name in ("RUNNING", "PENDING")]
+    assert sorted(told) == sorted([*again, f"CANCELLED ({made['CANCELLED'].name})"])
