@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from stockml.errors import InvalidSetting
 
+BROKEN = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")  # what PostgreSQL's driver would repeat in its refusal
 UNFIT = re.compile(r"[?%#]|::")  # an MLflow, Prefect or fsspec address would be cut off there, and name another place
 KEPT = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
@@ -163,12 +164,13 @@ def _database(environ: Mapping[str, str]) -> str | None:
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
-    wanted = "postgresql://user:password@host:port, with / ? # @ in the password as %2F %3F %23 %40"
+    wanted = "postgresql://user:password@host:port, with / ? # @ % in the password as %2F %3F %23 %40 %25"
     with suppress(ValueError):
         parts = urlsplit(url)
         known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
         # an unescaped `/`, `?` or `#` in the password cuts `netloc` short
         misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
+        misread = misread or BROKEN.search(parts.netloc) is not None
         if known and not misread:
             if not parts.query:
                 return parts.netloc

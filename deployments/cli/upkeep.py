@@ -13,7 +13,7 @@ import typer
 from deployments.cli.options import Json
 from deployments.cli.runs import outcome
 from deployments.errors import refused_as
-from deployments.servers.databases import vacuum
+from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.errors import counted
 from stockml.home import home
@@ -97,6 +97,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
     from tasks.artifacts import mlflow_pages
 
     place = home()
+    create(place)  # away, it would be asked again and again, with a screen of MLflow's warnings
     tracking, registry = Tracking.of(place), Registry(place.models)
     nights = tracking.rebuild(pages=mlflow_pages(place))
     for ticker in {night.ticker for night in nights}:

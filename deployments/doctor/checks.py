@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from deployments.doctor import kept
 from deployments.doctor.kept import Check
-from deployments.errors import PortTaken
+from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
-from deployments.servers.databases import faults
+from deployments.servers.databases import check_server, faults
 from deployments.servers.prefect_api import refuses, running_server, unhealthy
 from stockml.clock import stands_still
 from stockml.errors import StockmlError, TrackingUnavailable
@@ -93,9 +93,16 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def databases(home: Home) -> Iterator[Check]:
+    if home.database:
+        yield from settled("database", lambda: database(home.database or ""))
     for fault in faults(home, thorough=True):
         found, _, advice = fault.why.partition("; ")
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
+
+
+def database(account: str) -> Check:
+    check_server(f"{account}/postgres")
+    return Check("database", "ok", f"PostgreSQL at {account.rpartition('@')[2]} answers")
 
 
 def shared_state(home: Home) -> Check | None:
@@ -207,13 +214,21 @@ def mlflow(home: Home) -> Check:
 
 def mlflow_fault(home: Home) -> OSError | str | None:
     """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
-    if urlsplit(home.tracking_uri).scheme not in ("http", "https"):
-        return connection_fault(home.tracking_uri)
+    parts = urlsplit(home.tracking_uri)
     try:
+        if parts.scheme.startswith("postgres"):
+            # its own database is made by the first command
+            is_own = home.tracking_uri == home.mlflow_database
+            check_server(f"{home.database}/postgres" if is_own else parts.netloc + parts.path)
+            return None
+        if parts.scheme not in ("http", "https"):
+            return connection_fault(home.tracking_uri)
         with Tracking.of(home).client() as client:
             client.search_experiments(max_results=1)
     except TrackingUnavailable as away:
         return away.why
+    except ServerUnavailable as away:
+        return away.found
     return None
 
 

@@ -11,6 +11,7 @@ from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.storage.files import NO_ROOM
+from stockml.storage.notes import refusal
 from stockml.storage.sqlite_files import fault_of
 
 if TYPE_CHECKING:
@@ -77,19 +78,31 @@ def alone(home: Home) -> "Iterator[psycopg.Connection[Any] | None]":
     if home.database is None:
         yield None
         return
-    place = home.database.rpartition("@")[2]
+    with connected(f"{home.database}/postgres") as server:
+        server.execute("SELECT pg_advisory_lock(%s)", (MAKING,))
+        yield server
+
+
+def check_server(address: str) -> None:
+    """Raise ServerUnavailable if the database does not answer, or refuses.  address: as of `connected`."""
+    with connected(address) as server:
+        server.execute("SELECT 1")
+
+
+@contextmanager
+def connected(address: str) -> "Iterator[psycopg.Connection[Any]]":
+    """Yield a connection to user:password@host:port/database. Raises ServerUnavailable, which shows no password."""
+    place = address.rpartition("@")[2].partition("/")[0]
     try:
         import psycopg
     except ImportError as error:
         advice = "install it with `pip install stockml[postgres]`"
         raise ServerUnavailable("PostgreSQL's driver", place, advice) from error
     try:
-        with psycopg.connect(f"postgresql://{home.database}/postgres", autocommit=True, connect_timeout=10) as server:
-            server.execute("SELECT pg_advisory_lock(%s)", (MAKING,))
+        with psycopg.connect(f"postgresql://{address}", autocommit=True, connect_timeout=10) as server:
             yield server
     except psycopg.Error as error:
-        why = type(error).__name__
-        raise ServerUnavailable("PostgreSQL", f"{place} ({why})", "check STOCKML_DATABASE_URL") from None
+        raise ServerUnavailable("PostgreSQL", place, "check STOCKML_DATABASE_URL", refusal(error)) from None
 
 
 def vacuum() -> None:

@@ -156,8 +156,8 @@ class Database:
         except driver.ProgrammingError as error:
             raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
         except driver.Error as error:
-            why = f"{type(error).__name__}; see that it runs, that STOCKML_DATABASE_URL names it, and run again"
-            raise StoreError(self.server, f"the database did not answer ({why})") from None
+            advice = "see that it runs, that STOCKML_DATABASE_URL names it, and run again"
+            raise StoreError(self.server, f"expected the database, found {refusal(error)}; {advice}") from None
 
     def _unlike(self, found: str) -> RecordUnreadable:
         advice = "rename it: a new one is made, in which today's count begins anew"
@@ -183,6 +183,14 @@ def notes_of(home: Home, folder: Path) -> Notes:
     if home.state is None or home.database is None:
         return FileNotes(folder)
     return Database(home.database, f"{home.state} {folder.name}")
+
+
+def refusal(error: "psycopg.Error") -> str:
+    """What was found in place of an answer, in the driver's words, unless they could repeat a password."""
+    is_safe = error.sqlstate or isinstance(error, _driver().OperationalError)
+    said = (str(error) if is_safe else type(error).__name__).rpartition("failed: ")[2].partition("\n")[0]
+    has_answered = error.sqlstate or "FATAL" in said or (error.pgconn and error.pgconn.needs_password)
+    return f"{'a refusal' if has_answered else 'no answer'} ({' '.join(said.split())})"
 
 
 def _driver() -> Any:

@@ -70,7 +70,7 @@ def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
     [
         ("secret", "password as %2F"),
         ("mysql://me:secret@db", "password as %2F"),
-        *((f"postgresql://me:{mark}secret{mark}word@db:5433", "password as %2F") for mark in "/?#@["),
+        *((f"postgresql://me:{mark}secret{mark}word@db:5433", "password as %2F") for mark in "/?#@[%"),
         ("postgresql://me:secret@db?sslmode=verify-full", "PGSSLMODE asks for TLS"),
     ],
 )

@@ -24,11 +24,13 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`."""
-    cluster = folder / "cluster"
+def postgres_server(folder: Path, password: str = "") -> Iterator[str]:
+    """Yield the address `postgresql://stockml@127.0.0.1:PORT` of a fresh server in `folder`; asks for a `password`."""
+    cluster, file = folder / "cluster", folder / "password"
     folder.mkdir(parents=True, exist_ok=True)
-    _run("initdb", "-D", str(cluster), "-U", "stockml", "-A", "trust", "--no-sync", folder=folder)
+    file.write_text(password)
+    asks = ("-A", "scram-sha-256", "--pwfile", str(file)) if password else ("-A", "trust")
+    _run("initdb", "-D", str(cluster), "-U", "stockml", *asks, "--no-sync", folder=folder)
     port = _started(folder, cluster)
     try:
         yield f"postgresql://stockml@127.0.0.1:{port}"

@@ -105,10 +105,12 @@ def test_a_damaged_note_is_named_by_its_row(database: Database) -> None:
         ledger.remaining(now)
 
 
-@pytest.mark.parametrize("port", [1, None])
-def test_a_server_that_does_not_answer_is_named_without_its_password(stockml_database: str, port: int | None) -> None:
+@pytest.mark.parametrize(("port", "found"), [(1, "no answer"), (None, "a refusal")])
+def test_a_server_that_does_not_answer_is_named_without_its_password(
+    stockml_database: str, port: int | None, found: str
+) -> None:
     place = f"127.0.0.1:{port or stockml_database.rpartition(':')[2]}"
     away = Database(f"me:secret@{place}", "s3://bucket/state", return_s=0)
-    with pytest.raises(StoreError, match=f"{place}/stockml: the database did not answer") as refused:
+    with pytest.raises(StoreError, match=f"{place}/stockml: expected the database, found {found}") as refused:
         away.read("anything")
     assert "secret" not in f"{refused.value!r}{refused.value}{away!r}"

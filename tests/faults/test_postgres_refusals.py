@@ -1,0 +1,66 @@
+"""A PostgreSQL server that refuses the password, or is away: each is called what it is, and no password is shown."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.cli.app import run
+from stockml.home import Home
+from stockml.nights.record import night_path, write_night
+from stockml.provider.price_source import claim
+from tests.support.commands import Captured, stockml
+from tests.support.nights import recorded_night
+from tests.support.postgres_server import is_installed, postgres_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
+RIGHT, WRONG = "r1ght", "wr0ng"
+REFUSED = 'a refusal (FATAL: password authentication failed for user "stockml")'
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address, without a password, of a server that asks for one."""
+    with postgres_server(tmp_path_factory.mktemp("postgres"), RIGHT) as address:
+        yield address
+
+
+def checks(capsys: Captured) -> dict[str, tuple[str, str]]:
+    run(["doctor", "--json"])
+    return {each["name"]: (each["verdict"], each["found"]) for each in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
+    guarded: str, home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = guarded.partition("@")[2]
+    for given, database, mlflow in (
+        (f":{RIGHT}", ("ok", f"PostgreSQL at {place} answers"), ("ok", "answers")),
+        (f":{WRONG}", ("problem", REFUSED), ("problem", REFUSED)),
+        ("", ("problem", "a refusal"), ("problem", "no password supplied")),
+    ):
+        monkeypatch.setenv("STOCKML_DATABASE_URL", guarded.replace("@", f"{given}@"))
+        found = checks(capsys)
+        for name, (verdict, says) in {"database": database, "MLflow": mlflow}.items():
+            assert (found[name][0], says in found[name][1]) == (verdict, True), found[name]
+        assert not any(secret in str(found) for secret in (RIGHT, WRONG))
+
+
+@pytest.mark.parametrize("command", ["nightly IBM", "maintenance --dry-run", "up"])
+def test_a_command_says_that_the_password_was_refused(guarded: str, home: Home, command: str) -> None:
+    ended = stockml(*command.split(), STOCKML_DATABASE_URL=guarded.replace("@", f":{WRONG}@"))
+    assert ended.returncode == 1, ended
+    assert f"found {REFUSED}; check STOCKML_DATABASE_URL" in ended.stderr
+    assert WRONG not in ended.stdout + ended.stderr
+
+
+def test_without_the_database_tracking_is_not_rebuilt_and_one_line_says_so(home: Home) -> None:
+    """MLflow's own attempts would take half a minute, and a screen of warnings."""
+    claim(home, "market")
+    write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
+    ended = stockml("rebuild-tracking", STOCKML_DATABASE_URL=f"postgresql://stockml:{WRONG}@127.0.0.1:9")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
+    assert "expected PostgreSQL at 127.0.0.1:9, found no answer (Connection refused)" in ended.stderr
