@@ -10,8 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -32,7 +31,6 @@ app = typer.Typer(
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
 INTERRUPTED = 130
-UNAUTHORISED = 401
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -129,15 +127,10 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
 
 def _unexpected(error: BaseException) -> int:
     """Report the error in one line; write its traceback to a file for a bug report."""
-    response: Any = getattr(error, "response", None)
-    code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
-    where = where.rpartition("@")[2]
-    if code >= 500:
-        return _say(f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk")
-    if code == UNAUTHORISED:
-        from deployments.servers.access import SET_PASSWORD
+    from deployments.servers.access import fault_of_server
 
-        return _say(f"expected the password of the server at {where}, found none or a wrong one; {SET_PASSWORD}")
+    if fault := fault_of_server(error):
+        return _say(fault)
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -1,20 +1,21 @@
 """Commands about nights: run one, fetch a ticker's history, roll back a champion, show the status, audit."""
 
 import json
-import os
+import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
 from deployments.cli.runs import foreseen, quiet_libraries, recorded_prices, run_flow
-from deployments.servers.prefect_api import prefect_api, running_server
+from deployments.servers.prefect_api import looked_up
 from stockml import clock
-from stockml.errors import TrackingUnavailable
+from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, home
 from stockml.settings import Mode, Profile
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
 
 app = typer.Typer()
+T = TypeVar("T")
 
 
 @app.command()
@@ -86,22 +88,32 @@ def rollback(
 
 
 @app.command()
-def status(tickers: Tickers = None, as_json: Json = False) -> None:
-    """Show each ticker's newest night and next run. Without a TICKER, of all that are known."""
+def status(tickers: Tickers = None, as_json: Json = False) -> int:
+    """Show each ticker's newest night and next run. Without a TICKER, of all that are known.
+
+    Exit code 1 if your list or the next runs cannot be read; the rest is shown.
+    """
     from deployments.registration.own_list import tickers_of
-    from stockml.nights.status import known_tickers, rows, share_sentence, text
+    from stockml.nights.status import NO_NIGHT, known_tickers, rows, share_sentence, text
 
     place = home()
-    entries = {entry.ticker: entry.calendar for entry in tickers_of(place).tickers}
-    due = _next_runs(place)
-    wanted = tickers or {*entries, *known_tickers(place), *(due or {})}
-    listed = rows(place, wanted, clock.now(), due, entries)
+    missed: list[str] = []
+    entries = _looked("your list", missed, lambda: {each.ticker: each.calendar for each in tickers_of(place).tickers})
+    due, refused = _looked("next runs", missed, lambda: _told_by_prefect(place)) or (None, None)
+    followed = {*(entries or {}), *(due or {})}
+    listed = rows(place, tickers or followed | known_tickers(place), clock.now(), due, entries)
+    if entries is not None:
+        strange = {row.ticker for row in listed if row.state == NO_NIGHT} - followed
+        listed = [replace(row, state="not in the list") if row.ticker in strange else row for row in listed]
     if as_json:
         print(json.dumps({"said": share_sentence(listed), "tickers": [row.plain() for row in listed]}))
-        return
-    print(text(listed))
-    if due is None:
-        print(f"No server is up in {place.root}, so no run is due: `stockml up` starts one")
+    else:
+        print(text(listed))
+        if due is None and not missed:
+            print(f"No server is up in {place.root}, so no run is due: `stockml up` starts one")
+    for line in (*missed, *filter(None, [refused])):
+        print("stockml:", line, file=sys.stderr)
+    return int(bool(missed))
 
 
 @app.command()
@@ -147,17 +159,29 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     return version, f"MLflow's alias `champion` names version {version}"
 
 
-def _next_runs(place: Home) -> dict[str, datetime] | None:
-    """The next run of each ticker; None if no server is configured or up."""
-    if not (os.environ.get("PREFECT_API_URL") or running_server(place)):
-        return None
-    with prefect_api(place):
-        from prefect.client.orchestration import get_client
-
+def _told_by_prefect(place: Home) -> tuple[dict[str, datetime] | None, str | None]:
+    """The next run of each ticker, None if no server is configured or up; and a notice that was not taken, if any."""
+    with looked_up(place) as client:
+        if client is None:
+            return None, None
+        from deployments.registration.automations import TAKE_NOTICES, refused_notice
         from tasks.status_page import next_runs
 
-        with get_client(sync_client=True) as client:
-            return next_runs(client)
+        refused = refused_notice(client, datetime.now(UTC))
+        return next_runs(client), refused and f"{refused}; {TAKE_NOTICES}"
+
+
+def _looked(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
+    """What `look` returns; None if it cannot be had, which is added to `missed` in one line."""
+    from httpx import HTTPError
+
+    from deployments.servers.access import fault_of_server
+
+    try:
+        return look()
+    except (StockmlError, HTTPError) as error:
+        missed.append(f"without {what}: {fault_of_server(error) or error}")
+        return None
 
 
 def _text(found: "Audit") -> str:

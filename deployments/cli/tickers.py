@@ -160,6 +160,10 @@ def _print_and_register(place: Home, done: str) -> None:
 
     print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
-        print(*register_all(place, tickers_of(place)), sep="\n")
+        try:
+            print(*register_all(place, tickers_of(place)), sep="\n")
+        except Exception:  # such as of a server that asks for a password: told after this line
+            print("the list is changed; `stockml deploy` tells Prefect")
+            raise
     else:
         print("`stockml up` schedules them")

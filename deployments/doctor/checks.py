@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server, faults
-from deployments.servers.prefect_api import refuses, running_server, unhealthy
+from deployments.servers.prefect_api import looked_up, refuses, running_server, unhealthy
 from stockml.clock import stands_still
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, checked_address
@@ -51,6 +52,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield mlflow(home)
     yield from pages(home, environ, ports)
     yield from settled("webhook", lambda: webhook(environ))
+    yield from notices(home)
     yield from settled("Dask", lambda: dask(environ))
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
@@ -261,6 +263,17 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
 
     webhook_address(url)
     return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
+
+
+def notices(home: Home) -> Iterator[Check]:
+    from httpx import HTTPError
+
+    with suppress(StockmlError, HTTPError), looked_up(home) as client:  # `prefect` reports one that is away
+        if client:
+            from deployments.registration.automations import TAKE_NOTICES, refused_notice
+
+            if found := refused_notice(client, datetime.now(UTC)):
+                yield Check("notices", "problem", found, TAKE_NOTICES)
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:

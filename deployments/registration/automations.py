@@ -10,7 +10,7 @@ Mattermost's do. Without any block, the flow `notice` logs the line and keeps it
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from uuid import UUID
@@ -19,6 +19,7 @@ from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.filters import EventFilter
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
@@ -30,6 +31,8 @@ from stockml.nights import states
 from tasks.run_records import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
+TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then `stockml deploy`"
+ACTION, TOLD_FOR = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
 # in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
 PREFECTS_OWN = (
@@ -156,6 +159,19 @@ def forget_earlier(client: SyncPrefectClient) -> None:
         client.delete_global_concurrency_limit_by_name("alphavantage")
     with suppress(ObjectNotFound):  # Prefect sends no notices through a block of this type
         client.delete_block_document(client.read_block_document_by_name(BLOCK, "webhook").id)
+
+
+def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:
+    """Say which notice was not taken, if it is the newest that the webhook or a block was sent."""
+    sent = {"event": {"name": [f"{ACTION}.executed", f"{ACTION}.failed"]}, "occurred": {"since": now - TOLD_FOR}}
+    newest: dict[int, Any] = {}  # of each block
+    for event in client.read_events(EventFilter.model_validate(sent), limit=50).events:
+        if event.payload.get("action_type") == "send-notification":
+            newest.setdefault(event.payload["action_index"], event)
+    for event in newest.values():
+        if event.event == f"{ACTION}.failed":
+            return f"the notice of {event.occurred:%Y-%m-%d %H:%M} UTC ({event.resource.name}) was not taken"
+    return None
 
 
 def webhook_address(url: str) -> str:

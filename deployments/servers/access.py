@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import psutil
@@ -30,6 +30,7 @@ ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
+UNAUTHORISED, SERVER_ERROR = 401, 500
 HEADERS = {
     "x-frame-options": "SAMEORIGIN",  # no framing by pages of other origins (clickjacking)
     "x-content-type-options": "nosniff",
@@ -40,6 +41,18 @@ _SCHEMES = ("http", "https")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DESCRIPTION = re.compile(r"(/api)?/(docs|redoc|openapi\.json)(/.*)?")  # FastAPI's, with scripts from elsewhere
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def fault_of_server(error: BaseException) -> str | None:
+    """What to do about a server's answer: it failed within, or wants a password; None for any other error."""
+    response: Any = getattr(error, "response", None)
+    code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
+    where = where.rpartition("@")[2]
+    if code >= SERVER_ERROR:
+        return f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk"
+    if code == UNAUTHORISED:
+        return f"expected the password of the server at {where}, found none or a wrong one; {SET_PASSWORD}"
+    return None
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 import os
 import socket
 import sys
+import warnings
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -15,6 +17,9 @@ from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment, settings_of
 from stockml.home import Home, checked_address, owner_only
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command runs a server of its own
 NAME, MODULE = "Prefect's temporary server", "deployments.servers.prefect_program"
@@ -28,9 +33,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     same database, whose runs a later `stockml up` shows. Raises InvalidSetting, ServerUnavailable.
     """
     set_environment(home, environ)
-    configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
-    if configured:
-        check_serves(configured, home, environ)
+    configured = _configured(home, environ, timeout_s=30)
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
@@ -43,12 +46,34 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
         yield address
 
 
-def check_serves(address: str, home: Home, environ: Mapping[str, str]) -> None:
+@contextmanager
+def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
+    """Yield a client of the Prefect that is configured or up; None if none is. It asks once: a person waits.
+
+    Raises InvalidSetting, ServerUnavailable.
+    """
+    address = _configured(home, os.environ, timeout_s=3) or running_server(home)
+    if address is None:
+        yield None
+        return
+    set_environment(home)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # in a home that is not made yet
+        from prefect import settings
+        from prefect.client.orchestration import get_client
+
+    chosen: dict[Any, Any] = {settings.PREFECT_API_URL: address, settings.PREFECT_CLIENT_MAX_RETRIES: 0}
+    if password := os.environ.get("PREFECT_API_AUTH_STRING"):
+        chosen[settings.PREFECT_API_AUTH_STRING] = password
+    with settings.temporary_settings(chosen), get_client(sync_client=True) as client:
+        yield client
+
+
+def check_serves(address: str, home: Home, environ: Mapping[str, str], timeout_s: float = 30.0) -> None:
     """Raise ServerUnavailable unless the API is healthy, and takes the password that commands send."""
     from deployments.servers.access import SET_PASSWORD
     from stockml.tracking.connection import without_password
 
-    fault, advice = unhealthy(address, timeout_s=30), "unset PREFECT_API_URL, or start it with `stockml up`"
+    fault, advice = unhealthy(address, timeout_s=timeout_s), "unset PREFECT_API_URL, or start it with `stockml up`"
     if not fault and refuses(address, environ, home):
         fault, advice = "that it expects another password", SET_PASSWORD
     if fault:
@@ -59,6 +84,14 @@ def running_server(home: Home) -> str | None:
     """The address of this home's Prefect API if it is up and answers."""
     address = home.server("prefect_api")
     return address if address and is_healthy(address) else None
+
+
+def _configured(home: Home, environ: Mapping[str, str], timeout_s: float) -> str:
+    """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting, ServerUnavailable."""
+    configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
+    if configured:
+        check_serves(configured, home, environ, timeout_s)
+    return configured
 
 
 @contextmanager

@@ -29,6 +29,7 @@ LEGEND = (
     "relative to this share's usual range, from network and pooled regression (network) or the latter alone (pooled); "
     "network adds: CRPS saved by the network; ~: within the noise; next run: UTC"
 )
+NO_NIGHT = "no night yet"
 LINE = 100  # columns in the terminal
 A_NIGHT = timedelta(hours=2)  # from a bar's final time to its night's end, an hour of asking for a late bar included
 FEW = "too few origins"  # to test: a figure from three or four says nothing
@@ -117,7 +118,7 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
     glance, attempt = newest(home.nights, ticker), last_attempt(home.nights, ticker)
     session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
     if session is None:
-        return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, "no night yet")
+        return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, NO_NIGHT)
     exchange = sessions_for(ticker, calendar_of(glance, calendar))
     age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
     behind = f"{counted(age.sessions, 'session')} behind" if age.sessions else "up to date"

@@ -21,17 +21,19 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import outcome
+from deployments.doctor.checks import notices
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
-from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, webhook_address
+from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
 from flows.notices import missing_forecasts, notice
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.nights import states
-from tests.support.loopback import Exchange, Loopback
+from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
 KINDS = tuple(
@@ -168,6 +170,34 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     work(prefect_client, missing_forecasts, tickers=["KO"])
     assert told(posted) == "stockml: no forecast of the newest session for 1 of 1: KO (no night yet)"
     assert posted.empty()
+
+
+@pytest.mark.slow
+def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
+    prefect_client: SyncPrefectClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [whole(b"", 500)]
+
+    def answer(exchange: Exchange) -> None:
+        answers[-1](exchange)
+
+    def refused() -> str | None:
+        return refused_notice(prefect_client, datetime.now(UTC))
+
+    with Loopback(answer) as server:
+        install({"STOCKML_WEBHOOK_URL": f"{server.address}/T0K3N"})
+        assert refused() is None
+        work(prefect_client, in_part)
+        said = until(refused)
+        assert f"{datetime.now(UTC):%Y-%m-%d}" in said
+        assert "(stockml: failed runs) was not taken" in said
+        assert "T0K3N" not in said
+        monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
+        (check,) = notices(home)
+        assert (check.verdict, check.found) == ("problem", said)
+        answers.append(whole(b""))
+        work(prefect_client, in_part)
+        until(lambda: refused() is None)
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""`stockml status` shows what the home knows, whatever else is away; and `tickers` what it has changed."""
+
+import json
+
+import pytest
+
+from deployments.cli.app import run
+from stockml.home import Home
+from tests.support.commands import Captured, stockml
+from tests.support.loopback import Answer, Loopback, whole
+
+
+def refusing(status: int) -> Answer:
+    """As of a server that is up, but lets nobody in, or whose database is away."""
+    return lambda exchange: whole(b"{}", 200 if exchange.path.endswith("/health") else status)(exchange)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (401, "expected the password of the server at 127.0.0.1:{port}, found none or a wrong one; set"),
+        (500, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
+        (503, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
+    ],
+)
+def test_a_prefect_that_says_nothing_costs_the_next_run_only(home: Home, status: int, why: str) -> None:
+    with Loopback(refusing(status)) as server:
+        port = server.address.rpartition(":")[2]
+        shown = stockml("status", PREFECT_API_URL=f"{server.address}/api")
+    assert shown.returncode == 1
+    assert [line.split()[0] for line in shown.stdout.splitlines()[1:4]] == ["AAPL", "IBM", "MSFT"]
+    assert "No server is up" not in shown.stdout
+    (said,) = shown.stderr.splitlines()
+    assert said.startswith(f"stockml: without next runs: {why.format(port=port)}")
+
+
+def test_a_list_that_cannot_be_read_costs_no_night_its_row(home: Home, capsys: Captured) -> None:
+    home.ledger.mkdir(parents=True)
+    (home.ledger / "KO.parquet").touch()
+    home.tickers.write_text("tickers:\n  - KO\n  - {ticker: PEP, at: noon}\n")
+    assert run(["status", "--json"]) == 1
+    told = capsys.readouterr()
+    assert [row["ticker"] for row in json.loads(told.out)["tickers"]] == ["KO"]
+    assert told.err.startswith(f"stockml: without your list: {home.tickers}")
+
+
+def test_a_ticker_that_is_neither_listed_nor_known_is_said_to_be_so(home: Home, capsys: Captured) -> None:
+    assert run(["status", "IBM", "IBMM", "--json"]) == 0
+    states = {row["ticker"]: row["state"] for row in json.loads(capsys.readouterr().out)["tickers"]}
+    assert states == {"IBM": "no night yet", "IBMM": "not in the list"}
+
+
+def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(home: Home) -> None:
+    with Loopback(refusing(401)) as server:
+        added = stockml("tickers", "add", "MSFT", PREFECT_API_URL=f"{server.address}/api")
+    assert added.returncode == 1
+    done, how = added.stdout.splitlines()
+    assert done.startswith("added MSFT; 1 in ")
+    assert how == "the list is changed; `stockml deploy` tells Prefect"
+    assert added.stderr.startswith("stockml: expected the password of the server")
