@@ -13,7 +13,7 @@ import typer
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from stockml.errors import InvalidSetting, NoBars, counted
 from stockml.home import home
-from stockml.provider.price_source import replay_home
+from stockml.provider.price_source import check, kind_of, replay_home
 from stockml.settings import DateOrder, DecimalMark
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def import_history(
         understood = ((path, read_history(path, store.sessions(named), named, readings)) for path, named in files)
         _show_understood(understood, store, as_json)
         return 0
+    check(place, kind_of(os.environ))
     replay = replay_home(os.environ)
     leaves_replay = replay.in_use and not (place.in_use or os.environ.get("ALPHAVANTAGE_API_KEY"))
     code = 0

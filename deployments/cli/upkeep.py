@@ -16,7 +16,8 @@ from deployments.errors import refused_as
 from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.errors import counted
-from stockml.home import home
+from stockml.home import OLD_PLACE, home
+from stockml.provider.price_source import replay_home
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
@@ -78,11 +79,14 @@ def restore_home(
 ) -> int:
     """Restore an archive into an empty home. All or nothing.
 
-    Then run `stockml rebuild-tracking` and `stockml deploy`.
+    Then run `stockml rebuild-tracking` and `stockml deploy`. A replay's goes to `replay/` in the usual home.
     """
-    from stockml.maintenance.backup import restore
+    from stockml.maintenance.backup import holds_replay, restore
 
-    return _print_archived(file, restore(home(), file, only), f"brought to {home().root} from", as_json)
+    place = home()
+    if place.root.name == OLD_PLACE and holds_replay(file):  # no folder was named: that one is for the market's prices
+        place = replay_home(os.environ)
+    return _print_archived(file, restore(place, file, only), f"brought to {place.root} from", as_json)
 
 
 @app.command("rebuild-tracking")

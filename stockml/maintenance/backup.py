@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -26,13 +26,15 @@ from stockml.maintenance.integrity import faults
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
+from stockml.provider.price_source import FILE as KIND_OF_PRICES
+from stockml.provider.price_source import REPLAY
 from stockml.storage.files import NO_ROOM, sync_folder
 from stockml.storage.objects import Found, Objects
 from stockml.storage.process_marks import is_gone, mark
 
 FORMAT = "stockml backup, 1"
 MANIFEST, ARCHIVE, STAGING = "manifest.json", "archive.zip", ".staging-"
-PLACES = ("prices.json", "tickers.yaml", "settings", "ledger", "models", "bases", "nights", "evaluations", "store")
+PLACES = (KIND_OF_PRICES, "tickers.yaml", "settings", "ledger", "models", "bases", "nights", "evaluations", "store")
 WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
 
 
@@ -98,6 +100,13 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 
+def holds_replay(file: Path) -> bool:
+    """Whether the archive is of a home for recorded prices; False if it cannot be read, as `restore` reports."""
+    with suppress(OSError, zipfile.BadZipFile, LookupError, ValueError, TypeError), zipfile.ZipFile(file) as archive:
+        return bool(json.loads(archive.read(KIND_OF_PRICES))["prices"] == REPLAY)
+    return False
+
+
 def _copied(home: Home, root: Path) -> Iterator[str]:
     """Copy file by file; yields the names in the order of reading."""
     for name in _names(home):
@@ -109,7 +118,7 @@ def _copied(home: Home, root: Path) -> Iterator[str]:
 
 def _names(home: Home) -> Iterator[str]:
     root = home.root
-    yield from ("prices.json", "tickers.yaml")
+    yield from (KIND_OF_PRICES, "tickers.yaml")
     for pattern in ("settings/*.json", "ledger/*.parquet"):
         yield from _under(root, pattern)
     for history in _under(root, "models/*/promotions.jsonl"):

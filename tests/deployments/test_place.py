@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from deployments.cli.app import run
 from deployments.cli.place import in_home
 from stockml.errors import InvalidFile, MixedPrices, RecordUnreadable
 from stockml.home import Home, home
 from stockml.provider.price_source import check, claim, kind_here, kind_in
 from tests.support.old_homes import moved_to
+from tests.support.recordings import recorded_bars
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
 
@@ -160,3 +162,33 @@ def test_if_a_homes_kind_cannot_be_read_the_advice_is_not_to_start_over(person: 
     assert place({"STOCKML_HOME": str(person)}, "doctor") == ".", "the doctor reports it among its other checks"
     (person / "prices.json").write_text('{"prices": "replay"}')
     assert place({"STOCKML_HOME": str(person)}) == "."
+
+
+def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(
+    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim(home({"STOCKML_HOME": str(person / "replayed")}), "replay")
+    monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
+    assert run(["backup", str(person / "backup.zip")]) == 0
+    monkeypatch.delenv("STOCKML_HOME")
+    assert run(["restore", str(person / "backup.zip")]) == 0
+    assert f"brought to {person / '.stockml' / 'replay'} from" in capsys.readouterr().out
+    assert place({}) == ".stockml/replay"
+    assert place(dict(KEY)) == ".stockml"
+    assert kind_in(home({})) is None
+    monkeypatch.setenv("STOCKML_HOME", str(person / "named"))
+    assert run(["restore", str(person / "backup.zip")]) == 0
+    assert place({"STOCKML_HOME": str(person / "named")}) == "named"
+
+
+def test_no_history_of_the_market_is_imported_into_a_replay(
+    person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim(home({"STOCKML_HOME": str(person / "replayed")}), "replay")
+    monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
+    recorded_bars("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv("ibm.us.txt")
+    for given in ("IBM ibm.us.txt", "."):
+        assert run(["import", *given.split()]) == 1
+        assert "expected a home for market prices, found one with replay prices" in capsys.readouterr().err
+    assert run(["import", "IBM", "ibm.us.txt", "--dry-run"]) == 0
+    assert not (person / "replayed" / "store").exists()
