@@ -33,8 +33,6 @@ HERE = {  # what replaces it in the person's own folder, and in the recorded wee
 ELSEWHERE = {
     "export STOCKML_HOME=/that/folder/.stockml": "a home of an earlier version: tests/faults/test_old_home.py",
     "mv .stockml ~/.stockml": "the same",
-    "systemctl restart stockml": "needs systemd: tests/deployments/test_server_files.py looks at the unit",
-    "docker compose --file deployments/compose.yaml up --detach --build": "needs Docker: the same of its file",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
     "dask worker": "needs a scheduler: tests/flows/test_workers.py",
     "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_second_machine.py",
@@ -43,6 +41,10 @@ ELSEWHERE = {
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
     "stockml rename KO NEW": "KO is still traded: tests/stockml/maintenance/test_rename.py",
     "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
+}
+OF_SERVICES = {  # whatever begins so
+    "sudo": "needs the service's user: tests/deployments/test_server_files.py looks at the unit",
+    "docker": "needs Docker: the same of its file",
 }
 SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)
 NAMED_ONLY = {"stockml tickers add", "stockml import", "stockml up"}  # in sentences about the command
@@ -71,8 +73,8 @@ def walk(folder: Path, environ: dict[str, str], feed: ScriptedFeed) -> bool:
         print(f"\n# {page}", flush=True)
         own = environ if number == 0 else dict(environ)
         for line in commands(page):
-            if line in ELSEWHERE:
-                print(f"  not here: {line} ({ELSEWHERE[line]})")
+            if why := ELSEWHERE.get(line) or OF_SERVICES.get(line.split()[0]):
+                print(f"  not here: {line} ({why})")
             elif line.startswith("export "):
                 print(f"$ {line}")
                 for name, _, value in (each.partition("=") for each in _here(line).split()[1:]):
