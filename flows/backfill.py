@@ -27,7 +27,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
-from stockml.tickers import as_key, validated_ticker
+from stockml.tickers import as_key, unnamed, validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of, show_night
 from tasks.caching import with_home_storage
 from tasks.provider import has_second_provider, plan_gives_history
@@ -84,7 +84,7 @@ def backfill(
         with exclusive_run(ticker):
             missing = fetch_missing(asked, sessions, now)
     except QuotaSpent as spent:
-        return Completed(name=states.QUOTA, message=str(spent), data=[])
+        return Completed(name=states.QUOTA, message=unnamed(ticker, str(spent)), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
     rows, progress = [], NightProgress(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:

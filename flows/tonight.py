@@ -28,6 +28,7 @@ from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
+from stockml.tickers import unnamed
 from tasks.caching import with_home_storage
 from tasks.provider import join_turns, plan_gives_history, turn_of
 from tasks.run_records import deaths, put_off
@@ -77,7 +78,7 @@ def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
     try:
         bars, outcome = ingest(tonight, session)
     except QuotaSpent as spent:
-        return Outcome(session, str(spent), states.QUOTA)
+        return Outcome(session, unnamed(ticker, str(spent)), states.QUOTA)
     except UnknownSymbol:
         last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
         silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars

@@ -58,6 +58,15 @@ def excerpt(text: str, length: int = 200) -> str:
     return shown.encode("utf-8", "replace").decode()
 
 
+def brief(text: str, length: int) -> str:
+    """An excerpt that keeps the advice, which stands behind the last `; `, and cuts what is before it between words."""
+    text = " ".join(redacted(text).split())
+    found, semicolon, advice = text.rpartition("; ")
+    if len(text) <= length or not semicolon or len(advice) > length // 2:
+        return excerpt(text, length)
+    return f"{excerpt(found, length - len(advice) - 2).rpartition(' ')[0]} …; {excerpt(advice)}"
+
+
 class _WithoutKeys(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args, record.exc_info = redacted(record.getMessage()), (), None

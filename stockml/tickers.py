@@ -15,6 +15,11 @@ def validated_ticker(text: str) -> str:
     return ticker
 
 
+def unnamed(ticker: str, why: str) -> str:
+    """The reason without the ticker that it begins with, for where the ticker stands beside it."""
+    return re.sub(rf"^(\w+: )?{re.escape(ticker)}: ", r"\1", why)
+
+
 # by a ticker's suffix: the exchange's calendar, and the currency that the provider quotes in; TSX Venture (TRV) uses
 # Toronto's calendar, Shenzhen Shanghai's
 EXCHANGES = {

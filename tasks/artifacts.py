@@ -24,7 +24,7 @@ from stockml.nights.record import Night
 from stockml.nights.summary import markdown
 from stockml.nights.universe import NightRow, ending
 from stockml.settings import FailWhen
-from stockml.tickers import as_key
+from stockml.tickers import as_key, unnamed
 from stockml.training.checkpoint import EpochProgress
 
 
@@ -108,7 +108,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
         return NightRow.of_night(ended, state.name or "")
     name = type(ended).__name__ if isinstance(ended, BaseException) else ""
     why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
-    return NightRow(ticker, session, "failed", state.name or "Failed", why=why)
+    return NightRow(ticker, session, "failed", state.name or "Failed", why=unnamed(ticker, why))
 
 
 def can_be_sent(error: Exception) -> bool:

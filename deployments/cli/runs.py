@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 _FINISHED = re.compile(r"Finished in state (\w+)")
 _RETRY = re.compile(r"^Task run failed .*will start (\d+)", re.DOTALL)
+_SUFFIX = re.compile(r"-[0-9a-f]{3}$")  # Prefect's, of a task run without a name of its own
 _NOISE = re.compile(
     r"Beginning |Created |View at|Executing|Finished in state|Starting temporary|Task run failed|Enc|Running hook|Hook "
 )
@@ -189,7 +190,7 @@ class _Steps(logging.Handler):
         task = getattr(record, "task_run_name", None)
         if (finished := _FINISHED.match(message)) and task:
             word = {"Completed": "done", "Cached": "as before"}.get(finished[1], finished[1].lower())
-            self._step(f"  {task:<40} {word}")
+            self._step(f"  {_SUFFIX.sub('', task):<40} {word}")
         elif retry := _RETRY.search(message):
             why = record.args[1] if isinstance(record.args, tuple) else ""
             self._news(f"    asked again in {retry[1]} s: {why}")

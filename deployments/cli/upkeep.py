@@ -41,7 +41,7 @@ def clear_up(
     with prefect_api(home()):
         from flows.maintenance import maintenance
 
-        steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json)
+        steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
         if OWN_SERVER in os.environ and not dry_run:
             vacuum()
     from stockml.maintenance.report import readable, summary

@@ -18,11 +18,12 @@ from stockml.nights import states
 from stockml.nights.glance import Glance, calendar_of, newest
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
-from stockml.redaction import excerpt
+from stockml.redaction import brief
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import ATTEMPT
 from stockml.storage.records import read_record, record, written_record
+from stockml.tickers import unnamed
 
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
@@ -132,7 +133,8 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
 
 def last_attempt(nights: Path, ticker: str) -> Attempt | None:
     try:
-        return read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
+        kept = read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
+        return replace(kept, why=unnamed(ticker, kept.why))
     except (OSError, ValueError):
         return None
 
@@ -238,7 +240,7 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     """One line: which of the `count` tickers looked at lack a forecast, and why."""
     if not found:
         return f"no forecast is missing, of {counted(count, 'ticker')}"
-    named = "; ".join(f"{row.ticker} ({excerpt(row.state, WHY)})" for row in found[:NAMED])
+    named = "; ".join(f"{row.ticker} ({brief(row.state, WHY)})" for row in found[:NAMED])
     rest = f"; and {len(found) - NAMED} more: `stockml status`" if len(found) > NAMED else ""
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
 

@@ -17,7 +17,7 @@ from stockml.home import Home
 from stockml.nights import states
 from stockml.nights.glance import Glance
 from stockml.nights.record import Night, Status
-from stockml.redaction import excerpt
+from stockml.redaction import brief
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
@@ -159,7 +159,7 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending
     bad = [row for row in rows if row.status == "failed"]
     if bad:
         listed = "; ".join(
-            f"{row.ticker} {row.session or ''}".strip() + f": {excerpt(row.why, WHY)}" for row in bad[:NAMED]
+            f"{row.ticker} {row.session or ''}".strip() + f": {brief(row.why, WHY)}" for row in bad[:NAMED]
         )
         line += f". Failed: {listed}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
     if bad and (fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows))):

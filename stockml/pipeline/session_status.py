@@ -46,7 +46,8 @@ def night_outcome(
         text = f"no session on {idle}; the next is {sessions.after(idle, 1)[0]}"
         return Outcome(idle, text, states.NO_SESSION)
     if session > last_final:
-        raise InvalidSession(str(session), f"its bar is final at {sessions.final_time(session):%Y-%m-%d %H:%M %Z}")
+        final = f"{sessions.final_time(session):%Y-%m-%d %H:%M %Z}"
+        raise InvalidSession(str(session), f"its bar is final at {final}, which is still to come")
     if newest is None or newest >= session:
         return Outcome(session, f"session {session}{', a half day' if sessions.is_half_day(session) else ''}")
     age = len(sessions.between(newest + timedelta(days=1), session))

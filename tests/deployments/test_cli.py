@@ -162,7 +162,10 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         ),
         (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
-        (["nightly", "IBM", "--session", "2013-03-04"], "its bar is final at 2013-03-04 22:45 EST"),
+        (
+            ["nightly", "IBM", "--session", "2013-03-04"],
+            "final at 2013-03-04 22:45 EST, which is still to come",
+        ),
         (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
         (["deploy", "--file", "/"], "/: expected a list of tickers, found a folder"),
     ],

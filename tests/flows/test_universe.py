@@ -16,7 +16,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import State
+from prefect.states import Failed, State
 
 from deployments.registration.prefect_deployments import of_tickers, register
 from deployments.registration.tickers import TickerEntry
@@ -25,6 +25,7 @@ from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
 from flows.universe import stalest_of, universe
 from stockml import clock
+from stockml.errors import BadKey
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.status import last_attempt
@@ -34,6 +35,7 @@ from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import Turns
 from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
+from tasks.artifacts import row_of
 from tasks.provider import join_turns, provider, turn_of
 from tests.support.nights import recorded_night
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -243,6 +245,15 @@ def test_of_many_failures_twenty_are_named_each_with_the_start_of_its_reason() -
     message = ending([row(f"T{i}", "failed", why="x" * 1_000) for i in range(30)]).message
     assert message.endswith("…; and 10 more")
     assert len(message) < 4_000
+
+
+def test_a_failure_names_its_ticker_once_and_keeps_its_advice() -> None:
+    key = BadKey("IBM", f"the notice {'of many words ' * 20} https://www.alphavantage.co/support/#api-key")
+    message = ending([row_of("IBM", THURSDAY, Failed(data=key))]).message
+    assert message.count("IBM") == 1
+    assert message.startswith("1 failed. Failed: IBM 2013-02-28: BadKey: expected a valid Alpha Vantage key")
+    assert message.endswith(" …; get a free key at alphavantage.co/support/#api-key")
+    assert len(message) < 230
 
 
 def test_the_table_lists_failures_first_and_the_csv_says_the_same() -> None:

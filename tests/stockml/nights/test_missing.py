@@ -65,9 +65,10 @@ def test_a_share_at_rest_lacks_no_forecast(home: Home) -> None:
         ("Failed", "expected a valid Alpha Vantage key"),
     ],
 )
-def test_the_line_says_why(home: Home, state: str, why: str) -> None:
+@pytest.mark.parametrize("named", ["", "IBM: "])
+def test_the_line_says_why(home: Home, state: str, why: str, named: str) -> None:
     keep_newest(home.nights, NIGHT)
-    keep_attempt(home.nights, "IBM", Attempt(state, why, NIGHT.finished_at + timedelta(days=1)))
+    keep_attempt(home.nights, "IBM", Attempt(state, f"{named}{why}", NIGHT.finished_at + timedelta(days=1)))
     found = missing(home, ["IBM", "AAPL"], NEXT, {})
     line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
