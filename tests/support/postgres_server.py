@@ -29,6 +29,7 @@ def postgres_server(folder: Path, password: str = "") -> Iterator[str]:
     cluster, file = folder / "cluster", folder / "password"
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(password)
+    file.chmod(0o644)  # whatever the umask: another user reads it
     asks = ("-A", "scram-sha-256", "--pwfile", str(file)) if password else ("-A", "trust")
     _run("initdb", "-D", str(cluster), "-U", "stockml", *asks, "--no-sync", folder=folder)
     port = _started(folder, cluster)
