@@ -18,7 +18,7 @@ def refusing(status: int) -> Answer:
 @pytest.mark.parametrize(
     ("status", "why"),
     [
-        (401, "expected the password of the server at 127.0.0.1:{port}, found none or a wrong one; set"),
+        (401, "expected Prefect at http://127.0.0.1:{port}/api, found that it expects another password; set"),
         (500, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
         (503, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
     ],
@@ -57,4 +57,4 @@ def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(hom
     done, how = added.stdout.splitlines()
     assert done.startswith("added MSFT; 1 in ")
     assert how == "the list is changed; `stockml deploy` tells Prefect"
-    assert added.stderr.startswith("stockml: expected the password of the server")
+    assert added.stderr.startswith("stockml: expected Prefect at ")
