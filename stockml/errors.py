@@ -185,11 +185,10 @@ class NoOverlap(HistoryError):
     missing: tuple[date, ...]
 
     def __str__(self) -> str:
-        named = ", ".join(str(day) for day in self.missing[:5])
         more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""
         return (
             f"{self.ticker}: expected the imported history to overlap the stored bars, found a gap: "
-            f"{named}{more} missing; import a file that covers these sessions"
+            f"{', '.join(map(str, self.missing[:5]))}{more} missing; import a file that covers these sessions"
         )
 
 

@@ -161,7 +161,11 @@ def judge_models(
     candidates = {name: Candidate.of(series, split, settings, pools, each) for name, each in models.items()}
     table = distribution_table(series, test, pools.held_out, candidates, settings.horizon, simple_rows=simple_rows)
     promoted, reason = promotion_gate.judge(
-        table, kept=kept, incumbent=incumbent, replace_after=settings.replace_after_sessions
+        table,
+        kept=kept,
+        has_network=candidates[LSTM].has_network,
+        incumbent=incumbent,
+        replace_after=settings.replace_after_sessions,
     )
     author = CHAMPION if CHAMPION in candidates and not (promoted or kept) else LSTM
     has_network = candidates[author].has_network

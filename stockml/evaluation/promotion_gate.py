@@ -35,24 +35,34 @@ class Incumbent:
 
 
 def judge(
-    table: DistributionTable, *, kept: bool = False, incumbent: Incumbent | None = None, replace_after: int = 20
+    table: DistributionTable,
+    *,
+    kept: bool = False,
+    has_network: bool = True,
+    incumbent: Incumbent | None = None,
+    replace_after: int = 20,
 ) -> tuple[bool, str]:
     """Decide by the whole distribution whether tonight's model becomes champion; return that and the reason.
 
     table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
+    has_network: whether the challenger has a network at all.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
 
-    It must not be worse, beyond the noise, than the same procedure without a network. It then wins where the champion
-    is missing, has no score, is noticeably worse, beyond the noise, or is no better and at least that old.
+    It must have a network, and not be worse, beyond the noise, than the same procedure without one. It then wins where
+    the champion is missing, has no score, is noticeably worse, beyond the noise, or is no better and at least that old.
     """
     if kept:
         return False, "no other network tonight: the champion stays"
+    stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
+    if not has_network:
+        return False, f"no network tonight: {stays}"
     if table.is_worse(LSTM, clearly=True):
-        stays = "the champion stays" if incumbent else "registered, not promoted; no champion yet"
         _, by = _difference(table.over_simple.get(LSTM))
         return False, f"worse than the same forecast without a network ({by}): {stays}"
     if incumbent is None:
-        return True, "the first champion: not worse, by more than the noise, than the same forecast without a network"
+        over = table.over_simple.get(LSTM)
+        found = "not worse, by more than the noise, than" if over and over.test else "too little to compare it with"
+        return True, f"the first champion: {found} the same forecast without a network"
     return _against_champion(incumbent, table.against_champion, replace_after)
 
 

@@ -22,7 +22,8 @@ class Outlook:
     """The distribution at one lead.
 
     volatility: expected, annualised, of the log close; 0.2 is 20 %.  usual: range of the middle 80 % of earlier
-    forecasts' volatilities; percentile: share of them that were lower, 0 to 100; both None with fewer than 20.
+    forecasts' volatilities; percentile: share of them that were lower, equal ones half, 0 to 100; both None with fewer
+    than 20.
     rise: chance of a price above the last close.  beyond: chance of a move up or down by more than each of MOVES.
     """
 
@@ -53,7 +54,7 @@ def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
         said = tonight[span - 1]
         now, before = float(annualised(said, span)), annualised(quantiles[:, span - 1], span)
         usual = tuple(np.quantile(before, [0.1, 0.9]).tolist()) if known else None
-        percentile = float(100 * (before < now).mean()) if known else None
+        percentile = float(50 * ((before < now).mean() + (before <= now).mean())) if known else None
         beyond = tuple(chance_above(said, up) + 1 - chance_above(said, down) for up, down in sides)
         found.append(Outlook(span, now, usual, percentile, chance_above(said, 0.0), beyond))
     return tuple(found)

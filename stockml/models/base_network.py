@@ -100,7 +100,7 @@ class BaseNetwork:
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
 
-        pooled: the regression to correct, of the base's own vintage or a newer one.  Else as `PooledRegression.widths`.
+        pooled: the regression to correct, usually of the base's own vintage.  Else as `PooledRegression.widths`.
         """
         regression = pooled.widths(series, origins, leads)
         volatility = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)

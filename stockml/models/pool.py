@@ -24,6 +24,8 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 
+NAMED = 2  # damaged files in a note
+
 
 @dataclass(frozen=True, eq=False)
 class Pool:
@@ -126,22 +128,26 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
             notes.append(str(damaged))
             continue
         if found.through < day:
-            return found, "; ".join(notes)
+            return found, "; ".join(_few(notes))
         oldest = found.through
     missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
-    return None, "; ".join([*notes, f"no {KINDS[kind].name} ends before {day}: {missing}"])
+    return None, "; ".join([*_few(notes), f"no {KINDS[kind].name} ends before {day}: {missing}"])
+
+
+def _few(notes: Sequence[str]) -> list[str]:
+    return [*notes[:NAMED], *([f"and {len(notes) - NAMED} more that cannot be read"] if len(notes) > NAMED else [])]
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file, superseded or not, with this name and content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
     for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
-        if path.is_file() and _identity(_read(path)) == identity:
+        if (found := _readable(path)) and _identity(found) == identity:
             return path
     there = any((folder / name).is_file() for folder in folders)
-    found = "another of that name, as another version of stockml has it," if there else "none"
+    other = "another of that name, as another version of stockml has it," if there else "none"
     where = ", ".join(map(str, folders))
-    raise InvalidFile(name, f"expected content of SHA-256 {sha256}, found {found} in {where}; retrain")
+    raise InvalidFile(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; retrain")
 
 
 def _aside(folder: Path, name: str, sha256: str) -> Path:

@@ -54,6 +54,7 @@ class Glance:
     live_coverage_80: float | None = None
     live_independent: int | None = None
     width_against_usual: float | None = None
+    own_training: float | None = None
 
     @classmethod
     def of(cls, night: Night) -> "Glance":
@@ -81,6 +82,7 @@ class Glance:
             live_coverage_80=first_known(figures, "coverage_80"),
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
             width_against_usual=shares.get(WIDTH),
+            own_training=shares.get("answer/own_training_crps_pct"),
         )
 
     def adds(self, *, clearly: bool = False) -> bool | None:
@@ -103,6 +105,7 @@ class Glance:
             "live_skill_pct": self.live_skill,
             "live_coverage_80_pct": self.live_coverage_80,
             "width_against_usual_pct": self.width_against_usual,
+            "own_training_crps_pct": self.own_training,
         }
         found = {f"record/{name}": 100 * value for name, value in shares.items() if value is not None}
         if self.live_independent is not None:

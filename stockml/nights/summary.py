@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stockml.errors import counted
+from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
@@ -116,13 +117,18 @@ def _heading(night: Night) -> list[str]:
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
     said = f"published: the {_median(night)}, width by the network and the regression"
-    over = [f"CRPS skill {night.crps_skill:+z.2%} over the pooled regression"] if night.crps_skill is not None else []
-    return [said, *over, f"network adds {_crps_adds(night)}"]
+    return [said, *_over_regression(night), f"network adds {_crps_adds(night)}"]
 
 
 def _median(night: Night) -> str:
     """What the median is made of; an earlier version, whose forecasts have no outlook, published no rise."""
     return "last close and half the usual rise" if night.forecast and night.forecast.outlook else "last close"
+
+
+def _over_regression(night: Night) -> list[str]:
+    found = night.distributions.whole.get(row_of(night.publisher)) if night.distributions else None
+    said = f"CRPS skill {found.skill:+z.2%} over the pooled regression" if found else ""
+    return [f"{said}, {_significance(found.p_value)}"] if found else []
 
 
 def _crps_adds(night: Night) -> str:

@@ -82,6 +82,8 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
     series = PriceSeries.read(Path(dataset.path))
+    own = model.evidence.skill if model.evidence else None
+    shares = {"width_against_usual": width_against_usual(assessment.forecast, series), "own_training_crps": own}
     live, (commit, diff) = live_metrics(home, dataset.ticker, series, dataset.calendar), checkout()
     night = Night(
         ticker=dataset.ticker,
@@ -98,7 +100,7 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
         rows_restated=done.bars.restated,
         sessions=dataset.sessions,
         evaluation=assessment.evaluation,
-        metrics=run_content.metrics(assessment, live, width_against_usual(assessment.forecast, series)),
+        metrics=run_content.metrics(assessment, live, shares),
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
         verdict=as_it_stands(home, dataset.ticker, dataset.session, assessment.verdict),
         forecast=assessment.forecast,

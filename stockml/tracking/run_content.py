@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
@@ -49,15 +50,15 @@ WHOLE = ("lstm", "champion", "published", "without_network")  # shown with all f
 
 
 def metrics(
-    assessment: "Assessment", live: Mapping[str, float], width_against_usual: float | None = None
+    assessment: "Assessment", live: Mapping[str, float], shares: Mapping[str, float | None] = MappingProxyType({})
 ) -> dict[str, float]:
     """The night's figures under the same names every night; undefined ones are left out.
 
     MLflow sorts its charts by the part before the slash and labels bars with two decimals. So `answer/…` comes first,
     in percent, with what a person wants to know in the morning; the figures as measured follow.
-    `live`: the ledger's scores, `live/skill` and so on.
+    `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by name without `_pct`.
     """
-    answers = _answers(assessment, live) | {"width_against_usual_pct": width_against_usual}
+    answers = _answers(assessment, live) | {f"{name}_pct": share for name, share in shares.items()}
     found = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
     for name, figures in assessment.evaluation.metrics().items():
         if name in WHOLE:

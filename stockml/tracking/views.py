@@ -23,6 +23,7 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
     "answer/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band"),
     "answer/volatility_20_pct": (PCT, "expected volatility of the next 20 sessions, annualised"),
     "answer/width_against_usual_pct": (PCT, "width of tonight's 80 % band relative to this share's usual range (100)"),
+    "answer/own_training_crps_pct": (PCT, "CRPS saved by the ticker's own training on the validation part"),
     "answer/volatility_5_pct, answer/volatility_50_pct": (PCT, "the same for the next 5 and 50 sessions"),
     "answer/base_adds_to_width_crps_pct": (
         PCT,
@@ -78,6 +79,7 @@ RECORD = {
     "record/live_coverage_80_pct": (PCT, "how often the price was inside their 80 % band"),
     "record/live_independent": ("count", "non-overlapping forecasts behind these two; below 30, too few to judge"),
     "record/width_against_usual_pct": (PCT, "width of the 80 % band relative to this share's usual range (100)"),
+    "record/own_training_crps_pct": (PCT, "CRPS saved by the ticker's own training on the validation part"),
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
 }
 SCALED = "½ MSE"  # of scaled prices
@@ -123,7 +125,7 @@ def nights_view() -> str:
 def record_view() -> str:
     """All tickers' track records: one line per ticker over the dates of the sessions."""
     columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in RECORD), "tags.published"]
-    charts = [_chart(name, "LINE") for name in RECORD]
+    charts = [_chart(name, "LINE") for name in RECORD if name != "record/network_adds_pct"]  # of the tutorial's alone
     return _view("tags.ticker", columns, charts, ascending=True, axis="time", others=("record",))
 
 

@@ -58,7 +58,7 @@ def train_ticker(
     published = _learned(series, start.published if start else None, len(series), folders)
     return TrainedModel(
         settings=settings,
-        decision=decision if own else _left_alone(decision, evidence, held_out.pool),
+        decision=_with_evidence(decision, evidence) if own else _left_alone(decision, evidence, held_out.pool),
         held_out=replace(held_out, own=own),
         published=replace(published, own=own and published.pool.base is not None),
         parts=split,
@@ -113,5 +113,13 @@ def _left_alone(decision: Decision, evidence: Evidence | None, pool: Pool) -> De
         return Decision("keep", f"nothing to train: {'; '.join(pool.reasons.values())}")
     if evidence is None:
         return Decision("keep", "the history is too short to learn from: the base is left alone")
-    found = f"the ticker's own training was {evidence.skill:+z.2%} of CRPS on {evidence.origins} validation origins"
-    return Decision("keep", f"the base left alone was no worse: {found} ({decision.mode}: {decision.reason})")
+    found = f"the base left alone was no worse: {_said(evidence)}"
+    return Decision("keep", f"{found} ({decision.mode}: {decision.reason})")
+
+
+def _with_evidence(decision: Decision, evidence: Evidence | None) -> Decision:
+    return replace(decision, reason=f"{decision.reason}; {_said(evidence)}") if evidence else decision
+
+
+def _said(evidence: Evidence) -> str:
+    return f"the ticker's own training was {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"

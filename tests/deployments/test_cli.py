@@ -270,12 +270,6 @@ def test_closed_standard_streams_do_not_change_how_a_command_ends(home: Home, cl
         assert ended.stderr.count("\n") == ("2>" not in closed and code)
 
 
-def test_a_character_that_the_terminal_lacks_is_replaced(home: Home) -> None:
-    shown = stockml("status", "IBM", PYTHONIOENCODING="latin-1")
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "no night yet  ?" in shown.stdout
-
-
 def test_output_that_cannot_be_written_is_reported(home: Home) -> None:
     command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
     environ = {**os.environ, "PYTHONUNBUFFERED": ""}

@@ -58,3 +58,9 @@ def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(hom
     assert done.startswith("added MSFT; 1 in ")
     assert how == "the list is changed; `stockml deploy` tells Prefect"
     assert added.stderr.startswith("stockml: expected Prefect at ")
+
+
+def test_a_character_that_the_terminal_lacks_is_replaced(home: Home) -> None:
+    shown = stockml("status", "IBM", PYTHONIOENCODING="latin-1")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "no night yet  ?" in shown.stdout

@@ -36,7 +36,7 @@ CHANGES: dict[str, tuple[Change, Steps]] = {
     "the newest bar restated": (the_newest_bar, FROM_APPEND),
     "setting evaluation.origin_every": (a_setting(evaluation={"origin_every": 20}), FROM_DECIDE),
     "a line of provider/client.py": (a_line_of("provider/client"), ("fetch", "append")),
-    "a line of prices/store.py": (a_line_of("prices/store"), ("fetch", "append", "renormalise")),
+    "a line of prices/store.py": (a_line_of("prices/store"), ("fetch", "append", "renormalise", "log run")),
     "a line of models/pooled_regression.py": (a_line_of("models/pooled_regression"), ("renormalise", *FROM_DECIDE)),
     "a line of training/ticker_training.py": (a_line_of("training/ticker_training"), FROM_DECIDE),
     "a line of pipeline/train.py": (a_line_of("pipeline/train"), ("train",)),

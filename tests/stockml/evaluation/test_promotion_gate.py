@@ -81,6 +81,13 @@ def test_the_age_at_which_a_champion_gives_way_is_a_setting() -> None:
     assert not judge(same, incumbent=Incumbent(40), replace_after=41)[0]
 
 
+@pytest.mark.parametrize("incumbent", [None, Incumbent(300)])
+def test_a_model_without_a_network_is_never_promoted(incumbent: Incumbent | None) -> None:
+    promoted, reason = judge(table(), has_network=False, incumbent=incumbent)
+    assert not promoted
+    assert reason.startswith("no network tonight: ")
+
+
 def test_a_champion_without_a_score_is_reported_and_its_successor_is_not_called_the_first() -> None:
     why = "it has seen sessions through 2012-01-03, what is unseen begins on 2007-03-19"
     promoted, reason = judge(table(), incumbent=Incumbent(2, why))
@@ -99,9 +106,8 @@ def test_the_first_champion_need_only_be_no_worse_than_without_a_network(
     found, reason = judge(table(over_simple=rival(skill, p_value, WITHOUT_NETWORK)))
     assert found is promoted
     if promoted:
-        assert (
-            reason == "the first champion: not worse, by more than the noise, than the same forecast without a network"
-        )
+        found = "too little to compare it with" if p_value is None else "not worse, by more than the noise, than"
+        assert reason == f"the first champion: {found} the same forecast without a network"
     else:
         assert reason == (
             "worse than the same forecast without a network (CRPS -2.00% against its on the same origins, p 0.04): "

@@ -101,7 +101,7 @@ def test_with_few_earlier_forecasts_nothing_is_called_usual(nights: int, known: 
 
 def test_a_price_that_never_moved_has_no_volatility_and_no_chance_of_a_large_move() -> None:
     (found,) = outlooks(np.zeros((30, 5, 21)), np.zeros((5, 21)))
-    assert (found.volatility, found.usual, found.percentile, found.beyond) == (0.0, (0.0, 0.0), 0.0, (0.0, 0.0))
+    assert (found.volatility, found.usual, found.percentile, found.beyond) == (0.0, (0.0, 0.0), 50.0, (0.0, 0.0))
 
 
 def test_bands_are_scored_by_how_often_the_price_was_inside() -> None:
