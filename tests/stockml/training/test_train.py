@@ -54,12 +54,13 @@ def network(model: TrainedModel, name: str) -> TickerNetwork:
 
 def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -> None:
     worth, not_worth = usual(), learned(TURNED)
-    assert worth.evidence and not_worth.evidence
+    assert worth.evidence
+    assert not_worth.evidence
     assert worth.evidence.origins == not_worth.evidence.origins == 60
     assert worth.evidence.skill > 0 > not_worth.evidence.skill
     assert (worth.held_out.own, worth.published.own, worth.decision.mode) == (True, True, "retrain")
     assert "; the ticker's own training was +" in worth.decision.reason
-    assert (not_worth.held_out.own, not_worth.published.own) == (False, False)
+    assert (not_worth.held_out.own, not_worth.published.own, not_worth.decision.mode) == (False, False, "keep")
     assert not_worth.decision.reason.startswith("the base left alone was no worse: the ticker's own training was -")
     assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
 
@@ -270,8 +271,7 @@ def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) 
     bases, folder = tmp_path / "bases", tmp_path / "models" / "ABC" / "tonight"
     bases.mkdir()
     before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
-    shipped = Pool.before(date(2003, 1, 1)).base
-    assert shipped is not None
+    assert (shipped := Pool.before(date(2003, 1, 1)).base)
     pooled_vintages.write(replace(shipped, through=date(2002, 3, 1)), bases)
     after = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
     assert "base-2001-06" in str(before.published.pool.identity()["base"])
