@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deployments.process import restored
+from deployments.servers.environment import settings_of
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.support import skipped
@@ -40,12 +42,14 @@ def feed() -> Iterator[ScriptedFeed]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere, during or after it."""
     for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ALPHAVANTAGE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
-    return home_of()
+    place = home_of()
+    with restored(os.environ, settings_of(place)):  # what a command sets for its process
+        yield place
 
 
 def pytest_configure() -> None:
