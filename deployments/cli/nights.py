@@ -173,13 +173,15 @@ def _told_by_prefect(place: Home) -> tuple[dict[str, datetime] | None, str | Non
 
 def _looked(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
     """What `look` returns; None if it cannot be had, which is added to `missed` in one line."""
-    from httpx import HTTPError
-
-    from deployments.servers.access import fault_of_server
-
     try:
         return look()
-    except (StockmlError, HTTPError) as error:
+    except Exception as error:
+        from httpx import HTTPError  # here: a status that lacks nothing need not load it
+
+        from deployments.servers.access import fault_of_server
+
+        if not isinstance(error, StockmlError | HTTPError):
+            raise
         missed.append(f"without {what}: {fault_of_server(error) or error}")
         return None
 

@@ -11,12 +11,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.prices.screening import is_tenfold, is_traded_heavily
+from stockml.prices.screening import OTHER_UNITS, is_tenfold, is_traded_heavily
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange closes for longer
-FAR = 5.0  # ratio to the previous close: anything less is no change of units
 HOLE, UNITS = "hole", "change of units"
 
 
@@ -25,7 +24,8 @@ def starts(series: PriceSeries) -> Indices:
     """(segments,) index of each segment's first session."""
     apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
     times = series.close[1:] / series.close[:-1]
-    far = np.flatnonzero((times > FAR) | (times < 1 / FAR))  # a logarithm of every ratio would double the time
+    # a logarithm of every ratio would double the time
+    far = np.flatnonzero((times > OTHER_UNITS) | (times < 1 / OTHER_UNITS))
     tenfold = far[is_tenfold(np.log10(times[far]))]
     units = [at for at in tenfold if not is_traded_heavily(series.close, series.volume, at + 1)]
     found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), units)

@@ -115,10 +115,13 @@ class Night:
         return self.distributions.network_adds if self.distributions else None
 
     @property
+    def over_regression(self) -> CrpsComparison | None:
+        """The published distribution against the pooled regression's, neither symmetrised."""
+        return self.distributions.whole.get(row_of(self.publisher)) if self.distributions else None
+
+    @property
     def crps_skill(self) -> float | None:
-        """CRPS skill of the published distribution over the pooled regression's."""
-        published = self.distributions.whole.get(row_of(self.publisher)) if self.distributions else None
-        return published.skill if published else None
+        return self.over_regression.skill if self.over_regression else None
 
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None

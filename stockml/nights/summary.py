@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from stockml.errors import counted
-from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import EWMA_60, POOLED
@@ -112,7 +111,8 @@ def _heading(night: Night) -> list[str]:
         why = f"the network did worse: {_crps_adds(night)}"
         if night.distributions and night.network_adds is None:
             why = "no network: " + "; ".join(night.distributions.reasons.values())
-        return [f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width", why]
+        said = f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width"
+        return [said, *_over_regression(night), why]
     if night.publishes_a_path:
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
@@ -126,9 +126,9 @@ def _median(night: Night) -> str:
 
 
 def _over_regression(night: Night) -> list[str]:
-    found = night.distributions.whole.get(row_of(night.publisher)) if night.distributions else None
-    said = f"CRPS skill {found.skill:+z.2%} over the pooled regression" if found else ""
-    return [f"{said}, {_significance(found.p_value)}"] if found else []
+    if (found := night.over_regression) is None:
+        return []
+    return [f"CRPS skill {found.skill:+z.2%} over the pooled regression, {_significance(found.p_value)}"]
 
 
 def _crps_adds(night: Night) -> str:

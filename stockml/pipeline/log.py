@@ -128,7 +128,7 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
 def live_metrics(home: Home, ticker: str, series: PriceSeries, calendar: str | None) -> dict[str, float]:
     """The ledger's live scores against the bars as known tonight and, where that changes them, as first known."""
     store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
-    first_known = PriceSeries.from_bars(store.first_known(ticker)).through(series.sessions[-1])
+    first_known = PriceSeries.from_bars(store.first_known(ticker, until=series.sessions[-1].item()))
     sessions = store.sessions(ticker)
     then, now = (ledger.live(ticker, each, sessions) for each in (first_known, series))
     if not restated_bars(ledger.counting(ticker, sessions), first_known, series):

@@ -7,12 +7,11 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import Sessions
-from stockml.prices.screening import is_busy
+from stockml.prices.screening import OTHER_UNITS, is_busy
 from stockml.storage.arrays import Days
 
 # Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, no share's crash among them,
 # and none for being traded rarely.
-FAR = 5.0  # ratio of a close to the one before: past it, a change of units or a split, unless trading was a rush
 MORE_MONEY = 2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
 WILD = 1.5  # high over low
 A_NEW_LISTING = np.timedelta64(366, "D")  # after a longer hole, any price may be true; and nothing spans the hole
@@ -27,7 +26,7 @@ def check_scale(path: Path, believed: Bars, sound: Bars) -> None:
     """
     days, close = days_of(believed), believed["close"].to_numpy()
     times = close[1:] / close[:-1]
-    steps = ((times > FAR) | (times < 1 / FAR)) & (np.diff(days) <= A_NEW_LISTING)
+    steps = ((times > OTHER_UNITS) | (times < 1 / OTHER_UNITS)) & (np.diff(days) <= A_NEW_LISTING)
     for at in (np.flatnonzero(steps) + 1).tolist():
         if not _is_rush(sound, int(sound.index.searchsorted(believed.index[at - 1])) + 1):
             found = f"{close[at]:g} on {days[at]}, {times[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"

@@ -16,6 +16,7 @@ from stockml.storage.arrays import Days, Floats, Indices
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
 CENT = 0.01  # to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
+LOOSEST_TOLERANCE = 0.1  # however cheap the share: a split must still show
 LARGEST_STEP = 0.04
 SESSIONS_PER_DIVIDEND = 40
 SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
@@ -93,7 +94,8 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         gap = sessions.between(history_days[before][-1].item(), days[0].item())
         raise NoOverlap(ticker, gap[1:])
     closes = bars["close"].to_numpy()[at_bars], history["close"].to_numpy()[at_history]
-    tolerance = max(RATIO_TOLERANCE, CENT / float(np.median(np.minimum(*closes))))
+    rounding = CENT / float(np.median(np.minimum(*closes)))
+    tolerance = min(max(RATIO_TOLERANCE, rounding), LOOSEST_TOLERANCE)
     ratio, odd, steps = _lasting_ratio(ticker, common, closes[0] / closes[1], tolerance)
     factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
     taken = before if steps else lacking

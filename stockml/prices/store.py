@@ -142,9 +142,11 @@ class BarStore:
             ticker, "judgements/", lambda table: (believed.with_judgement(table, judgement, recorded_at, source), None)
         )
 
-    def first_known(self, ticker: str) -> Bars:
+    def first_known(self, ticker: str, *, until: date | None = None) -> Bars:
         """The series with each bar's first row that is not broken. Units, errors: as `adjusted`."""
-        series, rows = self.adjusted(ticker), revisions.every_row(self._table(ticker))
+        series, rows = self.adjusted(ticker, until=until), revisions.every_row(self._table(ticker))
+        if rows is not None and until is not None:
+            rows = rows[days_of(rows) <= np.datetime64(until)]
         sound = None if rows is None else rows[~is_broken(rows, self.sessions(ticker))]
         if sound is None or sound.empty:
             return series

@@ -22,7 +22,7 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
     "answer/published_beats_last_close_pct": (PCT, "skill of the published path: 1 − MSE / MSE of the last close"),
     "answer/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band"),
     "answer/volatility_20_pct": (PCT, "expected volatility of the next 20 sessions, annualised"),
-    "answer/width_against_usual_pct": (PCT, "width of tonight's 80 % band relative to this share's usual range (100)"),
+    "answer/width_against_usual_pct": (PCT, "width of the 80 % band relative to this share's usual range (100)"),
     "answer/own_training_crps_pct": (PCT, "CRPS saved by the ticker's own training on the validation part"),
     "answer/volatility_5_pct, answer/volatility_50_pct": (PCT, "the same for the next 5 and 50 sessions"),
     "answer/base_adds_to_width_crps_pct": (
@@ -67,9 +67,9 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
     ),
 }
 RECORD = {
-    "record/network_adds_crps_pct": (PCT, "CRPS saved by the network, against the same procedure without it"),
-    "record/network_adds_pct": (PCT, "skill that a network which forecasts a path adds to it"),
-    "record/crps_skill_pct": (PCT, "CRPS skill of the published distribution over the pooled regression"),
+    "record/network_adds_crps_pct": NIGHTS["answer/network_adds_crps_pct"],
+    "record/network_adds_pct": NIGHTS["answer/network_adds_pct"],
+    "record/crps_skill_pct": NIGHTS["answer/published_crps_skill_pct"],
     "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),
     "record/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band, test part"),
     "record/live_skill_pct": (
@@ -78,8 +78,8 @@ RECORD = {
     ),
     "record/live_coverage_80_pct": (PCT, "how often the price was inside their 80 % band"),
     "record/live_independent": ("count", "non-overlapping forecasts behind these two; below 30, too few to judge"),
-    "record/width_against_usual_pct": (PCT, "width of the 80 % band relative to this share's usual range (100)"),
-    "record/own_training_crps_pct": (PCT, "CRPS saved by the ticker's own training on the validation part"),
+    "record/width_against_usual_pct": NIGHTS["answer/width_against_usual_pct"],
+    "record/own_training_crps_pct": NIGHTS["answer/own_training_crps_pct"],
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
 }
 SCALED = "½ MSE"  # of scaled prices

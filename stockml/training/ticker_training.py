@@ -58,7 +58,7 @@ def train_ticker(
     published = _learned(series, start.published if start else None, len(series), folders)
     return TrainedModel(
         settings=settings,
-        decision=_with_evidence(decision, evidence) if own else _left_alone(decision, evidence, held_out.pool),
+        decision=_with_evidence(decision, evidence, held_out.pool, own=own),
         held_out=replace(held_out, own=own),
         published=replace(published, own=own and published.pool.base is not None),
         parts=split,
@@ -108,18 +108,13 @@ def _evidence(
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 
 
-def _left_alone(decision: Decision, evidence: Evidence | None, pool: Pool) -> Decision:
+def _with_evidence(decision: Decision, evidence: Evidence | None, pool: Pool, *, own: bool) -> Decision:
+    """The decision with what the ticker's own training was worth; or, unless that is used, to keep the base."""
     if pool.base is None:
         return Decision("keep", f"nothing to train: {'; '.join(pool.reasons.values())}")
     if evidence is None:
         return Decision("keep", "the history is too short to learn from: the base is left alone")
-    found = f"the base left alone was no worse: {_said(evidence)}"
-    return Decision("keep", f"{found} ({decision.mode}: {decision.reason})")
-
-
-def _with_evidence(decision: Decision, evidence: Evidence | None) -> Decision:
-    return replace(decision, reason=f"{decision.reason}; {_said(evidence)}") if evidence else decision
-
-
-def _said(evidence: Evidence) -> str:
-    return f"the ticker's own training was {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
+    found = f"the ticker's own training was {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
+    if own:
+        return replace(decision, reason=f"{decision.reason}; {found}")
+    return Decision("keep", f"the base left alone was no worse: {found} ({decision.mode}: {decision.reason})")

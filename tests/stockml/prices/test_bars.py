@@ -250,6 +250,12 @@ def test_closes_of_a_penny_share_that_are_rounded_to_cents_are_joined():
     assert joined("IBM", history, bars.iloc[40:], NEW_YORK)[1].ratio == pytest.approx(4.0, rel=0.05)
 
 
+def test_a_split_of_a_share_at_two_cents_makes_the_overlap_uneven_all_the_same():
+    history = pd.concat([flat_bars(60, 0.02), flat_bars(40, 0.01, first=60)])
+    with pytest.raises(UnevenOverlap):
+        joined("IBM", history, flat_bars(100, 0.08, first=40), NEW_YORK)
+
+
 def test_another_companys_prices_are_refused():
     noise = np.exp(np.random.default_rng(5).normal(0, 0.02, 60))
     history = make_bars(DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS})

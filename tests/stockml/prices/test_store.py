@@ -66,6 +66,16 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
     assert newest["high"].iloc[730] == pytest.approx(first["high"].iloc[730] * 1.02)
 
 
+def test_what_was_first_known_until_a_session_is_in_the_shares_of_that_session(store):
+    bars = recorded("MSFT")
+    append(store, bars.iloc[700:800], ticker="MSFT")
+    append(store, restated(bars.iloc[700:800], 30, "high", 1.01), NOW + timedelta(days=1), "MSFT")
+    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
+    first, series = store.first_known("MSFT", until=date(2003, 2, 14)), store.adjusted("MSFT", until=date(2003, 2, 14))
+    assert first.index.equals(series.index)
+    assert first["high"].equals(bars["high"].loc[first.index])
+
+
 def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_a_hole(store):
     append(store, IBM.iloc[-100:-60])
     append(store, restated(IBM.iloc[-40:], 5, "low", -1.0))
