@@ -3,6 +3,7 @@ MLflow's page with its metrics and plots. With STOCKML_IMAGES set, the README's 
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from stockml.evaluation.evaluate import LSTM
 from stockml.home import home as home_of
@@ -117,14 +119,23 @@ def family(run: dict[str, Any]) -> list[psutil.Process]:
 
 @contextmanager
 def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
-    """Suspend them, so that they do not end while a person looks for the button."""
+    """Suspend them until the first has been told to end, however long a person looks for the button."""
     for process in processes:
         process.suspend()
     try:
         yield
+        is_told_to_end(processes[0])
     finally:
         for process in processes:
             process.resume()
+
+
+@retry(retry=retry_if_result(lambda told: not told), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
+def is_told_to_end(process: psutil.Process) -> bool:
+    """Whether SIGTERM waits for the process, which is suspended."""
+    pending = re.search(r"^ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    assert pending
+    return bool(int(pending[1], 16) & 1 << signal.SIGTERM - 1)
 
 
 def nothing_is_left(pages: Up, processes: list[psutil.Process]) -> None:
@@ -143,8 +154,9 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
     run_id = pages.warm().start("nightly/AAPL", profile="tutorial", settings=LONG)
     run = pages.until(run_id, "Running")
     kept = pages.training("AAPL")
-    processes, bars = family(run), stored(home, "AAPL")
+    processes = family(run)
     with standing_still(processes):
+        bars = stored(home, "AAPL")
         open_run(page, pages.prefect, run_id)
         cancel(page)
     leave(page)

@@ -215,6 +215,7 @@ def futures(values: Floats, at: Indices, horizon: int) -> Floats:
     return np.asarray(values[at[:, None] + np.arange(horizon)])
 
 
+@np.errstate(invalid="ignore")  # OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
 def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> Floats:
     """Feed the past, then each prediction as the next input: all origins in one pass, without dropout.
 
