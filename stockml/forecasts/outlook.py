@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.models.pooled_regression import LEVELS, symmetrised
+from stockml.models.pooled_regression import LEVELS, MEDIAN, symmetrised
 from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions
@@ -14,6 +14,7 @@ SESSIONS_A_YEAR = 252
 FEWEST_USUAL = 20  # earlier forecasts, at least, to say what is usual
 MID_BEHIND = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
 # the median of 100 tickers (0.46, 0.46 and 0.48 for moves since 1980, 1999 and 2009)
+TAIL = 4.0  # the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
 BEYOND = 1.368  # mean square beyond the outermost quantile over that quantile's square: makes a normal's variance exact
 
 
@@ -68,10 +69,13 @@ def annualised(quantiles: Floats, lead: int) -> Floats:
 
 
 def chance_above(quantiles: Floats, move: float) -> float:
-    """Chance of a move above `move`, by rising quantiles (21,): linear between them, and beyond each outermost one to
-    an end as far from it as the third quantile inwards."""
-    low, high = 2 * quantiles[0] - quantiles[3], 2 * quantiles[-1] - quantiles[-4]
-    return float(1 - np.interp(move, [low, *quantiles, high], [0.0, *LEVELS, 1.0]))
+    """Chance of a move above `move`, by rising quantiles (21,): linear between them, a Pareto tail beyond them."""
+    low, median, high = quantiles[[0, MEDIAN, -1]]
+    if low < move < high:
+        return float(1 - np.interp(move, quantiles, LEVELS))
+    distance = move - median
+    beyond = LEVELS[0] * (((high if distance > 0 else low) - median) / distance) ** TAIL if distance else 0.0
+    return float(beyond if move >= high else 1 - beyond)
 
 
 def chances_of_a_rise(quantiles: Floats) -> Floats:

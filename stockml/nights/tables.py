@@ -104,7 +104,7 @@ def outlook(forecast: Forecast) -> Table:
     rows = [OUTLOOK] if forecast.outlook else []
     for each in forecast.outlook:
         usual = "{:.0%} to {:.0%}".format(*each.usual) if each.usual else "–"
-        beyond = ", ".join(f"{chance:.0%}" for chance in each.beyond)
+        beyond = ", ".join("<1%" if 0 < chance < 0.005 else f"{chance:.0%}" for chance in each.beyond)
         spread, rise = f"{each.volatility:.1%}", f"{each.rise:.0%}"
         rows.append((f"{each.sessions} sessions", spread, usual, each.place, rise, beyond))
     return Table(rows, "{:<12} {:>6} {:>11}  {:<36} {:>4} {:>15}")

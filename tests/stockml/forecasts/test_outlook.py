@@ -43,15 +43,16 @@ def test_moves_to_a_mid_price_are_converted_to_moves_from_close_to_close(lead: i
     assert np.median(ratios) == pytest.approx((lead - MID_BEHIND) / lead, abs=0.02)
 
 
-def test_chances_follow_the_quantiles_and_reach_0_and_1_beyond_them() -> None:
+def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_distance_beyond_them() -> None:
     quantiles = 0.01 + 0.1 * NORMAL
     for place, level in enumerate(LEVELS):
         assert chance_above(quantiles, float(quantiles[place])) == pytest.approx(1 - level)
     assert chance_above(quantiles, 0.0) == pytest.approx(stats.norm.cdf(0.1), abs=0.002)
-    assert (chance_above(quantiles, 1.0), chance_above(quantiles, -1.0)) == (0.0, 1.0)
-    beyond = chance_above(0.1 * NORMAL, 0.22)
-    assert 0 < beyond < LEVELS[0]
-    assert chance_above(0.1 * NORMAL, -0.22) == pytest.approx(1 - beyond)
+    outermost = 0.1 * NORMAL[-1]
+    for times in (1.0, 1.5, 10.0):
+        beyond = chance_above(quantiles, 0.01 + times * outermost)
+        assert beyond == pytest.approx(LEVELS[0] / times**4)
+        assert chance_above(quantiles, 0.01 - times * outermost) == pytest.approx(1 - beyond)
     both = chances_of_a_rise(np.stack([quantiles, 0.1 * NORMAL]))
     assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
 
