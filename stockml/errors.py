@@ -223,10 +223,11 @@ class TooFewBars(ModelError):
 
 class TooFewTickers(ModelError):
     needed: int
+    sessions: int
     found: int
     text = (
-        "expected at least {needed} tickers with a history to learn a base network from, found {found}: "
-        "follow more, or name a folder of as many price files with --prices; until then the shipped bases are used"
+        "expected at least {needed} tickers of {sessions:,} sessions or more to learn a base network from, found {found}: "
+        "bring history, or name a folder of such price files with --prices; until then the shipped bases are used"
     )
 
 

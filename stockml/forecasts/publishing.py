@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.forecasts.proper_scores import band, crps
-from stockml.models.pooled_regression import MEDIAN, moves, symmetrised
+from stockml.models.pooled_regression import moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -27,8 +27,8 @@ FURTHEST_FEEDBACK = 0.3
 class Components:
     """The forecasts of log(mid price / close of the origin), after m origins, that are combined into a published one.
 
-    location: (m, leads), the median.  simple: (m, leads, 21), quantiles at LEVELS without a network, of which only
-    spread and skew are used.  network: (m, leads, 21), its quantiles, symmetric about 0; None without one.
+    location: (m, leads), the median.  simple: (m, leads, 21), quantiles at LEVELS without a network, of which only the
+    spread is used: their skew lost on every early cut.  network: (m, leads, 21), symmetric about 0; None without one.
     """
 
     location: Floats
@@ -61,14 +61,8 @@ class Calibration:
 
     def applied(self, components: Components) -> Floats:
         """(m, leads, 21) combined quantiles, rising."""
-        spread, skew = _spread_and_skew(components.simple)
-        width = _mixed(spread, components.network, np.array(self.shares))
-        return _about(components.location, skew, width, self.feedback)
-
-
-def _spread_and_skew(simple: Floats) -> tuple[Floats, Floats]:
-    skew = (simple + simple[..., ::-1]) / 2
-    return symmetrised(simple), np.asarray(skew - skew[..., MEDIAN, None], dtype=np.float64)
+        width = _mixed(symmetrised(components.simple), components.network, np.array(self.shares))
+        return _about(components.location, width, self.feedback)
 
 
 def _mixed(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
@@ -77,8 +71,8 @@ def _mixed(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
     return np.asarray(shares[..., None] * network + (1 - shares[..., None]) * spread, dtype=np.float64)
 
 
-def _about(location: Floats, skew: Floats, width: Floats, feedback: float) -> Floats:
-    found = location[..., None] + skew + np.exp(feedback) * width
+def _about(location: Floats, width: Floats, feedback: float) -> Floats:
+    found = location[..., None] + np.exp(feedback) * width
     return np.asarray(np.maximum.accumulate(found, axis=-1), dtype=np.float64)
 
 
@@ -88,7 +82,7 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends only
     on sessions up to origins[i].
     """
-    (spread, skew), leads = _spread_and_skew(components.simple), components.location.shape[1]
+    spread, leads = symmetrised(components.simple), components.location.shape[1]
     due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many outcomes are complete by each
     came, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
     actual = moves(series, came, np.arange(1, leads + 1))
@@ -104,7 +98,7 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
             step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
             current = float(np.clip(current + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
         feedback[row], used = current, known
-        quantiles[row] = _about(components.location[row], skew[row], width[row], current)
+        quantiles[row] = _about(components.location[row], width[row], current)
     return CombinedForecast(quantiles, shares, feedback)
 
 

@@ -218,13 +218,13 @@ def trials(place: Home) -> Counter[str]:
 
 
 def thirty_in(folder: Path) -> Callable[[Home], object]:
-    """Thirty price files, of the four recorded shares in different years."""
+    """Thirty price files, of three recorded shares in different years."""
 
     def prepare(place: Home) -> None:
         nothing(place)
         for number in range(30):
-            recorded = recorded_bars(("IBM", "AAPL", "MSFT", "GOOG")[number % 4])
-            first = 60 * (number // 4)
-            write_csv(recorded.iloc[-900 + first : -650 + first], folder / f"t{number:02d}.us.txt")
+            recorded = recorded_bars(("IBM", "AAPL", "MSFT")[number % 3])
+            first = 60 * (number // 3)
+            write_csv(recorded.iloc[-2_600 + first : -600 + first], folder / f"t{number:02d}.us.txt")
 
     return prepare

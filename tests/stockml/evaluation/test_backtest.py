@@ -85,7 +85,7 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
     assert found().widths[CENTRED] == pytest.approx([0.0] * 12)
     one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
-    assert abs(found().adds[0] - (1 - one / other)) < 0.01  # equal but for a skew, which both have
+    assert abs(found().adds[0] - (1 - one / other)) < 0.01  # equal but for a location, which both have
     assert found().paths[LAST_CLOSE] == pytest.approx([0.0] * 12)
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 

@@ -17,7 +17,7 @@ NORMAL = np.linspace(-2.0, 2.0, len(LEVELS))
 
 
 def components(at: np.ndarray, *, simple: float = 0.01, network: float | None = 0.012, seed: int = 1) -> Components:
-    """Forecasts whose widths vary around these by origin and lead, with a skew and a location."""
+    """Forecasts whose widths vary around these by origin and lead, with a location and a skew that is left out."""
     rng = np.random.default_rng(seed)
     width = np.exp(rng.normal(0, 0.2, (2, len(at), LEADS))) * np.sqrt(np.arange(1, LEADS + 1))
     skewed = NORMAL + 0.1 * NORMAL**2 + 0.3
@@ -54,12 +54,12 @@ def naive(series: PriceSeries, at: np.ndarray, parts: Components) -> tuple[np.nd
                 gain += gap * (0.0 if parts.network is None else loss - score(parts.network[i, k], actual))
             odds = np.log(2) + np.clip(0.02 * gain / usual if due else 0.0, -20, 20)
             shares[row, k] = 0.0 if parts.network is None else 1 / (1 + np.exp(-odds))
-            simple, middle = parts.simple[row, k], parts.simple[row, k, 10]
+            simple = parts.simple[row, k]
             for q in range(len(LEVELS)):
-                half, skew = (simple[q] - simple[20 - q]) / 2, (simple[q] + simple[20 - q]) / 2 - middle
+                half = (simple[q] - simple[20 - q]) / 2
                 own = half if parts.network is None else parts.network[row, k, q]
                 width = shares[row, k] * own + (1 - shares[row, k]) * half
-                quantiles[row, k, q] = parts.location[row, k] + skew + np.exp(feedback[row]) * width
+                quantiles[row, k, q] = parts.location[row, k] + np.exp(feedback[row]) * width
     return quantiles, shares, feedback
 
 

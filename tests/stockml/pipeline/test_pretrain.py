@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from tests.support.walks import walk
 pytestmark = pytest.mark.slow
 
 SESSIONS = 220
+QUICK: dict[str, Any] = {"seeds": 1, "fewest_sessions": SESSIONS}
 
 
 class Killed(Exception):
@@ -56,13 +57,13 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "base_score", killed)
         with pytest.raises(Killed):
-            pretrain_base(*asked, seeds=1)
+            pretrain_base(*asked, **QUICK)
     assert not any("pretraining" in name for name in files_of(installation.root, COMMON)), (
         "machines do not share unfinished pretraining"
     )
     (begun,) = (installation.root / "pretraining").iterdir()
     (begun / "._checkpoint.npz.7-7.tmp").touch()
-    made = pretrain_base(*asked, seeds=1, on_epoch=heard.append)
+    made = pretrain_base(*asked, **QUICK, on_epoch=heard.append)
     assert [row.epoch for row in heard] == 2 * [*range(1, 9)]
     return made
 
@@ -75,7 +76,7 @@ def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
     before, told = path.read_bytes(), []
     for _ in range(2):
         heard: list[PretrainProgress] = []
-        pretrain_base(installation, tickers(FEWEST_TICKERS), base.through, seeds=1, on_epoch=heard.append)
+        pretrain_base(installation, tickers(FEWEST_TICKERS), base.through, **QUICK, on_epoch=heard.append)
         told.append(heard)
     assert told[0] == told[1]
     assert path.read_bytes() == before
@@ -118,6 +119,8 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
 
 def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
     place = home({"STOCKML_HOME": str(tmp_path)})
-    with pytest.raises(TooFewTickers, match=r"at least 30 tickers.*found 3.*--prices"):
+    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 221 sessions.*found 0.*--prices"):
+        pretrain_base(place, tickers(30), date(2002, 1, 1), fewest_sessions=SESSIONS + 1)
+    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 2,000 sessions.*found 0.*--prices"):
         pretrain_base(place, tickers(3), date(2002, 1, 1))
     assert not place.bases.exists()
