@@ -226,7 +226,7 @@ class TooFewTickers(ModelError):
     sessions: int
     found: int
     text = (
-        "expected at least {needed} tickers of {sessions:,} sessions or more to learn a base network from, found {found}: "
+        "expected at least {needed} tickers of {sessions:,} sessions to learn a base network from, found {found}: "
         "bring history, or name a folder of such price files with --prices; until then the shipped bases are used"
     )
 

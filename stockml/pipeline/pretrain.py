@@ -18,7 +18,7 @@ from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
 FEWEST_TICKERS = 30  # the shipped vintages learned from 99, and a newer one replaces them whatever it scores:
-FEWEST_SESSIONS = 2_000  # with 30 of these a regression was as good as the shipped; with 170 it was a fifth worse in 2009
+FEWEST_SESSIONS = 2_000  # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
 BUSY_WAIT_S = 5.0
 MEASURED_EVERY = 10  # learning origins, 5 sessions apart: so 50-session outcomes do not overlap
 SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
