@@ -30,8 +30,9 @@ Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
 
 def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence[Loss], *, now: datetime) -> str:
     """Log the base and register it, tagged with its vintage, as a version of `lstm-base`; returns the version."""
+    about = "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage."
     lock = FileLock(tracking.locks / "mlflow-base.lock", timeout=60)
-    with tracking.study("base", views.base_note()) as (client, experiment_id), lock:
+    with tracking.study("base", views.note(about, views.BASE)) as (client, experiment_id), lock:
         sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
         known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
         if known:
@@ -40,10 +41,9 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
         named = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
         scores = ((name, value, 0) for name, value in base.scores.items())
         points = [(_metric_name(name), value, at, step) for name, value, step in (*named, *scores)]
-        params = {"through": base.through, "tickers": len(base.tickers)}
-        params |= {"sessions": base.sessions, "origins": base.origins}
+        counts = {"tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
         tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
-        log_points(client, run.info.run_id, points, tags, params)
+        log_points(client, run.info.run_id, points, tags, {"through": base.through, **counts})
         client.log_artifact(run.info.run_id, str(path))
         client.set_terminated(run.info.run_id, "FINISHED", at)
         return new_version(
@@ -62,7 +62,8 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
 
 def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
     """Log a trial, identified by its study and number."""
-    with tracking.study(f"{trial.ticker}/trials", views.trials_note(trial.ticker)) as (client, experiment_id):
+    about = f"{trial.ticker}: one run per trial of `stockml tune`, judged on the validation part."
+    with tracking.study(f"{trial.ticker}/trials", views.note(about, views.TRIALS)) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
         same = {STUDY: trial.study, TRIAL: str(trial.number)}
@@ -78,7 +79,8 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
 
 def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
     """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
-    with tracking.study("tutorial", views.tutorial_note()) as (client, experiment_id):
+    about = "The published tutorial: one run per training, with its pictures beside the page's figures."
+    with tracking.study("tutorial", views.note(about, views.TUTORIAL)) as (client, experiment_id):
         recipe, at = report.fitted.recipe, milliseconds(now)
         name = f"{report.name} seed {recipe.settings.training.seed}"
         run = _begun(client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
@@ -86,14 +88,10 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
         if run.info.status != "FINISHED":
             pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
             note = "\n".join([f"```\n{report.table()}\n```", *pictures])
-            points = [
-                point
-                for row in report.fitted.history
-                for point in metric_points(
-                    {f"epoch/{n}": row[n] for n in CURVES if row[n] is not None}, at, row["epoch"]
-                )
-            ]
-            points += metric_points(report.figures(), at)
+            points = metric_points(report.figures(), at)
+            for row in report.fitted.history:
+                known = {f"epoch/{curve}": row[curve] for curve in CURVES if row[curve] is not None}
+                points += metric_points(known, at, row["epoch"])
             tags = {"share": report.name, "mlflow.note.content": note}
             log_points(client, run_id, points, tags, recipe.settings.flat())
             client.log_artifacts(run_id, str(plots), "plots")

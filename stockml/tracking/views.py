@@ -37,10 +37,7 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
         PCT,
         "CRPS saved against the champion on the same origins; for a path, skill difference",
     ),
-    "answer/live_beats_last_close_pct": (
-        PCT,
-        "skill of forecasts published in time, against first-known prices",
-    ),
+    "answer/live_beats_last_close_pct": (PCT, "skill of forecasts published in time, against first-known prices"),
     "answer/forecast_change_pct": (PCT, "end of the published path relative to the close"),
     "answer/forecast_model_share_pct": (PCT, "the network's share of the published width, mean over leads"),
     "answer/rise_chance_pct": (PCT, "probability of a higher price at the direction's lead"),
@@ -72,10 +69,7 @@ RECORD = {
     "record/crps_skill_pct": NIGHTS["answer/published_crps_skill_pct"],
     "record/published_skill_pct": (PCT, "skill of the published path over the last close, test part"),
     "record/coverage_80_pct": (PCT, "how often the price was inside the published 80 % band, test part"),
-    "record/live_skill_pct": (
-        PCT,
-        "skill over the last close of forecasts published in time, first-known prices",
-    ),
+    "record/live_skill_pct": (PCT, "skill over the last close of forecasts published in time, first-known prices"),
     "record/live_coverage_80_pct": (PCT, "how often the price was inside their 80 % band"),
     "record/live_independent": ("count", "non-overlapping forecasts behind these two; below 30, too few to judge"),
     "record/width_against_usual_pct": NIGHTS["answer/width_against_usual_pct"],
@@ -138,7 +132,7 @@ def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
 
 def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
     table, charts = view_url("", experiment_id), view_url("", experiment_id, charts=True)
-    return _note(
+    return note(
         f"{ticker}: one run per night, newest session first. [Table]({table}) · [charts]({charts}) · "
         f"[all tickers]({view_url('', overview_id)})",
         NIGHTS,
@@ -151,26 +145,15 @@ def record_note(page: str, experiment_id: str) -> str:
         f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
         "one run per ticker, one step per session (YYYYMMDD)"
     )
-    room = LONGEST - len(_note(links, RECORD)) - 40
+    room = LONGEST - len(note(links, RECORD)) - 40
     lines = page.splitlines()
     while len("\n".join(lines)) > room:
         lines.pop()
-    return "\n".join([*lines, "", _note(links, RECORD)])
+    return "\n".join([*lines, "", note(links, RECORD)])
 
 
-def tutorial_note() -> str:
-    return _note("The published tutorial: one run per training, with its pictures beside the page's figures.", TUTORIAL)
-
-
-def trials_note(ticker: str) -> str:
-    return _note(f"{ticker}: one run per trial of `stockml tune`, judged on the validation part.", TRIALS)
-
-
-def base_note() -> str:
-    return _note("Base networks, each trained across tickers by `stockml pretrain`: one run per vintage.", BASE)
-
-
-def _note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
+def note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
+    """The text above an experiment's runs: what they are, then what each metric is."""
     rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
     return "\n".join([opening, "", "| metric | unit | meaning |", "|---|---|---|", *rows])
 
