@@ -12,20 +12,8 @@ from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
-from stockml.plots.forecast import fan, scale_of
-from stockml.plots.style import (
-    ACCENT,
-    COLOURS,
-    FAN,
-    MODEL,
-    MUTED,
-    TRUTH,
-    canvas,
-    dates,
-    label_ends,
-    mid_price,
-    over_time,
-)
+from stockml.plots.forecast import FAN, fan, scale_of
+from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price, over_time
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -91,14 +79,11 @@ def volatility(
     The line breaks between two parts of the origins, whose outcomes must not touch: nothing was expected there.
     origins, expected: (m,), annualised, as fractions.  tonight: None where the outlook has no such span.
     """
-    said = "how far the price was expected to go, and how far it went"
+    said, usual = "how far the price was expected to go, and how far it went", tonight and tonight.usual
     if tonight is not None:
-        said = f"{tonight.volatility:.0%} volatility a year expected"
-        if tonight.percentile is not None:
-            said += f", {tonight.place}"
-    subtitle = f"Annualised, next {span} sessions, {len(origins)} origins it had not seen"
-    if tonight is not None and tonight.usual is not None:
-        subtitle += "; tinted: 80% of the forecasts"
+        said = f"{tonight.volatility:.0%} volatility a year expected" + (f", {tonight.place}" if usual else "")
+    tint = "; tinted: 80% of the forecasts" if usual else ""
+    subtitle = f"Annualised, next {span} sessions, {len(origins)} origins it had not seen{tint}"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
@@ -108,8 +93,8 @@ def volatility(
     for part in np.split(np.arange(len(origins)), breaks):
         axes.plot(series.sessions[origins[part]], 100 * expected[part], color=MODEL, linewidth=1.8)
     ends = [("expected", 100 * float(expected[-1]), MODEL), ("what came", 100 * float(realised[-1]), MUTED)]
-    if tonight is not None and tonight.usual is not None:
-        axes.axhspan(*(100 * each for each in tonight.usual), color=MODEL, alpha=0.07, linewidth=0)
+    if usual:
+        axes.axhspan(*(100 * each for each in usual), color=MODEL, alpha=0.07, linewidth=0)
     if tonight is not None:
         axes.plot(series.sessions[-1:], [100 * tonight.volatility], "o", color=MODEL, markersize=7)
         ends[0] = (f"tonight {tonight.volatility:.1%}", 100 * tonight.volatility, MODEL)

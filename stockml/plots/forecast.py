@@ -10,7 +10,7 @@ from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import baseline_paths
-from stockml.plots.style import COLOURS, FAN, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
+from stockml.plots.style import COLOURS, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 HISTORY_SHOWN = 150
+FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
 SHOWN_BASELINES = ("drift", "momentum")
 LINES = {"momentum": 1.3, "drift": 1.3, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}  # widths
 DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # formulas, no network

@@ -33,7 +33,6 @@ COLOURS = {
     "EMA": "#93a5b2",
     "standard average": "#cdbb9a",
 }
-FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
 End = tuple[str, float, str]  # of a line: its name, its y in the axes' data, its colour

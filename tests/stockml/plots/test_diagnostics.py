@@ -10,7 +10,8 @@ import pytest
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import BANDS, BandScore, BandScores
 from stockml.plots import diagnostics
-from stockml.plots.style import ACCENT, COLOURS, FAN, MODEL, TRUTH
+from stockml.plots.forecast import FAN
+from stockml.plots.style import ACCENT, COLOURS, MODEL, TRUTH
 from tests.stockml.plots.drawing import (
     Band,
     Curve,
