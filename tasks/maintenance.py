@@ -37,12 +37,12 @@ def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) 
 @task(name="resume what waited")
 def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
     """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
-    tracking, pages = Tracking.of(home()), mlflow_pages(home())
+    tracking = Tracking.of(home(), mlflow_pages(home()))
     if dry_run:
         waiting = tracking.pending()
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
-    ended = tracking.sweep_orphans(now=now, pages=pages)
-    logged = tracking.log_pending(pages=pages)
+    ended = tracking.sweep_orphans(now=now)
+    logged = tracking.log_pending()
     things = (*(f"run {run_id}: {what}" for run_id, what in ended.items()), *(night.run_name for night in logged))
     return StepReport("nights and runs resumed", len(things), things=things)
 

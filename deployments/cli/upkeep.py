@@ -102,8 +102,8 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     place = home()
     create(place)  # away, it would be asked again and again, with a screen of MLflow's warnings
-    tracking, registry = Tracking.of(place), Registry(place.models)
-    nights = tracking.rebuild(pages=mlflow_pages(place))
+    tracking, registry = Tracking.of(place, mlflow_pages(place)), Registry(place.models)
+    nights = tracking.rebuild()
     for ticker in {night.ticker for night in nights}:
         if champion := registry.champion(ticker):
             tracking.follow_champion(ticker, champion.key)

@@ -50,7 +50,7 @@ def log_night(
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
     """Draw what no page will, keep the night's record, and log it once under its key; `missed` is told why if not."""
-    tracking = Tracking.of(home)
+    tracking = Tracking.of(home, pages)
     path = night_path(home.nights, done.dataset.ticker, done.key)
     night = kept_night(home.nights, done.dataset.ticker, done.key)
     if night is None:
@@ -58,21 +58,21 @@ def log_night(
         night = _night(home, done, now=now, seconds=seconds, url=flow_run_url)
     keep_newest(home.nights, night)
     try:
-        night = tracking.keep_and_log(night, pages=pages)
-        _catch_up(home, tracking, night, pages=pages)
+        night = tracking.keep_and_log(night)
+        _catch_up(home, tracking, night)
     except TrackingUnavailable as error:
         missed(error)
     sha256 = sha256_of(str(path)) or ""
     return RunReceipt(night.ticker, str(path), sha256, done.key, night.mlflow_run_id, night.model_version)
 
 
-def _catch_up(home: Home, tracking: Tracking, night: Night, *, pages: str | None) -> None:
+def _catch_up(home: Home, tracking: Tracking, night: Night) -> None:
     """Do what an unreachable MLflow or a killed process left undone for this ticker: waiting nights, the alias.
 
     A night to be promoted has its alias set by the promotion. Runs without a record are left to the weekly clean-up,
     which looks for those of all tickers.
     """
-    tracking.log_pending(night.ticker, pages=pages)
+    tracking.log_pending(night.ticker)
     is_promoted = night.verdict is not None and night.verdict.promoted
     if not is_promoted and (champion := Registry(home.models).champion(night.ticker)):
         tracking.follow_champion(night.ticker, champion.key)

@@ -32,30 +32,22 @@ RETURN_S = 60.0  # a server that is restarted is back by then
 
 
 @dataclass(frozen=True)
-class Logged:
-    """Where a night is in MLflow. `model_version` is None if no model of it was ever registered."""
-
-    run_id: str
-    experiment_id: str
-    model_version: str | None
-
-
-@dataclass(frozen=True)
 class Tracking:
     """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files.
 
-    Every method raises TrackingUnavailable.
+    pages: where people read it, for the links in nights' records.  Every method raises TrackingUnavailable.
     """
 
     uri: str
     artifacts: str
     nights: Path
     locks: Path
+    pages: str | None = None
     return_s: float = RETURN_S
 
     @classmethod
-    def of(cls, home: Home) -> "Tracking":
-        return cls(uri=home.tracking_uri, artifacts=home.artifacts, nights=home.nights, locks=home.locks)
+    def of(cls, home: Home, pages: str | None = None) -> "Tracking":
+        return cls(home.tracking_uri, home.artifacts, home.nights, home.locks, pages)
 
     def client(self) -> "AbstractContextManager[MlflowClient]":
         """MLflow's own client; whatever keeps it from answering within the block becomes TrackingUnavailable."""
@@ -66,8 +58,8 @@ class Tracking:
         with self.client() as client:
             self._overview(client)
 
-    def keep_and_log(self, night: Night, *, pages: str | None = None) -> Night:
-        """Keep the night's record, log it, and return it with its run, version and address on `pages`.
+    def keep_and_log(self, night: Night) -> Night:
+        """Keep the night's record, log it, and return it as `log_night` does.
 
         Waits at most `return_s` seconds for a server that goes away meanwhile. Raises TrackingUnavailable with the
         record kept: `log_pending` logs it on the next run.
@@ -76,20 +68,16 @@ class Tracking:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(WAITING).touch()  # first: if the process dies here, the record still waits
         write_night(night, path)
-        logged = self._log_patiently(night)
-        known = replace(
-            night,
-            mlflow_run_id=logged.run_id,
-            mlflow_run_url=run_url(pages, logged.experiment_id, logged.run_id) if pages else None,
-            mlflow_nights_url=views.view_url(pages, logged.experiment_id) if pages else None,
-            model_version=logged.model_version,
-        )
+        known = self._log_patiently(night)
         write_night(known, path)
         path.with_name(WAITING).unlink(missing_ok=True)
         return known
 
-    def log_night(self, night: Night, experiment_id: str | None = None) -> Logged:
-        """Log the night in a new or resumed run, unless it is logged already.  experiment_id: where it is known."""
+    def log_night(self, night: Night, experiment_id: str | None = None) -> Night:
+        """Log the night in a new or resumed run, unless it is logged already; returns it with run, version and links.
+
+        experiment_id: where it is known.  The version is None if no model of the night was ever registered.
+        """
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
@@ -107,7 +95,13 @@ class Tracking:
             earlier = partial(glance.history, self.nights, night.ticker)
             record = track_record.TrackRecord(client, self._overview(client), night.ticker, self._installation)
             record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
-            return Logged(run.info.run_id, experiment_id, version)
+        return replace(
+            night,
+            mlflow_run_id=run.info.run_id,
+            mlflow_run_url=run_url(self.pages, experiment_id, run.info.run_id) if self.pages else None,
+            mlflow_nights_url=views.view_url(self.pages, experiment_id) if self.pages else None,
+            model_version=version,
+        )
 
     def log_plots(self, night: Night) -> None:
         """Add the plots drawn since to the night's run, if MLflow has it."""
@@ -117,7 +111,7 @@ class Tracking:
             if run:
                 runs.log_plots(client, run, night)
 
-    def _log_patiently(self, night: Night) -> Logged:
+    def _log_patiently(self, night: Night) -> Night:
         """Log the night, waiting for a server that goes away meanwhile, but not for one away from the start."""
         if urlsplit(self.uri).scheme not in {"http", "https"}:
             return self.log_night(night)
@@ -137,10 +131,10 @@ class Tracking:
         with self.client() as client:
             yield client, experiments.named(client, self.artifacts, name, note).experiment_id
 
-    def sweep_orphans(self, *, now: datetime, pages: str | None = None) -> dict[str, str]:
+    def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
         """End the runs that dead processes left RUNNING; run id → "resumed" if its record is here, else "failed"."""
         with self.client() as client:
-            return {run.info.run_id: self._end(client, run, pages) for run in runs.orphans(client, now)}
+            return {run.info.run_id: self._end(client, run) for run in runs.orphans(client, now)}
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
@@ -148,9 +142,9 @@ class Tracking:
         waiting = (kept_night(self.nights, mark.parents[1].name, mark.parent.name) for mark in marks)
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
-    def log_pending(self, ticker: str = "*", *, pages: str | None = None) -> tuple[Night, ...]:
+    def log_pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """Log what an unreachable MLflow missed; returns those nights as they are now."""
-        return tuple(self.keep_and_log(night, pages=pages) for night in self.pending(ticker))
+        return tuple(self.keep_and_log(night) for night in self.pending(ticker))
 
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
         """Write what `page` returns above all tickers; it is given the links to their nights."""
@@ -164,13 +158,13 @@ class Tracking:
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, by last change
 
-    def rebuild(self, *, pages: str | None = None) -> tuple[Night, ...]:
+    def rebuild(self) -> tuple[Night, ...]:
         """Log every completed night whose record can be read; the run alone, if its model was cleared away."""
         for record in self.nights.glob("*/*/night.json"):
             night = kept_night(self.nights, record.parents[1].name, record.parent.name)
             if night and night.status == "completed":
                 record.with_name(WAITING).touch()
-        return self.log_pending(pages=pages)
+        return self.log_pending()
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias `champion` at the version of the night `key`; returns its number, None if there is none."""
@@ -193,10 +187,10 @@ class Tracking:
     def _installation(self) -> str:
         return runs.installation(self.nights, self.locks)
 
-    def _end(self, client: "MlflowClient", run: "Run", pages: str | None) -> str:
+    def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
         if night := kept_night(self.nights, tags["stockml.ticker"], tags["stockml.key"]):
-            self.keep_and_log(night, pages=pages)
+            self.keep_and_log(night)
             return "resumed"
         client.set_tag(run.info.run_id, "stockml.swept", "its process is gone, and so is the night's record")
         client.set_terminated(run.info.run_id, "FAILED")

@@ -16,8 +16,12 @@ def client(tracking: Tracking) -> Any:
     return MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
 
 
+def experiment(tracking: Tracking, ticker: str = "IBM") -> Any:
+    return client(tracking).get_experiment_by_name(f"stockml/{ticker}")
+
+
 def runs(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
-    found = client(tracking).get_experiment_by_name(f"stockml/{ticker}")
+    found = experiment(tracking, ticker)
     return list(client(tracking).search_runs([found.experiment_id])) if found else []
 
 

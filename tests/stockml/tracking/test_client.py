@@ -17,7 +17,7 @@ from stockml.tracking import run_content
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.experiments import artifact_location, renamed
 from stockml.tracking.views import NOTE, TAG
-from tests.stockml.tracking.logged import client, runs, versions
+from tests.stockml.tracking.logged import client, experiment, runs, versions
 from tests.support.nights import SETTINGS, history
 from tests.support.patience import PATIENCE_S
 
@@ -28,7 +28,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     tracking: Tracking, night: Night, tmp_path: Path
 ) -> None:
     logged = tracking.log_night(night)
-    run = client(tracking).get_run(logged.run_id)
+    run = client(tracking).get_run(logged.mlflow_run_id)
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
     assert run.info.status == "FINISHED"
     assert set(run.data.params) == {name for name in SETTINGS.flat() if not name.startswith(IDLE)}
@@ -44,12 +44,12 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     check_headline(night, run.data.metrics)
     assert all(math.isfinite(value) for value in run.data.metrics.values())
     assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
-    files = {file.path for file in client(tracking).list_artifacts(logged.run_id)}
+    files = {file.path for file in client(tracking).list_artifacts(logged.mlflow_run_id)}
     assert files == {"plots", "night.json", "decision.json"}
     assert night.verdict
     gate = {name.removeprefix("gate."): value for name, value in run.data.tags.items() if name.startswith("gate.")}
     assert {name: float(value) for name, value in gate.items()} == pytest.approx(night.verdict.numbers, rel=1e-5)
-    path = client(tracking).download_artifacts(logged.run_id, "decision.json", str(tmp_path))
+    path = client(tracking).download_artifacts(logged.mlflow_run_id, "decision.json", str(tmp_path))
     decided = json.loads(Path(path).read_text())
     assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
     assert decided["numbers"] == dict(night.verdict.numbers)
@@ -60,7 +60,7 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     tracking.follow_champion("IBM", night.key)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
     [run] = runs(tracking, "BIM")
-    assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.run_id, "BIM")
+    assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.mlflow_run_id, "BIM")
     assert run.data.tags["ticker"] == "BIM"
     assert (runs(tracking), versions(tracking)) == ([], [])
     model = client(tracking).get_registered_model("lstm-BIM")
@@ -68,7 +68,7 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
-    assert client(tracking).get_experiment(logged.experiment_id).tags[NOTE].startswith("BIM: one run per night")
+    assert experiment(tracking, "BIM").tags[NOTE].startswith("BIM: one run per night")
 
 
 def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
@@ -79,9 +79,9 @@ def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(trac
         def search_runs(self, *asked: Any, max_results: int = 2, **others: Any) -> Any:
             return super().search_runs(*asked, max_results=max_results, **others)
 
-    logged = tracking.log_night(night)
+    tracking.log_night(night)
     for key in ("1", "2"):
-        client(tracking).create_run(logged.experiment_id, tags={"ticker": "IBM", "stockml.key": key})
+        client(tracking).create_run(experiment(tracking).experiment_id, tags={"ticker": "IBM", "stockml.key": key})
     renamed(SmallPages(tracking.uri, tracking.uri), "IBM", "BIM")
     assert [run.data.tags["ticker"] for run in runs(tracking, "BIM")] == ["BIM"] * 3
 
@@ -94,7 +94,7 @@ def test_an_experiment_someone_deleted_comes_back_with_the_next_night(
     client(tracking).delete_experiment(client(tracking).get_experiment_by_name(name).experiment_id)
     tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
     assert client(tracking).get_experiment_by_name(name).lifecycle_stage == "active"
-    assert logged.run_id in {run.info.run_id for run in runs(tracking)}
+    assert logged.mlflow_run_id in {run.info.run_id for run in runs(tracking)}
     client(tracking).delete_experiment(client(tracking).get_experiment_by_name(name).experiment_id)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
 
@@ -145,27 +145,27 @@ def test_curves_have_one_step_per_epoch_or_lead(
     name: str, steps: tuple[int, ...], tracking: Tracking, night: Night
 ) -> None:
     logged = tracking.log_night(replace(night, history=history()))
-    points = client(tracking).get_metric_history(logged.run_id, name)
+    points = client(tracking).get_metric_history(logged.mlflow_run_id, name)
     assert sorted(point.step for point in points) == list(steps)
 
 
 def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(night)
-    note = client(tracking).get_run(logged.run_id).data.tags["mlflow.note.content"]
+    note = client(tracking).get_run(logged.mlflow_run_id).data.tags["mlflow.note.content"]
     assert note.startswith("**published: the last close")
     assert "; network adds +" in note
     assert "| tonight's network" in note
     assert "| 20 sessions" in note
-    assert f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.run_id})" in note
-    assert f"runs/{logged.run_id}/artifacts/plots/forecast.png" in note
+    assert f"![forecast](get-artifact?path=plots%2Fforecast.png&run_uuid={logged.mlflow_run_id})" in note
+    assert f"runs/{logged.mlflow_run_id}/artifacts/plots/forecast.png" in note
 
 
 def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(tracking: Tracking, night: Night) -> None:
-    known = tracking.keep_and_log(night, pages="http://127.0.0.1:5000")
-    experiment = client(tracking).get_experiment_by_name("stockml/IBM")
+    known = replace(tracking, pages="http://127.0.0.1:5000").keep_and_log(night)
+    found = experiment(tracking)
     key = TAG.rpartition(".")[2]
-    assert '"orderByKey":"tags.`session`"' in experiment.tags[TAG]
-    page = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs"
+    assert '"orderByKey":"tags.`session`"' in found.tags[TAG]
+    page = f"http://127.0.0.1:5000/#/experiments/{found.experiment_id}/runs"
     assert known.mlflow_nights_url == f"{page}?viewStateShareKey={key}&workflowType=machine_learning"
     assert known.mlflow_run_url == f"{page}/{known.mlflow_run_id}?workflowType=machine_learning"
     assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
@@ -190,7 +190,7 @@ def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_c
 
 def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Night) -> None:
     broken = {"live/skill": math.nan, "published/mase": math.inf, "published/mse": 0.5}
-    run = client(tracking).get_run(tracking.log_night(replace(night, metrics=broken)).run_id)
+    run = client(tracking).get_run(tracking.log_night(replace(night, metrics=broken)).mlflow_run_id)
     assert "live/skill" not in run.data.metrics
     assert "published/mase" not in run.data.metrics
     assert run.data.metrics["published/mse"] == 0.5
@@ -234,4 +234,4 @@ def test_tickers_with_dots_and_dashes_have_models_too(tracking: Tracking, night:
     for ticker in ("BRK-B", "TSCO.LON"):
         logged = tracking.log_night(replace(night, ticker=ticker))
         (version,) = versions(tracking, ticker)
-        assert (str(version.version), version.run_id) == (logged.model_version, logged.run_id)
+        assert (str(version.version), version.run_id) == (logged.model_version, logged.mlflow_run_id)

@@ -17,7 +17,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.tracking import models
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import NOW, client, runs, versions
+from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
 
 STEPS = (
     *(
@@ -56,14 +56,14 @@ def test_a_night_killed_anywhere_ends_as_one_run_and_one_version(
             tracking.log_night(night)
     once = tracking.log_night(night)
     [run], [version] = runs(tracking), versions(tracking)
-    assert (run.info.run_id, run.info.status) == (once.run_id, "FINISHED")
+    assert (run.info.run_id, run.info.status) == (once.mlflow_run_id, "FINISHED")
     assert str(version.version) == once.model_version
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "challenger").version) == once.model_version
     assert len(run.outputs.model_outputs) == 1
-    assert len(client(tracking).search_logged_models([once.experiment_id])) == 1
+    assert len(client(tracking).search_logged_models([experiment(tracking).experiment_id])) == 1
     # every lead of the first two weeks, then the last lead of each week
-    assert len(client(tracking).get_metric_history(once.run_id, "answer/forecast")) == 18
-    assert len(client(tracking).get_metric_history(once.run_id, "published/skill")) == 1
+    assert len(client(tracking).get_metric_history(once.mlflow_run_id, "answer/forecast")) == 18
+    assert len(client(tracking).get_metric_history(once.mlflow_run_id, "published/skill")) == 1
 
 
 def _log_until_killed(tracking: Tracking, night: Night) -> None:
@@ -106,7 +106,7 @@ def test_an_orphan_without_a_record_is_marked_failed_and_its_key_can_still_be_lo
 def test_a_run_is_left_alone_while_its_process_may_be_alive(
     host: str, swept: int, tracking: Tracking, night: Night
 ) -> None:
-    run_id = tracking.log_night(night).run_id
+    run_id = tracking.log_night(night).mlflow_run_id
     mlflow = client(tracking)
     if host != "here":
         mlflow.set_tag(run_id, "stockml.process", "another-host:1")
@@ -162,4 +162,4 @@ def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(track
     client(tracking).delete_run(begun.info.run_id)
     long_ago = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1000)
     dead = client(tracking).create_run(experiment_id, start_time=long_ago, tags=tags)
-    assert tracking.log_night(night).run_id == dead.info.run_id
+    assert tracking.log_night(night).mlflow_run_id == dead.info.run_id

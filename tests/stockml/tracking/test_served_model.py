@@ -219,10 +219,10 @@ def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
     with mlflow_server(installation) as address:
         served = replace(champion, uri=address)
         assert served.log_night(night) == direct
-        assert _artifact(address, direct.run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
+        assert _artifact(address, direct.mlflow_run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
         second = served.log_night(replace(night, key="e" * 64))
         assert second.model_version not in (None, direct.model_version)
-        assert _artifact(address, second.run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
+        assert _artifact(address, second.mlflow_run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
         champion.follow_champion("IBM", "e" * 64)
         both = (address, f"models:/lstm-IBM/{direct.model_version}", champion.uri, "models:/lstm-IBM@champion")
         assert [len(found["csv"]["path"]) for found in predicted(tmp_path, *both)] == [50, 50]

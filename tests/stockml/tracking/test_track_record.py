@@ -18,7 +18,7 @@ from stockml.tracking import run_content, views
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import INSTALLATION
 from stockml.tracking.track_record import COLOUR
-from tests.stockml.tracking.logged import client, unexplained, versions
+from tests.stockml.tracking.logged import client, experiment, unexplained, versions
 from tests.support.nights import recorded_night
 
 
@@ -68,13 +68,13 @@ def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracki
     """MLflow's page colours runs by id, so that two of four tickers often looked alike."""
     for ticker in ("AAPL", "GOOG", "IBM", "MSFT"):
         tracking.log_night(replace(night, ticker=ticker, key=sha256(ticker.encode()).hexdigest()))
-    experiment = client(tracking).get_experiment_by_name("stockml").experiment_id
-    before = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([experiment])}
+    overview = client(tracking).get_experiment_by_name("stockml").experiment_id
+    before = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([overview])}
     hues = sorted(rgb_to_hls(*bytes.fromhex(colour[1:]))[0] for colour in before.values())
     assert min(np.diff([*hues, 1 + hues[0]])) > 0.1
     again = replace(night, ticker="IBM", key="2" * 64, metrics={**night.metrics, "live/skill": 0.5})
     tracking.log_night(replace(again, finished_at=night.finished_at + timedelta(hours=1)))
-    after = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([experiment])}
+    after = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([overview])}
     assert after == before
 
 
@@ -94,7 +94,7 @@ def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
 
 def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Night) -> None:
     logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
-    shown = set(client(tracking).get_run(logged.run_id).data.metrics)
+    shown = set(client(tracking).get_run(logged.mlflow_run_id).data.metrics)
     of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
     named = {name for line in views.NIGHTS for name in line.split(", ")}
     assert {name for name in named if "*" not in name} - of_a_path <= shown
@@ -112,7 +112,7 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 200)
     note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
     assert len(note) < 5000
-    assert note.startswith(f"[IBM](#/experiments/{logged.experiment_id}/runs?viewStateShareKey=stockml&")
+    assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
     assert "| record/promoted | 0 or 1 |" in note
     assert run.data.metrics["record/live_independent"] == night.metrics["live/independent"]
     (version,) = versions(tracking)
@@ -121,7 +121,7 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
 
 
 def test_a_page_someone_rearranged_stays_that_way(tracking: Tracking, night: Night) -> None:
-    logged = tracking.log_night(night)
-    client(tracking).set_experiment_tag(logged.experiment_id, views.TAG, "mine")
+    tracking.log_night(night)
+    client(tracking).set_experiment_tag(experiment(tracking).experiment_id, views.TAG, "mine")
     tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
-    assert client(tracking).get_experiment(logged.experiment_id).tags[views.TAG] == "mine"
+    assert experiment(tracking).tags[views.TAG] == "mine"
