@@ -47,18 +47,11 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
     if kept is None:
         champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
         decision = decide(facts, settings.mode, settings.policy)
-        kept = KeptDecision(
-            dataset.session,
-            champion.path if champion else None,
-            champion.sha256 if champion else None,
-            decision.mode,
-            decision.reason,
-            unreadable,
-        )
+        folder, sha256 = (champion.path, champion.sha256) if champion else (None, None)
+        kept = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
         write_atomically(path, written_record(kept))
-    return DecisionReceipt(
-        dataset.ticker, str(path), sha256_of(str(path)) or "", dataset.session, kept.mode, kept.reason
-    )
+    content = sha256_of(str(path)) or ""
+    return DecisionReceipt(dataset.ticker, str(path), content, dataset.session, kept.mode, kept.reason)
 
 
 def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
@@ -95,13 +88,10 @@ def _champion_and_facts(
         return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     series = PriceSeries.read(Path(dataset.path))
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
-    return (
-        champion,
-        replace(
-            facts_about(model, series, settings, vintage_folders(Path(champion.path))),
-            same_code=provenance.code == training_code(),
-            same_adjustment=provenance.adjustment == dataset.adjustment,
-            live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None,
-        ),
-        None,
+    facts = replace(
+        facts_about(model, series, settings, vintage_folders(Path(champion.path))),
+        same_code=provenance.code == training_code(),
+        same_adjustment=provenance.adjustment == dataset.adjustment,
+        live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None,
     )
+    return champion, facts, None

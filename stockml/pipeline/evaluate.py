@@ -31,16 +31,9 @@ def evaluate_night(
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
     with coefficients_cached():
-        assessment = assess(
-            series,
-            tonight,
-            champion,
-            settings,
-            upcoming,
-            unseen_parts(series, settings, vintage_folders(Path(model.path))),
-            kept=decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion)),
-            unreadable=unreadable,
-        )
+        unseen = unseen_parts(series, settings, vintage_folders(Path(model.path)))
+        kept = decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion))
+        assessment = assess(series, tonight, champion, settings, upcoming, unseen, kept=kept, unreadable=unreadable)
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     write_assessment(assessment, folder)

@@ -46,7 +46,6 @@ def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, 
         champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)
         if champion is None or champion.key != run.key:
             verdict = Verdict(False, "promoted before; another champion was put in office since, and stays", {})
-    history = registry.file(model.ticker)
-    return PromotionReceipt(
-        model.ticker, str(history), sha256_of(str(history)) or "", run.key, verdict.promoted, verdict.reason
-    )
+    history = str(registry.file(model.ticker))
+    sha256 = sha256_of(history) or ""
+    return PromotionReceipt(model.ticker, history, sha256, run.key, verdict.promoted, verdict.reason)
