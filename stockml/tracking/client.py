@@ -149,9 +149,8 @@ class Tracking:
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
         """Write what `page` returns above all tickers; it is given the links to their nights."""
         with self.client() as client:
-            listed = client.search_experiments(
-                max_results=connection.MOST, filter_string=f"name LIKE '{views.EXPERIMENT}%'"
-            )
+            query = f"name LIKE '{views.EXPERIMENT}%'"
+            listed = client.search_experiments(max_results=connection.MOST, filter_string=query)
             ids = {each.name.removeprefix(f"{views.EXPERIMENT}/"): str(each.experiment_id) for each in listed}
             overview = ids.pop(views.EXPERIMENT, None) or self._overview(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}

@@ -71,7 +71,8 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     from mlflow import MlflowClient
 
     try:
-        with nullcontext() if is_server else _creation_lock(locks):
+        # two processes that create a database at once would spoil it for each other
+        with nullcontext() if is_server else FileLock(locks / "mlflow-database.lock", timeout=120):
             ensure_database(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
@@ -93,12 +94,6 @@ def _failures() -> tuple[type[Exception], ...]:
     except ImportError:  # no S3
         return found
     return (*found, BotoCoreError)
-
-
-def _creation_lock(locks: Path) -> FileLock:
-    """The lock for creating a database: two processes doing so at once would spoil it for each other."""
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / "mlflow-database.lock", timeout=120)
 
 
 class Suppressed(AbstractContextManager[None]):

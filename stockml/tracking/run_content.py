@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
@@ -46,11 +45,12 @@ FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 HASHES = ("data_hash", "config_hash", "code_hash")
+SOURCE = {"mlflow.user": "stockml", "mlflow.source.name": "flows/nightly.py", "mlflow.source.type": "JOB"}
 WHOLE = ("lstm", "champion", "published", "without_network")  # shown with all figures; others with MSE and skill
 
 
 def metrics(
-    assessment: "Assessment", live: Mapping[str, float], shares: Mapping[str, float | None] = MappingProxyType({})
+    assessment: "Assessment", live: Mapping[str, float], shares: Mapping[str, float | None]
 ) -> dict[str, float]:
     """The night's figures under the same names every night; undefined ones are left out.
 
@@ -109,12 +109,10 @@ def tags(night: Night) -> dict[str, str]:
         "reason": night.reason,
         "verdict": "" if verdict is None else "promoted" if verdict.promoted else "not promoted",
         "verdict_reason": verdict.reason if verdict else "",
-        "mlflow.source.name": "flows/nightly.py",
-        "mlflow.source.type": "JOB",
         "mlflow.source.git.commit": night.git_commit or "",
         "git_dirty": "no" if night.git_diff is None else f"yes, diff {night.git_diff[:16]}",
         "prefect_flow_run": night.flow_run_url or "",
-        "mlflow.user": "stockml",
+        **SOURCE,
     }
     if verdict:
         found |= {f"gate.{name}": f"{value:.6g}" for name, value in verdict.numbers.items()}
@@ -156,7 +154,7 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
     """One step per epoch; the published network's curves beside the measured one's."""
     found: list[Point] = []
     for row in history:
-        suffix = "" if row.get("network", "held_out") == "held_out" else "_published"
+        suffix = "" if row["network"] == "held_out" else "_published"
         curves = {CURVES[name] + suffix: value for name, value in row.items() if name in CURVES and value is not None}
         found += metric_points(curves, at, step=int(row["epoch"]))
     return found

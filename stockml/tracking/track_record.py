@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from stockml.nights.glance import Glance
-from stockml.tracking.run_content import Point, metric_points
+from stockml.tracking.run_content import SOURCE, Point, metric_points
 from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
 from stockml.tracking.views import NOTE
 
@@ -116,9 +116,7 @@ def _tags(newest: Glance, page: str) -> dict[str, str]:
         "session": str(newest.session),
         "verdict": verdict,
         "published": newest.headline.removeprefix("published: "),
-        "mlflow.user": "stockml",
-        "mlflow.source.name": "flows/nightly.py",
-        "mlflow.source.type": "JOB",
+        **SOURCE,
         NOTE: note,
     }
     return {name: value for name, value in found.items() if value}

@@ -132,11 +132,8 @@ def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
 
 def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
     table, charts = view_url("", experiment_id), view_url("", experiment_id, charts=True)
-    return note(
-        f"{ticker}: one run per night, newest session first. [Table]({table}) · [charts]({charts}) · "
-        f"[all tickers]({view_url('', overview_id)})",
-        NIGHTS,
-    )
+    links = f"[Table]({table}) · [charts]({charts}) · [all tickers]({view_url('', overview_id)})"
+    return note(f"{ticker}: one run per night, newest session first. {links}", NIGHTS)
 
 
 def record_note(page: str, experiment_id: str) -> str:
