@@ -59,6 +59,7 @@ class Glance:
     @classmethod
     def of(cls, night: Night) -> "Glance":
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
+        whole = night.over_regression
         shares = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
         return cls(
             ticker=night.ticker,
@@ -76,7 +77,7 @@ class Glance:
             network_adds_p=adds.p_value if adds else None,
             path_adds=path_adds.skill_difference if path_adds else None,
             path_adds_p=path_adds.p_value if path_adds else None,
-            crps_skill=night.crps_skill,
+            crps_skill=whole.skill if whole else None,
             coverage_80=shares.get("answer/coverage_80_pct"),
             live_skill=first_known(figures, "skill"),
             live_coverage_80=first_known(figures, "coverage_80"),

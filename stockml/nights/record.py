@@ -119,10 +119,6 @@ class Night:
         """The published distribution against the pooled regression's, neither symmetrised."""
         return self.distributions.whole.get(row_of(self.publisher)) if self.distributions else None
 
-    @property
-    def crps_skill(self) -> float | None:
-        return self.over_regression.skill if self.over_regression else None
-
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None
 

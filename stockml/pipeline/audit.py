@@ -45,7 +45,6 @@ from stockml.storage.receipts import RunReceipt
 
 LATER = 60  # sessions of the other future
 ORIGINS = 20  # the newest, for windows and simple rows
-PARTS = ("series", "decision", "weights", "predictions and metrics", "gate", "ledger", "windows and simple rows")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def audit(
         rows = _rows(BarStore.of(place, calendar), ticker, session, place.root)
         left.append({**found, "windows and simple rows": rows})  # of the audited session alone
     one, two = left
-    parts = {part: compared(one[part], two[part]) for part in PARTS if part in one}
+    parts = {part: compared(one[part], two[part]) for part in one}
     return Audit(ticker, session, int((days > session).sum()), parts)
 
 

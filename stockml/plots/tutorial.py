@@ -1,6 +1,4 @@
-"""The tutorial's pictures in its page's order: the title says what the page concluded, the subtitle what a baseline
-says to that.
-"""
+"""The tutorial's pictures in its page's order: the page's conclusion as the title, a baseline's answer below it."""
 
 from collections.abc import Callable
 from functools import partial

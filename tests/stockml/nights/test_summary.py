@@ -145,7 +145,8 @@ def test_the_headline_says_what_is_published_and_what_the_network_adds() -> None
     assert 0 < around.low < adds.skill < around.high
     told = f"network adds {adds.skill:+.2%} of CRPS ({around.low:+.2%} to {around.high:+.2%}), p {adds.p_value:.2f}"
     said = "published: the last close and half the usual rise, width by the network and the regression"
-    over = f"CRPS skill {night.crps_skill:+.2%} over the pooled regression, within the noise (p "
+    assert night.over_regression
+    over = f"CRPS skill {night.over_regression.skill:+.2%} over the pooled regression, within the noise (p "
     text = " ".join(summary.text(night).split())
     assert text.startswith(f"IBM · session 2013-02-28 · {said} {over}0.17) {told}")
     assert f"**{said}; {over}0.17); {told}**" in summary.markdown(night)
