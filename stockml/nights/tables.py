@@ -16,11 +16,7 @@ from stockml.nights.record import Night
 
 FIRST = (LAST_CLOSE, LAST_MID, "last value")  # the references; the averages follow them
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
-DISTRIBUTIONS = {  # rows that are shown under another name
-    LSTM: "tonight's network",
-    CHAMPION: "champion",
-    WITHOUT_NETWORK: "the same without network",
-}
+SHOWN_AS = {LSTM: "tonight's network", WITHOUT_NETWORK: "the same without network"}  # of distributions; others as named
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 
@@ -96,7 +92,7 @@ def distributions(night: Night) -> Table:
             published = ", published" if name == row_of(night.publisher) else ""
             held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
             skills = skill(table.whole.get(name)), skill(table.widths.get(name))
-            rows.append((DISTRIBUTIONS.get(name, name) + published, f"{100 * score.crps:.4f}", *skills, held))
+            rows.append((SHOWN_AS.get(name, name) + published, f"{100 * score.crps:.4f}", *skills, held))
     return Table(rows, shape, tuple(f"{name}: {why}" for name, why in table.reasons.items()))
 
 
