@@ -81,10 +81,7 @@ def as_json(night: Night) -> dict[str, Any]:
 
 
 def forecast_json(forecast: Forecast) -> dict[str, Any]:
-    plain = asdict(forecast)
-    plain["origin"] = forecast.origin.isoformat()
-    plain["sessions"] = [day.isoformat() for day in forecast.sessions]
-    return plain
+    return asdict(forecast) | {"origin": str(forecast.origin), "sessions": [str(day) for day in forecast.sessions]}
 
 
 def headline(night: Night) -> str:

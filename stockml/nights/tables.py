@@ -57,8 +57,7 @@ def paths(night: Night) -> Table:
     origins = f"{night.evaluation.origins:,} origins" if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
-    heading: tuple[str, ...] = (f"path, {origins}", "MSE", "skill", "RMSE", direction)
-    rows = [heading]
+    rows: list[tuple[str, ...]] = [(f"path, {origins}", "MSE", "skill", "RMSE", direction)]
     for name, score in _scores(night).items():
         values = score.mse, score.skill, score.rmse, score.direction.accuracy
         cells = "{:.6f}".format, "{:+.3f}".format, price_text, "{:.0%}".format
