@@ -1,4 +1,4 @@
-"""The skill of a base as it ages: bases of several years scored on one era, against the newest regression.
+"""The skill of a base as it ages: bases that end before an era scored on it, against the newest such regression.
 
 python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30
 
@@ -28,8 +28,13 @@ def main() -> None:
     options.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
     chosen = options.parse_args()
     series, _ = read_folder(chosen.prices)
-    bases = [read(path) for path in sorted(chosen.vintages.glob(KINDS["base"].pattern))]
-    pool = read(max(chosen.vintages.glob(KINDS["regression"].pattern)))
+    earlier = {
+        kind: [
+            found for path in sorted(chosen.vintages.glob(each.pattern)) if (found := read(path)).through < chosen.first
+        ]
+        for kind, each in KINDS.items()
+    }
+    bases, pool = earlier["base"], earlier["regression"][-1]
     leads, found = np.array(LEADS), {base.through: list[float]() for base in bases}
     for ticker in sorted(series)[1::2]:
         bars = series[ticker]
