@@ -5,8 +5,8 @@ Until it exists, the list shipped with the project applies.
 
 import json
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
 BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
-_ITEM = re.compile(r"(\s*)- ")
 _REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # comments and blank lines below an item
 
 
@@ -41,8 +40,8 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
         known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if home.tickers.exists() else []
         new = tuple(dict.fromkeys(ticker for ticker in tickers if ticker not in known))
         before, items, after = _parts(home.tickers if known else TICKERS_FILE)
+        indent = items[0].partition("-")[0]
         items = items if known else []
-        indent = next((found[1] for item in items if (found := _ITEM.match(item))), "  ")
         given = {name: value for name, value in choices.items() if value is not None}
         for ticker in new:
             entry = json.dumps({"ticker": ticker, **given}) if given else _quoted(ticker)
@@ -60,7 +59,7 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
     with file_lock(home.locks / "tickers.lock", timeout_s=10):
         known = [entry.ticker for entry in tickers_of(home).tickers]
         before, items, after = _parts(list_file(home))
-        at = [_ticker(item) for item in items].index(old)
+        at = known.index(old)
         symbol = rf"(?i)(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-]|\s*:)"
         items[at] = re.sub(symbol, named, items[at], count=1)
         text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in known])
@@ -75,8 +74,8 @@ def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
         gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
         before, items, after = _parts(list_file(home))
         kept = [before]
-        for item in items:
-            if _ticker(item) in gone:
+        for ticker, item in zip(known, items, strict=True):
+            if ticker in gone:
                 kept[-1] += _REMARKS.findall(item)[0]
             else:
                 kept.append(item)
@@ -96,30 +95,19 @@ def keep(home: Home, file: Path) -> None:
 
 
 def _parts(path: Path) -> tuple[str, list[str], str]:
-    """Split the file: text through `tickers:`, each item with the lines after it, and the rest from the next key."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    start = next((at for at, line in enumerate(lines) if re.fullmatch(r"tickers:\s*(#.*)?\n?", line)), None)
-    if start is None:
+    """Split the file: what stands before the first item, the items with the lines after each, and what follows."""
+    text = path.read_text(encoding="utf-8-sig")
+    tree: Any = yaml.compose(text, yaml.SafeLoader)
+    lines, place = text.splitlines(keepends=True), [key.value for key, _ in tree.value].index("tickers")
+    listed, following = tree.value[place][1], tree.value[place + 1 :]
+    if listed.flow_style:
         raise InvalidFile(str(path), BY_HAND)
-    end = next((at for at in range(start + 1, len(lines)) if re.match(r"[A-Za-z]", lines[at])), len(lines))
-    items: list[str] = []
-    head = "".join(lines[: start + 1])
-    indent = next((found[1] for line in lines[start + 1 : end] if (found := _ITEM.match(line))), "")
-    for line in lines[start + 1 : end]:
-        if line.startswith(f"{indent}- "):
-            items.append(line)
-        elif items:
-            items[-1] += line
-        else:
-            head += line
-    if items and not items[-1].endswith("\n"):
+    starts = [item.start_mark.line for item in listed.value]
+    end = following[0][0].start_mark.line if following else len(lines)
+    items = ["".join(lines[first:last]) for first, last in pairwise([*starts, end])]
+    if not items[-1].endswith("\n"):
         items[-1] += "\n"
-    return head, items, "".join(lines[end:])
-
-
-def _ticker(item: str) -> str:
-    [entry] = yaml.safe_load(textwrap.dedent(item))
-    return str(entry["ticker"] if isinstance(entry, dict) else entry).strip().upper()
+    return "".join(lines[: starts[0]]), items, "".join(lines[end:])
 
 
 def _checked(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
