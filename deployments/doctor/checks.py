@@ -56,7 +56,6 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("Dask", lambda: dask(environ))
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
-    yield from kept.bases(home)
     yield from kept.nights(home)
     yield from kept.tracked(home)
 

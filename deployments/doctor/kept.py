@@ -99,17 +99,11 @@ def settings(home: Home) -> Iterator[Check]:
             yield Check(f"settings of {path.stem}", "problem", str(error))
 
 
-def bases(home: Home) -> Iterator[Check]:
-    for fault in damaged_bases(home):
-        yield Check("a base", "problem", fault)
-
-
 def nights(home: Home) -> Iterator[Check]:
-    """Check that night records are intact and their files exist; count the nights that wait for MLflow."""
-    for fault in damaged_nights(home):
-        yield Check("a night", "problem", fault)
-    for fault in missing(home):
-        yield Check("a night's outcome", "problem", fault)
+    """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
+    found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
+    for name, faults in found.items():
+        yield from (Check(name, "problem", fault) for fault in faults(home))
     if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
 
