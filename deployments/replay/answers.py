@@ -72,11 +72,6 @@ def publication(session: date) -> datetime:
     return datetime.combine(session, PUBLISHED_AT, NEW_YORK)
 
 
-def newest_session(now: datetime) -> date:
-    """The newest session of any recorded symbol published by `now`; `date.min` before the recording."""
-    return max((rows[-1].session for rows in (published(s, now) for s in symbols()) if rows), default=date.min)
-
-
 def _key_refusal(key: str) -> Answer | None:
     if key == "demo":
         return _json({"Information": DEMO_KEY})

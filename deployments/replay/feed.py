@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from deployments.replay.answers import NEW_YORK, Answer, answer, newest_session
+from deployments.replay.answers import NEW_YORK, Answer, answer, published
+from deployments.replay.recording import symbols
 from stockml import clock
 
 END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
@@ -96,7 +97,8 @@ class Feed:
 
     @property
     def newest(self) -> date:
-        return newest_session(self.now)
+        """The newest session published for any symbol; `date.min` before the recording."""
+        return max((row.session for symbol in symbols() for row in published(symbol, self.now)[-1:]), default=date.min)
 
     def set_clock(self, now: datetime | date) -> None:
         """Set the clock to an aware time, or to 23:00 New York time of a day."""

@@ -6,6 +6,7 @@ for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
 
 import csv
 import gzip
+from collections import defaultdict
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -41,19 +42,13 @@ _SPLITS = {
 
 @cache
 def _recording() -> dict[str, tuple[RecordedRow, ...]]:
-    rows: dict[str, list[RecordedRow]] = {}
+    rows = defaultdict[str, list[RecordedRow]](list)
     packed = files("bokeh_sampledata").joinpath("_data", "stocks.csv.gz").read_bytes()
-    for line in csv.DictReader(gzip.decompress(packed).decode().splitlines()):
-        row = RecordedRow(
-            session=date.fromisoformat(line["Date"]),
-            open=float(line["Open"]),
-            high=float(line["High"]),
-            low=float(line["Low"]),
-            close=float(line["Close"]),
-            volume=int(line["Volume"]),
-            adjusted_close=float(line["Adj Close"]),
-        )
-        rows.setdefault(line["Ticker"], []).append(row)
+    _, *lines = csv.reader(gzip.decompress(packed).decode().splitlines())
+    for symbol, day, *prices, volume, adjusted in lines:
+        open_, high, low, close = map(float, prices)
+        row = RecordedRow(date.fromisoformat(day), open_, high, low, close, int(volume), float(adjusted))
+        rows[symbol].append(row)
     return {symbol: tuple(sorted(of_symbol)) for symbol, of_symbol in rows.items()}
 
 
