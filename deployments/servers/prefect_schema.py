@@ -2,15 +2,13 @@
 
 Alembic, which runs the migrations, has no shortcut; SQLAlchemy's `create_all` fails on a duplicate index.
 
-`python -m deployments.servers.prefect_schema > deployments/servers/prefect_schema.sql` dumps the installed version's
-tables; a test compares the two. For any other version the dump is not used, and its migrations run.
+`python -m tests.support.prefect_tables > deployments/servers/prefect_schema.sql` dumps the installed version's tables;
+a test compares the two. For any other version the dump is not used, and its migrations run.
 """
 
 import asyncio
 import os
 import sqlite3
-import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from importlib.metadata import version
@@ -22,13 +20,13 @@ from stockml.storage.files import write_atomically
 
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 TABLES = Path(__file__).with_name("prefect_schema.sql")
-_PREFIX = "sqlite+aiosqlite:///"
+PREFIX = "sqlite+aiosqlite:///"
 
 
 def local_database(environ: Mapping[str, str]) -> Path | None:
     """The SQLite file in Prefect's settings if given by a plain absolute path; None for any other address."""
     url = environ.get(DATABASE, "")
-    return Path(url.removeprefix(_PREFIX)) if url.startswith(f"{_PREFIX}{os.sep}") and "?" not in url else None
+    return Path(url.removeprefix(PREFIX)) if url.startswith(f"{PREFIX}{os.sep}") and "?" not in url else None
 
 
 def create_database(database: Path, tables: Path = TABLES) -> None:
@@ -37,7 +35,7 @@ def create_database(database: Path, tables: Path = TABLES) -> None:
     Does nothing if the write-ahead log of a removed database is left: SQLite would replay it into the new one.
     """
     written, log = tables.read_text(encoding="utf-8"), database.with_name(f"{database.name}-wal")
-    if database.exists() or log.exists() or not written.startswith(_heading()):
+    if database.exists() or log.exists() or not written.startswith(heading()):
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(":memory:")) as new:
@@ -48,21 +46,6 @@ def create_database(database: Path, tables: Path = TABLES) -> None:
             write_atomically(database, content)
 
 
-def main() -> None:
-    """Let Prefect create an empty database, and print its dump."""
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "prefect.db"
-        os.environ[DATABASE] = f"{_PREFIX}{database}"
-        migrate()
-        sys.stdout.write(_heading() + tables_of(database))
-
-
-def tables_of(database: Path) -> str:
-    """Dump every table, index and row as SQL, ordered by name."""
-    with closing(sqlite3.connect(database)) as tables:
-        return "\n".join([*tables.iterdump(), ""])
-
-
 def migrate() -> None:
     """Let Prefect create its database or bring it up to date, by its own migrations."""
     from prefect.server.database import provide_database_interface
@@ -70,9 +53,5 @@ def migrate() -> None:
     asyncio.run(provide_database_interface().create_db())
 
 
-def _heading() -> str:
+def heading() -> str:
     return f"-- Prefect {version('prefect')}, as its migrations leave an empty SQLite database\n"
-
-
-if __name__ == "__main__":
-    main()

@@ -5,11 +5,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deployments.servers.prefect_schema import DATABASE, TABLES, create_database, local_database, tables_of
+from deployments.servers.prefect_schema import DATABASE, TABLES, create_database, local_database
+from tests.support.prefect_tables import tables_of
 
 
 def test_the_tables_are_those_that_the_installed_prefects_migrations_make(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deployments.servers.prefect_schema"]
+    command = [sys.executable, "-m", "tests.support.prefect_tables"]
     made = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     written = TABLES.read_text(encoding="utf-8")
     assert lines_of(made) == lines_of(written), "after an upgrade of Prefect, write its tables to the file again"
