@@ -105,12 +105,6 @@ class Access:
         machine = [socket.gethostname().lower()] if self.is_open else []
         return tuple(dict.fromkeys([*LOOPBACK, self.reached, *machine, *map(_without_port, self.named)]))
 
-    def origins(self, port: int) -> tuple[str, ...]:
-        """The origins of the server's own pages: its address and its further names, over HTTP or HTTPS."""
-        own = [f"http://{host}:{port}" for host in dict.fromkeys([self.reached, *LOOPBACK])]
-        named = [name if _without_port(name) != name else f"{name}:{port}" for name in self.named]
-        return (*own, *(f"{scheme}://{each}" for each in dict.fromkeys([*self.named, *named]) for scheme in _SCHEMES))
-
     def elsewhere(self) -> list[str]:
         """How other machines reach an address that stands for all of this machine's: by its name or addresses."""
         if self.address not in _EVERYWHERE:

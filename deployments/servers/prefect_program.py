@@ -42,9 +42,9 @@ _OFF = (
 
 
 def protection(access: Access, port: int) -> dict[str, str]:
-    """Prefect's own settings that guard against pages of other origins."""
+    """Prefect's own settings that guard against pages of other origins; its own page asks only where it came from."""
     return {
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(access.origins(port)),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": access.url(port),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
     }
 
