@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 OWN_SERVER = "STOCKML_OWN_PREFECT_SERVER"  # set while a command runs a server of its own
-NAME, MODULE = "Prefect's temporary server", "deployments.servers.prefect_program"
+NAME = "Prefect's temporary server"
+RESTARTS = 3  # of it; if it is killed more often, the fault is the machine's, or its memory
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def check_serves(address: str, home: Home, environ: Mapping[str, str], timeout_s
 def running_server(home: Home) -> str | None:
     """The address of this home's Prefect API if it is up and answers."""
     address = home.server("prefect_api")
-    return address if address and is_healthy(address) else None
+    return address if address and not unhealthy(address) else None
 
 
 def _configured(home: Home, environ: Mapping[str, str], timeout_s: float) -> str:
@@ -96,16 +97,23 @@ def _configured(home: Home, environ: Mapping[str, str], timeout_s: float) -> str
 
 @contextmanager
 def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
-    from deployments.servers import processes
+    """Run a server. Requests wait while it is restarted, as the socket stays open; once it has failed, so do they."""
+    from deployments.servers.processes import Child, Program, kept_running
 
+    def goes_on(server: Child) -> bool:
+        if server.was_killed and next(restarts, None) is not None:
+            return True
+        listening.close()
+        return False
+
+    restarts = iter(range(RESTARTS))
     databases.check(home)
     databases.create(home)
-    log = home.prefect / "temporary-server.log"
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         port, descriptor = listening.getsockname()[1], listening.fileno()
-        without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
-        program = processes.Program(NAME, MODULE, (str(descriptor), str(home.prefect)), without_api)
-        with processes.kept_running(program, log, listening) as check:
+        arguments = (str(descriptor), str(home.prefect))
+        program = Program(NAME, "deployments.servers.prefect_program", arguments, {**environ}, pass_fds=[descriptor])
+        with kept_running(program, home.prefect / "temporary-server.log", goes_on) as check:
             environ[OWN_SERVER] = "1"
             try:
                 yield f"http://127.0.0.1:{port}/api"
@@ -149,10 +157,6 @@ def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
     except (OSError, HTTPException) as error:
         return isinstance(error, HTTPError) and error.code == 401 and not environ.get("PREFECT_API_KEY")
     return False
-
-
-def is_healthy(address: str) -> bool:
-    return not unhealthy(address)
 
 
 def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:

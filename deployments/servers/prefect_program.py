@@ -172,6 +172,7 @@ def _bring_up_to_date(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.pop("PREFECT_API_URL", None)  # this server's clients know it, not the server
     if len(sys.argv) == 2:
         main(int(sys.argv[1]))
     else:

@@ -7,14 +7,12 @@ this process ends, even if it is killed.
 import contextlib
 import os
 import runpy
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -24,31 +22,30 @@ from deployments.errors import ServerFailed
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
-RESTARTS = 3  # killed more often, the fault is the machine's, or its memory
 
 
 @dataclass(frozen=True)
 class Program:
-    """`python -m module arguments...`; `environ` may hold secrets, arguments never: every local user sees them."""
+    """`python -m module arguments...`; `environ` may hold secrets, arguments never: every local user sees them.
+
+    reports: it reports how its own children ended, so they are stopped first.  pass_fds: inherited file descriptors.
+    """
 
     name: str
     module: str
     arguments: Sequence[str]
     environ: Mapping[str, str] = field(repr=False)
+    reports: bool = False
+    pass_fds: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Child:
-    """A started program. reports: it reports how its own children ended, so they are stopped first.
+    """A started program. began: by `time.monotonic`."""
 
-    began: by `time.monotonic`.  again: restarts it.
-    """
-
-    name: str
+    program: Program
     process: "subprocess.Popen[bytes]"
     log: Path
-    again: "Callable[[], Child]" = field(repr=False)
-    reports: bool = False
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -57,14 +54,22 @@ class Child:
 
     def check(self) -> None:
         """Raise ServerFailed, with the log's last line, if the child has ended."""
-        if (code := self.process.poll()) is not None:
-            raise ServerFailed(self.name, code, str(self.log), last_line(self.log))
+        if self.process.poll() is not None:
+            raise self.failure()
+
+    def failure(self) -> ServerFailed:
+        try:
+            lines = self.log.read_text(errors="replace").split("\n")
+        except OSError:
+            lines = []
+        last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ServerFailed(self.program.name, self.process.poll(), str(self.log), last_line)
 
 
-def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Sequence[int] = ()) -> Child:
+def start(program: Program, log: Path) -> Child:
     """Start the program in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends with this process, however that ends. Its log is its owner's only. pass_fds: inherited file descriptors.
+    It ends with this process, however that ends. Its log is its owner's only.
     """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -75,41 +80,37 @@ def start(program: Program, log: Path, *, reports: bool = False, pass_fds: Seque
                 stdin=subprocess.PIPE,  # stays open as long as this process lives
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                pass_fds=pass_fds,
+                pass_fds=program.pass_fds,
                 start_new_session=True,
             )
-    again = partial(start, program, log, reports=reports, pass_fds=pass_fds)
-    return Child(program.name, process, log, again, reports)
+    return Child(program, process, log)
 
 
 def started_anew(child: Child) -> Child:
     """Start the child's program again after it has ended, and return the new child."""
     stop([child])
-    return child.again()
+    return start(child.program, child.log)
 
 
 @contextlib.contextmanager
-def kept_running(program: Program, log: Path, listening: socket.socket) -> Iterator[Callable[[], None]]:
-    """Run the program, which serves `listening`; yield a function that checks it; stop it afterwards.
+def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) -> Iterator[Callable[[], None]]:
+    """Run the program, restart it as long as `goes_on` says so of the child that ended, and stop it afterwards.
 
-    A killed program is restarted, at most RESTARTS times; requests wait meanwhile, as the socket stays open. The socket
-    is closed once the program ends otherwise.
+    Yields a function that checks the newest child.
     """
 
     def check() -> None:
         children[-1].check()
 
     def watch() -> None:
-        for _ in range(RESTARTS):
+        while True:
             children[-1].process.wait()
             with lock:
-                if stopping or not children[-1].was_killed:
-                    break
+                if stopping or not goes_on(children[-1]):
+                    return
                 children.append(started_anew(children[-1]))
-        children[-1].process.wait()
-        listening.close()
 
-    children, lock, stopping = [start(program, log, pass_fds=[listening.fileno()])], threading.Lock(), False
+    children, lock, stopping = [start(program, log)], threading.Lock(), False
     watching = threading.Thread(target=watch, name=f"watch of {program.name}", daemon=True)
     watching.start()
     try:
@@ -129,22 +130,20 @@ def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
             if reply.status == 200:
                 return
         time.sleep(0.1)
-    raise ServerFailed(child.name, None, str(child.log), last_line(child.log))
+    raise child.failure()
 
 
 def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
     """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still alive."""
     for child in children:
-        family = _family(child.process.pid)
-        if child.reports:
-            end(family[1:], patience_s)
-        child.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(patience_s)
-        end(family, patience_s=3.0)
-        child.process.wait()
-        if child.process.stdin:
-            child.process.stdin.close()
+        with child.process as process:  # closes its stdin in the end
+            family = _family(process.pid)
+            if child.program.reports:
+                end(family[1:], patience_s)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience_s)
+            end(family, patience_s=3.0)
 
 
 def end(family: list[psutil.Process], patience_s: float) -> None:
@@ -157,14 +156,6 @@ def end(family: list[psutil.Process], patience_s: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=patience_s)
-
-
-def last_line(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -32,8 +32,7 @@ MANY = 50  # tickers: registering more takes so long that it is announced
 
 
 def prefect(port: int, environ: Mapping[str, str]) -> Program:
-    without_api = {name: value for name, value in environ.items() if name != "PREFECT_API_URL"}
-    return Program("Prefect", "deployments.servers.prefect_program", (str(port),), without_api)
+    return Program("Prefect", "deployments.servers.prefect_program", (str(port),), environ)
 
 
 def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Program:
@@ -45,7 +44,7 @@ def worker(environ: Mapping[str, str], name: str, *more: str) -> Program:
     """The worker, which executes two runs at once; Prefect's page shows it by its name."""
     arguments = ("--pool", POOL, "--type", "process", "--name", name, "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    return Program("the worker", "deployments.servers.worker_program", arguments, {**environ, **level})
+    return Program("the worker", "deployments.servers.worker_program", arguments, {**environ, **level}, reports=True)
 
 
 @contextmanager
@@ -80,7 +79,7 @@ def up(
         environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
         _deploy(home, environ, say)
-        children.append(start(worker(environ, "this machine"), logs / "worker.log", reports=True))
+        children.append(start(worker(environ, "this machine"), logs / "worker.log"))
         record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
@@ -103,7 +102,7 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
         for place, child in enumerate(children):
             if child.was_killed and time.monotonic() - child.began > SETTLED_S:
                 children[place] = processes.started_anew(child)
-                say(f"{child.name} was killed, and is started anew")
+                say(f"{child.program.name} was killed, and is started anew")
             children[place].check()
         time.sleep(0.5)
 

@@ -4,12 +4,12 @@ import os
 import runpy
 import signal
 import sys
-import threading
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from deployments.servers import processes
+from deployments.servers.processes import Child, Program, kept_running
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 
@@ -23,40 +23,25 @@ def main(arguments: list[str]) -> None:
     with ExitStack() as stack:
         if sys.platform == "linux":
             folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path
-            address = os.environ[ADDRESS] = str(Path(folder) / "warm")
-            stack.callback(WarmServerKeeper(address).stop)
+            os.environ[ADDRESS] = str(Path(folder) / "warm")
+            stack.enter_context(warm_server(Path(os.environ[ADDRESS])))
         sys.argv = ["prefect", "worker", "start", *arguments]
         runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
-class WarmServerKeeper:
-    """Keeps a warm server running at the address; restarts it if it was killed or ended because the sources changed.
+def warm_server(address: Path) -> AbstractContextManager[Any]:
+    """Keep a warm server running at the address; restart it if it was killed or ended because the sources changed.
 
-    A server that cannot start is not kept_running: each run then gets a new interpreter.
+    A server that cannot start is not restarted: each run then gets a new interpreter.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address, self._stopped = address, threading.Event()
-        self._child = self._started()
-        threading.Thread(target=self._keep, name="warm-server", daemon=True).start()
+    def has_served(_: Child) -> bool:
+        served = address.exists()
+        address.unlink(missing_ok=True)
+        return served
 
-    def stop(self) -> None:
-        self._stopped.set()
-        processes.stop([self._child])
-
-    def _started(self) -> processes.Child:
-        Path(self._address).unlink(missing_ok=True)
-        program = processes.Program("warm", "deployments.servers.warm_server", [self._address], os.environ)
-        return processes.start(program, home().root / "logs" / "warm.log")
-
-    def _keep(self) -> None:
-        while True:
-            with self._child.process as ended:
-                ended.wait()
-            served = Path(self._address).exists()
-            if self._stopped.is_set() or not served:
-                return
-            self._child = self._started()
+    program = Program("warm", "deployments.servers.warm_server", [str(address)], os.environ)
+    return kept_running(program, home().root / "logs" / "warm.log", has_served)
 
 
 if __name__ == "__main__":

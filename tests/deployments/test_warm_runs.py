@@ -20,7 +20,7 @@ from anyio.abc import TaskStatus
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from deployments.servers.warm_run import ADDRESS, COMMAND, Fork, run_process
-from deployments.servers.worker_program import WarmServerKeeper
+from deployments.servers.worker_program import warm_server
 from stockml.home import Home
 from tests.support.patience import PATIENCE_S, until
 
@@ -183,8 +183,7 @@ def test_a_killed_warm_server_ends_its_runs_and_is_replaced(
     warm: Warm, api: socket.socket, home: Home, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "warm")
-    keeper = WarmServerKeeper(address)
-    try:
+    with warm_server(tmp_path / "warm"):
         first = kept_server(address)
         with asking(warm, api, address) as (run, connection):
             first.kill()
@@ -197,8 +196,6 @@ def test_a_killed_warm_server_ends_its_runs_and_is_replaced(
             run.kill()
             run.wait(PATIENCE_S)
             assert connection.recv(1) == b""
-    finally:
-        keeper.stop()
     assert not second.is_running()
 
 
