@@ -137,7 +137,7 @@ def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
     """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still alive."""
     for child in children:
         with child.process as process:  # closes its stdin in the end
-            family = _family(process.pid)
+            family = _family(process.pid) if process.poll() is None else []  # another may have its number by now
             if child.program.reports:
                 end(family[1:], patience_s)
             process.terminate()

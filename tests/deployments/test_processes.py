@@ -74,6 +74,16 @@ def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_
     assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
 
 
+def test_a_process_that_has_got_the_number_of_one_that_ended_is_left_alone(tmp_path: Path) -> None:
+    child, other = (started(name, tmp_path, "import time; time.sleep(600)") for name in ("Prefect", "another"))
+    child.process.kill()
+    child.process.wait()
+    child.process.pid = other.process.pid
+    processes.stop([child])
+    assert other.process.poll() is None
+    processes.stop([other])
+
+
 STUBBORN = """
     import signal, subprocess, sys, time
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
