@@ -28,16 +28,8 @@ class Asked(NamedTuple):
     outputsize: str
 
 
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], feed: "Feed") -> None:
-        self.feed = feed
-        super().__init__(address, Handler)
-
-
 class Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: "Feed"
     timeout = 10
 
     def do_GET(self) -> None:
@@ -45,9 +37,9 @@ class Handler(BaseHTTPRequestHandler):
         if parts.path != "/query":
             return self._send(Answer(404, b'{"detail": "Not found."}'))
         query = dict(parse_qsl(parts.query))
-        reply = self.server.feed.answered(query)
+        reply = self.server.answered(query)
         asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
-        self.server.feed.on_request(asked)
+        self.server.on_request(asked)
         return self._send(reply)
 
     def log_message(self, *args: object) -> None:
@@ -61,8 +53,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.content)
 
 
-class Feed:
+class Feed(ThreadingHTTPServer):
     """A feed; ALPHAVANTAGE_URL takes its `address`. on_request: called with each request after it is answered."""
+
+    request_queue_size = 64
 
     def __init__(
         self,
@@ -71,11 +65,9 @@ class Feed:
         port: int = 0,
         on_request: Callable[[Asked], None] = lambda asked: None,
     ) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.now, self.on_request = now, on_request
-        self._server = _Server(("127.0.0.1", port), self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="replay-feed", daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="replay-feed", daemon=True)
 
     @classmethod
     def at(cls, environ: Mapping[str, str]) -> Self:
@@ -87,13 +79,13 @@ class Feed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
+        self.shutdown()
         self._thread.join()
-        self._server.server_close()
+        self.server_close()
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self.server_port}"
 
     @property
     def newest(self) -> date:
