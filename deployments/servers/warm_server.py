@@ -188,17 +188,13 @@ class Server:
     def _reap(self) -> None:
         """Send each ended child's exit code to its requester; negative for a signal."""
         self._ended.recv(1024)
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            connection = self._children.pop(pid)
-            with contextlib.suppress(KeyError):  # `_left` has unregistered it already
-                self._selector.unregister(connection)
-            _answer_and_close(connection, str(os.waitstatus_to_exitcode(status)).encode())
+        for pid in tuple(self._children):
+            has_ended, status = os.waitpid(pid, os.WNOHANG)
+            if has_ended:
+                connection = self._children.pop(pid)
+                with contextlib.suppress(KeyError):  # `_left` has unregistered it already
+                    self._selector.unregister(connection)
+                _answer_and_close(connection, str(os.waitstatus_to_exitcode(status)).encode())
 
 
 def _answer_and_close(connection: socket.socket, answer: bytes) -> None:
