@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 
 from deployments.cli.app import reported, run
 from deployments.cli.place import in_home
@@ -12,12 +11,11 @@ from stockml.provider.price_source import replay_home
 
 
 def main() -> None:
-    """Run the night of the ticker given as argument, IBM by default."""
-    as_program(lambda: reported(lambda: one_night(sys.argv[1:] or ["IBM"])))
+    as_program(lambda: reported(one_night))
 
 
-def one_night(arguments: Sequence[str]) -> int:
-    """Run `stockml nightly` with these arguments and return its exit code.
+def one_night() -> int:
+    """Run the night of the ticker given as argument, IBM by default; return its exit code.
 
     Without a key, runs in the replay's own home, even beside a home that holds market prices.
     """
@@ -26,7 +24,7 @@ def one_night(arguments: Sequence[str]) -> int:
             os.environ["STOCKML_HOME"] = str(replay_home(os.environ).root)
             os.environ["STOCKML_STORE"] = ""
             os.environ["STOCKML_CLOCK"] = os.environ.get("STOCKML_CLOCK") or END_OF_RECORDING.isoformat()
-        return run(["nightly", *arguments])
+        return run(["nightly", *(sys.argv[1:] or ["IBM"])])
 
 
 if __name__ == "__main__":
