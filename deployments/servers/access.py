@@ -99,12 +99,6 @@ class Access:
             "MLFLOW_TRACKING_PASSWORD": password,
         }
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Every accepted host name, without ports."""
-        machine = [socket.gethostname().lower()] if self.is_open else []
-        return tuple(dict.fromkeys([*LOOPBACK, self.reached, *machine, *map(_without_port, self.named)]))
-
     def elsewhere(self) -> list[str]:
         """How other machines reach an address that stands for all of this machine's: by its name or addresses."""
         if self.address not in _EVERYWHERE:
@@ -122,7 +116,8 @@ class Access:
         if not _HOST.fullmatch(asked := host.lower()):
             return False
         name = _without_port(asked)
-        return name in self.hosts or (self.is_open and _is_ip(name.strip("[]")))
+        is_machine = self.is_open and (name == socket.gethostname().lower() or _is_ip(name.strip("[]")))
+        return is_machine or name in (*LOOPBACK, self.reached, *map(_without_port, self.named))
 
     def is_own_page(self, origin: str, host: str) -> bool:
         """Whether an Origin header names the requested host, or one of the further names, which a proxy may replace."""
