@@ -1,7 +1,6 @@
-"""MLflow's server and page, as `mlflow server` runs them, behind the guard, once its database is complete.
+"""MLflow's server and page, as `mlflow server` runs them, behind the guard.
 
-MLflow's server creates its tables by migrations that are not transactional on SQLite: killed in between, it would leave
-a database that nobody can open. So they are created beforehand, the way a night creates them.
+Its tables are created beforehand, the way a night creates them: a kill among its own migrations would spoil them.
 
 A first visit opens on models, not on MLflow 3.17's empty view of language models, and without its assistant, notice
 and dialog. No setting controls these: the page reads earlier choices from the browser, so defaults are stored there.

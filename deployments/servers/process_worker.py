@@ -3,8 +3,7 @@
 Prefect's own worker polls every few seconds for all due runs, starts as many as it has slots, and leaves a slot that
 frees up idle until the next poll. This one polls for as many runs as its slots can do until then; a free slot takes the
 next of these at once, and polls again when none is left. A poll is expensive for the server, which sorts all due runs
-and writes to each deployment. One connection watches for cancellations of all runs, instead of two per run, and no
-events are sent for a run's submission or its process's end: the run's own states tell both.
+and writes to each deployment. One connection watches for cancellations of all runs, instead of two per run.
 """
 
 import math
@@ -12,7 +11,7 @@ import os
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -91,7 +90,7 @@ class WarmConfiguration(process.ProcessJobConfiguration):
         super().prepare_for_flow_run(flow_run, deployment, *others, **more)
         if deployment and deployment.entrypoint and ":" not in deployment.entrypoint and not deployment.pull_steps:
             self.env.setdefault(ENTRYPOINT, deployment.entrypoint)  # an importable module: spares the run a request
-        self.env = {**settings_of_a_run({name: value or "" for name, value in self.env.items()}), **self.env}
+        self.env = {**settings_of_a_run(self.env.get("PREFECT_API_URL") or ""), **self.env}
 
 
 class WarmWorker(process.ProcessWorker):
@@ -237,16 +236,14 @@ def install() -> None:
     (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
 
 
-def settings_of_a_run(environ: Mapping[str, str]) -> dict[str, str]:
+def settings_of_a_run(server: str) -> dict[str, str | None]:
     """Settings that save a run work: a version check that its worker has done, and certificates that it cannot need.
 
     With an `http://` server there is no TLS, for which each of a run's clients would load a hundred certificates.
     """
-    found = {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false"}
     one = home().prefect / CERTIFICATE
-    if environ.get("PREFECT_API_URL", "").startswith("http://") and one.is_file():
-        found["PREFECT_API_SSL_CERT_FILE"] = str(one)
-    return found
+    without_tls = {"PREFECT_API_SSL_CERT_FILE": str(one)} if server.startswith("http://") and one.is_file() else {}
+    return {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false", **without_tls}
 
 
 def keep_certificate(folder: Path) -> None:
