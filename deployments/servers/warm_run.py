@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,45 +34,32 @@ class Fork:
 
 
 async def run_process(
-    command: list[str],
-    *,
-    stream_output: bool = False,
-    task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED,
-    task_status_handler: Callable[[Any], Any],
-    env: Mapping[str, str],
-    cwd: str | Path,
-    **others: Any,
+    command: list[str], *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED, **asked: Any
 ) -> Any:
     """Replace Prefect's function: fork for `COMMAND` if a warm server can; cancelling this call kills the fork."""
-    if command == COMMAND and ADDRESS in os.environ and (connection := await _asked(env, cwd, stream_output)):
+    if command == COMMAND and ADDRESS in os.environ and (connection := await _asked(**asked)):
         async with connection:
             answers = BufferedByteReceiveStream(connection)
             if (answer := await _line(answers)) not in (b"", ALONE):
                 fork = Fork(int(answer))
-                task_status.started(task_status_handler(fork))
+                task_status.started(asked["task_status_handler"](fork))
                 code = await _line(answers)
                 fork.returncode = int(code) if code else KILLED_WITH_SERVER
                 return fork
-    return await processutils.run_process(
-        command,
-        stream_output=stream_output,
-        task_status=task_status,
-        task_status_handler=task_status_handler,
-        env=env,
-        cwd=cwd,
-        **others,
-    )
+    return await processutils.run_process(command, task_status=task_status, **asked)
 
 
-async def _asked(environ: Mapping[str, str], folder: str | Path, speaks: bool) -> UNIXSocketStream | None:
+async def _asked(
+    env: Mapping[str, str], cwd: str | Path, stream_output: bool = False, **_: Any
+) -> UNIXSocketStream | None:
     """Request a fork; return the connection on which the server answers, or None if there is no server.
 
     Sends the fork's standard input, output and error, and an in-memory file with its environment and folder as JSON.
     """
     with suppress(OSError), open(os.memfd_create("request"), "w+b") as request, open(os.devnull, "r+b") as nothing:
-        request.write(json.dumps({"environ": {**environ}, "folder": str(folder)}).encode())
+        request.write(json.dumps({"environ": {**env}, "folder": str(cwd)}).encode())
         request.seek(0)
-        streams = [nothing.fileno(), *((1, 2) if speaks else (nothing.fileno(),) * 2), request.fileno()]
+        streams = [nothing.fileno(), *((1, 2) if stream_output else (nothing.fileno(),) * 2), request.fileno()]
         connection = await anyio.connect_unix(os.environ[ADDRESS])
         with suppress(anyio.BrokenResourceError):  # the server has gone, as reading the answer will show
             await connection.send_fds(b"\n", streams)
