@@ -32,21 +32,15 @@ from stockml.prices.calendar import FIRST_DAY, sessions_for
 from stockml.storage.records import prepare_readers
 from stockml.tracking.models import prepare_code
 
-# the nights, and what they import inside functions
+# the nights, and what they import inside functions; what `prepare` uses itself is imported by that
 IMPORTED = (
     "flows.nightly",
     "flows.universe",
     "anyio._backends._asyncio",
     "prefect._vendor.croniter",
     "prefect.runner.storage",
-    "prefect.task_engine",
     "prefect.utilities.visualization",
-    "PIL.PngImagePlugin",
     "rich._emoji_codes",
-    "exchange_calendars",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.dates",
-    "matplotlib.figure",
     "mlflow.pyfunc",
     "mlflow.tracking.request_header.registry",
     "pyarrow.dataset",
