@@ -59,7 +59,7 @@ def serve(
     from deployments.servers import databases, stack
     from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
-    from deployments.servers.prefect_api import check_serves
+    from deployments.servers.prefect_api import configured_api
 
     place, access = home(), Access.of(os.environ)
     place.prefect.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def serve(
         mlflow_url = mlflow_url or access.url(mlflow_port)
         os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url, **access.as_client())
         set_environment(place)
-        check_serves(prefect_url, place, os.environ)
+        configured_api(place, os.environ)
         if deploy:
             print(*register_all(place, tickers_of(place)), sep="\n", flush=True)
         stack.remember_api(place, prefect_url)

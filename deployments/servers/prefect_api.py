@@ -34,7 +34,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
     same database, whose runs a later `stockml up` shows. Raises InvalidSetting, ServerUnavailable.
     """
     set_environment(home, environ)
-    configured = _configured(home, environ, timeout_s=30)
+    configured = configured_api(home, environ)
     with owner_only(), ExitStack() as stack:
         address = configured or running_server(home) or stack.enter_context(_own_server(home, environ))
         stack.enter_context(_set("PREFECT_API_URL", address, environ))
@@ -53,7 +53,7 @@ def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
 
     Raises InvalidSetting, ServerUnavailable.
     """
-    address = _configured(home, os.environ, timeout_s=3) or running_server(home)
+    address = configured_api(home, os.environ, timeout_s=3) or running_server(home)
     if address is None:
         yield None
         return
@@ -69,8 +69,14 @@ def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
         yield client
 
 
-def check_serves(address: str, home: Home, environ: Mapping[str, str], timeout_s: float = 30.0) -> None:
-    """Raise ServerUnavailable unless the API is healthy, and takes the password that commands send."""
+def configured_api(home: Home, environ: Mapping[str, str], timeout_s: float = 30.0) -> str:
+    """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting.
+
+    Raises ServerUnavailable unless the API is healthy, and takes the password that commands send.
+    """
+    address = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
+    if not address:
+        return ""
     from deployments.servers.access import SET_PASSWORD
     from stockml.tracking.connection import without_password
 
@@ -79,20 +85,13 @@ def check_serves(address: str, home: Home, environ: Mapping[str, str], timeout_s
         fault, advice = "that it expects another password", SET_PASSWORD
     if fault:
         raise ServerUnavailable("Prefect", without_password(address), advice, fault)
+    return address
 
 
 def running_server(home: Home) -> str | None:
     """The address of this home's Prefect API if it is up and answers."""
     address = home.server("prefect_api")
     return address if address and not unhealthy(address) else None
-
-
-def _configured(home: Home, environ: Mapping[str, str], timeout_s: float) -> str:
-    """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting, ServerUnavailable."""
-    configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
-    if configured:
-        check_serves(configured, home, environ, timeout_s)
-    return configured
 
 
 @contextmanager
