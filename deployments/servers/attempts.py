@@ -4,7 +4,8 @@ Prefect's own worker reports both as crashes: a run cancelled while it was too b
 killed, by the system for lack of memory or with the warm process that it was forked from.
 """
 
-from contextlib import suppress
+import os
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import _control_channel, _flow_run_executor
 
+from deployments.servers.warm_run import ADDRESS
 from tasks.run_records import done_again
 
 
@@ -36,6 +38,13 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
     """The context that executes and cancels runs (clients, sockets, a control channel), shared by many runs."""
 
     is_blind = False  # whether websocket and polling both failed, so that cancellations go unseen
+
+    def of_a_run(self) -> AbstractAsyncContextManager[_flow_run_executor.FlowRunExecutorContext]:
+        """This context, or one of the run's own once this is blind.
+
+        Without a warm server too: what Prefect then opens for a run is closed only at the context's end.
+        """
+        return nullcontext(self) if ADDRESS in os.environ and not self.is_blind else Attempts()
 
     def create_executor(self, *arguments: Any, **named: Any) -> _flow_run_executor.FlowRunExecutor:
         executor = super().create_executor(*arguments, **named)
