@@ -10,25 +10,21 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
 from deployments.process import imports_uncollected
 from deployments.servers import databases
 from deployments.servers.access import Access, Guard
-from deployments.servers.prefect_schema import DATABASE, create_database, local_database, migrate
+from deployments.servers.prefect_schema import create_database, local_database, migrate
 from stockml.home import home
 from stockml.storage.files import write_atomically
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 KEY_BYTES = 32
 _OFF = (
@@ -91,20 +87,11 @@ def write_from_the_start() -> None:
 
     A transaction that reads first fails at once, with 503, if another has written in between.
     """
-    from prefect.server.database import dependencies
     from prefect.server.database.configurations import AioSqliteConfiguration
 
-    class Immediate(AioSqliteConfiguration):
-        @asynccontextmanager
-        async def begin_transaction(
-            self, session: "AsyncSession", with_for_update: bool = False
-        ) -> "AsyncGenerator[AsyncSessionTransaction, None]":
-            async with super().begin_transaction(session, with_for_update=True) as begun:
-                yield begun
-
-    url = os.environ.get(DATABASE, "")
-    if url.startswith("sqlite"):
-        dependencies.MODELS_DEPENDENCIES["database_config"] = Immediate(connection_url=url)
+    prefects: Any = AioSqliteConfiguration
+    begin = prefects.begin_transaction
+    prefects.begin_transaction = lambda self, session, **_: begin(self, session, with_for_update=True)
 
 
 def compute_tokens(key: bytes) -> None:
