@@ -13,12 +13,13 @@ import asyncio
 import gc
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
 from starlette.responses import HTMLResponse
@@ -31,10 +32,6 @@ from stockml.nights.record import Night, kept_night
 from stockml.tracking.client import Tracking
 from stockml.tracking.run_content import DRAWN_AT_ONCE
 from stockml.tracking.runs import log_plots
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 LONGEST_S = 120.0  # the longest wait for plots
 CHOSEN = {
@@ -95,29 +92,12 @@ class OpenedPlots:
         if scope["type"] == "http" and (run_id := asked_for(scope)) and self._is_due(run_id):
             async with self._one_at_a_time:
                 if self._is_due(run_id):
-                    await self._see_to(run_id)
+                    is_whole = await asyncio.to_thread(complete, self._database, run_id)
+                    self._seen_to[run_id] = math.inf if is_whole else time.monotonic()
         await self._application(scope, receive, send)
 
     def _is_due(self, run_id: str) -> bool:
         return self._seen_to.get(run_id, -math.inf) + self.pause_s <= time.monotonic()
-
-    async def _see_to(self, run_id: str) -> None:
-        """Draw the missing plots in a separate process, which imports what this one never does."""
-        from mlflow import MlflowClient
-
-        client = MlflowClient(self._database)
-        found = await asyncio.to_thread(night_of, client, run_id)
-        if found and not is_whole(found[1]):
-            run, night = found
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "deployments.servers.mlflow_program", "draw", night.ticker, night.key)
-            )
-            try:
-                await asyncio.wait_for(process.wait(), LONGEST_S)
-            except TimeoutError:
-                process.kill()
-            await asyncio.to_thread(log_plots, client, run, night)
-        self._seen_to[run_id] = math.inf if not found or is_whole(found[1]) else time.monotonic()
 
 
 def asked_for(scope: Scope) -> str | None:
@@ -130,17 +110,28 @@ def asked_for(scope: Scope) -> str | None:
     return (asked.get("run_uuid") or asked.get("run_id")) if wanted else None
 
 
-def night_of(client: "MlflowClient", run_id: str) -> "tuple[Run, Night] | None":
-    """The run and the kept record of its night; None if there is either no such run or no record."""
+def complete(database: str, run_id: str) -> bool:
+    """Have a night's missing plots drawn and logged; return whether none is missing now, as of a run of no night.
+
+    They are drawn in a process of their own, which imports what this one never does.
+    """
+    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    client = MlflowClient(database)
     try:
         run = client.get_run(run_id)
     except MlflowException:
-        return None
-    ticker, key = (run.data.tags.get(name) for name in ("stockml.ticker", "stockml.key"))
+        return True
+    ticker, key = (run.data.tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))
     night = kept_night(home().nights, ticker, key) if ticker and key else None
-    return (run, night) if night else None
+    if night is None or is_whole(night):
+        return True
+    command = [sys.executable, "-m", "deployments.servers.mlflow_program", "draw", ticker, key]
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, timeout=LONGEST_S, check=False)
+    log_plots(client, run, night)
+    return is_whole(night)
 
 
 def is_whole(night: Night) -> bool:
