@@ -103,12 +103,8 @@ class WarmWorker(process.ProcessWorker):
         Polls even without a free slot: the page shows a pool as ready by the time of its last poll.
         """
         soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
-        asked: dict[str, Any] = {"scheduled_before": str(soon)}
-        if self._limiter:
-            asked["limit"] = AHEAD * int(self._limiter.total_tokens) + len(self._submitting_flow_run_ids)
-        if self._work_queues:
-            asked["work_queue_names"] = sorted(self._work_queues)
-        pool = {"name": self._work_pool_name}
+        limit = AHEAD * int(self.limiter.total_tokens) + len(self._submitting_flow_run_ids)
+        pool, asked = {"name": self._work_pool_name}, {"scheduled_before": str(soon), "limit": limit}
         try:
             answer = await self.client.request(
                 "POST", "/work_pools/{name}/get_scheduled_flow_runs", path_params=pool, json=asked
@@ -118,7 +114,7 @@ class WarmWorker(process.ProcessWorker):
                 return []
             raise
         found = WorkerFlowRunResponse.model_validate_list(answer.json())
-        are_all_nights = len(found) == asked.get("limit") and all(each.flow_run.auto_scheduled for each in found)
+        are_all_nights = len(found) == limit and all(each.flow_run.auto_scheduled for each in found)
         return [*await self._by_hand(found, soon), *found] if are_all_nights else found
 
     async def _by_hand(self, nights: Sequence[WorkerFlowRunResponse], soon: datetime) -> list[WorkerFlowRunResponse]:
@@ -140,7 +136,7 @@ class WarmWorker(process.ProcessWorker):
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         begun = await super()._submit_scheduled_flow_runs(flow_run_response)
-        in_slots = self._limiter.statistics().borrowers if self._limiter else ()
+        in_slots = self.limiter.statistics().borrowers
         self._next = [each for each in flow_run_response if each.flow_run.id not in in_slots]
         return begun
 
