@@ -112,12 +112,12 @@ def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
         port, descriptor = listening.getsockname()[1], listening.fileno()
         arguments = (str(descriptor), str(home.prefect))
         program = Program(NAME, "deployments.servers.prefect_program", arguments, {**environ}, pass_fds=[descriptor])
-        with kept_running(program, home.prefect / "temporary-server.log", goes_on) as check:
+        with kept_running(program, home.prefect / "temporary-server.log", goes_on) as servers:
             environ[OWN_SERVER] = "1"
             try:
                 yield f"http://127.0.0.1:{port}/api"
             except Exception:
-                check()
+                servers[-1].check()
                 raise
             finally:
                 del environ[OWN_SERVER]

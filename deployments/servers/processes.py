@@ -93,14 +93,11 @@ def started_anew(child: Child) -> Child:
 
 
 @contextlib.contextmanager
-def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) -> Iterator[Callable[[], None]]:
+def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) -> Iterator[list[Child]]:
     """Run the program, restart it as long as `goes_on` says so of the child that ended, and stop it afterwards.
 
-    Yields a function that checks the newest child.
+    Yields the children until now, the newest one last.
     """
-
-    def check() -> None:
-        children[-1].check()
 
     def watch() -> None:
         while True:
@@ -114,7 +111,7 @@ def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) 
     watching = threading.Thread(target=watch, name=f"watch of {program.name}", daemon=True)
     watching.start()
     try:
-        yield check
+        yield children
     finally:
         with lock:
             stopping = True
