@@ -101,13 +101,13 @@ class NoData(TransientFeedError):
 
 
 class QuotaSpent(FeedError):
+    """period: hour, day or month."""
+
+    period: str = "day"
     text = "{ticker}: today's requests are used up ({notice}); the next night catches up"
 
 
 class TiingoSpent(QuotaSpent):
-    """period: hour, day or month."""
-
-    period: str
     text = (
         "{ticker}: Tiingo's requests of this {period} are used up ({notice}); "
         "once it is over, `stockml history {ticker}` asks again"

@@ -10,22 +10,16 @@ from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.listing import LISTING, is_listing
 from stockml.provider.parsing import DAILY, SPLITS, check_success, decoded, parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
-from stockml.provider.quota import Plan
 from stockml.settings import check_choice
 
-BASE_URL = "https://www.alphavantage.co"
 OK = 200
 
 
 class AlphaVantage(PriceProvider):
     name = "alphavantage"
-    usual_address = BASE_URL
+    usual_address = "https://www.alphavantage.co"
     variable = "ALPHAVANTAGE_URL"
     key_variable = "ALPHAVANTAGE_API_KEY"
-
-    @classmethod
-    def _plan(cls, environ: Mapping[str, str]) -> Plan:
-        return Plan.of(environ)
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """The newest 100 sessions, or all since 1999-11-01 (`full`, with a premium key)."""
@@ -48,7 +42,7 @@ class AlphaVantage(PriceProvider):
 
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
         asked = {"function": function, "symbol": ticker, **parameters, "apikey": self._key.reveal()}
-        return Request(self._address.removesuffix("/query") + "/query", asked)
+        return Request("GET", self._address.removesuffix("/query") + "/query", params=asked)
 
     def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
         try:

@@ -10,9 +10,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import requests
@@ -29,15 +28,7 @@ from stockml.storage.notes import Notes
 from stockml.tickers import validated_ticker
 
 OutputSize = Literal["compact", "full"]
-
-
-@dataclass(frozen=True, repr=False)
-class Request:
-    """A GET request; its parameters or headers hold the key."""
-
-    url: str
-    parameters: Mapping[str, str]
-    headers: Mapping[str, str] = field(default_factory=dict)
+Request: TypeAlias = requests.Request
 
 
 class PriceProvider(ABC):
@@ -47,13 +38,14 @@ class PriceProvider(ABC):
     BadKey, QuotaSpent, PremiumOnly, UnknownSymbol, BadPayload, or, once retries end, NoData or RateLimited; parsing
     raises BadPayload or NoData. Each attempt is counted in the quota before it is sent, and waits for its slot there.
 
-    A subclass defines the request in `_request`, which answers are refusals in `_check`, and the key's plan in `_plan`.
+    A subclass defines the request in `_request`, and in `_check` which answers are refusals.
     """
 
     name: ClassVar[str]  # recorded as the source of bars
     usual_address: ClassVar[str]
     variable: ClassVar[str]  # environment variable that names another address
     key_variable: ClassVar[str]
+    plan: ClassVar[Plan | None] = None  # of every key; None goes by ALPHAVANTAGE_PLAN
     counted_in: ClassVar[str] = ""  # prefix of this service's notes in the quota
     bad_key: ClassVar[type[BadKey]] = BadKey
 
@@ -75,7 +67,7 @@ class PriceProvider(ABC):
         key = key or environ.get(self.key_variable)
         address = environ.get(self.variable) or self.usual_address
         self._key, self._address = ApiKey(key), _checked_address(address, self.variable)
-        self._quota = QuotaLedger.of(quota, key, self._plan(environ), within=self.counted_in)
+        self._quota = QuotaLedger.of(quota, key, self.plan or Plan.of(environ), within=self.counted_in)
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
         if _is_loopback(address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
@@ -97,22 +89,13 @@ class PriceProvider(ABC):
     def splits_of(self, payload: Payload) -> tuple[Split, ...]:
         """The splits in an answer to `splits`, oldest first."""
 
-    @classmethod
-    @abstractmethod
-    def _plan(cls, environ: Mapping[str, str]) -> Plan:
-        """The plan of the key: how many requests it may make."""
-
     @abstractmethod
     def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
-        """The request for this function of the service."""
+        """The GET request for this function of the service; its parameters or headers hold the key."""
 
     @abstractmethod
     def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
         """Return if the answer is what was asked for. Raises FeedError."""
-
-    def _ends_the_day(self, spent: QuotaSpent) -> bool:
-        """Whether the refusal means that no more requests are possible today."""
-        return bool(spent.notice)
 
     def remaining(self) -> int | None:
         """Requests that the key has left today; None for a plan without a daily cap (premium)."""
@@ -154,7 +137,7 @@ class PriceProvider(ABC):
         try:
             self._check(content, status, ticker, function)
         except QuotaSpent as spent:
-            if self._ends_the_day(spent):
+            if spent.period != "hour":
                 self._quota.mark_spent(spent.notice, now)  # on the day that the request was counted on
             raise
         return Payload(ticker, function, content, self._clock())
@@ -179,7 +162,7 @@ class PriceProvider(ABC):
         try:
             with self._http.get(
                 asked.url,
-                params=asked.parameters,
+                params=asked.params,
                 headers=asked.headers,
                 timeout=timeouts,
                 stream=True,

@@ -52,7 +52,9 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     """
     answer = decoded(content, ticker)
     check_success(answer, content, ticker, DAILY)
-    about = _section(answer, "Meta Data", ticker)
+    about = answer.get("Meta Data")
+    if not isinstance(about, dict):
+        raise BadPayload(ticker, "expected 'Meta Data' beside the series, found none")
     _check_symbol(about.get("2. Symbol"), ticker)
     unfinished = _unfinished(about.get("3. Last Refreshed"), ticker, today)
     rows = {name: (_day(name, ticker, today), answer[SERIES][name]) for name in sorted(answer[SERIES])}
@@ -148,13 +150,6 @@ def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -
     else:
         error = NoData(ticker, found)
     return error
-
-
-def _section(answer: dict[str, Any], name: str, ticker: str) -> dict[str, Any]:
-    section = answer.get(name)
-    if not isinstance(section, dict):
-        raise BadPayload(ticker, f"expected {name!r} beside the series, found none")
-    return section
 
 
 def _check_symbol(found: object, ticker: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, ClassVar
 
-from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, QuotaSpent, TiingoSpent, UnknownSymbol
+from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, TiingoSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.parsing import cells, split_factor
@@ -20,7 +20,6 @@ from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
 
 PRICES = "TIINGO_PRICES"
-FREE = Plan(requests_per_minute=60, requests_per_day=1_000)
 FIRST_DAY = "1960-01-01"
 OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
@@ -32,12 +31,9 @@ class Tiingo(PriceProvider):
     usual_address = "https://api.tiingo.com"
     variable = "TIINGO_URL"
     key_variable = "TIINGO_API_KEY"
+    plan = Plan(requests_per_minute=60, requests_per_day=1_000)
     counted_in = "tiingo/"
     bad_key: ClassVar[type[BadKey]] = BadTiingoKey
-
-    @classmethod
-    def _plan(cls, environ: Mapping[str, str]) -> Plan:
-        return FREE
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are no cheaper."""
@@ -63,7 +59,7 @@ class Tiingo(PriceProvider):
         if "." in ticker and len(ticker.rpartition(".")[2]) > 1:
             raise NotOffered(ticker, "Tiingo has US symbols only")
         url = f"{self._address}/tiingo/daily/{ticker.replace('.', '-').lower()}/prices"
-        return Request(url, parameters, {"Authorization": f"Token {self._key.reveal()}"})
+        return Request("GET", url, headers={"Authorization": f"Token {self._key.reveal()}"}, params=parameters)
 
     def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
         shown = excerpt(content[:1_000].decode("utf-8", "replace"))
@@ -78,14 +74,11 @@ class Tiingo(PriceProvider):
         if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in words:
             raise BadTiingoKey(ticker, notice)
         if status == TOO_MANY or "run over your" in words:
-            period = next((period for period in ("hour", "month") if period in words), "day")
+            period = next((period for period in ("hour", "month") if period in notice.lower()), "day")
             raise TiingoSpent(ticker, notice, period)
         if status == NOT_FOUND or "not found" in words:
             raise UnknownSymbol(ticker, notice)
         raise NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
-
-    def _ends_the_day(self, spent: QuotaSpent) -> bool:
-        return "hour" not in spent.notice.lower()
 
 
 def _rows(payload: Payload) -> dict[date, dict[str, Any]]:
