@@ -12,7 +12,7 @@ from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
-from stockml.provider.turns import NextTurn, Turns, next_turn
+from stockml.provider.turns import NextTurn, next_turn, note_turns, noted_turns
 from stockml.storage.notes import Notes, notes_of
 
 
@@ -51,7 +51,7 @@ def has_second_provider() -> bool:
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     """Note that these tickers share a capped key, each with its newest session; returns the sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
-    return Turns(_notes()).come(lasts, clock.now()) if capped else lasts
+    return note_turns(_notes(), lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
@@ -59,7 +59,7 @@ def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None or (last is not None and last >= tonight):
         return None
-    waiting = Turns(_notes()).waiting(clock.now())
+    waiting = noted_turns(_notes(), clock.now())
     with provider() as asked:
         remaining = asked.remaining()
     return next_turn(ticker, waiting, tonight, remaining=remaining, per_day=per_day, sessions=sessions)

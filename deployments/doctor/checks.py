@@ -24,7 +24,7 @@ from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.provider.turns import Turns
+from stockml.provider.turns import noted_turns
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
@@ -143,7 +143,7 @@ def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:
     notes = notes_of(home, home.quota)
-    Turns(notes).waiting(now)  # a night reads this too: raises if damaged
+    noted_turns(notes, now)  # a night reads this too: raises if damaged
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
         return None
     ledger = QuotaLedger.of(notes, given, Plan.of(environ))

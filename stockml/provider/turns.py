@@ -22,42 +22,35 @@ TURNS = "turns.json"
 GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not run since is no longer waiting
 
 
-@dataclass(frozen=True)
-class Turns:
-    """The notes of all tickers in one small document, shared by all processes."""
+def note_turns(notes: Notes, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
+    """Note these tickers and the newest session of each; return what is noted of them.
 
-    notes: Notes
-
-    def come(self, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
-        """Note these tickers and the newest session of each; return what is noted of them.
-
-        A ticker without bars keeps the session noted when it was last asked for, so that a misspelt one waits its turn
-        like all others. Raises StoreError, StoreBusy.
-        """
-        with self.notes.locked("turns", LOCK_TIMEOUT_S):
-            notes = {name: (came, last) for name, (came, last) in self._notes().items() if _lately(came, now)}
-            asked = {name: last for name, (_, last) in notes.items()}
-            noted = {validated_ticker(name): last or asked.get(name) for name, last in lasts.items()}
-            notes |= {name: (now, last) for name, last in noted.items()}
-            self.notes.write(TURNS, json.dumps(notes, default=str).encode())
-        return noted
-
-    def waiting(self, now: datetime) -> dict[str, date | None]:
-        """The newest session of each ticker noted within GONE_AFTER. Raises StoreError."""
-        return {name: last for name, (came, last) in self._notes().items() if _lately(came, now)}
-
-    def _notes(self) -> dict[str, tuple[datetime, date | None]]:
-        content = self.notes.read(TURNS)
-        try:
-            return {} if content is None else read_record(dict[str, tuple[AwareDatetime, date | None]], content)
-        except ValueError as error:
-            why = f"expected whose turn it is, found something else ({error}); {self.notes.removal}"
-            raise StoreError(self.notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
+    A ticker without bars keeps the session noted when it was last asked for, so that a misspelt one waits its turn
+    like all others. Raises StoreError, StoreBusy.
+    """
+    with notes.locked("turns", LOCK_TIMEOUT_S):
+        known = _lately(notes, now)
+        asked = {name: last for name, (_, last) in known.items()}
+        noted = {validated_ticker(name): last or asked.get(name) for name, last in lasts.items()}
+        known |= {name: (now, last) for name, last in noted.items()}
+        notes.write(TURNS, json.dumps(known, default=str).encode())
+    return noted
 
 
-def _lately(came: datetime, now: datetime) -> bool:
-    """Whether `came` is near `now`, on either side: the clock may have been ahead."""
-    return abs(now - came) <= GONE_AFTER
+def noted_turns(notes: Notes, now: datetime) -> dict[str, date | None]:
+    """The newest session of each ticker noted within GONE_AFTER. Raises StoreError."""
+    return {name: last for name, (_, last) in _lately(notes, now).items()}
+
+
+def _lately(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | None]]:
+    """What was noted near `now`, on either side: the clock may have been ahead."""
+    content = notes.read(TURNS)
+    try:
+        found = read_record(dict[str, tuple[AwareDatetime, date | None]], b"{}" if content is None else content)
+    except ValueError as error:
+        why = f"expected whose turn it is, found something else ({error}); {notes.removal}"
+        raise StoreError(notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
+    return {name: (came, last) for name, (came, last) in found.items() if abs(now - came) <= GONE_AFTER}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from stockml.nights.status import last_attempt
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import QuotaLedger
-from stockml.provider.turns import Turns
+from stockml.provider.turns import noted_turns
 from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
 from tasks.artifacts import row_of
@@ -199,7 +199,7 @@ def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
     fill(home, ["IBM"], THURSDAY)
     past = NightRequest("IBM", Settings(), None, force=False, late_retries=0, late_wait_s=0)
     assert turn(past, date(2013, 2, 19)) is None
-    assert Turns(FileNotes(home.quota)).waiting(clock.now()) == {"IBM": THURSDAY}
+    assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": THURSDAY}
 
 
 def spend_all_but(home: Home, left: int) -> None:

@@ -16,7 +16,7 @@ from stockml.prices.bars import jumps
 from stockml.prices.calendar import sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE
-from stockml.provider.turns import GONE_AFTER, NextTurn, Turns, next_turn, stalest_first
+from stockml.provider.turns import GONE_AFTER, NextTurn, next_turn, note_turns, noted_turns, stalest_first
 from stockml.storage.notes import FileNotes
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -91,11 +91,11 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
 
 
 def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs_no_turn(tmp_path: Path) -> None:
-    turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
-    turns.come({"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
-    turns.come({"AHEAD": None}, now + timedelta(days=365))  # the clock was, for a while
-    turns.come({"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
-    waiting, tonight = turns.waiting(now), NIGHTS[-1]
+    notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
+    note_turns(notes, {"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
+    note_turns(notes, {"AHEAD": None}, now + timedelta(days=365))  # the clock was, for a while
+    note_turns(notes, {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
+    waiting, tonight = noted_turns(notes, now), NIGHTS[-1]
     assert waiting == {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
     left = {"remaining": 1, "per_day": 25, "sessions": NEW_YORK}
     assert next_turn("KO", waiting, tonight, **left) is None
@@ -105,7 +105,7 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
-    assert turns.waiting(now + GONE_AFTER + timedelta(hours=1)) == {}
+    assert noted_turns(notes, now + GONE_AFTER + timedelta(hours=1)) == {}
 
 
 def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:
@@ -129,12 +129,12 @@ def test_the_remaining_requests_all_go_to_the_stalest_tickers(last: dict[str, da
 
 
 def test_a_ticker_without_bars_is_the_stalest_once_and_then_waits_like_all_others(tmp_path: Path) -> None:
-    turns, now = Turns(FileNotes(tmp_path)), datetime(2026, 11, 20, 23, tzinfo=UTC)
-    noted = turns.come({"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
+    notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
+    noted = note_turns(notes, {"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
     assert stalest_first(noted) == ["NOPE", "IBM", "KO"]
-    turns.come({"NOPE": NIGHTS[-2]}, now)  # it is asked for, in vain
-    noted = turns.come({"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
-    assert stalest_first(noted) == stalest_first(turns.waiting(now)) == ["IBM", "KO", "NOPE"]
+    note_turns(notes, {"NOPE": NIGHTS[-2]}, now)  # it is asked for, in vain
+    noted = note_turns(notes, {"IBM": NIGHTS[-3], "KO": NIGHTS[-2], "NOPE": None}, now)
+    assert stalest_first(noted) == stalest_first(noted_turns(notes, now)) == ["IBM", "KO", "NOPE"]
 
 
 def test_an_unreadable_note_is_named(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_an_unreadable_note_is_named(tmp_path: Path) -> None:
     for text in ('{"IBM": 1}', '{"IBM": ["noon", null]}', "[]", ""):
         path.write_text(text)
         with pytest.raises(StoreError, match=r"turns\.json: expected whose turn it is, .*delete it, and"):
-            Turns(FileNotes(tmp_path)).waiting(datetime.now(UTC))
+            noted_turns(FileNotes(tmp_path), datetime.now(UTC))
     path.unlink()
     path.mkdir()
     with pytest.raises(StoreError, match=r"turns\.json: expected a file .*move it away"):
-        Turns(FileNotes(tmp_path)).come({"IBM": None}, datetime.now(UTC))
+        note_turns(FileNotes(tmp_path), {"IBM": None}, datetime.now(UTC))
