@@ -151,7 +151,7 @@ def evaluate_model(
 
 
 @step("publish", of="evaluation", modules=("pipeline.publish",))
-def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.LedgerReceipt:
+def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.Receipt:
     """Put tonight's forecast into the ledger, once per key."""
     return publish.publish(home(), evaluation, key, now=now)
 

@@ -36,7 +36,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.parquet_files import as_bytes, from_bytes
-from stockml.storage.receipts import LedgerReceipt
+from stockml.storage.receipts import Receipt
 from stockml.tickers import validated_ticker
 
 LOCK_TIMEOUT_S = 60.0
@@ -86,7 +86,7 @@ class Ledger:
     def file(self, ticker: str) -> Path:
         return self.folder / f"{validated_ticker(ticker)}.parquet"
 
-    def publish(self, entry: LedgerEntry) -> LedgerReceipt:
+    def publish(self, entry: LedgerEntry) -> Receipt:
         """Append the entry; where its key is already there, change no byte.
 
         Raises InvalidForecast, RecordUnreadable, StoreBusy; the file is then unchanged.
@@ -95,10 +95,9 @@ class Ledger:
         rows = _rows(entry)
         with self._lock(entry.ticker):
             table = self._table(entry.ticker)
-            known = entry.key in set(table["key"].to_pylist())
-            if not known:
+            if entry.key not in table["key"].to_pylist():
                 write_atomically(path, as_bytes(pa.concat_tables([table, rows]), entry.ticker))
-            return LedgerReceipt(entry.ticker, str(path), sha256_of(str(path)) or "", entry.key, int(not known))
+            return Receipt(entry.ticker, str(path), sha256_of(str(path)) or "")
 
     def rename(self, old: str, new: str) -> bool:
         """Move the forecasts of `old` to `new`; False where there are none.

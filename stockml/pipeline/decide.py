@@ -51,7 +51,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
         kept = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
         write_atomically(path, written_record(kept))
     content = sha256_of(str(path)) or ""
-    return DecisionReceipt(dataset.ticker, str(path), content, dataset.session, kept.mode, kept.reason)
+    return DecisionReceipt(dataset.ticker, str(path), content, kept.mode, kept.reason)
 
 
 def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:

@@ -48,4 +48,4 @@ def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, 
             verdict = Verdict(False, "promoted before; another champion was put in office since, and stays", {})
     history = str(registry.file(model.ticker))
     sha256 = sha256_of(history) or ""
-    return PromotionReceipt(model.ticker, history, sha256, run.key, verdict.promoted, verdict.reason)
+    return PromotionReceipt(model.ticker, history, sha256, verdict.promoted, verdict.reason)

@@ -86,7 +86,6 @@ class DatasetReceipt(Receipt):
 class DecisionReceipt(Receipt):
     """What tonight's training does and why; the file also names the champion at the time of the decision."""
 
-    session: date
     mode: str
     reason: str
 
@@ -127,12 +126,5 @@ class RunReceipt(Receipt):
 class PromotionReceipt(Receipt):
     """The ticker's append-only promotion history after tonight's verdict."""
 
-    key: str
     promoted: bool
     reason: str
-
-
-@dataclass(frozen=True)
-class LedgerReceipt(Receipt):
-    key: str
-    added: int
