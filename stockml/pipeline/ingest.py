@@ -33,18 +33,17 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     today = now.astimezone(sessions.tz).date()
     content = read_archived(payload.path)
     answered = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
-    received_at = payload.received_at or now
     bars = store.append(
         payload.ticker,
         answered,
-        recorded_at=received_at,
+        recorded_at=payload.received_at,
         source=AlphaVantage.name,
         session=payload.session,
         rows_before=payload.rows_before,
     )
     if bars.added or bars.restated:
         return bars
-    added, restated = store.recorded_between(payload.ticker, received_at, received_at)
+    added, restated = store.recorded_between(payload.ticker, payload.received_at, payload.received_at)
     return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
 
 

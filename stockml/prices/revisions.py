@@ -38,22 +38,17 @@ class Counts(NamedTuple):
 
 
 def to_record(
-    table: Table, bars: Bars, recorded_at: datetime, source: str, rows_before: int | None = None
+    table: Table, bars: Bars, recorded_at: datetime, source: str, rows_before: int | None
 ) -> tuple[Table | None, Counts]:
     """The table with the rows that `bars` add, None if they add none; and the counts.
 
-    A bar is unchanged if its values are the current ones, or were current when it arrived or at any time since: an old
-    payload that is appended again does not undo a later restatement. `rows_before`, the table's row count when it
-    arrived, says when that was; without it `recorded_at` does.
+    A bar is unchanged if its values were current when it arrived, or at any time since: an old payload that is appended
+    again does not undo a later restatement.  rows_before: the table's row count when it arrived; None if that is now.
     """
     days, values = days_of(bars), _values(bars)
-    known, equal = _compared(newest_rows(table, None, None), days, values)
-    if rows_before is None:
-        _, equal_then = _compared(newest_rows(table, recorded_at, None), days, values)
-    else:
-        _, equal_then = _compared(newest_rows(table.slice(0, rows_before), None, None), days, values)
-        equal_then |= _recorded_since(table.slice(rows_before), days, values)
-    unchanged = equal | equal_then
+    known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
+    unchanged = _are_among(newest_rows(before, None, None), days, values)
+    unchanged |= _are_among(every_row(table.slice(len(before))), days, values)
     counts = Counts(int((~known).sum()), int((known & ~unchanged).sum()), int(unchanged.sum()))
     if unchanged.all():
         return None, counts
@@ -179,19 +174,9 @@ def _newest_rows(days: Days, times: Indices, as_of: datetime | None, until: date
     return rows
 
 
-def _compared(current: Bars | None, days: Days, values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """For each day, whether `current` has it, and whether with the same values."""
-    if current is None:
-        return np.zeros(len(days), bool), np.zeros(len(days), bool)
-    have = days_of(current)
-    at = np.minimum(np.searchsorted(have, days), len(have) - 1)
-    known = have[at] == days
-    return known, known & _equal(_values(current)[at], values).all(axis=1)
-
-
-def _recorded_since(rows: Table, days: Days, values: Floats) -> NDArray[np.bool_]:
-    """For each day, ascending, whether one of the rows has it with the same values."""
-    found, recorded = np.zeros(len(days), bool), every_row(rows)
+def _are_among(recorded: Bars | None, days: Days, values: Floats) -> NDArray[np.bool_]:
+    """For each day, ascending, whether one of the recorded bars is of it and has the same values."""
+    found = np.zeros(len(days), bool)
     if recorded is not None:
         recorded = recorded[np.isin(days_of(recorded), days)]
         at = np.searchsorted(days, days_of(recorded))

@@ -77,7 +77,8 @@ class BarStore:
     ) -> StoreReceipt:
         """Record new sessions and restatements; equal bars change no byte.
 
-        Bars that are not final at `recorded_at` are left out. Raises BadPayload, StoreError.
+        Bars that are not final at `recorded_at` are left out.  rows_before: the ticker's `rows` when the bars arrived;
+        None if that is now. Raises BadPayload, StoreError.
         """
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(

@@ -33,8 +33,8 @@ class PayloadReceipt(Receipt):
 
     session: date
     newest: date
-    received_at: datetime | None = None
-    rows_before: int | None = None
+    received_at: datetime
+    rows_before: int
 
     def identity(self) -> tuple[str, ...]:
         """With the session, as one answer may serve several; without the time it came, which decides nothing."""

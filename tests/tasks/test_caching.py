@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,8 @@ FRIDAY = date(2013, 3, 1)
 def write_prices(ticker: str, session: date) -> PayloadReceipt:
     path = home().root / f"{ticker} prices"
     write_atomically(path, f"prices of {ticker} on {session}".encode())
-    return PayloadReceipt(ticker, str(path), sha256_of(str(path)) or "", session, newest=session)
+    sha256, received_at = sha256_of(str(path)) or "", datetime(2013, 3, 2, 4, tzinfo=UTC)
+    return PayloadReceipt(ticker, str(path), sha256, session, session, received_at, rows_before=0)
 
 
 @step("count prices", modules=("settings",))

@@ -29,10 +29,13 @@ def answer(last: date, volume_factor: float) -> bytes:
     return material.payload(bars.assign(volume=(bars["volume"] * volume_factor).round()))
 
 
-def kept(home: Home, last: date, volume_factor: float, received_at: datetime) -> PayloadReceipt:
-    payload = Payload("IBM", "TIME_SERIES_DAILY", answer(last, volume_factor), received_at)
-    file = str(archive(payload, home.payloads))
-    return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, received_at)
+def received(home: Home, content: bytes, last: date, at: datetime, rows_before: int) -> PayloadReceipt:
+    file = str(archive(Payload("IBM", "TIME_SERIES_DAILY", content, at), home.payloads))
+    return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, at, rows_before)
+
+
+def kept(home: Home, last: date, volume_factor: float, at: datetime, rows_before: int) -> PayloadReceipt:
+    return received(home, answer(last, volume_factor), last, at, rows_before)
 
 
 def append(home: Home, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
@@ -40,8 +43,8 @@ def append(home: Home, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
 
 
 def test_rerunning_an_old_night_does_not_undo_later_restatements(home):
-    monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
-    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
+    monday = kept(home, BARS.index[-2].date(), 1.0, NOW, 0)
+    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1), 99)
     assert append(home, monday, NOW).added == 99
     newest = append(home, tuesday, NOW + timedelta(days=1))
     assert (newest.added, newest.restated) == (1, 99)
@@ -53,18 +56,18 @@ def test_an_answer_stamped_by_a_clock_that_was_ahead_does_not_undo_later_restate
     """Whatever the clock said, the rows already stored when an answer came tell what was learned after it."""
     ahead = NOW + timedelta(days=10)
     first, later_that_day = (
-        replace(kept(home, BARS.index[-2].date(), 1.0, ahead + timedelta(hours=hours)), rows_before=rows)
+        kept(home, BARS.index[-2].date(), 1.0, ahead + timedelta(hours=hours), rows)
         for hours, rows in ((0, 0), (2, 99))
     )
     append(home, first, ahead)
     append(home, later_that_day, ahead)
-    put_right = replace(kept(home, LAST, 1.015, NOW + timedelta(days=1)), rows_before=99)
+    put_right = kept(home, LAST, 1.015, NOW + timedelta(days=1), 99)
     newest = append(home, put_right, NOW + timedelta(days=1))
     assert newest.restated == 99
     for old in (first, later_that_day, put_right):
         for now in (NOW + timedelta(days=1), ahead + timedelta(days=20)):
             assert append(home, old, now).sha256 == newest.sha256
-    taken_back = replace(kept(home, LAST, 1.0, NOW + timedelta(days=2)), rows_before=99 + 100)
+    taken_back = kept(home, LAST, 1.0, NOW + timedelta(days=2), 99 + 100)
     assert append(home, taken_back, NOW + timedelta(days=2)).restated == 100
 
 
@@ -74,17 +77,13 @@ def test_an_unknown_price_sets_its_bar_aside_until_it_is_restated_and_costs_noth
     opened = f'"1. open": "{BARS["open"].iloc[40]:.4f}"'.encode()
     assert whole.count(opened) == 1
 
-    def received(content: bytes, at: datetime, rows_before: int) -> PayloadReceipt:
-        file = str(archive(Payload("IBM", "TIME_SERIES_DAILY", content, at), home.payloads))
-        return PayloadReceipt("IBM", file, str(sha256_of(file)), LAST, LAST, at, rows_before)
-
-    lacking = received(whole.replace(opened, b'"1. open": "1,010"'), NOW, 0)
+    lacking = received(home, whole.replace(opened, b'"1. open": "1,010"'), LAST, NOW, 0)
     first = append(home, lacking, NOW)
     assert (first.added, append(home, lacking, NOW + timedelta(days=1)).sha256) == (100, first.sha256)
     view = store.view("IBM")
     assert [(bar.session, bar.broken) for bar in view.set_aside] == [(day, True)]
     assert "expected finite prices above 0, found open nan" in view.set_aside[0].reason
-    healed = append(home, received(whole, NOW + timedelta(days=1), 100), NOW + timedelta(days=1))
+    healed = append(home, received(home, whole, LAST, NOW + timedelta(days=1), 100), NOW + timedelta(days=1))
     assert (healed.restated, store.view("IBM").set_aside) == (1, ())
     assert append(home, lacking, NOW + timedelta(days=2)).sha256 == healed.sha256
     changed = store.restatements("IBM")
@@ -96,22 +95,20 @@ def test_an_answer_of_which_more_than_one_in_twenty_bars_is_unknown_is_refused(h
     content = answer(LAST, 1.0)
     for row in range(6):
         content = content.replace(f'"4. close": "{BARS["close"].iloc[row]:.4f}"'.encode(), b'"4. close": null')
-    payload = Payload("IBM", "TIME_SERIES_DAILY", content, NOW)
-    file = str(archive(payload, home.payloads))
     with pytest.raises(BadPayload, match=r"expected finite prices above 0, .* close nan.*and \d more of 100"):
-        append(home, PayloadReceipt("IBM", file, str(sha256_of(file)), LAST, LAST, NOW), NOW)
+        append(home, received(home, content, LAST, NOW, 0), NOW)
     assert BarStore.of(home).tickers() == ()
 
 
 def test_an_answer_appended_again_still_counts_what_it_brought(home):
     """As when a night is killed between the append and its receipt, then run again."""
-    monday = kept(home, BARS.index[-2].date(), 1.0, NOW)
-    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1))
+    monday = kept(home, BARS.index[-2].date(), 1.0, NOW, 0)
+    tuesday = kept(home, LAST, 1.015, NOW + timedelta(days=1), 99)
     for payload, brought in ((monday, (99, 0, 0)), (tuesday, (1, 99, 0))):
         first = append(home, payload, NOW + timedelta(days=1))
         assert (first.added, first.restated, first.unchanged) == brought
         assert append(home, payload, NOW + timedelta(days=1)) == first
-    same_again = kept(home, LAST, 1.015, NOW + timedelta(days=2))
+    same_again = kept(home, LAST, 1.015, NOW + timedelta(days=2), 99 + 100)
     asked_anew = append(home, same_again, NOW + timedelta(days=2))
     assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
 
@@ -137,9 +134,9 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
 
 
 def test_one_answer_that_serves_two_sessions_counts_as_two_inputs(home):
-    newest = kept(home, LAST, 1.0, NOW)
-    earlier = PayloadReceipt("IBM", newest.path, newest.sha256, BARS.index[-2].date(), LAST, NOW + timedelta(hours=1))
+    newest = kept(home, LAST, 1.0, NOW, 0)
+    earlier = replace(newest, session=BARS.index[-2].date(), received_at=NOW + timedelta(hours=1), rows_before=100)
     assert newest.identity() != earlier.identity()
     assert append(home, newest, NOW).identity() != append(home, earlier, NOW).identity()
-    later = PayloadReceipt("IBM", newest.path, newest.sha256, LAST, LAST, NOW + timedelta(hours=1))
+    later = replace(newest, received_at=NOW + timedelta(hours=1), rows_before=100)
     assert later.identity() == newest.identity()

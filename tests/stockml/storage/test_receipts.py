@@ -1,7 +1,7 @@
 """A receipt identifies content: it holds as long as the content is there unchanged, and no longer."""
 
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -38,11 +38,11 @@ def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(tm
 def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "payload.json.gz"
     path.write_bytes(b"payload")
-    kept = receipt_of(path)
-    early = PayloadReceipt(kept.ticker, kept.path, kept.sha256, date(2013, 3, 1), newest=date(2013, 2, 28))
-    full = PayloadReceipt(kept.ticker, kept.path, kept.sha256, date(2013, 3, 1), newest=date(2013, 3, 1))
-    assert not early.intact()
-    assert full.intact()
+    kept, session = receipt_of(path), date(2013, 3, 1)
+    for newest in (date(2013, 2, 28), session):
+        at = datetime(2013, 3, 2, 4, tzinfo=UTC)
+        payload = PayloadReceipt(kept.ticker, kept.path, kept.sha256, session, newest, at, rows_before=0)
+        assert payload.intact() is (newest == session)
 
 
 def test_a_write_to_a_full_disk_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
