@@ -4,20 +4,18 @@ On S3-like stores the server refuses a PUT whose `If-Match` no longer holds, so 
 writes; elsewhere the content is compared just before it is written, which narrows the gap but does not close it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from fsspec.implementations.dirfs import DirFileSystem
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from stockml.errors import StoreError
 from stockml.storage.files import file_system, write_atomically
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Overtaken(Exception):
@@ -32,17 +30,25 @@ class Found:
     version: str | None = None
 
 
-def _after_a_restart(ask: F) -> F:
-    """Retry for `return_s` while the server restarts: every decorated call is safe to repeat."""
+def _is_away(refused: BaseException) -> bool:
+    """Whether the connection was refused or cut, as it is while an object store restarts."""
+    if not isinstance(refused, StoreError) or refused.__cause__ is None:
+        return False
+    try:
+        from botocore.exceptions import ConnectionClosedError, ConnectionError
+    except ImportError:  # no S3: a folder, or another kind of store
+        return False
+    return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)
 
-    @wraps(ask)
-    def asked(objects: "Objects", *given: Any) -> Any:
-        stop = stop_after_delay(objects.return_s)
-        return Retrying(retry=retry_if_exception(_is_away), wait=wait_fixed(1), stop=stop, reraise=True)(
-            ask, objects, *given
-        )
 
-    return cast(F, asked)
+def _has_been_away_too_long(call: RetryCallState) -> bool:
+    return stop_after_delay(call.args[0].return_s)(call)
+
+
+# every decorated call of Objects is safe to repeat
+_after_a_restart = retry(
+    retry=retry_if_exception(_is_away), wait=wait_fixed(1), stop=_has_been_away_too_long, reraise=True
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,6 @@ class Objects:
         """Read the version, then the content: if the object changes in between, a later `replace` is refused."""
         with self._refused(name):
             try:
-                if self.folder:
-                    return Found((self.folder / name).read_bytes())
                 version = self._fs.info(name).get("ETag")
                 return Found(self._fs.cat_file(name), version)
             except FileNotFoundError:
@@ -160,14 +164,3 @@ class Objects:
             elsewhere = "see that the address answers and that you may use it"
             way_on = "make room or restore access" if self.folder else elsewhere
             raise StoreError(self.address(name), f"{why}: {way_on}, then run again") from problem
-
-
-def _is_away(refused: BaseException) -> bool:
-    """Whether the connection was refused or cut, as it is while an object store restarts."""
-    if not isinstance(refused, StoreError) or refused.__cause__ is None:
-        return False
-    try:
-        from botocore.exceptions import ConnectionClosedError, ConnectionError
-    except ImportError:  # no S3: a folder, or another kind of store
-        return False
-    return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)
