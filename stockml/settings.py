@@ -163,12 +163,9 @@ class Settings(Checked):
     policy: InstanceOf[PolicySettings] = PolicySettings()
     ageing: InstanceOf[AgeingSettings] = AgeingSettings()
 
-    def asdict(self) -> dict[str, Any]:
-        return self.model_dump()
-
     def flat(self) -> dict[str, Any]:
         """All settings in one level, by dotted name, as MLflow logs them."""
-        return _flat(self.asdict())
+        return _flat(self.model_dump())
 
     def sha256(self) -> str:
         """The configuration hash of a night's key; without `ageing`, which affects no number."""
@@ -242,7 +239,7 @@ def night_settings(settings: Settings) -> Settings:
 
 
 def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
-    """Settings from their `asdict` (or its JSON). Raises InvalidSetting for an unknown name or a bad value."""
+    """Settings from their `model_dump` (or its JSON). Raises InvalidSetting for an unknown name or a bad value."""
     return settings_for(kept["profile"], {name: value for name, value in _flat(kept).items() if name != "profile"})
 
 

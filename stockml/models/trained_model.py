@@ -88,7 +88,7 @@ def save(model: TrainedModel, folder: Path) -> None:
     history = [{name: value for name, value in row.items() if name != "seconds"} for row in model.history]
     described = {
         "form": FORM,
-        "settings": model.settings.asdict(),
+        "settings": model.settings.model_dump(),
         "decision": vars(model.decision),
         "train_end": model.parts.train_end,
         "validation": [model.parts.validation.start, model.parts.validation.stop],

@@ -107,7 +107,7 @@ def _train_tutorial(
 
 def learning_sha256(settings: Settings) -> str:
     """Hash of the settings that a champion's weights depend on: all but mode, policy, ageing and the gate's."""
-    kept = {name: part for name, part in settings.asdict().items() if name not in ("mode", "policy", "ageing")}
+    kept = {name: part for name, part in settings.model_dump().items() if name not in ("mode", "policy", "ageing")}
     del kept["evaluation"]["replace_after_sessions"]
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

@@ -73,13 +73,13 @@ def test_a_profile_keeps_the_hash_under_which_nights_were_recorded(profile: str,
 @pytest.mark.parametrize("profile", ["nightly", "tutorial"])
 def test_settings_are_read_from_json_as_they_were_written(profile: str, overrides: dict[str, Any]) -> None:
     settings = settings_for(profile, overrides)
-    assert settings_from_dict(json.loads(json.dumps(settings.asdict()))) == settings
+    assert settings_from_dict(json.loads(json.dumps(settings.model_dump()))) == settings
 
 
 @pytest.mark.parametrize("profile", ["nightly", "tutorial"])
 def test_settings_kept_before_replace_after_sessions_existed_get_its_default(profile: str) -> None:
     usual = settings_for(profile)
-    kept = usual.asdict()
+    kept = usual.model_dump()
     kept["evaluation"]["horizon"] = 40
     del kept["evaluation"]["replace_after_sessions"]
     found = settings_from_dict(json.loads(json.dumps(kept)))
