@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import CsvNotes, History, ImportReport
+    from stockml.prices.csv_import import History, ImportReport
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def import_history(
 ) -> int:
     """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
+    from stockml.prices.csv_import import files_in, import_file, ticker_of, understood
     from stockml.prices.store import BarStore
 
     place = home()
@@ -57,8 +57,9 @@ def import_history(
         )
     if dry_run:
         files = [(file, as_ticker(ticker))] if file else [(path, ticker_of(path)) for path in files_in(Path(ticker))]
-        understood = ((path, read_history(path, store.sessions(named), named, readings)) for path, named in files)
-        _show_understood(understood, store, as_json)
+        now = datetime.now(UTC)
+        found = (understood(store, path, now=now, ticker=named, readings=readings) for path, named in files)
+        _show_understood(found, as_json)
         return 0
     check(place, kind_of(os.environ))
     replay = replay_home(os.environ)
@@ -78,23 +79,19 @@ def import_history(
     return code
 
 
-def _show_understood(files: Iterable[tuple[Path, "History"]], store: "BarStore", as_json: bool) -> None:
-    from stockml.prices.csv_import import finished_bars, missing
-
-    found = []
-    for path, history in files:
-        sessions = store.sessions(history.ticker)
-        over = finished_bars(path, history.bars, sessions, datetime.now(UTC))
-        name, days, absent = path.name, over.index, missing(over, sessions)
+def _show_understood(found: Iterable[tuple["ImportReport", "History"]], as_json: bool) -> None:
+    shown = []
+    for report, history in found:
+        name = Path(report.path).name
         if as_json:
-            span = {"first": str(days[0].date()), "last": str(days[-1].date())}
-            found.append({"ticker": history.ticker, "file": name, "sessions": len(days), **span, "missing": absent})
+            span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
+            shown.append({"ticker": report.ticker, "file": name, "sessions": report.sessions, **span})
             continue
-        print(f"{history.ticker}: {counted(len(days), 'session')} as understood from {name}; nothing was imported")
-        left_out = _counted_notes(absent, len(history.bars) - len(over))
-        print("\n".join([rows_of(over, ends=3), *left_out, *_notes(history), *_set_aside(history)]))
+        print(f"{report.ticker}: {counted(report.sessions, 'session')} as understood from {name}; nothing was imported")
+        over = history.bars.loc[: str(report.last)]
+        print("\n".join([rows_of(over, ends=3), *_notes(report), *_set_aside(report)]))
     if as_json:
-        print(json.dumps({"understood": found}))
+        print(json.dumps({"understood": shown}))
 
 
 def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_json: bool) -> int:
@@ -126,7 +123,7 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
 def _report_text(report: "ImportReport") -> str:
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
-    notes = [*_counted_notes(report.missing, report.not_over), *_notes(report)]
+    notes = _notes(report)
     told = f" ({'; '.join(notes)})" if notes else ""
     found = (
         f"{report.ticker}: {counted(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
@@ -134,23 +131,23 @@ def _report_text(report: "ImportReport") -> str:
     return "\n".join([found, *_set_aside(report)])
 
 
-def _counted_notes(missing: int, not_over: int) -> list[str]:
-    absent = f"{counted(missing, 'session')} between the first and the last missing"
-    return [absent] * (missing > 0) + [f"{not_over} left out, not over yet"] * (not_over > 0)
+def _notes(report: "ImportReport") -> list[str]:
+    columns = ", ".join(report.no_volume_among)
+    off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
+    notes = {
+        f"{counted(report.missing, 'session')} between the first and the last missing": report.missing,
+        f"{report.not_over} left out, not over yet": report.not_over,
+        f"{report.empty} rows without prices left out": report.empty,
+        f"{report.repaired} rows repaired within rounding": report.repaired,
+        f"volumes unknown: no column volume among {columns}": columns,
+        f"left out, no session of the exchange: {off}": off,
+    }
+    return [note for note, applies in notes.items() if applies]
 
 
-def _notes(file: "CsvNotes") -> list[str]:
-    notes = [f"{file.empty} rows without prices left out"] if file.empty else []
-    notes += [f"{file.repaired} rows repaired within rounding"] if file.repaired else []
-    columns = ", ".join(file.no_volume_among)
-    notes += [f"volumes unknown: no column volume among {columns}"] if columns else []
-    off = ", ".join(map(str, file.off_calendar[:3])) + " …" * (len(file.off_calendar) > 3)
-    return [*notes, *([f"left out, no session of the exchange: {off}"] if off else [])]
-
-
-def _set_aside(file: "CsvNotes") -> list[str]:
-    aside = [f"  set aside {bar}" for bar in file.set_aside[:SHOWN_ROWS]]
-    return aside + ([f"  and {more} more"] if (more := len(file.set_aside) - SHOWN_ROWS) > 0 else [])
+def _set_aside(report: "ImportReport") -> list[str]:
+    aside = [f"  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
+    return aside + ([f"  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else [])
 
 
 @app.command()

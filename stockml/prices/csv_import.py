@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class History(CsvNotes):
 
 @dataclass(frozen=True)
 class ImportReport(CsvNotes):
-    """What an import brought. Not `recorded`: it was stored already. `not_over`: unfinished sessions, left out.
+    """What an import brings. Not `recorded`: it is stored already. `not_over`: unfinished sessions, left out.
 
     `missing`: sessions between the first and the last that the file lacks.
     """
@@ -139,36 +139,36 @@ def import_file(
     store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> ImportReport:
     """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
+    report, history = understood(store, path, now=recorded_at, ticker=ticker, readings=readings)
+    recorded = store.record_import(report.ticker, history.bars, recorded_at=recorded_at, source=history.source)
+    return replace(report, recorded=recorded)
+
+
+def understood(
+    store: BarStore, path: Path, *, now: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
+) -> tuple[ImportReport, History]:
+    """What an import of the file at `now` would bring, nothing being recorded; and its history.
+
+    Raises InvalidFile, also if no session is over at `now`, and InvalidTicker.
+    """
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
-    history = read_history(path, store.sessions(ticker), ticker, readings)
-    over = finished_bars(path, history.bars, store.sessions(ticker), recorded_at)
-    recorded = store.record_import(ticker, history.bars, recorded_at=recorded_at, source=history.source)
-    notes = {field.name: getattr(history, field.name) for field in fields(CsvNotes)}
-    first, last = days_of(over)[[0, -1]].tolist()
-    return ImportReport(
-        **notes,
+    sessions = store.sessions(ticker)
+    history = read_history(path, sessions, ticker, readings)
+    over = days_of(history.bars.loc[: str(sessions.last_final(now))])
+    if not len(over):
+        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
+    first, last = over[[0, -1]].tolist()
+    report = ImportReport(
+        **{field.name: getattr(history, field.name) for field in fields(CsvNotes)},
         path=str(path),
-        recorded=recorded,
+        recorded=False,
         sessions=len(over),
-        missing=missing(over, store.sessions(ticker)),
+        missing=len(sessions.between(first, last)) - len(over),
         not_over=len(history.bars) - len(over),
         first=first,
         last=last,
     )
-
-
-def finished_bars(path: Path, bars: Bars, sessions: Sessions, now: datetime) -> Bars:
-    """The bars of sessions that are over at `now`. Raises InvalidFile if there are none."""
-    over = bars.loc[: str(sessions.last_final(now))]
-    if over.empty:
-        raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
-    return over
-
-
-def missing(bars: Bars, sessions: Sessions) -> int:
-    """How many sessions between the first and the last have no bar."""
-    first, last = days_of(bars)[[0, -1]].tolist()
-    return len(sessions.between(first, last)) - len(bars)
+    return report, history
 
 
 def import_folder(
