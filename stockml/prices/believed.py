@@ -18,7 +18,7 @@ from stockml.errors import UnevenOverlap
 from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without
 from stockml.prices.calendar import Sessions
-from stockml.prices.revisions import RECORDED_AT, added, stamp
+from stockml.prices.revisions import RECORDED_AT, stamp
 from stockml.prices.screening import doubtful
 from stockml.prices.split_adjustment import Join
 from stockml.storage.parquet_files import Table
@@ -128,12 +128,6 @@ def chained(
             continue
         joins += [join] if join else []
     return bars, joins
-
-
-def with_judgement(table: Table, judgement: Judgement, recorded_at: datetime, source: str) -> Table:
-    values = [judgement.session, int(judgement.accepted), *judgement.prices, recorded_at, source]
-    row = pa.table([[value] for value in values], schema=JUDGEMENT_SCHEMA)
-    return added(table, row)
 
 
 def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgement]:

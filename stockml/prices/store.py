@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession, NoBars, NoOverlap
@@ -137,11 +138,9 @@ class BarStore:
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
             why = f"{wrong[0].reason}; only another bar of it can be believed"
             raise InvalidSession(str(session), why, "a sound bar")
-        judgement = believed.Judgement(session, accepted, tuple(bar.iloc[0][list(PRICES)].tolist()))
-
-        self._update(
-            ticker, "judgements/", lambda table: (believed.with_judgement(table, judgement, recorded_at, source), None)
-        )
+        values = [session, int(accepted), *bar.iloc[0][list(PRICES)].tolist(), recorded_at, source]
+        row = pa.table([[value] for value in values], schema=SCHEMAS["judgements/"])
+        self._update(ticker, "judgements/", lambda table: (revisions.added(table, row), None))
 
     def first_known(self, ticker: str, *, until: date | None = None) -> Bars:
         """The series with each bar's first row that is not broken. Units, errors: as `adjusted`."""
