@@ -81,9 +81,7 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 
     Both are adjusted already. Holes in the bars are filled from history too, wherever it begins, if one ratio holds
     throughout. The ratio is the median over the first 20 sessions that both have, so that later sessions do not move
-    it. It must last over the whole overlap, except for the steps that dividends make in a history adjusted for them,
-    and for odd sessions after which it comes back.
-    Raises NoOverlap, with the sessions that are missing between the two, and UnevenOverlap.
+    it. Raises NoOverlap, with the sessions that are missing between the two, and UnevenOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
     before, lacking = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
