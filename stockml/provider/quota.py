@@ -8,7 +8,6 @@ refusal after 19:00 in winter would block the whole next evening. Only a prefix 
 import hashlib
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated
@@ -87,15 +86,14 @@ class QuotaLedger:
     """
 
     notes: Notes
-    key_hash: str
+    stem: str  # of the names of its notes and lock
     plan: Plan
-    within: str = ""
     lock_timeout_s: float = LOCK_TIMEOUT_S
 
     @classmethod
     def of(cls, notes: Notes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
-        return cls(notes, hashlib.sha256((key or "").strip().encode()).hexdigest()[:16], plan, within)
+        return cls(notes, within + hashlib.sha256((key or "").strip().encode()).hexdigest()[:16], plan)
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap; 0 once the provider has called the day's quota spent."""
@@ -108,7 +106,7 @@ class QuotaLedger:
 
     def spend(self, ticker: str, now: datetime) -> datetime:
         """Count one request and return the moment at which it may be sent. Raises QuotaSpent, StoreBusy."""
-        with self._locked():
+        with self.notes.locked(self.stem, self.lock_timeout_s):
             day = self._day(now)
             spent = self._read(day)
             if self._left(spent) == 0:
@@ -119,15 +117,12 @@ class QuotaLedger:
 
     def mark_spent(self, notice: str, now: datetime) -> None:
         """Record, for the rest of the day, that the provider called the day's quota spent."""
-        with self._locked():
+        with self.notes.locked(self.stem, self.lock_timeout_s):
             day = self._day(now)
             self._write(day, replace(self._read(day), refused=notice[:200]))
 
     def name(self, day: date) -> str:
-        return f"{self.within}{self.key_hash}-{day}.json"
-
-    def _locked(self) -> AbstractContextManager[None]:
-        return self.notes.locked(f"{self.within}{self.key_hash}", self.lock_timeout_s)
+        return f"{self.stem}-{day}.json"
 
     def _day(self, now: datetime) -> date:
         """The day to count on: `now`'s, or the last in an unbroken run of later days that have a count."""

@@ -165,7 +165,7 @@ def test_an_unreadable_file_is_named_and_never_taken_for_an_unused_day(ledger: Q
 
 @pytest.mark.parametrize("of", ["note", "lock"])
 def test_a_folder_in_the_place_of_a_file_is_named(ledger: QuotaLedger, of: str) -> None:
-    name = ledger.name(date(2026, 11, 20)) if of == "note" else f"{ledger.key_hash}.lock"
+    name = ledger.name(date(2026, 11, 20)) if of == "note" else f"{ledger.stem}.lock"
     Path(ledger.notes.place(name)).mkdir()
     with pytest.raises(StoreError, match=r"found another \(Is a directory\); move it away") as caught:
         ledger.spend("IBM", NOW)
@@ -182,7 +182,7 @@ def test_a_file_with_a_time_without_a_zone_is_unreadable_too(ledger: QuotaLedger
 
 def test_waiting_for_a_lock_that_stays_taken_ends_in_store_busy(tmp_path: Path) -> None:
     ledger = replace(QuotaLedger.of(FileNotes(tmp_path), KEY), lock_timeout_s=0.05)
-    with file_lock(tmp_path / f"{ledger.key_hash}.lock", 1), pytest.raises(StoreBusy):
+    with file_lock(tmp_path / f"{ledger.stem}.lock", 1), pytest.raises(StoreBusy):
         ledger.spend("IBM", NOW)
 
 
