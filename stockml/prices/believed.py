@@ -35,7 +35,6 @@ REJECTED = "rejected by hand"
 class Judgement:
     """A person's judgement of a bar. `prices` are the recorded open, high, low and close that were judged."""
 
-    session: date
     accepted: bool
     prices: tuple[float, ...]
 
@@ -133,7 +132,7 @@ def chained(
 def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgement]:
     """Each session's newest judgement recorded by `as_of`."""
     return {
-        row["session"]: Judgement(row["session"], bool(row["accepted"]), tuple(row[name] for name in PRICES))
+        row["session"]: Judgement(bool(row["accepted"]), tuple(row[name] for name in PRICES))
         for row in table.to_pylist()
         if as_of is None or stamp(row["recorded_at"]) <= stamp(as_of)
     }

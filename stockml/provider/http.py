@@ -20,8 +20,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from stockml.errors import BadKey, InvalidSetting, NoData, QuotaSpent, TransientFeedError, UnknownSymbol
 from stockml.home import checked_address
 from stockml.prices.bars import Bars, Split
-from stockml.provider.parsing import MAX_BYTES
-from stockml.provider.payload_archive import Payload
+from stockml.provider.payload_archive import MAX_BYTES, Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.redaction import ApiKey, keep_keys_out_of_logs, redacted_bytes
 from stockml.storage.notes import Notes

@@ -21,7 +21,6 @@ from stockml.storage.arrays import Floats
 DAILY = "TIME_SERIES_DAILY"
 SPLITS = "SPLITS"
 SERIES = "Time Series (Daily)"
-MAX_BYTES = 8 * 2**20  # a full history of 27 years takes 1.5 MB (2.5 MB adjusted)
 FIRST_DATE = date(1900, 1, 1)
 REGULAR_CLOSE, EARLY_CLOSE = time(16, 0), time(13, 0)
 NEW_YORK = Sessions("XNYS")
@@ -86,8 +85,6 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
 
 def decoded(content: bytes, ticker: str) -> dict[str, Any]:
     """The JSON object in `content`, numbers as text. Raises NoData if there is none, BadPayload if a name repeats."""
-    if len(content) > MAX_BYTES:
-        raise NoData(ticker, f"more than {MAX_BYTES // 2**20} MiB")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)

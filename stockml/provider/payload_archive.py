@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from stockml.errors import StoreError
-from stockml.provider.parsing import MAX_BYTES
 from stockml.storage.files import write_atomically
 from stockml.tickers import validated_ticker
 
+MAX_BYTES = 8 * 2**20  # a full history of 27 years takes 1.5 MB (2.5 MB adjusted)
 WAY_BACK = "restore it from a backup, or delete it and fetch the ticker again"
 
 
