@@ -25,20 +25,25 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class PayloadReceipt(Receipt):
+class SessionReceipt(Receipt):
+    """What was done for a session. One answer, or one file of bars, may serve several."""
+
+    session: date
+
+    def identity(self) -> tuple[str, ...]:
+        return (*super().identity(), str(self.session))
+
+
+@dataclass(frozen=True)
+class PayloadReceipt(SessionReceipt):
     """An archived answer of the provider (gzipped), fetched for `session`; `newest` is the newest session in it.
 
     rows_before: how many rows the ticker's file had when the answer came, whatever the clock showed.
     """
 
-    session: date
     newest: date
     received_at: datetime
     rows_before: int
-
-    def identity(self) -> tuple[str, ...]:
-        """With the session, as one answer may serve several; without the time it came, which decides nothing."""
-        return (*super().identity(), str(self.session))
 
     def intact(self) -> bool:
         """False also for a payload that lacks its session's bar, so that it is fetched again."""
@@ -46,10 +51,9 @@ class PayloadReceipt(Receipt):
 
 
 @dataclass(frozen=True)
-class StoreReceipt(Receipt):
+class StoreReceipt(SessionReceipt):
     """The ticker's Parquet file after an append."""
 
-    session: date
     added: int
     restated: int
     unchanged: int
@@ -58,20 +62,15 @@ class StoreReceipt(Receipt):
     def counted(self) -> str:
         return f"{counted(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} as before"
 
-    def identity(self) -> tuple[str, ...]:
-        """With the session, as one file serves every session in it."""
-        return (*super().identity(), str(self.session))
-
 
 @dataclass(frozen=True)
-class DatasetReceipt(Receipt):
+class DatasetReceipt(SessionReceipt):
     """The adjusted series up to `session`, as the model sees it. `sha256` is the night's data hash.
 
     adjustment: changes when a split or a join changes the past.  notes: sentences about the data.  bases: hash of what
     was learned across tickers, here or as shipped.  calendar: None for the one of the ticker's suffix.
     """
 
-    session: date
     sessions: int
     adjustment: str = ""
     notes: tuple[str, ...] = ()
@@ -91,19 +90,16 @@ class DecisionReceipt(Receipt):
 
 
 @dataclass(frozen=True)
-class ModelReceipt(Receipt):
+class ModelReceipt(SessionReceipt):
     """A model's folder. `sha256` covers weights, settings and history, not the time that training took."""
 
-    session: date
     mode: str
     reason: str
 
 
 @dataclass(frozen=True)
-class EvaluationReceipt(Receipt):
+class EvaluationReceipt(SessionReceipt):
     """The folder of tonight's evaluation: metrics, bands, the published path and the gate's verdict."""
-
-    session: date
 
 
 @dataclass(frozen=True)
