@@ -196,13 +196,8 @@ def _next_time(table: Table, recorded_at: datetime, *, restates: bool) -> int:
 
 
 def _with_rows(table: Table, days: Days, values: Floats, time: int, source: str) -> Table:
-    columns = [
-        pa.array(days),
-        *(pa.array(np.ascontiguousarray(values[:, i])) for i in range(len(COLUMNS))),
-        pa.array(np.full(len(days), time), pa.int64()).cast(RECORDED_AT),
-        pa.array([source] * len(days), pa.string()),
-    ]
-    return added(table, pa.Table.from_arrays(columns, schema=BAR_SCHEMA))
+    columns = [days, *values.T, np.full(len(days), time), [source] * len(days)]
+    return added(table, pa.table(columns, schema=BAR_SCHEMA))
 
 
 def added(table: Table, rows: Table) -> Table:
