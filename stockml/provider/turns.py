@@ -57,7 +57,6 @@ def _lately(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | Non
 class NextTurn:
     """Other tickers are staler, or no requests are left today: this one is fetched after the close of `session`."""
 
-    ticker: str
     session: date
     ahead: int
 
@@ -93,4 +92,4 @@ def next_turn(
     if ahead < remaining:
         return None
     nights = 1 + (ahead - remaining) // per_day
-    return NextTurn(ticker, sessions.after(tonight, nights)[-1], ahead)
+    return NextTurn(sessions.after(tonight, nights)[-1], ahead)

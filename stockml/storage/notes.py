@@ -8,7 +8,7 @@ since it was read (`shared_state`).
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
@@ -65,17 +65,14 @@ class FileNotes:
         return str(self.folder / name)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Database:
     """Notes in a database. `account`: user:password@host:port, never in a message. `of`: whose locks and notes."""
 
-    account: str
+    account: str = field(repr=False)
     of: str
     return_s: float = 30.0  # how long to wait for a server that is restarting
     removal: ClassVar[str] = "delete that row of its table `notes`"
-
-    def __repr__(self) -> str:
-        return f"Database({self.server!r}, {self.of!r})"
 
     @property
     def server(self) -> str:
