@@ -29,18 +29,10 @@ SPLIT_SCHEMA = pa.schema(
 )
 
 
-class Counts(NamedTuple):
-    """What an append found: bars of new sessions, bars that differ from those known, bars known already."""
-
-    added: int
-    restated: int
-    unchanged: int
-
-
 def to_record(
     table: Table, bars: Bars, recorded_at: datetime, source: str, rows_before: int | None
-) -> tuple[Table | None, Counts]:
-    """The table with the rows that `bars` add, None if they add none; and the counts.
+) -> tuple[Table | None, tuple[int, int, int]]:
+    """The table with the rows that `bars` add, None if they add none; and how many are added, restated, unchanged.
 
     A bar is unchanged if its values were current when it arrived, or at any time since: an old payload that is appended
     again does not undo a later restatement.  rows_before: the table's row count when it arrived; None if that is now.
@@ -49,10 +41,11 @@ def to_record(
     known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
     unchanged = _are_among(newest_rows(before, None, None), days, values)
     unchanged |= _are_among(every_row(table.slice(len(before))), days, values)
-    counts = Counts(int((~known).sum()), int((known & ~unchanged).sum()), int(unchanged.sum()))
+    restated = int((known & ~unchanged).sum())
+    counts = (int((~known).sum()), restated, int(unchanged.sum()))
     if unchanged.all():
         return None, counts
-    time = _next_time(table, recorded_at, restates=counts.restated > 0)
+    time = _next_time(table, recorded_at, restates=restated > 0)
     return _with_rows(table, days[~unchanged], values[~unchanged], time, source), counts
 
 
