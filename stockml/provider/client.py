@@ -25,10 +25,10 @@ class AlphaVantage(PriceProvider):
         """The newest 100 sessions, or all since 1999-11-01 (`full`, with a premium key)."""
         # A misspelled size would silently be answered as compact.
         check_choice("outputsize", outputsize, get_args(OutputSize))
-        return self._ask(ticker, DAILY, {"outputsize": outputsize})
+        return self._ask(ticker, function=DAILY, outputsize=outputsize)
 
     def splits(self, ticker: str) -> Payload:
-        return self._ask(ticker, SPLITS, {})
+        return self._ask(ticker, function=SPLITS)
 
     def daily_of(self, payload: Payload, *, last_final: date, today: date) -> Bars:
         return parse_daily(payload.content, payload.ticker, last_final=last_final, today=today)
@@ -38,13 +38,14 @@ class AlphaVantage(PriceProvider):
 
     def delisted(self, ticker: str) -> Payload:
         """All symbols that are no longer listed, in one request, made on behalf of `ticker`."""
-        return self._ask(ticker, LISTING, {"state": "delisted"})
+        return self._ask(ticker, function=LISTING, state="delisted")
 
-    def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
-        asked = {"function": function, "symbol": ticker, **parameters, "apikey": self._key.reveal()}
+    def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
+        asked = {**parameters, "symbol": ticker, "apikey": self._key.reveal()}
         return Request("GET", self._address.removesuffix("/query") + "/query", params=asked)
 
-    def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
+    def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
+        function = parameters["function"]
         try:
             if not (function == LISTING and is_listing(content)):
                 check_success(decoded(content, ticker), content, ticker, function)

@@ -89,11 +89,11 @@ class PriceProvider(ABC):
         """The splits in an answer to `splits`, oldest first."""
 
     @abstractmethod
-    def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
-        """The GET request for this function of the service; its parameters or headers hold the key."""
+    def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
+        """The GET request with these parameters; it holds the key, as one more or in its headers."""
 
     @abstractmethod
-    def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
+    def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
         """Return if the answer is what was asked for. Raises FeedError."""
 
     def remaining(self) -> int | None:
@@ -109,7 +109,7 @@ class PriceProvider(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, ticker: str, function: str, parameters: dict[str, str]) -> Payload:
+    def _ask(self, ticker: str, **parameters: str) -> Payload:
         ticker = validated_ticker(ticker)
         if self._key.fault:
             raise self.bad_key(ticker, self._key.fault)
@@ -122,24 +122,24 @@ class PriceProvider(ABC):
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._ask_once, ticker, function, self._request(ticker, function, parameters))
+        return retrying(self._ask_once, ticker, parameters, self._request(ticker, parameters))
 
     def _wait_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self.jitter()
 
-    def _ask_once(self, ticker: str, function: str, asked: Request) -> Payload:
+    def _ask_once(self, ticker: str, parameters: Mapping[str, str], asked: Request) -> Payload:
         now = self._clock()
         # Wait for a duration, not until the clock shows the slot: if it is set back meanwhile, that could take hours.
         self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
         status, content = self._get(ticker, asked)
         try:
-            self._check(content, status, ticker, function)
+            self._check(content, status, ticker, parameters)
         except QuotaSpent as spent:
             if spent.period != "hour":
                 self._quota.mark_spent(spent.notice, now)  # on the day that the request was counted on
             raise
-        return Payload(ticker, function, content, self._clock())
+        return Payload(ticker, content, self._clock())
 
     def _get(self, ticker: str, asked: Request) -> tuple[int, bytes]:
         """Status and body, the key redacted. Raises NoData, without requests' own error attached.

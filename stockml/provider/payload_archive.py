@@ -20,7 +20,6 @@ class Payload:
     """An answer with the wanted data, as received, the key redacted."""
 
     ticker: str
-    function: str
     content: bytes = field(repr=False)
     received_at: datetime
 

@@ -19,7 +19,6 @@ from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
 
-PRICES = "TIINGO_PRICES"
 FIRST_DAY = "1960-01-01"
 OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
@@ -37,7 +36,7 @@ class Tiingo(PriceProvider):
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are no cheaper."""
-        return self._ask(ticker, PRICES, {"startDate": FIRST_DAY, "format": "json"})
+        return self._ask(ticker, startDate=FIRST_DAY, format="json")
 
     def splits(self, ticker: str) -> Payload:
         """The same answer as `daily`, which contains the splits."""
@@ -55,13 +54,13 @@ class Tiingo(PriceProvider):
         factors = {day: split_factor(row.get("splitFactor"), day, payload.ticker) for day, row in rows}
         return tuple(Split(day, factor) for day, factor in factors.items() if factor != 1.0)
 
-    def _request(self, ticker: str, function: str, parameters: Mapping[str, str]) -> Request:
+    def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
         if "." in ticker and len(ticker.rpartition(".")[2]) > 1:
             raise NotOffered(ticker, "Tiingo has US symbols only")
         url = f"{self._address}/tiingo/daily/{ticker.replace('.', '-').lower()}/prices"
         return Request("GET", url, headers={"Authorization": f"Token {self._key.reveal()}"}, params=parameters)
 
-    def _check(self, content: bytes, status: int, ticker: str, function: str) -> None:
+    def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
         shown = excerpt(content[:1_000].decode("utf-8", "replace"))
         try:
             answer: Any = json.loads(content)

@@ -118,9 +118,7 @@ def _ledger(place: Home) -> Kind:
 
 
 def _payload(place: Home) -> Kind:
-    kept = archive(
-        Payload("IBM", "TIME_SERIES_DAILY", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads
-    )
+    kept = archive(Payload("IBM", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads)
     return Kind("payload", (kept,), lambda: read_archived(kept))
 
 

@@ -30,7 +30,7 @@ def answer(last: date, volume_factor: float) -> bytes:
 
 
 def received(home: Home, content: bytes, last: date, at: datetime, rows_before: int) -> PayloadReceipt:
-    file = str(archive(Payload("IBM", "TIME_SERIES_DAILY", content, at), home.payloads))
+    file = str(archive(Payload("IBM", content, at), home.payloads))
     return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, at, rows_before)
 
 

@@ -87,4 +87,4 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
 
 
 def payload(content: bytes = DAILY) -> Payload:
-    return Payload("BRK-B", "TIME_SERIES_DAILY", content, NOW)
+    return Payload("BRK-B", content, NOW)

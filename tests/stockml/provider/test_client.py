@@ -34,8 +34,8 @@ def test_the_client_asks_as_the_contract_says_and_returns_the_answer_unchanged(c
     with Loopback(loopback.whole(DAILY), loopback.whole(SPLITS)) as server:
         client = connected(server)
         daily, splits = client.daily("ibm"), client.splits("IBM")
-    assert daily == Payload("IBM", "TIME_SERIES_DAILY", DAILY, NOW)
-    assert (splits.ticker, splits.function, splits.content) == ("IBM", "SPLITS", SPLITS)
+    assert daily == Payload("IBM", DAILY, NOW)
+    assert (splits.ticker, splits.content) == ("IBM", SPLITS)
     assert server.asked == [
         {"function": "TIME_SERIES_DAILY", "symbol": "IBM", "outputsize": "compact", "apikey": KEY},
         {"function": "SPLITS", "symbol": "IBM", "apikey": KEY},

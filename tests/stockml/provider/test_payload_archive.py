@@ -45,4 +45,4 @@ def test_a_payload_archived_by_many_threads_at_once_is_kept_once(tmp_path: Path)
 
 def test_a_payload_whose_ticker_is_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidTicker):
-        archive(Payload("../../etc", "TIME_SERIES_DAILY", DAILY, NOW), tmp_path)
+        archive(Payload("../../etc", DAILY, NOW), tmp_path)

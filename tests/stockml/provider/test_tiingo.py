@@ -25,7 +25,7 @@ from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import PriceProvider
 from stockml.provider.payload_archive import Payload
-from stockml.provider.tiingo import PRICES, Tiingo
+from stockml.provider.tiingo import Tiingo
 from stockml.storage.notes import FileNotes
 from tests.support.loopback import Answer, Loopback, whole
 from tests.support.recordings import recorded
@@ -145,7 +145,7 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
 ) -> None:
     rows = tiingo_rows("MSFT")
     rows[-1] = {name: value for name, value in (rows[-1] | change).items() if value is not ...}
-    payload = Payload("MSFT", PRICES, json.dumps(rows).encode(), NOW)
+    payload = Payload("MSFT", json.dumps(rows).encode(), NOW)
     client = tiingo(tmp_path, "http://127.0.0.1:9")
     with pytest.raises(BadPayload, match=why):
         client.daily_of(payload, last_final=LAST, today=LAST) if "splitFactor" not in change else client.splits_of(
@@ -181,7 +181,7 @@ ROW = st.fixed_dictionaries({"date": st.dates().map(str)}, optional=dict.fromkey
 
 @given(st.lists(ROW | CELL, min_size=1, max_size=4))
 def test_only_typed_errors_come_out_of_anything_shaped_like_days(rows: list[object]) -> None:
-    payload = Payload("MSFT", PRICES, json.dumps(rows).encode(), NOW)
+    payload = Payload("MSFT", json.dumps(rows).encode(), NOW)
     client = tiingo(Path(), "http://127.0.0.1:9")
     with suppress(BadPayload, NoData):
         bars = client.daily_of(payload, last_final=LAST, today=LAST)
