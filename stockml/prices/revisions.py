@@ -97,8 +97,8 @@ def newest_factors(table: Table, as_of: datetime | None) -> dict[date, Factor]:
 
 def factors_to_record(
     table: Table, factors: Mapping[date, float], recorded_at: datetime, source: str, asked: Collection[date]
-) -> tuple[Table | None, int]:
-    """The table with the new or changed factors added, None if there are none; and how many there are.
+) -> Table | None:
+    """The table with the new or changed factors added; None if there are none.
 
     For the days in `asked`, an equal answer of a later date is recorded too: it says until when no split was listed.
     """
@@ -111,10 +111,10 @@ def factors_to_record(
         or (day in asked and known[day].recorded_at.date() < recorded_at.date())
     }
     if not new:
-        return None, 0
+        return None
     time = _next_time(table, recorded_at, restates=True)
     columns = [list(new), list(new.values()), [time] * len(new), [source] * len(new)]
-    return added(table, pa.table(columns, schema=SPLIT_SCHEMA)), len(new)
+    return added(table, pa.table(columns, schema=SPLIT_SCHEMA))
 
 
 def batches(table: Table, as_of: datetime | None, until: date | None = None) -> list[Bars]:

@@ -192,17 +192,17 @@ class BarStore:
 
     def record_splits(
         self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
-    ) -> int:
-        """Record the provider's splits; return how many are new or changed.
+    ) -> None:
+        """Record the provider's splits.
 
         asked: the jumps that it was asked about; where it lists no split, that is recorded too, as factor 1.
         """
-        answer = {split.effective: split.factor for split in splits}
-        factors = {**dict.fromkeys(asked, 1.0), **answer}
-        new, _ = self._update(
-            ticker, "splits/", lambda table: revisions.factors_to_record(table, factors, recorded_at, source, asked)
-        )
-        return new
+        factors = dict.fromkeys(asked, 1.0) | {split.effective: split.factor for split in splits}
+
+        def with_factors(table: Table) -> tuple[Table | None, None]:
+            return revisions.factors_to_record(table, factors, recorded_at, source, asked), None
+
+        self._update(ticker, "splits/", with_factors)
 
     def rename(self, old: str, new: str) -> bool:
         """Move everything stored for `old` to `new`; False if nothing is. Raises StoreError if `new` has rows."""

@@ -1,6 +1,7 @@
 """A jump is asked about, a split is kept once, and the series adjusted for it is continuous."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
     append(store, bars, ticker=symbol)
     assert store.unexplained_jumps(symbol) == effective
     answer = [Split(day, 2.0) for day in effective]
-    assert store.record_splits(symbol, answer, recorded_at=NOW, source="SPLITS", asked=effective) == len(effective)
+    store.record_splits(symbol, answer, recorded_at=NOW, source="SPLITS", asked=effective)
     assert store.unexplained_jumps(symbol) == ()
     assert store.splits(symbol) == tuple(answer)
     adjusted = store.adjusted(symbol)
@@ -99,9 +100,11 @@ def test_a_split_within_a_long_hole_shows_no_jump_and_is_asked_for_at_the_holes_
 
 def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
-    assert store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS") == 1
-    assert store.record_splits("MSFT", [split], recorded_at=NOW + timedelta(days=1), source="SPLITS") == 0
-    assert store.record_splits("MSFT", [corrected], recorded_at=NOW + timedelta(days=2), source="SPLITS") == 1
+    kept = []
+    for day, answer in enumerate((split, split, corrected)):
+        store.record_splits("MSFT", [answer], recorded_at=NOW + timedelta(days=day), source="SPLITS")
+        kept.append(Path(store.root, "splits", "MSFT.parquet").read_bytes())
+    assert kept[0] == kept[1] != kept[2]
     assert store.splits("MSFT") == (corrected,)
     assert store.splits("MSFT", as_of=NOW) == (split,)
 
