@@ -83,7 +83,7 @@ class SharedState:
         `uncommitted/`. Call it under the part's lock. Raises StoreError, also if the folder holds files of its own.
         """
         found, known = self.objects.read(_manifest(part)), self._known(part)
-        here = {name: self.root / name for name in files_of(self.root, part)}
+        here = set(files_of(self.root, part))
         if known is None:
             known = CheckedOut(Manifest(part), {}, adopted=bool(here))
         if found.content is None:
@@ -96,9 +96,9 @@ class SharedState:
         if known.adopted and not known.manifest.commit and any(self._differs(manifest, name) for name in here):
             why = f"expected a cache of {self.address}, found files of {part} that are this folder's own"
             raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
-        committed = {name for name, path in here.items() if self._is_committed(manifest, known, name, path)}
-        mine = {name for name in here.keys() - committed if self._may_stay(manifest, known, name)}
-        for name in here.keys() - committed - mine:
+        committed = {name for name in here if self._is_committed(manifest, known, name)}
+        mine = {name for name in here - committed if self._may_stay(manifest, known, name)}
+        for name in here - committed - mine:
             self._leave(part, known, name)
         asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
         self._bring(manifest, asked)
@@ -124,12 +124,11 @@ class SharedState:
                 if name not in files or files[name][0] != sha:
                     files[name] = (sha, len(content), now[name][1] // SECOND)
                     bodies[_object(sha)] = content
-        changed = files != known.manifest.files
-        manifest = replace(known.manifest, files=files, commit=secrets.token_hex(8)) if changed else known.manifest
-        if changed:
-            there = {_object(sha) for sha, *_ in known.manifest.files.values()}
-            self.objects.put({name: content for name, content in bodies.items() if name not in there})
-            manifest = self._replace(part, known.manifest, manifest)
+        manifest = known.manifest
+        if changed := files != manifest.files:
+            self.objects.put(bodies)
+            mine = replace(manifest, files=files, commit=secrets.token_hex(8))
+            manifest = self._replace(part, manifest, mine)
             if manifest.files != files:  # another machine's changes to other files, not here yet
                 manifest = replace(known.manifest, files=files)
         if changed or now != known.local:
@@ -185,12 +184,10 @@ class SharedState:
         content = (self.root / name).read_bytes()
         return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
 
-    def _is_committed(self, manifest: Manifest, known: CheckedOut, name: str, path: Path) -> bool:
-        entry = manifest.files.get(name)
-        if entry is None:
-            return False
-        untouched = known.local.get(name) == _stat(path)
-        return known.manifest.files.get(name) == entry if untouched else not self._differs(manifest, name)
+    def _is_committed(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
+        if known.local.get(name) == _stat(self.root / name):
+            return manifest.files.get(name) == known.manifest.files.get(name)
+        return not self._differs(manifest, name)
 
     def _may_stay(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
         """Whether the file was created or changed here on the basis of what is committed now."""
