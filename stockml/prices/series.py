@@ -58,10 +58,9 @@ class PriceSeries:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {"session": pa.array(self.sessions.astype("datetime64[D]"), type=pa.date32())}
-        columns |= {name: pa.array(getattr(self, name), type=pa.float64()) for name in COLUMNS}
+        columns = [self.sessions, *(getattr(self, name) for name in COLUMNS)]
         content = BytesIO()
-        pq.write_table(pa.table(columns), content, compression="zstd")
+        pq.write_table(pa.table(columns, names=["session", *COLUMNS]), content, compression="zstd")
         write_atomically(path, content.getvalue())
 
     @classmethod
@@ -79,8 +78,7 @@ def _read(path: Path, *version: int) -> PriceSeries:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    sessions = table["session"].to_numpy().astype("datetime64[D]")
-    columns = [sessions, *(table[name].to_numpy().astype(np.float64) for name in COLUMNS)]
+    columns = [table[name].to_numpy() for name in ("session", *COLUMNS)]
     for column in columns:
         column.flags.writeable = False
     return PriceSeries(*columns)
