@@ -100,14 +100,11 @@ class PriceProvider(ABC):
         """Requests that the key has left today; None for a plan without a daily cap (premium)."""
         return self._quota.remaining(self._clock())
 
-    def close(self) -> None:
-        self._http.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._http.close()
 
     def _ask(self, ticker: str, **parameters: str) -> Payload:
         ticker = validated_ticker(ticker)
@@ -142,10 +139,7 @@ class PriceProvider(ABC):
         return Payload(ticker, content, self._clock())
 
     def _get(self, ticker: str, asked: Request) -> tuple[int, bytes]:
-        """Status and body, the key redacted. Raises NoData, without requests' own error attached.
-
-        Runs in a thread, so that `total_s` bounds everything that may trickle in: name look-up, handshake, headers.
-        """
+        """Status and redacted body. A thread, so that `total_s` bounds look-up, handshake, headers. Raises NoData."""
         answers: list[tuple[int, bytes, str]] = []
         asking = threading.Thread(target=lambda: answers.append(self._exchanged(asked)), daemon=True)
         asking.start()

@@ -1,6 +1,7 @@
 """Clients of loopback servers, and the faults that they meet there."""
 
 import gzip
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,12 +31,12 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-class Connected:
+class Connected(ExitStack):
     """Makes clients of loopback servers; they are closed when the test ends."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
+        super().__init__()
         self.folder, self.clock = folder, clock
-        self._open: list[AlphaVantage] = []
 
     def __call__(
         self, server: Loopback | str, key: str | None = KEY, plan: str = "free", **limits: float
@@ -45,12 +46,7 @@ class Connected:
         client = AlphaVantage(environ, FileNotes(self.folder), key=key, clock=self.clock, sleep=self.clock.sleep)
         for name, value in {**limits, "jitter": lambda: 0.5}.items():
             setattr(client, name, value)
-        self._open.append(client)
-        return client
-
-    def close(self) -> None:
-        for client in self._open:
-            client.close()
+        return self.enter_context(client)
 
 
 def refusing(name: str) -> Answer:
