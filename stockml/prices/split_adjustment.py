@@ -36,32 +36,25 @@ class Join:
     overlap: int = 0  # sessions that both have
 
 
-def share_factors(days: Days, splits: Sequence[Split]) -> Floats:
-    """For each of (n,) days, how many of the last day's shares one share of that day has become: (n,)."""
-    factors = np.ones(len(days))
-    for split in splits:
-        effective = np.datetime64(split.effective, "D")
-        if len(days) and effective <= days[-1]:
-            factors[days < effective] *= split.factor
-    return factors
-
-
 def within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
     """The splits effective after the first bar and by the last."""
     return [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
 
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
-    """Raw bars in shares of their last session: prices divided and volume multiplied by the factors.
+    """Raw bars in shares of their last session: prices divided, and volume multiplied, by what one share has become.
 
     Also the splits applied: those `within` the bars that the bars do not contradict.
     """
     applied = [split for split in within(bars, splits) if not is_contradicted(bars, split)]
     if not applied:
         return bars, []
-    price_factor = 1.0 / share_factors(days_of(bars), applied)
+    days, shares = days_of(bars), np.ones(len(bars))  # of the last session, for one of each session
+    for split in applied:
+        shares[days < np.datetime64(split.effective)] *= split.factor
+    price_factor = 1.0 / shares
     columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
-    return make_bars(days_of(bars), {**columns, "volume": bars["volume"].to_numpy() / price_factor}), applied
+    return make_bars(days, {**columns, "volume": bars["volume"].to_numpy() / price_factor}), applied
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:

@@ -12,7 +12,6 @@ from stockml.prices.bars import (
     COLUMNS,
     PRICES,
     Bars,
-    Split,
     broken,
     checked,
     days_of,
@@ -22,7 +21,7 @@ from stockml.prices.bars import (
 )
 from stockml.prices.believed import View
 from stockml.prices.calendar import sessions_for
-from stockml.prices.split_adjustment import back_adjusted, joined, share_factors
+from stockml.prices.split_adjustment import back_adjusted, joined
 from tests.support import strategies
 from tests.support.recordings import recorded
 
@@ -163,22 +162,16 @@ def test_later_sessions_do_not_change_whether_a_day_jumped():
 
 @settings(deadline=None)
 @given(strategies.series(), strategies.splits)
-def test_back_adjusted_prices_times_the_share_factors_are_the_traded_prices(bars, splits):
+def test_back_adjusted_prices_times_what_a_share_has_become_are_the_traded_prices(bars, splits):
     adjusted, applied = back_adjusted(bars, splits)
-    shares = share_factors(days_of(bars), applied)
+    days = days_of(bars).tolist()
+    shares = np.array([np.prod([split.factor for split in applied if day < split.effective]) for day in days])
     for name in PRICES:
         np.testing.assert_allclose(adjusted[name] * shares, bars[name], rtol=1e-13)
     np.testing.assert_allclose(adjusted["volume"] / shares, bars["volume"], rtol=1e-13)
     assert adjusted.index.equals(bars.index)
     assert adjusted.iloc[-1].equals(bars.iloc[-1])
     checked("IBM", adjusted, NEW_YORK)
-
-
-def test_share_factors_match_a_naive_loop():
-    splits = [Split(DAYS[3], 2.0), Split(DAYS[6], 3.0), Split(DAYS[9], 7.0)]
-    days = days_of(flat_bars(9))
-    expected = [np.prod([s.factor for s in splits if day < s.effective <= days[-1].item()]) for day in days.tolist()]
-    assert share_factors(days, splits).tolist() == expected
 
 
 def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:
