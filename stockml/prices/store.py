@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.prices import believed, revisions
-from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, is_broken, jumps
+from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
@@ -147,8 +147,8 @@ class BarStore:
         series, rows = self.adjusted(ticker, until=until), revisions.every_row(self._table(ticker))
         if rows is not None and until is not None:
             rows = rows[days_of(rows) <= np.datetime64(until)]
-        sound = None if rows is None else rows[~is_broken(rows, self.sessions(ticker))]
-        if sound is None or sound.empty:
+        sound = believed.sound(rows, self.sessions(ticker))
+        if sound is None:
             return series
         bars, _ = back_adjusted(sound[~sound.index.duplicated()].sort_index(), self.splits(ticker))
         parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
