@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsspec.implementations.dirfs import DirFileSystem
-from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from stockml.errors import StoreError
 from stockml.storage.files import file_system, write_atomically
@@ -41,13 +41,11 @@ def _is_away(refused: BaseException) -> bool:
     return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)
 
 
-def _has_been_away_too_long(call: RetryCallState) -> bool:
-    return stop_after_delay(call.args[0].return_s)(call)
-
-
-# every decorated call of Objects is safe to repeat
-_after_a_restart = retry(
-    retry=retry_if_exception(_is_away), wait=wait_fixed(1), stop=_has_been_away_too_long, reraise=True
+_after_a_restart = retry(  # every decorated call of Objects is safe to repeat
+    retry=retry_if_exception(_is_away),
+    wait=wait_fixed(1),
+    stop=lambda call: stop_after_delay(call.args[0].return_s)(call),
+    reraise=True,
 )
 
 
