@@ -89,6 +89,7 @@ REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
     "a wrong key": ({"detail": "Invalid token."}, 403, BadKey, 1),
     "an unknown symbol": ({"detail": "Error: Ticker 'MSFT' not found"}, 404, UnknownSymbol, 3),
     "the hour": ({"detail": "Error: You have run over your hourly request allocation."}, 429, TiingoSpent, 1),
+    "the hour, in plain text": (b"You have run over your hourly request allocation.", 429, TiingoSpent, 1),
     "the month": ({"detail": "Error: You have run over your 500 symbol look up for this month."}, 200, TiingoSpent, 1),
     "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, TiingoSpent, 1),
     "nothing": ([], 200, NoData, 3),
@@ -108,14 +109,14 @@ def test_a_refusal_raises_its_own_type_and_shows_no_key(tmp_path: Path, case: st
     assert KEY not in f"{refusal.value}{refusal.value.__context__}{service.asked}"
 
 
-@pytest.mark.parametrize("case", ["the hour", "the day, politely", "the month"])
+@pytest.mark.parametrize("case", ["the hour", "the hour, in plain text", "the day, politely", "the month"])
 def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Path, case: str) -> None:
     content, status, *_ = REFUSALS[case]
     said = rf"this {case[4:].partition(',')[0]} are used up \(.*\); once it is over, `stockml history MSFT` asks again$"
     with Loopback(sends(content, status)) as service, tiingo(tmp_path, service.address) as client:
         with pytest.raises(TiingoSpent, match=said):
             client.daily("MSFT", "full")
-        assert client.remaining() == (999 if case == "the hour" else 0)
+        assert client.remaining() == (999 if "hour" in case else 0)
 
 
 def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
