@@ -36,8 +36,6 @@ class PriceProvider(ABC):
     `daily` and `splits` return raw answers, to be archived; `daily_of` and `splits_of` parse them. A request raises
     BadKey, QuotaSpent, PremiumOnly, UnknownSymbol, BadPayload, or, once retries end, NoData or RateLimited; parsing
     raises BadPayload or NoData. Each attempt is counted in the quota before it is sent, and waits for its slot there.
-
-    A subclass defines the request in `_request`, and in `_check` which answers are refusals.
     """
 
     name: ClassVar[str]  # recorded as the source of bars
