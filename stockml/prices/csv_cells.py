@@ -9,7 +9,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -84,11 +84,6 @@ class Readings:
 AS_FOUND = Readings()
 
 
-class _Row(NamedTuple):
-    line: int
-    cells: list[str]
-
-
 def content_of(path: Path) -> bytes:
     if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write into it
         raise InvalidFile(str(path), "expected a file with daily prices, found a folder, a pipe or a device")
@@ -107,23 +102,23 @@ def content_of(path: Path) -> bytes:
 
 def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
-    (header, *rows), separator = _rows(path, _lines(path, content))
-    names = [_meaning(column) for column in header.cells]
+    header, rows, separator = _rows(path, _lines(path, content))
+    names = [_meaning(column) for column in header]
     known = [name for name in names if name]
     absent = [name for name in ("date", *PRICES) if name not in known]
-    columns = tuple(column[:20] for column in header.cells[:10])
+    columns = tuple(column[:20] for column in header[:10])
     if absent or len(set(known)) < len(known):
         what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
         found = f"{what} among {', '.join(columns)}"
         raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
     kept = [at for at, name in enumerate(names) if name]
-    table = [[row.cells[at].strip() if at < len(row.cells) else "" for at in kept] for row in rows]
-    cells = pd.DataFrame(table, columns=known, index=pd.Index([row.line for row in rows], dtype=int), dtype=str)
+    table = [[row[at].strip() if at < len(row) else "" for at in kept] for _, row in rows]
+    cells = pd.DataFrame(table, columns=known, index=pd.Index([line for line, _ in rows], dtype=int), dtype=str)
     return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator
 
 
-def _rows(path: Path, lines: list[str]) -> tuple[list[_Row], str]:
-    """The header and the rows below it that are not empty; the separator. Raises InvalidFile naming a longer row."""
+def _rows(path: Path, lines: list[str]) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """The header; the rows below it that are not empty, with their lines; the separator. Raises InvalidFile."""
     # below titles and empty lines: no other line names as many of our columns
     at = max(range(min(len(lines), LINES_ABOVE)), key=lambda at: len({*map(_meaning, _split(lines[at]))} - {None}))
     separator = _separator(lines[at])
@@ -132,16 +127,16 @@ def _rows(path: Path, lines: list[str]) -> tuple[list[_Row], str]:
     text = (line + "\n" for line in lines[at:])
     reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        header, *rows = [_Row(at + reader.line_num, row) for row in reader if row]
+        (_, header), *rows = [(at + reader.line_num, row) for row in reader if row]
     except csv.Error as problem:
         why = f"expected a CSV file of daily prices, found {problem}; see that every quote is closed"
         raise InvalidFile(str(path), f"line {at + reader.line_num}: {why}") from problem
-    width = len(header.cells)
-    if longer := next((row for row in rows if any(map(str.strip, row.cells[width:]))), None):
-        found = f"expected {width} cells as in the header, found {len(longer.cells)}"
-        advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
-        raise InvalidFile(str(path), f"line {longer.line}: {found}; {advice}")
-    return [header, *rows], separator
+    for line, row in rows:
+        if any(map(str.strip, row[len(header) :])):
+            found = f"expected {len(header)} cells as in the header, found {len(row)}"
+            advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
+            raise InvalidFile(str(path), f"line {line}: {found}; {advice}")
+    return header, rows, separator
 
 
 def _lines(path: Path, content: bytes) -> list[str]:
