@@ -240,7 +240,7 @@ def night_settings(settings: Settings) -> Settings:
 
 def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
     """Settings from their `model_dump` (or its JSON). Raises InvalidSetting for an unknown name or a bad value."""
-    return settings_for(kept["profile"], {name: value for name, value in _flat(kept).items() if name != "profile"})
+    return settings_for(kept["profile"], _flat(kept))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
