@@ -23,6 +23,7 @@ from stockml.errors import NightBusy, StockmlError, StoreBusy
 from stockml.home import home
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
+from stockml.pipeline.dataset import beside_the_bars
 from stockml.pipeline.finished_nights import keep_finished
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
@@ -115,7 +116,8 @@ nightly.result_storage = Nowhere(basepath=os.devnull)  # or Prefect asks its ser
 def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     """Run a night from the store on; the ledger has its forecast before MLflow is told of it."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
-    dataset = with_home_storage(renormalise, force=force)(bars, calendar)
+    beside = beside_the_bars(home(), bars.ticker, bars.session)
+    dataset = with_home_storage(renormalise, force=force)(bars, calendar, beside)
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
     model = with_home_storage(train_model, force=force)(dataset, decision, settings)

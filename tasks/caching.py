@@ -24,24 +24,20 @@ from stockml.storage.receipts import Receipt
 
 P = ParamSpec("P")
 R = TypeVar("R")
+OF_THE_RUN = ("now", "seconds", "flow_run_url")  # inputs that tell when and where a step runs, not what it makes
 
 
 @dataclass
 class ContentPolicy(CachePolicy):
-    """A step's key: its name, the code of the stockml `modules` it uses, and the content of its inputs except `now`."""
+    """A step's key: its name, the code of the stockml `modules` it uses, and the content of its inputs."""
 
     modules: tuple[str, ...] = ()
-    aside: tuple[str, ...] = ()
-    salt: Callable[[dict[str, Any]], str] | None = None
 
     def compute_key(
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         name = task_ctx.task.name
-        counted = inputs.keys() - {"now", *self.aside}
-        content = {argument: identity(value) for argument, value in inputs.items() if argument in counted}
-        if self.salt:
-            content["salt"] = self.salt(inputs)
+        content = {argument: identity(value) for argument, value in inputs.items() if argument not in OF_THE_RUN}
         text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True)
         key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
         forget_unless_intact(home().results / key)
@@ -78,24 +74,17 @@ def forget_unless_intact(record: Path) -> None:
 
 
 def step(
-    name: str,
-    *,
-    modules: tuple[str, ...],
-    of: str | None = None,
-    aside: tuple[str, ...] = (),
-    salt: Callable[[dict[str, Any]], str] | None = None,
-    **options: Any,
+    name: str, *, modules: tuple[str, ...], of: str | None = None, **options: Any
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `modules` are the stockml modules that do its work, `options` Prefect's.
 
-    `of`: the input whose ticker and session name the run. `now` and the inputs named in `aside` do not count;
-    `salt` tells, from the inputs, what else the work depends on.
+    `of`: the input whose ticker and session name the run.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
     return task(
         name=name,
-        cache_policy=ContentPolicy(modules=modules, aside=aside, salt=salt),
+        cache_policy=ContentPolicy(modules=modules),
         persist_result=True,
         result_serializer="json",
         **options,

@@ -110,14 +110,12 @@ def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> St
         return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
 
 
-@step(
-    "renormalise",
-    of="bars",
-    modules=("pipeline.dataset",),
-    salt=lambda inputs: dataset.beside_the_bars(home(), inputs["bars"].ticker, inputs["bars"].session),
-)
-def renormalise(bars: StoreReceipt, calendar: str | None) -> DatasetReceipt:
-    """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash."""
+@step("renormalise", of="bars", modules=("pipeline.dataset",))
+def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> DatasetReceipt:
+    """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash.
+
+    beside: hashes of what it rests on besides the bars, for the step's key.
+    """
     made = dataset.renormalise(home(), bars, calendar=calendar)
     get_run_logger().info("%s up to %s", counted(made.sessions, "adjusted session"), made.session)
     return made
@@ -156,12 +154,7 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
     return publish.publish(home(), evaluation, key, now=now)
 
 
-@step(
-    "log run",
-    modules=("pipeline.log",),
-    aside=("flow_run_url", "seconds"),
-    task_run_name="log {done.dataset.ticker} {done.dataset.session}",
-)
+@step("log run", modules=("pipeline.log",), task_run_name="log {done.dataset.ticker} {done.dataset.session}")
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits here."""
     return log.log_night(
