@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from stockml.errors import InvalidFile, RecordUnreadable, StoreError
+from stockml.errors import InvalidFile, StoreError
 from stockml.home import OLD_PLACE, Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
@@ -65,26 +65,18 @@ def shared(place: Home, command: str) -> Iterator[None]:
 
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     place = _usual(command, environ)
-    with suppress(StoreError) if command == "doctor" else nullcontext():
+    excused = suppress(StoreError) if command == "doctor" else nullcontext()  # it reports them among its checks
+    with excused:
         refresh(place, ())
     environ["STOCKML_HOME"] = str(place.root)
-    try:
-        return _of_its_prices(command, place, environ)
-    except RecordUnreadable:
-        if command == "doctor":  # it reports this among its checks
-            return place
-        raise
+    with excused:
+        is_replay = command not in FOR_THE_MARKET and kind_here(place, environ) == "replay"
+        if is_replay and not is_named(environ):
+            from deployments.replay.feed import END_OF_RECORDING
 
-
-def _of_its_prices(command: str, place: Home, environ: MutableMapping[str, str]) -> Home:
-    if command in FOR_THE_MARKET or kind_here(place, environ) == "market":
-        return place
-    if not is_named(environ):
-        from deployments.replay.feed import END_OF_RECORDING
-
-        environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
-        place = replay_home(environ)
-        environ["STOCKML_HOME"] = str(place.root)
+            environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
+            place = replay_home(environ)
+            environ["STOCKML_HOME"] = str(place.root)
     return place
 
 
