@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.filesize import decimal
+
 from stockml.errors import counted
 
 LISTED = 50  # things named per step; the count tells how many there were
@@ -36,12 +38,7 @@ def summary(steps: Sequence[StepReport]) -> str:
 
 def readable(size: int) -> str:
     """Bytes with a unit: 999 B, 1.0 kB, 2.5 MB."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
+    return f"{size} B" if size < 1000 else decimal(size)
 
 
 def _row(step: StepReport) -> str:
