@@ -119,10 +119,10 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
 
     The receipt counts what all of tonight's answers brought. In an ordinary night, jumps are asked about as well.
     """
-    added, restated = brought_before(BarStore.of(home(), tonight.calendar), tonight.ticker)
+    attempts, added, restated = earlier_attempts(BarStore.of(home(), tonight.calendar), tonight.ticker)
     lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
     added += bring_history(tonight, session) if lacks_history else 0
-    for attempt in range(min(attempts_before(), tonight.late_retries), tonight.late_retries + 1):
+    for attempt in range(min(attempts, tonight.late_retries), tonight.late_retries + 1):
         now = clock.now()
         force = tonight.force or attempt > 0
         payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
@@ -159,21 +159,14 @@ def bring_history(tonight: NightRequest, session: date) -> int:
     return int(with_home_storage(append_bars, force=tonight.force)(everything, calendar, now).added)
 
 
-def attempts_before() -> int:
-    """How often this run has been taken up before, not counting after a process that died."""
-    run = _scheduled_run()
-    if run is None or run.run_count < 2:
-        return 0
-    with get_client(sync_client=True) as client:
-        return max(run.run_count - 1 - deaths(client, run.id), 0)
-
-
-def brought_before(store: BarStore, ticker: str) -> tuple[int, int]:
-    """How many sessions the run's earlier attempts added and restated."""
+def earlier_attempts(store: BarStore, ticker: str) -> tuple[int, int, int]:
+    """How often this run was taken up before, not counting after a process that died; what that added and restated."""
     run = _scheduled_run()
     if run is None or run.run_count < 2 or run.start_time is None:
-        return 0, 0
-    return store.recorded_between(ticker, run.start_time)
+        return 0, 0, 0
+    with get_client(sync_client=True) as client:
+        attempts = run.run_count - 1 - deaths(client, run.id)
+    return max(attempts, 0), *store.recorded_between(ticker, run.start_time)
 
 
 def wait_for(late: Outcome, seconds: float) -> None:
