@@ -15,7 +15,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Crashed, State
+from prefect.states import Cancelled, Crashed, Failed, State
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
@@ -30,7 +30,7 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import NightProgress, can_be_sent, final_state, row_of
+from tasks.artifacts import NightProgress, final_state, row_of
 from tasks.begun_runs import run_shown
 from tasks.provider import join_turns
 from tasks.run_records import end_children
@@ -119,27 +119,19 @@ def nights(
 
 
 @task(name="night", task_run_name="night {ticker}", cache_policy=NO_CACHE, persist_result=False)
-def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow:
-    """One ticker's nightly run, within a worker. Raises what the night raised, or its text if that cannot be sent.
+def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow | State:
+    """One ticker's nightly run, within a worker: its row, in a state Failed if it failed. Raises no error.
 
-    Dask takes a worker that sends something unreadable for dead.
+    One that cannot be unpickled, such as httpx's, would make Dask take the worker that sends it for dead.
     """
     try:
-        return _night(ticker, parameters)
-    except Exception as error:
-        if can_be_sent(error):
-            raise
-        words = f"{type(error).__name__}: {error}"
-    raise RuntimeError(words)
-
-
-def _night(ticker: str, parameters: dict[str, Any]) -> NightRow:
-    # else, within this task, a step's result would be kept only with the whole night
-    with transaction(commit_mode=CommitMode.EAGER):
-        state = run_shown(nightly, ticker, ticker, **parameters)
+        # else, within this task, a step's result would be kept only with the whole night
+        with transaction(commit_mode=CommitMode.EAGER):
+            state = run_shown(nightly, ticker, ticker, **parameters)
+    except Exception as error:  # noqa: BLE001 - it is in the row
+        state = Failed(data=error)
     gc.collect()  # a night leaves reference cycles: without this, a worker grows from night to night
     if not gc.get_freeze_count():  # collections after later nights skip what the first imported
         gc.freeze()
-    if not state.is_completed():
-        state.result()
-    return row_of(ticker, parameters["session"], state)
+    row = row_of(ticker, parameters["session"], state)
+    return Failed(message=row.why, data=row) if row.status == "failed" else row

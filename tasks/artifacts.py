@@ -1,7 +1,6 @@
 """What a run's page in Prefect shows besides its tasks: progress, a night's text and scores, a table of many nights."""
 
 import os
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -109,15 +108,6 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
     name = type(ended).__name__ if isinstance(ended, BaseException) else ""
     why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
     return NightRow(ticker, session, "failed", state.name or "Failed", why=unnamed(ticker, why))
-
-
-def can_be_sent(error: Exception) -> bool:
-    """Whether another process can unpickle it, unlike errors whose arguments are not all in `args`, such as httpx's."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - an error may raise whatever it likes when it is read
-        return False
-    return True
 
 
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
