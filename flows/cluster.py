@@ -97,7 +97,7 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
         client.wait_for_workers(1)
     try:
         try:
-            client.register_plugin(SameWorkplace(here, name, late=False), name=name)
+            client.register_plugin(SameWorkplace(here, name), name=name)
         except Exception as lacking:  # a worker whose code lacks the check cannot even read it: Dask reports text
             if not str(lacking).startswith(UNREAD):
                 raise
@@ -105,7 +105,7 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
             raise UnlikeWorker(f"of the scheduler {scheduler['address']}", differences) from lacking
         marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
         client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
-        client.register_plugin(SameWorkplace(here, name, late=True), name=name)
+        client.register_plugin(SameWorkplace(here, name), name=name)  # for one that joined before the marker
         yield
         marker.release()
     finally:
@@ -116,13 +116,13 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
 class SameWorkplace(WorkerPlugin):
     """A plugin that refuses a worker unlike the run.
 
-    `marker`: a key that the scheduler knows while the run lasts, and the topic that tells it of a refusal. A worker
-    that was there before the run is left alone, and the error ends the run. One that joins later (`late`) gets no task
-    before its setup ends: if refused, it takes none and leaves, and the run goes on without it.
+    `marker`: a key that the scheduler knows while nights run, and the topic that tells of a refusal. A worker that was
+    there before is left alone, and the error ends the run. One that joins later gets no task before its setup ends: if
+    refused, it takes none and leaves, and the run goes on without it.
     """
 
-    def __init__(self, expected: Workplace, marker: str, *, late: bool) -> None:
-        self.expected, self.marker, self.late = expected, marker, late
+    def __init__(self, expected: Workplace, marker: str) -> None:
+        self.expected, self.marker = expected, marker
 
     async def setup(self, worker: Worker) -> None:
         """Raise UnlikeWorker, or InvalidSetting if the worker's environment names no possible home."""
@@ -130,7 +130,7 @@ class SameWorkplace(WorkerPlugin):
             check(self.expected, home(), worker.address)
         except Exception as refused:
             # a killed run leaves its check with the scheduler, which no longer knows its marker
-            if self.late and (await worker.scheduler.get_task_status(keys=[self.marker])).get(self.marker):
+            if (await worker.scheduler.get_task_status(keys=[self.marker])).get(self.marker):
                 worker.log_event(self.marker, str(refused))
                 worker.status = Status.paused
                 worker.loop.add_callback(worker.close_gracefully, restart=False, reason=str(refused))

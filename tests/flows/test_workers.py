@@ -202,7 +202,7 @@ def test_a_check_left_behind_by_a_killed_run_sends_no_worker_away(
     home: Home, other: Path, scheduler: LocalCluster
 ) -> None:
     with marked(home) as here, Client(scheduler) as client:
-        client.register_plugin(SameWorkplace(here, "of a killed run", late=True), name="of a killed run")
+        client.register_plugin(SameWorkplace(here, "of a killed run"), name="of a killed run")
         with worker(scheduler, other) as joining:
             scheduler.wait_for_workers(1, PATIENCE_S)
             assert client.submit(str, 1).result(PATIENCE_S) == "1"
