@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -37,27 +37,21 @@ class ContentPolicy(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         name = task_ctx.task.name
-        content = {argument: identity(value) for argument, value in inputs.items() if argument not in OF_THE_RUN}
-        text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True)
+        content = {argument: value for argument, value in inputs.items() if argument not in OF_THE_RUN}
+        text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True, default=identity)
         key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
         forget_unless_intact(home().results / key)
         return key
 
 
-def identity(value: Any) -> Any:
-    """What of an input counts for the key, as plain JSON."""
+def identity(value: object) -> object:
+    """What counts for the key of an input that is not plain JSON."""
     if isinstance(value, Receipt):
         return [type(value).__name__, *value.identity()]
     if (is_dataclass(value) and not isinstance(value, type)) or isinstance(value, BaseModel):
-        return {name: identity(part) for name, part in vars(value).items()}
-    if isinstance(value, date | datetime):
+        return vars(value)
+    if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, tuple | list):
-        return [identity(part) for part in value]
-    if isinstance(value, dict):
-        return {str(name): identity(part) for name, part in value.items()}
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
     raise TypeError(f"expected a receipt, a setting or plain data as a step's input, found {type(value).__name__}")
 
 

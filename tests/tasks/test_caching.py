@@ -1,5 +1,6 @@
 """Steps are cached by content: same content, same key; if anything that matters changes, the right step runs again."""
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -111,4 +112,5 @@ def test_an_input_without_an_identity_is_refused() -> None:
 
 def test_settings_are_identified_by_their_values() -> None:
     network = {"cell": "lstm", "units": [8, 4], "dropout": 0.0, "look_back": 20}
-    assert identity([NetworkSettings(units=(8, 4)), FRIDAY]) == [network, "2013-03-01"]
+    content = json.dumps([NetworkSettings(units=(8, 4)), FRIDAY], default=identity)
+    assert json.loads(content) == [network, "2013-03-01"]
