@@ -99,14 +99,10 @@ def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
     """Whether this night, which has ended, updates the page; `is_last` is asked only if the page is fresh."""
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
-    if _is_fresh(shown) and not is_last():
-        return False
+    if shown.exists():
+        cost, _, _ = shown.read_text().partition(" ")  # what it last took; empty until that is known
+        is_fresh = time.time() - shown.stat().st_mtime < max(EVERY_S, float(cost or 0) / SHARE)
+        if is_fresh and not is_last():
+            return False
     shown.touch()
     return True
-
-
-def _is_fresh(shown: Path) -> bool:
-    if not shown.exists():
-        return False
-    cost, _, _ = shown.read_text().partition(" ")  # what it last took; an earlier version wrote nothing
-    return time.time() - shown.stat().st_mtime < max(EVERY_S, float(cost or 0) / SHARE)
