@@ -4,7 +4,7 @@ Ages go by the machine's own clock, even where STOCKML_CLOCK replays another day
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec
 from uuid import UUID
 
 from prefect import Task, flow
@@ -12,9 +12,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, create_model
 
-from flows.form import NO_CHANGES, Form, form_of
+from flows.form import NO_CHANGES, form_of
 from stockml.home import home
 from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
@@ -32,10 +32,8 @@ from tasks.maintenance import (
 
 P = ParamSpec("P")
 
-if TYPE_CHECKING:
-    KeepForm = Form
-else:
-    KeepForm = form_of(RetentionSettings())
+KeepForm = create_model("RetentionSettings", __base__=form_of(RetentionSettings()), __doc__=RetentionSettings.__doc__)
+Keep = Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})]
 
 
 def run_name() -> str:
@@ -45,9 +43,7 @@ def run_name() -> str:
 @flow(name="maintenance", flow_run_name=run_name)
 def maintenance(
     dry_run: bool = Field(False, description="Only list what would be removed, with its size in bytes"),
-    keep: Annotated[KeepForm, BeforeValidator(lambda keep: keep or {})] = Field(
-        NO_CHANGES, description="Days to keep each kind; empty fields keep the usual number"
-    ),
+    keep: Keep = Field(NO_CHANGES, description="Days to keep each kind; empty fields keep the usual number"),
     silent_minutes: Annotated[int, Field(ge=5, le=10_080)] = Field(
         30, description="Minutes without a sign of life after which a run is ended as crashed (5 to 10,080)"
     ),
