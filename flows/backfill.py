@@ -30,7 +30,7 @@ from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, unnamed, validated_ticker
 from tasks.artifacts import NightProgress, final_state, row_of, show_night
 from tasks.caching import with_home_storage
-from tasks.provider import has_second_provider, plan_gives_history
+from tasks.provider import history_is_elsewhere
 from tasks.status_page import show_status
 from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
@@ -47,7 +47,7 @@ def history(
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     last = sessions_for(ticker, named).last_final(now)
-    elsewhere = has_second_provider() and not plan_gives_history()
+    elsewhere = history_is_elsewhere()
     with exclusive_run(ticker):
         payload = with_home_storage(fetch_daily)(ticker, last, named, now, "compact" if elsewhere else "full")
         bars = with_home_storage(append_bars)(payload, named, now)
@@ -137,6 +137,6 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
             bring_history(asked, sessions[-1])
     if store.unexplained_jumps(ticker):
         with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1], calendar), calendar, now)
-    if is_new and not plan_gives_history():
+    if is_new and history_is_elsewhere():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
     return without_bar(home(), ticker, sessions, calendar)

@@ -30,7 +30,7 @@ from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import unnamed
 from tasks.caching import with_home_storage
-from tasks.provider import join_turns, plan_gives_history, turn_of
+from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
 from tasks.run_records import deaths, put_off
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
@@ -138,7 +138,7 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
         return bars, outcome
     if BarStore.of(home(), tonight.calendar).unexplained_jumps(tonight.ticker):
         bars = with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
-    if lacks_history and not plan_gives_history():
+    if lacks_history and history_is_elsewhere():
         get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))
     return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
 

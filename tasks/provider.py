@@ -39,13 +39,14 @@ def _key_from_block() -> str | None:
         return None
 
 
-def second_provider() -> Tiingo | None:
-    """Tiingo, which gives history where the plan does not; None without a key of its own, and in a replay."""
-    return Tiingo(os.environ, _notes(), sleep=clock.wait) if has_second_provider() else None
+def second_provider() -> Tiingo:
+    return Tiingo(os.environ, _notes(), sleep=clock.wait)
 
 
-def has_second_provider() -> bool:
-    return bool(os.environ.get("TIINGO_API_KEY")) and price_source.kind_here(home(), os.environ) != "replay"
+def history_is_elsewhere() -> bool:
+    """Whether the second provider gives the history: it has a key, the plan lacks it, and this is no replay."""
+    has_key = bool(os.environ.get("TIINGO_API_KEY")) and not plan_gives_history()
+    return has_key and price_source.kind_here(home(), os.environ) != "replay"
 
 
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:

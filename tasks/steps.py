@@ -76,9 +76,7 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
 @task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
 def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
     """Import what the second provider has of the ticker; returns the result in words. Its refusals end no night."""
-    if (second := second_provider()) is None:
-        return "no second provider"
-    with second:
+    with second_provider() as second:
         try:
             new = ingest.import_history(home(), second, ticker, calendar=calendar, now=now)
         except HistoryError as refused:
