@@ -66,7 +66,7 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
         old = mlflow_retention.outdated(client, now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
         has_trash = not dry_run and mlflow_retention.to_trash(client, old)
     things = tuple(run.name for run in old)
-    if has_trash and (database := _mlflow_database(home())):
+    if has_trash and (database := mlflow_database(home())):
         mlflow_retention.empty_trash(database, home().tracking_uri, trash_days)
     elif has_trash:
         things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
@@ -105,11 +105,10 @@ def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:
     return {reign.key for ticker in tickers for reign in registry.champion_history(ticker)[-keep.champions :]}
 
 
-def _mlflow_database(place: Home) -> str | None:
+def mlflow_database(place: Home) -> str | None:
     """The database behind MLflow; None if this machine cannot know it."""
     if named := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         return named
     if not place.tracking_uri.startswith(("http:", "https:")):
         return place.tracking_uri
-    beside = place.root / "mlflow.db"
-    return f"sqlite:///{beside}" if beside.exists() else None
+    return place.mlflow_database if place.database or (place.root / "mlflow.db").exists() else None
