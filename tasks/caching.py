@@ -7,13 +7,13 @@ is dropped and the step runs again. Two runs of one ticker never look at once: e
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
-from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.results import ResultRecord
 from pydantic import BaseModel
@@ -27,21 +27,14 @@ R = TypeVar("R")
 OF_THE_RUN = ("now", "seconds", "flow_run_url")  # inputs that tell when and where a step runs, not what it makes
 
 
-@dataclass
-class ContentPolicy(CachePolicy):
-    """A step's key: its name, the code of the stockml `modules` it uses, and the content of its inputs."""
-
-    modules: tuple[str, ...] = ()
-
-    def compute_key(
-        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
-    ) -> str:
-        name = task_ctx.task.name
-        content = {argument: value for argument, value in inputs.items() if argument not in OF_THE_RUN}
-        text = json.dumps([name, code_hash(*self.modules), content], sort_keys=True, default=identity)
-        key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
-        forget_unless_intact(home().results / key)
-        return key
+def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    """A step's key: its name, the code of the stockml `module` and what that imports, and the content of its inputs."""
+    name = context.task.name
+    content = {argument: value for argument, value in inputs.items() if argument not in OF_THE_RUN}
+    text = json.dumps([name, code_hash(module), content], sort_keys=True, default=identity)
+    key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+    forget_unless_intact(home().results / key)
+    return key
 
 
 def identity(value: object) -> object:
@@ -67,22 +60,15 @@ def forget_unless_intact(record: Path) -> None:
         record.unlink(missing_ok=True)
 
 
-def step(
-    name: str, *, modules: tuple[str, ...], of: str | None = None, **options: Any
-) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """A task that is cached by content. `modules` are the stockml modules that do its work, `options` Prefect's.
+def step(name: str, *, module: str, of: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A task that is cached by content. `module` is the stockml module that does its work, `options` are Prefect's.
 
     `of`: the input whose ticker and session name the run.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
-    return task(
-        name=name,
-        cache_policy=ContentPolicy(modules=modules),
-        persist_result=True,
-        result_serializer="json",
-        **options,
-    )
+    key = partial(key_of, module)
+    return task(name=name, cache_key_fn=key, persist_result=True, result_serializer="json", **options)
 
 
 def with_home_storage(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:

@@ -51,7 +51,7 @@ AGAIN: dict[str, Any] = {
 }
 
 
-@step("fetch", modules=("pipeline.ingest",), task_run_name="fetch {ticker} {session}", **AGAIN)
+@step("fetch", module="pipeline.ingest", task_run_name="fetch {ticker} {session}", **AGAIN)
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
@@ -64,7 +64,7 @@ def fetch_daily(
     return kept
 
 
-@step("fetch history", modules=("pipeline.ingest",), task_run_name="fetch history {ticker} {session}", **AGAIN)
+@step("fetch history", module="pipeline.ingest", task_run_name="fetch history {ticker} {session}", **AGAIN)
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
     try:
@@ -95,20 +95,20 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
         return ingest.ask_who_is_delisted(home(), asked, ticker, now)
 
 
-@step("append", of="payload", modules=("pipeline.ingest",))
+@step("append", of="payload", module="pipeline.ingest")
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; the receipt says how many were added and restated."""
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
-@step("explain jumps", of="bars", modules=("pipeline.ingest",), **AGAIN)
+@step("explain jumps", of="bars", module="pipeline.ingest", **AGAIN)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
     with provider() as asked:
         return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
 
 
-@step("renormalise", of="bars", modules=("pipeline.dataset",))
+@step("renormalise", of="bars", module="pipeline.dataset")
 def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> DatasetReceipt:
     """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash.
 
@@ -119,13 +119,13 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
     return made
 
 
-@step("decide", of="dataset", modules=("pipeline.decide",))
+@step("decide", of="dataset", module="pipeline.decide")
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
     return decide.decide_mode(home(), dataset, settings)
 
 
-@step("train", modules=("pipeline.train",), task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
+@step("train", module="pipeline.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
     """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
     from stockml.pipeline import train
@@ -134,7 +134,7 @@ def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Se
     return train.train_night(home(), dataset, decision, settings, on_epoch=on_epoch)
 
 
-@step("evaluate", of="dataset", modules=("pipeline.evaluate",))
+@step("evaluate", of="dataset", module="pipeline.evaluate")
 def evaluate_model(
     dataset: DatasetReceipt,
     decision: DecisionReceipt,
@@ -146,13 +146,13 @@ def evaluate_model(
     return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
-@step("publish", of="evaluation", modules=("pipeline.publish",))
+@step("publish", of="evaluation", module="pipeline.publish")
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.Receipt:
     """Put tonight's forecast into the ledger, once per key."""
     return publish.publish(home(), evaluation, key, now=now)
 
 
-@step("log run", modules=("pipeline.log",), task_run_name="log {done.dataset.ticker} {done.dataset.session}")
+@step("log run", module="pipeline.log", task_run_name="log {done.dataset.ticker} {done.dataset.session}")
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits here."""
     return log.log_night(
@@ -166,7 +166,7 @@ def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url:
     )
 
 
-@step("promote", of="model", modules=("pipeline.promote",))
+@step("promote", of="model", module="pipeline.promote")
 def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict

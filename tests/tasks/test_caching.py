@@ -20,7 +20,7 @@ from tasks.caching import identity, step, with_home_storage
 FRIDAY = date(2013, 3, 1)
 
 
-@step("write prices", modules=("home",))
+@step("write prices", module="home")
 def write_prices(ticker: str, session: date) -> PayloadReceipt:
     path = home().root / f"{ticker} prices"
     write_atomically(path, f"prices of {ticker} on {session}".encode())
@@ -28,7 +28,7 @@ def write_prices(ticker: str, session: date) -> PayloadReceipt:
     return PayloadReceipt(ticker, str(path), sha256, session, session, received_at, rows_before=0)
 
 
-@step("count prices", modules=("settings",))
+@step("count prices", module="settings")
 def count_prices(prices: PayloadReceipt, weight: float) -> StoreReceipt:
     path = home().root / "count"
     write_atomically(path, f"{Path(prices.path).read_bytes()!r} {weight}".encode())
