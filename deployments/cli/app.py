@@ -51,8 +51,8 @@ def every_command(
     """Retrain stock-price LSTMs every night and publish scored forecasts."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    as_program(lambda: run(arguments))
+def main() -> None:
+    as_program(run)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +108,7 @@ def _wrong_usage(error: TyperException) -> int:
     path = context.command_path if context else "stockml"
     said = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's prefix, not ours
     _say(f"{said}; see `{path} --help`")
-    return getattr(error, "exit_code", 2)
+    return error.exit_code
 
 
 def _of_the_system(error: OSError | UnicodeDecodeError) -> str:

@@ -41,7 +41,7 @@ def catch_up(
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
-    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
+    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
     past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # refuse it before a run fails
     arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
     with recorded_prices(ticker):
@@ -65,7 +65,7 @@ def many_tickers(
     from deployments.registration.own_list import tickers_of
 
     named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
-    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings or [])}
+    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
     arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
     pages = ["all tickers, one night", *named]
     with recorded_prices(*named):
@@ -101,7 +101,7 @@ def replay(
     if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # too short a span, whatever the history
         found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights} at most"
         raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
-    arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings or [])}
+    arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings)}
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)
     table = run_flow("studies.backtest", tickers or [], quiet=as_json, **arguments)

@@ -42,7 +42,7 @@ def nightly(
     from stockml.nights import summary
     from stockml.nights.glance import night_age
 
-    changed = as_settings(settings or [])
+    changed = as_settings(settings)
     night = foreseen(ticker, session, chosen(profile, mode, changed, ticker=ticker), calendar, force=force)
     if night and night.status == "skipped":
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
@@ -134,7 +134,7 @@ def audit(
     from stockml.prices.store import BarStore
 
     place = home()
-    wanted = chosen(profile, "auto", as_settings(settings or []), ticker=ticker)
+    wanted = chosen(profile, "auto", as_settings(settings), ticker=ticker)
     day = session or BarStore.of(place, calendar).adjusted(ticker).index[-1].date()
     with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
         say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))

@@ -49,19 +49,19 @@ def as_calendar(name: str) -> str:
     return name
 
 
-def as_settings(assignments: Sequence[str]) -> Mapping[str, Any] | None:
+def as_settings(assignments: Sequence[str] | None) -> Mapping[str, Any] | None:
     """Parse `training.epochs=3 network.units=[8,8]` to `{"training": {"epochs": 3}, "network": {"units": [8, 8]}}`."""
     return nested(_by_name(assignments, partial(settings_for, "nightly"))) or None
 
 
-def as_tutorial_settings(assignments: Sequence[str]) -> dict[str, Any]:
+def as_tutorial_settings(assignments: Sequence[str] | None) -> dict[str, Any]:
     """Parse `network.cell=gru` to `{"network.cell": "gru"}`; refuse a setting that has no effect on the tutorial."""
     return _by_name(assignments, tutorial_settings)
 
 
-def _by_name(assignments: Sequence[str], check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+def _by_name(assignments: Sequence[str] | None, check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for assignment in assignments:
+    for assignment in assignments or ():
         name, equals, value = assignment.partition("=")
         if not (equals and all(name.strip().partition("."))):
             raise typer.BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")

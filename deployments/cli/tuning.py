@@ -60,9 +60,9 @@ def search(
     if is_file := Path(what).is_file() or Path(what).suffix in (".csv", ".txt"):
         if calendar:
             raise typer.BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
-        tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings or []), trials, sampler, quiet=as_json)
+        tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings), trials, sampler, quiet=as_json)
     else:
-        arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings or [])}
+        arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings)}
         check_bars([ticker := as_ticker(what)], calendar)
         tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
@@ -136,7 +136,7 @@ def tutorial(
 
     options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on}
     given = {name: value for name, value in options.items() if value is not None}
-    changed = as_tutorial_settings(settings or [])
+    changed = as_tutorial_settings(settings)
     if twice := sorted(changed.keys() & given.keys()):
         raise typer.BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
     changed |= given

@@ -37,7 +37,7 @@ def clear_up(
 
     Never removes a champion, the ledger, the store, or a night that MLflow lacks.
     """
-    days = as_days(keep or [])
+    days = as_days(keep)
     with prefect_api(home()):
         from flows.maintenance import maintenance
 
@@ -125,12 +125,12 @@ def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> 
     return 1 if done.damaged else 0
 
 
-def as_days(assignments: Sequence[str]) -> dict[str, int]:
+def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
     """Parse `model_days=30 plot_days=10` to a dictionary; RetentionSettings checks names and bounds."""
     from stockml.maintenance.retention import RetentionSettings
 
     days = {}
-    for assignment in assignments:
+    for assignment in assignments or ():
         name, _, value = assignment.partition("=")
         if not value.isdecimal():
             raise typer.BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
