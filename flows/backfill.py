@@ -28,7 +28,7 @@ from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, unnamed, validated_ticker
-from tasks.artifacts import NightProgress, final_state, row_of, show_night
+from tasks.artifacts import final_state, night_report, row_of, show_night
 from tasks.caching import with_home_storage
 from tasks.provider import history_is_elsewhere
 from tasks.status_page import show_status
@@ -86,13 +86,13 @@ def backfill(
     except QuotaSpent as spent:
         return Completed(name=states.QUOTA, message=unnamed(ticker, str(spent)), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
-    rows, progress = [], NightProgress(f"backfill-{as_key(ticker)}", len(nights))
+    rows, on_night = [], night_report(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:
         state = past_night(
             ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
         )
         rows.append(row_of(ticker, session, state))
-        progress.advance()
+        on_night()
     create_table_artifact(table(rows), key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
     show_status()
     return final_state(rows)

@@ -30,7 +30,7 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import NightProgress, final_state, row_of
+from tasks.artifacts import final_state, night_report, row_of
 from tasks.begun_runs import run_shown
 from tasks.provider import join_turns
 from tasks.run_records import end_children
@@ -75,11 +75,11 @@ def universe(
     parameters["settings"] = settings.model_dump(exclude_none=True)
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
-    rows, progress = list[NightRow](), NightProgress("universe", len(names))
+    rows, on_night = list[NightRow](), night_report("universe", len(names))
     in_turn = stalest_of(names, calendar or None)
     try:
         for row in nights(in_turn, parameters, address, min(processes, len(names)), memory_gb):
-            progress.advance()
+            on_night()
             get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
             rows.append(row)
     except TerminationSignal:

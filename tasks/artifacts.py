@@ -1,5 +1,6 @@
 """What a run's page in Prefect shows besides its tasks: progress, a night's text and scores, a table of many nights."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -125,15 +126,14 @@ def time_left(done: int, count: int, elapsed_s: float) -> str:
     return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"
 
 
-class NightProgress:
-    def __init__(self, key: str, count: int) -> None:
-        self._began = time.monotonic()
-        self._bar = ProgressBar(f"{key}-progress", "nights that ended")
-        self._count, self._done = max(count, 1), 0
-        self._bar.move(0.0)
+def night_report(key: str, count: int) -> Callable[[], None]:
+    """A callback for each night that ended: a log line and a step of the progress bar."""
+    began, numbers, bar = time.monotonic(), itertools.count(1), ProgressBar(f"{key}-progress", "nights that ended")
+    bar.move(0.0)
 
-    def advance(self) -> None:
-        self._done += 1
-        left = time_left(self._done, self._count, time.monotonic() - self._began)
-        get_run_logger().info("%d of %d, %s", self._done, self._count, left)
-        self._bar.move(100.0 * self._done / self._count)
+    def on_night() -> None:
+        done = next(numbers)
+        get_run_logger().info("%d of %d, %s", done, count, time_left(done, count, time.monotonic() - began))
+        bar.move(100.0 * done / count)
+
+    return on_night
