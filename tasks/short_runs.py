@@ -8,7 +8,7 @@ the page gets the end alone, which includes its beginning.
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from prefect.concurrency import _leases
 from prefect.events import Event
 from prefect.utilities.engine import emit_task_run_state_change_event
 
-_renew = _leases._lease_renewal_loop
+_beat, _renew = flow_engine._send_heartbeats, _leases._lease_renewal_loop
 LASTS_S, SHOWN_AFTER_S = 5.0, 1.0
 ENDS_WITHIN_S = 2.0  # as long as Prefect waits for its own
 _begun: dict[UUID, threading.Timer] = {}
@@ -35,37 +35,16 @@ def suit_short_runs() -> None:
     of_leases._lease_renewal_loop = renewals
 
 
-@contextmanager
-def heartbeats(engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True) -> Iterator[None]:
-    """In place of Prefect's `_send_heartbeats`: regular beats, the first once the run lasts, and none waited for."""
-    seconds = engine.heartbeat_seconds
-    if seconds is None:
-        yield
-        return
-    resource, related = engine._build_heartbeat_event_template()
-
-    def beat(over: threading.Event) -> None:
-        due = min(LASTS_S, seconds)
-        while not over.wait(due):
-            due = seconds
-            with suppress(Exception):  # an event that cannot be sent is no concern of the run
-                engine._emit_flow_run_heartbeat(resource, related)
-
-    with _beside(beat, waited_for=join_on_exit):
-        yield
+def heartbeats(
+    engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True
+) -> AbstractContextManager[None]:
+    """In place of Prefect's `_send_heartbeats`: beats once the run lasts, and the last one is not waited for."""
+    return _once_it_lasts(partial(_beat, engine, join_on_exit=False), waited_for=join_on_exit)
 
 
-@contextmanager
-def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> Iterator[None]:
+def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> AbstractContextManager[None]:
     """In place of Prefect's `observe_flow_run_suspension`: observes only once the run lasts."""
-
-    def observe(over: threading.Event) -> None:
-        if not over.wait(LASTS_S):
-            with observe_flow_run_suspension(flow_run_id, request):
-                over.wait()
-
-    with _beside(observe):
-        yield
+    return _once_it_lasts(partial(observe_flow_run_suspension, flow_run_id, request))
 
 
 def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event) -> None:
@@ -92,10 +71,18 @@ def tell_of_task_state(
 
 
 @contextmanager
-def _beside(work: Callable[[threading.Event], None], *, waited_for: bool = True) -> Iterator[None]:
-    """Do `work` in a thread with this one's context, until the event that it is given is set at the block's end."""
+def _once_it_lasts(
+    prefects_own: Callable[[], AbstractContextManager[None]], *, waited_for: bool = True
+) -> Iterator[None]:
+    """Enter Prefect's own context once the block lasts, in a thread with this one's context, until the block's end."""
     over = threading.Event()
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work, over), daemon=True)
+
+    def enter() -> None:
+        if not over.wait(LASTS_S):
+            with prefects_own():
+                over.wait()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(enter,), daemon=True)
     thread.start()
     try:
         yield
