@@ -4,10 +4,11 @@ The path of a home says nothing on another machine: a file that is in it while a
 state is shared by address, each machine has a home of its own, and the address identifies the workplace.
 """
 
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stockml.code_version import NIGHT_PACKAGES, sources_hash
@@ -25,7 +26,6 @@ class Workplace:
 
     home: str
     mark: str
-    content: str
     state: str
     store: str
     tracking: str
@@ -35,25 +35,22 @@ class Workplace:
 @contextmanager
 def marked(place: Home) -> Iterator[Workplace]:
     """This process's workplace; within the block, a file in the home's `locks` identifies the folder."""
-    mark, content = f"run-{secrets.token_hex(8)}.mark", secrets.token_hex(16)
+    mark = place.locks / f"run-{secrets.token_hex(16)}.mark"
     place.locks.mkdir(parents=True, exist_ok=True)
-    (place.locks / mark).write_text(content)
+    mark.touch()
     try:
-        yield _found(place, mark, content)
+        yield _found(place, mark.name)
     finally:
-        (place.locks / mark).unlink(missing_ok=True)
+        mark.unlink(missing_ok=True)
 
 
 def check(expected: Workplace, place: Home, worker: str) -> None:
     """Compare this process's workplace with the one that a run expects. Reads only. Raises UnlikeWorker."""
-    content = ""
-    with suppress(OSError, ValueError):
-        content = (place.locks / expected.mark).read_text()
-    found = _found(place, expected.mark, content)
+    found = _found(place, expected.mark)
     pairs = [("STOCKML_HOME", expected.home, found.home)]
     if expected.state and found.state:
         pairs = []
-    elif expected.home == found.home and expected.content != found.content:
+    elif expected.home == found.home and not os.path.exists(place.locks / expected.mark):
         pairs.append(("the folder that it names", "this run's", f"another of the same path, {found.home}"))
     pairs += [
         (STATE, expected.state or "none", found.state or "none"),
@@ -69,11 +66,11 @@ def _refuse_unlike(worker: str, pairs: Sequence[tuple[str, str, str]]) -> None: 
         raise UnlikeWorker(worker, differences)
 
 
-def _found(place: Home, mark: str, content: str) -> Workplace:
+def _found(place: Home, mark: str) -> Workplace:
     root, given = str(place.root), (place.state or "", place.store, place.tracking_uri)
     # the home by name, not path: if it differs, that is told once
     state, store, tracking = (USER.sub("", each).partition("?")[0].replace(root, "STOCKML_HOME") for each in given)
-    return Workplace(root, mark, content, state, store, tracking, own_code())
+    return Workplace(root, mark, state, store, tracking, own_code())
 
 
 def own_code() -> str:
