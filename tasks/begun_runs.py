@@ -27,10 +27,8 @@ WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worke
 def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
     """Run the flow here and now; returns its end state. `deployment`: on whose page it is shown, if it exists."""
     suit_short_runs()
-    run = _begun(flow, deployment, arguments, given) if deployment else None
-    if run is None:
-        return cast(State, flow(*arguments, **given, return_state=True))
     parameters = get_call_parameters(flow.fn, arguments, given)
+    run = _begun(flow, deployment, arguments, given) if deployment else None
     return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
 
