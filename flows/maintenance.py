@@ -21,14 +21,7 @@ from stockml.maintenance.retention import RetentionSettings
 from stockml.nights import states
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
-from tasks.maintenance import (
-    clear_folders,
-    clear_mlflow,
-    clear_mlflow_files,
-    clear_shared_state,
-    end_zombies,
-    resume_what_waited,
-)
+from tasks import maintenance as steps
 
 P = ParamSpec("P")
 
@@ -58,20 +51,21 @@ def maintenance(
     """
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(home(), depth=Depth.EVERYTHING)
-    steps = [
-        *reports_of(end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
-        *reports_of(resume_what_waited, now, dry_run),
-        *reports_of(clear_folders, days, now, dry_run),
-        *reports_of(clear_mlflow_files, days, now, dry_run),
-        *reports_of(clear_mlflow, days, now, mlflow_trash_days, dry_run),
-        *(reports_of(clear_shared_state, now, dry_run) if home().state else ()),
+    done = [
+        *reports_of(steps.end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
+        *reports_of(steps.resume_what_waited, now, dry_run),
+        *reports_of(steps.clear_folders, days, now, dry_run),
+        *reports_of(steps.clear_mlflow_files, days, now, dry_run),
+        *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),
+        *(reports_of(steps.clear_shared_state, now, dry_run) if home().state else ()),
     ]
-    create_markdown_artifact(markdown(steps, dry_run=dry_run), key="maintenance", description=summary(steps))
-    get_run_logger().info("%s", summary(steps))
-    bad = [step for step in steps if step.failed]
-    if bad and len(bad) == len(steps):
-        return Failed(message=summary(steps), data=steps)
-    return Completed(name=states.WITH_FAILURES if bad else "Completed", message=summary(steps), data=steps)
+    told = summary(done)
+    create_markdown_artifact(markdown(done, dry_run=dry_run), key="maintenance", description=told)
+    get_run_logger().info("%s", told)
+    bad = [step for step in done if step.failed]
+    if bad and len(bad) == len(done):
+        return Failed(message=told, data=done)
+    return Completed(name=states.WITH_FAILURES if bad else "Completed", message=told, data=done)
 
 
 def reports_of(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
