@@ -1,1 +1,1 @@
-"""Thin Prefect tasks, one per step: retries, cache policy, artifacts. The work is in `stockml`."""
+"""Thin Prefect tasks, one per step: retries, cache key, artifacts. The work is in `stockml`."""
