@@ -115,7 +115,7 @@ def assess(
         calibration=candidates[LSTM].tonight.calibration(),
         kept=kept,
         test_origins=test,
-        paths={PUBLISHED: author.paths(series, test)},
+        paths={PUBLISHED: author.paths(series)},
         unseen=unseen_origins(series, split, settings),
         volatility=annualised(author.earlier.quantiles[:, span - 1], span),
     )
@@ -184,9 +184,9 @@ def _evaluated(
 ) -> Evaluation:
     """Score the paths: the published one, the trend prior and the networks' own, where they forecast one."""
     rows = {name: each.own for name, each in candidates.items() if each.own is not None}
-    paths = {**rows, PUBLISHED: author.paths(series, test)}
+    paths = {**rows, PUBLISHED: author.paths(series)}
     if rows:
-        paths[WITHOUT_NETWORK] = candidates[WITHOUT_NETWORK].paths(series, test)
+        paths[WITHOUT_NETWORK] = candidates[WITHOUT_NETWORK].paths(series)
     paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
     rises = {name: candidates[name].rises(settings.direction_step) for name in paths if name in candidates}
     rises[PUBLISHED] = author.rises(settings.direction_step)

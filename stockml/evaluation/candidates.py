@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -23,36 +24,22 @@ from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
 
-@runtime_checkable
-class ForecastsPath(Protocol):
-    """A network that forecasts a path, as the tutorial's does, rather than a width."""
-
-    def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
-        """(m, horizon) prices after these origins, (m,)."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Pools:
+class Pools(NamedTuple):
     """The pool that ends before the first unseen origin, to score with, and tonight's, to publish with."""
 
     held_out: Pool
     tonight: Pool
 
     @classmethod
-    def of(
-        cls,
-        model: TrainedModel,
-        series: PriceSeries,
-        split: OriginSplit | None = None,
-        folders: Sequence[Path] = (SHIPPED,),
-    ) -> "Pools":
-        """The model's own pools; for a network that has none, the newest in the folders, by date."""
-        if isinstance(model.held_out, TickerNetwork) and isinstance(model.published, TickerNetwork):
-            return cls(model.held_out.pool, model.published.pool)
-        first = series.sessions[split.validation.start if split else -1].item()
-        after = (series.sessions[-1] + A_DAY).item()  # a pool that ends tonight knows no more than tonight does
-        return cls(Pool.before(first, folders), Pool.before(after, folders))
+    def of(cls, model: TrainedModel, series: PriceSeries, split: OriginSplit) -> Self:
+        """The pools of the model's networks; tonight's may have seen tonight."""
+        first = series.sessions[split.validation.start].item()
+        return cls(pool_of(model.held_out, first), pool_of(model.published, (series.sessions[-1] + A_DAY).item()))
+
+
+def pool_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Pool:
+    """The network's own pool; for one that has none, the newest in the folders that ends before `day`."""
+    return network.pool if isinstance(network, TickerNetwork) else Pool.before(day, folders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +83,7 @@ class Candidate:
         found = combine(series, np.concatenate([unseen, newest]), Components(location, simple, network))
         earlier = found.at(slice(0, len(unseen)))
         own = None
-        if model is not None and isinstance(model.held_out, ForecastsPath):
+        if model is not None and not isinstance(model.held_out, TickerNetwork):
             own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
         return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own)
 
@@ -104,9 +91,9 @@ class Candidate:
     def has_network(self) -> bool:
         return self.own is not None or bool((self.tonight.shares > 0).any())
 
-    def paths(self, series: PriceSeries, origins: Indices) -> Floats:
-        """(m, horizon) median prices on the test part.  origins: (m,), all of that part's."""
-        return np.asarray(series.close[origins, None] * np.exp(self.test.quantiles[..., MEDIAN]), dtype=np.float64)
+    def paths(self, series: PriceSeries) -> Floats:
+        """(m, horizon) median prices on the test part."""
+        return np.asarray(series.close[self.origins, None] * np.exp(self.test.quantiles[..., MEDIAN]), dtype=np.float64)
 
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""
@@ -123,8 +110,8 @@ def forecast_after(
 ) -> Components:
     """What a network forecasts after these origins, (m,); without one, what the pool forecasts alone."""
     simple = pool.simple(series, origins, leads)
-    if isinstance(network, ForecastsPath):
-        path = network.paths(series, origins, len(leads))
-        return Components(np.log(path / series.close[origins, None]), simple, None)
-    location = published_moves(series, origins, leads)
-    return Components(location, simple, network.network(series, origins, leads) if network is not None else None)
+    if network is None or isinstance(network, TickerNetwork):
+        quantiles = network.network(series, origins, leads) if network else None
+        return Components(published_moves(series, origins, leads), simple, quantiles)
+    path = network.paths(series, origins, len(leads))
+    return Components(np.log(path / series.close[origins, None]), simple, None)

@@ -38,20 +38,21 @@ class ServedModel(PythonModel):
         """
         import numpy as np
 
-        from stockml.evaluation.candidates import Pools, forecast_after
+        from stockml.evaluation.candidates import forecast_after, pool_of
         from stockml.features.windows import check_newest
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import COVERAGES, band, percent
         from stockml.models.pooled_regression import MEDIAN
         from stockml.prices.bars import COLUMNS
-        from stockml.prices.calendar import sessions_for
+        from stockml.prices.calendar import A_DAY, sessions_for
         from stockml.prices.series import PriceSeries
 
         bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[list(COLUMNS)].sort_index()
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
-        pool = Pools.of(self.model, series, folders=[self.folder]).tonight
-        said = forecast_after(series, np.array([len(series) - 1]), leads, pool, self.model.published)
+        network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
+        pool = pool_of(network, tomorrow, [self.folder])
+        said = forecast_after(series, np.array([len(series) - 1]), leads, pool, network)
         quantiles = self.calibration.applied(said)[0]
         prices = series.close[-1] * np.exp(quantiles)
         days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))

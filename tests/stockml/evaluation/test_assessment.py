@@ -26,7 +26,6 @@ from tests.stockml.evaluation.seers import (
     SERIES,
     SETTINGS,
     SPLIT,
-    TEST,
     USUAL,
     Model,
     after,
@@ -84,7 +83,7 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     assert found.forecast.weights == tuple(author.tonight.shares[0])
     assert (found.forecast.last_value, found.forecast.last_close) == (SERIES.mid[-1], SERIES.close[-1])
     assert found.forecast.path == tuple(SERIES.close[-1] * np.exp(author.tonight.quantiles[0, :, 10]))
-    assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES, TEST))
+    assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES))
     numbers = found.verdict.numbers
     assert (numbers["weight_of_first_lead"], numbers["weight_of_last_lead"]) == (
         found.forecast.weights[0],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stockml.evaluation.candidates import Pools, forecast_after
+from stockml.evaluation.candidates import forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, evaluate
 from stockml.features.windows import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
@@ -87,5 +87,5 @@ def test_tonights_network_does_not_affect_earlier_origins() -> None:
     one, two = candidate(USUAL), candidate(other)
     np.testing.assert_array_equal(one.test.quantiles, two.test.quantiles)
     assert (two.tonight.quantiles[..., -1] < one.tonight.quantiles[..., -1]).all()
-    simple = forecast_after(SERIES, TEST, LEADS, Pools.of(USUAL, SERIES).held_out, None)
+    simple = forecast_after(SERIES, TEST, LEADS, USUAL.held_out.pool, None)
     assert simple.network is None

@@ -5,7 +5,6 @@ import pytest
 
 from stockml.errors import LooksAhead
 from stockml.evaluation.assessment import assess
-from stockml.evaluation.candidates import Pools
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_rows, rows_of_a_night, with_other_future
@@ -32,7 +31,7 @@ def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> N
 def test_every_row_of_both_tables_is_checked() -> None:
     found = assessed(USUAL, NARROW)
     models: dict[str, Model | None] = {LSTM: USUAL, CHAMPION: NARROW, WITHOUT_NETWORK: None}
-    rows = rows_of_a_night(SERIES, TEST[:3], models, Pools.of(USUAL, SERIES).held_out, SETTINGS)
+    rows = rows_of_a_night(SERIES, TEST[:3], models, USUAL.held_out.pool, SETTINGS)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
         "the last close is the price itself, and what is published comes from one of the networks"
