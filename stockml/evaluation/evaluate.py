@@ -52,25 +52,25 @@ def evaluate(
         if path.shape != actual.shape:
             raise ValueError(f"expected {name}'s paths as {actual.shape}, found {path.shape}")
     start, rolling = close[origins], pd.Series(mid).rolling(settings.scale_sessions, min_periods=1)
-    scorer = _Scorer(
-        actual=actual,
-        start=start,
-        scale=np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins],
-        step=mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)[origins],
-        overlap=overlap(origins, horizon),
-        direction_lead=settings.direction_step,
-    )
+    scale = np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins]
+    step = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)[origins]
     named = {**paths, LAST_CLOSE: np.repeat(start[:, None], horizon, axis=1), **baseline_paths(mid, origins, horizon)}
     errors = {name: path - actual for name, path in named.items()}
+    squared = {name: (error[scale > 0] / scale[scale > 0, None]) ** 2 for name, error in errors.items()}
+    naive, overlapping = squared[LAST_CLOSE], overlap(origins, horizon)
+    scorer = _Scorer(actual, start, step, naive, settings.direction_step)
     return Evaluation(
         origins=len(origins),
         first=int(origins[0]),
         last=int(origins[-1]),
         horizon=horizon,
-        scores={name: scorer.score(error, errors[LAST_CLOSE], rises.get(name)) for name, error in errors.items()},
-        one_step={name: scorer.one_step(error[:, 0], errors[LAST_CLOSE][:, 0]) for name, error in errors.items()},
+        scores={name: scorer.score(error, squared[name], rises.get(name)) for name, error in errors.items()},
+        one_step={
+            name: OneStep(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1]))
+            for name, error in errors.items()
+        },
         comparisons=tuple(
-            scorer.compare(name, against, errors)
+            _compared(name, against, squared, overlapping)
             for name in paths
             for against in (LAST_CLOSE, CHAMPION, WITHOUT_NETWORK)
             if against in errors and against != name
@@ -80,56 +80,31 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Scorer:
-    """What all forecasts share: outcomes, (m, horizon); origins' prices, past ranges and mean past steps, (m,)."""
+    """What all forecasts share: outcomes, (m, horizon); origins' prices and mean past steps, (m,).
+
+    naive: the last close's squared errors, as in `score`.
+    """
 
     actual: Floats
     start: Floats
-    scale: Floats
     step: Floats
-    overlap: int
+    naive: Floats
     direction_lead: int
 
-    def score(self, error: Floats, naive: Floats, rise: Floats | None) -> Score:
-        squared, naive_squared = self._scaled(error) ** 2, self._scaled(naive) ** 2
-        by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(naive_squared)
-        mse = _mean(squared)
+    def score(self, error: Floats, squared: Floats, rise: Floats | None) -> Score:
+        """error: (m, horizon), price.  squared: (k, horizon), scaled, of the k origins whose scale is above 0."""
+        by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(self.naive)
         moving = self.step > 0
         return Score(
-            mse=mse,
-            half_mse=None if mse is None else mse / 2,
-            rmse=_finite(math.sqrt((error**2).mean())),
-            mae=_mean(np.abs(error)),
+            mse=_mean(squared),
             mase=_mean(np.abs(error[moving]).mean(axis=1) / self.step[moving]),
-            skill=_skill(mse, _mean(naive_squared)),
             skill_by_lead={
                 str(k): _skill(by_lead[k - 1], naive_by_lead[k - 1]) for k in SKILL_LEADS if k <= len(by_lead)
             },
             mse_by_lead=tuple(by_lead),
             direction=self._direction(error, rise),
+            **_figures(error, squared, self.naive),
         )
-
-    def one_step(self, error: Floats, naive: Floats) -> OneStep:
-        mse, naive_mse = (_mean_by_lead(self._scaled(each[:, None]) ** 2)[0] for each in (error, naive))
-        return OneStep(
-            half_mse=None if mse is None else mse / 2,
-            rmse=_finite(math.sqrt((error**2).mean())),
-            mae=_mean(np.abs(error)),
-            skill=_skill(mse, naive_mse),
-        )
-
-    def compare(self, name: str, against: str, errors: Mapping[str, Floats]) -> Comparison:
-        loss, other, naive = ((self._scaled(errors[each]) ** 2).mean(axis=1) for each in (name, against, LAST_CLOSE))
-        skill, other_skill = (_skill(_mean(each), _mean(naive)) for each in (loss, other))
-        test = diebold_mariano(loss, other, self.overlap)
-        if skill is None or other_skill is None:
-            return Comparison(name, against, None, None, test)
-        more = skill - other_skill
-        return Comparison(name, against, more, test.around(more) if test else None, test)
-
-    def _scaled(self, error: Floats) -> Floats:
-        """The errors of the origins whose scale is above 0, in units of it."""
-        usable = self.scale > 0
-        return np.asarray(error[usable] / self.scale[usable, None], dtype=np.float64)
 
     def _direction(self, error: Floats, rise: Floats | None) -> Direction:
         column = self.direction_lead - 1
@@ -142,6 +117,27 @@ class _Scorer:
             base_rate=_mean(rose),
             brier=None if rise is None else _mean(brier(rise, rose)),
         )
+
+
+def _figures(error: Floats, squared: Floats, naive: Floats) -> dict[str, float | None]:
+    """The figures that a whole path and its first step both have."""
+    mse = _mean(squared)
+    return {
+        "half_mse": None if mse is None else mse / 2,
+        "rmse": _finite(math.sqrt((error**2).mean())),
+        "mae": _mean(np.abs(error)),
+        "skill": _skill(mse, _mean(naive)),
+    }
+
+
+def _compared(name: str, against: str, squared: Mapping[str, Floats], overlapping: int) -> Comparison:
+    loss, other, naive = (squared[each].mean(axis=1) for each in (name, against, LAST_CLOSE))
+    skill, other_skill = (_skill(_mean(each), _mean(naive)) for each in (loss, other))
+    test = diebold_mariano(loss, other, overlapping)
+    if skill is None or other_skill is None:
+        return Comparison(name, against, None, None, test)
+    more = skill - other_skill
+    return Comparison(name, against, more, test.around(more) if test else None, test)
 
 
 def _finite(value: float) -> float | None:
