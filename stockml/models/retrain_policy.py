@@ -14,17 +14,14 @@ class Facts:
     """What is known tonight. Counts are sessions; without a champion only `no_champion` matters.
 
     `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it cannot be scored on
-    tonight's unseen origins, None where it can. `same_*` compare tonight with the champion; `scale_drift`, for the
-    tutorial only, is how many half ranges the price is from the middle of the last window, at least 1; `live_skill` is
-    the skill of the published forecasts in the ledger, None until enough have come due.
+    tonight's unseen origins, None where it can; `changed`: what it was learned with that is another tonight.
+    `scale_drift`, the tutorial's only: half ranges from the middle of the last window to the price, at least 1.
+    `live_skill`: that of the published forecasts in the ledger, None until enough have come due.
     """
 
     no_champion: str | None = None
     unscored: str | None = None
-    same_settings: bool = True
-    same_code: bool = True
-    same_adjustment: bool = True
-    same_base: bool = True
+    changed: tuple[str, ...] = ()
     new_sessions: int = 0
     sessions_since_retrain: int = 0
     scale_drift: float = 1.0
@@ -43,32 +40,18 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
     """Choose tonight's mode: `wanted` where possible, else retrain; for `auto`, what the facts call for."""
     if wanted == "retrain":
         return Decision("retrain", "asked for")
+    matters = [name for name in facts.changed if wanted == "auto" or (wanted, name) == ("fine-tune", "settings")]
+    changed = f"{' and '.join(matters)} changed since the champion learned" if matters else None
+    unscored = f"the champion cannot be scored: {facts.unscored}" if facts.unscored else None
+    impossible = facts.no_champion or changed or unscored
     if wanted != "auto":
-        changed = wanted == "fine-tune" and not facts.same_settings and "settings changed since the champion learned"
-        if impossible := facts.no_champion or changed or _unscored(facts):
-            return Decision("retrain", f"{impossible} ({wanted} was asked for)")
-        return Decision(wanted, "asked for")
-    if why := facts.no_champion or _changed(facts) or _unscored(facts) or _stale(facts, policy):
+        asked = f"{wanted} was asked for"
+        return Decision("retrain", f"{impossible} ({asked})") if impossible else Decision(wanted, "asked for")
+    if why := impossible or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:
         return Decision("fine-tune", counted(facts.new_sessions, "new session"))
     return Decision("keep", "nothing new since the champion learned")
-
-
-def _changed(facts: Facts) -> str | None:
-    """Name what the champion was learned with that has changed since; None where nothing has."""
-    unchanged = {
-        "settings": facts.same_settings,
-        "code": facts.same_code,
-        "price adjustment": facts.same_adjustment,
-        "base network": facts.same_base,
-    }
-    changed = [name for name, same in unchanged.items() if not same]
-    return f"{' and '.join(changed)} changed since the champion learned" if changed else None
-
-
-def _unscored(facts: Facts) -> str | None:
-    return f"the champion cannot be scored: {facts.unscored}" if facts.unscored else None
 
 
 def _stale(facts: Facts, policy: PolicySettings) -> str | None:

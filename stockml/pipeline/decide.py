@@ -88,10 +88,10 @@ def _champion_and_facts(
         return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     series = PriceSeries.read(Path(dataset.path))
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
-    facts = replace(
-        facts_about(model, series, settings, vintage_folders(Path(champion.path))),
-        same_code=provenance.code == training_code(),
-        same_adjustment=provenance.adjustment == dataset.adjustment,
-        live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None,
-    )
+    same = {
+        "same_code": provenance.code == training_code(),
+        "same_adjustment": provenance.adjustment == dataset.adjustment,
+    }
+    facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **same)
+    facts = replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None)
     return champion, facts, None

@@ -117,14 +117,22 @@ def facts_about(
     series: PriceSeries,
     settings: Settings,
     folders: Sequence[Path] = (SHIPPED,),
+    *,
+    same_code: bool = True,
+    same_adjustment: bool = True,
 ) -> Facts:
     """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises TooFewBars."""
     first = unseen_parts(series, settings.evaluation, folders).validation.start
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
+    unchanged = {
+        "settings": learning_sha256(champion.settings) == learning_sha256(settings),
+        "code": same_code,
+        "price adjustment": same_adjustment,
+        "base network": not isinstance(network, TickerNetwork) or network.pool.identity() == newest.identity(),
+    }
     return Facts(
         unscored=unscored(champion, series.sessions[first]),
-        same_settings=learning_sha256(champion.settings) == learning_sha256(settings),
-        same_base=not isinstance(network, TickerNetwork) or network.pool.identity() == newest.identity(),
+        changed=tuple(name for name, same in unchanged.items() if not same),
         new_sessions=int((series.sessions > champion.last_session).sum()),
         sessions_since_retrain=int((series.sessions > champion.retrained_at).sum()),
         scale_drift=1.0 if isinstance(network, TickerNetwork) else network.scale.drift(series),

@@ -278,14 +278,17 @@ def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) 
     assert "base-2001-06" in str(before.published.pool.identity()["base"])
     assert "base-2002-03" in str(after.published.pool.identity()["base"])
     assert load_model(folder).published.pool.identity() == after.published.pool.identity()
-    assert [facts_about(before, SERIES, ONE, each).same_base for each in ([bases, SHIPPED], [SHIPPED])] == [False, True]
+    changed = [facts_about(before, SERIES, ONE, each).changed for each in ([bases, SHIPPED], [SHIPPED])]
+    assert changed == [("base network",), ()]
 
 
 def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning() -> None:
     facts = facts_about(usual(), turning(903, turn=903), ONE)
     assert (facts.new_sessions, facts.sessions_since_retrain) == (3, 3)
-    assert (facts.same_settings, facts.same_base, facts.scale_drift) == (True, True, 1.0)
-    assert not facts_about(usual(), SERIES, ONE.changed(training=ONE.training.changed(seed=8))).same_settings
+    assert (facts.changed, facts.scale_drift) == ((), 1.0)
+    other = ONE.changed(training=ONE.training.changed(seed=8))
+    changed = facts_about(usual(), SERIES, other, same_code=False, same_adjustment=False).changed
+    assert changed == ("settings", "code", "price adjustment")
     assert learning_sha256(ONE.changed(mode="keep")) == learning_sha256(ONE)
     other = ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=5))
     assert learning_sha256(other) == learning_sha256(ONE)
