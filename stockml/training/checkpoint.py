@@ -13,28 +13,25 @@ NAME = "_checkpoint.npz"
 
 @dataclass
 class TrainingProgress:
-    """State of the network in training, its weights at the lowest validation loss, and states of finished networks."""
+    """How far a training is.  arrays: the `state` of the network in training, its `best` weights so far by validation
+    loss, and the states of finished networks, by name."""
 
     network: str = ""
     epoch: int = 0
-    state: list[Any] | None = None
-    best: list[Any] | None = None
     best_epoch: int = 0
     best_loss: float = float("inf")
-    finished: dict[str, list[Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    arrays: dict[str, list[Any]] = field(default_factory=dict)
 
 
 def save(folder: Path, fingerprint: str, progress: TrainingProgress) -> None:
     """Replace the checkpoint atomically; `fingerprint` names the training it belongs to."""
-    named = {"state": progress.state, "best": progress.best, **progress.finished}
-    groups = {name: arrays for name, arrays in named.items() if arrays is not None}
     header = {
         "fingerprint": fingerprint,
-        "groups": [[name, len(arrays)] for name, arrays in groups.items()],
-        "facts": {name: fact for name, fact in vars(progress).items() if name not in ("state", "best", "finished")},
+        "groups": [[name, len(arrays)] for name, arrays in progress.arrays.items()],
+        "facts": {name: fact for name, fact in vars(progress).items() if name != "arrays"},
     }
-    write_atomically(folder / NAME, labelled(header, [*chain.from_iterable(groups.values())]))
+    write_atomically(folder / NAME, labelled(header, [*chain.from_iterable(progress.arrays.values())]))
 
 
 def resume(folder: Path, fingerprint: str) -> TrainingProgress:
@@ -47,8 +44,7 @@ def resume(folder: Path, fingerprint: str) -> TrainingProgress:
         return TrainingProgress()
     left = iter(arrays)
     groups = {name: list(islice(left, count)) for name, count in header["groups"]}
-    state, best = groups.pop("state", None), groups.pop("best", None)
-    return TrainingProgress(**header["facts"], state=state, best=best, finished=groups)
+    return TrainingProgress(**header["facts"], arrays=groups)
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,14 @@ def pretrain(
         on_epoch(PretrainProgress(**row))
 
     for place, settings in enumerate(members):
-        if settings.name in progress.finished:
+        if settings.name in progress.arrays:
             continue
         if progress.network != settings.name:
-            progress.network, progress.epoch, progress.state = settings.name, 0, None
+            progress.network, progress.epoch = settings.name, 0
         later = sum(each.epochs for each in members[place + 1 :])
         trainer = Trainer(settings, pooled)
-        if progress.state is not None:
-            trainer.restore(progress.state)
+        if progress.epoch:
+            trainer.restore(progress.arrays["state"])
         for epoch in range(progress.epoch + 1, settings.epochs + 1):
             began = time.monotonic()
             order = batches(len(examples.starts), settings.batch, (settings.seed, epoch))
@@ -76,15 +76,15 @@ def pretrain(
             loss = trainer.fit_epoch(examples, order, rates, (settings.seed, epoch))
             if not np.isfinite(loss):
                 raise Diverged(epoch, loss)
-            progress.epoch, progress.state = epoch, trainer.state()
+            progress.epoch, progress.arrays["state"] = epoch, trainer.state()
             seconds = time.monotonic() - began
             left = seconds * (settings.epochs - epoch + later)
             ended = PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left)
             progress.history.append(asdict(ended))
             checkpoint.save(folder, fingerprint, progress)
             on_epoch(ended)
-        progress.finished[settings.name] = trainer.state()
-    found = [member_of(settings, progress.finished[settings.name]) for settings in members]
+        progress.arrays[settings.name] = trainer.state()
+    found = [member_of(settings, progress.arrays[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
     return BaseNetwork(**examples.learned_from, scale=examples.scale, members=tuple(found), scores=scores)
 

@@ -148,8 +148,8 @@ def fit(
         network.set_weights(start)
     progress = checkpoint.resume(folder, fingerprint)
     streams = recipe.streams()
-    if progress.state is not None:
-        cursors, *state = progress.state
+    if progress.arrays:
+        cursors, *state = progress.arrays["state"]
         network.restore(state)
         streams = replace(streams, cursors=cursors)
     for epoch in range(progress.epoch + 1, training.epochs + 1):
@@ -165,16 +165,16 @@ def fit(
         ended = EpochProgress(name, epoch, training.epochs, loss, learning_rate=rate, **took, **judged)
         progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
         if judged["validation_loss"] < progress.best_loss:
-            progress.best, progress.best_epoch = network.weights(), epoch
-            progress.best_loss = judged["validation_loss"]
-        progress.epoch, progress.state = epoch, [streams.cursors, *network.state()]
+            progress.arrays["best"] = network.weights()
+            progress.best_epoch, progress.best_loss = epoch, judged["validation_loss"]
+        progress.epoch, progress.arrays["state"] = epoch, [streams.cursors, *network.state()]
         checkpoint.save(folder, fingerprint, progress)
         if on_epoch:
             on_epoch(ended)
     predictions = np.array([row.pop("test_predictions") for row in progress.history])
     epoch, weights = training.epochs, network.weights()
-    if training.decay_on == "validation" and progress.best is not None:
-        epoch, weights = progress.best_epoch, progress.best
+    if training.decay_on == "validation" and progress.best_epoch:
+        epoch, weights = progress.best_epoch, progress.arrays["best"]
     return TutorialFit(recipe, tuple(weights), epoch, tuple(progress.history), predictions)
 
 
