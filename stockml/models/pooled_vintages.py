@@ -32,6 +32,7 @@ OWN = "learn it anew with `stockml pretrain`, or move the file away: an older on
 READ_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
 
 Header = dict[str, Any]
+LearnedFrom = tuple[date, tuple[str, ...], int, int]  # the first fields of both kinds
 Vintage = PooledRegression | BaseNetwork
 
 
@@ -43,15 +44,12 @@ class VintageKind:
     pattern: str
     layout: Mapping[str, Any]
     parts: Callable[[Any], tuple[Header, Arrays]]
-    build: Callable[[Header, Header, Arrays], Vintage]
-
-    def file_name(self, through: date) -> str:
-        """The file's name, `base-2005-06.npz`, with the month of the last session seen."""
-        return self.pattern.replace("*", f"{through:%Y-%m}")
+    build: Callable[[LearnedFrom, Header, Arrays], Vintage]
 
 
 def file_name(vintage: Vintage) -> str:
-    return _kind(vintage).file_name(vintage.through)
+    """The file's name, `base-2005-06.npz`, with the month of the last session seen."""
+    return _kind(vintage).pattern.replace("*", f"{vintage.through:%Y-%m}")
 
 
 def write(vintage: Vintage, folder: Path) -> Path:
@@ -88,12 +86,8 @@ def read(path: Path) -> Any:
         for name, wanted in kind.layout.items():
             if header[name] != wanted:
                 raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
-        learned_from = {
-            "through": date.fromisoformat(header["through"]),
-            "tickers": tuple(map(str, header["tickers"])),
-            "sessions": int(header["sessions"]),
-            "origins": int(header["origins"]),
-        }
+        through, tickers = date.fromisoformat(header["through"]), tuple(map(str, header["tickers"]))
+        learned_from = (through, tickers, int(header["sessions"]), int(header["origins"]))
         vintage = kind.build(learned_from, header, arrays)
     except READ_ERRORS as problem:
         what = f"{type(problem).__name__}: {str(problem)[:160]}"
@@ -109,12 +103,8 @@ def _kind(vintage: Vintage) -> VintageKind:
 
 def _described(vintage: Vintage) -> tuple[Header, Arrays]:
     kind = _kind(vintage)
-    learned_from = {
-        "through": vintage.through.isoformat(),
-        "tickers": list(vintage.tickers),
-        "sessions": vintage.sessions,
-        "origins": vintage.origins,
-    }
+    through, tickers = vintage.through.isoformat(), list(vintage.tickers)
+    learned_from = {"through": through, "tickers": tickers, "sessions": vintage.sessions, "origins": vintage.origins}
     header, arrays = kind.parts(vintage)
     return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
 
@@ -132,10 +122,10 @@ def _regression_parts(model: PooledRegression) -> tuple[Header, Arrays]:
     return fitted | {"shapes": {name: shape.tolist() for name, shape in sorted(model.shapes.items())}}, ()
 
 
-def _regression(learned_from: Header, header: Header, _: Arrays) -> PooledRegression:
+def _regression(learned_from: LearnedFrom, header: Header, _: Arrays) -> PooledRegression:
     fitted: Header = {name: np.array(header[name], dtype=np.float64) for name in FITTED}
     shapes = {name: np.array(shape, dtype=np.float64) for name, shape in header["shapes"].items()}
-    return PooledRegression(**learned_from, **fitted, shapes=shapes)
+    return PooledRegression(*learned_from, **fitted, shapes=shapes)
 
 
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
@@ -153,7 +143,7 @@ def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
     return header, arrays
 
 
-def _base(learned_from: Header, header: Header, arrays: Arrays) -> BaseNetwork:
+def _base(learned_from: LearnedFrom, header: Header, arrays: Arrays) -> BaseNetwork:
     for array in arrays:
         if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
             raise ValueError(f"an array of {array.dtype} among the weights")
@@ -172,7 +162,7 @@ def _base(learned_from: Header, header: Header, arrays: Arrays) -> BaseNetwork:
     if next(left, None) is not None:
         raise ValueError("more arrays than its networks have")
     return BaseNetwork(
-        **learned_from,
+        *learned_from,
         scale=InputScale(*(np.array(header[name], dtype=np.float64) for name in ("means", "deviations"))),
         members=tuple(Member(*parts) for parts in members),
         scores={str(name): float(score) for name, score in header["scores"].items()},

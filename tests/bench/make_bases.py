@@ -58,7 +58,7 @@ no evidence of skill, which is in the next section.
 
 def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
     """Train one vintage, score it on the data it learned from, write it, and return its path."""
-    path = into / pooled_vintages.KINDS["regression"].file_name(end)
+    path = into / pooled_vintages.KINDS["regression"].pattern.replace("*", f"{end:%Y-%m}")
     pooled = pooled_vintages.read(path) if path.exists() else PooledRegression.fit(series, end)
     pooled_vintages.write(pooled, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
