@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -49,3 +49,9 @@ def without_notices() -> Iterator[None]:
             os.close(terminal)
             aside.seek(0)
             os.write(STDERR, b"".join(line for line in aside if not NOTICE.match(line)))
+
+
+def assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    """Set Keras' variables to arrays, one each."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -17,7 +17,7 @@ from stockml.models.pooled_regression import (
     PooledRegression,
     symmetrised,
 )
-from stockml.models.tensorflow import tensorflow
+from stockml.models.tensorflow import assign, tensorflow
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.training_set import STRETCH, TrainingSet
 
@@ -72,18 +72,15 @@ class Trainer:
         )
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "shape"])
         self._optimizer.build(self._trained)
+        self._variables = [*self.model.weights, self.shape, *self._optimizer.variables]
         self._step = tf.function(self._learn, jit_compile=False)
 
     def state(self) -> list[NDArray[Any]]:
         """Weights, the shape, then the optimiser's variables: all that resuming needs."""
-        return [*self.model.get_weights(), self.shape.numpy(), *(v.numpy() for v in self._optimizer.variables)]
+        return [variable.numpy() for variable in self._variables]
 
     def restore(self, state: list[NDArray[Any]]) -> None:
-        count = len(self.model.weights)
-        self.model.set_weights(state[:count])
-        self.shape.assign(state[count])
-        for variable, value in zip(self._optimizer.variables, state[count + 1 :], strict=True):
-            variable.assign(value)
+        assign(self._variables, state)
 
     def fit_epoch(self, examples: TrainingSet, order: Indices, rates: Floats, seed: tuple[int, int]) -> float:
         """Make one pass; return the mean loss.  order: (batches, batch), stretches.  rates: (batches,).

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.models.tensorflow import tensorflow
+from stockml.models.tensorflow import assign, tensorflow
 from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.unrolled import MATMUL_TYPE, side_by_side
 from stockml.settings import Settings
@@ -37,22 +37,17 @@ class StreamNetwork:
         return [v.numpy() for v in self._model.trainable_variables]
 
     def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        _assign(self._model.trainable_variables, weights)
+        assign(self._model.trainable_variables, weights)
 
     def state(self) -> Arrays:
         """Weights, the streams' states, the dropout's position and the optimiser: all that resuming needs."""
         return [v.numpy() for v in self._variables()]
 
     def restore(self, state: Arrays) -> None:
-        _assign(self._variables(), state)
+        assign(self._variables(), state)
 
     def _variables(self) -> list[Any]:
         return [*self._model.variables, *self._model.optimizer.variables]
-
-
-def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def build(settings: Settings, streams: int) -> Any:
