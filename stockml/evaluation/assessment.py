@@ -1,9 +1,8 @@
 """Tonight's assessment: networks in; scores beside the baselines, bands, the verdict and the forecast out.
 
 Everything is scored on the test part, with networks that saw nothing of it, as it would have been published then.
-Tonight's forecast comes from the network that learned from all that is known, by the same procedure. That procedure
-without a network is scored too: the difference is what the network adds. A network that does worse is not published
-(`DistributionTable.is_worse`).
+Tonight's forecast comes, by the same procedure, from the network that learned from all that is known. The procedure
+without a network is scored too: the difference is what the network adds.
 """
 
 import io
@@ -63,8 +62,7 @@ class Findings:
 class Assessment(Findings):
     """The findings, with `paths` on the test part by row, (m, horizon), price, and the volatility expected then.
 
-    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, as published for the next 20
-    sessions (or the horizon, if shorter).
+    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, of the next 20 sessions.
     """
 
     test_origins: Indices

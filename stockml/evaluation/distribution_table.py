@@ -90,10 +90,7 @@ def distribution_table(
     *,
     simple_rows: bool = True,
 ) -> DistributionTable:
-    """Score the candidates and, with `simple_rows`, the simple forecasts.
-
-    origins: (m,), the candidates', with known outcomes.  pool: ends before the first of them.
-    """
+    """Score the candidates and, with `simple_rows`, the simple forecasts.  pool: ends before the first origin."""
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})

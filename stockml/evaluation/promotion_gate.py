@@ -45,9 +45,7 @@ def judge(
     """Decide by the whole distribution whether tonight's model becomes champion; return that and the reason.
 
     table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
-    has_network: whether the challenger has a network at all.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
-
     It must have a network, and not be worse, beyond the noise, than the same procedure without one. It then wins where
     the champion is missing, has no score, is noticeably worse, beyond the noise, or is no better and at least that old.
     """

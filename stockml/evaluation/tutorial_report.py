@@ -162,8 +162,7 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
 def opened(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
     """The report of a price file before training, with everything that needs no network.
 
-    `changed`: dotted settings, such as `{"training.epochs": 5, "network.cell": "gru"}`.
-    Raises InvalidFile, InvalidSetting, TooFewBars.
+    `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, InvalidSetting, TooFewBars.
     """
     sessions, mid = prices_of(path)
     settings = tutorial_settings({"training.seed": 1, **(changed or {})})

@@ -21,11 +21,10 @@ USUAL_VOLATILITY = 0.015
 
 @dataclass(frozen=True, eq=False)
 class Volatilities:
-    """Daily volatilities of log prices, known after each session; NaN where the history is too short.
+    """Daily volatilities of log prices, known after each session.
 
     range: (n, 5), from ranges and overnight gaps over each of RANGE_SESSIONS.  ewma_20, ewma_60: (n,), close to close,
-    exponentially weighted.  constant: (n,), close to close, over all sessions so far.  return_count: (n,), number of
-    close-to-close returns so far.  All of them start afresh with each segment.
+    exponentially weighted.  constant, return_count: (n,), close to close, over all sessions so far, and their number.
     """
 
     range: Floats

@@ -23,8 +23,7 @@ FIRST_ORIGIN = 21  # a month of moves must come before it: with fewer there is n
 class OriginSplit:
     """Ranges of origins in time order; the training part is every origin below `train_end`.
 
-    With horizon h, each part's last outcome precedes the next part's first origin: session train_end - 1 + h comes
-    before validation.start, and validation.stop - 1 + h before test.start.
+    Each part's last outcome precedes the next part's first origin: train_end - 1 + horizon is before validation.start.
     """
 
     train_end: int

@@ -87,10 +87,7 @@ class Ledger:
         return self.folder / f"{validated_ticker(ticker)}.parquet"
 
     def publish(self, entry: LedgerEntry) -> Receipt:
-        """Append the entry; where its key is already there, change no byte.
-
-        Raises InvalidForecast, RecordUnreadable, StoreBusy; the file is then unchanged.
-        """
+        """Append the entry, unless its key is already there.  Raises InvalidForecast, RecordUnreadable, StoreBusy."""
         path = self.file(entry.ticker)
         rows = _rows(entry)
         with self._lock(entry.ticker):
@@ -100,10 +97,7 @@ class Ledger:
             return Receipt(entry.ticker, str(path), sha256_of(str(path)) or "")
 
     def rename(self, old: str, new: str) -> bool:
-        """Move the forecasts of `old` to `new`; False where there are none.
-
-        Raises RecordUnreadable, StoreBusy, StoreError where `new` has forecasts of its own; nothing is then changed.
-        """
+        """Move the forecasts of `old` to `new`; False where there are none.  Raises as `check_free`, and StoreBusy."""
         before, after = self.file(old), self.file(new)
         with self._lock(old), self._lock(new):
             if not before.exists():

@@ -4,8 +4,6 @@ Only outcomes known at the origin are used. The network's share starts at two th
 towards whichever of the two has been right (exponential weights; Vovk 1990). The width is corrected by the share that
 the 80 % bands have held (adaptive conformal inference; Gibbs and Candès 2021), in steps so small that a calm year does
 not make the next crash's bands too narrow. The path is the last close plus part of the usual rise of any share.
-
-Never here: an outcome that was not known when the forecast was made, or a network's weights.
 """
 
 from dataclasses import dataclass

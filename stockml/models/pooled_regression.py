@@ -177,10 +177,7 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
 
 
 def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Slopes (terms, knots) and intercepts (knots,) of y (m, knots) on x (m, terms).
-
-    Does what scikit-learn's `LinearRegression` does, whose import alone costs a night half a second.
-    """
+    """Slopes (terms, knots) and intercepts (knots,) of y (m, knots) on x (m, terms), without importing scikit-learn."""
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
     slopes = np.linalg.lstsq(x - mean_x, y - mean_y)[0]
     return slopes, mean_y - mean_x @ slopes

@@ -85,10 +85,7 @@ class Registry:
         return history[-1] if history else None
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
-        """The champions up to the current one, oldest first: a rollback drops the last and returns to the one before.
-
-        Raises RecordUnreadable.
-        """
+        """The champions up to the current one, oldest first; a rollback drops the last.  Raises RecordUnreadable."""
         champions: list[Promotion] = []
         for line in self.history(ticker):
             if line.event == "rollback":
@@ -98,10 +95,7 @@ class Registry:
         return tuple(champions)
 
     def promote(self, promotion: Promotion) -> bool:
-        """Append the promotion; False, changing no byte, where its night's key is already there: no rollback is undone.
-
-        Raises RecordUnreadable, StoreBusy.
-        """
+        """Append it; False where its night's key is: no rollback is undone.  Raises RecordUnreadable, StoreBusy."""
         with self._locked(promotion.ticker):
             if any(line.key == promotion.key for line in self.history(promotion.ticker)):
                 return False

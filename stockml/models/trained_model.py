@@ -49,10 +49,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a ticker's own training gained on the validation part over the base left alone.
-
-    skill: CRPS skill (0.001: 0.1 % better) over all leads and `origins`.
-    """
+    """What a ticker's own training gained over the base on `origins` of the validation part: CRPS skill, a fraction."""
 
     skill: float
     origins: int
@@ -62,10 +59,9 @@ class Evidence:
 class TrainedModel:
     """Both networks of a night, how they were made, and how they did on the validation part while learning.
 
-    `held_out` saw nothing of the validation and test parts and is the one scored; `published` learned in the same way
-    from every session whose outcome is known. `evidence` is about the ticker's own training, None where there was too
-    little to learn from. `history`, the tutorial's only, has one row per epoch: network, epoch, loss, validation_loss,
-    learning_rate, seconds and more.
+    `held_out` saw nothing of the validation and test parts and is scored; `published` learned in the same way from
+    every session whose outcome is known. `evidence`: None where there was too little to learn from. `history`, the
+    tutorial's only: a row per epoch with network, epoch, loss, validation_loss, learning_rate, seconds and more.
     """
 
     settings: Settings

@@ -113,10 +113,7 @@ class Trainer:
 
 
 def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
-    """The trained network as plain arrays, rounded to half precision so that what is scored is what is shipped.
-
-    state: from `Trainer.state`.
-    """
+    """The network in a `Trainer.state` as plain arrays, in half precision: what is scored is what is shipped."""
     depth = 3 * len(settings.units)
     found = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
     layers = tuple((found[i], found[i + 1], found[i + 2]) for i in range(0, depth, 3))

@@ -13,10 +13,7 @@ MATMUL_TYPE = "bfloat16"  # products only: sums, gates, memory, weights and the 
 def side_by_side(
     cell: str, rate: float, bits: Any, states: Sequence[Any], sums: Any, recurrent: Any, *rest: Any
 ) -> tuple[Any, ...]:
-    """Run `unrolled` on each half of the streams, side by side: while one waits the other computes.
-
-    More than two parts are slower: their products are too small.
-    """
+    """Run `unrolled` on each half of the streams: while one waits the other computes. More parts are slower."""
     tf, streams = tensorflow(), sums.shape[1]
     halves = [streams // 2, streams - streams // 2] if streams > 1 else [streams]
     own_bits = [None] * len(halves) if bits is None else tf.split(bits, halves, axis=1)
