@@ -91,7 +91,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
     left_out = {**left_out, **still}
     if not moved:
         raise NoRow("all of them are left out:", _commonest(left_out))
-    nights = [night for each in moved for night in each.nights]
+    nights, rises = [night for each in moved for night in each.nights], [each.rise for each in moved]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
     named = dict.fromkeys(row for each in moved for row in each.reasons)
     reasons = {row: [each.reasons[row] for each in moved if row in each.reasons] for row in named}
@@ -108,7 +108,13 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
             for row in moved[0].paths
             if row != LAST_CLOSE
         ],
-        rise=_rise(moved),
+        rise={
+            "lead": rises[0].lead,
+            "rose": 100 * float(np.mean([each.rose for each in rises])),
+            "brier": float(np.mean([each.brier for each in rises])),
+            "climatology": float(np.mean([each.climatology for each in rises])),
+            "tickers better than climatology": sum(each.brier < each.climatology for each in rises),
+        },
         trained={
             "nights": len(nights),
             "own training used": sum(night.mode != "keep" for night in nights),
@@ -133,17 +139,6 @@ def _commonest(left_out: Mapping[str, str]) -> str:
 
 def _more(number: int, after: str = "") -> str:
     return f"{after} and {number - NAMED} more" if number > NAMED else ""
-
-
-def _rise(tickers: Sequence[TickerBacktest]) -> dict[str, float]:
-    scores = [each.rise for each in tickers]
-    return {
-        "lead": scores[0].lead,
-        "rose": 100 * float(np.mean([each.rose for each in scores])),
-        "brier": float(np.mean([each.brier for each in scores])),
-        "climatology": float(np.mean([each.climatology for each in scores])),
-        "tickers better than climatology": sum(each.brier < each.climatology for each in scores),
-    }
 
 
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:

@@ -16,7 +16,6 @@ from stockml.storage.arrays import Floats, Indices
 
 MIN_RETURNS, MAX_RETURNS = 500, 2_500  # the newest returns, to fit on
 REFIT_EVERY = 250  # returns: a year
-NEEDS_ARCH = "needs the extra `garch` (pip install 'arch>=7')"
 
 
 def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
@@ -67,7 +66,7 @@ def _gjr_garch(returns: Floats) -> Any:
     try:
         from arch import arch_model
     except ImportError:
-        raise NoRow("GJR-GARCH", NEEDS_ARCH) from None
+        raise NoRow("GJR-GARCH", "needs the extra `garch` (pip install 'arch>=7')") from None
     if not returns.std() > 0:
         raise NoRow("GJR-GARCH", "expected a price that moves, found none")
     return arch_model(returns, p=1, o=1, q=1, dist="t", rescale=False)

@@ -39,8 +39,6 @@ from stockml.storage.parquet_files import as_bytes, from_bytes
 from stockml.storage.receipts import Receipt
 from stockml.tickers import validated_ticker
 
-LOCK_TIMEOUT_S = 60.0
-
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -81,7 +79,7 @@ class Ledger:
     """The ledgers in one folder, one file per ticker."""
 
     folder: Path
-    lock_timeout_s: float = LOCK_TIMEOUT_S
+    lock_timeout_s: float = 60.0
 
     def file(self, ticker: str) -> Path:
         return self.folder / f"{validated_ticker(ticker)}.parquet"

@@ -20,7 +20,6 @@ from stockml.storage.locks import file_lock
 from stockml.storage.records import as_text, read_record, record
 from stockml.tickers import validated_ticker
 
-LOCK_TIMEOUT_S = 60.0
 FILE = "promotions.jsonl"
 CHECK = b', "crc32": "'
 
@@ -54,7 +53,7 @@ class Registry:
     """The promotion histories under the models' folder."""
 
     models: Path
-    lock_timeout_s: float = LOCK_TIMEOUT_S
+    lock_timeout_s: float = 60.0
 
     def file(self, ticker: str) -> Path:
         return self.models / validated_ticker(ticker) / FILE

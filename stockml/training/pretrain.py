@@ -18,10 +18,8 @@ from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
-from stockml.training.base_trainer import MemberSettings, Trainer, member_of, members_of
+from stockml.training.base_trainer import MemberSettings, Trainer, member_of
 from stockml.training.training_set import TrainingSet
-
-MEMBERS = members_of()
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def pretrain(
     pooled: PooledRegression,
     *,
     folder: Path,
-    members: Sequence[MemberSettings] = MEMBERS,
+    members: Sequence[MemberSettings],
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> BaseNetwork:
     """Learn one base, which corrects the regression `pooled`, from what is known by `until`.
@@ -55,7 +53,8 @@ def pretrain(
     if pooled.through > until:
         raise InvalidSetting("the pooled regression's last session", str(pooled.through), f"{until} or before")
     examples = TrainingSet.of(series, until, pooled)
-    fingerprint = _fingerprint(examples, pooled, members)
+    named = [code_hash("training.pretrain"), examples.sha256(), digest(pooled), *map(asdict, members)]
+    fingerprint = hashlib.sha256(json.dumps(named).encode()).hexdigest()  # all that a checkpoint must agree on
     progress = checkpoint.resume(folder, fingerprint)
     for row in progress.history:
         on_epoch(PretrainProgress(**row))
@@ -99,9 +98,3 @@ def cosine_rates(settings: MemberSettings, epoch: int, steps: int) -> Floats:
     """(steps,) learning rates of one epoch, counted from 1, on half a cosine over all epochs."""
     passed = (np.arange(steps) + steps * (epoch - 1)) / (steps * settings.epochs)
     return np.asarray(settings.learning_rate * (1 + np.cos(np.pi * passed)) / 2, dtype=np.float64)
-
-
-def _fingerprint(examples: TrainingSet, pooled: PooledRegression, members: Sequence[MemberSettings]) -> str:
-    """Hash of everything that a checkpoint must agree on to be resumed."""
-    named = [code_hash("training.pretrain"), examples.sha256(), digest(pooled), *(asdict(member) for member in members)]
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()

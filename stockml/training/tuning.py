@@ -116,13 +116,12 @@ def tune(
         if search.sampler == "grid":
             missing = _queue_grid(search, study, missing)
         try:
-            if missing > 0:
-                study.optimize(
-                    lambda trial: _trial_loss(search, study, trial),
-                    n_trials=missing,
-                    catch=(Diverged,),
-                    callbacks=[lambda _, trial: on_trial(_trial_record(search, study, trial, trials))],
-                )
+            study.optimize(
+                lambda trial: _trial_loss(search, study, trial),
+                n_trials=max(missing, 0),
+                catch=(Diverged,),
+                callbacks=[lambda _, trial: on_trial(_trial_record(search, study, trial, trials))],
+            )
         finally:
             kept = _write_best(home, search, study)
     if kept is None:
