@@ -97,10 +97,10 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
         print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, listed))
         return
     made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
-    apart = {"late": vars(today.late), "backfilled": vars(today.backfilled)}
+    apart = {"late": vars(today["late"]), "backfilled": vars(today["backfilled"])}
     bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
-    found = {"ticker": ticker, "entries": made, **vars(today.live), "apart": apart}
-    found |= {"first_known": vars(first_known.live), "restated_bars": bars}
+    found = {"ticker": ticker, "entries": made, **vars(today["live"]), "apart": apart}
+    found |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
     for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
         found[name] = {str(day): steps for day, steps in left_out.items()}
     print(json.dumps(found))

@@ -7,15 +7,7 @@ from deployments.cli.options import SHOWN_ROWS
 from stockml.errors import counted
 from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import LedgerEntry
-from stockml.forecasts.ledger_scores import (
-    FEWEST_INDEPENDENT,
-    FIGURES,
-    TOO_FEW,
-    LiveScores,
-    Record,
-    RestatedBar,
-    Timing,
-)
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, FIGURES, TOO_FEW, LiveScores, RestatedBar, Timing
 from stockml.prices.calendar import Sessions
 
 WHEN: dict[Timing, str] = {
@@ -27,8 +19,8 @@ WHEN: dict[Timing, str] = {
 
 def record_text(
     ticker: str,
-    today: Record,
-    first_known: Record,
+    today: Mapping[Timing, LiveScores],
+    first_known: Mapping[Timing, LiveScores],
     restated: Sequence[RestatedBar],
     across: Mapping[date, int],
     without_bar: Mapping[date, int],
@@ -39,13 +31,13 @@ def record_text(
     across, without_bar: steps that are not scored, by the change of units that they span, and by the session that has
     no believed bar.
     """
-    live, late, backfilled = today.live, today.late, today.backfilled
+    live, late, backfilled = today["live"], today["late"], today["backfilled"]
     lines = [
         f"{ticker}: {counted(live.forecasts, 'live forecast')}, {live.matured} complete, "
         f"{counted(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
     ]
     for timing in WHEN:
-        lines += _group(timing, getattr(today, timing), getattr(first_known, timing) if restated else None)
+        lines += _group(timing, today[timing], first_known[timing] if restated else None)
     if live.steps or late.steps or backfilled.steps:
         lines.append(f"independent: no two of them cover the same session; below {FEWEST_INDEPENDENT}, {TOO_FEW}")
         lines += _restated(restated)

@@ -23,7 +23,6 @@ from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
     TIMINGS,
     LiveScores,
-    Record,
     Timing,
     scored_steps,
     scores_of,
@@ -133,14 +132,14 @@ class Ledger:
         """The steps of the forecasts that are scored: one forecast per session, by `ledger_scores.steps_that_count`."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
-    def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> Record:
+    def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> dict[Timing, LiveScores]:
         """The record so far, with live, late and backfilled forecasts scored apart.
 
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
         """
         counting = self.counting(ticker, sessions)
         scored = scored_steps(counting, series)
-        return Record(**{timing: scores_of(timing, counting, scored) for timing in TIMINGS})
+        return {timing: scores_of(timing, counting, scored) for timing in TIMINGS}
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """The live part of `record`, without forecasts made after the series' last session."""

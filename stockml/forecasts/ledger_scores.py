@@ -83,15 +83,6 @@ FIGURES = ("skill", *(f"coverage_{band}" for band in BANDS), "direction_accuracy
 
 
 @dataclass(frozen=True)
-class Record:
-    """Scores of everything published, by timing."""
-
-    live: LiveScores
-    late: LiveScores
-    backfilled: LiveScores
-
-
-@dataclass(frozen=True)
 class RestatedBar:
     """A bar that scores rest on and that was changed after it was first recorded; prices in today's shares.
 

@@ -147,7 +147,7 @@ def test_its_forecast_is_scored_once_its_sessions_have_passed(old: Home) -> None
     columns = {name: np.concatenate([past[name], np.full(50, 200.0)]) for name in past}
     series = PriceSeries.from_bars(make_bars(np.concatenate([days_of(past), np.array(later, "M8[D]")]), columns))
     [entry] = Ledger(old.ledger).entries("IBM")
-    found = Ledger(old.ledger).record("IBM", series, sessions_for("IBM")).live
+    found = Ledger(old.ledger).record("IBM", series, sessions_for("IBM"))["live"]
     path = np.array(entry.forecast.path)
     assert (found.matured, found.skill) == (1, pytest.approx(1 - np.mean((path - 200) ** 2) / (CLOSE - 200) ** 2))
 

@@ -24,7 +24,7 @@ NEW_YORK = sessions_for("IBM")
 def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
     assert ledger.entries("IBM") == ()
     assert len(scored_steps(ledger.counting("IBM", NEW_YORK), series())) == 0
-    live = ledger.record("IBM", series(), NEW_YORK).live
+    live = ledger.record("IBM", series(), NEW_YORK)["live"]
     assert (live.forecasts, live.matured, live.steps, live.skill, live.coverage_80) == (0, 0, 0, None, None)
     assert set(live.metrics().values()) == {0.0}
     assert {f"live/{name}" for name in ("forecasts", "matured", "steps", "late", "directions")} <= set(live.metrics())
@@ -108,7 +108,7 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritt
     else:
         path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "not Parquet": b"hello"}[damage])
     found = path.read_bytes()
-    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.record("IBM", series(), NEW_YORK).live):
+    for attempt in (lambda: ledger.publish(entry(11)), lambda: ledger.record("IBM", series(), NEW_YORK)["live"]):
         with pytest.raises(RecordUnreadable, match=r"IBM\.parquet"):
             attempt()
     assert path.read_bytes() == found

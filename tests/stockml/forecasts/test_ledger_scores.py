@@ -24,7 +24,7 @@ def test_steps_are_scored_as_they_come_due(ledger: Ledger) -> None:
     for newest, due in ((10, 0), (11, 1), (15, 5), (20, 10), (60, 10)):
         scored = scored_steps(ledger.counting("IBM", NEW_YORK), series(newest + 1))
         assert len(scored) == due
-        assert ledger.record("IBM", series(newest + 1), NEW_YORK).live.matured == (1 if due == HORIZON else 0)
+        assert ledger.record("IBM", series(newest + 1), NEW_YORK)["live"].matured == (1 if due == HORIZON else 0)
 
 
 def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
@@ -43,7 +43,7 @@ def test_scores_equal_those_of_a_naive_loop(ledger: Ledger) -> None:
             if k == STEP:
                 right.append(actual > 1)
                 briers.append((0.6 - (actual > 1)) ** 2)
-    live = ledger.record("IBM", series(100), NEW_YORK).live
+    live = ledger.record("IBM", series(100), NEW_YORK)["live"]
     assert (live.forecasts, live.matured, live.steps, live.directions) == (4, 3, 34, 3)
     assert live.skill == pytest.approx(1 - sum(errors) / sum(naive))
     assert live.coverage_80 == pytest.approx(inside / 34)
@@ -67,11 +67,11 @@ def test_skill_and_rises_are_measured_from_the_last_close(ledger: Ledger) -> Non
         errors.append((1 + 0.002 * np.arange(1, HORIZON + 1) - actual) ** 2)
         naive.append((1.008 - actual) ** 2)
         rose.append(actual[STEP - 1] > 1.008)
-    live = ledger.record("IBM", PriceSeries.from_bars(above), NEW_YORK).live
+    live = ledger.record("IBM", PriceSeries.from_bars(above), NEW_YORK)["live"]
     assert live.skill == pytest.approx(1 - np.sum(errors) / np.sum(naive))
     assert live.base_rate == pytest.approx(np.mean(rose))
     assert live.brier == pytest.approx(np.mean((0.6 - np.array(rose)) ** 2))
-    assert live.skill != pytest.approx(ledger.record("IBM", series(100), NEW_YORK).live.skill)
+    assert live.skill != pytest.approx(ledger.record("IBM", series(100), NEW_YORK)["live"].skill)
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), PriceSeries.from_bars(above))
     assert scored["reached"].to_numpy() == pytest.approx(MID[np.add.outer(origins, range(1, HORIZON + 1)).ravel()])
 
@@ -80,8 +80,8 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
     for at in (10, 30):
         ledger.publish(entry(at))
     before, after = (
-        ledger.record("IBM", series(100), NEW_YORK).live,
-        ledger.record("IBM", series(100, scale=1 / 7), NEW_YORK).live,
+        ledger.record("IBM", series(100), NEW_YORK)["live"],
+        ledger.record("IBM", series(100, scale=1 / 7), NEW_YORK)["live"],
     )
     assert before.steps == after.steps
     assert list(after.metrics().values()) == pytest.approx(list(before.metrics().values()))
@@ -96,7 +96,7 @@ def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: f
     fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # where this is high, more money changed hands too: a crash
     now = PriceSeries.from_bars(fell)
     assert ledger_scores.steps_across(ledger.counting("IBM", NEW_YORK), now) == across
-    assert ledger.record("IBM", now, NEW_YORK).live.steps == 3 * HORIZON - sum(across.values())
+    assert ledger.record("IBM", now, NEW_YORK)["live"].steps == 3 * HORIZON - sum(across.values())
 
 
 def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
@@ -104,7 +104,7 @@ def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:
     gappy = PriceSeries.from_bars(bars(60).drop(pd.Timestamp(day(13))))
     scored = scored_steps(ledger.counting("IBM", NEW_YORK), gappy)
     assert scored["lead"].tolist() == [1, 2, 4, 5, 6, 7, 8, 9, 10]
-    assert ledger.record("IBM", gappy, NEW_YORK).live.matured == 1
+    assert ledger.record("IBM", gappy, NEW_YORK)["live"].matured == 1
 
 
 def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figure(ledger: Ledger) -> None:
@@ -113,14 +113,14 @@ def test_a_night_caught_up_later_is_scored_separately_and_counts_in_no_live_figu
     ledger.publish(entry(11, hours_later=6))
     ledger.publish(entry(31, hours_later=16))
     assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {"b" * 64, entry(11).key, entry(31).key}
-    live = ledger.record("IBM", series(60), NEW_YORK).live
+    live = ledger.record("IBM", series(60), NEW_YORK)["live"]
     assert (live.forecasts, live.steps, live.late) == (1, HORIZON, 2)
     alone = Ledger(ledger.folder / "alone")
     alone.publish(entry(11, hours_later=6))
-    assert replace(live, late=0) == alone.record("IBM", series(60), NEW_YORK).live
+    assert replace(live, late=0) == alone.record("IBM", series(60), NEW_YORK)["live"]
     found = ledger.record("IBM", series(60), NEW_YORK)
-    assert (found.late.forecasts, found.backfilled.forecasts) == (1, 1)
-    assert (found.late.steps, found.backfilled.steps) == (HORIZON, HORIZON)
+    assert [found[timing].forecasts for timing in ("late", "backfilled")] == [1, 1]
+    assert [found[timing].steps for timing in ("late", "backfilled")] == [HORIZON, HORIZON]
     counting = ledger.counting("IBM", NEW_YORK)
     assert [each.key for each in entries_of("IBM", counting[counting["timing"] == "live"])] == [entry(11).key]
 
@@ -162,7 +162,7 @@ def test_a_forecast_is_in_time_until_the_exchange_opens_on_the_day_of_its_first_
     sessions = sessions_for(ticker)
     assert set(ledger.counting(ticker, sessions)["timing"]) == {timing}
     assert published.timing(sessions) == timing
-    live = ledger.record(ticker, series(60), sessions).live
+    live = ledger.record(ticker, series(60), sessions)["live"]
     assert (live.forecasts, live.late) == ((1, 0) if timing == "live" else (0, 1))
 
 
@@ -183,13 +183,13 @@ def test_of_an_evenings_forecasts_the_last_in_time_counts_and_all_are_kept_in_an
         for each in order:
             ledger.publish(each)
         assert set(ledger.counting("IBM", NEW_YORK)["key"]) == {in_time.key}
-        live = ledger.record("IBM", series(60), NEW_YORK).live
+        live = ledger.record("IBM", series(60), NEW_YORK)["live"]
         assert (live.forecasts, live.late, len(ledger.entries("IBM"))) == (1, 0, 3)
 
 
 def test_one_step_is_one_observation_and_too_few_to_judge(ledger: Ledger) -> None:
     ledger.publish(entry(10))
-    live = ledger.record("IBM", series(12), NEW_YORK).live
+    live = ledger.record("IBM", series(12), NEW_YORK)["live"]
     assert live.skill is not None
     assert live.coverage_80 is not None
     assert live.observations("skill") == live.observations("coverage_80") == (1, 1)
@@ -206,7 +206,7 @@ def test_thirty_independent_observations_are_enough_to_judge() -> None:
 def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_side(ledger: Ledger) -> None:
     for at in range(10, 40):
         ledger.publish(entry(at, chance=0.5 if at % 2 else 0.6))
-    live = ledger.record("IBM", series(100), NEW_YORK).live
+    live = ledger.record("IBM", series(100), NEW_YORK)["live"]
     assert live.observations("skill") == (30 * HORIZON, 3)  # 39 sessions covered, paths of 10
     assert live.observations("base_rate") == live.observations("brier") == (30, 5)  # 35 covered, leads of 6
     assert live.observations("direction_accuracy") == (15, 5)
@@ -216,8 +216,8 @@ def test_nightly_forecasts_count_as_many_independent_ones_as_paths_fit_side_by_s
 def test_forecasts_further_apart_than_they_reach_are_all_independent(ledger: Ledger) -> None:
     for at in (10, 20, 35, 60):
         ledger.publish(entry(at))
-    assert ledger.record("IBM", series(100), NEW_YORK).live.independent == 4
-    assert ledger.record("IBM", series(64), NEW_YORK).live.independent == 4, (
+    assert ledger.record("IBM", series(100), NEW_YORK)["live"].independent == 4
+    assert ledger.record("IBM", series(64), NEW_YORK)["live"].independent == 4, (
         "an incomplete path covers the steps that came due"
     )
 
@@ -242,7 +242,7 @@ def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_name
     corrected.loc[pd.Timestamp(day(13)), ["high", "low"]] *= 1.02
     corrected.loc[pd.Timestamp(day(5)), "high"] *= 1.02  # no score depends on it
     now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
+    today, first_known = (ledger.record("IBM", each, NEW_YORK)["live"] for each in (now, first))
     assert today.skill != first_known.skill
     counting = ledger.counting("IBM", NEW_YORK)
     [bar] = ledger_scores.restated_bars(counting, first, now)
@@ -261,7 +261,7 @@ def test_a_restated_close_at_an_origin_is_named_even_if_its_mid_price_is_unchang
         1.003  # 12 is only an outcome, scored by its mid price
     )
     now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.record("IBM", each, NEW_YORK).live for each in (now, first))
+    today, first_known = (ledger.record("IBM", each, NEW_YORK)["live"] for each in (now, first))
     assert today.skill != first_known.skill
     [bar] = ledger_scores.restated_bars(ledger.counting("IBM", NEW_YORK), first, now)
     assert (bar.session, bar.steps, bar.price) == (day(13), HORIZON, "close")
@@ -269,7 +269,7 @@ def test_a_restated_close_at_an_origin_is_named_even_if_its_mid_price_is_unchang
 
 def test_the_last_value_has_no_skill_and_a_chance_of_one_half_is_no_direction(ledger: Ledger) -> None:
     ledger.publish(entry(10, slope=0.0, chance=0.5))
-    live = ledger.record("IBM", series(60), NEW_YORK).live
+    live = ledger.record("IBM", series(60), NEW_YORK)["live"]
     assert live.skill == 0.0
     assert live.direction_accuracy is None
     assert live.brier == 0.25
@@ -279,6 +279,6 @@ def test_every_figure_is_finite_even_when_the_price_never_moved(ledger: Ledger) 
     ledger.publish(entry(10))
     still = bars(60)
     still.loc[:, ["open", "high", "low", "close"]] = 50.0
-    live = ledger.record("IBM", PriceSeries.from_bars(still), NEW_YORK).live
+    live = ledger.record("IBM", PriceSeries.from_bars(still), NEW_YORK)["live"]
     assert live.skill is None
     assert np.isfinite(list(live.metrics().values())).all()
