@@ -6,7 +6,6 @@ computed is None, never NaN or infinite. One-step figures are kept apart from th
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,13 +57,18 @@ def evaluate(
     errors = {name: path - actual for name, path in named.items()}
     squared = {name: (error[scale > 0] / scale[scale > 0, None]) ** 2 for name, error in errors.items()}
     naive, overlapping = squared[LAST_CLOSE], overlap(origins, horizon)
-    scorer = _Scorer(actual, start, step, naive, settings.direction_step)
+    at = settings.direction_step - 1
     return Evaluation(
         origins=len(origins),
         first=int(origins[0]),
         last=int(origins[-1]),
         horizon=horizon,
-        scores={name: scorer.score(error, squared[name], rises.get(name)) for name, error in errors.items()},
+        scores={
+            name: _score(
+                error, squared[name], naive, step, _direction(error[:, at], actual[:, at], start, rises.get(name))
+            )
+            for name, error in errors.items()
+        },
         one_step={
             name: OneStep(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1]))
             for name, error in errors.items()
@@ -78,45 +82,29 @@ def evaluate(
     )
 
 
-@dataclass(frozen=True)
-class _Scorer:
-    """What all forecasts share: outcomes, (m, horizon); origins' prices and mean past steps, (m,).
+def _score(error: Floats, squared: Floats, naive: Floats, step: Floats, direction: Direction) -> Score:
+    """error: (m, horizon), price.  squared, naive: (k, horizon), scaled, of origins whose scale is above 0."""
+    by_lead, naive_by_lead, moving = _mean_by_lead(squared), _mean_by_lead(naive), step > 0
+    return Score(
+        mse=_mean(squared),
+        mase=_mean(np.abs(error[moving]).mean(axis=1) / step[moving]),
+        skill_by_lead={str(k): _skill(by_lead[k - 1], naive_by_lead[k - 1]) for k in SKILL_LEADS if k <= len(by_lead)},
+        mse_by_lead=tuple(by_lead),
+        direction=direction,
+        **_figures(error, squared, naive),
+    )
 
-    naive: the last close's squared errors, as in `score`.
-    """
 
-    actual: Floats
-    start: Floats
-    step: Floats
-    naive: Floats
-    direction_lead: int
-
-    def score(self, error: Floats, squared: Floats, rise: Floats | None) -> Score:
-        """error: (m, horizon), price.  squared: (k, horizon), scaled, of the k origins whose scale is above 0."""
-        by_lead, naive_by_lead = _mean_by_lead(squared), _mean_by_lead(self.naive)
-        moving = self.step > 0
-        return Score(
-            mse=_mean(squared),
-            mase=_mean(np.abs(error[moving]).mean(axis=1) / self.step[moving]),
-            skill_by_lead={
-                str(k): _skill(by_lead[k - 1], naive_by_lead[k - 1]) for k in SKILL_LEADS if k <= len(by_lead)
-            },
-            mse_by_lead=tuple(by_lead),
-            direction=self._direction(error, rise),
-            **_figures(error, squared, self.naive),
-        )
-
-    def _direction(self, error: Floats, rise: Floats | None) -> Direction:
-        column = self.direction_lead - 1
-        rose = self.actual[:, column] > self.start
-        said = error[:, column] + self.actual[:, column] - self.start
-        # a path that ends where it began says nothing about the direction: the last close has no accuracy
-        speaks = np.abs(said) > 1e-9 * self.start
-        return Direction(
-            accuracy=_mean((said[speaks] > 0) == rose[speaks]),
-            base_rate=_mean(rose),
-            brier=None if rise is None else _mean(brier(rise, rose)),
-        )
+def _direction(error: Floats, actual: Floats, start: Floats, rise: Floats | None) -> Direction:
+    """All (m,), at the direction's step."""
+    rose, said = actual > start, error + actual - start
+    # a path that ends where it began says nothing about the direction: the last close has no accuracy
+    speaks = np.abs(said) > 1e-9 * start
+    return Direction(
+        accuracy=_mean((said[speaks] > 0) == rose[speaks]),
+        base_rate=_mean(rose),
+        brier=None if rise is None else _mean(brier(rise, rose)),
+    )
 
 
 def _figures(error: Floats, squared: Floats, naive: Floats) -> dict[str, float | None]:
