@@ -58,17 +58,15 @@ def evaluate(
     squared = {name: (error[scale > 0] / scale[scale > 0, None]) ** 2 for name, error in errors.items()}
     naive, overlapping = squared[LAST_CLOSE], overlap(origins, horizon)
     at = settings.direction_step - 1
+    directions = {
+        name: _direction(error[:, at], actual[:, at], start, rises.get(name)) for name, error in errors.items()
+    }
     return Evaluation(
         origins=len(origins),
         first=int(origins[0]),
         last=int(origins[-1]),
         horizon=horizon,
-        scores={
-            name: _score(
-                error, squared[name], naive, step, _direction(error[:, at], actual[:, at], start, rises.get(name))
-            )
-            for name, error in errors.items()
-        },
+        scores={name: _score(error, squared[name], naive, step, directions[name]) for name, error in errors.items()},
         one_step={
             name: OneStep(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1]))
             for name, error in errors.items()
