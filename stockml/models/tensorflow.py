@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+from numpy.typing import NDArray
+
 STDERR = 2
 THREADS = 2  # fixed, because the order of a sum, and with it the last bit of a weight, depends on it
 NOTICE = re.compile(
@@ -49,6 +51,11 @@ def without_notices() -> Iterator[None]:
             os.close(terminal)
             aside.seek(0)
             os.write(STDERR, b"".join(line for line in aside if not NOTICE.match(line)))
+
+
+def values_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
+    """Keras' variables as arrays."""
+    return [variable.numpy() for variable in variables]
 
 
 def assign(variables: Sequence[Any], values: Sequence[Any]) -> None:

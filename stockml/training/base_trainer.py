@@ -17,7 +17,7 @@ from stockml.models.pooled_regression import (
     PooledRegression,
     symmetrised,
 )
-from stockml.models.tensorflow import assign, tensorflow
+from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.training_set import STRETCH, TrainingSet
 
@@ -77,7 +77,7 @@ class Trainer:
 
     def state(self) -> list[NDArray[Any]]:
         """Weights, the shape, then the optimiser's variables: all that resuming needs."""
-        return [variable.numpy() for variable in self._variables]
+        return values_of(self._variables)
 
     def restore(self, state: list[NDArray[Any]]) -> None:
         assign(self._variables, state)

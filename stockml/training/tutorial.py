@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, TooFewBars
-from stockml.models.tutorial.network import StreamNetwork
+from stockml.models.tensorflow import assign, values_of
+from stockml.models.tutorial.network import build, fit_epoch
 from stockml.models.tutorial.recipe import (
     Prepared,
     Streams,
@@ -143,39 +144,40 @@ def fit(
     """
     training = recipe.settings.training
     fingerprint = recipe.fingerprint(start)
-    network = StreamNetwork(recipe.settings, recipe.width)
+    model = build(recipe.settings, recipe.width)
+    weights, state = model.trainable_variables, [*model.variables, *model.optimizer.variables]
     if start is not None:
-        network.set_weights(start)
+        assign(weights, start)
     progress = checkpoint.resume(folder, fingerprint)
     streams = recipe.streams()
     if progress.arrays:
-        cursors, *state = progress.arrays["state"]
-        network.restore(state)
+        cursors, *kept = progress.arrays["state"]
+        assign(state, kept)
         streams = replace(streams, cursors=cursors)
     for epoch in range(progress.epoch + 1, training.epochs + 1):
         began = time.perf_counter()
         rate = learning_rate(training.learning_rate, (row[f"{training.decay_on}_loss"] for row in progress.history))
         x, y, streams = epoch_of(streams, recipe.steps, np.random.default_rng((training.seed, epoch)))
-        loss = network.fit_epoch(x, y, rate)
+        loss = fit_epoch(model, x, y, rate)
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
-        judged, paths = _judged(recipe, network.weights())
+        judged, paths = _judged(recipe, values_of(weights))
         seconds = time.perf_counter() - began
         took = {"seconds": seconds, "seconds_left": seconds * (training.epochs - epoch)}
         ended = EpochProgress(name, epoch, training.epochs, loss, learning_rate=rate, **took, **judged)
         progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
         if judged["validation_loss"] < progress.best_loss:
-            progress.arrays["best"] = network.weights()
+            progress.arrays["best"] = values_of(weights)
             progress.best_epoch, progress.best_loss = epoch, judged["validation_loss"]
-        progress.epoch, progress.arrays["state"] = epoch, [streams.cursors, *network.state()]
+        progress.epoch, progress.arrays["state"] = epoch, [streams.cursors, *values_of(state)]
         checkpoint.save(folder, fingerprint, progress)
         if on_epoch:
             on_epoch(ended)
     predictions = np.array([row.pop("test_predictions") for row in progress.history])
-    epoch, weights = training.epochs, network.weights()
+    chosen, fitted = training.epochs, values_of(weights)
     if training.decay_on == "validation" and progress.best_epoch:
-        epoch, weights = progress.best_epoch, progress.arrays["best"]
-    return TutorialFit(recipe, tuple(weights), epoch, tuple(progress.history), predictions)
+        chosen, fitted = progress.best_epoch, progress.arrays["best"]
+    return TutorialFit(recipe, tuple(fitted), chosen, tuple(progress.history), predictions)
 
 
 def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgress], None]) -> float:

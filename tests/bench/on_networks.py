@@ -10,7 +10,7 @@ from stockml.evaluation.assessment import assess
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
-from stockml.models.tutorial.network import StreamNetwork
+from stockml.models.tutorial.network import build, fit_epoch
 from stockml.models.tutorial.recipe import train_length
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -40,7 +40,7 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
     bars, what = long_bars(CSV_ROWS)
     settings = settings_for("tutorial")
     recipe = Recipe.of(PriceSeries.from_bars(bars).mid, train_length(len(bars)), settings)
-    network = StreamNetwork(settings, recipe.width)
+    model = build(settings, recipe.width)
     x, y, _ = epoch_of(recipe.streams(), steps, np.random.default_rng(1))
     product, roofs, flop = tensorflow_product("float32"), [], step_flop(settings, recipe.width)
 
@@ -49,7 +49,7 @@ def tutorial_step(scene: Scene) -> Iterator[Measured]:
         roofs.append(FLOP / each)
 
     def action(_: None) -> None:
-        network.fit_epoch(x, y, settings.training.learning_rate)
+        fit_epoch(model, x, y, settings.training.learning_rate)
 
     remark = f"{what}, {recipe.width} streams; {COMPILED}"
     step = timed("tutorial step", action, runs=scene.runs(12, 3), prepare=prepare, each=steps, flop=flop, remark=remark)

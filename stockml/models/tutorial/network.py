@@ -1,6 +1,6 @@
 """The tutorial's network in Keras, imported inside the functions: parallel streams whose state is carried on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,42 +12,17 @@ from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.unrolled import MATMUL_TYPE, side_by_side
 from stockml.settings import Settings
 
-Arrays = list[NDArray[Any]]
 GRADIENT_NORM = 5.0
 HUBER_BEND = 0.01  # scaled: half a trained network's error at a step; no error ever reaches 1, Keras' default
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 
 
-class StreamNetwork:
-    """The network with its optimiser: fitted epoch by epoch, its whole state read and set as plain arrays."""
-
-    def __init__(self, settings: Settings, streams: int) -> None:
-        self._model = build(settings, streams)
-        self._model.optimizer.build(self._model.trainable_variables)
-
-    def fit_epoch(self, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
-        """Fit one epoch; return its steps' mean loss.  x, y: (steps · streams, unrolled), a step's streams together."""
-        streams = self._model.input_shape[0]
-        self._model.optimizer.learning_rate = learning_rate
-        fitted = self._model.fit(x[..., None], y[..., None], batch_size=streams, shuffle=False, verbose=0)
-        return float(fitted.history["loss"][0])
-
-    def weights(self) -> Arrays:
-        """The weights that `recipe.rollout` takes."""
-        return [v.numpy() for v in self._model.trainable_variables]
-
-    def set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        assign(self._model.trainable_variables, weights)
-
-    def state(self) -> Arrays:
-        """Weights, the streams' states, the dropout's position and the optimiser: all that resuming needs."""
-        return [v.numpy() for v in self._variables()]
-
-    def restore(self, state: Arrays) -> None:
-        assign(self._variables(), state)
-
-    def _variables(self) -> list[Any]:
-        return [*self._model.variables, *self._model.optimizer.variables]
+def fit_epoch(model: Any, x: NDArray[np.float32], y: NDArray[np.float32], learning_rate: float) -> float:
+    """Fit one epoch; return its steps' mean loss.  x, y: (steps · streams, unrolled), a step's streams together."""
+    model.optimizer.learning_rate = learning_rate
+    streams = model.input_shape[0]
+    fitted = model.fit(x[..., None], y[..., None], batch_size=streams, shuffle=False, verbose=0)
+    return float(fitted.history["loss"][0])
 
 
 def build(settings: Settings, streams: int) -> Any:
@@ -67,6 +42,7 @@ def build(settings: Settings, streams: int) -> Any:
     optimizer = getattr(keras.optimizers, OPTIMIZERS[training.optimizer])
     clipped = optimizer(training.learning_rate, global_clipnorm=GRADIENT_NORM)
     model.compile(clipped, loss=summed_loss(training.loss), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
