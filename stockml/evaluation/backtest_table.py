@@ -1,7 +1,4 @@
-"""Backtests of many tickers side by side: means, shares of tickers, and Diebold-Mariano over blocks of calendar time.
-
-All figures are in percent.
-"""
+"""Backtests of many tickers side by side, in percent: means, shares of tickers, Diebold-Mariano over calendar time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

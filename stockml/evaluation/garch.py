@@ -1,7 +1,4 @@
-"""A ticker's own GJR-GARCH(1,1) with Student's t (Glosten, Jagannathan and Runkle 1993): a row of backtests only.
-
-Never here: a shape of the quantiles, which every simple row gets in the same way.
-"""
+"""A ticker's own GJR-GARCH(1,1) with Student's t (Glosten, Jagannathan and Runkle 1993): a row of backtests only."""
 
 from functools import lru_cache
 from typing import Any

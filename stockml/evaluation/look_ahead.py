@@ -1,7 +1,6 @@
 """Check a night for look-ahead: past forecasts, made again from a series with another future, must not change.
 
-Every row of the night's tables is checked, as of an origin in the middle of the test part. `stockml audit` replays
-whole nights in this way.
+`stockml audit` replays whole nights in this way.
 """
 
 from collections.abc import Callable, Mapping

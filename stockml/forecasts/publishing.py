@@ -77,8 +77,7 @@ def _about(location: Floats, width: Floats, feedback: float) -> Floats:
 def combine(series: PriceSeries, origins: Indices, components: Components) -> CombinedForecast:
     """Combine the components as they would have been published after each origin, from what was known then.
 
-    origins: (m,), ascending session indices; outcomes near the end of the series may be unknown. Row i depends only
-    on sessions up to origins[i].
+    origins: (m,), ascending; the newest outcomes may be unknown. Row i depends only on sessions up to origins[i].
     """
     spread, leads = symmetrised(components.simple), components.location.shape[1]
     due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many outcomes are complete by each

@@ -135,10 +135,7 @@ def learning_origins(series: PriceSeries) -> Indices:
 def learning_bars(
     series: Mapping[str, PriceSeries], until: date, what: str
 ) -> tuple[dict[str, PriceSeries], dict[str, Any]]:
-    """Bars through `until` of each ticker with origins to learn from, and what a vintage records of them.
-
-    Raises TooFewBars, naming `what`.
-    """
+    """Bars through `until` of tickers that can be learned from, and what a vintage says of them.  Raises TooFewBars."""
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
     learned = {ticker: bars for ticker, bars in known.items() if counts[ticker]}

@@ -94,7 +94,7 @@ class Registry:
         return tuple(champions)
 
     def promote(self, promotion: Promotion) -> bool:
-        """Append it; False where its night's key is: no rollback is undone.  Raises RecordUnreadable, StoreBusy."""
+        """Append it, unless its night's key is there: no rollback is undone.  Raises RecordUnreadable, StoreBusy."""
         with self._locked(promotion.ticker):
             if any(line.key == promotion.key for line in self.history(promotion.ticker)):
                 return False

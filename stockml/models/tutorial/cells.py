@@ -18,7 +18,7 @@ class Cell(NamedTuple):
     gates: int
     states: int
     arrays: int
-    is_summed: bool
+    is_summed: bool  # whether only the sum of x and h matters
 
 
 def lstm(maths: Any, x: Any, h: Any, rest: Sequence[Any], states: Sequence[Any]) -> tuple[Any, ...]:
