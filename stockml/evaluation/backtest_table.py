@@ -78,10 +78,7 @@ class BacktestTable:
 
 
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
-    """Combine backtests, one per ticker; a ticker whose price stood still at a lead is left out by name.
-
-    Raises NoRow where none is left, with the commonest reasons.
-    """
+    """Combine backtests, one per ticker, without those whose price stood still.  Raises NoRow where none is left."""
     moved = [each for each in found if np.isfinite([*each.adds, *each.paths[PUBLISHED]]).all()]
     why = "expected a price that moves, found one still at a lead"
     still = {each.ticker: why for each in found if each not in moved}

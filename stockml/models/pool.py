@@ -76,10 +76,7 @@ class Pool:
     def network(
         self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
     ) -> Floats:
-        """(m, leads, 21) the base's quantiles, symmetric about 0.
-
-        coefficients: (4,), of `lead_basis`: the ticker's own change to the ln width.
-        """
+        """(m, leads, 21) the base's symmetric quantiles.  coefficients: (4,) of `lead_basis`, the ticker's own part."""
         assert self.base is not None
         assert self.regression is not None
         known, further = _learned(leads)

@@ -9,10 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Cell(NamedTuple):
-    """A kind of cell.  gates: kernels have gates · units columns.  arrays: a layer's weights, two kernels and `rest`.
-
-    is_summed: whether only the sum of x and h matters.
-    """
+    """A kind of cell.  gates: kernels have gates · units columns.  arrays: how many a layer has, with its kernels."""
 
     step: Callable[[Any, Any, Any, Sequence[Any], Sequence[Any]], tuple[Any, ...]]
     gates: int
