@@ -193,14 +193,14 @@ def _evaluated(
 
 def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
     tonight, close = author.tonight.quantiles, series.close[-1:]
-    limits = {coverage: (low[0], high[0]) for coverage, (low, high) in _limits(tonight, close).items()}
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
         path=tuple((close * np.exp(tonight[0, :, MEDIAN])).tolist()),
         bands=tuple(
-            Band(int(percent(c)), tuple(low.tolist()), tuple(high.tolist())) for c, (low, high) in limits.items()
+            Band(int(percent(coverage)), tuple(low[0].tolist()), tuple(high[0].tolist()))
+            for coverage, (low, high) in _limits(tonight, close).items()
         ),
         probability_of_rise=chance_above(tonight[0, step - 1], 0.0),
         direction_step=step,

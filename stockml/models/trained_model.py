@@ -111,7 +111,6 @@ def load_model(folder: Path) -> TrainedModel:
         if settings.profile == "nightly" and kept.get("form") != FORM:
             raise ValueError("one that an earlier version of stockml made")
         networks: dict[str, Any] = {name: _network(kept["networks"][name], name, folder, settings) for name in NETWORKS}
-        evidence = Evidence(**kept["evidence"]) if kept.get("evidence") else None
         return TrainedModel(
             settings=settings,
             decision=Decision(**kept["decision"]),
@@ -119,7 +118,7 @@ def load_model(folder: Path) -> TrainedModel:
             sessions=kept["sessions"],
             last_session=np.datetime64(kept["last_session"]),
             retrained_at=np.datetime64(kept["retrained_at"]),
-            evidence=evidence,
+            evidence=Evidence(**kept["evidence"]) if kept.get("evidence") else None,
             history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
             **networks,
         )

@@ -26,7 +26,7 @@ from stockml.models.pooled_regression import (
     moves,
 )
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Indices
+from stockml.storage.arrays import Indices, packed
 
 ORIGINS_A_STRETCH = 8
 STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
@@ -63,10 +63,7 @@ class TrainingSet:
 
     def sha256(self) -> str:
         """Hash of everything here that the weights depend on."""
-        found = hashlib.sha256()
-        for array in (self.rows, self.starts, self.sizes, self.log_widths, self.mask):
-            found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+        return hashlib.sha256(packed((self.rows, self.starts, self.sizes, self.log_widths, self.mask))).hexdigest()
 
 
 def _stretches(series: PriceSeries, scale: InputScale, pooled: PooledRegression) -> tuple[NDArray[Any], ...]:

@@ -14,14 +14,13 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
 from stockml.features.windows import split_origins
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
+from stockml.storage.arrays import packed
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
@@ -82,10 +81,8 @@ class Search:
     def study(self) -> str:
         """The study's name: equal for searches whose trials compare."""
         facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
-        digest = hashlib.sha256(f"{facts} {code_hash('training.tutorial')}".encode())
-        for values in vars(self.series).values():
-            digest.update(np.ascontiguousarray(values).tobytes())
-        return f"{self.ticker} {digest.hexdigest()[:16]}"
+        named = f"{facts} {code_hash('training.tutorial')}".encode() + packed([*vars(self.series).values()])
+        return f"{self.ticker} {hashlib.sha256(named).hexdigest()[:16]}"
 
     def labels(self) -> dict[str, list[str]]:
         """The space as Optuna stores it: each value a category, in JSON."""
