@@ -18,20 +18,14 @@ from stockml.evaluation.assessment import judge_models
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import BASE, ROWS_OF, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import (
-    IN_BACKTESTS,
-    POOLED,
-    DistributionRows,
-    ShapeSource,
-    simple_distributions,
-)
+from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.windows import OriginSplit, unseen_origins, within_segment
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, MEDIAN, ORIGIN_STRIDE, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, MEDIAN, ORIGIN_STRIDE, POOLED, moves, symmetrised
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -20,15 +21,7 @@ import pyarrow.compute as pc
 
 from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.forecasts.ledger_scores import (
-    TIMINGS,
-    LiveScores,
-    Timing,
-    scored_steps,
-    scores_of,
-    steps_that_count,
-    timing_of,
-)
+from stockml.forecasts.ledger_scores import LiveScores, Timing, scored_steps, scores_of, steps_that_count, timing_of
 from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
@@ -139,7 +132,7 @@ class Ledger:
         """
         counting = self.counting(ticker, sessions)
         scored = scored_steps(counting, series)
-        return {timing: scores_of(timing, counting, scored) for timing in TIMINGS}
+        return {timing: scores_of(timing, counting, scored) for timing in get_args(Timing)}
 
     def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
         """The live part of `record`, without forecasts made after the series' last session."""

@@ -7,19 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.width_inputs import INPUTS
-from stockml.models.base_network import BASIS_SIZE, LOOK_BACK, UPPER, Member, lead_basis
-from stockml.models.pooled_regression import (
-    EWMA_60,
-    LEADS,
-    MEDIAN,
-    ORIGIN_STRIDE,
-    POOLED,
-    PooledRegression,
-    symmetrised,
-)
+from stockml.models.base_network import BASIS_SIZE, UPPER, Member, lead_basis
+from stockml.models.pooled_regression import EWMA_60, LEADS, MEDIAN, POOLED, PooledRegression, symmetrised
 from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.storage.arrays import Floats, Indices
-from stockml.training.training_set import STRETCH, TrainingSet
+from stockml.training.training_set import AT_ORIGINS, STRETCH, TrainingSet
 
 GRADIENT_NORM = 1.0
 SMALLEST_STEP = 1e-3  # between two quantiles of the initial shape
@@ -140,7 +132,7 @@ def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:
         }
         state = keras.layers.LSTM(units, return_sequences=True, **start)(state)
         state = keras.layers.Dropout(settings.dropout, seed=next(seeds))(state)
-    at_origins = keras.layers.Concatenate()([each[:, LOOK_BACK - 1 :: ORIGIN_STRIDE] for each in (state, inputs)])
+    at_origins = keras.layers.Concatenate()([each[:, AT_ORIGINS] for each in (state, inputs)])
     kernel = keras.initializers.GlorotUniform(seed=next(seeds))
     hidden = keras.layers.Dense(settings.dense, activation="relu", kernel_initializer=kernel)(at_origins)
     hidden = keras.layers.Dropout(settings.dropout, seed=next(seeds))(hidden)

@@ -30,6 +30,7 @@ from stockml.storage.arrays import Indices, packed
 
 ORIGINS_A_STRETCH = 8
 STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
+AT_ORIGINS = slice(LOOK_BACK - 1, None, ORIGIN_STRIDE)  # of a stretch
 FURTHEST_MOVE = 30.0  # widths: keeps a misprint from deciding the weights
 
 
