@@ -173,9 +173,9 @@ def test_members_have_distinct_names() -> None:
 
 def test_a_pool_with_too_few_bars_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
-        pretrain({"NEW": walk(100)}, UNTIL, pooled, folder=tmp_path)
+        pretrain({"NEW": walk(100)}, UNTIL, pooled, folder=tmp_path, members=SMALL)
 
 
 def test_a_regression_that_has_seen_later_sessions_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="2003-05-29 or before"):
-        pretrain(tickers(), date(2003, 5, 29), pooled, folder=tmp_path)
+        pretrain(tickers(), date(2003, 5, 29), pooled, folder=tmp_path, members=SMALL)

@@ -105,11 +105,8 @@ def test_a_validation_part_that_now_begins_earlier_is_not_learned_from() -> None
     errors = network(model, "held_out").errors
     assert errors.through is not None
     assert errors.through + np.timedelta64(50, "D") < first
-    facts = facts_about(then, series, many)
-    assert (
-        facts.unscored
-        == f"it has seen sessions through {then.held_out.learned_until}, what is unseen begins on {first}"
-    )
+    facts, seen = facts_about(then, series, many), then.held_out.learned_until
+    assert facts.unscored == f"it has seen sessions through {seen}, what is unseen begins on {first}"
     assert decide(facts, "keep", many.policy).mode == "retrain"
     assert facts_about(then, series, few).unscored is None
 
@@ -287,8 +284,8 @@ def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning
     assert (facts.new_sessions, facts.sessions_since_retrain) == (3, 3)
     assert (facts.changed, facts.scale_drift) == ((), 1.0)
     other = ONE.changed(training=ONE.training.changed(seed=8))
-    changed = facts_about(usual(), SERIES, other, same_code=False, same_adjustment=False).changed
-    assert changed == ("settings", "code", "price adjustment")
+    facts = facts_about(usual(), SERIES, other, same_code=False, same_adjustment=False)
+    assert facts.changed == ("settings", "code", "price adjustment")
     assert learning_sha256(ONE.changed(mode="keep")) == learning_sha256(ONE)
     other = ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=5))
     assert learning_sha256(other) == learning_sha256(ONE)

@@ -121,13 +121,11 @@ def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no
 def test_streams_trained_side_by_side_give_the_outputs_and_states_of_the_cell(streams: int) -> None:
     layer, states = network.stream_layer()("lstm", 6, 0.0, seed=3), (np.zeros((streams, 6)),) * 2
     inputs = np.random.default_rng(5).random((7, streams, 2)).astype(np.float32)
-    found = layer(inputs).numpy()
-    kernel, recurrent, *rest = weights_of(layer)
-    for x, output in zip(inputs, found, strict=True):
+    outputs, (kernel, recurrent, *rest) = layer(inputs).numpy(), weights_of(layer)
+    for x, output in zip(inputs, outputs, strict=True):
         states = CELLS["lstm"].step(np, x @ kernel, states[0] @ recurrent, rest, states)
         assert output == pytest.approx(states[0], abs=0.01), "training multiplies in bfloat16"
-    for state, right in zip(layer.states, states, strict=True):
-        assert state.numpy() == pytest.approx(right, abs=0.01)
+    assert np.array([state.numpy() for state in layer.states]) == pytest.approx(np.array(states), abs=0.01)
 
 
 def test_cell_optimiser_and_loss_settings_take_effect(tmp_path: Path) -> None:
