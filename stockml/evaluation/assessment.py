@@ -96,7 +96,7 @@ def assess(
     if causal_only:
         models = {LSTM: model, CHAMPION: champion, WITHOUT_NETWORK: None}
         scored = {name: models[name] for name in candidates}
-        check_look_ahead(series, split, settings, scored, Pools.of(model, series, split).held_out)
+        check_look_ahead(series, split, settings, scored, candidates, Pools.of(model, series, split).held_out)
     author = candidates[row_of(publisher)]
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)

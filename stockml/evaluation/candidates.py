@@ -47,7 +47,8 @@ class Candidate:
     """A model's forecasts as they would have been published on the test part, and as of tonight.
 
     origins: (m,) of the test part.  test: from these.  earlier: from all unseen origins before tonight, validation's
-    included.  tonight: from one.  own: (m, horizon), the network's own path in price, None where it forecasts no path.
+    included; `components`: what it combines.  tonight: from one.  own: (m, horizon), the network's own path in price,
+    None where it forecasts no path.
     """
 
     origins: Indices
@@ -55,6 +56,7 @@ class Candidate:
     earlier: CombinedForecast
     tonight: CombinedForecast
     own: Floats | None
+    components: Components
 
     @classmethod
     def of(
@@ -67,11 +69,13 @@ class Candidate:
     ) -> "Candidate":
         """The model's candidate or, without a model, that of the same procedure without a network.
 
-        Raises InvalidSetting for a pool that has seen the first unseen origin.
+        Raises InvalidSetting for a pool or a network that has seen the first unseen origin.
         """
         first, through = series.sessions[split.validation.start].item(), pools.held_out.through
         if through and through >= first:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
+        if model and (learned := model.held_out.learned_until.item()) >= first:
+            raise InvalidSetting("the last session of the held-out network", str(learned), f"before the origin {first}")
         unseen, newest = unseen_origins(series, split, settings), np.array([len(series) - 1])
         leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
         past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
@@ -85,7 +89,7 @@ class Candidate:
         own = None
         if model is not None and not isinstance(model.held_out, TickerNetwork):
             own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
-        return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own)
+        return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own, past)
 
     @property
     def has_network(self) -> bool:

@@ -1,6 +1,7 @@
 """Check a night for look-ahead: past forecasts, made again from a series with another future, must not change.
 
-`stockml audit` replays whole nights in this way.
+Every row of the night's tables is made again as of an origin in the middle of the test part; up to there, what would
+have been published is combined again. `stockml audit` replays whole nights in this way.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import forecast_after, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, forecast_after, trend_prior_paths
 from stockml.evaluation.distribution_table import BASE, rows_of_pool
 from stockml.evaluation.evaluate import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES
@@ -73,13 +74,19 @@ def check_look_ahead(
     split: OriginSplit,
     settings: EvaluationSettings,
     models: Mapping[str, TrainedModel | None],
+    candidates: Mapping[str, Candidate],
     pool: Pool,
 ) -> None:
-    """Check every row as of the middle of the test part. Raises LooksAhead."""
+    """Check every row as of the middle of the test part, and each candidate up to there. Raises LooksAhead."""
     test, unseen = scored_origins(series, split.test, settings), unseen_origins(series, split, settings)
     middle = int(test[len(test) // 2])
-    origins = unseen[unseen <= middle][-ORIGINS:]
-    check_rows(series, middle, lambda each: rows_of_a_night(each, origins, models, pool, settings))
+    done = np.flatnonzero(unseen <= middle)
+    check_rows(series, middle, lambda each: rows_of_a_night(each, unseen[done[-ORIGINS:]], models, pool, settings))
+    other = with_other_future(series, middle)
+    for name, each in candidates.items():
+        again, found = combine(other, unseen, each.components).at(done), each.earlier.at(done)
+        if not all(map(_same, vars(again).values(), vars(found).values())):
+            raise LooksAhead(name, str(series.sessions[middle]))
 
 
 def _same(one: Floats | None, two: Floats | None) -> bool:

@@ -195,7 +195,8 @@ def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published(
     around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_400, "D"))
     model = train_ticker(around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
     assert model.published.pool.base is not None
-    unscored = replace(model, held_out=replace(model.held_out, pool=Pool.before(date(1990, 1, 1))))
+    none = replace(model.held_out, pool=Pool.before(date(1990, 1, 1)), learned_until=around.sessions[0])
+    unscored = replace(model, held_out=none)
     found = assess(around, unscored, None, SETTINGS, after(around), SPLIT)
     assert (found.publisher, found.forecast.without_network) == (POOLED, True)
 
@@ -227,7 +228,9 @@ def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is
 
 def test_a_horizon_beyond_the_learned_leads_is_published_too() -> None:
     settings = SETTINGS.changed(horizon=60)
-    found = assess(SERIES, USUAL, None, settings, after(SERIES, 60), unseen_parts(SERIES, settings))
+    split = unseen_parts(SERIES, settings)
+    earlier = replace(USUAL.held_out, learned_until=SERIES.sessions[split.train_end])
+    found = assess(SERIES, replace(USUAL, held_out=earlier), None, settings, after(SERIES, 60), split)
     assert found.publisher == LSTM
     assert len(found.forecast.path) == len(found.forecast.band(80).high) == 60
     assert (np.diff(found.forecast.band(80).high) > 0).all()

@@ -15,7 +15,7 @@ from stockml.evaluation.distribution_table import BASE, DistributionTable, distr
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import DieboldMariano
 from stockml.evaluation.simple_distributions import OWN_HAR, POOLED, SHAPES, simple_distributions
-from stockml.forecasts.publishing import CombinedForecast
+from stockml.forecasts.publishing import CombinedForecast, Components
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEVELS
 from stockml.storage.records import read_record, written_record
@@ -28,8 +28,9 @@ POOL, NONE = Pool.before(date(2006, 1, 1)), Pool.before(date(1990, 1, 1))
 
 def wider(times: float) -> Candidate:
     """A candidate of `times` the pooled regression's widths, shifted up a little."""
-    combined = CombinedForecast(times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50)), np.zeros(len(AT)))
-    return Candidate(AT, combined, combined, combined, None)
+    simple, shares = times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
+    combined = CombinedForecast(simple, shares, np.zeros(len(AT)))
+    return Candidate(AT, combined, combined, combined, None, Components(0.001 * shares, simple, None))
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}

@@ -1,15 +1,28 @@
 """A night checks whether a later bar would have changed any row, and publishes nothing if one would."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from stockml.errors import LooksAhead
+from stockml.errors import InvalidSetting, LooksAhead
 from stockml.evaluation.assessment import assess
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.look_ahead import check_rows, rows_of_a_night, with_other_future
+from stockml.evaluation.look_ahead import check_look_ahead, check_rows, rows_of_a_night, with_other_future
 from stockml.models.baselines import baseline_paths
-from tests.stockml.evaluation.seers import NARROW, SERIES, SETTINGS, SPLIT, TEST, USUAL, Model, after, assessed
+from tests.stockml.evaluation.seers import (
+    NARROW,
+    SERIES,
+    SETTINGS,
+    SPLIT,
+    TEST,
+    USUAL,
+    Model,
+    after,
+    assessed,
+    candidate,
+)
 from tests.stockml.evaluation.test_assessment import seeing
 
 MIDDLE = int(TEST[len(TEST) // 2])
@@ -26,6 +39,23 @@ def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> N
         night(seeing(0.3), NARROW)
     with pytest.raises(LooksAhead, match=f"what champion said {NEXT_CLOSE}"):
         night(USUAL, seeing(0.3))
+
+
+def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
+    honest = candidate(USUAL)
+    last = {name: np.broadcast_to(each[-1:], each.shape) for name, each in vars(honest.earlier).items()}
+    for name in ("shares", "feedback"):
+        knowing = replace(honest, earlier=replace(honest.earlier, **{name: last[name]}))
+        with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
+            check_look_ahead(SERIES, SPLIT, SETTINGS, {}, {LSTM: knowing}, USUAL.held_out.pool)
+    check_look_ahead(SERIES, SPLIT, SETTINGS, {}, {LSTM: honest}, USUAL.held_out.pool)
+
+
+def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
+    first = SERIES.sessions[SPLIT.validation.start]
+    seen = replace(USUAL, held_out=replace(USUAL.held_out, learned_until=first))
+    with pytest.raises(InvalidSetting, match=f"held-out network to be before the origin {first}, found '{first}'"):
+        night(seen)
 
 
 def test_every_row_of_both_tables_is_checked() -> None:
