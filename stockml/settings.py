@@ -138,7 +138,9 @@ class PolicySettings(Checked, prefix="policy."):
         ge=1.05,
         le=100.0,
     )
-    live_skill_floor: float = Field(-0.2, description="Live skill below which one is due", ge=-100.0, le=1.0)
+    live_skill_floor: float = Field(
+        -0.2, description="Live skill of the path below which one is due (tutorial profile only)", ge=-100.0, le=1.0
+    )
 
 
 class AgeingSettings(Checked, prefix="ageing."):
@@ -215,7 +217,7 @@ def without_effect(settings: Settings) -> tuple[str, ...]:
 
 def only_tutorial(name: str) -> bool:
     """Whether the setting of this dotted name affects the tutorial's network only."""
-    return name.startswith(("network.", "training.")) or name == "policy.scale_drift"
+    return name.startswith(("network.", "training.")) or name in ("policy.scale_drift", "policy.live_skill_floor")
 
 
 TUTORIAL_ACTS = (

@@ -16,7 +16,7 @@ class Facts:
     `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it cannot be scored on
     tonight's unseen origins, None where it can; `changed`: what it was learned with that is another tonight.
     `scale_drift`, the tutorial's only: half ranges from the middle of the last window to the price, at least 1.
-    `live_skill`: that of the published forecasts in the ledger, None until enough have come due.
+    `live_skill`, the tutorial's only: of the published paths in the ledger, None until enough have come due.
     """
 
     no_champion: str | None = None

@@ -11,6 +11,7 @@ from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry, champion_for, check_intact
 from stockml.models.retrain_policy import Facts, decide
+from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
@@ -87,11 +88,12 @@ def _champion_and_facts(
     except InvalidFile as problem:
         return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     series = PriceSeries.read(Path(dataset.path))
-    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     same = {
         "same_code": provenance.code == training_code(),
         "same_adjustment": provenance.adjustment == dataset.adjustment,
     }
     facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **same)
-    facts = replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None)
-    return champion, facts, None
+    if isinstance(model.published, TickerNetwork):
+        return champion, facts, None  # training cannot mend its path, which is the prior's
+    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
+    return champion, replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None), None
