@@ -44,9 +44,13 @@ def make_run() -> "subprocess.Popen[str]":
 def run_that(reached: Callable[[Home], bool], home: Home) -> "subprocess.Popen[str]":
     """Start a run, and wait until it has come this far."""
     process = make_run()
+    wait_until(reached, home, process)
+    return process
+
+
+def wait_until(reached: Callable[[Home], bool], home: Home, process: "subprocess.Popen[str]") -> None:
     until(lambda: reached(home) or process.poll() is not None, every_s=0.01)
     assert process.poll() is None, process.communicate()[0]
-    return process
 
 
 def left_of(home: Home) -> list[str]:
@@ -61,21 +65,37 @@ def works_in(process: psutil.Process, home: Home) -> bool:
         return False
 
 
-@pytest.mark.parametrize("moment", REACHED)
-def test_a_night_outlives_its_own_prefect_server(home: Home, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+def test_a_night_outlives_its_own_prefect_server_killed_at_several_points(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time another one is started, and the night goes on."""
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     home = replay_home(os.environ)
     replaying.fill(home, ["IBM"], date(2013, 2, 28))
-    process = run_that(REACHED[moment], home)
-    for child in psutil.Process(process.pid).children():
-        if NAME_OF_SERVER in child.cmdline():
-            child.kill()
+    process, killed = make_run(), set[int]()
+    for reached in REACHED.values():
+        wait_until(reached, home, process)
+        server = until(lambda: next((each for each in servers_of(process) if each.pid not in killed), None))
+        server.kill()
+        killed.add(server.pid)
     said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     found, [night] = standing(home), nights(home)
     assert found.runs == ((night.key, "FINISHED"),)
     assert found.versions == found.entries == found.promotions == (night.key,)
     assert "Traceback" not in said
+
+
+def servers_of(run: "subprocess.Popen[str]") -> list[psutil.Process]:
+    return [child for child in psutil.Process(run.pid).children() if NAME_OF_SERVER in arguments_of(child)]
+
+
+def arguments_of(process: psutil.Process) -> list[str]:
+    """The command line; empty once it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

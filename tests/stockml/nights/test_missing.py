@@ -12,7 +12,6 @@ from stockml.nights.status import NAMED, WHY, Attempt, Row, keep_attempt, missin
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
-NIGHT = recorded_night()  # IBM, of 2013-02-28
 FINAL = datetime(2013, 3, 2, 3, 45, tzinfo=UTC)  # 22:45 in New York: the bar of 2013-03-01
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)
 NEXT = MORNING + timedelta(days=1)
@@ -24,17 +23,17 @@ def named(home: Home, now: datetime, *tickers: str, **calendars: str) -> list[st
 
 def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(home: Home) -> None:
     assert named(home, MORNING, "IBM") == ["IBM"]
-    keep_newest(home.nights, NIGHT)
+    keep_newest(home.nights, recorded_night())
     assert named(home, MORNING, "IBM") == []
     assert named(home, FINAL + timedelta(minutes=119), "IBM") == []
     assert named(home, FINAL + timedelta(minutes=120), "IBM") == ["IBM"]
     monday = MORNING + timedelta(days=4)
-    keep_newest(home.nights, replace(NIGHT, session=date(2013, 3, 1)))
+    keep_newest(home.nights, replace(recorded_night(), session=date(2013, 3, 1)))
     assert named(home, monday - timedelta(hours=8), "IBM") == [], "no session on a weekend"
 
 
 def test_the_tickers_own_calendar_decides_what_is_missing(home: Home) -> None:
-    keep_newest(home.nights, replace(NIGHT, ticker="TSCO.LON"))
+    keep_newest(home.nights, replace(recorded_night(), ticker="TSCO.LON"))
     # London's bar of 2013-03-01 has been final since 23:15, New York's is not yet
     evening = datetime(2013, 3, 2, 2, tzinfo=UTC)
     assert named(home, evening, "TSCO.LON") == ["TSCO.LON"]
@@ -45,7 +44,7 @@ def test_a_share_at_rest_lacks_no_forecast(home: Home) -> None:
     days = {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1), "AAPL": date(1999, 2, 19), "SNOW": date(2008, 1, 2)}
     Delistings(MORNING, days).write(home.delistings)
     for ticker in ("FB", "GOOG", "SNOW"):
-        keep_newest(home.nights, replace(NIGHT, ticker=ticker, session=date(2013, 2, 19)))
+        keep_newest(home.nights, replace(recorded_night(), ticker=ticker, session=date(2013, 2, 19)))
     found = named(home, MORNING, "FB", "GOOG", "SNOW", "AAPL")
     assert found == ["AAPL", "GOOG", "SNOW"], (
         "AAPL has no forecast, GOOG is not delisted yet, SNOW was forecast after another company's delisting"
@@ -67,15 +66,15 @@ def test_a_share_at_rest_lacks_no_forecast(home: Home) -> None:
 )
 @pytest.mark.parametrize("named", ["", "IBM: "])
 def test_the_line_says_why(home: Home, state: str, why: str, named: str) -> None:
-    keep_newest(home.nights, NIGHT)
-    keep_attempt(home.nights, "IBM", Attempt(state, f"{named}{why}", NIGHT.finished_at + timedelta(days=1)))
+    keep_newest(home.nights, recorded_night())
+    keep_attempt(home.nights, "IBM", Attempt(state, f"{named}{why}", recorded_night().finished_at + timedelta(days=1)))
     found = missing(home, ["IBM", "AAPL"], NEXT, {})
     line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
 
 
 def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: Home) -> None:
-    keep_newest(home.nights, replace(NIGHT, ticker="VOD"))
+    keep_newest(home.nights, replace(recorded_night(), ticker="VOD"))
     line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line
 

@@ -21,11 +21,12 @@ from stockml.storage.records import read_record, written_record
 from tests.support.nights import recorded_night, series_until
 from tests.support.walks import constant, walk
 
-NIGHT = recorded_night()
+DAY = date(2013, 2, 28)
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
 
 
-def kept(home: Home, night: Night = NIGHT) -> Night:
+def kept(home: Home, night: Night | None = None) -> Night:
+    night = night or recorded_night()
     write_night(night, night_path(home.nights, night.ticker, night.key))
     keep_newest(home.nights, night)
     return night
@@ -37,7 +38,8 @@ def row(home: Home, now: datetime = MORNING, ticker: str = "IBM") -> status.Row:
 
 
 def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> None:
-    night = replace(NIGHT, metrics={**NIGHT.metrics, "answer/width_against_usual_pct": 80.0})
+    night = recorded_night()
+    night = replace(night, metrics={**night.metrics, "answer/width_against_usual_pct": 80.0})
     found = Glance.of(night)
     assert night.evaluation
     assert night.distributions
@@ -53,16 +55,16 @@ def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> No
 
 
 def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_from_records(home: Home) -> None:
-    older = replace(NIGHT, session=date(2013, 2, 27), key="0" * 64, finished_at=NIGHT.finished_at + timedelta(days=9))
-    kept(home)
+    night = kept(home)
+    older = replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=night.finished_at + timedelta(days=9))
     kept(home, older)
     found = newest(home.nights, "IBM")
-    assert found == Glance.of(NIGHT)
+    assert found == Glance.of(night)
     (home.nights / "IBM" / FILE).unlink()
     assert newest(home.nights, "IBM") == found
     (home.nights / "IBM" / FILE).write_text("{")
     assert newest(home.nights, "IBM") == found
-    assert [each.session for each in history(home.nights, "IBM")] == [older.session, NIGHT.session]
+    assert [each.session for each in history(home.nights, "IBM")] == [older.session, night.session]
 
 
 def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: Home) -> None:
@@ -73,7 +75,7 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     assert row(home, MORNING + timedelta(days=3)).cells()[2] == "1 behind"
     later = MORNING + timedelta(days=14)
     assert (row(home, later).state, row(home, later).cells()[2]) == ("expired, 10 sessions behind", "expired")
-    patient = kept(home, replace(NIGHT, settings={**NIGHT.settings, "ageing.old_forecast": 10}))
+    patient = kept(home, recorded_night(settings={**recorded_night().settings, "ageing.old_forecast": 10}))
     assert row(home, later).state == "10 sessions behind"
     age = night_age(patient, later + timedelta(days=1))
     assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
@@ -91,15 +93,15 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     ],
 )
 def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float | None, path: str, width: str) -> None:
-    usual = Glance.of(NIGHT)
+    usual = Glance.of(recorded_night())
     glance = replace(
         usual, publisher=publisher, path_adds=path_adds, published_skill=0.0551, width_against_usual=0.8407
     )
-    assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[3:5] == (path, width)
+    assert status.Row("IBM", DAY, "", 0, False, glance).cells()[3:5] == (path, width)
 
 
 def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
-    failed = status.Attempt("Failed", "the key is wrong", NIGHT.finished_at + timedelta(days=1))
+    failed = status.Attempt("Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1))
     status.keep_attempt(home.nights, "IBM", failed)
     assert (row(home).state, row(home).cells()[2]) == ("failed: the key is wrong", "failed")
     kept(home)
@@ -112,12 +114,12 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     assert row(home, MORNING + timedelta(days=14)).cells()[2] == "at rest", "at rest, an old forecast is no news"
     status.keep_attempt(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
-    status.keep_attempt(home.nights, "IBM", replace(failed, at=NIGHT.finished_at - timedelta(days=1)))
+    status.keep_attempt(home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1)))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
 
 
 def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_the_noise() -> None:
-    usual = Glance.of(NIGHT)
+    usual = Glance.of(recorded_night())
     glances = [
         replace(usual, path_adds=0.0, network_adds=0.01, network_adds_p=0.01),
         replace(usual, path_adds=0.02, path_adds_p=0.4, network_adds=-0.01, network_adds_p=0.001),
@@ -125,7 +127,7 @@ def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_
         replace(usual, path_adds=None, network_adds=None),
         None,
     ]
-    listed = [status.Row(f"T{n}", NIGHT.session, "", 0, False, each) for n, each in enumerate(glances)]
+    listed = [status.Row(f"T{n}", DAY, "", 0, False, each) for n, each in enumerate(glances)]
     sentence = "The network adds something on 2 of 3 tickers (67%), on 1 by more than the noise."
     assert status.share_sentence(listed) == sentence
     assert sentence in status.text(listed)
@@ -136,23 +138,27 @@ def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_
 
 @pytest.mark.parametrize(("path_adds", "shown"), [(0.0, "nothing"), (None, "–")])
 def test_a_gain_of_zero_is_shown_differently_from_an_unknown_one(path_adds: float | None, shown: str) -> None:
-    glance = replace(Glance.of(NIGHT), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None)
-    assert status.Row("IBM", NIGHT.session, "", 0, False, glance).cells()[5] == shown
+    glance = replace(
+        Glance.of(recorded_night()), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None
+    )
+    assert status.Row("IBM", DAY, "", 0, False, glance).cells()[5] == shown
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few origins")])
 def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_figures(
     p_value: float | None, shown: str
 ) -> None:
-    glance = replace(Glance.of(NIGHT), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1)
-    listed = [status.Row("IBM", NIGHT.session, "", 0, False, glance)]
+    glance = replace(
+        Glance.of(recorded_night()), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1
+    )
+    listed = [status.Row("IBM", DAY, "", 0, False, glance)]
     assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
     clearly = f"on 1 of 1 ticker (100%), on {int(shown == '+1.00%')} by more than the noise"
     assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)
 
 
 def test_a_bands_width_is_relative_to_the_shares_usual_range_over_as_many_sessions() -> None:
-    series, night = series_until("IBM", NIGHT.session), NIGHT.forecast
+    series, night = series_until("IBM", DAY), recorded_night().forecast
     assert night
     found = width_against_usual(night, series)
     step, band = night.direction_step, night.band(80)

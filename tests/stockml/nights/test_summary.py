@@ -1,6 +1,7 @@
 """The summary answers in words what a person asks in the morning; scripts get one object with fixed keys."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -101,9 +102,9 @@ def test_a_summary_without_a_link_says_how_to_open_the_pages(monkeypatch: pytest
     assert "pages make up" in " ".join(summary.text(replace(logged(), mlflow_run_url=None)).split())
 
 
-@pytest.mark.parametrize("night", [logged(), without_network(), publishing_a_path(), of_an_earlier_version()])
-def test_no_line_is_wider_than_a_terminal(night: Night) -> None:
-    assert max(len(line) for line in summary.text(night).splitlines()) <= 100
+@pytest.mark.parametrize("night", [logged, without_network, publishing_a_path, of_an_earlier_version])
+def test_no_line_is_wider_than_a_terminal(night: Callable[[], Night]) -> None:
+    assert max(len(line) for line in summary.text(night()).splitlines()) <= 100
 
 
 def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
@@ -265,12 +266,13 @@ def test_a_skipped_night_says_why_and_little_else() -> None:
     assert summary.markdown(skipped()) == "## IBM · 2013-02-28\n\n**skipped**\n\nquota: 25 requests a day"
 
 
-@pytest.mark.parametrize("night", [logged(), skipped()], ids=["completed", "skipped"])
-def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Night) -> None:
-    found = json.loads(json.dumps(summary.as_json(night), allow_nan=False))
+@pytest.mark.parametrize("night", [logged, skipped], ids=["completed", "skipped"])
+def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Callable[[], Night]) -> None:
+    ended = night()
+    found = json.loads(json.dumps(summary.as_json(ended), allow_nan=False))
     assert list(found) == KEYS
-    assert found["promoted"] is (night.verdict is not None and night.verdict.promoted)
-    assert (found["forecast"] is None) == (night.status == "skipped")
+    assert found["promoted"] is (ended.verdict is not None and ended.verdict.promoted)
+    assert (found["forecast"] is None) == (ended.status == "skipped")
 
 
 def test_the_markdown_puts_the_verdict_before_the_tables_and_the_links_after_them() -> None:
