@@ -17,7 +17,7 @@ from flows.form import chosen
 from flows.studies import tune as tune_flow
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
-from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
+from stockml.settings import TUTORIAL_ACTS, Settings
 from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
@@ -31,24 +31,11 @@ from stockml.training.tuning import (
     before_the_nights_parts,
     tune,
 )
+from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
 from tests.support.replaying import fill
 from tests.support.walks import altered_after, walk
 
-SERIES = walk(420)
-SMALL_FORM = {
-    "network": {"units": [4], "look_back": 5, "dropout": 0.0},
-    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
-    "evaluation": {"horizon": 5, "direction_step": 3, "test_sessions": 60, "validation_sessions": 60},
-}
-SMALL = settings_for(
-    "tutorial", {f"{part}.{name}": value for part, each in SMALL_FORM.items() for name, value in each.items()}
-)
-TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
 TEST_START = 360
-
-
-def search(sampler: Sampler = "tpe", base: Settings = SMALL, **changed: object) -> Search:
-    return Search("ABC", changed.pop("series", SERIES), base, sampler, TINY)  # type: ignore[arg-type]
 
 
 def tuned(home: Home, trials: int, sampler: Sampler = "tpe") -> tuple[TuningResult, list[TrialRecord]]:
@@ -101,7 +88,7 @@ def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_s
 @pytest.mark.slow
 def test_a_killed_search_resumes_with_its_finished_trials(home: Home) -> None:
     script = (
-        "import os, signal; from tests.stockml.training.test_tuning import search; from stockml.home import home; "
+        "import os, signal; from tests.stockml.training.small_search import search; from stockml.home import home; "
         "from stockml.training.tuning import tune\n"
         "def die(trial):\n    if trial.number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
         "tune(home(), search(), trials=3, on_trial=die)"

@@ -1,0 +1,20 @@
+"""A search of seconds, which a process can start that has loaded neither Prefect nor MLflow."""
+
+from stockml.settings import Settings, settings_for
+from stockml.training.tuning import Sampler, Search
+from tests.support.walks import walk
+
+SERIES = walk(420)
+SMALL_FORM = {
+    "network": {"units": [4], "look_back": 5, "dropout": 0.0},
+    "training": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3},
+    "evaluation": {"horizon": 5, "direction_step": 3, "test_sessions": 60, "validation_sessions": 60},
+}
+SMALL = settings_for(
+    "tutorial", {f"{part}.{name}": value for part, each in SMALL_FORM.items() for name, value in each.items()}
+)
+TINY = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-3, 1e-2)}
+
+
+def search(sampler: Sampler = "tpe", base: Settings = SMALL, **changed: object) -> Search:
+    return Search("ABC", changed.pop("series", SERIES), base, sampler, TINY)  # type: ignore[arg-type]
