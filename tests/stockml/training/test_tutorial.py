@@ -204,7 +204,7 @@ def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: P
     mid = random_prices()
     later = mid.copy()
     later[600:] *= 3
-    settings = small(training__epochs=8)
+    settings = small(network__units=(4,), training__epochs=8)
     before, after = (fitted(tmp_path / str(i), each, settings) for i, each in enumerate((mid, later)))
     assert digest(before.weights) == digest(after.weights)
     assert [row["learning_rate"] for row in before.history] == [row["learning_rate"] for row in after.history]

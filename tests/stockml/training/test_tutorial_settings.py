@@ -11,9 +11,9 @@ from tests.stockml.training.test_tutorial import SMALL, digest, fitted, random_p
 
 pytestmark = pytest.mark.slow
 
-FEW = {**SMALL, "training.epochs": 1}
+FEW = {**SMALL, "network.units": (4,), "training.epochs": 1}
 CHANGED = {
-    "network.cell": "gru", "network.units": (4,), "network.dropout": 0.5, "network.look_back": 7,
+    "network.cell": "gru", "network.units": (5,), "network.dropout": 0.5, "network.look_back": 6,
     "training.optimizer": "sgd", "training.loss": "mae", "training.learning_rate": 3e-3, "training.batch_size": 8,
     "training.epochs": 2, "training.decay_on": "test", "training.seed": 8,
     "evaluation.horizon": 12, "evaluation.direction_step": 2,
