@@ -8,7 +8,7 @@ import sys
 import urllib.parse
 import urllib.request
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
 from stockml.home import Home
 from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import pool_files
+from stockml.models.trained_model import TrainedModel, pool_files
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
-from stockml.settings import settings_for
+from stockml.prices.series import PriceSeries
+from stockml.settings import Settings, settings_for
 from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
 from stockml.training.ticker_training import unseen_parts
@@ -42,9 +43,9 @@ COLUMNS = ["lead", "session", "path", "low_50", "high_50", "low_80", "high_80", 
 PREDICT = """
 import json, sys
 import mlflow, pandas as pd
-frames = {"csv": pd.read_csv("bars.csv"), "parquet": pd.read_parquet("bars.parquet")}
 all_found = []
-for uri, name in zip(sys.argv[1::2], sys.argv[2::2]):
+for uri, name, ticker in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
+    frames = {"csv": pd.read_csv(f"{ticker}.csv"), "parquet": pd.read_parquet(f"{ticker}.parquet")}
     mlflow.set_tracking_uri(uri)
     model = mlflow.pyfunc.load_model(name)
     import stockml
@@ -79,13 +80,14 @@ def champion(installation: Home, night: Night) -> Tracking:
     return tracking
 
 
-def predicted(folder: Path, *models: str, ticker: str = "IBM") -> list[dict[str, Any]]:
-    """What the ticker's models predict in a process and folder without this repository. models: address, name, …"""
-    bars = _bars(ticker)
-    bars.to_csv(folder / "bars.csv", index=False)
-    bars.to_parquet(folder / "bars.parquet")
+def predicted(folder: Path, *models: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """What models predict in a process and folder without this repository. models: address, name, ticker of each"""
+    for ticker in {ticker for _, _, ticker in models}:
+        bars = _bars(ticker)
+        bars.to_csv(folder / f"{ticker}.csv", index=False)
+        bars.to_parquet(folder / f"{ticker}.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", PREDICT, *models]
+    command = [sys.executable, "-c", PREDICT, *(word for each in models for word in each)]
     ended = subprocess.run(
         command, cwd=folder, env=environ, check=False, timeout=PATIENCE_S, capture_output=True, text=True
     )
@@ -93,10 +95,49 @@ def predicted(folder: Path, *models: str, ticker: str = "IBM") -> list[dict[str,
     return list(json.loads((folder / "found.json").read_text()))
 
 
+@dataclass(frozen=True)
+class Tutorial:
+    """A night of the tutorial's network. version: MLflow's, of its model."""
+
+    series: PriceSeries
+    settings: Settings
+    model: TrainedModel
+    upcoming: tuple[date, ...]
+    version: str
+
+
 @pytest.fixture(scope="module")
-def prediction(champion: Tracking, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    [found] = predicted(tmp_path_factory.mktemp("elsewhere"), champion.uri, "models:/lstm-IBM@champion")
-    return found
+def tutorial(installation: Home, tmp_path_factory: pytest.TempPathFactory) -> Tutorial:
+    folder = tmp_path_factory.mktemp("tutorial")
+    changed = {"network.units": [8], "network.look_back": 10, "training.epochs": 2}
+    settings, series = settings_for("tutorial", changed), series_until("MSFT", DAY)
+    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=folder / "model")
+    upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is no session there
+    split = unseen_parts(series, settings.evaluation)
+    write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation")
+    folders = {f"{name}_folder": str(folder / name) for name in ("model", "evaluation")}
+    path = str(folder / "series.parquet")
+    series.write(folder / "series.parquet")
+    night = recorded_night("MSFT", key="d" * 64, dataset_path=path, calendar="XLON", **folders)
+    version = Tracking.of(installation).log_night(night).model_version
+    assert version
+    return Tutorial(series, settings, model, upcoming, version)
+
+
+@pytest.fixture(scope="module")
+def predictions(
+    champion: Tracking, tutorial: Tutorial, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    """Of the champion and of the tutorial's network, in one process; both bring the same code."""
+    code = [_folder(champion, *of) / "artifacts" / "stockml.zip" for of in (("1",), (tutorial.version, "MSFT"))]
+    assert code[0].read_bytes() == code[1].read_bytes()
+    models = ("models:/lstm-IBM@champion", "IBM"), (f"models:/lstm-MSFT/{tutorial.version}", "MSFT")
+    return predicted(tmp_path_factory.mktemp("elsewhere"), *((champion.uri, *each) for each in models))
+
+
+@pytest.fixture(scope="module")
+def prediction(predictions: list[dict[str, Any]]) -> dict[str, Any]:
+    return predictions[0]
 
 
 def _bars(ticker: str) -> Any:
@@ -136,12 +177,12 @@ def _imported(source: bytes) -> list[str]:
     return [name.split(".")[0] for names in named for name in names]
 
 
-def _folder(tracking: Tracking, version: str | None) -> Path:
-    """The files of one of IBM's versions."""
+def _folder(tracking: Tracking, version: str | None, ticker: str = "IBM") -> Path:
+    """The files of one of the ticker's versions."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
-    return Path(urllib.parse.urlsplit(client.get_model_version("lstm-IBM", version or "").source).path)
+    return Path(urllib.parse.urlsplit(client.get_model_version(f"lstm-{ticker}", version or "").source).path)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -176,25 +217,14 @@ def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night
 
 
 def test_the_tutorials_network_is_served_without_tensorflow_with_its_nights_width_and_calendar(
-    installation: Home, tmp_path: Path
+    predictions: list[dict[str, Any]], tutorial: Tutorial
 ) -> None:
-    changed = {"network.units": [8], "network.look_back": 10, "training.epochs": 2}
-    settings, series = settings_for("tutorial", changed), series_until("MSFT", DAY)
-    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=tmp_path / "model")
-    upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is no session there
-    split = unseen_parts(series, settings.evaluation)
-    write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), tmp_path / "evaluation")
-    folders = {f"{name}_folder": str(tmp_path / name) for name in ("model", "evaluation")}
-    series.write(tmp_path / "series.parquet")
-    path = str(tmp_path / "series.parquet")
-    night = recorded_night("MSFT", key="d" * 64, dataset_path=path, calendar="XLON", **folders)
-    version = Tracking.of(installation).log_night(night).model_version
-    [found] = predicted(tmp_path, Tracking.of(installation).uri, f"models:/lstm-MSFT/{version}", ticker="MSFT")
+    found, series, model = predictions[1], tutorial.series, tutorial.model
     pools = Pools.of(model, series, model.parts)
-    tonight = Candidate.of(series, model.parts, settings.evaluation, pools, model).tonight
+    tonight = Candidate.of(series, model.parts, tutorial.settings.evaluation, pools, model).tonight
     low, high = band(tonight.quantiles[0], 0.8)
     assert not found["tensorflow"]
-    assert found["csv"]["session"] == [str(day) for day in upcoming]
+    assert found["csv"]["session"] == [str(day) for day in tutorial.upcoming]
     assert found["csv"]["low_80"] == pytest.approx(series.close[-1] * np.exp(low), rel=1e-3)
     assert found["csv"]["high_80"] == pytest.approx(series.close[-1] * np.exp(high), rel=1e-3)
 
@@ -224,7 +254,10 @@ def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
         assert second.model_version not in (None, direct.model_version)
         assert _artifact(address, second.mlflow_run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
         champion.follow_champion("IBM", "e" * 64)
-        both = (address, f"models:/lstm-IBM/{direct.model_version}", champion.uri, "models:/lstm-IBM@champion")
+        both = (
+            (address, f"models:/lstm-IBM/{direct.model_version}", "IBM"),
+            (champion.uri, "models:/lstm-IBM@champion", "IBM"),
+        )
         assert [len(found["csv"]["path"]) for found in predicted(tmp_path, *both)] == [50, 50]
     assert champion.log_night(replace(night, key="e" * 64)) == second
 
