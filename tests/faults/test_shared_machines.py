@@ -23,7 +23,7 @@ from stockml.storage.sharing import commit_all, refresh
 from tests.support import replaying
 from tests.support.machines import machine
 from tests.support.night_process import standing
-from tests.support.object_store import object_store
+from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port, mlflow_server
 from tests.support.patience import until
 from tests.support.postgres_server import is_installed
@@ -34,16 +34,16 @@ pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
 ]
 
-STATE = "s3://state/stockml"
 FRIDAY = date(2013, 3, 1)
 ASKED: dict[str, Any] = {"settings": replaying.SMALL, "late_retries": 0}
-SAME = ("ledger/IBM.parquet", "models/IBM/promotions.jsonl")
+SAME = ("ledger/{}.parquet", "models/{}/promotions.jsonl")
 
 
 @dataclass(frozen=True)
 class Shared:
     """What the machines share, and a cache of it that no night uses."""
 
+    ticker: str
     environ: Mapping[str, str]
     disk: Path
     cache: Home
@@ -55,8 +55,8 @@ class Shared:
         """The ticker's state as it was last committed."""
         state = SharedState.of(self.cache)
         assert state is not None
-        found = state.objects.read("parts/IBM.json").content
-        return None if found is None else Manifest.read(found, STATE)
+        found = state.objects.read(f"parts/{self.ticker}.json").content
+        return None if found is None else Manifest.read(found, self.environ["STOCKML_STATE"])
 
     def read(self) -> Home:
         refresh(self.cache)
@@ -70,100 +70,117 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """An object store, and an MLflow server whose artifacts are on it too; the variables that their clients need."""
+    with (
+        object_store(tmp_path_factory.mktemp("objects"), "state") as objects,
+        mlflow_server(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("mlflow"))})) as tracking,
+    ):
+        yield {**objects.environ, "STOCKML_ARTIFACTS": "s3://state/artifacts", "MLFLOW_TRACKING_URI": tracking}
+
+
 @pytest.fixture
 def shared(
-    home: Home, stockml_database: str, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    home: Home,
+    stockml_database: str,
+    servers: Mapping[str, str],
+    feed: Feed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Shared]:
-    """A state with recorded bars of IBM; MLflow's artifacts are on the object store too."""
-    with (
-        object_store(tmp_path, "state") as objects,
-        mlflow_server(home_of({"STOCKML_HOME": str(tmp_path / "mlflow")})) as tracking,
-    ):
-        for name, value in objects.environ.items():
-            monkeypatch.setenv(name, value)
-        environ = {
-            **objects.environ,
-            "STOCKML_STATE": STATE,
-            "STOCKML_DATABASE_URL": stockml_database,
-            "STOCKML_ARTIFACTS": "s3://state/artifacts",
-            "MLFLOW_TRACKING_URI": tracking,
-        }
-        cache = home_of({"STOCKML_HOME": str(tmp_path / "cache"), **environ})
-        replaying.fill(cache, ["IBM"])
-        refresh(cache)
-        commit_all(cache)
-        yield Shared(environ, tmp_path / "disk", cache)
+    """A state of the test's own with recorded bars of its ticker, which tells its runs apart on the MLflow server."""
+    ticker, state = request.param, f"s3://state/{tmp_path.name}"
+    for name in servers.keys() & environment(0).keys():
+        monkeypatch.setenv(name, servers[name])
+    environ = {**servers, "STOCKML_STATE": state, "STOCKML_DATABASE_URL": stockml_database}
+    cache = home_of({"STOCKML_HOME": str(tmp_path / "cache"), **environ})
+    replaying.fill(cache, [ticker])
+    refresh(cache)
+    commit_all(cache)
+    yield Shared(ticker, environ, tmp_path / "disk", cache)
     fsspec.filesystem("s3").clear_instance_cache()
     with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as database:
         database.execute("DROP TABLE IF EXISTS notes")
 
 
+def of(ticker: str) -> pytest.MarkDecorator:
+    """The shared state has this ticker."""
+    return pytest.mark.parametrize("shared", [ticker], indirect=True)
+
+
 @contextmanager
-def at(feed: Feed, session: date, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def at(feed: Feed, session: date, ticker: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Set the clock to the evening of the session, in this process and in those that it starts from here on."""
     feed.set_clock(session)
     monkeypatch.setenv("STOCKML_CLOCK", feed.now.isoformat())
-    yield {"ticker": "IBM", "session": session, **ASKED}
+    yield {"ticker": ticker, "session": session, **ASKED}
 
 
+@of("IBM")
 def test_nights_on_three_machines_of_which_one_dies_equal_those_of_one_byte_for_byte(
     shared: Shared, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One dies after committing its bars and before its forecast; the others run that night and the next."""
     before = shared.committed()
     for name, session in (("dying", replaying.THURSDAY), ("second", replaying.THURSDAY), ("third", FRIDAY)):
-        with at(feed, session, monkeypatch) as asked, shared.machine(name) as there:
+        with at(feed, session, shared.ticker, monkeypatch) as asked, shared.machine(name) as there:
             there.night(**asked)
             if name == "dying":
-                until(lambda: shared.committed() != before, every_s=0.02)
+                until(lambda: shared.committed() != before, every_s=0.1)
                 there.kill()
             else:
                 assert there.outcome() == "Completed"
-    replaying.fill(home, ["IBM"])
+    replaying.fill(home, [shared.ticker])
     for session in (replaying.THURSDAY, FRIDAY):
-        with at(feed, session, monkeypatch) as asked:
+        with at(feed, session, shared.ticker, monkeypatch) as asked:
             assert nightly(**asked, return_state=True).is_completed()
     there, alone = shared.read(), home
-    for name in SAME:
+    for name in (each.format(shared.ticker) for each in SAME):
         assert (there.root / name).read_bytes() == (alone.root / name).read_bytes(), name
-    assert standing(there) == standing(alone)  # the bars too; when each was recorded differs
+    # the bars too; when each was recorded differs
+    assert standing(there, shared.ticker) == standing(alone, shared.ticker)
 
 
+@of("AAPL")
 def test_two_machines_that_run_one_night_at_once_leave_one_night(
     shared: Shared, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database drops every connection midway, and with it the lock that kept them apart: they meet at the state."""
     with (
-        at(feed, replaying.THURSDAY, monkeypatch) as asked,
+        at(feed, replaying.THURSDAY, shared.ticker, monkeypatch) as asked,
         shared.machine("first") as one,
         shared.machine("second") as other,
     ):
         before = shared.committed()
         for each in (one, other):
             each.night(**asked)
-        until(lambda: shared.committed() != before, every_s=0.02)
+        until(lambda: shared.committed() != before, every_s=0.1)
         with psycopg.connect(shared.environ["STOCKML_DATABASE_URL"] + "/stockml", autocommit=True) as database:
             database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
         ends = {one.outcome(), other.outcome()}
     assert "Completed" in ends
     assert all(end == "Completed" or "run again" in end for end in ends)
-    found = standing(shared.read())
+    found = standing(shared.read(), shared.ticker)
     assert (len(found.runs), len(found.entries), len(found.promotions)) == (1, 1, 1)
 
 
+@of("MSFT")
 def test_a_night_stops_waiting_for_mlflow_once_another_machine_has_logged_it(
     shared: Shared, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     away = replace(shared, environ={**shared.environ, **nowhere})
     for place, name, waiting in ((away, "first", 1), (shared, "second", 0)):
-        with at(feed, replaying.THURSDAY, monkeypatch) as asked, place.machine(name) as there:
+        with at(feed, replaying.THURSDAY, shared.ticker, monkeypatch) as asked, place.machine(name) as there:
             there.night(**asked)
             assert there.outcome() == "Completed"
-        assert standing(shared.read()).waiting == waiting, name
-    assert [status for _, status in standing(shared.read()).runs] == ["FINISHED"]
+        assert standing(shared.read(), shared.ticker).waiting == waiting, name
+    assert [status for _, status in standing(shared.read(), shared.ticker).runs] == ["FINISHED"]
 
 
+@of("IBM")
 def test_a_backtest_reads_what_another_machine_has_committed(
     shared: Shared, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,4 +188,4 @@ def test_a_backtest_reads_what_another_machine_has_committed(
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(NoRow, match="20 nights from"):
-        backtest(["IBM"], first=date(2012, 6, 1), last=date(2012, 6, 8))
+        backtest([shared.ticker], first=date(2012, 6, 1), last=date(2012, 6, 8))
