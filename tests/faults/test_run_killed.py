@@ -49,7 +49,7 @@ def run_that(reached: Callable[[Home], bool], home: Home) -> "subprocess.Popen[s
 
 
 def wait_until(reached: Callable[[Home], bool], home: Home, process: "subprocess.Popen[str]") -> None:
-    until(lambda: reached(home) or process.poll() is not None)
+    until(lambda: reached(home) or process.poll() is not None, every_s=0.02)
     assert process.poll() is None, process.communicate()[0]
 
 

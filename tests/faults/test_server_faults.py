@@ -118,7 +118,7 @@ def test_a_night_survives_a_restart_of_prefect(
     night.join(PATIENCE_S)
     assert night.exitcode == 0
     assert standing(home) == undisturbed
-    until(lambda: has_ended(prefect, count=2 if when == "the feed is asked" else 3))
+    until(lambda: has_ended(prefect, count=2 if when == "the feed is asked" else 3), every_s=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -164,12 +164,12 @@ def ends_of_steps(state: State) -> dict[str, str]:
     this_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
 
     def ends() -> dict[str, str]:
-        with get_client(sync_client=True) as client:
-            runs = client.read_task_runs(flow_run_filter=this_run)
+        runs = client.read_task_runs(flow_run_filter=this_run)
         found = {run.name: str(run.state_name) for run in runs if run.state and run.state.is_final()}
         return found if any(name.startswith("promote") for name in found) else {}
 
-    return until(ends)
+    with get_client(sync_client=True) as client:
+        return until(ends, every_s=0.2)
 
 
 def test_importing_the_flow_loads_no_heavy_library() -> None:

@@ -114,12 +114,12 @@ def computed(flow_run_id: Any) -> Steps:
     this_run = FlowRunFilter(id={"any_": [flow_run_id]})
 
     def states() -> dict[str, str]:
-        with get_client(sync_client=True) as client:
-            runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
+        runs = client.read_task_runs(flow_run_filter=this_run, limit=100)
         found = {step_of(run.name): run.state_name for run in runs if run.state and run.state.is_final()}
         return found if len(found) == len(STEPS) else {}
 
-    found = until(states)
+    with get_client(sync_client=True) as client:
+        found = until(states, every_s=0.2)
     return tuple(step for step in STEPS if found[step] == "Completed")
 
 
