@@ -28,7 +28,10 @@ from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 
 MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "backtest": "studies"}
-IMPORTED = ["flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"]
+IMPORTED = [
+    *("flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"),
+    *("mlflow.store.tracking.sqlalchemy_store", "exchange_calendars", "scipy.fft", "anyio._backends._asyncio"),
+]
 KILLED = -9
 
 
