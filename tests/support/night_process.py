@@ -28,10 +28,6 @@ from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 
 MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "backtest": "studies"}
-IMPORTED = [
-    *("flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"),
-    *("mlflow.store.tracking.sqlalchemy_store", "exchange_calendars", "scipy.fft", "anyio._backends._asyncio"),
-]
 KILLED = -9
 
 
@@ -56,7 +52,7 @@ def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     The environment is passed on, as the fork server has that of the first test to need it, database address included.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
+    context.set_forkserver_preload(["tests.support.before_a_night"])
     process = context.Process(target=_as_here, args=(dict(os.environ), target, arguments))
     process.start()
     return process
