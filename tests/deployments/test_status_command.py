@@ -23,14 +23,17 @@ def refusing(status: int) -> Answer:
         (503, "the server at 127.0.0.1:{port} failed within; `stockml doctor` looks at its database"),
     ],
 )
-def test_a_prefect_that_says_nothing_costs_the_next_run_only(home: Home, status: int, why: str) -> None:
+def test_a_prefect_that_says_nothing_costs_the_next_run_only(
+    home: Home, status: int, why: str, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
     with Loopback(refusing(status)) as server:
         port = server.address.rpartition(":")[2]
-        shown = stockml("status", PREFECT_API_URL=f"{server.address}/api")
-    assert shown.returncode == 1
-    assert [line.split()[0] for line in shown.stdout.splitlines()[1:4]] == ["AAPL", "IBM", "MSFT"]
-    assert "No server is up" not in shown.stdout
-    (said,) = shown.stderr.splitlines()
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.address}/api")
+        assert run(["status"]) == 1
+    shown = capfd.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()[1:4]] == ["AAPL", "IBM", "MSFT"]
+    assert "No server is up" not in shown.out
+    (said,) = shown.err.splitlines()
     assert said.startswith(f"stockml: without next runs: {why.format(port=port)}")
 
 
@@ -50,14 +53,17 @@ def test_a_ticker_that_is_neither_listed_nor_known_is_said_to_be_so(home: Home, 
     assert states == {"IBM": "no night yet", "IBMM": "not in the list"}
 
 
-def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(home: Home) -> None:
+def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
     with Loopback(refusing(401)) as server:
-        added = stockml("tickers", "add", "MSFT", PREFECT_API_URL=f"{server.address}/api")
-    assert added.returncode == 1
-    done, how = added.stdout.splitlines()
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.address}/api")
+        assert run(["tickers", "add", "MSFT"]) == 1
+    added = capfd.readouterr()
+    done, how = added.out.splitlines()
     assert done.startswith("added MSFT; 1 in ")
     assert how == "the list is changed; `stockml deploy` tells Prefect"
-    assert added.stderr.startswith("stockml: expected Prefect at ")
+    assert added.err.startswith("stockml: expected Prefect at ")
 
 
 def test_a_character_that_the_terminal_lacks_is_replaced(home: Home) -> None:
