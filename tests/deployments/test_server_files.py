@@ -8,9 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 import yaml
@@ -23,7 +29,7 @@ from tests.support.patience import PATIENCE_S, until
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 SCHEMA = Path(__file__).with_name("compose-spec.json")
-OURS = ("prefect", "mlflow", "worker")
+OURS, WORD = ("prefect", "mlflow", "worker"), "me:word"
 
 
 def compose() -> dict[str, Any]:
@@ -67,29 +73,82 @@ def test_the_commands_are_stockml_serve_with_options_that_exist(capsys: Captured
         assert all(option in known for option in arguments if option.startswith("--"))
 
 
+@dataclass(frozen=True)
+class Service:
+    """Prefect's service as compose.yaml starts it, with SQLite, on this machine's loopback."""
+
+    port: int
+    environ: dict[str, str]
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """Run it, from the first answer on."""
+        service = compose()["services"]["prefect"]
+        command = [sys.executable, "-m", "deployments.cli", *service["command"][1:]]
+        environ = {**os.environ, **service["environment"], **self.environ}
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            until(lambda: self.answers() or process.poll() is not None, every_s=0.2)
+            assert process.poll() is None, process.communicate()[0]
+            assert self.is_healthy()
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+
+    def is_healthy(self, path: str = "/health") -> bool:
+        """By the service's own check."""
+        check = compose()["services"]["prefect"]["healthcheck"]["test"][2:]
+        command = (part.replace("4200", str(self.port)).replace("/health", path) for part in check)
+        return ended([sys.executable, *command]) == 0
+
+    def answers(self) -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/api/health", timeout=PATIENCE_S).is_success
+        return False
+
+    def asked(self, method: str, path: str, headers: Mapping[str, str], **more: Any) -> httpx.Response:
+        address = f"http://127.0.0.1:{self.port}/api{path}"
+        return httpx.request(method, address, headers=headers, auth=tuple(WORD.split(":")), timeout=PATIENCE_S, **more)
+
+    def page(self, name: str) -> dict[str, str]:
+        """The headers that the page of this name sends with each change."""
+        token = self.asked("GET", "/csrf-token", {}, params={"client": name}).json()["token"]
+        return {"Prefect-Csrf-Client": name, "Prefect-Csrf-Token": token}
+
+    def changed(self, by: Mapping[str, str], path: str, **content: Any) -> httpx.Response:
+        return self.asked("POST", path, by, json=content)
+
+
 @pytest.mark.slow
-def test_prefects_service_runs_and_is_found_healthy_as_written(home: Home, tmp_path: Path) -> None:
-    """With SQLite, on this machine's loopback."""
-    service, port = compose()["services"]["prefect"], free_port()
-    password = tmp_path / "pages-password"
-    password.write_text("me:word\n")
-    changed = {
+def test_prefects_service_runs_as_written_knows_open_pages_once_restarted_and_refuses_nobody_for_being_busy(
+    home: Home, tmp_path: Path
+) -> None:
+    """A request that reads before it writes, as starting a run does, waits its turn; Prefect's client is not needed."""
+    people, each, port = 8, 12, free_port()
+    (password := tmp_path / "pages-password").write_text(f"{WORD}\n")
+    changes = {
         "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_PREFECT_PORT": str(port),
         "PREFECT_SERVER_API_AUTH_STRING_FILE": str(password), "ALPHAVANTAGE_API_KEY_FILE": str(password),
-        "PGPASSWORD_FILE": "",
+        "PGPASSWORD_FILE": "", "STOCKML_ADDRESS": "127.0.0.1",
     }  # fmt: skip
-    command = [sys.executable, "-m", "deployments.cli", *service["command"][1:]]
-    environ = {**os.environ, **service["environment"], **changed, "STOCKML_ADDRESS": "127.0.0.1"}
-    look = [sys.executable, *(part.replace("4200", str(port)) for part in service["healthcheck"]["test"][2:])]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        until(lambda: ended(look) == 0 or process.poll() is not None, every_s=0.1)
-        assert process.poll() is None, process.communicate()[0]
-        closed = [part.replace("/health", "/flows/filter") for part in look]
-        assert ended(closed) == 1, "everything else asks for the password"
-    finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE_S)
+    service = Service(port, changes)
+    with service.up():
+        assert not service.is_healthy("/flows/filter"), "everything else asks for the password"
+        open_before = service.page("first")
+        flow = service.changed(open_before, "/flows/", name="nightly").json()["id"]
+    with service.up():
+        made = service.changed(open_before, "/deployments/", name="IBM", flow_id=flow)
+        assert made.status_code == 201, made.text
+
+        def begin(person: int) -> list[int]:
+            path, state = f"/deployments/{made.json()['id']}/create_flow_run", {"type": "RUNNING"}
+            page = (service.page(f"person-{person}") for _ in range(each))
+            return [service.changed(by, path, state=state).status_code for by in page]
+
+        with ThreadPoolExecutor(people) as all_at_once:
+            answers = Counter(status for found in all_at_once.map(begin, range(people)) for status in found)
+    assert answers == {201: people * each}
 
 
 def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
