@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.cli.place import NO_PROXY
 from flows.form import chosen
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -24,7 +25,7 @@ from stockml.nights.status import rows
 from stockml.pipeline.finished_nights import FILE, finished_night
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import kind_in, replay_home
-from tests.support.commands import make_run, stockml
+from tests.support.commands import Captured, here, make_run, stockml
 from tests.support.scripted_feed import ScriptedFeed
 
 SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
@@ -38,40 +39,7 @@ def test_without_a_key_make_run_knows_only_recorded_tickers(home: Home, monkeypa
     assert "expected one of the recorded tickers AAPL, FB, GOOG, IBM, MSFT, found HPQ" in failed.stderr
 
 
-@pytest.mark.slow
-def test_a_configured_proxy_is_not_used_for_the_commands_own_servers(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("ALPHAVANTAGE_API_KEY", "no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    brought = stockml("history", "IBM", http_proxy="http://127.0.0.1:9")
-    assert (brought.returncode, brought.stdout) == (0, "IBM: 3,270 bars added, 0 restated, 0 as before\n"), (
-        brought.stderr
-    )
-
-
-@dataclass(frozen=True)
-class TwoRuns:
-    """`make run MSFT` twice in a home without a key: the nights' home, and what the runs printed."""
-
-    place: Home
-    ran: "tuple[subprocess.CompletedProcess[str], ...]"
-
-
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRuns]:
-    with pytest.MonkeyPatch.context() as patch, ScriptedFeed() as feed:
-        patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("twice")))
-        for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
-        refused = stockml("nightly", "MSFT", ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
-        assert (refused.returncode, home_of().in_use) == (1, False), "a failed night does not stamp the home"
-        why = rows(home_of(), ["MSFT"], datetime.now(UTC))[0].state
-        assert why.startswith("failed: "), why
-        yield TwoRuns(replay_home(os.environ), (make_run("MSFT"), make_run("MSFT")))
-
-
-@pytest.fixture
 def server(prefect_server: None) -> dict[str, str]:
     """A shared server, for commands whose own is not under test: starting one takes half of their time."""
     from prefect.settings import PREFECT_API_URL
@@ -79,8 +47,34 @@ def server(prefect_server: None) -> dict[str, str]:
     return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
+@dataclass(frozen=True)
+class TwoRuns:
+    """`make run MSFT` twice in a home without a key: the nights' home, and what the runs printed.
+
+    At the first, a proxy is configured that is not up: the command's own servers are asked without it.
+    """
+
+    place: Home
+    ran: "tuple[subprocess.CompletedProcess[str], ...]"
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Iterator[TwoRuns]:
+    with pytest.MonkeyPatch.context() as patch, ScriptedFeed() as feed:
+        patch.setenv("STOCKML_HOME", str(tmp_path_factory.mktemp("twice")))
+        for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", *NO_PROXY):
+            patch.delenv(name, raising=False)
+        refused = here("nightly", "MSFT", **server, ALPHAVANTAGE_API_KEY="invalid", ALPHAVANTAGE_URL=feed.url)
+        assert (refused, home_of().in_use) == (1, False), "a failed night does not stamp the home"
+        why = rows(home_of(), ["MSFT"], datetime.now(UTC))[0].state
+        assert why.startswith("failed: "), why
+        yield TwoRuns(replay_home(os.environ), (make_run("MSFT", http_proxy="http://127.0.0.1:9"), make_run("MSFT")))
+
+
 @pytest.mark.slow
-def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_left(twice: TwoRuns) -> None:
+def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_left(
+    twice: TwoRuns, capsys: Captured
+) -> None:
     first, second = twice.ran
     assert (first.returncode, first.stdout.splitlines()[0].split(" · ")[:2]) == (0, ["MSFT", "session 2013-03-01"])
     rows = "tonight's network, last close, trend prior, published, network adds, pooled regression, standard average"
@@ -92,15 +86,17 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_le
     assert NOTHING_NEW in second.stderr
     assert "warning" not in (first.stderr + second.stderr).lower()
 
-    shown = json.loads(stockml("forecast", "MSFT", "--json").stdout)
+    assert here("forecast", "MSFT", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert here("ledger", "MSFT", "--json") == 0
+    kept = json.loads(capsys.readouterr().out)
     assert (shown["origin"], len(shown["path"])) == ("2013-03-01", 50)
-    kept = json.loads(stockml("ledger", "MSFT", "--json").stdout)
     assert (len(kept["entries"]), kept["forecasts"]) == (1, 1)
 
 
-def shown(ran: "subprocess.CompletedProcess[str]") -> dict[str, object]:
+def shown(printed: str) -> dict[str, object]:
     """The printed night without its duration, which in its record lacks the last steps."""
-    return {**json.loads(ran.stdout), "seconds": None}
+    return {**json.loads(printed), "seconds": None}
 
 
 def spoil(path: Path) -> Callable[[], object]:
@@ -134,18 +130,21 @@ def test_a_night_is_run_again_if_anything_that_it_left_has_changed(twice: TwoRun
 
 
 @pytest.mark.slow
-def test_a_repeated_night_is_answered_at_once_and_starts_nothing(twice: TwoRuns, server: dict[str, str]) -> None:
+def test_a_repeated_night_is_answered_at_once_and_starts_nothing(
+    twice: TwoRuns, server: dict[str, str], capfd: Captured
+) -> None:
     other = ("nightly", "MSFT", "--json", "--set", "evaluation.direction_step=20")
     asked = twice.place, "MSFT", SESSION
     usual = finished_night(*asked, USUAL, None)
-    changed = stockml(*other, **server, STOCKML_HOME=str(twice.place.root))
-    assert (changed.returncode, NOTHING_NEW in changed.stderr) == (0, False), "the newest night has other settings"
+    assert here(*other, **server, STOCKML_HOME=str(twice.place.root)) == 0
+    changed = capfd.readouterr()
+    assert NOTHING_NEW not in changed.err, "the newest night has other settings"
     again = stockml(*other, PYTHONPROFILEIMPORTTIME="1")
-    assert (again.returncode, shown(again)) == (0, shown(changed))
+    assert (again.returncode, shown(again.stdout)) == (0, shown(changed.out))
     assert NOTHING_NEW in again.stderr
     assert " | prefect" not in again.stderr.replace("|   ", "| ")
     assert usual
-    assert shown(changed)["config_hash"] != usual.config_hash
+    assert shown(changed.out)["config_hash"] != usual.config_hash
     assert finished_night(*asked, USUAL, None) is None, "another night has finished since"
     settings = chosen("nightly", "auto", {"evaluation": {"direction_step": 20}})
     assert finished_night(*asked, settings, None)
@@ -156,14 +155,17 @@ def test_a_repeated_night_is_answered_at_once_and_starts_nothing(twice: TwoRuns,
 
 @pytest.mark.slow
 def test_with_ones_own_key_the_markets_bars_are_stored_beside_the_replays(
-    twice: TwoRuns, feed: ScriptedFeed, server: dict[str, str]
+    twice: TwoRuns, feed: ScriptedFeed, server: dict[str, str], capfd: Captured
 ) -> None:
     """The README's order; the last test to use this home."""
     of_ones_own = server | {"ALPHAVANTAGE_API_KEY": "mine12345", "ALPHAVANTAGE_URL": feed.url}
-    mine = stockml("nightly", "MSFT", "--json", **of_ones_own)
-    assert (json.loads(mine.stdout)["status"], "stale" in mine.stdout) == ("skipped", True), mine.stderr
-    more = stockml("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url)
-    assert (more.returncode, "; no history from tiingo: " in more.stdout) == (0, True), more.stderr
+    here("nightly", "MSFT", "--json", **of_ones_own)
+    mine = capfd.readouterr()
+    assert (json.loads(mine.out)["status"], "stale" in mine.out) == ("skipped", True), mine.err
+    assert here("history", "MSFT", **of_ones_own, TIINGO_API_KEY="mine1234567", TIINGO_URL=feed.url) == 0
+    more = capfd.readouterr()
+    told = "MSFT: 100 bars added, 0 restated, 0 as before; no history from tiingo: "
+    assert more.out.startswith(told), more.err
     assert (kind_in(home_of()), kind_in(twice.place)) == ("market", "replay")
 
 
@@ -176,7 +178,11 @@ def shown_nights(home: Home) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
-    with_tables: Home, feed: ScriptedFeed, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    with_tables: Home,
+    feed: ScriptedFeed,
+    server: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Captured,
 ) -> None:
     home = with_tables
     feed.set_clock(date(2013, 3, 1))
@@ -194,9 +200,8 @@ def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
     assert "bring history with `stockml import`" in shown
     assert "freekey12345" not in ran.stdout + ran.stderr
     assert len(BarStore.of(home).read("IBM")) == 100
-    refused = stockml("history", "IBM", **server)
-    assert refused.returncode == 1
+    assert here("history", "IBM", **server) == 1
     advice = (
         "stockml: IBM: outputsize=full needs a premium key; import a CSV with `stockml import`, or set TIINGO_API_KEY"
     )
-    assert refused.stderr.splitlines()[-1] == advice
+    assert capfd.readouterr().err.splitlines()[-1] == advice

@@ -4,14 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from deployments.cli.app import run
+from deployments.process import restored
+from deployments.servers.environment import settings_of
 from stockml.home import Home
+from stockml.home import home as home_of
 from stockml.prices.store import BarStore
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded_bars
@@ -27,15 +31,26 @@ def stockml(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def here(*arguments: str, **more: str) -> int:
+    """Run the command in this process, in the test's home; return its exit code. more: environment variables."""
+    with restored(os.environ, (*settings_of(home_of()), *more)):
+        os.environ.update(more)
+        return run(arguments)
+
+
 @contextmanager
 def up(
-    ports: tuple[int, int], *arguments: str, umask: int = -1, **more: str
+    ports: tuple[int, int], *arguments: str, umask: int = -1, without: Container[str] = (), **more: str
 ) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    """Run `stockml up`; once it is ready, yield its process and the lines it printed; stop it by Ctrl-C afterwards."""
+    """Run `stockml up`; once it is ready, yield its process and the lines it printed; stop it by Ctrl-C afterwards.
+
+    without: the variables of this process that it does not get. more: variables of its own.
+    """
+    environ = {name: value for name, value in os.environ.items() if name not in without} | more
     command = [sys.executable, "-m", "deployments.cli", "up", *arguments]
     command += ["--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, env=os.environ | more, umask=umask, **streams)
+    process = subprocess.Popen(command, env=environ, umask=umask, **streams)
     assert process.stdout
     said: list[str] = []
     try:
@@ -51,9 +66,12 @@ def up(
         said += process.communicate(timeout=PATIENCE_S)[0].splitlines()
 
 
-def make_run(ticker: str) -> "subprocess.CompletedProcess[str]":
+def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """`make run` for a ticker. more: environment variables."""
     command = [sys.executable, "-m", "deployments.run", ticker]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | more, timeout=PATIENCE_S, check=False
+    )
 
 
 def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
