@@ -35,7 +35,7 @@ ELSEWHERE = {
     "mv .stockml ~/.stockml": "the same",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
     "dask worker": "needs a scheduler: tests/flows/test_workers.py",
-    "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_second_machine.py",
+    "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_server_secrets.py",
     "stockml serve worker --no-deploy": "the same",
     "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",

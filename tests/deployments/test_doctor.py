@@ -1,7 +1,6 @@
 """The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
 
 import json
-import os
 import shutil
 import subprocess
 from datetime import UTC, date, datetime
@@ -12,7 +11,6 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor.checks import examine
 from deployments.doctor.kept import Check
-from deployments.servers.prefect_api import prefect_api, unhealthy
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models.registry import Registry
@@ -26,7 +24,6 @@ from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
-from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -117,21 +114,6 @@ def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(hom
     assert "alphavantage-api-key" in checks["key"].advice
     (home.root / "prices.json").write_text("{")
     assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
-
-
-def test_a_prefect_server_with_another_password_is_a_problem(home: Home) -> None:
-    """Its route `health` is open to all; the other routes, which commands need, are not."""
-    with prefect_api(home, {**os.environ, "PREFECT_SERVER_API_AUTH_STRING": "me:word"}) as address:
-        assert unhealthy(address, timeout_s=PATIENCE_S) is None
-        home.servers.write_text(json.dumps({"prefect_api": address}))
-        for password, verdict in {"": "problem", "me:wrong": "problem", "me:word": "ok"}.items():
-            for environ in (
-                {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": password},
-                {"PREFECT_SERVER_API_AUTH_STRING": password},
-            ):
-                check = found(home, environ)["Prefect"]
-                assert check.verdict == verdict, check
-                assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (verdict == "problem"), check
 
 
 def test_checking_the_price_service_costs_no_request(home: Home, feed: ScriptedFeed) -> None:

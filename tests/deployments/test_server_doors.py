@@ -18,7 +18,6 @@ from deployments.servers.prefect_api import prefect_api
 from stockml.home import Home
 from stockml.home import home as home_of
 from tests.pages.prefect_session import Up
-from tests.support.chromium import needs_chromium
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S
@@ -245,14 +244,12 @@ def scheduled(pages: Up) -> int:
     return int(pages.api("/flow_runs/count", {"deployments": {"name": {"any_": ["IBM"]}}}))
 
 
-@needs_chromium
 def test_the_servers_own_pages_can_read_from_them(pages: Up, page: "Page") -> None:
     for address, path in ((pages.prefect, "/api/admin/settings"), (pages.mlflow, "/version")):
         page.goto(address)
         assert asked(page, address + path)[0] == 200
 
 
-@needs_chromium
 def test_the_servers_own_pages_tell_no_other_server(pages: Up, page: "Page") -> None:
     """As analytics would, to which an answer that it may not read is as good; and run no script of another's."""
     with Loopback(whole(b"thank you")) as elsewhere:
@@ -266,7 +263,6 @@ def test_the_servers_own_pages_tell_no_other_server(pages: Up, page: "Page") -> 
     assert page.evaluate(OPEN, f"{pages.prefect.replace('http', 'ws')}/api/events/out") == "open"
 
 
-@needs_chromium
 def test_a_foreign_page_reads_writes_and_starts_nothing(
     pages: Up, foreign: "Page", servers: dict[str, OwnServer]
 ) -> None:
@@ -291,7 +287,6 @@ def test_a_foreign_page_reads_writes_and_starts_nothing(
         assert ask(servers[name].port, path).status == 404
 
 
-@needs_chromium
 def test_no_foreign_page_shows_ours_in_a_frame(pages: Up, foreign: "Page") -> None:
     for address in (pages.prefect, pages.mlflow):
         foreign.set_content(f"<iframe src='{address}'></iframe>")

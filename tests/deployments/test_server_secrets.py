@@ -1,35 +1,55 @@
-"""The passwords of the database and of the pages, and the webhook's address, appear in no process list, log, page,
-traceback or file of the home."""
+"""Pages that other machines can reach ask programs, workers and browsers for a password. It, the database's and the
+webhook's address appear in no process list, log, page, traceback or file of the home.
+
+One `stockml up` serves most of these tests. Workers elsewhere on an object store: tests/faults/test_shared_machines.py.
+"""
 
 import base64
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from socket import gethostname
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Failed, Running
 
+from deployments.doctor.checks import examine
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
-from deployments.servers.prefect_api import running_server
+from deployments.servers.prefect_api import running_server, unhealthy
 from deployments.servers.processes import start
 from deployments.servers.stack import mlflow, prefect
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
+from tests.pages.prefect_pages import quick_run
+from tests.support.chromium import browser_page
 from tests.support.commands import up
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
 from tests.support.postgres_server import is_installed, postgres_server
+from tests.walk_howtos import commands
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
-DATABASE, PAGES, HOOK = "d4tabase-p4ssword", "p4ges-p4ssword", "T0K3N-of-the-hook"
+OF_THE_PAGES = re.compile(r"((?:PREFECT_|MLFLOW_|STOCKML_ALLOWED_HOSTS)\w*)=(\S+)")
+USER, DATABASE, PAGES, HOOK = "user", "d4tabase-p4ssword", "p4ges-p4ssword", "T0K3N-of-the-hook"
 SECRETS = (DATABASE, PAGES, HOOK)
 PUBLIC_UMASK = 0o022  # what most people's shells have
 
@@ -91,76 +111,162 @@ def test_pages_that_other_machines_can_reach_do_not_start_without_a_password(hom
     assert not home.root.exists()
 
 
-def status(address: str, password: str | None, content: object = None) -> int:
-    headers = {"Content-Type": "application/json"}
+def status(address: str, password: str | None, **headers: str) -> int:
     if password:
         headers["Authorization"] = "Basic " + base64.b64encode(password.encode()).decode()
-    sent = None if content is None else json.dumps(content).encode()
     try:
-        with urlopen(Request(address, sent, headers), timeout=PATIENCE_S) as reply:
+        with urlopen(Request(address, headers=headers), timeout=PATIENCE_S) as reply:
             return int(reply.status)
     except HTTPError as refused:
         return refused.code
 
 
-FAILED_NIGHT = """
-import sys
-from prefect.client.orchestration import get_client
-from prefect.states import Failed, Running
+def exported() -> tuple[dict[str, str], dict[str, str]]:
+    """What docs/how-to/many-machines.md has the first machine and every other one export for the pages, with PAGES."""
+    first, _, other = "\n".join(commands("many-machines")).replace("password", PAGES).partition("stockml up")
+    return dict(OF_THE_PAGES.findall(first)), dict(OF_THE_PAGES.findall(other))
 
-AUTOMATIONS = {"filter": {"event": {"prefix": ["prefect.automation"]}}, "limit": 50}
 
-with get_client(sync_client=True) as client:
-    if sys.argv[1] == "fail":
-        night = client.read_deployment_by_name("nightly/IBM")
-        run = client.create_flow_run_from_deployment(night.id, state=Running())
-        client.set_flow_run_state(run.id, Failed(message="no bars today"))
-    else:
-        print(client.request("POST", "/events/filter", json=AUTOMATIONS).text)
-        print(client.request("POST", "/block_documents/filter", json={}).text)
-        print(client.request("POST", "/automations/filter", json={}).text)
-"""
+@dataclass(frozen=True)
+class Reached:
+    """A running `stockml up` that other machines can reach. secret: its settings; gone: its webhook, which refuses."""
+
+    process: "subprocess.Popen[str]"
+    said: list[str]
+    ports: tuple[int, int]
+    secret: dict[str, str]
+    gone: Loopback
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Prefect's and MLflow's."""
+        return f"http://127.0.0.1:{self.ports[0]}", f"http://127.0.0.1:{self.ports[1]}"
+
+    def client(self) -> SyncPrefectClient:
+        return SyncPrefectClient(f"{self.addresses[0]}/api", auth_string=f"{USER}:{PAGES}")
+
+
+@pytest.fixture(scope="module")
+def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
+    """On PostgreSQL if it is installed."""
+    ports, made = (free_port(), free_port()), tmp_path_factory.mktemp
+    with pytest.MonkeyPatch.context() as patch, Loopback(whole(b"", 404)) as gone:
+        for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("STOCKML_HOME", str(made("reached") / "home"))
+        with postgres_server(made("postgres")) if is_installed() else nullcontext("") as database:
+            secret = exported()[0] | {"STOCKML_WEBHOOK_URL": f"{gone.address}/services/{HOOK}"}
+            if database:
+                secret["STOCKML_DATABASE_URL"] = database.replace("stockml@", f"stockml:{DATABASE}@")
+            with up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret) as (process, said):
+                yield Reached(process, said, ports, secret, gone)
+
+
+def test_a_worker_elsewhere_is_let_in_with_what_the_page_says_and_called_by_its_machine(
+    reached: Reached, home: Home
+) -> None:
+    """By the names of docs/how-to/many-machines.md; the worker's home is another."""
+    ports, other = reached.ports, exported()[1]
+    [told] = [line for line in reached.said if line.startswith("From other machines: ")]
+    hosts = re.findall(rf"http://(\S+):{ports[0]}", told)
+    assert hosts[0] == gethostname()
+    health = f"{reached.addresses[0]}/api/health"
+    assert {status(health, None, Host=f"{host}:{ports[0]}") for host in (*hosts, "first.example")} == {200}
+    there = {"4200": f"{hosts[-1]}:{ports[0]}", "5000": f"{hosts[-1]}:{ports[1]}"}
+    other = {k: re.sub(r"first\.example:(\d+)", lambda asked: there[asked[1]], v) for k, v in other.items()}
+    other |= {"STOCKML_HOME": str(home.root), "PREFECT_WORKER_WEBSERVER_PORT": str(free_port())}
+    command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
+    with subprocess.Popen(command, env=os.environ | other, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == f"Worker '{gethostname()}' started!\n"
+        worker.send_signal(signal.SIGINT)
+
+
+def test_to_the_doctor_a_prefect_server_with_another_password_is_a_problem(reached: Reached) -> None:
+    """Its route `health` is open to all; the other routes, which commands need, are not."""
+    place, address = replay_home(os.environ), f"{reached.addresses[0]}/api"
+    assert unhealthy(address, timeout_s=PATIENCE_S) is None
+    assert running_server(place) == address
+    for password, verdict in {"": "problem", "me:wrong": "problem", f"{USER}:{PAGES}": "ok"}.items():
+        for environ in (
+            {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": password},
+            {"PREFECT_SERVER_API_AUTH_STRING": password},
+        ):
+            [check] = [check for check in examine(place, environ, datetime.now(UTC), {}) if check.name == "Prefect"]
+            assert check.verdict == verdict, check
+            assert ("set PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (verdict == "problem"), check
+
+
+def test_prefects_page_asks_for_the_password_and_then_starts_a_run(reached: Reached, page: "Page") -> None:
+    prefect, _ = reached.addresses
+    with reached.client() as client:
+        client.create_deployment(client.create_flow_from_name("nightly"), "of no worker")
+    page.goto(f"{prefect}/deployments")
+    field = page.locator("input[type='password']")
+    for given in (f"{USER}:wrong", f"{USER}:{PAGES}"):
+        assert page.get_by_role("link", name="IBM", exact=True).count() == 0
+        field.fill(given)
+        with page.expect_response(lambda reply: "/api/admin/version" in reply.url) as answered:
+            field.press("Enter")
+        assert answered.value.status == (200 if given.endswith(PAGES) else 401)
+    page.get_by_role("link", name="of no worker", exact=True).click()
+    quick_run(page)
+
+
+def test_mlflows_page_asks_the_browser_for_the_same_password(reached: Reached, browser: "Browser") -> None:
+    for password in ("wrong", PAGES):
+        with browser_page(browser, http_credentials={"username": USER, "password": password}) as page:
+            reply = page.goto(reached.addresses[1])
+            assert reply
+            assert reply.status == (200 if password == PAGES else 401)
+            shown = page.get_by_text("Experiments" if password == PAGES else "user and password, please")
+            shown.first.wait_for()
+
+
+def fail_a_night(client: SyncPrefectClient) -> None:
+    night = client.read_deployment_by_name("nightly/IBM")
+    run = client.create_flow_run_from_deployment(night.id, state=Running())
+    client.set_flow_run_state(run.id, Failed(message="no bars today"))
+
+
+def shown_by(client: SyncPrefectClient) -> list[str]:
+    """What the API says of automations, of what became of them, and of blocks."""
+    automations = {"filter": {"event": {"prefix": ["prefect.automation"]}}, "limit": 50}
+    asked = {"/events/filter": automations, "/block_documents/filter": {}, "/automations/filter": {}}
+    return [client.request("POST", path, json=content).text for path, content in asked.items()]
 
 
 @pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_everything_runs_with_passwords_that_nobody_sees(
-    home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
-    ports = free_port(), free_port()
-    prefect, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as database, Loopback(whole(b"", 404)) as gone:
-        secret = {
-            "STOCKML_DATABASE_URL": database.replace("stockml@", f"stockml:{DATABASE}@"),
-            "STOCKML_WEBHOOK_URL": f"{gone.address}/services/{HOOK}",
-            "PREFECT_SERVER_API_AUTH_STRING": f"me:{PAGES}",
-        }
-        as_client = {"PREFECT_API_URL": f"{prefect}/api", "PREFECT_API_AUTH_STRING": f"me:{PAGES}"}
-        with up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret) as (process, said):
-            assert any("both ask for the user and password" in line for line in said)
-            for address in (f"{prefect}/api/admin/version", f"{mlflow}/version"):
-                assert [status(address, given) for given in (None, "me:other", f"me:{PAGES}")] == [401, 401, 200]
-            ran = [
-                python("-m", "deployments.run", "IBM", **secret),
-                python("-m", "deployments.cli", "deploy", "--json", **secret),
-                python("-m", "deployments.cli", "doctor", **secret),
-                python("-c", FAILED_NIGHT, "fail", **as_client),
-            ]
-            assert [each.returncode for each in ran] == [0, 0, 0, 0], [each.stderr for each in ran]
-            assert len(json.loads(ran[1].stdout)["unchanged"]) == 9
-            assert f"{prefect}/api answers" in ran[2].stdout
-            until(lambda: gone.asked)
-            until(lambda: "action.failed" in python("-c", FAILED_NIGHT, "tell", **as_client).stdout)
-            ran.append(python("-c", FAILED_NIGHT, "tell", **as_client))
-            assert "stockml-notices" in ran[-1].stdout
-            assert in_process_list() == []
-            family = psutil.Process(process.pid).children(recursive=True)
-            process.kill()
-            _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
-            assert [each.cmdline() for each in alive] == [], "servers end with it, even when it is killed"
-        assert running_server(replay_home(os.environ)) is None
-        assert given_away(home, *said, *(text for each in ran for text in (each.stdout, each.stderr))) == []
-    kept = [home.root, *home.root.rglob("*")]
+def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> None:
+    """The last test of what is up: it kills it."""
+    secret, place, (prefect, mlflow) = reached.secret, home_of(), reached.addresses
+    assert any("both ask for the user and password" in line for line in reached.said)
+    for address in (f"{prefect}/api/admin/version", f"{mlflow}/version"):
+        assert [status(address, given) for given in (None, "me:other", f"{USER}:{PAGES}")] == [401, 401, 200]
+    ran = [
+        python("-m", "deployments.run", "IBM", **secret),
+        python("-m", "deployments.cli", "deploy", "--json", **secret),
+        python("-m", "deployments.cli", "doctor", **secret),
+    ]
+    assert [each.returncode for each in ran] == [0, 0, 0], [each.stderr for each in ran]
+    assert len(json.loads(ran[1].stdout)["unchanged"]) == 9
+    assert f"{prefect}/api answers" in ran[2].stdout
+    with reached.client() as client:
+        fail_a_night(client)
+        until(lambda: reached.gone.asked)
+        until(lambda: "action.failed" in shown_by(client)[0], every_s=0.5)
+        shown = shown_by(client)
+    assert "stockml-notices" in "".join(shown)
+    assert in_process_list() == []
+    family = psutil.Process(reached.process.pid).children(recursive=True)
+    reached.process.kill()
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
+    assert [each.cmdline() for each in alive] == [], "servers end with it, even when it is killed"
+    reached.said.append(reached.process.communicate(timeout=PATIENCE_S)[0])
+    assert running_server(replay_home(os.environ)) is None
+    said = [text for each in ran for text in (each.stdout, each.stderr)]
+    assert given_away(place, *reached.said, *shown, *said) == []
+    kept = [place.root, *place.root.rglob("*")]
     assert {"prefect.log", "mlflow.log", "worker.log", "ledger", "promotions.jsonl"} <= {path.name for path in kept}
     assert [path for path in kept if path.stat().st_mode & 0o077] == []
 

@@ -15,14 +15,13 @@ from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
 from stockml.tracking.views import EXPERIMENT
 from tests.pages.mlflow_pages import compare, open_charts, open_run, open_table, runs_of
-from tests.support.chromium import needs_chromium
 from tests.support.nights import recorded_night, series_until, with_files
 from tests.support.own_servers import mlflow_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = pytest.mark.slow
 
 DAYS = (date(2013, 2, 26), date(2013, 2, 27), date(2013, 2, 28))
 

@@ -25,7 +25,8 @@ FLAGS = (
     "--disable-sync",
 )
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium")
+ABSENT = "Chromium is not installed: apt-get install chromium"
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=ABSENT)
 
 
 @contextmanager
@@ -57,6 +58,8 @@ def keep_picture(page: "Page", path: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """Per module, since Playwright's event loop runs as long as it does, and `asyncio.run` is refused meanwhile."""
+    if not CHROMIUM.exists():
+        pytest.skip(ABSENT)
     with chromium() as running:
         yield running
 
