@@ -1,8 +1,6 @@
-"""Prefect is reached whichever way it runs; `stockml up` starts everything and leaves nothing behind."""
+"""Prefect is reached whichever way it runs. `stockml up` from start to end: tests/pages/test_prefect_pages.py."""
 
-import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +20,7 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.provider.price_source import replay_home
-from tests.support.commands import stockml, up
+from tests.support.commands import stockml
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
@@ -43,6 +41,13 @@ TRIVIAL_FLOW = """
 
         trivial()
         {then}
+"""
+LOST_LINE = """
+        from prefect.logging.handlers import APILogWorker
+        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+            APILogWorker.instance().send({"name": "a logger", "level": 20, "message": "a line"})
 """
 
 
@@ -103,26 +108,6 @@ def test_a_worker_without_a_server_is_told_so_at_once(home: Home) -> None:
         assert ran.returncode == 1
         assert ran.stderr.startswith("stockml: expected Prefect at http://127.0.0.1:9/api, found no answer; ")
         assert ran.stderr.count("\n") == 1
-
-
-def test_log_lines_that_a_server_no_longer_takes_do_not_disturb_a_commands_output(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on a full disk: Prefect would write its complaint to standard error, without a newline."""
-    lost = """
-        from deployments.servers.prefect_api import prefect_api
-        from stockml.home import home
-
-        with prefect_api(home()):
-            from prefect.logging.handlers import APILogWorker
-            from prefect.settings import PREFECT_API_URL, temporary_settings
-
-            with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-                APILogWorker.instance().send({"name": "a logger", "level": 20, "message": "a line"})
-    """
-    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
-    process = started(lost)
-    assert (process.communicate(timeout=PATIENCE_S)[0], process.returncode) == ("", 0)
 
 
 def test_a_record_of_servers_that_are_gone_is_not_trusted(home: Home) -> None:
@@ -194,12 +179,14 @@ def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in
 
 @pytest.mark.slow
 def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: Home) -> None:
+    """Log lines that a server no longer takes, as on a full disk, do not disturb their output: Prefect would write its
+    complaint to standard error, without a newline."""
     link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
-    both = [started(TRIVIAL_FLOW.format(then=link)) for _ in range(2)]
+    both = [started(TRIVIAL_FLOW.format(then=link) + LOST_LINE) for _ in range(2)]
     for process in both:
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said
-        assert "http://127.0.0.1:4200/runs/flow-run/00000000" in said, "where `stockml up` will show it"
+        assert said == "http://127.0.0.1:4200/runs/flow-run/00000000\n", "where `stockml up` will show it"
     assert recorded(home, "flow_run") == [("COMPLETED", 2)]
     assert recorded(home, "task_run") == [("COMPLETED", 10)]
 
@@ -215,35 +202,3 @@ def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
     process.communicate()
     _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
     assert alive == []
-
-
-@pytest.mark.slow
-def test_up_starts_both_pages_and_a_worker_and_ctrl_c_stops_all(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
-    ports = free_port(), free_port()
-    with up(ports) as (process, said):
-        text = "".join(said)
-        assert process.poll() is None, text
-        page = f"http://127.0.0.1:{ports[1]}/#/experiments/1/runs?viewStateShareKey=stockml&"
-        for expected in (f"http://127.0.0.1:{ports[0]} ", page, "9 created"):
-            assert expected in text
-        family = psutil.Process(process.pid).children(recursive=True)
-        listening = {each.laddr.ip for child in family for each in child.net_connections() if each.status == "LISTEN"}
-        assert listening == {"127.0.0.1"}
-        place = replay_home(os.environ)
-        assert running_server(place) == f"http://127.0.0.1:{ports[0]}/api"
-
-        again = stockml("up")
-        assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
-        assert "expected no running `stockml up` in this home" in again.stderr
-
-        assert len(json.loads(stockml("deploy", "--json").stdout)["unchanged"]) == 9
-
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=PATIENCE_S)
-        assert (process.returncode, rest.splitlines()) == (0, ["stopping", "stopped"])
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
-        assert alive == []
-        assert not place.servers.exists()
-    for port in ports:
-        check_port("anything", port, "--port")

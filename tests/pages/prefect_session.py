@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from stockml.provider.price_source import REPLAY
 from stockml.storage.arrays import unpacked
 from stockml.training import checkpoint
 from tests.pages.prefect_pages import BUSY
+from tests.support import commands
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
@@ -43,11 +44,13 @@ def is_busy(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Up:
-    """Both pages' addresses, and the home they show."""
+    """Both pages' addresses, and the home they show; the process of `stockml up`, and the lines it printed."""
 
     home: Path
     prefect: str
     mlflow: str
+    process: "subprocess.Popen[str] | None" = None
+    said: list[str] = field(default_factory=list)
 
     @retry(retry=retry_if_exception(is_busy), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S), reraise=True)
     def api(self, path: str, content: Any = None) -> Any:
@@ -81,7 +84,7 @@ class Up:
             raise NotYet
         return runs[0]
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def until(self, run_id: str, *names: str) -> dict[str, Any]:
         """The run, once its state has one of these names."""
         if (run := self.run(run_id))["state_name"] not in names:
@@ -97,7 +100,7 @@ class Up:
         raise NotYet
 
     @retry(
-        retry=retry_if_exception_type((NotYet, psutil.Error)), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S)
+        retry=retry_if_exception_type((NotYet, psutil.Error)), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S)
     )
     def warm(self) -> "Up":
         """Wait until the worker's warm process listens; an earlier run would not be a fork of it."""
@@ -148,7 +151,7 @@ class Up:
             raise NotYet
         return {step["state_name"] for step in steps}
 
-    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.2), stop=stop_after_delay(PATIENCE_S))
+    @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(0.5), stop=stop_after_delay(PATIENCE_S))
     def at_rest(self) -> None:
         """Wait until the server has recorded that no step of any run is at work."""
         if self.api("/task_runs/filter", {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}):
@@ -169,25 +172,9 @@ def epochs_of(kept: Path) -> int:
 @contextmanager
 def up(home: Path, **more: str) -> Iterator[Up]:
     """Start both pages and a worker, with `more` in their environment; stop them as Ctrl-C does."""
-    ports = [str(free_port()) for _ in range(2)]
-    command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
-    environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    process = subprocess.Popen(
-        command,
-        env=environ | {"STOCKML_HOME": str(home), **more},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        said = []
-        while not said or "Ctrl-C" not in said[-1]:
-            said.append(process.stdout.readline() if process.stdout else "")
-            assert said[-1], "`stockml up` ended: " + "".join(said)
-        yield Up(home / REPLAY, *(f"http://127.0.0.1:{port}" for port in ports))
-    finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE_S)
+    ports, own = (free_port(), free_port()), {"STOCKML_HOME": str(home)}
+    with commands.up(ports, without=ELSEWHERE, **own, **more) as (process, said):
+        yield Up(home / REPLAY, *(f"http://127.0.0.1:{port}" for port in ports), process, said)
 
 
 def main(root: str, folder: str) -> None:

@@ -1,6 +1,8 @@
 """A person's evening: be refused by Prefect's form, start a night with changed settings, see it complete, find it on
-MLflow's page with its metrics and plots. With STOCKML_IMAGES set, the README's pictures are taken on the way."""
+MLflow's page with its metrics and plots; `stockml up` from start to end. With STOCKML_IMAGES set, the README's pictures
+are taken on the way."""
 
+import json
 import os
 import re
 import signal
@@ -15,6 +17,8 @@ import psutil
 import pytest
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from deployments.servers.access import check_port
+from deployments.servers.prefect_api import running_server
 from stockml.evaluation.evaluate import LSTM
 from stockml.home import home as home_of
 from stockml.nights.glance import Glance
@@ -23,7 +27,8 @@ from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
 from tests.pages.prefect_pages import cancel, fill, leave, open_artifact, open_form, open_run, run_again, start, submit
 from tests.pages.prefect_session import Up, epochs_of, up
-from tests.support.chromium import keep_picture, needs_chromium
+from tests.support.chromium import keep_picture
+from tests.support.commands import stockml
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
@@ -31,7 +36,7 @@ from tests.support.patience import PATIENCE_S
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = pytest.mark.slow
 STEPS = 9  # fetch to publish
 MANY = 16  # epochs: long enough to be cancelled, short enough to be waited for
 LONG = {"training": {"epochs": MANY}, "network": {"units": [16], "look_back": 10}}  # the tutorial trains in epochs
@@ -43,6 +48,26 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Both pages and a worker."""
     with up(tmp_path_factory.mktemp("home")) as running:
         yield running
+
+
+def test_up_starts_both_pages_and_a_worker_once(pages: Up) -> None:
+    text, place = "".join(pages.said), home_of({"STOCKML_HOME": str(pages.home)})
+    table = f"{pages.mlflow}/#/experiments/1/runs?viewStateShareKey=stockml&"
+    for expected in (f"{pages.prefect} ", table, "9 created"):
+        assert expected in text
+    open_ports = [each for child in children_of(pages) for each in child.net_connections() if each.status == "LISTEN"]
+    assert {each.laddr.ip for each in open_ports} == {"127.0.0.1"}
+    assert running_server(place) == f"{pages.prefect}/api"
+    own = {"STOCKML_HOME": str(pages.home.parent)}
+    again = stockml("up", **own)
+    assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
+    assert "expected no running `stockml up` in this home" in again.stderr
+    assert len(json.loads(stockml("deploy", "--json", **own).stdout)["unchanged"]) == 9
+
+
+def children_of(pages: Up) -> list[psutil.Process]:
+    assert pages.process
+    return psutil.Process(pages.process.pid).children(recursive=True)
 
 
 def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: "Page") -> None:
@@ -100,11 +125,8 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     assert "answer/crps_skill_pct" in page.inner_text("body")
 
 
-def test_the_same_night_again_is_served_from_the_cache(pages: Up, page: "Page") -> None:
-    open_form(page, pages.prefect, "IBM")
-    fill(page, "Direction step (Optional)", "20")
-    start(page)
-    leave(page)
+def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
+    pages.start("nightly/IBM", **pages.finished(1)["parameters"])
     run = pages.finished(2)
     assert run["state_name"] == "Completed"
     assert pages.states(run["id"], STEPS) == {"Cached"}
@@ -206,13 +228,13 @@ def widest() -> list[Row]:
     return [Row(name, usual.session, long, None, False, adds, due, brief) for name, (long, brief) in states.items()]
 
 
-@pytest.mark.parametrize("width", [1280, 1600])
-def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page", width: int) -> None:
+def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page") -> None:
     made = pages.api("/artifacts/", {"key": "widest", "type": "markdown", "data": markdown(widest())})
-    page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
     page.get_by_text("next run", exact=True).wait_for()
-    assert page.evaluate(WHOLE) == [True]
+    for width in (1280, 1600):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(WHOLE) == [True], width
 
 
 def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:
@@ -231,6 +253,20 @@ def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_i
     late = "is a worker up? Others of this hour are not told"
     assert pages.notice("KO 2013-03-04") == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
     assert pages.run(waiting)["state_name"] == "Scheduled"
+
+
+def test_ctrl_c_stops_all(pages: Up) -> None:
+    """The last test of these pages."""
+    family = children_of(pages)
+    assert pages.process
+    pages.process.send_signal(signal.SIGINT)
+    rest, _ = pages.process.communicate(timeout=PATIENCE_S)
+    assert (pages.process.returncode, rest.splitlines()) == (0, ["stopping", "stopped"])
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE_S)
+    assert alive == []
+    assert not home_of({"STOCKML_HOME": str(pages.home)}).servers.exists()
+    for address in (pages.prefect, pages.mlflow):
+        check_port("anything", int(address.rpartition(":")[2]), "--port")
 
 
 def picture(page: "Page", name: str, height: int = 1000) -> None:

@@ -26,7 +26,6 @@ FLAGS = (
 )
 
 ABSENT = "Chromium is not installed: apt-get install chromium"
-needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=ABSENT)
 
 
 @contextmanager
