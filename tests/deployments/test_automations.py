@@ -188,7 +188,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         install({"STOCKML_WEBHOOK_URL": f"{server.address}/T0K3N"})
         assert refused() is None
         work(prefect_client, in_part)
-        said = until(refused)
+        said = until(refused, every_s=0.3)
         assert f"{datetime.now(UTC):%Y-%m-%d}" in said
         assert "(stockml: failed runs) was not taken" in said
         assert "T0K3N" not in said
@@ -197,7 +197,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         assert (check.verdict, check.found) == ("problem", said)
         answers.append(whole(b""))
         work(prefect_client, in_part)
-        until(lambda: refused() is None)
+        until(lambda: refused() is None, every_s=0.3)
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_without_a_block_a_run_of_notice_is_requested(prefect_client: SyncPrefec
     install({})
     work(prefect_client, failing)
     notices = FlowRunFilter(deployment_id={"any_": [prefect_client.read_deployment_by_name("notice/log a notice").id]})
-    asked, *_ = until(lambda: prefect_client.read_flow_runs(flow_run_filter=notices))
+    asked, *_ = until(lambda: prefect_client.read_flow_runs(flow_run_filter=notices), every_s=0.3)
     assert asked.parameters == {"what": FAILED}
 
 
@@ -247,7 +247,7 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_run
     assert told(posted, 120) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
-    assert until(lambda: taken_for_zombies(prefect_client)) == {f"prefect.flow-run.{dead.id}"}
+    assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
 
 
 @pytest.mark.slow

@@ -1,11 +1,14 @@
-"""A night whose process dies is run again: killed alone, with the warm process, or with all of `stockml up`."""
+"""A night whose process or worker is gone is run again, by what Prefect's server knows of it.
+
+With workers: test_worker_runs.py.
+"""
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import gethostname
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,149 +18,26 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events import Event
 from prefect.events.filters import EventFilter
-from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled, State
+from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.storage.process_marks import mark
-from tasks.run_records import (
-    A_NIGHT,
-    ABORTED,
-    AGAIN,
-    GONE_AFTER,
-    HEARTBEAT,
-    LOST_AFTER,
-    MOST_DEATHS,
-    SILENT,
-    crash_orphans,
-    do_lost_again,
-    done_again,
-)
+from tasks.run_records import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, crash_orphans, do_lost_again, done_again
 from tests.support import patience
-from tests.support.workers import deployed, one_slot, until
+from tests.support.workers import deployed
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lasting_server")]
+pytestmark = pytest.mark.slow
 
-DIES = """
-import os
-import signal
-from pathlib import Path
-
-from prefect import flow
+UNFINISHED = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}}}
+NIGHTLY = "from prefect import flow\n\n\n@flow\ndef nightly(ticker: str) -> None: ...\n"
 
 
-@flow
-def nightly(ticker: str, deaths: int) -> None:
-    with Path({folder!r}, ticker).open("a") as attempts:
-        attempts.write("T")
-        if attempts.tell() <= deaths:
-            attempts.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_a_night_whose_process_is_killed_is_run_again_but_not_for_ever(tmp_path: Path) -> None:
-    """One night dies once; the other has died before and always will."""
-    pool = f"killed {uuid4()}"
+@pytest.fixture(autouse=True)
+def _nothing_left_unfinished(prefect_server: None) -> Iterator[None]:
+    """The session's server has no unfinished run afterwards."""
+    yield
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        deployment = deployed(client, tmp_path, DIES.format(folder=str(tmp_path)), "nightly", pool)
-        once, always = (
-            client.create_flow_run_from_deployment(deployment, parameters={"ticker": name, "deaths": deaths}).id
-            for name, deaths in (("ONCE", 1), ("ALWAYS", 9))
-        )
-        for _ in range(1, MOST_DEATHS):
-            client.set_flow_run_state(always, Running(), force=True)
-            assert done_again(client, always, "killed")
-        client.set_flow_run_state(always, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-        with one_slot(tmp_path, pool, every_s=1):
-            for run_id, end, attempts in ((once, "Completed", 2), (always, "Crashed", MOST_DEATHS + 1)):
-                until(client, run_id, "AwaitingRetry")
-                run = client.read_flow_run(run_id)
-                assert run.state
-                assert "its process was killed by signal 9; done again at " in str(run.state.message)
-                assert run.infrastructure_pid is None, "otherwise cancelling it would wait for that process"
-                client.set_flow_run_state(run_id, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-                until(client, run_id, end)
-                assert client.read_flow_run(run_id).run_count == attempts
-    assert [(tmp_path / name).read_text() for name in ("ONCE", "ALWAYS")] == ["TT", "TT"]
-
-
-def test_a_night_that_was_lost_with_its_worker_is_run_again_by_the_next(tmp_path: Path) -> None:
-    """Whether or not the server has ended it. One that died too often or otherwise, was cancelled or slept is left."""
-    pool = f"lost {uuid4()}"
-    ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
-    ends |= {"FAILED": Crashed(message="died"), "SILENT": Running(), "AT WORK": Running()}
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        deployment = deployed(client, tmp_path, DIES.format(folder=str(tmp_path)), "nightly", pool)
-        made = {
-            name: client.create_flow_run_from_deployment(deployment, parameters={"ticker": name, "deaths": 0}).id
-            for name in ends
-        }
-
-        def found() -> dict[str, str | None]:
-            return {name: client.read_flow_run(run_id).state_name for name, run_id in made.items()}
-
-        other = client.create_flow_from_name("pretrain")
-        made["OTHER"] = client.create_flow_run_from_deployment(client.create_deployment(other, pool)).id
-        ends["OTHER"] = Running()
-        for _ in range(MOST_DEATHS):
-            client.set_flow_run_state(made["OFTEN"], Running(), force=True)
-            assert done_again(client, made["OFTEN"], "killed")
-        for name, run_id in made.items():
-            process = {"infrastructure_pid": mark() if name in ("ASLEEP", "AT WORK") else "elsewhere:1"}
-            client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json=process)
-            client.set_flow_run_state(run_id, Cancelling() if name == "STOPPED" else Running(), force=True)
-            client.set_flow_run_state(run_id, ends[name], force=True)
-        left = {name: str(end.name) for name, end in ends.items()}
-        do_lost_again(datetime.now(UTC) + 2 * A_NIGHT)
-        assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
-        with one_slot(tmp_path, pool, every_s=1):
-            until(client, made["LOST"], "AwaitingRetry")
-            assert "done again at " in str(client.read_flow_run(made["LOST"]).state)
-            client.set_flow_run_state(made["LOST"], Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-            until(client, made["LOST"], "Completed")
-        assert found() == left | {"SILENT": "AwaitingRetry", "LOST": "Completed"}
-
-
-OUTLIVES = """
-import os
-from pathlib import Path
-from time import sleep
-
-from prefect import flow, get_run_logger
-
-
-@flow
-def nightly(ticker: str) -> None:
-    begun, worker = Path({folder!r}, ticker), os.getppid()
-    if not begun.exists():
-        begun.touch()
-        while os.getppid() == worker:
-            sleep(0.05)
-        get_run_logger().info("what was to read this is gone")
-"""
-
-
-def test_a_night_that_ends_because_its_worker_is_gone_is_run_again_by_the_next(tmp_path: Path) -> None:
-    """A run in its own process has a pipe to its worker; rich exits when that breaks."""
-    pool = f"outlived {uuid4()}"
-    with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        alone = {"job_variables": {"command": f"{sys.executable} -m prefect.engine"}}
-        source = OUTLIVES.format(folder=str(tmp_path))
-        deployment = deployed(client, tmp_path, source, "nightly", pool, **alone)
-        run = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "OUTLIVES"}).id
-        with one_slot(tmp_path, pool, every_s=1) as worker:
-            patience.until((tmp_path / "OUTLIVES").exists)
-            worker.kill()
-        until(client, run, "Crashed")
-        assert str(client.read_flow_run(run).state.message).startswith(ABORTED), "or another reason requeues it"
-        with one_slot(tmp_path, pool, every_s=1):
-            until(client, run, "AwaitingRetry")
-            assert f"{AGAIN} " in str(client.read_flow_run(run).state)
-            client.set_flow_run_state(run, Scheduled(scheduled_time=datetime.now(UTC)), force=True)
-            until(client, run, "Completed")
-        assert client.read_flow_run(run).run_count == 2
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(UNFINISHED)):
+            client.delete_flow_run(run.id)
 
 
 def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(tmp_path: Path) -> None:
@@ -167,7 +47,7 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
     gone = f"{gethostname()}:{ended.pid}"
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"gone {uuid4()}", type="process")).name
-        deployment = deployed(client, tmp_path, DIES, "nightly", pool)
+        deployment = deployed(client, tmp_path, NIGHTLY, "nightly", pool)
 
         def run(process: str) -> UUID:
             made = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "GONE"}).id
@@ -194,7 +74,7 @@ def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) 
     """It would stay Pending for ever and hold its ticker's only slot. One that waits for a container may take long."""
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"taken {uuid4()}", type="process")).name
-        deployment = deployed(client, tmp_path, DIES, "nightly", pool)
+        deployment = deployed(client, tmp_path, NIGHTLY, "nightly", pool)
         taken = {}
         for process in (None, mark(), "elsewhere:1", "a-cluster:stockml:a-job"):
             made = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "TAKEN"}).id
@@ -245,7 +125,7 @@ def test_a_night_begun_by_hand_is_done_again_too_and_one_that_a_person_cancelled
     ends = {"RUNNING": Running(), "PENDING": Pending(), "CANCELLED": Cancelling()}
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"by hand {uuid4()}", type="process")).name
-        deployment = deployed(client, tmp_path, DIES, "nightly", pool)
+        deployment = deployed(client, tmp_path, NIGHTLY, "nightly", pool)
         made = {}
         for name, state in ends.items():
             made[name] = run = client.create_flow_run_from_deployment(deployment, parameters={"ticker": name})

@@ -31,12 +31,15 @@ def one_slot(folder: Path, pool: str, every_s: int = 3600) -> "Iterator[subproce
         worker.wait(PATIENCE_S)
 
 
-def deployed(client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, **more: Any) -> UUID:
+def deployed(
+    client: SyncPrefectClient, folder: Path, source: str, name: str, pool: str, called: str = "", **more: Any
+) -> UUID:
+    """Deploy the flow of this name in `source`. called: the deployment's name, if it is not the flow's."""
     (folder / f"{name}.py").write_text(source)
     place = {"work_pool_name": pool, "path": str(folder), "entrypoint": f"{name}.py:{name}"}
-    return client.create_deployment(client.create_flow_from_name(name), name, **place, **more)
+    return client.create_deployment(client.create_flow_from_name(name), called or name, **place, **more)
 
 
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     """Wait until the run's state has this name; the state must last, as asking twenty times a second costs a core."""
-    patience.until(lambda: client.read_flow_run(run).state_name == name, every_s=0.25)
+    patience.until(lambda: client.read_flow_run(run).state_name == name, every_s=0.3)
