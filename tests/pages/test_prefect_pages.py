@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from deployments.servers.access import check_port
 from deployments.servers.prefect_api import running_server
@@ -31,7 +30,7 @@ from tests.support.chromium import keep_picture
 from tests.support.commands import stockml
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -146,13 +145,12 @@ def standing_still(processes: list[psutil.Process]) -> Iterator[None]:
         process.suspend()
     try:
         yield
-        is_told_to_end(processes[0])
+        until(lambda: is_told_to_end(processes[0]))
     finally:
         for process in processes:
             process.resume()
 
 
-@retry(retry=retry_if_result(lambda told: not told), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE_S))
 def is_told_to_end(process: psutil.Process) -> bool:
     """Whether SIGTERM waits for the process, which is suspended."""
     pending = re.search(r"^ShdPnd:\s+(\w+)", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)

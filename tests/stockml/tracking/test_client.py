@@ -21,12 +21,7 @@ from tests.stockml.tracking.logged import client, experiment, runs, versions
 from tests.support.nights import SETTINGS, history
 from tests.support.patience import PATIENCE_S
 
-IDLE = (
-    "network.",
-    "training.",
-    "policy.scale_drift",
-    "policy.live_skill_floor",
-)  # in the nightly profile, whose network is the base
+IDLE = ("network.", "training.", "policy.scale_drift", "policy.live_skill_floor")  # in the nightly profile
 
 
 def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
