@@ -70,29 +70,33 @@ class RiseScore:
     climatology: float
 
 
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """1 − loss / reference's loss, over all leads and then at LEADS; and the losses of each origin, over all leads."""
+
+    skills: tuple[float, ...]
+    losses: DatedLosses
+
+
 @dataclass(frozen=True)
 class TickerBacktest:
     """One ticker over the nights; dictionaries are by row.
 
-    sessions: of the first and the last origin.  scores: of the distributions.  widths: CRPS skill over the pooled
-    regression, both symmetrised, over all leads and then at LEADS.  adds: the same, of the published forecast over the
-    same procedure without a network.  whole: CRPS skill of the published forecast, as it is, over the centred
-    regression; location: over itself, symmetrised.  paths: 1 − MSE / MSE(last close) in log price, errors over √lead so
-    that all leads count about alike, over all leads and then at LEADS.  rise: at the direction's lead.
+    sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in CRPS over the pooled
+    regression, both symmetrised; over: those of the published forecast over every other row.  whole: of the published
+    forecast, as it is, over the centred regression; location: over itself, symmetrised.  paths: in MSE over the last
+    close, in log price, errors over √lead so that all leads count about alike.  rise: at the direction's lead.
     """
 
     ticker: str
     sessions: tuple[date, date]
     origins: int
     scores: dict[str, DistributionScore]
-    widths: dict[str, tuple[float, ...]]
-    losses: dict[str, DatedLosses]
-    adds: tuple[float, ...]
-    adds_losses: DatedLosses
-    whole: float
-    location: float
-    paths: dict[str, tuple[float, ...]]
-    path_losses: dict[str, DatedLosses]
+    widths: dict[str, Gain]
+    over: dict[str, Gain]
+    whole: Gain
+    location: Gain
+    paths: dict[str, Gain]
     rise: RiseScore
     nights: tuple[DecisionNight, ...]
     reasons: dict[str, str]
@@ -244,27 +248,30 @@ def rise_score(series: PriceSeries, origins: Indices, quantiles: Floats, lead: i
 def _scored(
     ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...], rise: RiseScore
 ) -> TickerBacktest:
-    actual = moves(series, rows.origins, rows.leads)
+    actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
     symmetric = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
-    published, centred, leads = rows.quantiles[PUBLISHED], symmetric[CENTRED], rows.leads
-    loss = {name: losses(each, actual, leads) for name, each in symmetric.items()}
-    days = series.sessions[rows.origins]
-    medians = paths(series, rows.origins, leads, published[..., MEDIAN])
+    medians = paths(series, rows.origins, leads, rows.quantiles[PUBLISHED][..., MEDIAN])
     errors = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
-    mse, naive = {name: [each.mean(), *each.mean(axis=0)] for name, each in errors.items()}, errors[LAST_CLOSE]
+
+    def in_crps(one: Floats, other: Floats) -> Gain:
+        dated = DatedLosses(days, *(losses(each, actual, leads) for each in (one, other)))
+        return Gain(crps_skills(one, other, actual, leads), dated)
+
+    def in_mse(one: Floats, other: Floats) -> Gain:
+        means = ([each.mean(), *each.mean(axis=0)] for each in (one, other))
+        return Gain(tuple(map(skill, *means)), DatedLosses(days, one.mean(axis=1), other.mean(axis=1)))
+
+    published = symmetric[PUBLISHED]
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
         scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
-        widths={name: crps_skills(each, centred, actual, leads) for name, each in symmetric.items()},
-        losses={name: DatedLosses(days, each, loss[CENTRED]) for name, each in loss.items()},
-        adds=crps_skills(symmetric[PUBLISHED], symmetric[WITHOUT_NETWORK], actual, leads),
-        adds_losses=DatedLosses(days, loss[PUBLISHED], loss[WITHOUT_NETWORK]),
-        whole=crps_skills(published, centred, actual, leads)[0],
-        location=crps_skills(published, symmetric[PUBLISHED], actual, leads)[0],
-        paths={name: tuple(map(skill, own_mse, mse[LAST_CLOSE])) for name, own_mse in mse.items()},
-        path_losses={name: DatedLosses(days, each.mean(axis=1), naive.mean(axis=1)) for name, each in errors.items()},
+        widths={name: in_crps(each, symmetric[CENTRED]) for name, each in symmetric.items()},
+        over={name: in_crps(published, each) for name, each in symmetric.items()},
+        whole=in_crps(rows.quantiles[PUBLISHED], symmetric[CENTRED]),
+        location=in_crps(rows.quantiles[PUBLISHED], published),
+        paths={name: in_mse(each, errors[LAST_CLOSE]) for name, each in errors.items()},
         rise=rise,
         nights=nights,
         reasons=rows.reasons,

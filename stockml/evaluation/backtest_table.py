@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stockml.errors import NoRow
-from stockml.evaluation.backtest import CENTRED, TickerBacktest
-from stockml.evaluation.distribution_scores import DatedLosses, pooled_test
+from stockml.evaluation.backtest import CENTRED, Gain, TickerBacktest
+from stockml.evaluation.distribution_scores import pooled_test
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
@@ -29,6 +29,7 @@ ROWS = (
     PUBLISHED,
 )
 ADDS = "network adds"
+OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", BASE)
 NAMED = 3
 WHOLE = "published, location included"
 LOCATION = "of which the location"
@@ -38,7 +39,7 @@ LOCATION = "of which the location"
 class Line:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
-    not_worse: share of tickers at zero or above, at lead 1 where there are leads.  coverage: of the 50, 80 and 95 %
+    not_worse: share of tickers at zero or above at lead 1.  coverage: of the 50, 80 and 95 %
     bands.  interval_score: what the 80 % band's saves over the regression's.  No band is centred.
     """
 
@@ -58,10 +59,11 @@ class Line:
 
 @dataclass(frozen=True)
 class BacktestTable:
-    """distributions: CRPS skill of widths alone over CENTRED; adds: over the same procedure without a network; whole:
-    of the published forecast as it is, and what its location earns; paths: MSE skill in log price over the last
-    close; rise: the published chance beside climatology, means over tickers.  missing: rows that some
-    ticker lacks, or has from older vintages than it should, and why.  left_out: tickers and reasons."""
+    """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the same procedure
+    without a network; over: over other forecasts; whole: of the published forecast as it is, and what its location
+    earns; paths: MSE skill in log price over the last close; rise: the published chance beside climatology, means over
+    tickers.  missing: rows that some ticker lacks, or has from older vintages than it should, and why.  left_out:
+    tickers and reasons."""
 
     first: str
     last: str
@@ -69,6 +71,7 @@ class BacktestTable:
     origins: int
     distributions: list[Line]
     adds: Line
+    over: list[Line]
     whole: list[Line]
     paths: list[Line]
     rise: dict[str, float]
@@ -79,7 +82,9 @@ class BacktestTable:
 
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
     """Combine backtests, one per ticker, without those whose price stood still.  Raises NoRow where none is left."""
-    moved = [each for each in found if np.isfinite([*each.adds, *each.paths[PUBLISHED]]).all()]
+    moved = [
+        each for each in found if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
+    ]
     why = "expected a price that moves, found one still at a lead"
     still = {each.ticker: why for each in found if each not in moved}
     left_out = {**left_out, **still}
@@ -95,13 +100,10 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
         tickers=len(moved),
         origins=sum(each.origins for each in moved),
         distributions=[_width_line(row, tickers) for row, tickers in having.items() if tickers],
-        adds=_line(ADDS, [each.adds for each in moved], [each.adds_losses for each in moved]),
-        whole=[_line(WHOLE, [(each.whole,) for each in moved]), _line(LOCATION, [(each.location,) for each in moved])],
-        paths=[
-            _line(row, [each.paths[row] for each in moved], [each.path_losses[row] for each in moved])
-            for row in moved[0].paths
-            if row != LAST_CLOSE
-        ],
+        adds=_line(ADDS, [each.over[WITHOUT_NETWORK] for each in moved]),
+        over=[_line(f"over {row}", [each.over[row] for each in having[row]]) for row in OVER if having[row]],
+        whole=[_line(WHOLE, [each.whole for each in moved]), _line(LOCATION, [each.location for each in moved])],
+        paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
         rise={
             "lead": rises[0].lead,
             "rose": 100 * float(np.mean([each.rose for each in rises])),
@@ -140,9 +142,8 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
     covered = [100 * each.coverage["80"] for each in scores]
     pairs = zip(scores, centred, strict=True)
     saved = [1 - own.interval_scores["80"] / other.interval_scores["80"] for own, other in pairs]
-    dated = None if row == CENTRED else [each.losses[row] for each in tickers]
     return replace(
-        _line(row, [each.widths[row] for each in tickers], dated),
+        _line(row, [each.widths[row] for each in tickers]),
         coverage_80=float(np.mean(covered)),
         worst_coverage_80=(min(covered), max(covered)),
         coverage={level: 100 * float(np.mean([each.coverage[level] for each in scores])) for level in BANDS},
@@ -150,18 +151,17 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
     )
 
 
-def _line(row: str, skills: Sequence[Sequence[float]], dated: Sequence[DatedLosses] | None = None) -> Line:
-    """skills: each ticker's over all leads and then, if there are more, at LEADS."""
-    values = 100 * np.array(skills)
+def _line(row: str, gains: Sequence[Gain]) -> Line:
+    values = 100 * np.array([each.skills for each in gains])
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
-    at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS} if len(mean) > 1 else {}
-    test = pooled_test(dated) if dated else None
+    at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS}
+    test = pooled_test(each.losses for each in gains) if row != CENTRED else None
     return Line(
         row=row,
         tickers=len(values),
         mean=float(mean[0]),
         share=float(share[0]),
-        not_worse=float(100 * (values[:, min(1, len(mean) - 1)] >= 0).mean()),
+        not_worse=float(100 * (values[:, 1] >= 0).mean()),
         by_lead={lead: float(mean[i]) for lead, i in at.items()},
         share_by_lead={lead: float(share[i]) for lead, i in at.items()},
         p_value=test.p_value if test else None,
@@ -176,6 +176,7 @@ def markdown(table: BacktestTable) -> list[str]:
         "",
         *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table.distributions),
         *_skills("CRPS skill of the published width over the same procedure without a network", [table.adds]),
+        *_skills("CRPS skill of the published width over other forecasts", table.over),
         *_skills(
             "CRPS skill of the published forecast, location included, over the centred pooled regression", table.whole
         ),
@@ -192,16 +193,15 @@ def markdown(table: BacktestTable) -> list[str]:
 
 
 def _skills(what: str, lines: Sequence[Line]) -> list[str]:
-    leads = list(lines[0].by_lead)  # none for a figure over all leads only
-    heads = ["", "tickers", "mean, %", *(f"lead {lead}" for lead in leads), *(["p"] if leads else [])]
-    return [what, "", *_table(heads, [_skill(line, leads) for line in lines])]
+    heads = ["", "tickers", "mean, %", *(f"lead {lead}" for lead in SHOWN_LEADS), "p"]
+    return [what, "", *_table(heads, [_skill(line) for line in lines])]
 
 
-def _skill(line: Line, leads: Sequence[str]) -> list[str]:
-    mean, *by_lead = [(line.mean, line.share), *((line.by_lead[lead], line.share_by_lead[lead]) for lead in leads)]
+def _skill(line: Line) -> list[str]:
+    by_lead = zip(line.by_lead.values(), line.share_by_lead.values(), strict=True)
     p_value = "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
-    cells = [f"{skill:+z.2f} ({share:.0f})" for skill, share in (mean, *by_lead)]
-    return [line.row, str(line.tickers), *cells, *([p_value] if leads else [])]
+    cells = [f"{skill:+z.2f} ({share:.0f})" for skill, share in ((line.mean, line.share), *by_lead)]
+    return [line.row, str(line.tickers), *cells, p_value]
 
 
 def _bands(lines: Sequence[Line]) -> list[str]:
