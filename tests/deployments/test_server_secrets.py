@@ -26,6 +26,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Failed, Running
 
 from deployments.doctor.checks import examine
+from deployments.process import restored
 from deployments.servers import processes
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server, unhealthy
@@ -158,7 +159,8 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
             secret = exported()[0] | {"STOCKML_WEBHOOK_URL": f"{gone.address}/services/{HOOK}"}
             if database:
                 secret["STOCKML_DATABASE_URL"] = database.replace("stockml@", f"stockml:{DATABASE}@")
-            with up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret) as (process, said):
+            running = up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret)
+            with restored(os.environ, settings_of(home_of())), running as (process, said):
                 yield Reached(process, said, ports, secret, gone)
 
 
