@@ -215,9 +215,8 @@ class TooFewBars(ModelError):
 
     def __str__(self) -> str:
         return (
-            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: "
-            f"{self.needed - self.found} are missing; "
-            "bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
+            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: {self.needed - self.found} "
+            "are missing; bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
         )
 
 

@@ -17,18 +17,18 @@ from tests.stockml.plots.recorded import drawn
 from tests.support.patience import PATIENCE_S
 
 TITLES = {
-    "forecast": "IBM: 185 to 217 in 50 sessions (80%), by the network and the regression",
-    "volatility": "IBM: 14% volatility a year expected, calmer than usual, 7th percentile",
+    "forecast": "IBM: 186 to 219 in 50 sessions (80%), by the network and the regression",
+    "volatility": "IBM: 14% volatility a year expected, calmer than usual, 6th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
-    "calibration": "IBM: the 80% bands held 84% of the prices",
+    "calibration": "IBM: the 80% bands held 85% of the prices",
     "residuals": "IBM: after 50 sessions, the price was +3.1% from the forecast on average",
     "averages": "IBM: both averages lag, the last close alone is closer",
     "history": "IBM: 201.96 after 3,269 sessions, +5.3% a year",
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 4 of 4",
-    "changes": "IBM: 14.0% volatility a year expected, after 14.0% on 2013-02-27",
+    "changes": "IBM: 13.9% volatility a year expected, after 13.9% on 2013-02-27",
 }
 
 
