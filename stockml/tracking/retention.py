@@ -99,7 +99,7 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
     """Remove what has been in MLflow's trash for so long. `database`, with its password, stays off the command line."""
     addresses = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_TRACKING_URI": tracking_uri}
     environ = {**os.environ, **addresses, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{older_than_days}d0h0m"]
+    command = [sys.executable, "-m", "stockml.tracking.retention", "--older-than", f"{older_than_days}d0h0m"]
     subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
 
 
@@ -130,3 +130,9 @@ def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
 def _size(address: str | None) -> int:
     folder = folder_at(address)
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder else 0
+
+
+if __name__ == "__main__":  # as `mlflow gc`, which takes the database from its arguments only, that all users see
+    from mlflow.cli import gc
+
+    gc(["--backend-store-uri", os.environ["MLFLOW_BACKEND_STORE_URI"], *sys.argv[1:]])

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
 
-from stockml.home import home
+from stockml.home import Home, home
+from stockml.tracking.retention import empty_trash
 from tasks.maintenance import mlflow_database
+from tests.support.own_servers import mlflow_server
 
 PAGE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
 SERVER = "postgresql://me:hidden@db:5432"
@@ -30,3 +34,21 @@ def test_mlflows_database_is_known_where_its_page_is_this_installations(
 def test_a_database_in_the_home_is_the_one_behind_the_page(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     assert mlflow_database(home({"STOCKML_HOME": str(tmp_path), **PAGE})) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.mark.slow
+def test_the_trash_behind_a_running_page_is_emptied_with_its_files(with_tables: Home, tmp_path: Path) -> None:
+    """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it itself."""
+    (picture := tmp_path / "forecast.png").touch()
+    with mlflow_server(with_tables) as page:
+        client = MlflowClient(page)
+        experiment = client.create_experiment("stockml/IBM")
+        kept, old = (client.create_run(experiment).info.run_id for _ in range(2))
+        client.log_artifact(old, str(picture))
+        client.delete_run(old)
+        database = mlflow_database(home({"STOCKML_HOME": str(with_tables.root), "MLFLOW_TRACKING_URI": page}))
+        assert database
+        empty_trash(database, page, 0)
+        left = client.search_runs([experiment], run_view_type=ViewType.ALL)
+    assert [run.info.run_id for run in left] == [kept]
+    assert list(with_tables.root.rglob(picture.name)) == []
