@@ -102,12 +102,18 @@ def _parts(path: Path) -> tuple[str, list[str], str]:
     listed, following = tree.value[place][1], tree.value[place + 1 :]
     if listed.flow_style:
         raise InvalidFile(str(path), BY_HAND)
-    starts = [item.start_mark.line for item in listed.value]
+    starts = [_begins(item.start_mark, lines) for item in listed.value]
     end = following[0][0].start_mark.line if following else len(lines)
     items = ["".join(lines[first:last]) for first, last in pairwise([*starts, end])]
     if not items[-1].endswith("\n"):
         items[-1] += "\n"
     return "".join(lines[: starts[0]]), items, "".join(lines[end:])
+
+
+def _begins(item: Any, lines: Sequence[str]) -> int:
+    """The line of the item's dash, which is above the item's own mark where the dash ends a line or has a comment."""
+    above = (line for line in range(item.line - 1, -1, -1) if "-" in lines[line].partition("#")[0])
+    return int(item.line) if "-" in lines[item.line][: item.column] else next(above)
 
 
 def _checked(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:

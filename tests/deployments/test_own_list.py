@@ -133,6 +133,15 @@ def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: Home)
     assert names(home) == ["IBM", "MSFT"]
 
 
+def test_an_item_begins_where_its_dash_is(home: Home) -> None:
+    home.root.mkdir()
+    item = "  - # about {0}\n    ticker: {0}\n"
+    home.tickers.write_text("tickers:\n" + "".join(map(item.format, ("IBM", "MSFT", "GOOG"))))
+    add(home, ["KO"], {})
+    remove(home, ["MSFT"])
+    assert home.tickers.read_text() == "tickers:\n" + "".join(map(item.format, ("IBM", "GOOG"))) + "  - KO\n"
+
+
 def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home: Home) -> None:
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
