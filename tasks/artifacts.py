@@ -97,10 +97,12 @@ def _rounded(value: float | None) -> float | None:
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
-    """The row of a night by the state that it ended in; without an end state, its process died."""
-    if not state.is_final():
+    """The row of a night by the state that it ended in; if it never ended, its process died."""
+    if state.is_pending() or state.is_running():
         why = "its worker process died twice; see the machine's memory"
         return NightRow(ticker, session, "failed", "Crashed", why=why)
+    if not state.is_final():  # cancelled while it ran
+        return NightRow(ticker, session, "failed", state.name or "", why=f"ended in the state {state.name}")
     ended = state.result(raise_on_failure=False)
     if isinstance(ended, NightRow):
         return ended
