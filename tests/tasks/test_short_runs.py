@@ -1,7 +1,8 @@
 """What Prefect's engine does for long runs starts only once a run lasts; a short run sends few events."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,7 +41,18 @@ class Beating(flow_engine.FlowRunEngine[Any, Any]):
 def lasting() -> None: ...
 
 
-def test_a_lasting_run_sends_heartbeats_and_a_short_one_never_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lasting_run_sends_heartbeats_until_it_ends_and_a_short_one_never_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped, prefects = threading.Event(), short_runs._beat
+
+    @contextmanager
+    def noticed(*arguments: Any, **named: Any) -> Iterator[None]:
+        with prefects(*arguments, **named):
+            yield
+        stopped.set()
+
+    monkeypatch.setattr(short_runs, "_beat", noticed)
     short = Beating(flow=lasting)
     with short_runs.heartbeats(short):
         pass
@@ -48,6 +60,8 @@ def test_a_lasting_run_sends_heartbeats_and_a_short_one_never_does(monkeypatch: 
     engine = Beating(flow=lasting)
     with short_runs.heartbeats(engine):
         assert engine.beaten.wait(PATIENCE_S)
+        assert not stopped.is_set()
+    assert stopped.is_set()
     assert not short.beaten.is_set()
 
 
