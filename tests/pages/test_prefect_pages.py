@@ -124,7 +124,9 @@ def test_a_night_started_in_the_page_is_found_in_mlflow(pages: Up, page: "Page")
     assert "answer/crps_skill_pct" in page.inner_text("body")
 
 
+@pytest.mark.usefixtures("browser")
 def test_the_same_night_again_is_served_from_the_cache(pages: Up) -> None:
+    """The night that was started in the page."""
     pages.start("nightly/IBM", **pages.finished(1)["parameters"])
     run = pages.finished(2)
     assert run["state_name"] == "Completed"
