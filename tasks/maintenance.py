@@ -64,11 +64,12 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
     with Tracking.of(home()).client() as client:
         old = mlflow_retention.outdated(client, now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
-        has_trash = not dry_run and mlflow_retention.to_trash(client, old)
+        trashed = None if dry_run else mlflow_retention.to_trash(client, old)
     things = tuple(run.name for run in old)
-    if has_trash and (database := mlflow_database(home())):
+    database = mlflow_database(home())
+    if trashed and database and mlflow_retention.holds(database, trashed):
         mlflow_retention.empty_trash(database, home().tracking_uri, trash_days)
-    elif has_trash:
+    elif trashed:
         things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
     return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
 
@@ -106,7 +107,7 @@ def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:
 
 
 def mlflow_database(place: Home) -> str | None:
-    """The database behind MLflow; None if this machine cannot know it."""
+    """The database behind MLflow, unless that is another's; None if this machine cannot know it."""
     if named := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         return named
     if not place.tracking_uri.startswith(("http:", "https:")):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,8 @@ def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]
     return _removable(client, found, kept_keys)
 
 
-def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
-    """Delete versions, models and runs; after a kill, the next call goes on. Returns whether the trash holds any."""
+def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> str | None:
+    """Delete versions, models and runs; after a kill, the next call goes on. Returns a run that the trash holds."""
     from mlflow.entities import ViewType
 
     for run in runs:
@@ -65,7 +66,18 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> bool:
             client.delete_logged_model(model_id)
         client.delete_run(run.run_id)
     ids = experiment_ids(client)
-    return bool(ids and client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1))
+    found = client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1) if ids else ()
+    return next((run.info.run_id for run in found), None)
+
+
+def holds(database: str, run_id: str) -> bool:
+    """Whether the database is the one behind the page that shows this run."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):
+        return bool(MlflowClient(database).get_run(run_id))
+    return False
 
 
 def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime) -> None:

@@ -1,5 +1,6 @@
 """The steps of the weekly maintenance: which database lies behind MLflow's page, so that its trash can be emptied."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from stockml.home import Home, home
-from stockml.tracking.retention import empty_trash
-from tasks.maintenance import mlflow_database
+from stockml.maintenance.retention import RetentionSettings
+from tasks.maintenance import clear_mlflow, mlflow_database
 from tests.support.own_servers import mlflow_server
 
 PAGE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
@@ -37,18 +38,33 @@ def test_a_database_in_the_home_is_the_one_behind_the_page(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_trash_behind_a_running_page_is_emptied_with_its_files(with_tables: Home, tmp_path: Path) -> None:
+def test_the_trash_behind_a_running_page_is_emptied_with_its_files(
+    with_tables: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it itself."""
     (picture := tmp_path / "forecast.png").touch()
     with mlflow_server(with_tables) as page:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
         client = MlflowClient(page)
         experiment = client.create_experiment("stockml/IBM")
         kept, old = (client.create_run(experiment).info.run_id for _ in range(2))
         client.log_artifact(old, str(picture))
         client.delete_run(old)
-        database = mlflow_database(home({"STOCKML_HOME": str(with_tables.root), "MLFLOW_TRACKING_URI": page}))
-        assert database
-        empty_trash(database, page, 0)
+        assert clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False).things == ()
         left = client.search_runs([experiment], run_view_type=ViewType.ALL)
     assert [run.info.run_id for run in left] == [kept]
     assert list(with_tables.root.rglob(picture.name)) == []
+
+
+@pytest.mark.slow
+def test_a_database_that_is_not_behind_the_page_is_not_taken_for_the_one_that_is(
+    with_tables: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where MLFLOW_TRACKING_URI is another server's: people are told to empty its trash there."""
+    with mlflow_server(home({"STOCKML_HOME": str(tmp_path / "elsewhere")})) as page:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
+        assert mlflow_database(home()) == with_tables.tracking_uri
+        client = MlflowClient(page)
+        client.delete_run(client.create_run(client.create_experiment("stockml/IBM")).info.run_id)
+        done = clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False)
+    assert done.things == ("its database is elsewhere: run `mlflow gc` there to free the space",)
