@@ -36,8 +36,8 @@ def sha256_of(address: str) -> str | None:
 
 def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
     """The fsspec file system of an address, and the path in it.  answer_s: time-out of each s3fs request."""
-    if "://" not in address:
-        return fsspec.filesystem("file"), address
+    if "://" not in (folder := address.removeprefix("file://")):
+        return fsspec.filesystem("file"), folder
     patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
     of_s3 = {"config_kwargs": patience} if address.startswith("s3:") else {}
     fs, path = fsspec.core.url_to_fs(address, use_listings_cache=False, **of_s3)

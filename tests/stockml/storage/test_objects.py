@@ -79,3 +79,13 @@ def test_a_store_that_is_down_is_named_and_waited_for_while_it_restarts(
         with object_store(tmp_path, "state", port):
             assert found.result() == Found(None)
     fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_a_folder_whose_name_looks_like_a_chain_of_addresses_is_read_where_it_is_written(
+    tmp_path: Path, form: str
+) -> None:
+    objects = Objects(form.format(tmp_path / "disk::prices"))
+    objects.replace("IBM.parquet", b"bars", objects.read("IBM.parquet"))
+    assert objects.read("IBM.parquet").content == b"bars"
+    assert list(objects.names("")) == ["IBM.parquet"]
