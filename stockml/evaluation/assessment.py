@@ -62,7 +62,8 @@ class Findings:
 class Assessment(Findings):
     """The findings, with `paths` on the test part by row, (m, horizon), price, and the volatility expected then.
 
-    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, of the next 20 sessions.
+    unseen: (k,) origins of the validation and test parts.  volatility: (k,), annualised, of the next 20 sessions, or of
+    the horizon if that is shorter.
     """
 
     test_origins: Indices

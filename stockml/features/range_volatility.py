@@ -21,10 +21,10 @@ USUAL_VOLATILITY = 0.015
 
 @dataclass(frozen=True, eq=False)
 class Volatilities:
-    """Daily volatilities of log prices, known after each session.
+    """Daily volatilities of log prices, known after each session; NaN where a segment is still too short.
 
     range: (n, 5), from ranges and overnight gaps over each of RANGE_SESSIONS.  ewma_20, ewma_60: (n,), close to close,
-    exponentially weighted.  constant, return_count: (n,), close to close, over all sessions so far, and their number.
+    exponentially weighted.  constant, return_count: (n,), close to close, over the segment so far; number of returns.
     """
 
     range: Floats
