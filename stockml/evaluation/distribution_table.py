@@ -6,6 +6,7 @@ Never here: who wins, or a vintage that has seen what it is scored on.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import zip_longest
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from stockml.evaluation.simple_distributions import POOLED, DistributionRows, si
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import moves
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Indices
+from stockml.storage.arrays import Days, Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
@@ -71,6 +72,14 @@ def row_of(publisher: str) -> str:
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 
+def check_origins(name: str, found: Indices, origins: Indices, sessions: Days) -> None:
+    """Raises ValueError, with the first session that only one of the two has, if the origins are not the same."""
+    if not np.array_equal(found, origins):
+        unlike = next(pair for pair in zip_longest(found.tolist(), origins.tolist()) if len(set(pair)) > 1)
+        one, two = ("none" if at is None else str(sessions[at]) for at in unlike)
+        raise ValueError(f"expected all rows to be scored on the same origins, found {name} at {one} beside {two}")
+
+
 def rows_of_pool(series: PriceSeries, origins: Indices, leads: Indices, pool: Pool) -> DistributionRows:
     """The base as it is, and every simple row.  pool: ends before the first of the origins, (m,)."""
     found = DistributionRows(origins, leads, {}, {})
@@ -90,7 +99,13 @@ def distribution_table(
     *,
     simple_rows: bool = True,
 ) -> DistributionTable:
-    """Score the candidates and, with `simple_rows`, the simple forecasts.  pool: ends before the first origin."""
+    """Score the candidates and, with `simple_rows`, the simple forecasts.
+
+    origins: (m,), with known outcomes.  pool: ends before the first of them.  Raises ValueError for a candidate that
+    forecasts from others.
+    """
+    for name, each in candidates.items():
+        check_origins(name, each.origins, origins, series.sessions)
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})

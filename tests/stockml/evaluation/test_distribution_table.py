@@ -66,6 +66,13 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     assert few.over_simple == found.over_simple
 
 
+@pytest.mark.parametrize(("at", "named"), [(AT - 7, (2_193, 2_200)), (AT[:-1], (None, 2_545))])
+def test_a_row_from_other_origins_is_an_error_that_names_both(at: np.ndarray, named: tuple[int | None, int]) -> None:
+    other, own = ("none" if each is None else str(SERIES.sessions[each]) for each in named)
+    with pytest.raises(ValueError, match=f"found champion at {other} beside {own}"):
+        distribution_table(SERIES, AT, POOL, CANDIDATES | {CHAMPION: replace(CANDIDATES[CHAMPION], origins=at)}, 50)
+
+
 def test_the_crps_of_every_row_equals_the_oracles() -> None:
     for name, found in every_rows_crps().items():
         score = table().scores[name]
