@@ -64,9 +64,12 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
     Min-max scaling in windows of 2,500 before `train_end`, each by its own extremes (leak 1: a point's scale knows the
     rest of its window); from `train_end` on by the last window's.
     """
+    from sklearn.preprocessing import MinMaxScaler
+
     begins = windows(train_end)
     at = np.searchsorted(begins, np.arange(len(mid)), side="right") - 1
-    low, high = (extreme.reduceat(mid[:train_end], begins)[at] for extreme in (np.minimum, np.maximum))
+    scalers = [MinMaxScaler().fit(part[:, None]) for part in np.split(mid[:train_end], begins[1:])]
+    low, high = (np.concatenate([getattr(s, end) for s in scalers])[at] for end in ("data_min_", "data_max_"))
     return prepared_within(mid, low, high, train_end, start=0.0)
 
 
