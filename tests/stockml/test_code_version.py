@@ -1,13 +1,16 @@
 """A step's code hash changes with the meaning of the sources that it uses, and with nothing else."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stockml import code_version
-from stockml.code_version import checkout, code_hash, sources_hash
+from stockml.code_version import NUMBER_LIBRARIES, code_hash, sources_hash
 
 SOURCES = {
     "training/__init__.py": "",
@@ -26,14 +29,26 @@ SOURCES = {
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path) -> Path:
     """A small package: train imports windows at the top and pool inside a function; plots stand apart."""
-    monkeypatch.setattr(code_version, "PACKAGE", tmp_path)
-    monkeypatch.setattr(code_version, "_running", code_version._running.__wrapped__)  # uncached: its sources change
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source)
+    shutil.copy(code_version.__file__, tmp_path)
     return tmp_path
+
+
+def loaded(package: Path) -> Any:
+    """The package's own module `code_version`, as a new process would import it."""
+    spec = spec_from_file_location("code_version", package / "code_version.py")
+    assert spec
+    assert spec.loader
+    spec.loader.exec_module(module := module_from_spec(spec))
+    return module
+
+
+def trained_by(package: Path) -> str:
+    return str(loaded(package).code_hash("training.train"))
 
 
 def a_statement(source: str) -> str:
@@ -64,24 +79,36 @@ def another_docstring(source: str) -> str:
 def test_only_a_change_of_meaning_in_a_used_source_changes_the_hash(
     package: Path, module: str, change: Callable[[str], str], moves: bool
 ) -> None:
-    before, file = code_hash("training.train"), package / f"{module}.py"
+    before, file = trained_by(package), package / f"{module}.py"
     file.write_text(change(SOURCES[f"{module}.py"]))
     assert file.read_text() != SOURCES[f"{module}.py"]
-    assert (code_hash("training.train") != before) is moves
+    assert (trained_by(package) != before) is moves
 
 
-@pytest.mark.usefixtures("package")
-def test_the_libraries_that_affect_numbers_are_part_of_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = code_hash("training.train")
-    monkeypatch.setattr(code_version, "NUMBER_LIBRARIES", ("numpy",))
-    assert code_hash("training.train") != before
+def test_a_process_keeps_the_hash_of_the_code_that_it_runs(package: Path) -> None:
+    running = loaded(package)
+    before = running.code_hash("training.train")
+    (package / "models/pool.py").write_text("UNITS = 64\n")
+    assert running.code_hash("training.train") == before
+
+
+@pytest.mark.parametrize("library", NUMBER_LIBRARIES)
+def test_the_versions_of_libraries_that_affect_numbers_are_part_of_the_hash(
+    package: Path, library: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, other = trained_by(package), tmp_path_factory.mktemp("other")
+    installed = other / f"{library.replace('-', '_')}-0.1.dist-info" / "METADATA"
+    installed.parent.mkdir()
+    installed.write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(other)
+    assert trained_by(package) != before
 
 
 @pytest.mark.parametrize("source", ["from stockml.models import gone\n", "import stockml.models.gone\n"])
 def test_a_missing_module_is_an_error_and_not_left_out(package: Path, source: str) -> None:
     (package / "training/train.py").write_text(source)
     with pytest.raises(ModuleNotFoundError, match=r"stockml\.models\.gone"):
-        code_hash("training.train")
+        trained_by(package)
 
 
 def test_every_step_names_an_existing_module_whose_imports_can_all_be_followed() -> None:
@@ -113,6 +140,7 @@ def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_arou
     git("init")
     git("commit", "--allow-empty", "-m", "another project's")
     (package / "__init__.py").touch()
+    checkout = loaded(package).checkout
     assert checkout() == (None, None)
     git("add", ".")
     git("commit", "-m", "its own")
