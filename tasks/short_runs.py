@@ -36,20 +36,22 @@ def suit_short_runs() -> None:
 
 
 def heartbeats(
-    engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True
+    engine: flow_engine.BaseFlowRunEngine[Any, Any], join_on_exit: bool = True, *, after_s: float = LASTS_S
 ) -> AbstractContextManager[None]:
     """In place of Prefect's `_send_heartbeats`: beats once the run lasts, and the last one is not waited for."""
-    return _once_it_lasts(partial(_beat, engine, join_on_exit=False), waited_for=join_on_exit)
+    return _once_it_lasts(partial(_beat, engine, join_on_exit=False), after_s, waited_for=join_on_exit)
 
 
-def suspension(flow_run_id: UUID, request: FlowRunSuspensionRequest) -> AbstractContextManager[None]:
+def suspension(
+    flow_run_id: UUID, request: FlowRunSuspensionRequest, *, after_s: float = LASTS_S
+) -> AbstractContextManager[None]:
     """In place of Prefect's `observe_flow_run_suspension`: observes only once the run lasts."""
-    return _once_it_lasts(partial(observe_flow_run_suspension, flow_run_id, request))
+    return _once_it_lasts(partial(observe_flow_run_suspension, flow_run_id, request), after_s)
 
 
-def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event) -> None:
+def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event, *, after_s: float = LASTS_S) -> None:
     """In place of Prefect's `_lease_renewal_loop`: starts once the run lasts, as a new lease holds for minutes."""
-    if not stop_event.wait(LASTS_S):
+    if not stop_event.wait(after_s):
         _renew(lease_id, lease_duration, stop_event)
 
 
@@ -72,13 +74,13 @@ def tell_of_task_state(
 
 @contextmanager
 def _once_it_lasts(
-    prefects_own: Callable[[], AbstractContextManager[None]], *, waited_for: bool = True
+    prefects_own: Callable[[], AbstractContextManager[None]], after_s: float, *, waited_for: bool = True
 ) -> Iterator[None]:
-    """Enter Prefect's own context once the block lasts, in a thread with this one's context, until the block's end."""
+    """Enter Prefect's own context after this time, in a thread with this one's context, until the block's end."""
     over = threading.Event()
 
     def enter() -> None:
-        if not over.wait(LASTS_S):
+        if not over.wait(after_s):
             with prefects_own():
                 over.wait()
 

@@ -1,8 +1,8 @@
 """What Prefect's engine does for long runs starts only once a run lasts; a short run sends few events."""
 
+import json
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,16 +15,23 @@ from prefect.concurrency import _leases
 from prefect.context import TaskRunContext
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventRelatedFilter
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from prefect.states import Running, Suspended
 
 from tasks import short_runs
 from tasks.begun_runs import relate_to_run_only, run_shown
+from tests.support.loopback import Exchange, Loopback
 from tests.support.patience import PATIENCE_S, until
 
 
 class Beating(flow_engine.FlowRunEngine[Any, Any]):
-    """An engine whose heartbeats are noticed and fail."""
+    """An engine whose heartbeats are noticed, with their thread, and fail."""
 
     heartbeat_seconds = 30  # Prefect asks its settings
 
@@ -33,6 +40,7 @@ class Beating(flow_engine.FlowRunEngine[Any, Any]):
         self.beaten = threading.Event()
 
     def _emit_flow_run_heartbeat(self, *event: Any) -> None:
+        self.thread = threading.current_thread()
         self.beaten.set()
         raise ConnectionError
 
@@ -41,52 +49,52 @@ class Beating(flow_engine.FlowRunEngine[Any, Any]):
 def lasting() -> None: ...
 
 
-def test_a_lasting_run_sends_heartbeats_until_it_ends_and_a_short_one_never_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stopped, prefects = threading.Event(), short_runs._beat
-
-    @contextmanager
-    def noticed(*arguments: Any, **named: Any) -> Iterator[None]:
-        with prefects(*arguments, **named):
-            yield
-        stopped.set()
-
-    monkeypatch.setattr(short_runs, "_beat", noticed)
+def test_a_lasting_run_sends_heartbeats_until_it_ends_and_a_short_one_never_does() -> None:
     short = Beating(flow=lasting)
     with short_runs.heartbeats(short):
         pass
-    monkeypatch.setattr(short_runs, "LASTS_S", 0.01)
     engine = Beating(flow=lasting)
-    with short_runs.heartbeats(engine):
+    with short_runs.heartbeats(engine, after_s=0.01):
         assert engine.beaten.wait(PATIENCE_S)
-        assert not stopped.is_set()
-    assert stopped.is_set()
+        assert engine.thread.is_alive()
+    engine.thread.join(PATIENCE_S)
+    assert not engine.thread.is_alive()
     assert not short.beaten.is_set()
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_lasting_run_learns_that_it_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(short_runs, "LASTS_S", 0.1)
+def test_a_lasting_run_learns_that_it_is_suspended() -> None:
     request = FlowRunSuspensionRequest()
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(lasting, state=Running())
-        with short_runs.suspension(run.id, request):
+        with short_runs.suspension(run.id, request, after_s=0.0):
             client.set_flow_run_state(run.id, Suspended(timeout_seconds=600), force=True)
             assert until(request.is_requested)
 
 
-def test_the_lease_of_a_slot_is_renewed_once_its_run_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    renewed: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(short_runs, "_renew", lambda *told: renewed.append(told))
-    over, lease = threading.Event(), uuid4()
-    monkeypatch.setattr(short_runs, "LASTS_S", 0.1)
-    short_runs.renewals(lease, 300.0, over)
-    assert renewed == [(lease, 300.0, over)]
-    over.set()
-    monkeypatch.setattr(short_runs, "LASTS_S", PATIENCE_S)
-    short_runs.renewals(lease, 300.0, over)
-    assert len(renewed) == 1
+class EndsWhenWaitedFor(threading.Event):
+    """The end of a run, which comes as soon as something waits for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.set()
+        return True
+
+
+def test_the_lease_of_a_slot_is_renewed_once_its_run_lasts() -> None:
+    lease, over = uuid4(), threading.Event()
+    renewed: list[tuple[str, Any]] = []
+
+    def renew(exchange: Exchange) -> None:
+        renewed.append((exchange.path, json.loads(exchange.posted)))
+        over.set()
+        exchange.send(b"", 204)
+
+    of_client = {PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False}
+    with Loopback(renew) as server, temporary_settings({PREFECT_API_URL: server.address, **of_client}):
+        short_runs.renewals(lease, 300.0, EndsWhenWaitedFor())
+        assert renewed == []
+        short_runs.renewals(lease, 300.0, over, after_s=0.1)
+    assert renewed == [(f"/v2/concurrency_limits/leases/{lease}/renew", {"lease_duration": 300.0})]
 
 
 @task
@@ -154,8 +162,7 @@ def shown_at_work() -> None:
 
 
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
-def test_a_lasting_step_is_shown_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(short_runs, "SHOWN_AFTER_S", 0.1)
+def test_a_lasting_step_is_shown_while_it_runs() -> None:
     state = run_shown(long, None)
     assert state.is_completed(), state.message
     run_id = state.state_details.flow_run_id
