@@ -15,7 +15,6 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.utilities.processutils import command_from_string
 
-from deployments.servers import process_worker
 from deployments.servers.process_worker import (
     CERTIFICATE,
     ENTRYPOINT,
@@ -111,17 +110,15 @@ class Asked:
         return self.flows
 
 
-def test_a_deployment_is_read_once_per_run_and_not_remembered_for_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_deployment_is_read_once_per_run_and_not_remembered_for_the_next() -> None:
     server, id_of = Asked(), uuid4()
     told: Any = CachingClient(server)  # type: ignore[arg-type] # two methods of Prefect's client
+    forgetful: Any = CachingClient(server, asked_twice_within_s=-1.0)  # type: ignore[arg-type]
     assert told.flows == 0, "everything else comes from the client itself"
 
-    async def ask(times: int) -> list[Any]:
-        return [await told.read_deployment(id_of) for _ in range(times)]
+    async def ask(client: Any, times: int) -> list[Any]:
+        return [await client.read_deployment(id_of) for _ in range(times)]
 
-    assert asyncio.run(ask(5)) == [1, 1, 2, 2, 3]
-    monkeypatch.setattr(process_worker, "ASKED_TWICE_WITHIN_S", -1.0)
-    assert asyncio.run(ask(2)) == [4, 5], "the third answer has expired"
+    assert asyncio.run(ask(told, 5)) == [1, 1, 2, 2, 3]
+    assert asyncio.run(ask(forgetful, 2)) == [4, 5], "the first answer has expired"
     assert [asyncio.run(told.read_flow(id_of)) for _ in range(2)] == [1, 1]
