@@ -240,17 +240,11 @@ def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
 
 
 def test_a_night_whose_late_bar_comes_counts_everything_it_brought(
-    ready: Home, feed: ScriptedFeed, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ready: Home, feed: ScriptedFeed, waits: list[float]
 ) -> None:
     """Wednesday's answer first, with five bars; Thursday's an interval later, with one more and Wednesday restated."""
     feed.set_clock(date(2013, 2, 27))
-
-    def next_evening(seconds: float) -> None:
-        waits.append(seconds)
-        if seconds > 60:
-            feed.set_clock(THURSDAY)
-
-    monkeypatch.setattr("stockml.clock.wait", next_evening)
+    feed.then = lambda asked: feed.set_clock(THURSDAY)
     night = nightly(**ASKED | {"late_retries": 1, "late_wait_s": 1200.0}, return_state=True).result()
     assert (night.status, night.rows_added, night.rows_restated) == ("completed", 6, 1)
     assert max(waits) == 1200.0

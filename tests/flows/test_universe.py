@@ -187,7 +187,7 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
     def another(request: Asked) -> None:
         turns.append(turn_of("AAPL", date(2013, 2, 20), THURSDAY, sessions_for("AAPL")))
 
-    monkeypatch.setattr(replay, "_then", another)
+    replay.then = another
     assert nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name == "Completed"
     assert turns == [None]
 

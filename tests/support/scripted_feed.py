@@ -36,7 +36,7 @@ class ScriptedFeed(Feed):
     """A feed with scripted faults; takes Feed's arguments too.
 
     aliases: further symbols and the recorded ones whose prices they get.  delisted: no bars from that day on.
-    edit: changes or drops rows.
+    edit: changes or drops rows.  then: called with each request after it is answered, as Feed's `on_request`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ScriptedFeed(Feed):
     ) -> None:
         super().__init__(on_request=self._record, **arguments)
         self.aliases, self.delisted, self.edit = aliases or {}, delisted or {}, edit
-        self._then, self._asked, self._lock = on_request, list[Asked](), Lock()
+        self.then, self._asked, self._lock = on_request, list[Asked](), Lock()
         self._faults: deque[tuple[str | None, Fault]] = deque()
         self._outage: Fault | None = None
 
@@ -104,4 +104,4 @@ class ScriptedFeed(Feed):
     def _record(self, asked: Asked) -> None:
         with self._lock:
             self._asked.append(asked)
-        self._then(asked)
+        self.then(asked)
