@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter
 from prefect.exceptions import Abort, ObjectNotFound
+from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT
 from prefect.states import AwaitingRetry, Cancelled, Crashed, State
 from prefect.utilities.engine import propose_state_sync
 
@@ -26,7 +27,6 @@ from stockml.tickers import validated_ticker
 
 T = TypeVar("T")
 
-PAGE = 200
 HEARTBEAT = "prefect.flow-run.heartbeat"
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
@@ -242,9 +242,10 @@ def runs_of(
 
 def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
     """What the client's method finds on all pages, each read only when it is needed."""
-    for offset in count(0, PAGE):
-        yield from (page := read(limit=PAGE, offset=offset, **filters))
-        if len(page) < PAGE:
+    size = PREFECT_SERVER_API_DEFAULT_LIMIT.value()
+    for offset in count(0, size):
+        yield from (page := read(limit=size, offset=offset, **filters))
+        if len(page) < size:
             return
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter
+from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT, temporary_settings
 
 from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
@@ -22,7 +23,6 @@ from deployments.registration.prefect_deployments import (
 from deployments.registration.tickers import TickerEntry, TickersFile, digest_time, read_tickers, staggered
 from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile, InvalidSetting
-from tasks import run_records
 
 PROJECT = Path(__file__).parents[2]
 
@@ -254,12 +254,10 @@ def test_an_announced_deployment_has_a_page_but_no_schedule_until_it_is_register
 
 
 @pytest.mark.slow
-def test_more_deployments_than_prefect_lists_at_once_are_registered_once(
-    prefect_server: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_records, "PAGE", 5)
+def test_more_deployments_than_prefect_lists_at_once_are_registered_once(prefect_server: None) -> None:
     dozen = listed(*(f"N{number}" for number in range(12))).tickers
-    assert len(register(of_tickers(dozen), delete_others=True).created) == 12
-    again = register(of_tickers(dozen), delete_others=True)
-    assert (len(again.unchanged), again.deleted) == (12, ())
-    assert len(register(of_tickers(dozen[:1]), delete_others=True).deleted) == 11
+    with temporary_settings({PREFECT_SERVER_API_DEFAULT_LIMIT: 5}):
+        assert len(register(of_tickers(dozen), delete_others=True).created) == 12
+        again = register(of_tickers(dozen), delete_others=True)
+        assert (len(again.unchanged), again.deleted) == (12, ())
+        assert len(register(of_tickers(dozen[:1]), delete_others=True).deleted) == 11
