@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from prefect import flow
+from prefect.settings import PREFECT_API_URL
 
-import stockml
-from stockml import code_version
 from stockml.home import Home, home
 from stockml.settings import NetworkSettings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tasks.caching import identity, step, with_home_storage
+from tests.support.copied_code import copied, run_on
 
 FRIDAY = date(2013, 3, 1)
 
@@ -92,17 +92,14 @@ def test_a_copied_home_reruns_steps_whose_results_are_in_the_original(
     assert two_steps() == ["Completed", "Completed"]
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_a_changed_line_of_code_reruns_the_step_that_uses_it(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sources = shutil.copytree(Path(stockml.__file__).parent, tmp_path / "stockml")
-    monkeypatch.setattr(code_version, "PACKAGE", sources)
-    monkeypatch.setattr(code_version, "_running", code_version._running.__wrapped__)  # uncached: sources change
+@pytest.mark.usefixtures("home", "prefect_server")
+def test_a_changed_line_of_code_reruns_the_step_that_uses_it(tmp_path: Path) -> None:
     assert two_steps() == ["Completed", "Completed"]
-    with (sources / "settings.py").open("a") as file:
+    copy = copied(tmp_path)
+    with (copy / "settings.py").open("a") as file:
         file.write("MORE = 1\n")
-    assert two_steps() == ["Cached", "Completed"]
+    code = "import json; from tests.tasks.test_caching import two_steps; print(json.dumps(two_steps()))"
+    assert run_on(copy, code, PREFECT_API_URL=PREFECT_API_URL.value()) == ["Cached", "Completed"]
 
 
 def test_an_input_without_an_identity_is_refused() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stockml.code_version import PACKAGE
 from stockml.errors import InvalidSession, NoBars, TooFewBars
 from stockml.features.windows import check_newest
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline import dataset
 from stockml.pipeline.data_notes import data_notes
 from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
@@ -22,12 +22,19 @@ from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
+from tests.support.copied_code import copied, run_on
 from tests.support.recordings import recorded
 from tests.support.walks import hole_of_a_year, walk
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 IBM = recorded("IBM").iloc[-1_000:]
 DAYS = [day.date() for day in IBM.index]
+TONIGHT = """
+import json
+from stockml.home import home
+from tests.stockml.pipeline.test_data_notes import tonight
+print(json.dumps(tonight(home())))
+"""
 
 
 def append(home: Home, bars: Bars, day: int = 0) -> StoreReceipt:
@@ -133,14 +140,20 @@ def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_late
     assert renormalise(home, receipt, calendar=None) == before
 
 
-def test_a_changed_shipped_vintage_makes_another_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def tonight(home: Home) -> list[str]:
+    """The SHA-256 of IBM's dataset, its bases, what it rests on besides the bars, and the night's key."""
     receipt = append(home, IBM)
-    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
-    monkeypatch.setattr(dataset, "_shipped", lambda: "other vintages")
-    after = renormalise(home, receipt, calendar=None)
-    assert after.identity() != before.identity()
-    assert beside_the_bars(home, receipt.ticker, receipt.session) != beside
-    assert night_key(after, Settings()) != night_key(before, Settings())
+    made, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
+    return [made.sha256, made.identity()[-1], beside, night_key(made, Settings())]
+
+
+@pytest.mark.slow
+def test_a_changed_shipped_vintage_makes_another_night(home: Home, tmp_path: Path) -> None:
+    before, copy = tonight(home), copied(tmp_path)
+    assert run_on(copy, TONIGHT) == before
+    (copy / SHIPPED.relative_to(PACKAGE) / "pooled-2011-06.json").unlink()
+    after = run_on(copy, TONIGHT)
+    assert [now == then for now, then in zip(after, before, strict=True)] == [True, False, False, False]
 
 
 def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> None:
