@@ -19,12 +19,12 @@ def copied(folder: Path) -> Path:
     return shutil.copytree(Path(stockml.__file__).parent, folder / "stockml")
 
 
-def run_on(copy: Path, code: str, **more: str) -> Any:
+def run_on(copy: Path, code: str, *arguments: str, **more: str) -> Any:
     """Run Python code in a new process that imports this copy, and all else from here; returns the JSON it prints.
 
-    more: environment variables.
+    arguments: its `sys.argv[1:]`.  more: environment variables.
     """
     environ = {**os.environ, "PYTHONPATH": str(PROJECT), **more}  # the process's own folder comes before these
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, cwd=copy.parent, env=environ, stdout=subprocess.PIPE, timeout=PATIENCE_S, check=True)
     return json.loads(done.stdout)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml import code_version
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import BaseNetwork
@@ -17,12 +16,18 @@ from stockml.training import base_trainer
 from stockml.training.base_trainer import MemberSettings, Trainer, mean_loss, member_of, members_of
 from stockml.training.pretrain import PretrainProgress, cosine_rates, pretrain
 from stockml.training.training_set import STRETCH, TrainingSet
+from tests.support.copied_code import copied, run_on
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
 SMALL = tuple(
     MemberSettings(corrects=corrects, seed=1, units=(5, 4), dense=6, epochs=2, batch=4) for corrects in (False, True)
 )
+LEARN = """
+import json, pathlib, sys
+from tests.stockml.training.test_pretrain import epochs
+print(json.dumps(epochs(pathlib.Path(sys.argv[1]))))
+"""
 
 
 def tickers() -> dict[str, PriceSeries]:
@@ -80,21 +85,24 @@ def test_a_checkpoint_of_other_bars_is_not_continued(pooled: PooledRegression, t
     assert digest(found) == digest(pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "b", members=one))
 
 
-@pytest.mark.slow
-def test_a_checkpoint_of_other_code_is_not_continued(
-    pooled: PooledRegression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = {"folder": tmp_path, "members": SMALL[:1]}
-    pretrain(tickers(), UNTIL, pooled, **whole)
+def epochs(folder: Path) -> list[tuple[int, float]]:
+    """Learn one small network, continuing from the folder's checkpoint; each epoch and how long it took."""
     reported: list[PretrainProgress] = []
-    monkeypatch.setattr(code_version, "_running", lambda *_: "other code")
-    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=reported.append)
-    assert [row.epoch for row in reported] == [1, 2]
-    first, began = reported[0].seconds, len(reported)
-    pretrain(tickers(), UNTIL, pooled, **whole, on_epoch=reported.append)
-    assert (reported[began].seconds, len(reported)) == (first, 2 * began), (
-        "one of the same code is continued: its epochs are reported again"
-    )
+    pooled = PooledRegression.fit(tickers(), UNTIL)
+    pretrain(tickers(), UNTIL, pooled, folder=folder, members=SMALL[:1], on_epoch=reported.append)
+    return [(row.epoch, row.seconds) for row in reported]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_code_is_not_continued(tmp_path: Path) -> None:
+    copy = copied(tmp_path)
+    with (copy / "training" / "pretrain.py").open("a") as file:
+        file.write("MORE = 1\n")
+    theirs = [(epoch, seconds) for epoch, seconds in run_on(copy, LEARN, str(tmp_path / "base"))]
+    ours = epochs(tmp_path / "base")
+    assert [epoch for epoch, _ in theirs] == [epoch for epoch, _ in ours] == [1, 2]
+    assert not {*theirs} & {*ours}, "a continued one reports its earlier epochs with the seconds that they took"
+    assert epochs(tmp_path / "base") == ours, "one of the same code is continued"
 
 
 @pytest.mark.slow
