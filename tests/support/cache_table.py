@@ -1,11 +1,8 @@
 """Which steps a night recomputes after a change: of a bar, a setting, a line of `stockml/`, a file, or nothing."""
 
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from stockml import code_version
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
+from tests.support.copied_code import run_on
 from tests.support.patience import until
 from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, fill, store_of
@@ -30,10 +28,8 @@ ASKED: dict[str, Any] = {"ticker": "IBM", "session": THURSDAY, "settings": SMALL
 VINTAGES = SHIPPED.relative_to(code_version.PACKAGE)
 MODES = ("retrain", "fine-tune", "keep")  # how a training step's name begins
 A_NIGHT = """
-import json, pathlib, sys
-from stockml import code_version
+import json, sys
 from flows.nightly import nightly
-code_version.PACKAGE = pathlib.Path(sys.argv[2])
 state = nightly(**json.loads(sys.argv[1]), return_state=True)
 print(json.dumps([str(state.state_details.flow_run_id), "tensorflow" in sys.modules]))
 """
@@ -96,10 +92,8 @@ class Nights:
 
         self.put_back()
         asked = json.dumps(ASKED | change(self), default=str)
-        environ = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
-        command = [sys.executable, "-c", A_NIGHT, asked, str(self.sources)]
-        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
-        run_id, has_tensorflow = json.loads(done.stdout)
+        quiet = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PREFECT_LOGGING_LEVEL": "ERROR"}
+        run_id, has_tensorflow = run_on(self.sources, A_NIGHT, asked, **quiet)
         return computed(run_id), has_tensorflow
 
 
