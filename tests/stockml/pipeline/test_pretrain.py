@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from stockml.home import Home, home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline import pretrain as pipeline
 from stockml.pipeline.pretrain import FEWEST_TICKERS, SHARE, pretrain_base
 from stockml.prices.series import PriceSeries
 from stockml.storage.manifests import COMMON, files_of
@@ -34,8 +33,9 @@ class Killed(Exception):
     """Stands in for a kill."""
 
 
-def killed(*_: object) -> NoReturn:
-    raise Killed
+def killed_when_trained(row: PretrainProgress) -> None:
+    if row.seconds_left == 0:
+        raise Killed
 
 
 @cache
@@ -54,10 +54,8 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     heard: list[PretrainProgress] = []
     series = tickers(FEWEST_TICKERS)
     asked = installation, series, series["T00"].sessions[-1].item()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "base_score", killed)
-        with pytest.raises(Killed):
-            pretrain_base(*asked, **QUICK)
+    with pytest.raises(Killed):
+        pretrain_base(*asked, **QUICK, on_epoch=killed_when_trained)
     assert not any("pretraining" in name for name in files_of(installation.root, COMMON)), (
         "machines do not share unfinished pretraining"
     )

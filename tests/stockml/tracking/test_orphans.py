@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._model_registry.client import ModelRegistryClient
 from tenacity import Retrying, retry_if_exception_type, wait_random
 
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.tracking import models
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
 
@@ -28,7 +28,7 @@ STEPS = (
     (MlflowClient, "finalize_logged_model"),
     (MlflowClient, "create_registered_model"),
     (MlflowClient, "create_model_version"),
-    (models, "point"),
+    (ModelRegistryClient, "set_registered_model_alias"),
     (MlflowClient, "set_terminated"),
 )
 
