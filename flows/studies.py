@@ -29,7 +29,7 @@ def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     through: Day = Field(NO_DAY, description="The last session to learn from; empty for the newest"),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
-        2, description="Networks of each of two kinds; the base is their mean (1 to 10)"
+        2, description="Networks, from one random seed each; the base is their mean (1 to 10)"
     ),
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""

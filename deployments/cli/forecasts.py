@@ -71,7 +71,7 @@ def forecast(
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
     print(rise(night, published))
     if night and night.publisher == POOLED:
-        print("no network has a part in it: the last close and the usual rise, with the pooled regression's interval")
+        print("no network has a part in it: the last close and the usual rise, with the regression's interval")
     print("\n".join([*outlook(published).lines(), ""]).lstrip("\n"))
 
 

@@ -28,7 +28,7 @@ app = typer.Typer()
 def learn_base(
     prices: Annotated[Path | None, folder("Learn from these daily price files.")] = None,
     through: Annotated[date | None, day("The last session to learn from.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=10, help="Networks of each of two kinds.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, max=10, help="Networks, of whose forecasts the base is the mean.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""

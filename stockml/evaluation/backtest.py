@@ -26,6 +26,7 @@ from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, MEDIAN, ORIGIN_STRIDE, POOLED, moves, symmetrised
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
@@ -213,7 +214,9 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
     for piece, pool in pieces:
         assert pool.regression is not None
         reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-        quantiles = {BASE: pool.network(series, piece, leads)}
+        quantiles = {RIDGE: pool.simple(series, piece, leads)} if pool.ridge is not None else {}
+        if pool.base is not None:
+            quantiles[BASE] = pool.network(series, piece, leads)
         for shape_of in SHAPE_SOURCES:
             found = simple_distributions(series, piece, leads, pool.regression, shape_of, IN_BACKTESTS)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}

@@ -13,6 +13,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.pooled_regression import LEADS
+from stockml.models.pooled_ridge import RIDGE
 
 ROWS = (
     f"{CONSTANT_WIDTH}, own shape",
@@ -24,12 +25,13 @@ ROWS = (
     f"{OWN_HAR}, pooled shape",
     f"{POOLED}, own shape",
     CENTRED,
+    RIDGE,
     BASE,
     WITHOUT_NETWORK,
     PUBLISHED,
 )
 ADDS = "network adds"
-OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", BASE)
+OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", RIDGE, BASE)
 NAMED = 3
 WHOLE = "published, location included"
 LOCATION = "of which the location"

@@ -12,8 +12,8 @@ import numpy as np
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.forecasts.proper_scores import COVERAGES, band, crps, score_limits
-from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import LEADS, PooledRegression, moves, symmetrised
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import LEADS, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -124,18 +124,17 @@ def compared(
     return found
 
 
-def base_score(
-    base: BaseNetwork, pooled: PooledRegression, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
-) -> tuple[float, float]:
-    """Mean CRPS skill over the pooled regression, both symmetrised, and the percentage of tickers that gain.
+def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]) -> tuple[float, float]:
+    """Mean CRPS skill of the base over the pooled regression, both symmetrised, and the share (%) of tickers that gain.
 
     A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose price stood still is
     left out.  Raises ValueError where no ticker is left.
     """
     leads, skills = np.array(LEADS), []
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
-        own = base.quantiles(prices, at, leads, pooled)
-        simple = symmetrised(pooled.quantiles(prices, at, leads))
+        assert pool.regression is not None
+        own = pool.network(prices, at, leads)
+        simple = symmetrised(pool.regression.quantiles(prices, at, leads))
         skills.append(crps_skills(own, simple, moves(prices, at, leads), leads)[0])
     known = np.array([each for each in skills if np.isfinite(each)])
     if not len(known):

@@ -17,12 +17,13 @@ from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import moves
+from stockml.models.pooled_ridge import RIDGE
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
-ROWS_OF = {"regression": POOLED, "base": BASE}  # by kind of vintage
+ROWS_OF = {"regression": POOLED, "ridge": RIDGE, "base": BASE}  # by kind of vintage
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class DistributionTable:
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the same
     procedure without one.  network_adds: that of the network which would publish.  All three as they are.  through:
-    the last session that the pool, regression or base network, has seen.  reasons: why a row is missing.
+    the last session that the pool has seen.  reasons: why a row is missing.
     """
 
     leads: tuple[int, ...]
@@ -81,13 +82,18 @@ def check_origins(name: str, found: Indices, origins: Indices, sessions: Days) -
 
 
 def rows_of_pool(series: PriceSeries, origins: Indices, leads: Indices, pool: Pool) -> DistributionRows:
-    """The base as it is, and every simple row.  pool: ends before the first of the origins, (m,)."""
+    """The base and the ridge regression as they are, and every other simple row.
+
+    pool: ends before the first of the origins, (m,).
+    """
     found = DistributionRows(origins, leads, {}, {})
     if pool.regression is not None:
         found = simple_distributions(series, origins, leads, pool.regression)
-    base = {BASE: pool.network(series, origins, leads)} if pool.base is not None else {}
+    learned = {RIDGE: pool.simple(series, origins, leads)} if pool.ridge is not None else {}
+    if pool.base is not None:
+        learned[BASE] = pool.network(series, origins, leads)
     reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-    return replace(found, quantiles=found.quantiles | base, reasons=reasons | found.reasons)
+    return replace(found, quantiles=found.quantiles | learned, reasons=reasons | found.reasons)
 
 
 def distribution_table(

@@ -18,6 +18,7 @@ from stockml.forecasts.publishing import combine
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS
+from stockml.models.pooled_ridge import RIDGE
 from stockml.models.trained_model import TrainedModel
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
@@ -66,7 +67,7 @@ def rows_of_a_night(
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
     simple = rows_of_pool(series, last, np.array(LEADS), pool).quantiles
-    return rows | {name: [simple.get(name)] for name in (*SHAPES, BASE)}
+    return rows | {name: [simple.get(name)] for name in (*SHAPES, RIDGE, BASE)}
 
 
 def check_look_ahead(

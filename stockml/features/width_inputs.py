@@ -29,6 +29,9 @@ INPUTS = (
     "below high 250",
     "rise 60",
 )
+FALLS = ("return", "overnight gap")  # inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
+WINDOWS = (1, 5, 22, 64, 250)  # sessions: a day, a week, a month, a quarter, a year
+AVERAGED = tuple(f"{name}, {sessions}" for sessions in WINDOWS for name in (*INPUTS, *(f"fall: {x}" for x in FALLS)))
 SMALLEST_MOVE = 0.05  # volatilities: keeps the logarithm of an unchanged close finite
 FURTHEST_MOVE = 10.0  # volatilities: a misprint counts no more than a crash
 FURTHEST_RATIO = 3.0  # in ln
@@ -49,6 +52,16 @@ def width_inputs(series: PriceSeries) -> Floats:
     ratios = np.clip(np.log(terms / unit[:, None]), -FURTHEST_RATIO, FURTHEST_RATIO)
     size = np.log(np.abs(returns) + SMALLEST_MOVE)
     return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])
+
+
+@lru_cache(maxsize=4)
+@each_segment
+def input_averages(series: PriceSeries) -> Floats:
+    """(n, 80) means of INPUTS, and of the falls among FALLS, over WINDOWS, of what is known; AVERAGED names them."""
+    inputs = width_inputs(series)
+    falls = np.minimum(inputs[:, [INPUTS.index(name) for name in FALLS]], 0)
+    table = pd.DataFrame(np.column_stack([inputs, falls]))
+    return np.column_stack([table.rolling(sessions, min_periods=1).mean() for sessions in WINDOWS])
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,14 +17,24 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, check_array, hat_basis
+from stockml.models.pooled_regression import (
+    BASIS_SIZE,
+    EWMA_60,
+    LEADS,
+    LEVELS,
+    MAX_LOG_CHANGE,
+    POOLED,
+    PooledRegression,
+    check_array,
+    hat_basis,
+    lead_basis,
+)
+from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 LOOK_BACK = 64  # sessions
-BASIS_SIZE = 4  # smooth functions of ln(lead), with which a network changes a ln width
 UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these
-MAX_LOG_CHANGE = 2.0  # a network changes a width by at most a factor of e²
 CHUNK = 48  # origins: products this small stay on one thread, several times as fast on a busy machine
 
 Singles = NDArray[np.float32]
@@ -34,18 +44,21 @@ Singles = NDArray[np.float32]
 class Member:
     """One trained network: LSTM layers, whose last state joins the newest inputs in a dense layer and a linear head.
 
-    corrects: whether it changes the pooled regression's ln width or, if not, the EWMA 60's.  layers: each
+    corrects: whose ln width it changes: the ridge regression's or, in earlier versions, the pooled regression's or the
+    EWMA 60's.  layers: each
     (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.  dense,
     head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
     """
 
-    corrects: bool
+    corrects: str
     layers: tuple[tuple[Singles, Singles, Singles], ...]
     dense: tuple[Singles, Singles]
     head: tuple[Singles, Singles]
     shape: Singles
 
     def __post_init__(self) -> None:
+        if self.corrects not in (RIDGE, POOLED, EWMA_60):
+            raise ValueError(f"expected the correction of a known width, found {self.corrects}")
         size = len(INPUTS)
         for kernel, recurrent, bias in self.layers:
             units = recurrent.shape[0]
@@ -97,19 +110,28 @@ class BaseNetwork:
         if not self.members:
             raise ValueError("expected at least one network, found none")
 
-    def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
+    def quantiles(
+        self,
+        series: PriceSeries,
+        origins: Indices,
+        leads: Indices,
+        pooled: PooledRegression,
+        ridge: PooledRidge | None = None,
+    ) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
 
-        pooled: the regression to correct, usually of the base's own vintage.  Else as `PooledRegression.widths`.
+        pooled, ridge: the regressions to correct, usually of the base's own vintage; a base of an earlier version has
+        no ridge.  Else as `PooledRegression.widths`.
         """
-        regression = pooled.widths(series, origins, leads)
-        volatility = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
+        widths = {POOLED: pooled.widths(series, origins, leads)}
+        widths[EWMA_60] = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
+        if ridge is not None:
+            widths[RIDGE] = ridge.widths(series, origins, leads, pooled)
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
         for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
             log_change = coefficients.astype(np.float64) @ lead_basis(leads).T
             scale = np.exp(np.clip(log_change, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))
-            width = (regression if member.corrects else volatility) * scale
-            found += width[..., None] * member.quantiles_of(leads)
+            found += (widths[member.corrects] * scale)[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
@@ -144,12 +166,6 @@ def coefficients_cached() -> Iterator[None]:
         yield
     finally:
         _CACHE.reset(token)
-
-
-def lead_basis(leads: Indices) -> Floats:
-    """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
-    place = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
-    return np.asarray(np.polynomial.legendre.legvander(place, BASIS_SIZE - 1), dtype=np.float64)
 
 
 def _by_chunks(member: Member, windows: Singles) -> Singles:

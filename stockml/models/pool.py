@@ -1,7 +1,7 @@
-"""The pool as of a day: the newest vintages of the pooled regression and of the base network.
+"""The pool as of a day: the newest vintages of the pooled regression, of the ridge regression and of the base network.
 
 They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
-the regression without the network or, without either, the EWMA 60 with normal quantiles.
+the regressions without the network, one without the other or, without any, the EWMA 60 with normal quantiles.
 """
 
 import hashlib
@@ -17,8 +17,17 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
-from stockml.models.base_network import BaseNetwork, lead_basis
-from stockml.models.pooled_regression import LEADS, LEVELS, MEDIAN, PooledRegression, check_history, symmetrised
+from stockml.models.base_network import BaseNetwork
+from stockml.models.pooled_regression import (
+    LEADS,
+    LEVELS,
+    MEDIAN,
+    PooledRegression,
+    check_history,
+    lead_basis,
+    symmetrised,
+)
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import KINDS, SHIPPED, Vintage
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -29,27 +38,38 @@ NAMED = 2  # damaged files in a note
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """A regression and a base, or None.  reasons: by kind, why there is none, or which damaged files were skipped."""
+    """The regressions and a base, or None.  reasons: by kind, why there is none, or which damaged files were skipped.
+
+    Neither ridge nor base is used without what it corrects. A pool of an earlier version has no ridge, and may have a
+    base that corrects the pooled regression.
+    """
 
     regression: PooledRegression | None
+    ridge: PooledRidge | None
     base: BaseNetwork | None
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
         """The newest of each kind that has seen no session from `day` on."""
-        regression, why = _newest("regression", day, folders)
-        base, why_not = _newest("base", day, folders) if regression else (None, "")
-        return cls(regression, base, {kind: note for kind, note in (("regression", why), ("base", why_not)) if note})
+        found: dict[str, Any] = dict.fromkeys(KINDS)
+        reasons: dict[str, str] = {}
+        for kind in KINDS:  # each corrects the one before it
+            found[kind], why = _newest(kind, day, folders)
+            reasons |= {kind: why} if why else {}
+            if found[kind] is None:
+                break
+        return cls(**found, reasons=reasons)
 
     @property
     def through(self) -> date | None:
-        """The last session that either has seen."""
-        return max((each.through for each in (self.regression, self.base) if each), default=None)
+        """The last session that any of them has seen."""
+        return max((each.through for each in (self.regression, self.ridge, self.base) if each), default=None)
 
     def identity(self) -> dict[str, str | None]:
         """By kind, the name and content SHA-256 of its file, or None."""
-        return {kind: (each := getattr(self, kind)) and _identity(each) for kind in KINDS}
+        found = {kind: (each := getattr(self, kind)) and _identity(each) for kind in KINDS}
+        return found if found["ridge"] else {kind: name for kind, name in found.items() if kind != "ridge"}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         """The files that it is made of. Raises InvalidFile where no folder holds one of them."""
@@ -58,8 +78,8 @@ class Pool:
     @classmethod
     def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds such a file."""
-        files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity[kind])}
-        return cls(files.get("regression"), files.get("base"))
+        files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity.get(kind))}
+        return cls(files.get("regression"), files.get("ridge"), files.get("base"))
 
     def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned."""
@@ -71,7 +91,9 @@ class Pool:
             spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
             return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
         known, further = _learned(leads)
-        return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
+        if self.ridge is None:
+            return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
+        return np.asarray(self.ridge.quantiles(series, origins, known, self.regression) * further, dtype=np.float64)
 
     def network(
         self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
@@ -81,7 +103,8 @@ class Pool:
         assert self.regression is not None
         known, further = _learned(leads)
         scale = further if coefficients is None else np.exp(lead_basis(known) @ coefficients)[:, None] * further
-        return np.asarray(self.base.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
+        quantiles = self.base.quantiles(series, origins, known, self.regression, self.ridge)
+        return np.asarray(quantiles * scale, dtype=np.float64)
 
 
 def widths_of(quantiles: Floats) -> Floats:

@@ -33,6 +33,8 @@ FEWEST_LEARNED = 100
 FEWEST_RETURNS = 20  # a month: with fewer a width is not worth stating
 SMALLEST_MOVE = 0.05  # in units of the width: keeps an unchanged price from dominating the fit
 FURTHEST_TERM = 2.0  # a day without a range, or a misprint, counts no more than a factor of e²
+BASIS_SIZE = 4  # smooth functions of ln(lead), with which a ridge regression or a network changes a ln width
+MAX_LOG_CHANGE = 2.0  # by at most a factor of e²
 DECIMALS = 8  # kept: the last bits of a fit differ between processors
 
 
@@ -123,6 +125,12 @@ def hat_basis(leads: Indices) -> Floats:
         raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
     knots = np.log(LEADS)
     return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
+
+
+def lead_basis(leads: Indices) -> Floats:
+    """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
+    place = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
+    return np.asarray(np.polynomial.legendre.legvander(place, BASIS_SIZE - 1), dtype=np.float64)
 
 
 def learning_origins(series: PriceSeries) -> Indices:

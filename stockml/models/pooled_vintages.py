@@ -1,4 +1,4 @@
-"""Vintages of the pooled regression and of the base network as small files, refused if they were changed.
+"""Vintages of both regressions and of the base network as small files, refused if they were changed.
 
 A file holds a header of names and numbers, and plain arrays, nothing executable. A regression's is JSON; a base's is
 .npz, the header first, then the weights in the half precision in which they were scored. The header's SHA-256 covers
@@ -18,22 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stockml.errors import InvalidFile
-from stockml.features.width_inputs import INPUTS, InputScale
-from stockml.models.base_network import BASIS_SIZE, LOOK_BACK, BaseNetwork, Member
-from stockml.models.pooled_regression import LEADS, LEVELS, TERMS, PooledRegression
+from stockml.features.width_inputs import AVERAGED, INPUTS, InputScale
+from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
+from stockml.models.pooled_regression import BASIS_SIZE, EWMA_60, LEADS, LEVELS, POOLED, TERMS, PooledRegression
+from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "vintages"
 LARGEST = 16_000_000  # bytes
 FITTED = ("means", "intercepts", "coefficients")
+RIDGE_FITTED = ("means", "deviations", "coefficients", "shape")
 AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
 OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
 READ_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
 
 Header = dict[str, Any]
-LearnedFrom = tuple[date, tuple[str, ...], int, int]  # the first fields of both kinds
-Vintage = PooledRegression | BaseNetwork
+LearnedFrom = tuple[date, tuple[str, ...], int, int]  # the first fields of all kinds
+Vintage = PooledRegression | PooledRidge | BaseNetwork
+CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; the first two of old
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class VintageKind:
     """How a kind of vintage is kept in a file.  layout: header entries that must match, or the file is refused."""
 
     name: str
+    type: type[Vintage]
     pattern: str
     layout: Mapping[str, Any]
     parts: Callable[[Any], tuple[Header, Arrays]]
@@ -72,7 +76,7 @@ def digest(vintage: Vintage) -> str:
 
 def read(path: Path) -> Any:
     """Read what `write` wrote. Raises InvalidFile, naming the file, when it is missing, damaged or something else."""
-    kind = KINDS["regression" if path.match(KINDS["regression"].pattern) else "base"]
+    kind = next((kind for kind in KINDS.values() if path.match(kind.pattern)), KINDS["base"])
     way_back = AS_SHIPPED if path.parent == SHIPPED else OWN
     try:
         if (size := path.stat().st_size) > LARGEST:
@@ -98,7 +102,7 @@ def read(path: Path) -> Any:
 
 
 def _kind(vintage: Vintage) -> VintageKind:
-    return KINDS["base" if isinstance(vintage, BaseNetwork) else "regression"]
+    return next(kind for kind in KINDS.values() if isinstance(vintage, kind.type))
 
 
 def _described(vintage: Vintage) -> tuple[Header, Arrays]:
@@ -128,12 +132,20 @@ def _regression(learned_from: LearnedFrom, header: Header, _: Arrays) -> PooledR
     return PooledRegression(*learned_from, **fitted, shapes=shapes)
 
 
+def _ridge_parts(model: PooledRidge) -> tuple[Header, Arrays]:
+    return {name: getattr(model, name).tolist() for name in RIDGE_FITTED}, ()
+
+
+def _ridge(learned_from: LearnedFrom, header: Header, _: Arrays) -> PooledRidge:
+    return PooledRidge(*learned_from, *(np.array(header[name], dtype=np.float64) for name in RIDGE_FITTED))
+
+
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
     """Header and arrays: each network's weights in half precision, then its shape in single."""
     header = {
         "means": base.scale.means.tolist(),
         "deviations": base.scale.deviations.tolist(),
-        "members": [{"corrects": member.corrects, "layers": len(member.layers)} for member in base.members],
+        "members": [{"corrects": _written(member.corrects), "layers": len(member.layers)} for member in base.members],
         "scores": dict(base.scores),
     }
     arrays: list[NDArray[Any]] = []
@@ -156,7 +168,7 @@ def _base(learned_from: LearnedFrom, header: Header, arrays: Arrays) -> BaseNetw
         return taken
 
     members: list[Any] = [
-        (bool(each["corrects"]), tuple(take(3) for _ in range(int(each["layers"]))), take(2), take(2), *take(1))
+        (CORRECTED[each["corrects"]], tuple(take(3) for _ in range(int(each["layers"]))), take(2), take(2), *take(1))
         for each in header["members"]
     ]
     if next(left, None) is not None:
@@ -169,18 +181,32 @@ def _base(learned_from: LearnedFrom, header: Header, arrays: Arrays) -> BaseNetw
     )
 
 
+def _written(corrects: str) -> Any:
+    return next(written for written, name in CORRECTED.items() if name == corrects)
+
+
 GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
 WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
     "regression": VintageKind(
         name="pooled regression",
+        type=PooledRegression,
         pattern="pooled-*.json",
         layout={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
         parts=_regression_parts,
         build=_regression,
     ),
+    "ridge": VintageKind(
+        name="ridge regression",
+        type=PooledRidge,
+        pattern="ridge-*.json",
+        layout={"format": "stockml ridge regression, 1", "inputs": list(AVERAGED), "curves": BASIS_SIZE, **GRID},
+        parts=_ridge_parts,
+        build=_ridge,
+    ),
     "base": VintageKind(
         name="base network",
+        type=BaseNetwork,
         pattern="base-*.npz",
         layout={"format": "stockml base network, 1", **WINDOWS, **GRID},
         parts=_base_parts,

@@ -10,9 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.models.base_network import BASIS_SIZE, lead_basis
 from stockml.models.pool import Pool, widths_of
-from stockml.models.pooled_regression import LEADS, LEVELS, SMALLEST_MOVE, moves
+from stockml.models.pooled_regression import BASIS_SIZE, LEADS, LEVELS, SMALLEST_MOVE, lead_basis, moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 

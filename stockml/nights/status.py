@@ -27,8 +27,8 @@ from stockml.tickers import unnamed
 
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
-    "relative to this share's usual range, from network and pooled regression (network) or the latter alone (pooled); "
-    "network adds: CRPS saved by the network; ~: within the noise; next run: UTC"
+    "relative to this share's usual range, from network and regression (network) or the latter alone (pooled); "
+    "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; next run: UTC"
 )
 NO_NIGHT = "no night yet"
 LINE = 100  # columns in the terminal

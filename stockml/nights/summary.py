@@ -108,7 +108,7 @@ def _heading(night: Night) -> list[str]:
         why = f"the network did worse: {_crps_adds(night)}"
         if night.distributions and night.network_adds is None:
             why = "no network: " + "; ".join(night.distributions.reasons.values())
-        said = f"published: the {_median(night)}, the {POOLED if learned else EWMA_60}'s width"
+        said = f"published: the {_median(night)}, the {'regression' if learned else EWMA_60}'s width"
         return [said, *_over_regression(night), why]
     if night.publishes_a_path:
         said = f"published: skill {found.skill:+.3f} over the last close"
@@ -180,12 +180,12 @@ def _end_point(forecast: Forecast) -> str:
 def _published(night: Night, forecast: Forecast) -> str:
     """What the published path and width are made of, each credited to its source."""
     if night.publisher != POOLED and night.publishes_a_path:
-        return f"the network's path, with the {POOLED}'s width" if forecast.outlook else "the network's path"
+        return "the network's path, with the regression's width" if forecast.outlook else "the network's path"
     weights, median = forecast.weights, _median(night)
     if forecast.without_network:
-        return f"median: {median}; width: the {POOLED}'s alone"
+        return f"median: {median}; width: the regression's alone"
     shares = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
-    return f"median: {median}; width: the network's share {shares}, the rest the {POOLED}'s"
+    return f"median: {median}; width: the network's share {shares}, the rest the regression's"
 
 
 def _live(night: Night) -> str:

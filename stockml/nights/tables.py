@@ -12,6 +12,7 @@ from stockml.evaluation.simple_distributions import POOLED, SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.baselines import LAST_MID
+from stockml.models.pooled_ridge import RIDGE
 from stockml.nights.record import Night
 
 FIRST = (LAST_CLOSE, LAST_MID, "last value")  # the references; the averages follow them
@@ -86,7 +87,7 @@ def distributions(night: Night) -> Table:
 
     origins = next(iter(table.scores.values())).origins
     rows = [(f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
-    for name in (*SHAPES, BASE, *LAST):  # a night read from its file has them by name
+    for name in (*SHAPES, RIDGE, BASE, *LAST):  # a night read from its file has them by name
         if score := table.scores.get(name):
             published = ", published" if name == row_of(night.publisher) else ""
             held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)

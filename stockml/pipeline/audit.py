@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession
 from stockml.evaluation.assessment import read_assessment
-from stockml.evaluation.simple_distributions import simple_distributions
+from stockml.evaluation.distribution_table import rows_of_pool
 from stockml.features.width_inputs import width_inputs
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -187,9 +187,8 @@ def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     found = {"inputs of the network": width_inputs(series)[: last + 1]}
     found |= {f"path of {name}": path for name, path in baseline_paths(series.mid, origins, int(leads[-1])).items()}
     pool = Pool.before(series.sessions[origins[0]].item())
-    if pool.regression is not None:
-        rows = simple_distributions(series, origins, leads, pool.regression)
-        found |= {f"quantiles of {name}": quantiles for name, quantiles in rows.quantiles.items()}
+    rows = rows_of_pool(series, origins, leads, pool)
+    found |= {f"quantiles of {name}": quantiles for name, quantiles in rows.quantiles.items()}
     path = root / "audited" / "rows.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **found)  # type: ignore[arg-type]

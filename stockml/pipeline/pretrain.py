@@ -1,4 +1,4 @@
-"""The pretrain step: a regression and a base network learned across tickers, kept as the home's own vintages."""
+"""The pretrain step: both regressions and a base network, learned across tickers, kept as the home's own vintages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,8 +9,9 @@ from stockml.errors import TooFewTickers
 from stockml.evaluation.distribution_scores import base_score
 from stockml.home import Home
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pool import keep_superseded
+from stockml.models.pool import Pool, keep_superseded
 from stockml.models.pooled_regression import PooledRegression, learning_origins
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import write
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
@@ -33,11 +34,11 @@ def pretrain_base(
     fewest_sessions: int = FEWEST_SESSIONS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[BaseNetwork, Path]:
-    """Learn from what is known by `until`, write both files, and return the base with its path.
+    """Learn from what is known by `until`, write the three files, and return the base with its path.
 
     Needs 30 tickers of `fewest_sessions`, and then also learns from the shorter ones.
     An interrupted call, made again, resumes from its last epoch; a completed one learns nothing more, until
-    `maintenance` removes its checkpoints. Nights of later sessions use both files; files of the same month that they
+    `maintenance` removes its checkpoints. Nights of later sessions use them; files of the same month that they
     replace are kept aside for the models that rest on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
     known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
@@ -46,12 +47,14 @@ def pretrain_base(
     folder = home.bases
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
-        keep_superseded(folder, regression)
-        write(regression, folder)
+        ridge = PooledRidge.fit(known, until, regression)
+        for each in (regression, ridge):
+            keep_superseded(folder, each)
+            write(each, folder)
         working = home.pretraining / str(regression.through)
-        base = pretrain(known, until, regression, folder=working, members=members_of(seeds), on_epoch=on_epoch)
+        base = pretrain(known, until, regression, ridge, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
-        skill, share = base_score(base, regression, known, at)
+        skill, share = base_score(Pool(regression, ridge, base), known, at)
         scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
         base = replace(base, scores=scores)
         keep_superseded(folder, base)

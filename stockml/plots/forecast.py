@@ -33,7 +33,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     publisher: as `Findings` has it.  sessions, mid: (n,), up to the forecast's origin.
     """
     band = forecast.band(80)
-    whose = f"the {POOLED}" if publisher == POOLED else "the network and the regression"
+    whose = "the regression" if publisher == POOLED else "the network and the regression"
     low, high = _price(band.low[-1]), _price(band.high[-1])
     title = f"{ticker}: {low} to {high} in {len(forecast.path)} sessions (80%), by {whose}"
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"

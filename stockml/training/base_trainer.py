@@ -1,14 +1,15 @@
 """Train the networks of a base in Keras, which is imported inside the functions: layers, loss and state."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stockml.features.width_inputs import INPUTS
-from stockml.models.base_network import BASIS_SIZE, UPPER, Member, lead_basis
-from stockml.models.pooled_regression import EWMA_60, LEADS, MEDIAN, POOLED, PooledRegression, symmetrised
+from stockml.models.base_network import UPPER, Member
+from stockml.models.pooled_regression import BASIS_SIZE, LEADS, MEDIAN, lead_basis
+from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.training_set import AT_ORIGINS, STRETCH, TrainingSet
@@ -21,7 +22,6 @@ SMALLEST_STEP = 1e-3  # between two quantiles of the initial shape
 class MemberSettings:
     """One network of a base. learning_rate falls to 0 on a cosine; weight_decay as in AdamW; dropout a rate."""
 
-    corrects: bool = True
     seed: int = 1
     learning_rate: float = 1e-3
     dropout: float = 0.3
@@ -33,29 +33,24 @@ class MemberSettings:
 
     @property
     def name(self) -> str:
-        return f"{'correction' if self.corrects else 'own width'}, seed {self.seed}"
+        return f"seed {self.seed}"
 
 
 def members_of(seeds: int = 1) -> tuple[MemberSettings, ...]:
-    """For each seed, one network that corrects the regression and one with a width of its own.
-
-    Settings were chosen on cuts of 2003 and 2009, on tickers that were not learned from.
-    """
-    own = MemberSettings(corrects=False, learning_rate=2e-3, dropout=0.1)
-    kinds = (MemberSettings(), own)
-    return tuple(replace(kind, seed=seed) for seed in range(1, seeds + 1) for kind in kinds)
+    """One network for each seed.  The settings were chosen on cuts from 1989 to 2009, on tickers not learned from."""
+    return tuple(MemberSettings(seed=seed) for seed in range(1, seeds + 1))
 
 
 class Trainer:
     """A network in training: model, shape and optimiser, with the state read and set as plain arrays."""
 
-    def __init__(self, settings: MemberSettings, pooled: PooledRegression) -> None:
+    def __init__(self, settings: MemberSettings, ridge: PooledRidge) -> None:
         tf = tensorflow()
         import keras
 
         self.settings = settings
         self.model = build(settings)
-        upper = symmetrised(pooled.shapes[POOLED if settings.corrects else EWMA_60])[:, MEDIAN:]
+        upper = ridge.shape[:, MEDIAN:]
         steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), SMALLEST_STEP)))  # inverse of softplus
         self.shape = keras.Variable(np.asarray(steps, dtype=np.float32), name="shape")
         self._trained = [*self.model.trainable_variables, self.shape]
@@ -87,16 +82,16 @@ class Trainer:
         for rows, rate in zip(order, rates, strict=True):
             self._optimizer.learning_rate.assign(rate)
             x = examples.rows[examples.starts[rows, None] + np.arange(STRETCH)]
-            offset = examples.log_widths[rows] * np.float32(self.settings.corrects)
-            batch = [tf.constant(array) for array in (x, offset, examples.sizes[rows], examples.mask[rows])]
+            rest = (each[rows] for each in (examples.log_widths, examples.sizes, examples.mask))
+            batch = [tf.constant(array) for array in (x, *rest)]
             losses.append(float(self._step(*batch)))
         return float(np.mean(losses))
 
-    def _learn(self, x: Any, offset: Any, size: Any, mask: Any) -> Any:
+    def _learn(self, x: Any, simple: Any, size: Any, mask: Any) -> Any:
         tf = tensorflow()
         basis = lead_basis(np.array(LEADS)).astype(np.float32)
         with tf.GradientTape() as tape:
-            log_width = offset + tf.matmul(self.model(x, training=True), tf.constant(basis.T))
+            log_width = simple + tf.matmul(self.model(x, training=True), tf.constant(basis.T))
             upper = tf.cumsum(tf.math.softplus(self.shape.value), axis=1)
             loss = mean_loss(tf.exp(log_width)[..., None] * upper, size, mask)
         gradients = tape.gradient(loss, [v.value for v in self._trained])
@@ -111,7 +106,7 @@ def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
     layers = tuple((found[i], found[i + 1], found[i + 2]) for i in range(0, depth, 3))
     dense, head = (found[depth], found[depth + 1]), (found[depth + 2], found[depth + 3])
     upper = np.cumsum(np.logaddexp(0, state[depth + 4]), axis=1).astype(np.float32)
-    return Member(settings.corrects, layers, dense, head, upper)
+    return Member(RIDGE, layers, dense, head, upper)
 
 
 def build(settings: MemberSettings, sessions: int = STRETCH) -> Any:

@@ -14,6 +14,7 @@ from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
@@ -38,22 +39,23 @@ def pretrain(
     series: Mapping[str, PriceSeries],
     until: date,
     pooled: PooledRegression,
+    ridge: PooledRidge,
     *,
     folder: Path,
     members: Sequence[MemberSettings],
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> BaseNetwork:
-    """Learn one base, which corrects the regression `pooled`, from what is known by `until`.
+    """Learn one base, which corrects `ridge`, itself a correction of `pooled`, from what is known by `until`.
 
     An interrupted call resumes from its last epoch, kept in `folder` until the caller removes it, and ends with the
     same weights; equal bars and settings give equal weights. `on_epoch` is called for every epoch, first for those of
     an earlier, interrupted call. The base's scores are its training losses; measuring its skill is up to the caller.
     Raises TooFewBars, Diverged, and InvalidSetting for a regression that has seen sessions after `until`.
     """
-    if pooled.through > until:
-        raise InvalidSetting("the pooled regression's last session", str(pooled.through), f"{until} or before")
-    examples = TrainingSet.of(series, until, pooled)
-    named = [code_hash("training.pretrain"), examples.sha256(), digest(pooled), *map(asdict, members)]
+    if (through := max(pooled.through, ridge.through)) > until:
+        raise InvalidSetting("the regressions' last session", str(through), f"{until} or before")
+    examples = TrainingSet.of(series, until, pooled, ridge)
+    named = [code_hash("training.pretrain"), examples.sha256(), digest(ridge), *map(asdict, members)]
     fingerprint = hashlib.sha256(json.dumps(named).encode()).hexdigest()  # all that a checkpoint must agree on
     progress = checkpoint.resume(folder, fingerprint)
     for row in progress.history:
@@ -65,7 +67,7 @@ def pretrain(
         if progress.network != settings.name:
             progress.network, progress.epoch = settings.name, 0
         later = sum(each.epochs for each in members[place + 1 :])
-        trainer = Trainer(settings, pooled)
+        trainer = Trainer(settings, ridge)
         if progress.epoch:
             trainer.restore(progress.arrays["state"])
         for epoch in range(progress.epoch + 1, settings.epochs + 1):

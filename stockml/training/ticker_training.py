@@ -13,9 +13,8 @@ import numpy as np
 
 from stockml.features.windows import OriginSplit, check_segments, scored_origins, split_origins, within_segment
 from stockml.forecasts.proper_scores import crps
-from stockml.models.base_network import lead_basis
 from stockml.models.pool import Pool, oldest_through
-from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, ORIGIN_STRIDE, moves
+from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, ORIGIN_STRIDE, lead_basis, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of

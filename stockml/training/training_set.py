@@ -25,6 +25,7 @@ from stockml.models.pooled_regression import (
     learning_origins,
     moves,
 )
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices, packed
 
@@ -39,7 +40,7 @@ class TrainingSet:
     """Data of s stretches: starts (s,), first rows in `rows`; sizes, log_widths (s, 8, 11), at LEADS; mask (s, 8).
 
     learned_from: as in a vintage.  rows: (N, 14), scaled inputs of all tickers, one after another, with means between
-    them.  sizes: |move| in units of the EWMA 60 volatility · √lead.  log_widths: ln of the pooled regression's widths
+    them.  sizes: |move| in units of the EWMA 60 volatility · √lead.  log_widths: ln of the ridge regression's widths
     in the same units.  mask: 1 for an origin that counts.
     """
 
@@ -52,12 +53,12 @@ class TrainingSet:
     mask: NDArray[np.float32]
 
     @classmethod
-    def of(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression) -> Self:
+    def of(cls, series: Mapping[str, PriceSeries], until: date, pooled: PooledRegression, ridge: PooledRidge) -> Self:
         """Build it from the same origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
         known, learned_from = learning_bars(series, until, "a base network")
         scale = InputScale.fit(width_inputs(bars)[learning_origins(bars)] for bars in known.values())
         whole = [each for bars in known.values() for each in segments(bars) if len(learning_origins(each))]
-        rows, starts, *targets = zip(*(_stretches(each, scale, pooled) for each in whole), strict=True)
+        rows, starts, *targets = zip(*(_stretches(each, scale, pooled, ridge) for each in whole), strict=True)
         offsets = np.cumsum([0, *map(len, rows[:-1])])
         starts = [first + offset for first, offset in zip(starts, offsets, strict=True)]
         return cls(learned_from, scale, *map(np.concatenate, (rows, starts, *targets)))
@@ -67,7 +68,9 @@ class TrainingSet:
         return hashlib.sha256(packed((self.rows, self.starts, self.sizes, self.log_widths, self.mask))).hexdigest()
 
 
-def _stretches(series: PriceSeries, scale: InputScale, pooled: PooledRegression) -> tuple[NDArray[Any], ...]:
+def _stretches(
+    series: PriceSeries, scale: InputScale, pooled: PooledRegression, ridge: PooledRidge
+) -> tuple[NDArray[Any], ...]:
     """A segment's rows, starts, sizes, log_widths and mask; the last origin stands in, masked, for a missing one."""
     origins, leads = learning_origins(series), np.array(LEADS)
     rows = np.pad(scale.apply(width_inputs(series)), ((LOOK_BACK - 1, STRETCH), (0, 0)))
@@ -77,6 +80,6 @@ def _stretches(series: PriceSeries, scale: InputScale, pooled: PooledRegression)
     at = np.where(mask, grid, origins[-1]).ravel()
     unit = Volatilities.of(series).ewma_60[at, None] * np.sqrt(leads)
     sizes = np.minimum(np.abs(moves(series, at, leads)) / unit, FURTHEST_MOVE)
-    log_widths = np.log(pooled.widths(series, at, leads) / unit)
+    log_widths = np.log(ridge.widths(series, at, leads, pooled) / unit)
     shaped = (each.astype(np.float32).reshape(*grid.shape, len(leads)) for each in (sizes, log_widths))
     return rows, first, *shaped, mask.astype(np.float32)

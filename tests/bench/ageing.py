@@ -3,7 +3,7 @@
 python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30
 
 HALF: vintages of every other ticker (`make_bases --half`); the rest are scored, every 10th session. Prints the CRPS
-skill (%) of widths two thirds the base's over the newest regression's, symmetrised: mean, share of tickers above zero.
+skill (%) of widths half the base's over the newest ridge regression's, symmetrised: mean, share of tickers above zero.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import numpy as np
 
 from stockml.evaluation.distribution_scores import losses
 from stockml.forecasts.publishing import FIRST_SHARE
-from stockml.models.pooled_regression import LEADS, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, moves
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.csv_import import read_folder
 
@@ -34,7 +34,7 @@ def main() -> None:
         ]
         for kind, each in KINDS.items()
     }
-    bases, pool = earlier["base"], earlier["regression"][-1]
+    bases, pooled, ridge = earlier["base"], earlier["regression"][-1], earlier["ridge"][-1]
     leads, found = np.array(LEADS), {base.through: list[float]() for base in bases}
     for ticker in sorted(series)[1::2]:
         bars = series[ticker]
@@ -42,10 +42,10 @@ def main() -> None:
         at = np.arange(first, len(bars) - LEADS[-1], EVERY)
         if len(at) < FEWEST:
             continue
-        actual, simple = moves(bars, at, leads), symmetrised(pool.quantiles(bars, at, leads))
+        actual, simple = moves(bars, at, leads), ridge.quantiles(bars, at, leads, pooled)
         reference = losses(simple, actual, leads).mean()
         for base in bases:
-            width = FIRST_SHARE * base.quantiles(bars, at, leads, pool) + (1 - FIRST_SHARE) * simple
+            width = FIRST_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - FIRST_SHARE) * simple
             found[base.through].append(100 * (1 - losses(width, actual, leads).mean() / reference))
     for through, skills in found.items():
         share = 100 * float(np.mean(np.array(skills) > 0))

@@ -2,8 +2,8 @@
 
 python -m tests.bench.make_bases ../shared/kaggle-universe [--through 2005-06] [--half] [--into FOLDER]
 
-Each base learns from all tickers and corrects the pooled regression of the same month, which is fitted if it is not
-there yet (`make_vintages`). A killed run resumes from its last epoch. `--readme` writes only the README's part. It is
+Each base learns from all tickers and corrects the regressions of the same month, which are fitted anew, to the same
+bytes (`make_vintages`). A killed run resumes from its last epoch. `--readme` writes only the README's part. It is
 kept here for the reason that `make_vintages` gives.
 """
 
@@ -21,14 +21,15 @@ from pathlib import Path
 from stockml.evaluation.distribution_scores import base_score
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import PooledRegression, learning_origins
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import learning_origins
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.training.base_trainer import MemberSettings, members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
-from tests.bench.make_vintages import ENDS
+from tests.bench.make_vintages import ENDS, regressions
 
 BEGIN, END = "<!-- made by make_bases -->", "<!-- made by make_bases: end -->"
 
@@ -36,9 +37,9 @@ PART = """{begin}
 
 # The base network, by vintage
 
-Each `base-YYYY-MM.npz` holds four LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
-the folder up to that month (USB's without its doubtful bars). Two correct the pooled regression's width, two forecast
-a width of their own. The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
+Each `base-YYYY-MM.npz` holds two LSTMs of 48 + 48 units over 64 sessions, trained for eight epochs on all files of
+the folder up to that month (USB's without its doubtful bars). Each corrects the width of the month's ridge regression.
+The forecast is their mean, symmetric about the last close: `stockml/models/base_network.py`.
 The files are plain arrays in half precision with a JSON header and a SHA-256 over everything; they hold no code.
 A forecast uses the newest one that ends before the origins it is scored on: chosen by date, never by score. Made
 (and, if killed, resumed) by
@@ -58,14 +59,12 @@ no evidence of skill, which is in the next section.
 
 def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequence[MemberSettings]) -> Path:
     """Train one vintage, score it on the data it learned from, write it, and return its path."""
-    path = into / pooled_vintages.KINDS["regression"].pattern.replace("*", f"{end:%Y-%m}")
-    pooled = pooled_vintages.read(path) if path.exists() else PooledRegression.fit(series, end)
-    pooled_vintages.write(pooled, into)
+    pooled, ridge = regressions(series, end, into)
     folder = into / f"_pretraining-{end:%Y-%m}"
-    base = pretrain(series, end, pooled, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
+    base = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     at = {name: learning_origins(bars)[::MEASURED_EVERY] for name, bars in known.items()}
-    skill, share = base_score(base, pooled, known, at)
+    skill, share = base_score(Pool(pooled, ridge, base), known, at)
     learned = {SKILL: round(skill, 6), SHARE: round(share, 1)}
     path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
     shutil.rmtree(folder)
@@ -110,7 +109,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--through", action="append", help="a month, YYYY-MM; may be repeated; else the shipped ten")
-    options.add_argument("--seeds", type=int, default=2, help="of each of two kinds of network")
+    options.add_argument("--seeds", type=int, default=2, help="one network each")
     options.add_argument(
         "--half", action="store_true", help="learn from every other ticker, so that the rest can judge"
     )

@@ -1,4 +1,4 @@
-"""Make the shipped vintages of the pooled regression and their README from a folder of price files.
+"""Make the shipped vintages of both regressions and their README from a folder of price files.
 
 python -m tests.bench.make_vintages ../shared/kaggle-universe [--into FOLDER]
 
@@ -11,23 +11,27 @@ import hashlib
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from stockml.errors import StockmlError
 from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_vintages import SHIPPED, write
+from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.pooled_vintages import SHIPPED, file_name, write
 from stockml.prices.csv_import import read_folder
+from stockml.prices.series import PriceSeries
 
 ENDS = tuple(date(year, 6, 30) for year in range(1999, 2018, 2))
 
 BASES = "<!-- made by make_bases -->"  # the README's text after it is about the base networks
-README = """# The pooled regression, by vintage
+README = """# The regressions, by vintage
 
-Each file holds one regression of how far a share moves, with one shape (21 quantiles) per lead, fitted on many
-tickers up to a date; `stockml/models/pooled_regression.py` explains the numbers. A forecast uses the newest one
-that ends before the origins it is scored on. Made by
+Each `pooled-YYYY-MM.json` holds one regression of how far a share moves, with one shape (21 quantiles) per lead,
+fitted on many tickers up to that month (`stockml/models/pooled_regression.py`). Each `ridge-YYYY-MM.json`
+corrects it by a ridge regression on averages of a network's inputs (`stockml/models/pooled_ridge.py`): the
+strongest simple forecast, which the network corrects in turn. A forecast uses the newest ones that end before the
+origins it is scored on. Made by
 
     python -m tests.bench.make_vintages {folder}
 
@@ -46,11 +50,11 @@ Tickers of the newest:
 
 
 def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:
-    """Fit and write one vintage for each end, and the README."""
+    """Fit and write both regressions for each end, and the README."""
     series, refusals = read_folder(folder)
-    made = [PooledRegression.fit(series, until) for until in ends]
-    paths = [write(model, into) for model in made]
-    rows = [_row(path, model) for path, model in zip(paths, made, strict=True)]
+    made = [model for until in ends for model in regressions(series, until, into)]
+    paths = [into / file_name(model) for model in made]
+    rows = sorted(_row(path, model) for path, model in zip(paths, made, strict=True))
     refused = "".join(f"\nLeft out: {name}, {_why(refusal, name)}.\n" for name, refusal in refusals.items())
     text = README.format(folder=folder, rows="\n".join(rows), tickers=_wrapped(made[-1].tickers), refused=refused)
     path = into / "README.md"
@@ -59,7 +63,16 @@ def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:
     return paths
 
 
-def _row(path: Path, model: PooledRegression) -> str:
+def regressions(series: Mapping[str, PriceSeries], until: date, into: Path) -> tuple[PooledRegression, PooledRidge]:
+    """Fit both regressions and write their vintages."""
+    pooled = PooledRegression.fit(series, until)
+    ridge = PooledRidge.fit(series, until, pooled)
+    for each in (pooled, ridge):
+        write(each, into)
+    return pooled, ridge
+
+
+def _row(path: Path, model: PooledRegression | PooledRidge) -> str:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     counts = f"{len(model.tickers)} | {model.sessions:,} | {model.origins:,}"
     return f"| `{path.name}` | {model.through} | {counts} | `{sha256}` |"

@@ -8,6 +8,7 @@ import numpy as np
 
 from stockml.evaluation.assessment import assess
 from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.models.tutorial.network import build, fit_epoch
@@ -106,10 +107,11 @@ def pretraining(scene: Scene) -> Iterator[Measured]:
     series = {f"T{n}": PriceSeries.from_bars(bars.iloc[n:]) for n in range(FEW)}
     end = series["T0"].sessions[-1].item()
     pooled = PooledRegression.fit(series, end)
+    ridge = PooledRidge.fit(series, end, pooled)
     members = (replace(members_of()[0], epochs=1),)
 
     def action(run: int) -> None:
-        pretrain(series, end, pooled, folder=scene.folder / "pretraining" / str(run), members=members)
+        pretrain(series, end, pooled, ridge, folder=scene.folder / "pretraining" / str(run), members=members)
 
     yield timed("pretraining", action, runs=scene.runs(3, 1), remark=f"{FEW} times {what}; {COMPILED}")
 

@@ -8,7 +8,9 @@ import pytest
 
 from stockml.evaluation.distribution_scores import base_score, losses
 from stockml.models import pooled_vintages
+from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, PooledRegression, moves, symmetrised
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.training.base_trainer import MemberSettings
@@ -32,28 +34,31 @@ def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_
     for seed, name in enumerate(("aa.us.txt", "bb.us.txt")):
         write_prices(folder, name, seed)
     (folder / "cc.us.txt").write_text("no prices\n")
-    first, second = make_vintages.make(folder, into, (date(1999, 3, 31), date(1999, 8, 31)))
-    assert (first.name, second.name) == ("pooled-1999-03.json", "pooled-1999-08.json")
-    assert pooled_vintages.read(second).tickers == ("AA", "BB")
+    made = make_vintages.make(folder, into, (date(1999, 3, 31), date(1999, 8, 31)))
+    months = ("1999-03", "1999-08")
+    assert [path.name for path in made] == [f"{kind}-{month}.json" for month in months for kind in ("pooled", "ridge")]
+    assert all(pooled_vintages.read(path).tickers == ("AA", "BB") for path in made)
     described = (into / "README.md").read_text(encoding="utf-8")
     assert "were still listed" in described
     assert "Left out: cc.us.txt" in described
-    again = make_vintages.make(folder, tmp_path / "again", (date(1999, 3, 31),))[0]
-    assert again.read_bytes() == first.read_bytes()
+    again = make_vintages.make(folder, tmp_path / "again", (date(1999, 3, 31),))
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in made[:2]]
 
 
 def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
-    pooled = PooledRegression.fit({f"T{i}": walk(1_200, seed=i) for i in range(3)}, date(2004, 6, 30))
+    known = {f"T{i}": walk(1_200, seed=i) for i in range(3)}
+    pooled = PooledRegression.fit(known, date(2004, 6, 30))
+    pool = Pool(pooled, PooledRidge.fit(known, date(2004, 6, 30), pooled), base())
     series, leads = {"A": walk(900, seed=8), "B": walk(900, seed=9)}, np.array(LEADS)
     origins = {"A": np.arange(100, 800, 50), "B": np.arange(100, 400, 50)}
     skills = []
     for name, at in origins.items():
         actual = moves(series[name], at, leads)
         simple = symmetrised(pooled.quantiles(series[name], at, leads))
-        own = base().quantiles(series[name], at, leads, pooled)
+        own = pool.network(series[name], at, leads)
         reference = losses(simple, actual, leads).mean()
         skills.append(1 - losses(own, actual, leads).mean() / reference)
-    skill, share = base_score(base(), pooled, series, origins | {"NONE": np.arange(0)})
+    skill, share = base_score(pool, series, origins | {"NONE": np.arange(0)})
     assert skill == pytest.approx(np.mean(skills))
     assert share == 100 * np.mean(np.array(skills) > 0)
 
@@ -72,6 +77,11 @@ def test_bases_are_made_from_tickers_and_described_once(tmp_path: Path) -> None:
     described = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert described.startswith("# Before\n")
     assert described.count(BEGIN) == described.count(path.name) == 1
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["README.md", path.name, "pooled-2003-06.json"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "README.md",
+        path.name,
+        "pooled-2003-06.json",
+        "ridge-2003-06.json",
+    ]
     content = path.read_bytes()
     assert make(series, end, tmp_path, TINY).read_bytes() == content

@@ -44,5 +44,5 @@ def test_known_tickers_calendars_vintages_sources_and_record_readers_are_ready(t
     done = subprocess.run(command, env=own, text=True, capture_output=True, check=False)
     said = done.stdout.splitlines()
     assert said[:2] == ["XNYS America/New_York", "XLON Europe/London"], done.stderr[-2000:]
-    assert said[2:5] == ["['base', 'regression']"] * 3, done.stderr[-2000:]
+    assert said[2:5] == ["['base', 'regression', 'ridge']"] * 3, done.stderr[-2000:]
     assert said[5].startswith("64 64 b'PK'"), done.stderr[-2000:]

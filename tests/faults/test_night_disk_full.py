@@ -38,7 +38,7 @@ MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
 class Shortage:
     """Which folder of the home is on a small disk ("" for all of it), and how much room that has as the night starts.
 
-    `share` is a share of what an undisturbed night adds to its home; its bars, model and scores are the first tenth.
+    `share` is a share of what an undisturbed night adds to its home; its bars, model and scores are the first fifth.
     """
 
     folder: str
@@ -48,7 +48,7 @@ class Shortage:
 SHORTAGES = {
     "half of what MLflow keeps of a night": Shortage("artifacts", 0.1),
     "MLflow's database, not made yet": Shortage("mlflow", 0.0),
-    "the home, from the plots on": Shortage("", 0.2),
+    "the home, from the plots on": Shortage("", 0.25),
     "the home, from the run in MLflow on": Shortage("", 0.4),
     "the home, from the model in MLflow on": Shortage("", 0.75),
 }

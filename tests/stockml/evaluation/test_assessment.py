@@ -65,7 +65,7 @@ GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)
         (wide(1.02), None, True, LSTM),
         (NARROW, None, False, POOLED),
         (NARROW, USUAL, False, CHAMPION),
-        (wide(1.6), USUAL, False, CHAMPION),
+        (wide(6.0), USUAL, False, CHAMPION),
         (USUAL, NARROW, True, LSTM),
         (GOOD, None, True, LSTM),
         (GOOD, FAIR, True, LSTM),

@@ -66,7 +66,7 @@ def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> 
     weights = tuple(np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,)))
     scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
     model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
-    found = forecast_after(SERIES, TEST, LEADS, Pool(None, None), model)
+    found = forecast_after(SERIES, TEST, LEADS, Pool(None, None, None), model)
     assert found.location.shape == found.simple.shape[:2] == (len(TEST), len(LEADS))
 
 

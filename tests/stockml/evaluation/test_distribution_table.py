@@ -18,6 +18,7 @@ from stockml.evaluation.simple_distributions import OWN_HAR, POOLED, SHAPES, sim
 from stockml.forecasts.publishing import CombinedForecast, Components
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEVELS
+from stockml.models.pooled_ridge import RIDGE
 from stockml.storage.records import read_record, written_record
 from tests.support.walks import walk
 
@@ -27,7 +28,7 @@ POOL, NONE = Pool.before(date(2006, 1, 1)), Pool.before(date(1990, 1, 1))
 
 
 def wider(times: float) -> Candidate:
-    """A candidate of `times` the pooled regression's widths, shifted up a little."""
+    """A candidate of `times` the ridge regression's widths, shifted up a little."""
     simple, shares = times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
     combined = CombinedForecast(simple, shares, np.zeros(len(AT)))
     return Candidate(AT, combined, combined, combined, None, Components(0.001 * shares, simple, None))
@@ -43,8 +44,10 @@ def table() -> DistributionTable:
 
 def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     assert POOL.regression is not None
+    assert POOL.ridge is not None
     rows = {
         **simple_distributions(SERIES, AT, LEADS, POOL.regression).quantiles,
+        RIDGE: POOL.ridge.quantiles(SERIES, AT, LEADS, POOL.regression),
         BASE: POOL.network(SERIES, AT, LEADS, np.zeros(4)),
         **{name: each.test.quantiles[:, LEADS - 1] for name, each in CANDIDATES.items()},
     }
@@ -56,7 +59,7 @@ def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
 
 def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     found = table()
-    assert list(found.scores) == [*SHAPES, BASE, LSTM, CHAMPION, WITHOUT_NETWORK]
+    assert list(found.scores) == [*SHAPES, RIDGE, BASE, LSTM, CHAMPION, WITHOUT_NETWORK]
     assert {score.origins for score in found.scores.values()} == {len(AT)}
     assert (found.leads, found.reasons) == (tuple(LEADS), {})
     assert set(found.widths) == set(found.whole) == set(found.scores) - {POOLED}
@@ -139,7 +142,7 @@ def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_sco
     assert found.over_simple.keys() == {LSTM, CHAMPION}
     assert found.figures()["crps_skill"] is None
     without_base = distribution_table(SERIES, AT, replace(POOL, base=None, reasons={"base": "no base network"}), {}, 50)
-    assert list(without_base.scores) == list(SHAPES)
+    assert list(without_base.scores) == [*SHAPES, RIDGE]
     assert without_base.reasons == {BASE: "no base network"}
 
 
@@ -148,7 +151,7 @@ def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows
     found = distribution_table(short, at, Pool.before(date(2003, 1, 1)), {}, 50)
     assert list(found.reasons) == [OWN_HAR]
     assert "2000" in found.reasons[OWN_HAR].replace(",", "")
-    assert set(found.scores) == {*SHAPES, BASE} - {OWN_HAR}
+    assert set(found.scores) == {*SHAPES, RIDGE, BASE} - {OWN_HAR}
 
 
 def test_the_figures_are_those_of_the_network() -> None:

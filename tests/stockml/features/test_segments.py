@@ -15,6 +15,7 @@ from stockml.features.width_inputs import width_inputs
 from stockml.features.windows import FIRST_ORIGIN, scored_origins, within_segment
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, PooledRegression, learning_origins
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.retrain_policy import Decision
 from stockml.models.trend_prior import prior_path, trend
 from stockml.prices.series import PriceSeries
@@ -122,7 +123,9 @@ def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:
     ]
     one, two = (PooledRegression.fit(pool, UNTIL) for pool in ({"A": series}, {"A": first, "B": second}))
     np.testing.assert_array_equal(one.intercepts, two.intercepts)
-    learned = [TrainingSet.of(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second})]
+    ridge, other = (PooledRidge.fit(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second}))
+    np.testing.assert_array_equal(ridge.coefficients, other.coefficients)
+    learned = [TrainingSet.of(pool, UNTIL, one, ridge) for pool in ({"A": series}, {"A": first, "B": second})]
     assert learned[0].sha256() == learned[1].sha256()
 
 

@@ -52,7 +52,7 @@ def naive(series: PriceSeries, at: np.ndarray, parts: Components) -> tuple[np.nd
                 loss = score(spread, actual)
                 usual += loss / len(due)
                 gain += gap * (0.0 if parts.network is None else loss - score(parts.network[i, k], actual))
-            odds = np.log(2) + np.clip(0.02 * gain / usual if due else 0.0, -20, 20)
+            odds = np.clip(0.02 * gain / usual if due else 0.0, -20, 20)
             shares[row, k] = 0.0 if parts.network is None else 1 / (1 + np.exp(-odds))
             simple = parts.simple[row, k]
             for q in range(len(LEVELS)):
@@ -106,8 +106,8 @@ def test_the_share_moves_towards_the_better_forecast_and_the_width_towards_right
 ) -> None:
     at = np.arange(60, 390)
     found = combine(SERIES, at, components(at, simple=0.03, network=network))
-    np.testing.assert_allclose(found.shares[0], 2 / 3)
-    assert (found.shares[-1] > 2 / 3).all() == grows
+    np.testing.assert_allclose(found.shares[0], 1 / 2)
+    assert (found.shares[-1] > 1 / 2).all() == grows
     narrow, wide = (combine(SERIES, at, components(at, simple=w, network=None)).feedback[-1] for w in (0.001, 0.1))
     assert narrow > 0 > wide
     endless = replace(SERIES, close=SERIES.close * 4)  # every outcome is far below
@@ -128,5 +128,5 @@ def test_a_price_that_never_moves_leaves_the_share_unchanged() -> None:
     at = np.arange(60, 200)
     nothing = Components(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
     found = combine(constant(400), at, nothing)
-    np.testing.assert_allclose(found.shares, 2 / 3)
+    np.testing.assert_allclose(found.shares, 1 / 2)
     assert found.feedback[-1] < 0, "bands that hold everything are too wide"

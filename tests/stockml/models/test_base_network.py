@@ -11,15 +11,16 @@ from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.features.windows import within_segment
-from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, coefficients_cached, lead_basis
-from stockml.models.pooled_regression import LEADS, LEVELS, PooledRegression, symmetrised
+from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, coefficients_cached
+from stockml.models.pooled_regression import EWMA_60, LEADS, LEVELS, POOLED, PooledRegression, lead_basis, symmetrised
+from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk
 
 ALL = np.arange(1, 51)
 
 
-def member(corrects: bool = True, seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
+def member(corrects: str = RIDGE, seed: int = 0, units: tuple[int, ...] = (6, 5), size: float = 0.4) -> Member:
     """A network with random weights: nothing tested here depends on what was learned."""
     rng = np.random.default_rng(seed)
 
@@ -36,38 +37,52 @@ def member(corrects: bool = True, seed: int = 0, units: tuple[int, ...] = (6, 5)
 
 def base(*members: Member) -> BaseNetwork:
     scale = InputScale.fit([width_inputs(walk(1_300, seed=3))[60:]])
-    return BaseNetwork(date(2004, 6, 30), ("A", "B"), 2_600, 400, scale, members or (member(), member(False, 1)), {})
+    return BaseNetwork(
+        date(2004, 6, 30),
+        ("A", "B"),
+        2_600,
+        400,
+        scale,
+        members or (member(), member(POOLED, 1), member(EWMA_60, 2)),
+        {},
+    )
+
+
+Regressions = tuple[PooledRegression, PooledRidge]
 
 
 @pytest.fixture(scope="module")
-def pooled() -> PooledRegression:
-    return PooledRegression.fit({f"T{i}": walk(900, seed=i) for i in range(3)}, date(2004, 6, 30))
+def regressions() -> Regressions:
+    series = {f"T{i}": walk(900, seed=i) for i in range(3)}
+    pooled = PooledRegression.fit(series, date(2004, 6, 30))
+    return pooled, PooledRidge.fit(series, date(2004, 6, 30), pooled)
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 @pytest.mark.parametrize("size", [0.4, 50.0])
 def test_quantiles_are_finite_symmetric_and_rising_whatever_the_prices(
-    pooled: PooledRegression, series: PriceSeries, size: float
+    regressions: Regressions, series: PriceSeries, size: float
 ) -> None:
     origins = within_segment(series, np.arange(20, len(series), 7), 0)
-    found = base(member(size=size), member(False, 1, size=size)).quantiles(series, origins, ALL, pooled)
+    found = base(member(size=size), member(EWMA_60, 1, size=size)).quantiles(series, origins, ALL, *regressions)
     assert found.shape == (len(origins), 50, 21)
     assert np.isfinite(found).all()
     assert (np.diff(found, axis=-1) > 0).all()
     np.testing.assert_array_equal(found, symmetrised(found))
 
 
-def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(pooled: PooledRegression) -> None:
+def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressions: Regressions) -> None:
     series, origins, leads = walk(1_200), np.array([300, 1_199]), np.array(LEADS)
     both = base()
     windows = both.windows(series, origins)
     units = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
-    expected = np.zeros((2, 11, 21))
-    for each, width in zip(both.members, (pooled.widths(series, origins, leads), units), strict=True):
+    expected, (pooled, ridge) = np.zeros((2, 11, 21)), regressions
+    widths = (ridge.widths(series, origins, leads, pooled), pooled.widths(series, origins, leads), units)
+    for each, width in zip(both.members, widths, strict=True):
         departure = np.clip(each.coefficients(windows) @ lead_basis(leads).T, -2, 2)
         shape = np.concatenate([-each.shape[:, ::-1], np.zeros((11, 1)), each.shape], axis=1)
-        expected += (width * np.exp(departure))[..., None] * shape / 2
-    np.testing.assert_allclose(both.quantiles(series, origins, leads, pooled), expected, rtol=1e-5)
+        expected += (width * np.exp(departure))[..., None] * shape / 3
+    np.testing.assert_allclose(both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5)
     assert LEVELS[10] == 0.5
 
 
@@ -89,28 +104,28 @@ def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
 
 
 @pytest.mark.parametrize("t", [30, 100, 700, 1_100])
-def test_no_origin_sees_a_later_bar(pooled: PooledRegression, t: int) -> None:
+def test_no_origin_sees_a_later_bar(regressions: Regressions, t: int) -> None:
     origins = np.array([t])
-    plain = base().quantiles(walk(1_300), origins, ALL, pooled)
-    np.testing.assert_array_equal(base().quantiles(altered_after(walk(1_300), t), origins, ALL, pooled), plain)
-    np.testing.assert_array_equal(base().quantiles(walk(1_300).until(t + 1), origins, ALL, pooled), plain)
+    plain = base().quantiles(walk(1_300), origins, ALL, *regressions)
+    np.testing.assert_array_equal(base().quantiles(altered_after(walk(1_300), t), origins, ALL, *regressions), plain)
+    np.testing.assert_array_equal(base().quantiles(walk(1_300).until(t + 1), origins, ALL, *regressions), plain)
 
 
-def test_many_origins_at_once_give_what_each_gives_alone(pooled: PooledRegression) -> None:
+def test_many_origins_at_once_give_what_each_gives_alone(regressions: Regressions) -> None:
     series, origins = walk(1_300), np.arange(100, 1_300)
-    together = base().quantiles(series, origins, np.array([1, 20]), pooled)
+    together = base().quantiles(series, origins, np.array([1, 20]), *regressions)
     for place in (0, 600, 1_199):
-        alone = base().quantiles(series, origins[place : place + 1], np.array([1, 20]), pooled)
+        alone = base().quantiles(series, origins[place : place + 1], np.array([1, 20]), *regressions)
         np.testing.assert_allclose(together[place : place + 1], alone, rtol=1e-5)
-    assert base().quantiles(series, origins[:0], ALL, pooled).shape == (0, 50, 21)
+    assert base().quantiles(series, origins[:0], ALL, *regressions).shape == (0, 50, 21)
 
 
-def test_cached_coefficients_are_reused_for_equal_windows_and_only_by_the_same_base(pooled: PooledRegression) -> None:
+def test_cached_coefficients_are_reused_for_equal_windows_and_only_by_the_same_base(regressions: Regressions) -> None:
     series, origins, own, another = walk(1_300), np.arange(900, 1_000), base(), base(member(seed=7))
     with coefficients_cached():
-        first = own.quantiles(series, origins, ALL, pooled)
-        np.testing.assert_array_equal(own.quantiles(walk(1_300), origins[1:], ALL, pooled), first[1:])
-        assert not np.array_equal(another.quantiles(series, origins, ALL, pooled), first)
+        first = own.quantiles(series, origins, ALL, *regressions)
+        np.testing.assert_array_equal(own.quantiles(walk(1_300), origins[1:], ALL, *regressions), first[1:])
+        assert not np.array_equal(another.quantiles(series, origins, ALL, *regressions), first)
 
 
 def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> None:
@@ -129,11 +144,11 @@ def test_the_basis_is_legendre_polynomials_of_ln_lead() -> None:
     np.testing.assert_allclose(lead_basis(ALL), expected, atol=1e-12)
 
 
-def test_too_short_a_history_and_a_lead_beyond_50_are_refused(pooled: PooledRegression) -> None:
+def test_too_short_a_history_and_a_lead_beyond_50_are_refused(regressions: Regressions) -> None:
     with pytest.raises(TooFewBars):
-        base().quantiles(walk(100), np.array([19]), ALL, pooled)
+        base().quantiles(walk(100), np.array([19]), ALL, *regressions)
     with pytest.raises(InvalidSetting):
-        base().quantiles(walk(100), np.array([99]), np.array([51]), pooled)
+        base().quantiles(walk(100), np.array([99]), np.array([51]), *regressions)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from stockml.errors import InvalidFile
 from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import SHIPPED, digest, read, write
 from stockml.storage.arrays import packed, unpacked
 from tests.stockml.models.test_base_network import base
@@ -28,8 +29,10 @@ def test_a_base_reads_back_as_written_and_equal_values_give_equal_bytes(tmp_path
     assert (found.through, found.tickers, found.scores) == (plain.through, plain.tickers, plain.scores)
     assert (found.sessions, found.origins) == (plain.sessions, plain.origins)
     assert digest(found) == digest(plain) == json.loads(unpacked(content)[0].tobytes())["sha256"]
-    pooled = PooledRegression.fit({f"T{i}": walk(700, seed=i) for i in range(3)}, date(2002, 6, 30))
-    at = (walk(700), np.array([100, 600]), np.arange(1, 51), pooled)
+    series = {f"T{i}": walk(700, seed=i) for i in range(3)}
+    pooled = PooledRegression.fit(series, date(2002, 6, 30))
+    ridge = PooledRidge.fit(series, date(2002, 6, 30), pooled)
+    at = (walk(700), np.array([100, 600]), np.arange(1, 51), pooled, ridge)
     np.testing.assert_array_equal(found.quantiles(*at), plain.quantiles(*at))
     assert write(found, tmp_path).read_bytes() == content
 

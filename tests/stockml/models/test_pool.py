@@ -13,9 +13,8 @@ from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
 from stockml.models import pooled_vintages
-from stockml.models.base_network import lead_basis
 from stockml.models.pool import Pool, file_of, keep_superseded, oldest_through, vintages_sha256, widths_of
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.pooled_regression import LEVELS, lead_basis
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
@@ -42,11 +41,13 @@ def folder(tmp_path: Path) -> Path:
         ("2030-01-01", "2017-06-30"),
     ],
 )
-def test_the_newest_regression_and_base_that_end_before_the_day_are_chosen(day: str, through: str) -> None:
+def test_the_newest_regressions_and_base_that_end_before_the_day_are_chosen(day: str, through: str) -> None:
     found = Pool.before(date.fromisoformat(day))
     assert found.regression is not None
+    assert found.ridge is not None
     assert found.base is not None
-    assert found.regression.through == found.base.through == found.through == date.fromisoformat(through)
+    expected = date.fromisoformat(through)
+    assert found.regression.through == found.ridge.through == found.base.through == found.through == expected
     assert found.reasons == {}
 
 
@@ -69,7 +70,7 @@ def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatili
     np.testing.assert_allclose(found, expected)
 
 
-@pytest.mark.parametrize(("kind", "left"), [("pooled", "regression"), ("base", "base")])
+@pytest.mark.parametrize(("kind", "left"), [("pooled", "regression"), ("ridge", "ridge"), ("base", "base")])
 def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, kind: str, left: str) -> None:
     (damaged,) = folder.glob(f"{kind}-2017-06*")
     damaged.write_bytes(damaged.read_bytes()[:-40])
@@ -77,7 +78,10 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, ki
     assert found.reasons.keys() == {left}
     assert str(damaged) in found.reasons[left]
     assert getattr(found, left).through.year == 2015
-    assert {found.regression and found.regression.through.year, found.base and found.base.through.year} == {2015, 2017}
+    assert found.regression is not None
+    assert found.ridge is not None
+    assert found.base is not None
+    assert sum(each.through.year for each in (found.regression, found.ridge, found.base)) == 2017 + 2017 + 2015
     for path in folder.glob("base-*"):
         path.write_bytes(b"")
     without = Pool.before(LATER, [folder])
@@ -86,6 +90,19 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, ki
     assert without.reasons["base"].count("base-") == 2
     assert "; and 1 more that cannot be read; " in without.reasons["base"]
     assert "no base network ends before 2018-01-01" in without.reasons["base"]
+
+
+def test_without_a_ridge_regression_there_is_no_network_and_the_pooled_regression_forecasts(folder: Path) -> None:
+    for path in folder.glob("ridge-*"):
+        path.unlink()
+    found, series, at = Pool.before(LATER, [folder]), walk(300), np.array([25, 299])
+    assert found.reasons == {"ridge": "no ridge regression ends before 2018-01-01: there is none"}
+    assert (found.ridge, found.base) == (None, None)
+    assert found.regression is not None
+    assert set(found.identity()) == {"regression", "base"}, "as a model of an earlier version names them"
+    assert Pool.identified(found.identity(), [folder]).identity() == found.identity()
+    leads = ALL[:50]
+    np.testing.assert_array_equal(found.simple(series, at, leads), found.regression.quantiles(series, at, leads))
 
 
 def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(folder: Path, tmp_path: Path) -> None:
@@ -186,17 +203,18 @@ def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coef
     series, at, pool = walk(400), np.array([100, 399]), Pool.before(LATER)
     assert pool.base is not None
     assert pool.regression is not None
+    assert pool.ridge is not None
     leads, own = ALL[:50], np.array([0.1, -0.2, 0.05, 0.3])
-    plain = pool.base.quantiles(series, at, leads, pool.regression)
+    plain = pool.base.quantiles(series, at, leads, pool.regression, pool.ridge)
     np.testing.assert_array_equal(pool.network(series, at, leads, NONE), plain)
     moved = pool.network(series, at, leads, own)
     np.testing.assert_allclose(np.log(widths_of(moved) / widths_of(plain)), [lead_basis(leads) @ own] * 2, atol=1e-12)
     upper = np.array([row[11:].mean() for row in plain[0]])
     np.testing.assert_allclose(widths_of(plain)[0], upper)
-    np.testing.assert_allclose(pool.simple(series, at, leads), pool.regression.quantiles(series, at, leads))
+    np.testing.assert_allclose(pool.simple(series, at, leads), pool.ridge.quantiles(series, at, leads, pool.regression))
 
 
-def test_file_names_of_both_kinds_sort_by_date() -> None:
+def test_file_names_of_all_kinds_sort_by_date() -> None:
     days = [date(year, month, 28) for year in (1999, 2005, 2017) for month in (2, 11)]
     for kind, vintage in vars(Pool.before(LATER)).items():
         if kind in KINDS:

@@ -62,7 +62,7 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     (begun,) = (installation.root / "pretraining").iterdir()
     (begun / "._checkpoint.npz.7-7.tmp").touch()
     made = pretrain_base(*asked, **QUICK, on_epoch=heard.append)
-    assert [row.epoch for row in heard] == 2 * [*range(1, 9)]
+    assert [row.epoch for row in heard] == [*range(1, 9)]
     return made
 
 

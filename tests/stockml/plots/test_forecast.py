@@ -75,7 +75,7 @@ def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
     [
         (LSTM, 0.4, "the network and the regression"),
         (LSTM, 0.0, "the network and the regression"),
-        (POOLED, 0.0, "the pooled regression"),
+        (POOLED, 0.0, "the regression"),
     ],
 )
 def test_the_title_says_how_far_the_price_may_go_and_according_to_what(

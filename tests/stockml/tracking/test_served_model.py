@@ -212,7 +212,7 @@ def test_a_prediction_from_the_newest_bars_alone_is_what_a_night_publishes_of_th
 def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night: Night) -> None:
     kept = {path.name for path in _folder(champion, "1").rglob("*")}
     named = {path.name for path in pool_files(Path(night.model_folder or ""))}
-    assert len(named) == 4, "a regression and a base from before the scored origins, and two from before tonight"
+    assert len(named) == 6, "two regressions and a base from before the scored origins, and three from before tonight"
     assert named < kept
 
 

@@ -9,7 +9,8 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import LEADS, MEDIAN, PooledRegression, moves, symmetrised
+from stockml.models.pooled_regression import LEADS, MEDIAN, PooledRegression, moves
+from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainer
@@ -20,9 +21,8 @@ from tests.support.copied_code import copied, run_on
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
-SMALL = tuple(
-    MemberSettings(corrects=corrects, seed=1, units=(5, 4), dense=6, epochs=2, batch=4) for corrects in (False, True)
-)
+SMALL = tuple(MemberSettings(seed=seed, units=(5, 4), dense=6, epochs=2, batch=4) for seed in (1, 2))
+Regressions = tuple[PooledRegression, PooledRidge]
 LEARN = """
 import json, pathlib, sys
 from tests.stockml.training.test_pretrain import epochs
@@ -34,14 +34,19 @@ def tickers() -> dict[str, PriceSeries]:
     return {f"T{i}": walk(800 + 40 * i, seed=i) for i in range(3)}
 
 
-@pytest.fixture(scope="module")
-def pooled() -> PooledRegression:
-    return PooledRegression.fit(tickers(), UNTIL)
+def regressions_of(series: dict[str, PriceSeries], until: date) -> Regressions:
+    pooled = PooledRegression.fit(series, until)
+    return pooled, PooledRidge.fit(series, until, pooled)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pooled: PooledRegression, tmp_path_factory: pytest.TempPathFactory) -> BaseNetwork:
-    return pretrain(tickers(), UNTIL, pooled, folder=tmp_path_factory.mktemp("whole"), members=SMALL)
+def regressions() -> Regressions:
+    return regressions_of(tickers(), UNTIL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(regressions: Regressions, tmp_path_factory: pytest.TempPathFactory) -> BaseNetwork:
+    return pretrain(tickers(), UNTIL, *regressions, folder=tmp_path_factory.mktemp("whole"), members=SMALL)
 
 
 class Killed(Exception):
@@ -50,7 +55,7 @@ class Killed(Exception):
 
 @pytest.mark.slow
 def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
-    undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
+    undisturbed: BaseNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     seen: list[PretrainProgress] = []
     reported: list[PretrainProgress] = []
@@ -63,9 +68,9 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
 
     for _ in range(4):
         with pytest.raises(Killed):
-            pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
+            pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=SMALL, on_epoch=kill)
     reported.clear()
-    resumed = pretrain(tickers(), UNTIL, pooled, folder=tmp_path, members=SMALL, on_epoch=kill)
+    resumed = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=SMALL, on_epoch=kill)
     assert reported == seen
     assert [(row.member, row.epoch) for row in seen] == [(each.name, epoch) for each in SMALL for epoch in (1, 2)]
     assert digest(resumed) == digest(undisturbed)
@@ -74,22 +79,22 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_other_bars_is_not_continued(pooled: PooledRegression, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_bars_is_not_continued(regressions: Regressions, tmp_path: Path) -> None:
     def kill(row: PretrainProgress) -> None:
         raise Killed
 
     other, one = {f"T{i}": walk(800, seed=10 + i) for i in range(3)}, SMALL[:1]
     with pytest.raises(Killed):
-        pretrain(other, UNTIL, pooled, folder=tmp_path / "a", members=one, on_epoch=kill)
-    found = pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "a", members=one)
-    assert digest(found) == digest(pretrain(tickers(), UNTIL, pooled, folder=tmp_path / "b", members=one))
+        pretrain(other, UNTIL, *regressions, folder=tmp_path / "a", members=one, on_epoch=kill)
+    found = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path / "a", members=one)
+    assert digest(found) == digest(pretrain(tickers(), UNTIL, *regressions, folder=tmp_path / "b", members=one))
 
 
 def epochs(folder: Path) -> list[tuple[int, float]]:
     """Learn one small network, continuing from the folder's checkpoint; each epoch and how long it took."""
     reported: list[PretrainProgress] = []
-    pooled = PooledRegression.fit(tickers(), UNTIL)
-    pretrain(tickers(), UNTIL, pooled, folder=folder, members=SMALL[:1], on_epoch=reported.append)
+    regressions = regressions_of(tickers(), UNTIL)
+    pretrain(tickers(), UNTIL, *regressions, folder=folder, members=SMALL[:1], on_epoch=reported.append)
     return [(row.epoch, row.seconds) for row in reported]
 
 
@@ -107,28 +112,28 @@ def test_a_checkpoint_of_other_code_is_not_continued(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_base_records_what_it_learned_from_and_later_bars_change_nothing(
-    undisturbed: BaseNetwork, pooled: PooledRegression, tmp_path: Path
+    undisturbed: BaseNetwork, regressions: Regressions, tmp_path: Path
 ) -> None:
     assert (undisturbed.through, undisturbed.tickers) == (date(2003, 5, 30), ("T0", "T1", "T2"))
-    assert (undisturbed.sessions, undisturbed.origins) == (pooled.sessions, pooled.origins)
+    assert (undisturbed.sessions, undisturbed.origins) == (regressions[0].sessions, regressions[1].origins)
     assert set(undisturbed.scores) == {f"loss, {member.name}" for member in SMALL}
     last = 700
     until = tickers()["T0"].sessions[last].item()
-    pool = PooledRegression.fit(tickers(), until)
+    own = regressions_of(tickers(), until)
     changed = {ticker: altered_after(series, last) for ticker, series in reversed(tickers().items())}
-    plain = pretrain(tickers(), until, pool, folder=tmp_path, members=SMALL[:1])
-    assert digest(pretrain(changed, until, pool, folder=tmp_path, members=SMALL[:1])) == digest(plain)
+    plain = pretrain(tickers(), until, *own, folder=tmp_path, members=SMALL[:1])
+    assert digest(pretrain(changed, until, *own, folder=tmp_path, members=SMALL[:1])) == digest(plain)
     assert digest(plain) != digest(undisturbed)
 
 
 @pytest.mark.slow
-def test_an_untrained_correction_is_the_regression_itself(pooled: PooledRegression) -> None:
-    examples = TrainingSet.of(tickers(), UNTIL, pooled)
-    fresh = member_of(SMALL[1], Trainer(SMALL[1], pooled).state())
+def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regressions) -> None:
+    examples = TrainingSet.of(tickers(), UNTIL, *regressions)
+    fresh = member_of(SMALL[1], Trainer(SMALL[1], regressions[1]).state())
     base = BaseNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
     origins, leads = np.array([100, 700]), np.array(LEADS)
-    expected = symmetrised(pooled.quantiles(walk(800), origins, leads))
-    np.testing.assert_allclose(base.quantiles(walk(800), origins, leads, pooled), expected, rtol=1e-4, atol=1e-4)
+    expected = regressions[1].quantiles(walk(800), origins, leads, regressions[0])
+    np.testing.assert_allclose(base.quantiles(walk(800), origins, leads, *regressions), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -144,12 +149,13 @@ def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork
         assert np.abs(said).max() > 1e-4
 
 
-def test_a_training_set_holds_each_origin_once_with_its_outcome(pooled: PooledRegression) -> None:
+def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Regressions) -> None:
     series = tickers()
-    examples = TrainingSet.of(series, UNTIL, pooled)
-    assert examples.learned_from["origins"] == pooled.origins
+    examples = TrainingSet.of(series, UNTIL, *regressions)
+    assert examples.learned_from["origins"] == regressions[0].origins
     bars = series["T0"]
-    unit = pooled.widths(bars, np.array([65]), np.array([5]))[0, 0] / np.exp(examples.log_widths[0, 1, LEADS.index(5)])
+    width = regressions[1].widths(bars, np.array([65]), np.array([5]), regressions[0])[0, 0]
+    unit = width / np.exp(examples.log_widths[0, 1, LEADS.index(5)])
     expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
     assert examples.sizes[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
     assert examples.rows[examples.starts[-1] :].shape[0] >= STRETCH
@@ -179,11 +185,11 @@ def test_members_have_distinct_names() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_a_pool_with_too_few_bars_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+def test_a_pool_with_too_few_bars_is_refused(regressions: Regressions, tmp_path: Path) -> None:
     with pytest.raises(TooFewBars):
-        pretrain({"NEW": walk(100)}, UNTIL, pooled, folder=tmp_path, members=SMALL)
+        pretrain({"NEW": walk(100)}, UNTIL, *regressions, folder=tmp_path, members=SMALL)
 
 
-def test_a_regression_that_has_seen_later_sessions_is_refused(pooled: PooledRegression, tmp_path: Path) -> None:
+def test_a_regression_that_has_seen_later_sessions_is_refused(regressions: Regressions, tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="2003-05-29 or before"):
-        pretrain(tickers(), date(2003, 5, 29), pooled, folder=tmp_path, members=SMALL)
+        pretrain(tickers(), date(2003, 5, 29), *regressions, folder=tmp_path, members=SMALL)
