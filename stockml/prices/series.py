@@ -49,7 +49,9 @@ class PriceSeries:
         return self.until(int(np.searchsorted(self.sessions, np.datetime64(day), side="right")))
 
     def between(self, start: int, stop: int) -> "PriceSeries":
-        """The sessions from `start` up to but not including `stop`."""
+        """The sessions from `start` up to but not including `stop`; where these are all, the series itself."""
+        if start == 0 and stop >= len(self):
+            return self  # what is cached by identity need not be computed again
         kept = slice(start, stop)
         return PriceSeries(self.sessions[kept], *(getattr(self, name)[kept] for name in COLUMNS))
 
