@@ -206,12 +206,12 @@ def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says:
 
 
 def test_an_interrupted_command_says_so(home: Home) -> None:
-    store_of(home, "MSFT")
-    os.mkfifo(bars := Path(home.store) / "IBM.parquet")
+    home.root.mkdir(exist_ok=True)
+    os.mkfifo(prices := home.root / "prices.json")
     reading = subprocess.Popen(
         [sys.executable, "-m", "deployments.cli", "bars", "IBM"], stderr=subprocess.PIPE, text=True
     )
-    with bars.open("wb"):  # opens once the command reads
+    with prices.open("wb"):  # opens once the command reads, which lasts until this is closed
         reading.send_signal(signal.SIGINT)
         said = reading.communicate(timeout=PATIENCE_S)[1]
     assert (reading.returncode, said) == (130, "stockml: interrupted; the same command goes on where it stopped\n")
