@@ -16,7 +16,7 @@ import numpy as np
 from stockml.errors import InvalidFile, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import judge_models
 from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
-from stockml.evaluation.distribution_table import BASE, ROWS_OF, row_of
+from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.windows import OriginSplit, unseen_origins, within_segment
@@ -26,7 +26,6 @@ from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS, MEDIAN, ORIGIN_STRIDE, POOLED, moves, symmetrised
-from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
@@ -213,10 +212,7 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
     parts = []
     for piece, pool in pieces:
         assert pool.regression is not None
-        reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
-        quantiles = {RIDGE: pool.simple(series, piece, leads)} if pool.ridge is not None else {}
-        if pool.base is not None:
-            quantiles[BASE] = pool.network(series, piece, leads)
+        quantiles, reasons = corrections(series, piece, leads, pool)
         for shape_of in SHAPE_SOURCES:
             found = simple_distributions(series, piece, leads, pool.regression, shape_of, IN_BACKTESTS)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}

@@ -131,8 +131,8 @@ def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[s
     left out.  Raises ValueError where no ticker is left.
     """
     leads, skills = np.array(LEADS), []
+    assert pool.regression is not None
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
-        assert pool.regression is not None
         own = pool.network(prices, at, leads)
         simple = symmetrised(pool.regression.quantiles(prices, at, leads))
         skills.append(crps_skills(own, simple, moves(prices, at, leads), leads)[0])

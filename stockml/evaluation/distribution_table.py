@@ -19,7 +19,7 @@ from stockml.models.pool import Pool
 from stockml.models.pooled_regression import moves
 from stockml.models.pooled_ridge import RIDGE
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Days, Indices
+from stockml.storage.arrays import Days, Floats, Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
@@ -89,11 +89,18 @@ def rows_of_pool(series: PriceSeries, origins: Indices, leads: Indices, pool: Po
     found = DistributionRows(origins, leads, {}, {})
     if pool.regression is not None:
         found = simple_distributions(series, origins, leads, pool.regression)
-    learned = {RIDGE: pool.simple(series, origins, leads)} if pool.ridge is not None else {}
-    if pool.base is not None:
-        learned[BASE] = pool.network(series, origins, leads)
-    reasons = {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
+    learned, reasons = corrections(series, origins, leads, pool)
     return replace(found, quantiles=found.quantiles | learned, reasons=reasons | found.reasons)
+
+
+def corrections(
+    series: PriceSeries, origins: Indices, leads: Indices, pool: Pool
+) -> tuple[dict[str, Floats], dict[str, str]]:
+    """The pool's rows that correct its pooled regression, (m, leads, 21) each, and why a row of the pool is missing."""
+    found = {RIDGE: pool.simple(series, origins, leads)} if pool.ridge is not None else {}
+    if pool.base is not None:
+        found[BASE] = pool.network(series, origins, leads)
+    return found, {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
 
 
 def distribution_table(

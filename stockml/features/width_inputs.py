@@ -91,8 +91,13 @@ class InputScale:
 
     def apply(self, inputs: Floats) -> NDArray[np.float32]:
         """(n, 14) standardised inputs, finite and clipped at ±5; NaN becomes 0, the mean."""
-        standard = np.nan_to_num((inputs - self.means) / self.deviations)
-        return np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT).astype(np.float32)
+        return standardised(inputs, self.means, self.deviations).astype(np.float32)
+
+
+def standardised(inputs: Floats, means: Floats, deviations: Floats) -> Floats:
+    """Inputs in standard deviations from their means, finite and clipped at ±5; what is not known is the mean."""
+    standard = np.nan_to_num((inputs - means) / deviations)
+    return np.asarray(np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT), dtype=np.float64)
 
 
 def _below_high(series: PriceSeries) -> Floats:

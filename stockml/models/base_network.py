@@ -44,10 +44,9 @@ Singles = NDArray[np.float32]
 class Member:
     """One trained network: LSTM layers, whose last state joins the newest inputs in a dense layer and a linear head.
 
-    corrects: whose ln width it changes: the ridge regression's or, in earlier versions, the pooled regression's or the
-    EWMA 60's.  layers: each
-    (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.  dense,
-    head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
+    corrects: whose ln width it changes: RIDGE's or, in a base of an earlier version, POOLED's or EWMA_60's.  layers:
+    each (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.
+    dense, head: (kernel, bias).  shape: (11, 10), quantiles at LEADS and UPPER of the move over width · √lead.
     """
 
     corrects: str

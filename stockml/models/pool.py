@@ -1,7 +1,7 @@
 """The pool as of a day: the newest vintages of the pooled regression, of the ridge regression and of the base network.
 
 They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
-the regressions without the network, one without the other or, without any, the EWMA 60 with normal quantiles.
+the regressions without the network, the pooled one without the ridge, or the EWMA 60 with normal quantiles.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from stockml.features.width_inputs import AVERAGED, FURTHEST_INPUT, input_averages
+from stockml.features.width_inputs import AVERAGED, input_averages, standardised
 from stockml.models.pooled_regression import (
     BASIS_SIZE,
     DECIMALS,
@@ -77,7 +77,7 @@ class PooledRidge:
         inputs[:, np.isnan(inputs).all(axis=0)] = 0
         means = np.nanmean(inputs, axis=0).round(DECIMALS)
         deviations = np.maximum(np.nanstd(inputs, axis=0), SMALLEST_DEVIATION).round(DECIMALS)
-        standard = _standardised(inputs, means, deviations)
+        standard = standardised(inputs, means, deviations)
         onto_basis = np.linalg.pinv(lead_basis(leads)).T  # least squares over the leads
         missed = np.log(np.abs(moved) / widths + SMALLEST_MOVE) @ onto_basis
         learned = Ridge(alpha=PENALTY * len(standard)).fit(standard, missed)
@@ -88,18 +88,12 @@ class PooledRidge:
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads) as `PooledRegression.widths`, corrected.  pooled: usually of the ridge's own vintage."""
-        inputs = _standardised(input_averages(series)[origins], self.means, self.deviations)
+        inputs = standardised(input_averages(series)[origins], self.means, self.deviations)
         return pooled.widths(series, origins, leads) * _factors(inputs @ self.coefficients, leads)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0."""
         return self.widths(series, origins, leads, pooled)[..., None] * (hat_basis(leads) @ self.shape)
-
-
-def _standardised(inputs: Floats, means: Floats, deviations: Floats) -> Floats:
-    """(m, 80), clipped at ±5; what is not known yet is taken to be the mean."""
-    standard = np.nan_to_num((inputs - means) / deviations)
-    return np.asarray(np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT), dtype=np.float64)
 
 
 def _factors(coefficients: Floats, leads: Indices) -> Floats:

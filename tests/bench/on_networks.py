@@ -102,7 +102,7 @@ def score(scene: Scene) -> Iterator[Measured]:
 
 
 def pretraining(scene: Scene) -> Iterator[Measured]:
-    """Time one epoch of one base-network member on a few tickers; a vintage takes 8 epochs of each of 4 on 101."""
+    """Time one epoch of one base-network member on a few tickers; a vintage takes 8 epochs of each of 2 on 100."""
     bars, what = long_bars(FEW_SESSIONS)
     series = {f"T{n}": PriceSeries.from_bars(bars.iloc[n:]) for n in range(FEW)}
     end = series["T0"].sessions[-1].item()
