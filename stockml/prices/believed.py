@@ -18,15 +18,13 @@ from stockml.errors import UnevenOverlap
 from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without
 from stockml.prices.calendar import Sessions
-from stockml.prices.revisions import RECORDED_AT, stamp
+from stockml.prices.revisions import HOW_RECORDED, stamp
 from stockml.prices.screening import doubtful
 from stockml.prices.split_adjustment import Join
 from stockml.storage.parquet_files import Table
 
 JUDGEMENT_SCHEMA = pa.schema(
-    [("session", pa.date32()), ("accepted", pa.int64())]
-    + [(name, pa.float64()) for name in PRICES]
-    + [("recorded_at", RECORDED_AT), ("source", pa.string())]
+    [("session", pa.date32()), ("accepted", pa.int64()), *((name, pa.float64()) for name in PRICES), *HOW_RECORDED]
 )
 REJECTED = "rejected by hand"
 

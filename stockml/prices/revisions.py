@@ -5,9 +5,9 @@ from one row to the next: if the clock was set back, new rows are stamped a micr
 session's last row is the one that counts, and a view `as_of` a time never changes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,9 @@ from stockml.prices.bars import COLUMNS, Bars, days_of, make_bars
 from stockml.storage.arrays import Days, Floats, Indices
 from stockml.storage.parquet_files import Table
 
-RECORDED_AT = pa.timestamp("us", tz="UTC")
-BAR_SCHEMA = pa.schema(
-    [("session", pa.date32())]
-    + [(name, pa.float64()) for name in COLUMNS]
-    + [("recorded_at", RECORDED_AT), ("source", pa.string())]
-)
-SPLIT_SCHEMA = pa.schema(
-    [("effective", pa.date32()), ("factor", pa.float64()), ("recorded_at", RECORDED_AT), ("source", pa.string())]
-)
+HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))  # in each table, at its end
+BAR_SCHEMA = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED])
+SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), *HOW_RECORDED])
 
 
 def to_record(
@@ -45,8 +39,7 @@ def to_record(
     counts = (int((~known).sum()), restated, int(unchanged.sum()))
     if unchanged.all():
         return None, counts
-    time = _next_time(table, recorded_at, restates=restated > 0)
-    return _with_rows(table, days[~unchanged], values[~unchanged], time, source), counts
+    return added(table, columns_of(bars[~unchanged]), recorded_at, source, restates=restated > 0), counts
 
 
 def recorded_between(table: Table, first: datetime, last: datetime | None) -> tuple[int, int]:
@@ -112,9 +105,7 @@ def factors_to_record(
     }
     if not new:
         return None
-    time = _next_time(table, recorded_at, restates=True)
-    columns = [list(new), list(new.values()), [time] * len(new), [source] * len(new)]
-    return added(table, pa.table(columns, schema=SPLIT_SCHEMA))
+    return added(table, [list(new), list(new.values())], recorded_at, source)
 
 
 def batches(table: Table, as_of: datetime | None, until: date | None = None) -> list[Bars]:
@@ -125,9 +116,20 @@ def batches(table: Table, as_of: datetime | None, until: date | None = None) -> 
     return [part for part in parts if part is not None]
 
 
-def with_batch(table: Table, bars: Bars, recorded_at: datetime, source: str) -> Table:
-    """The table with one more import, which gets a `recorded_at` of its own."""
-    return _with_rows(table, days_of(bars), _values(bars), _next_time(table, recorded_at, restates=True), source)
+def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: str, *, restates: bool = True) -> Table:
+    """The table with more rows, which share one `recorded_at`, later than any before it; `columns` are the others.
+
+    Rows that restate nothing may have the newest time that is there.
+    """
+    wanted, rows = stamp(recorded_at), len(columns[0])
+    newest = int(_times(table).max(initial=wanted - 1))
+    time = wanted if wanted > newest or (wanted == newest and not restates) else newest + 1
+    more = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema.remove_metadata())
+    return pa.concat_tables([table.replace_schema_metadata(), more]).combine_chunks()
+
+
+def columns_of(bars: Bars) -> list[NDArray[Any]]:
+    return [days_of(bars), *(bars[name].to_numpy() for name in COLUMNS)]
 
 
 def _bars_of(table: Table, rows: Indices) -> Bars | None:
@@ -180,18 +182,3 @@ def _are_among(recorded: Bars | None, days: Days, values: Floats) -> NDArray[np.
 def _equal(left: Floats, right: Floats) -> NDArray[np.bool_]:
     same: NDArray[np.bool_] = (left == right) | (np.isnan(left) & np.isnan(right))
     return same
-
-
-def _next_time(table: Table, recorded_at: datetime, *, restates: bool) -> int:
-    wanted = stamp(recorded_at)
-    newest = int(_times(table).max(initial=wanted - 1))
-    return wanted if wanted > newest or (wanted == newest and not restates) else newest + 1
-
-
-def _with_rows(table: Table, days: Days, values: Floats, time: int, source: str) -> Table:
-    columns = [days, *values.T, np.full(len(days), time), [source] * len(days)]
-    return added(table, pa.table(columns, schema=BAR_SCHEMA))
-
-
-def added(table: Table, rows: Table) -> Table:
-    return pa.concat_tables([table.replace_schema_metadata(), rows]).combine_chunks()

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession, NoBars, NoOverlap
@@ -138,9 +137,8 @@ class BarStore:
         if accepted and (wrong := broken(bar, self.sessions(ticker))):
             why = f"{wrong[0].reason}; only another bar of it can be believed"
             raise InvalidSession(str(session), why, "a sound bar")
-        values = [session, int(accepted), *bar.iloc[0][list(PRICES)].tolist(), recorded_at, source]
-        row = pa.table([[value] for value in values], schema=SCHEMAS["judgements/"])
-        self._update(ticker, "judgements/", lambda table: (revisions.added(table, row), None))
+        columns = [[value] for value in (session, int(accepted), *bar.iloc[0][list(PRICES)].tolist())]
+        self._update(ticker, "judgements/", lambda table: (revisions.added(table, columns, recorded_at, source), None))
 
     def first_known(self, ticker: str, *, until: date | None = None) -> Bars:
         """The series with each bar's first row that is not broken. Units, errors: as `adjusted`."""
@@ -228,7 +226,7 @@ class BarStore:
             later = days_of(series[series.index > history.index[-1]]).tolist()
             if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: no overlap gives its ratio
                 raise NoOverlap(ticker, self.sessions(ticker).between(history.index[-1].date(), later[0])[1:])
-            return revisions.with_batch(table, history, recorded_at, source), True
+            return revisions.added(table, revisions.columns_of(history), recorded_at, source), True
 
         return self._update(ticker, "history/", with_import)[0]
 

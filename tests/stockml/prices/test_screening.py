@@ -162,6 +162,13 @@ def test_a_persons_judgement_of_a_bar_holds_until_its_prices_are_restated(store)
     assert day not in days_of(store.adjusted("IBM")).tolist()
 
 
+def test_a_judgement_made_after_the_clock_was_set_back_changes_no_earlier_view(store):
+    append(store, IBM)
+    store.judge("IBM", IBM.index[-1].date(), accepted=False, recorded_at=NOW + timedelta(days=2), source="by hand")
+    store.judge("IBM", IBM.index[-2].date(), accepted=False, recorded_at=NOW, source="by hand")
+    assert [len(store.view("IBM", as_of=NOW + timedelta(days=days)).set_aside) for days in (1, 2, 3)] == [0, 1, 2]
+
+
 def test_a_broken_bar_cannot_be_accepted_nor_an_absent_one_judged(store):
     append(store, altered([MIDDLE], high=0.5))
     with pytest.raises(InvalidSession, match=r"^expected a sound bar, found '2.*low ≤ open"):
