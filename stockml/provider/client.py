@@ -8,7 +8,7 @@ from stockml.errors import NoData
 from stockml.prices.bars import Bars, Split
 from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.listing import LISTING, is_listing
-from stockml.provider.parsing import DAILY, SPLITS, check_success, decoded, parse_daily, parse_splits
+from stockml.provider.parsing import DAILY, SPLITS, answered, parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.settings import check_choice
 
@@ -48,7 +48,7 @@ class AlphaVantage(PriceProvider):
         function = parameters["function"]
         try:
             if not (function == LISTING and is_listing(content)):
-                check_success(decoded(content, ticker), content, ticker, function)
+                answered(content, ticker, function)
         except NoData as nothing:
             if status != OK:
                 raise NoData(ticker, f"HTTP {status}: {nothing.notice}") from None

@@ -17,6 +17,7 @@ from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.prices.calendar import Sessions
 from stockml.redaction import excerpt
 from stockml.storage.arrays import Floats
+from stockml.tickers import exchange
 
 DAILY = "TIME_SERIES_DAILY"
 SPLITS = "SPLITS"
@@ -28,9 +29,9 @@ NEW_YORK = Sessions("XNYS")
 FIELDS = ("1. open", "2. high", "3. low", "4. close")
 VOLUMES = ("5. volume", "6. volume")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REFRESHED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{2}:[0-9]{2}:[0-9]{2}))?")
-ALL_NUMBERS = re.compile(rf"(?:{NUMBER.pattern}\n)*+")
 
 BURST_WAIT_S = 1.5
 MINUTE_WAIT_S = 65.0
@@ -49,25 +50,22 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     Refreshed`) that day's bar is dropped too, whatever `last_final` says. A value that is no finite number is NaN.
     Raises BadPayload, NoData, or the error that the provider's refusal stands for.
     """
-    answer = decoded(content, ticker)
-    check_success(answer, content, ticker, DAILY)
+    answer = answered(content, ticker, DAILY)
     about = answer.get("Meta Data")
     if not isinstance(about, dict):
         raise BadPayload(ticker, "expected 'Meta Data' beside the series, found none")
     _check_symbol(about.get("2. Symbol"), ticker)
     unfinished = _unfinished(about.get("3. Last Refreshed"), ticker, today)
-    rows = {name: (_day(name, ticker, today), answer[SERIES][name]) for name in sorted(answer[SERIES])}
-    final = {name: row for name, row in rows.items() if row[0] <= last_final and row[0] != unfinished}
+    rows = {_day(name, ticker, today): answer[SERIES][name] for name in sorted(answer[SERIES])}
+    final = {day: row for day, row in rows.items() if day <= last_final and day != unfinished}
     if not final:
         raise NoData(ticker, f"only unfinished bars, the newest of {max(rows)}")
-    values = _values(tuple(final.values()), ticker)
-    return make_bars(list(final), dict(zip(COLUMNS, values, strict=True)))
+    return make_bars(list(final), dict(zip(COLUMNS, _values(final, ticker), strict=True)))
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
     """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload, NoData or a refusal."""
-    answer = decoded(content, ticker)
-    check_success(answer, content, ticker, SPLITS)
+    answer = answered(content, ticker, SPLITS)
     _check_symbol(answer["symbol"], ticker)
     splits: dict[date, Split] = {}
     for entry in answer["data"]:
@@ -83,8 +81,11 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
     return tuple(splits[day] for day in sorted(splits))
 
 
-def decoded(content: bytes, ticker: str) -> dict[str, Any]:
-    """The JSON object in `content`, numbers as text. Raises NoData if there is none, BadPayload if a name repeats."""
+def answered(content: bytes, ticker: str, function: str) -> dict[str, Any]:
+    """The answer with the wanted series, its numbers as text.
+
+    Raises BadPayload if a name repeats, NoData if there is no JSON object, else the error that a refusal stands for.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)
@@ -94,24 +95,19 @@ def decoded(content: bytes, ticker: str) -> dict[str, Any]:
         return names
 
     try:
-        answer = json.loads(
+        found = json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=unique, parse_float=str, parse_int=str, parse_constant=str
         )
     except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise NoData(ticker, excerpt(content[:1_000].decode("utf-8", "replace")))
-    return answer
-
-
-def check_success(answer: dict[str, Any], content: bytes, ticker: str, function: str) -> None:
-    """Return if the wanted series is there; else raise the error that the answer stands for."""
+        found = None
+    answer = found if isinstance(found, dict) else {}
     if function == SPLITS:
         success = isinstance(answer.get("symbol"), str) and isinstance(answer.get("data"), list)
     else:
         success = isinstance(answer.get(SERIES), dict) and bool(answer[SERIES])
     if not success:
         raise refusal(answer, ticker, function, content[:1_000].decode("utf-8", "replace"))
+    return answer
 
 
 def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -> FeedError:
@@ -169,8 +165,8 @@ def _unfinished(found: object, ticker: str, today: date) -> date | None:
         at = time.fromisoformat(match[2]) if match[2] else None
     except ValueError:
         raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
-    # The zone is given as US/Eastern for every exchange: that is known to be true only of a symbol without a suffix.
-    if at is None or at >= REGULAR_CLOSE or "." in ticker:
+    # The zone is given as US/Eastern for every exchange: that is known to be true only of New York's.
+    if at is None or at >= REGULAR_CLOSE or exchange(ticker)[0] != NEW_YORK.name:
         return None
     return None if at >= EARLY_CLOSE and NEW_YORK.is_half_day(day) else day
 
@@ -187,17 +183,17 @@ def _day(found: object, ticker: str, today: date) -> date:
     return day
 
 
-def _values(rows: Sequence[tuple[date, Any]], ticker: str) -> Floats:
+def _values(rows: Mapping[date, Any], ticker: str) -> Floats:
     """(5, n) numbers of the bars; read all at once, and one by one only where one of them is no finite number."""
     try:
-        taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in rows[0][1]))
-        texts = [text for _, row in rows for text in taken(row)]
+        taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values()))))
+        texts = [text for row in rows.values() for text in taken(row)]
         well_formed = ALL_NUMBERS.fullmatch("\n".join(texts) + "\n")
         numbers = pa.array(texts if well_formed else [], pa.string()).cast(pa.float64()).to_numpy()
     except (KeyError, TypeError, ValueError, StopIteration):
         numbers = np.empty(0)
     if len(numbers) == 0 or not np.isfinite(numbers).all():
-        numbers = np.array([_row(row, day, ticker) for day, row in rows])
+        numbers = np.array([_row(row, day, ticker) for day, row in rows.items()])
     return np.ascontiguousarray(numbers.reshape(len(rows), len(COLUMNS)).T)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.prices.bars import Bars
-from stockml.provider.parsing import decoded, parse_daily, parse_splits
+from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.redaction import redacted_bytes
 from tests.stockml.provider.test_parsing_splits import SPLITS
 from tests.support import PAYLOADS
@@ -167,6 +167,11 @@ def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_if_parsed_la
     assert newest_of(parsed(after_close, "AAPL", last_final=FRIDAY)) == FRIDAY
 
 
+def test_a_share_class_is_traded_in_new_york() -> None:
+    content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes().replace(b"aapl", b"brk.b")
+    assert newest_of(parsed(content, "BRK.B", last_final=FRIDAY)) < FRIDAY
+
+
 @pytest.mark.parametrize(("at", "newest"), [("12:59:59", date(2025, 11, 26)), ("13:00:00", date(2025, 11, 28))])
 def test_on_a_half_day_new_york_trades_until_one(at: str, newest: date) -> None:
     meta = {"2. Symbol": "IBM", "3. Last Refreshed": f"2025-11-28 {at}"}
@@ -279,7 +284,7 @@ def test_anything_else_is_no_data(content: bytes) -> None:
 def test_a_repeated_name_among_very_many_is_named() -> None:
     content = json.dumps(dict.fromkeys(map(str, range(200_000)), "")).encode()[:-1] + b', "777": ""}'
     with pytest.raises(BadPayload, match="'777' twice"):
-        decoded(content, "IBM")
+        parsed(content)
 
 
 def test_a_notice_is_shown_on_one_printable_line_of_at_most_200_characters() -> None:
