@@ -66,6 +66,7 @@ class PriceProvider(ABC):
         self._key, self._address = ApiKey(key), _checked_address(address, self.variable)
         self._quota = QuotaLedger.of(quota, key, self.plan or Plan.of(environ), within=self.counted_in)
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
+        self._http.auth = lambda request: request  # a login in ~/.netrc would replace the key, or be sent beside it
         if _is_loopback(address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()

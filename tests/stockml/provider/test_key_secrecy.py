@@ -7,13 +7,20 @@ import pickle
 import traceback
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
 
 from stockml.errors import FeedError, NoData, QuotaSpent
+from stockml.provider.client import AlphaVantage
+from stockml.provider.http import PriceProvider
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
+from stockml.provider.tiingo import Tiingo
 from stockml.redaction import ApiKey, redacted
+from stockml.storage.notes import FileNotes
 from tests.stockml.provider.connected import DAILY, FAULTS, KEY, Connected
 from tests.support import loopback
 from tests.support.loopback import Loopback
@@ -80,6 +87,29 @@ def test_a_series_that_echoes_the_key_is_kept_without_it(connected: Connected, t
     kept = archive(payload, tmp_path / "payloads")
     assert KEY.lower().encode() not in gzip.decompress(kept.read_bytes()).lower()
     assert len(parse_daily(read_archived(kept), "IBM", last_final=date(2026, 11, 20), today=date(2026, 11, 20)))
+
+
+class Unsent(HTTPAdapter):
+    """Keeps the last request that it is given, and sends none."""
+
+    def send(self, request: PreparedRequest, *_: object, **__: object) -> NoReturn:
+        self.request = request
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("kind", [AlphaVantage, Tiingo])
+def test_a_login_in_netrc_neither_replaces_the_key_nor_is_sent_beside_it(
+    kind: type[PriceProvider], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login me password mine")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    unsent = Unsent()
+    with kind({kind.key_variable: KEY}, FileNotes(tmp_path), sleep=lambda _: None) as client:
+        client._http.mount("https://", unsent)
+        with pytest.raises(NoData):
+            client.daily("IBM")
+    assert KEY in f"{unsent.request.url}{unsent.request.headers}"
+    assert unsent.request.headers.get("Authorization") in (None, f"Token {KEY}")
 
 
 def test_neither_client_nor_key_can_be_pickled_or_printed(connected: Connected) -> None:
