@@ -60,17 +60,12 @@ LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is 
 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
 IGNORED_CHARACTERS = r"[$€£\s\u00a0\u202f'’]"
-PROVES_MARK = {
-    # a leading zero, a fraction of other than three digits, more than three digits before it, both marks with this one
-    # last, or the other one repeated
-    mark: re.compile(
-        rf"-?\d*{sure}(\d{{1,2}}|\d{{4,}})|-?(0|\d{{4,}}){sure}\d+|-?\d{{1,3}}({other}\d{{3}})+{sure}\d*"
-        rf"|-?\d{{1,3}}({other}\d{{3}}){{2,}}"
-    )
-    for mark, sure, other in (("comma", ",", r"\."), ("point", r"\.", ","))
+NUMBERS = {
+    # digits, in a row or in groups of three by the other mark, and a fraction
+    mark: rf"-?(\d*|[1-9]\d{{0,2}}({thousands}\d{{3}})+)({decimal}\d+)?"
+    for mark, decimal, thousands in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
 THOUSANDS = {"K": "e3", "M": "e6", "B": "e9"}  # as volumes are shortened: 1.41M
-AMBIGUOUS = r"-?[1-9]\d{{0,2}}[{}]\d{{3}}"
 
 
 @dataclass(frozen=True)
@@ -170,7 +165,7 @@ def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | No
     text = cells["date"]
     first = str(text.iloc[0])
     if TWO_ORDERS.match(first):
-        return _in_an_order(path, text.str.replace(r"[.-]", "/", regex=True), sessions, order)
+        return _in_an_order(path, text, sessions, order)
     if EXCEL_DAY.fullmatch(first):
         return _days(path, text, pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="D", origin="1899-12-30"))
     for pattern, layout in DATE_FORMATS:
@@ -183,7 +178,7 @@ def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | No
 
 def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
     """The days in `order`, else in the only order that gives a sequence of sessions. Raises InvalidFile."""
-    days = text.str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
+    days = text.str.replace(r"[.-]", "/", regex=True).str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
     read = {name: pd.to_datetime(days, format=layout, errors="coerce") for name, layout in ORDERS.items()}
     if order:
         return _days(path, text, read[order])
@@ -216,28 +211,25 @@ def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]")
 
 
 def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
-    """The decimal mark, inferred from all numbers of the file. Raises InvalidFile, with both readings, if unclear.
+    """The decimal mark that all numbers of the file can have. Raises InvalidFile, with both readings, if either may be.
 
     A comma may always stand for thousands; a point may where `;` separates the columns, or days are like 03.10.2016.
     """
-    columns = {
-        name: cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True) for name in cells.columns if name != "date"
-    }
-    everything = pd.concat(list(columns.values()))
-    lines = {mark: everything.index[everything.str.fullmatch(sure)] for mark, sure in PROVES_MARK.items()}
+    every = cells.drop(columns="date").replace(IGNORED_CHARACTERS, "", regex=True).melt(ignore_index=False)
+    comma, point = (every["value"].str.fullmatch(NUMBERS[mark]) for mark in MARKS)
+    lines = {"comma": every.index[comma & ~point], "point": every.index[point & ~comma]}
     if len(lines["comma"]) and len(lines["point"]):
-        comma, point = lines["comma"][0], lines["point"][0]
-        why = f"a decimal comma in line {comma} and a decimal point in line {point}; say which with --decimal"
-        raise InvalidFile(str(path), f"expected one decimal mark, found {why} comma or point")
+        found = " and ".join(f"a decimal {mark} in line {proofs[0]}" for mark, proofs in lines.items())
+        why = f"expected one decimal mark, found {found}; say which with --decimal comma or point"
+        raise InvalidFile(str(path), why)
     for mark in MARKS:
         if len(lines[mark]):
             return mark
-    prices = pd.concat([columns[name] for name in PRICES])
     order = TWO_ORDERS.match(str(cells["date"].iloc[0]))
     marks = ",." if separator == ";" or (order and order[2] == ".") else ","
-    unsure = prices[prices.str.fullmatch(AMBIGUOUS.format(marks))]
+    unsure = every[comma & every["value"].str.contains(f"[{marks}]") & every["variable"].isin(PRICES)]
     if len(unsure):
-        text = str(unsure.iloc[0])
+        text = str(unsure["value"].iloc[0])
         readings = f"{text.replace(',', '')} (point) or {text.replace('.', '').replace(',', '.')} (comma)"
         why = f"line {unsure.index[0]}: {text} may be {readings}; say which with --decimal point or comma"
         raise InvalidFile(str(path), why)

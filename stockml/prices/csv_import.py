@@ -39,6 +39,7 @@ from stockml.prices.csv_cells import (
 from stockml.prices.csv_checks import check_daily, check_scale
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.redaction import excerpt
 from stockml.settings import DecimalMark
 from stockml.tickers import validated_ticker
 
@@ -93,9 +94,9 @@ class ImportReport(CsvNotes):
 
 def ticker_of(path: Path) -> str:
     """The ticker that a file is named for: `ibm.us.txt`, `IBM.csv`, `TSCO.L.csv` (TSCO.LON). Raises InvalidTicker."""
-    name = re.sub(r"\s*\(\d+\)$", "", path.stem).upper()
-    symbol, _, exchange = name.rpartition(".")
-    return validated_ticker(symbol + PROVIDER_SUFFIXES[exchange] if symbol and exchange in PROVIDER_SUFFIXES else name)
+    name = re.sub(r"\s*\(\d+\)$", "", path.stem)
+    symbol, dot, exchange = name.rpartition(".")
+    return validated_ticker(symbol + PROVIDER_SUFFIXES.get(exchange.upper(), dot + exchange) if symbol else name)
 
 
 def files_in(folder: Path) -> tuple[Path, ...]:
@@ -128,7 +129,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert found is not None  # `checked` refuses a file whose bars are all broken
     check_scale(path, found.bars, without(bars, broken(bars, None)))
-    source = f"{path.name} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
+    source = f"{excerpt(path.name)} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     empty = int((~has_values).sum())
     no_volume_among = () if "volume" in cells else columns
     notes = (ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among)

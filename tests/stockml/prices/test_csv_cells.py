@@ -185,6 +185,11 @@ def test_ambiguous_dates_are_refused_with_both_readings_and_read_as_the_switch_s
     assert days_of(read_history(path, NEW_YORK, readings=Readings(dates=dates)).bars)[0] == np.datetime64(first)
 
 
+def test_an_ambiguous_date_is_shown_as_it_stands_in_the_file(tmp_path):
+    with pytest.raises(InvalidFile, match=r"line 2: 03\.02\.2026 may be 2026-02-03 \(day-first\)"):
+        read_history(written(tmp_path, AMBIGUOUS_DATES.replace("/", ".")), NEW_YORK)
+
+
 @pytest.mark.parametrize("layout", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y"])
 def test_the_calendar_and_the_order_of_rows_tell_day_and_month_apart(tmp_path, layout):
     days = NEW_YORK.between(date(2026, 2, 2), date(2026, 2, 12))[:8]  # no day above 12

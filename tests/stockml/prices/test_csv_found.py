@@ -106,6 +106,7 @@ def test_a_point_that_may_mean_thousands_is_refused_with_both_readings_and_read_
         (POINTS.format(";", "2016-10-03").replace("2.017", "2.02"), 2.01),
         (POINTS.format(";", "2016-10-03").replace("2.0", "1002.0"), 1002.01),
         (POINTS.format(";", "2016-10-03").replace(".", ",").replace("2,0", "1002,0"), 1002.01),
+        (POINTS.format(";", "2016-10-03").replace("2.0", ",0"), 0.01),  # and not 10, as if a thousand of nothing
         (POINTS.format(";", "2016-10-03").replace("Close", "Close;Volume").replace("10\n", "10;1.200.300\n"), 2010.0),
     ],
 )

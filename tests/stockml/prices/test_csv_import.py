@@ -1,5 +1,6 @@
 """Imported history: which ticker a file is for, what is kept of it, how it is joined to what is stored."""
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
+from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_cells import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
@@ -41,7 +43,7 @@ def test_the_ticker_is_read_from_the_file_name(name, ticker):
     assert ticker_of(Path(name)) == ticker
 
 
-@pytest.mark.parametrize("name", ["^spx.csv", "prices of last year.csv", ".csv"])
+@pytest.mark.parametrize("name", ["^spx.csv", "prices of last year.csv", ".csv", "groß.csv"])
 def test_a_file_that_is_not_named_for_a_ticker_must_be_given_one(tmp_path, name):
     path = written(tmp_path, LAYOUTS["Kaggle"], name)
     with pytest.raises(InvalidTicker):
@@ -61,6 +63,14 @@ def test_an_imported_file_is_read_back_and_kept_once(store, tmp_path):
     assert (report.first, report.last) == (date(2000, 3, 1), recorded("IBM").index[1999].date())
     assert store.adjusted("IBM").equals(recorded("IBM").iloc[:2000])
     assert not import_file(store, path, recorded_at=NOW).recorded
+
+
+def test_a_file_whose_name_is_no_text_is_imported(store, tmp_path):
+    path = written(tmp_path, LAYOUTS["Kaggle"], os.fsdecode(b"K\xfcrse.csv"))
+    assert import_file(store, path, recorded_at=NOW, ticker="IBM").recorded
+    assert (
+        store.files.read("history/IBM.parquet", "IBM", BAR_SCHEMA)["source"][0].as_py().startswith("K?rse.csv sha256:")
+    )
 
 
 def test_a_folder_is_imported_whole_even_if_a_file_is_refused(store, tmp_path):
