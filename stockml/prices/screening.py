@@ -46,9 +46,11 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)
     wrong = is_tenfold(times)
-    if not is_traded_heavily(prices[:, CLOSE], volume, at):
+    heavily = is_traded_heavily(prices[:, CLOSE], volume, at)
+    if not heavily:
         wrong[[OPEN, CLOSE]] |= np.abs(times[[OPEN, CLOSE]]) >= FAR
-    if wrong.any() and not is_crash(prices[:, CLOSE], volume, at):
+    is_crash = heavily and bar[CLOSE] < last / 3
+    if wrong.any() and not is_crash:
         off = int(np.argmax(wrong))
         count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
@@ -70,11 +72,6 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
 def is_busy(volume: Floats, at: int, times: float = BUSY) -> bool:
     """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown."""
     return bool(volume[at] > times * _usual(volume, at))
-
-
-def is_crash(close: Floats, volume: Floats, at: int) -> bool:
-    """Whether the close fell to less than a third on heavy trading, and so is no misprint."""
-    return bool(close[at] < close[at - 1] / 3) and is_traded_heavily(close, volume, at)
 
 
 def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:

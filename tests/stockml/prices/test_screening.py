@@ -92,6 +92,14 @@ def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, u
         assert read_history(path, sessions_for("IBM")).set_aside == ()
 
 
+def test_a_crash_after_a_misprint_is_a_fall_from_the_close_that_is_believed():
+    bars = altered([MIDDLE], **dict.fromkeys(ALL, 0.01))
+    bars.iloc[MIDDLE + 1 :, :4] *= 0.1
+    bars.iloc[MIDDLE + 1, 4] *= 60.0
+    for until in (MIDDLE + 2, MIDDLE + 3, 200):
+        assert [bar.session for bar in doubtful(bars.iloc[:until])] == [IBM.index[MIDDLE].date()]
+
+
 @pytest.mark.parametrize("wrong", [ALL, ("high",)])
 def test_a_tenfold_price_is_a_misprint_even_in_a_busy_session(wrong):
     assert len(doubtful(altered([MIDDLE], **dict.fromkeys(wrong, 10.0), volume=5.0))) == 1
