@@ -232,8 +232,7 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
     close = bars["close"].to_numpy()
     factor = np.ones(len(bars))  # a bar without a close above 0 is not scaled, but judged as it is
     np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
-    prices = {name: bars[name].to_numpy() * factor for name in PRICES}
-    return make_bars(days_of(bars), {**prices, "volume": bars["volume"].to_numpy()})
+    return bars.assign(**{name: bars[name] * factor for name in PRICES})
 
 
 def _in_order(path: Path, bars: Bars) -> Bars:

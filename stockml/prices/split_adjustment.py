@@ -6,10 +6,11 @@ from datetime import date
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from stockml.errors import NoOverlap, UnevenOverlap
-from stockml.prices.bars import COLUMNS, PRICES, Bars, Split, days_of, make_bars
+from stockml.prices.bars import PRICES, Bars, Split, days_of
 from stockml.prices.calendar import Sessions
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -53,8 +54,8 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split
     for split in applied:
         shares[days < np.datetime64(split.effective)] *= split.factor
     price_factor = 1.0 / shares
-    columns = {name: bars[name].to_numpy() * price_factor for name in PRICES}
-    return make_bars(days, {**columns, "volume": bars["volume"].to_numpy() / price_factor}), applied
+    prices = {name: bars[name] * price_factor for name in PRICES}
+    return bars.assign(**prices, volume=bars["volume"] / price_factor), applied
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:
@@ -88,15 +89,9 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     rounding = CENT / float(np.median(np.minimum(*closes)))
     tolerance = min(max(RATIO_TOLERANCE, rounding), LOOSEST_TOLERANCE)
     ratio, odd, steps = _lasting_ratio(ticker, common, closes[0] / closes[1], tolerance)
-    factors = {**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio}
-    taken = before if steps else lacking
-    all_days = np.concatenate([history_days[taken], days])
-    order = np.argsort(all_days)
-    columns = {
-        name: np.concatenate([history[name].to_numpy()[taken] * factors[name], bars[name].to_numpy()])[order]
-        for name in COLUMNS
-    }
-    return make_bars(all_days[order], columns), Join(days[0].item(), ratio, tuple(common[odd].tolist()), len(common))
+    scaled = history[before if steps else lacking] * pd.Series({**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio})
+    join = Join(days[0].item(), ratio, tuple(common[odd].tolist()), len(common))
+    return pd.concat([scaled, bars]).sort_index(), join
 
 
 def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) -> tuple[float, NDArray[np.bool_], int]:
