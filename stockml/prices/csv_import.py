@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -68,9 +68,10 @@ class CsvNotes:
 
 
 @dataclass(frozen=True)
-class History(CsvNotes):
-    """The adjusted bars of a CSV file. `believed`: those that are not `set_aside`."""
+class History:
+    """The adjusted bars of a CSV file. `believed`: those that are not set aside."""
 
+    notes: CsvNotes
     source: str
     bars: Bars
     believed: Bars
@@ -132,8 +133,8 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     source = f"{excerpt(path.name)} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
     empty = int((~has_values).sum())
     no_volume_among = () if "volume" in cells else columns
-    notes = (ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among)
-    return History(*notes, source, bars, found.bars)
+    notes = CsvNotes(ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among)
+    return History(notes, source, bars, found.bars)
 
 
 def import_file(
@@ -160,7 +161,7 @@ def understood(
         raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
     first, last = over[[0, -1]].tolist()
     report = ImportReport(
-        **{field.name: getattr(history, field.name) for field in fields(CsvNotes)},
+        **vars(history.notes),
         path=str(path),
         recorded=False,
         sessions=len(over),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from http import HTTPStatus
 from typing import get_args
 
 from stockml.errors import NoData
@@ -11,8 +12,6 @@ from stockml.provider.listing import LISTING, is_listing
 from stockml.provider.parsing import DAILY, SPLITS, answered, parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.settings import check_choice
-
-OK = 200
 
 
 class AlphaVantage(PriceProvider):
@@ -50,8 +49,8 @@ class AlphaVantage(PriceProvider):
             if not (function == LISTING and is_listing(content)):
                 answered(content, ticker, function)
         except NoData as nothing:
-            if status != OK:
+            if status != HTTPStatus.OK:
                 raise NoData(ticker, f"HTTP {status}: {nothing.notice}") from None
             raise
-        if status != OK:
+        if status != HTTPStatus.OK:
             raise NoData(ticker, f"a series, but under HTTP {status}")

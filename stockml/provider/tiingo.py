@@ -9,6 +9,7 @@ tried against the service itself: tests hold the client to the documentation.
 import json
 from collections.abc import Mapping
 from datetime import date
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, TiingoSpent, UnknownSymbol
@@ -20,7 +21,6 @@ from stockml.provider.quota import Plan
 from stockml.redaction import excerpt
 
 FIRST_DAY = "1960-01-01"
-OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND, TOO_MANY = 200, 401, 403, 404, 429
 
 
 class Tiingo(PriceProvider):
@@ -66,18 +66,18 @@ class Tiingo(PriceProvider):
             answer: Any = json.loads(content)
         except (ValueError, RecursionError):
             answer = None
-        if status == OK and isinstance(answer, list) and answer:
+        if status == HTTPStatus.OK and isinstance(answer, list) and answer:
             return
         detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
         words, notice = detail.lower(), excerpt(detail or shown)
-        if status in (UNAUTHORISED, FORBIDDEN) or "invalid token" in words:
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or "invalid token" in words:
             raise BadTiingoKey(ticker, notice)
-        if status == TOO_MANY or "run over your" in words:
+        if status == HTTPStatus.TOO_MANY_REQUESTS or "run over your" in words:
             period = next((period for period in ("hour", "month") if period in notice.lower()), "day")
             raise TiingoSpent(ticker, notice, period)
-        if status == NOT_FOUND or "not found" in words:
+        if status == HTTPStatus.NOT_FOUND or "not found" in words:
             raise UnknownSymbol(ticker, notice)
-        raise NoData(ticker, shown if status == OK else f"HTTP {status}: {shown}")
+        raise NoData(ticker, shown if status == HTTPStatus.OK else f"HTTP {status}: {shown}")
 
 
 def _rows(payload: Payload) -> dict[date, dict[str, Any]]:

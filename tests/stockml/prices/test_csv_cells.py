@@ -111,12 +111,12 @@ def written(folder: Path, text: str, name: str = "IBM.csv") -> Path:
 def test_every_layout_gives_the_same_bars(tmp_path, layout):
     history = read_history(written(tmp_path, LAYOUTS[layout]), NEW_YORK)
     assert history.bars.equals(strategies.bars_of(ROWS))
-    assert (history.ticker, history.repaired, history.off_calendar) == ("IBM", 0, ())
+    assert (history.notes.ticker, history.notes.repaired, history.notes.off_calendar) == ("IBM", 0, ())
 
 
 def test_rows_without_prices_are_left_out_and_counted(tmp_path):
-    assert read_history(written(tmp_path, LAYOUTS["Yahoo, download"]), NEW_YORK).empty == 1
-    assert read_history(written(tmp_path, LAYOUTS["Yahoo, page"]), NEW_YORK).empty == 1
+    assert read_history(written(tmp_path, LAYOUTS["Yahoo, download"]), NEW_YORK).notes.empty == 1
+    assert read_history(written(tmp_path, LAYOUTS["Yahoo, page"]), NEW_YORK).notes.empty == 1
 
 
 def test_adjusted_closes_scale_the_whole_bar(tmp_path):
@@ -137,16 +137,16 @@ def test_a_missing_volume_is_not_invented(tmp_path, volume):
 
 def test_a_file_without_a_known_volume_column_is_reported_with_its_columns(tmp_path):
     text = LAYOUTS["Stooq, single"]
-    assert read_history(written(tmp_path, text), NEW_YORK).no_volume_among == ()
+    assert read_history(written(tmp_path, text), NEW_YORK).notes.no_volume_among == ()
     unknown = read_history(written(tmp_path, text.replace("Volume", "Omsättning")), NEW_YORK)
-    assert unknown.no_volume_among == ("Date", "Open", "High", "Low", "Close", "Omsättning")
+    assert unknown.notes.no_volume_among == ("Date", "Open", "High", "Low", "Close", "Omsättning")
     assert unknown.bars["volume"].isna().all()
 
 
 def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path):
     text = "Date,Open,High,Low,Close\n2026-11-19,0.30627,0.30628,0.3063,0.30628\n2026-11-20,1.05,1.049,0.9,1\n"
     history = read_history(written(tmp_path, text), NEW_YORK)
-    assert history.repaired == 2
+    assert history.notes.repaired == 2
     assert history.bars["low"].tolist() == [0.30627, 0.9]
     assert history.bars["high"].tolist() == [0.30628, 1.05]
 
@@ -154,7 +154,7 @@ def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path)
 def test_an_odd_day_that_is_no_session_is_left_out_and_named(tmp_path):
     text = LAYOUTS["Stooq, single"] + "2026-11-21,10,11,9,10.5,1000\n"
     history = read_history(written(tmp_path, text), NEW_YORK)
-    assert history.off_calendar == (date(2026, 11, 21),)
+    assert history.notes.off_calendar == (date(2026, 11, 21),)
     assert history.bars.equals(strategies.bars_of(ROWS))
 
 

@@ -36,7 +36,7 @@ FOUND = {
 def test_more_layouts_give_the_same_bars(tmp_path: Path, layout: str) -> None:
     history = read_history(written(tmp_path, FOUND[layout]), NEW_YORK)
     assert history.bars.equals(strategies.bars_of(ROWS))
-    assert history.empty == 0
+    assert history.notes.empty == 0
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

@@ -48,7 +48,7 @@ def test_a_file_that_is_not_named_for_a_ticker_must_be_given_one(tmp_path, name)
     path = written(tmp_path, LAYOUTS["Kaggle"], name)
     with pytest.raises(InvalidTicker):
         read_history(path, NEW_YORK)
-    assert read_history(path, NEW_YORK, "ibm").ticker == "IBM"
+    assert read_history(path, NEW_YORK, "ibm").notes.ticker == "IBM"
 
 
 def as_csv(symbol: str, rows: slice) -> str:

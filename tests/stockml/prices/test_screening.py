@@ -89,7 +89,7 @@ def test_a_crash_of_nine_tenths_is_believed_and_a_split_is_not(tmp_path, sold, u
     assert (doubtful(bars.iloc[:until]) == ()) == believed
     bars.to_csv(path := tmp_path / "IBM.csv", index_label="Date")
     with nullcontext() if believed else pytest.raises(InvalidFile, match="expected prices of one scale"):
-        assert read_history(path, sessions_for("IBM")).set_aside == ()
+        assert read_history(path, sessions_for("IBM")).notes.set_aside == ()
 
 
 def test_a_crash_after_a_misprint_is_a_fall_from_the_close_that_is_believed():
@@ -122,7 +122,7 @@ def test_no_recorded_bar_is_set_aside(symbol):
 
 def test_the_crashes_of_1987_and_2008_are_believed():
     for path in sorted((kaggle_folder() / "Stocks").glob("*.txt")):
-        found = {bar.session for bar in read_history(path, sessions_for("IBM")).set_aside}
+        found = {bar.session for bar in read_history(path, sessions_for("IBM")).notes.set_aside}
         assert found <= {date(2010, 4, 26)}, path.name  # a day without volumes in all these files
 
 
