@@ -65,6 +65,7 @@ NUMBERS = {
     mark: rf"-?(\d*|[1-9]\d{{0,2}}({thousands}\d{{3}})+)({decimal}\d+)?"
     for mark, decimal, thousands in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
+GROUPS = r"(?<=\d),(?=(?:\d\d,)*\d{3}(?!\d))"  # a comma before each three digits, or as in India: 12,34,567
 THOUSANDS = {"K": "e3", "M": "e6", "B": "e9"}  # as volumes are shortened: 1.41M
 
 
@@ -236,13 +237,13 @@ def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
     return "point"
 
 
-def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark = "point") -> Floats:
+def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark) -> Floats:
     """One column as (n,) numbers, NaN where the cell is empty. Raises InvalidFile, with the line of any other text."""
     if name not in cells:
         return np.full(len(cells), np.nan)
-    thousands = "," if decimal == "point" else "."
-    text = cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True).str.replace(thousands, "", regex=False)
-    text = text if decimal == "point" else text.str.replace(",", ".", regex=False)
+    text = cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True)
+    text = text if decimal == "point" else text.str.translate(str.maketrans(",.", ".,"))
+    text = text.str.replace(GROUPS, "", regex=True)
     for unit, power in THOUSANDS.items() if name == "volume" else ():
         text = text.str.replace(rf"(?<=\d){unit}$", power, case=False, regex=True)
     values = pd.to_numeric(text, errors="coerce")

@@ -98,6 +98,23 @@ def test_a_point_that_may_mean_thousands_is_refused_with_both_readings_and_read_
     assert found["open"].tolist() == [opened]
 
 
+@pytest.mark.parametrize(("decimal", "price"), [("point", "10,50"), ("point", ",5"), ("comma", "10.50")])
+def test_a_number_that_cannot_be_read_as_the_switch_says_is_refused(
+    tmp_path: Path, decimal: DecimalMark, price: str
+) -> None:
+    path = written(tmp_path, POINTS.format(";", "2016-10-03").replace("2.009", price))
+    with pytest.raises(InvalidFile, match=f"line 2: expected a number as open, found '{price}'"):
+        read_history(path, NEW_YORK, readings=Readings(decimal=decimal))
+
+
+@pytest.mark.parametrize(("sold", "read"), [('"12,34,567"', 1234567.0), ('"1,234,567"', 1234567.0), ("1.2K", 1200.0)])
+def test_a_volume_may_be_in_groups_of_any_country_or_shortened(tmp_path: Path, sold: str, read: float) -> None:
+    text = POINTS.format(",", "2016-10-03").replace("Close", "Close,Volume").replace("10\n", f"10,{sold}\n")
+    assert read_history(written(tmp_path, text), NEW_YORK).bars["volume"].tolist() == [read]
+    with pytest.raises(InvalidFile, match="line 2: expected a number as volume, found '1,2K'"):
+        read_history(written(tmp_path, text.replace(sold, '"1,2K"')), NEW_YORK)
+
+
 @pytest.mark.parametrize(
     ("text", "closed"),
     [
