@@ -227,12 +227,12 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
     A ticker delisted after its last forecast is at rest and lacks nothing.  now: with its zone.  calendars: of tickers
     that do not go by their suffix.  Raises RecordUnreadable where the list of delistings is: who is at rest is unknown.
     """
-    delisted, today = Delistings.read(home.delistings).days, now.date()
+    delisted, today = Delistings.read(home.delistings), now.date()
     return [
         row
         for row in rows(home, tickers, now, calendars=calendars)
         if not _has_newest(row, now, calendars.get(row.ticker))
-        and not (row.session and row.session <= delisted.get(row.ticker, date.min) <= today)
+        and not (row.session and row.session <= (delisted.day_of(row.ticker) or date.min) <= today)
     ]
 
 

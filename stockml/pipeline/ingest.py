@@ -89,7 +89,7 @@ def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
     """The outcome if the share is known to be delisted by `session`; else None. Raises RecordUnreadable, StoreError.
 
     Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
-    day = Delistings.read(home.delistings).days.get(ticker)
+    day = Delistings.read(home.delistings).day_of(ticker)
     last = BarStore.of(home).last_session(ticker) if day and day <= session else None
     if day is None or last is None or last > day:
         return None

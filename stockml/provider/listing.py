@@ -27,6 +27,10 @@ class Delistings:
         """Whether no listing was asked for within a week of `now` (with its zone); a clock may once have been ahead."""
         return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
+    def day_of(self, ticker: str) -> date | None:
+        """The ticker's delisting date, if there is one; the listing has AA-W where a ticker may be AA.W."""
+        return self.days.get(ticker) or self.days.get(ticker.replace(".", "-"))
+
     def write(self, path: Path) -> None:
         write_atomically(path, written_record(self))
 

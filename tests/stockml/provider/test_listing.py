@@ -58,6 +58,13 @@ def test_a_symbol_is_at_rest_if_its_bars_end_by_the_delisting_and_not_if_they_go
     assert bool(ingest.at_rest(home, "IBM", NOW.date())) is rests
 
 
+@pytest.mark.parametrize("ticker", ["AA-W", "AA.W"])
+def test_a_share_class_is_at_rest_however_it_is_spelt(home: Home, ticker: str) -> None:
+    Delistings(NOW, {"AA-W": GONE}).write(home.delistings)
+    keep_bars(home, ticker, GONE)
+    assert ingest.at_rest(home, ticker, NOW.date())
+
+
 def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
     Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
