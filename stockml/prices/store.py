@@ -7,7 +7,7 @@ session's newest row), the one `as_of` a time, and the adjusted one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,7 @@ from stockml.tickers import TICKER, validated_ticker
 T = TypeVar("T")
 
 SESSIONS_TO_LIST = 5
+MOST_CORRECTED = timedelta(days=10)  # no share is split twice within so few: one of the two is the other's correction
 SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
 
@@ -193,11 +194,15 @@ class BarStore:
     ) -> None:
         """Record the provider's splits.
 
-        asked: the jumps that it was asked about; where it lists no split, that is recorded too, as factor 1.
+        asked: the jumps that it was asked about; where it lists no split, that is recorded too, as factor 1. So is a
+        known split that it no longer lists, but another one near its day: the day was corrected.
         """
-        factors = dict.fromkeys(asked, 1.0) | {split.effective: split.factor for split in splits}
+        listed = {split.effective: split.factor for split in splits}
 
         def with_factors(table: Table) -> tuple[Table | None, None]:
+            known = revisions.newest_factors(table, None)
+            corrected = [day for day in known if any(abs(day - other) <= MOST_CORRECTED for other in listed)]
+            factors = dict.fromkeys([*asked, *corrected], 1.0) | listed
             return revisions.factors_to_record(table, factors, recorded_at, source, asked), None
 
         self._update(ticker, "splits/", with_factors)

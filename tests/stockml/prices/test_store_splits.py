@@ -109,6 +109,22 @@ def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     assert store.splits("MSFT", as_of=NOW) == (split,)
 
 
+@pytest.mark.parametrize("listed_first", [date(2003, 2, 14), date(2003, 2, 19), date(2003, 2, 25)])
+def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_first):
+    """If both were applied, all earlier prices would be a quarter."""
+    bars, jump = recorded("MSFT"), date(2003, 2, 18)
+    append(store, bars, ticker="MSFT")
+    for days, listed in ((0, listed_first), (7, jump)):
+        now = NOW + timedelta(days=days)
+        store.record_splits("MSFT", [Split(listed, 2.0)], recorded_at=now, source="SPLITS", asked=[jump])
+    assert store.splits("MSFT") == (Split(jump, 2.0),)
+    assert store.splits("MSFT", as_of=NOW) == (Split(listed_first, 2.0),)
+    assert store.adjusted("MSFT")["close"].iloc[0] == bars["close"].iloc[0] / 2
+    both = [Split(jump, 2.0), Split(listed_first, 3.0)]
+    store.record_splits("MSFT", both, recorded_at=NOW + timedelta(days=8), source="SPLITS")
+    assert set(store.splits("MSFT")) == set(both), "as long as the provider lists both"
+
+
 def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     bars = recorded("MSFT")
     hashes = []
