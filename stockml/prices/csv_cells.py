@@ -195,8 +195,8 @@ def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: 
 
 
 def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
-    steps = np.diff(days.to_numpy().astype("datetime64[D]").astype(np.int64))
-    off = int((~sessions.are_sessions(days.to_numpy().astype("datetime64[D]"))).sum())
+    dates = days.to_numpy().astype("datetime64[D]")
+    steps, off = np.diff(dates).astype(np.int64), int((~sessions.are_sessions(dates)).sum())
     in_order = bool((steps >= 0).all() or (steps <= 0).all())
     daily = len(steps) == 0 or float(np.median(np.abs(steps))) <= LONGEST_USUAL_STEP
     return in_order and daily and not too_many(off, len(days), MOST_OFF_CALENDAR)

@@ -31,10 +31,9 @@ def to_record(
     A bar is unchanged if its values were current when it arrived, or at any time since: an old payload that is appended
     again does not undo a later restatement.  rows_before: the table's row count when it arrived; None if that is now.
     """
-    days, values = days_of(bars), _values(bars)
+    days = days_of(bars)
     known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
-    unchanged = _are_among(newest_rows(before, None, None), days, values)
-    unchanged |= _are_among(every_row(table.slice(len(before))), days, values)
+    unchanged = _are_among(newest_rows(before), bars) | _are_among(every_row(table.slice(len(before))), bars)
     restated = int((known & ~unchanged).sum())
     counts = (int((~known).sum()), restated, int(unchanged.sum()))
     if unchanged.all():
@@ -51,7 +50,7 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
     return int((recorded & is_first).sum()), int((recorded & ~is_first).sum())
 
 
-def newest_rows(table: Table, as_of: datetime | None, until: date | None) -> Bars | None:
+def newest_rows(table: Table, as_of: datetime | None = None, until: date | None = None) -> Bars | None:
     """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is none."""
     return _bars_of(table, _newest_rows(_days(table, "session"), _times(table), as_of, until))
 
@@ -82,7 +81,7 @@ class Factor(NamedTuple):
     recorded_at: datetime
 
 
-def newest_factors(table: Table, as_of: datetime | None) -> dict[date, Factor]:
+def newest_factors(table: Table, as_of: datetime | None = None) -> dict[date, Factor]:
     """The newest factor of each effective day recorded by `as_of`, oldest day first."""
     rows = _newest_rows(_days(table, "effective"), _times(table), as_of, None)
     return {row["effective"]: Factor(row["factor"], row["recorded_at"]) for row in table.take(rows).to_pylist()}
@@ -95,7 +94,7 @@ def factors_to_record(
 
     For the days in `asked`, an equal answer of a later date is recorded too: it says until when no split was listed.
     """
-    known = newest_factors(table, None)
+    known = newest_factors(table)
     new = {
         day: factor
         for day, factor in sorted(factors.items())
@@ -108,11 +107,11 @@ def factors_to_record(
     return added(table, [list(new), list(new.values())], recorded_at, source)
 
 
-def batches(table: Table, as_of: datetime | None, until: date | None = None) -> list[Bars]:
+def batches(table: Table, as_of: datetime | None = None, until: date | None = None) -> list[Bars]:
     """The imports recorded by `as_of`, in that order, each as its own bars up to `until`."""
     times = _times(table)
     recorded = [time for time in np.unique(times) if as_of is None or time <= stamp(as_of)]
-    parts = [newest_rows(table.filter(times == time), None, until) for time in recorded]
+    parts = [newest_rows(table.filter(times == time), until=until) for time in recorded]
     return [part for part in parts if part is not None]
 
 
@@ -129,16 +128,12 @@ def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: s
 
 
 def columns_of(bars: Bars) -> list[NDArray[Any]]:
-    return [days_of(bars), *(bars[name].to_numpy() for name in COLUMNS)]
+    return [days_of(bars), *bars.to_numpy().T]
 
 
 def _bars_of(table: Table, rows: Indices) -> Bars | None:
     kept = table.take(rows)
     return make_bars(_days(kept, "session"), {name: kept[name].to_numpy() for name in COLUMNS}) if len(kept) else None
-
-
-def _values(bars: Bars) -> Floats:
-    return np.column_stack([bars[name].to_numpy() for name in COLUMNS])
 
 
 def _days(table: Table, column: str) -> Days:
@@ -169,13 +164,13 @@ def _newest_rows(days: Days, times: Indices, as_of: datetime | None, until: date
     return rows
 
 
-def _are_among(recorded: Bars | None, days: Days, values: Floats) -> NDArray[np.bool_]:
-    """For each day, ascending, whether one of the recorded bars is of it and has the same values."""
-    found = np.zeros(len(days), bool)
+def _are_among(recorded: Bars | None, bars: Bars) -> NDArray[np.bool_]:
+    """For each of the bars, ascending, whether one of the recorded ones is of its day and has the same values."""
+    days, found = days_of(bars), np.zeros(len(bars), bool)
     if recorded is not None:
         recorded = recorded[np.isin(days_of(recorded), days)]
         at = np.searchsorted(days, days_of(recorded))
-        found[at[_equal(_values(recorded), values[at]).all(axis=1)]] = True
+        found[at[_equal(recorded.to_numpy(), bars.to_numpy()[at]).all(axis=1)]] = True
     return found
 
 

@@ -106,7 +106,7 @@ class BarStore:
 
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """Raw bars as traded, recorded by `as_of`, up to `until`, including those set aside. Raises NoBars."""
-        bars = self._fetched(ticker, as_of, until)
+        bars = revisions.newest_rows(self._table(ticker), as_of, until)
         if bars is None:
             raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
         return bars
@@ -177,7 +177,7 @@ class BarStore:
             return ()
         days, sessions = days_of(raw), self.sessions(ticker)
         found = sorted({*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()})
-        answers = revisions.newest_factors(self._table(ticker, "splits/"), None)
+        answers = revisions.newest_factors(self._table(ticker, "splits/"))
 
         def is_settled(jump: date) -> bool:
             answer = answers.get(jump)
@@ -200,7 +200,7 @@ class BarStore:
         listed = {split.effective: split.factor for split in splits}
 
         def with_factors(table: Table) -> tuple[Table | None, None]:
-            known = revisions.newest_factors(table, None)
+            known = revisions.newest_factors(table)
             corrected = [day for day in known if any(abs(day - other) <= MOST_CORRECTED for other in listed)]
             factors = dict.fromkeys([*asked, *corrected], 1.0) | listed
             return revisions.factors_to_record(table, factors, recorded_at, source, asked), None
@@ -220,7 +220,7 @@ class BarStore:
         history = self._final(ticker, bars, recorded_at)
 
         def with_import(table: Table) -> tuple[Table | None, bool]:
-            batches = revisions.batches(table, None)
+            batches = revisions.batches(table)
             as_far = [batch for batch in batches if batch.index[-1] == history.index[-1]]
             if as_far and history.equals(as_far[-1]):  # the one that counts
                 return None, False
@@ -246,17 +246,14 @@ class BarStore:
     def _update(self, ticker: str, folder: str, change: Callable[[Table], tuple[Table | None, T]]) -> tuple[T, str]:
         return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], change)
 
-    def _fetched(self, ticker: str, as_of: datetime | None, until: date | None) -> Bars | None:
-        return revisions.newest_rows(self._table(ticker), as_of, until)
-
     def _raw(self, ticker: str) -> Bars | None:
         """The raw bars that are not broken; None if there are none."""
-        return believed.sound(self._fetched(ticker, None, None), self.sessions(ticker))
+        return believed.sound(revisions.newest_rows(self._table(ticker)), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """The fetched bars, and the imports; at least one of them. Raises NoBars."""
-        fetched, table = self._fetched(ticker, as_of, until), self._table(ticker, "history/")
-        imports = revisions.batches(table, as_of, until)
+        fetched = revisions.newest_rows(self._table(ticker), as_of, until)
+        imports = revisions.batches(self._table(ticker, "history/"), as_of, until)
         if fetched is None and not imports and until:
             later, imports = self._recorded(ticker, as_of, None)
             first = min(bars.index[0] for bars in (later, *imports) if bars is not None)
