@@ -18,7 +18,7 @@ from stockml.errors import UnevenOverlap
 from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without
 from stockml.prices.calendar import Sessions
-from stockml.prices.revisions import HOW_RECORDED, stamp
+from stockml.prices.revisions import HOW_RECORDED, newest
 from stockml.prices.screening import doubtful
 from stockml.prices.split_adjustment import Join
 from stockml.storage.parquet_files import Table
@@ -131,8 +131,7 @@ def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgem
     """Each session's newest judgement recorded by `as_of`."""
     return {
         row["session"]: Judgement(bool(row["accepted"]), tuple(row[name] for name in PRICES))
-        for row in table.to_pylist()
-        if as_of is None or stamp(row["recorded_at"]) <= stamp(as_of)
+        for row in newest(table, "session", as_of).to_pylist()
     }
 
 

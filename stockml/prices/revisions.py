@@ -52,12 +52,12 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
 
 def newest_rows(table: Table, as_of: datetime | None = None, until: date | None = None) -> Bars | None:
     """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is none."""
-    return _bars_of(table, _newest_rows(_days(table, "session"), _times(table), as_of, until))
+    return _bars_of(newest(table, "session", as_of, until))
 
 
 def every_row(table: Table) -> Bars | None:
     """All rows in the order of their recording, sessions repeated; None if there are none."""
-    return _bars_of(table, np.arange(len(table)))
+    return _bars_of(table)
 
 
 def restatements(table: Table) -> pd.DataFrame:
@@ -83,8 +83,8 @@ class Factor(NamedTuple):
 
 def newest_factors(table: Table, as_of: datetime | None = None) -> dict[date, Factor]:
     """The newest factor of each effective day recorded by `as_of`, oldest day first."""
-    rows = _newest_rows(_days(table, "effective"), _times(table), as_of, None)
-    return {row["effective"]: Factor(row["factor"], row["recorded_at"]) for row in table.take(rows).to_pylist()}
+    rows = newest(table, "effective", as_of).to_pylist()
+    return {row["effective"]: Factor(row["factor"], row["recorded_at"]) for row in rows}
 
 
 def factors_to_record(
@@ -121,8 +121,8 @@ def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: s
     Rows that restate nothing may have the newest time that is there.
     """
     wanted, rows = stamp(recorded_at), len(columns[0])
-    newest = int(_times(table).max(initial=wanted - 1))
-    time = wanted if wanted > newest or (wanted == newest and not restates) else newest + 1
+    last = int(_times(table).max(initial=wanted - 1))
+    time = wanted if wanted > last or (wanted == last and not restates) else last + 1
     more = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema.remove_metadata())
     return pa.concat_tables([table.replace_schema_metadata(), more]).combine_chunks()
 
@@ -131,9 +131,8 @@ def columns_of(bars: Bars) -> list[NDArray[Any]]:
     return [days_of(bars), *bars.to_numpy().T]
 
 
-def _bars_of(table: Table, rows: Indices) -> Bars | None:
-    kept = table.take(rows)
-    return make_bars(_days(kept, "session"), {name: kept[name].to_numpy() for name in COLUMNS}) if len(kept) else None
+def _bars_of(rows: Table) -> Bars | None:
+    return make_bars(_days(rows, "session"), {name: rows[name].to_numpy() for name in COLUMNS}) if len(rows) else None
 
 
 def _days(table: Table, column: str) -> Days:
@@ -152,16 +151,17 @@ def stamp(moment: datetime) -> int:
     return int(pd.Timestamp(aware).value // 1000)
 
 
-def _newest_rows(days: Days, times: Indices, as_of: datetime | None, until: date | None) -> Indices:
-    rows = np.arange(len(days))
+def newest(table: Table, column: str, as_of: datetime | None, until: date | None = None) -> Table:
+    """The last row of each day in `column`, up to `until`, of those recorded by `as_of`; oldest day first."""
+    days, rows = _days(table, column), np.arange(len(table))
     if as_of is not None:
-        rows = rows[times[rows] <= stamp(as_of)]
+        rows = rows[_times(table) <= stamp(as_of)]
     if until is not None:
         rows = rows[days[rows] <= np.datetime64(until, "D")]
     if len(rows) > 1 and not (days[rows][1:] > days[rows][:-1]).all():
-        rows = rows[np.lexsort((rows, times[rows], days[rows]))]
+        rows = rows[np.argsort(days[rows], kind="stable")]
         rows = rows[np.append(days[rows][1:] != days[rows][:-1], True)]
-    return rows
+    return table.take(rows)
 
 
 def _are_among(recorded: Bars | None, bars: Bars) -> NDArray[np.bool_]:
