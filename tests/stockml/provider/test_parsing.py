@@ -160,16 +160,12 @@ def test_todays_unfinished_bar_is_dropped(name: str, ticker: str) -> None:
     assert newest_of(daily) == THURSDAY
 
 
-def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_if_parsed_later() -> None:
-    content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes()
-    assert newest_of(parsed(content, "AAPL", last_final=FRIDAY)) < FRIDAY
+@pytest.mark.parametrize(("ticker", "echoed"), [("AAPL", b"aapl"), ("BRK.B", b"brk.b")])
+def test_a_bar_refreshed_while_new_york_was_trading_is_dropped_even_if_parsed_later(ticker: str, echoed: bytes) -> None:
+    content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes().replace(b"aapl", echoed)
+    assert newest_of(parsed(content, ticker, last_final=FRIDAY)) < FRIDAY
     after_close = content.replace(b"14:07:03", b"16:00:00")
-    assert newest_of(parsed(after_close, "AAPL", last_final=FRIDAY)) == FRIDAY
-
-
-def test_a_share_class_is_traded_in_new_york() -> None:
-    content = (PAYLOADS / "daily_legacy_2018_2020_intraday_refresh.json").read_bytes().replace(b"aapl", b"brk.b")
-    assert newest_of(parsed(content, "BRK.B", last_final=FRIDAY)) < FRIDAY
+    assert newest_of(parsed(after_close, ticker, last_final=FRIDAY)) == FRIDAY
 
 
 @pytest.mark.parametrize(("at", "newest"), [("12:59:59", date(2025, 11, 26)), ("13:00:00", date(2025, 11, 28))])
