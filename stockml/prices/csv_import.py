@@ -46,7 +46,7 @@ from stockml.tickers import validated_ticker
 EXTENSIONS = (".csv", ".txt")
 PROVIDER_SUFFIXES = {
     "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
-    "SZ": ".SHZ",
+    "SZ": ".SHZ", "F": ".FRK", "PA": ".PAR", "AS": ".AMS", "SA": ".SAO",
 }  # fmt: skip
 
 

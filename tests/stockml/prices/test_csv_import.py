@@ -36,6 +36,10 @@ NEW_YORK = sessions_for("IBM")
         ("mbg.de.txt", "MBG.DEX"),
         ("RELIANCE.BO.csv", "RELIANCE.BSE"),
         ("600104.SS.csv", "600104.SHH"),
+        ("MC.PA.csv", "MC.PAR"),
+        ("ASML.AS.csv", "ASML.AMS"),
+        ("VALE3.SA.csv", "VALE3.SAO"),
+        ("BMW.F.csv", "BMW.FRK"),
         ("us.txt", "US"),
     ],
 )
