@@ -26,7 +26,6 @@ from stockml.storage.parquet_files import Table
 JUDGEMENT_SCHEMA = pa.schema(
     [("session", pa.date32()), ("accepted", pa.int64()), *((name, pa.float64()) for name in PRICES), *HOW_RECORDED]
 )
-REJECTED = "rejected by hand"
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ def believed_series(
         [[str(join.cut), join.ratio] for join in joins],
     ]
     all_bars = recorded(fetched, imports, sessions)
-    found = {bar.session: bar for bar in (*broken(all_bars, sessions), *doubtful(series))}
-    set_aside = _settled(found.values(), judged, all_bars)
+    set_aside = _settled([*broken(all_bars, sessions), *doubtful(series)], judged, all_bars)
     identity = hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
     listed = [] if raw is None else split_adjustment.within(raw, splits)
     contradicted = tuple(split for split in listed if split not in applied)
@@ -99,8 +97,8 @@ def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) 
 
 
 def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
-    """The imports in order of their last session, and with the same last session, of their arrival."""
-    return [bars for _, bars in sorted(enumerate(imports), key=lambda each: (each[1].index[-1], each[0]))]
+    """The imports by their last session, and with the same one in the order of their arrival."""
+    return sorted(imports, key=lambda bars: bars.index[-1])
 
 
 def chained(
@@ -137,13 +135,11 @@ def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgem
 
 def _settled(found: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
     """The bars set aside, once judgements of the prices in `recorded` have taken out some and added others."""
-    holding = {
-        day: judgement
+    accepted = {
+        day: judgement.accepted
         for day, judgement in judgements.items()
         if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist()) == judgement.prices
     }
-    kept = {bar.session: bar for bar in found if not (bar.session in holding and holding[bar.session].accepted)}
-    for day, judgement in holding.items():
-        if not judgement.accepted:
-            kept.setdefault(day, SetAside(day, REJECTED))
+    kept = {day: SetAside(day, "rejected by hand") for day in accepted if not accepted[day]}
+    kept |= {bar.session: bar for bar in found if not accepted.get(bar.session)}
     return tuple(kept[day] for day in sorted(kept))
