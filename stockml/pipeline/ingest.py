@@ -113,7 +113,7 @@ def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar
     today = now.astimezone(sessions.tz).date()
     raw = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
     kept = archive(payload, home.payloads)
-    bars, _ = back_adjusted(raw, provider.splits_of(payload))
+    bars = back_adjusted(raw, provider.splits_of(payload))
     if store.last_session(ticker):
         view = store.view(ticker)
         known = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}

@@ -64,7 +64,8 @@ def believed_series(
 ) -> View | None:
     """The view of what was recorded; None if that is nothing but broken bars. Raises NoOverlap, UnevenOverlap."""
     raw = sound(fetched, sessions)
-    bars, applied = (None, []) if raw is None else split_adjustment.back_adjusted(raw, splits)
+    applied, contradicted = ([], []) if raw is None else split_adjustment.effective(raw, splits)
+    bars = None if raw is None else split_adjustment.back_adjusted(raw, applied)
     series, joins = chained(ticker, bars, imports, sessions)
     if series is None:
         return None
@@ -75,9 +76,7 @@ def believed_series(
     all_bars = recorded(fetched, imports, sessions)
     set_aside = _settled([*broken(all_bars, sessions), *doubtful(series)], judged, all_bars)
     identity = hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
-    listed = [] if raw is None else split_adjustment.within(raw, splits)
-    contradicted = tuple(split for split in listed if split not in applied)
-    return View(without(series, set_aside), set_aside, tuple(joins), identity, contradicted)
+    return View(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
 
 
 def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:

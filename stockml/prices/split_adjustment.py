@@ -37,25 +37,24 @@ class Join:
     overlap: int = 0  # sessions that both have
 
 
-def within(bars: Bars, splits: Sequence[Split]) -> list[Split]:
-    """The splits effective after the first bar and by the last."""
-    return [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+def effective(bars: Bars, splits: Sequence[Split]) -> tuple[list[Split], list[Split]]:
+    """The splits after the first bar and by the last: those to apply, and those that the bars contradict."""
+    listed = [split for split in splits if bars.index[0].date() < split.effective <= bars.index[-1].date()]
+    contradicted = [split for split in listed if is_contradicted(bars, split)]
+    return [split for split in listed if split not in contradicted], contradicted
 
 
-def back_adjusted(bars: Bars, splits: Sequence[Split]) -> tuple[Bars, list[Split]]:
-    """Raw bars in shares of their last session: prices divided, and volume multiplied, by what one share has become.
-
-    Also the splits applied: those `within` the bars that the bars do not contradict.
-    """
-    applied = [split for split in within(bars, splits) if not is_contradicted(bars, split)]
+def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
+    """Raw bars in shares of their last session: prices divided, and volume multiplied, by what one share has become."""
+    applied, _ = effective(bars, splits)
     if not applied:
-        return bars, []
+        return bars
     days, shares = days_of(bars), np.ones(len(bars))  # of the last session, for one of each session
     for split in applied:
         shares[days < np.datetime64(split.effective)] *= split.factor
     price_factor = 1.0 / shares
     prices = {name: bars[name] * price_factor for name in PRICES}
-    return bars.assign(**prices, volume=bars["volume"] / price_factor), applied
+    return bars.assign(**prices, volume=bars["volume"] / price_factor)
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:

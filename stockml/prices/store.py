@@ -149,7 +149,7 @@ class BarStore:
         sound = believed.sound(rows, self.sessions(ticker))
         if sound is None:
             return series
-        bars, _ = back_adjusted(sound[~sound.index.duplicated()].sort_index(), self.splits(ticker))
+        bars = back_adjusted(sound[~sound.index.duplicated()].sort_index(), self.splits(ticker))
         parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
         return pd.concat(parts).sort_index()
 
@@ -225,7 +225,7 @@ class BarStore:
             if as_far and history.equals(as_far[-1]):  # the one that counts
                 return None, False
             raw = self._raw(ticker)
-            adjusted = None if raw is None else back_adjusted(raw, self.splits(ticker))[0]
+            adjusted = None if raw is None else back_adjusted(raw, self.splits(ticker))
             series, _ = believed.chained(ticker, adjusted, [*batches, history], self.sessions(ticker), new=history)
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()

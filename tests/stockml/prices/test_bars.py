@@ -21,7 +21,7 @@ from stockml.prices.bars import (
 )
 from stockml.prices.believed import View
 from stockml.prices.calendar import sessions_for
-from stockml.prices.split_adjustment import back_adjusted, joined
+from stockml.prices.split_adjustment import back_adjusted, effective, joined
 from tests.support import strategies
 from tests.support.recordings import recorded
 
@@ -163,7 +163,7 @@ def test_later_sessions_do_not_change_whether_a_day_jumped():
 @settings(deadline=None)
 @given(strategies.series(), strategies.splits)
 def test_back_adjusted_prices_times_what_a_share_has_become_are_the_traded_prices(bars, splits):
-    adjusted, applied = back_adjusted(bars, splits)
+    adjusted, applied = back_adjusted(bars, splits), effective(bars, splits)[0]
     days = days_of(bars).tolist()
     shares = np.array([np.prod([split.factor for split in applied if day < split.effective]) for day in days])
     for name in PRICES:
