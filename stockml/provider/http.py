@@ -34,8 +34,8 @@ class PriceProvider(ABC):
     """One key's access to a price service: a context manager. It holds the key, and so cannot be pickled.
 
     `daily` and `splits` return raw answers, to be archived; `daily_of` and `splits_of` parse them. A request raises
-    BadKey, QuotaSpent, PremiumOnly, UnknownSymbol, BadPayload, or, once retries end, NoData or RateLimited; parsing
-    raises BadPayload or NoData. Each attempt is counted in the quota before it is sent, and waits for its slot there.
+    BadKey, QuotaSpent, PremiumOnly, NotOffered, UnknownSymbol, BadPayload, or, once retries end, NoData or RateLimited;
+    parsing raises BadPayload or NoData. Each attempt is counted in the quota before it is sent, and waits for its slot.
     """
 
     name: ClassVar[str]  # recorded as the source of bars
