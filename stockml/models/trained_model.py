@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.windows import OriginSplit
 from stockml.models.pool import Pool, file_of
 from stockml.models.pooled_vintages import SHIPPED
@@ -20,6 +20,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record
 
 NETWORKS = ("held_out", "published")
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, InvalidSetting)
 PROVENANCE = "provenance.json"
 FORM = 2  # version of the folder's layout; 1 held an LSTM of the ticker's own
 
@@ -122,7 +123,7 @@ def load_model(folder: Path) -> TrainedModel:
             history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
             **networks,
         )
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
 
 
@@ -161,10 +162,10 @@ def pool_files(folder: Path) -> tuple[Path, ...]:
     """The files of the vintages that the model in `folder` names, if any. Raises InvalidFile."""
     try:
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
-    except (OSError, ValueError, AttributeError) as error:
+        named = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
+        return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
+    except UNREADABLE as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
-    named = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
-    return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
 
 
 def unscored(model: TrainedModel, first: np.datetime64) -> str | None:

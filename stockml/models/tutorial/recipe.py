@@ -55,7 +55,7 @@ class Prepared:
     def prices(self, origins: Indices, paths: Floats) -> Floats:
         """(m, horizon) prices of scaled paths made at these origins."""
         low, high = self.low[origins, None], self.high[origins, None]
-        return np.asarray(low + paths * (high - low), dtype=np.float64)
+        return np.asarray(low + paths * scale_range(low, high), dtype=np.float64)
 
 
 def prepare(mid: Floats, train_end: int) -> Prepared:
@@ -83,7 +83,12 @@ def prepared_within(mid: Floats, low: Floats, high: Floats, train_end: int, *, s
 
 def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
     """(n,) values before smoothing: 0 at each point's low, 1 at its high."""
-    return np.asarray((mid - low) / np.maximum(high - low, np.finfo(np.float64).tiny))
+    return np.asarray((mid - low) / scale_range(low, high))
+
+
+def scale_range(low: Floats | float, high: Floats | float) -> Floats:
+    """What a step from 0 to 1 is in price: the window's range; of a window in which no price moved, that price."""
+    return np.where(np.greater(high, low), np.subtract(high, low), low)
 
 
 def windows(train_end: int) -> Indices:
@@ -122,7 +127,7 @@ class TutorialScale:
     def drift(self, series: PriceSeries) -> float:
         """How far the newest price is from the last window's middle, in half ranges; at least 1."""
         low, high = self.lows[-1], self.highs[-1]
-        half = max((high - low) / 2, np.finfo(np.float64).tiny)
+        half = float(scale_range(low, high)) / 2
         return max(1.0, abs(float(series.mid[-1]) - (high + low) / 2) / half)
 
 
@@ -206,7 +211,9 @@ def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | N
 
 
 def pasts(values: Floats, at: Indices, unrolled: int) -> Floats:
-    """(m, unrolled - 1): the points fed before each start, 49 of them with the tutorial's 50 unrolled steps."""
+    """(m, unrolled - 1): the points fed before each start, 49 with 50 unrolled steps.  Raises TooFewBars."""
+    if (known := int(at.min(initial=unrolled))) < unrolled - 1:  # an index below 0 would count from the newest
+        raise TooFewBars(unrolled - 1, known, "what the tutorial's network is fed before a forecast")
     return np.asarray(values[at[:, None] + np.arange(1 - unrolled, 0)])
 
 
@@ -248,7 +255,7 @@ class TutorialForecaster:
     learned_until: np.datetime64
 
     def paths(self, series: PriceSeries, origins: Indices | Sequence[int], horizon: int) -> Floats:
-        """(m, horizon) mid prices of the sessions after each origin; origins must be at least look_back - 2."""
+        """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below look_back - 2."""
         at, network = np.asarray(origins, dtype=np.int64), self.settings.network
         prepared = self.scale.prepared(series, len(series.through(self.learned_until)))
         fed = pasts(prepared.values, at + 1, network.look_back)

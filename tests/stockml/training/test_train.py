@@ -1,8 +1,6 @@
 """A ticker's training starts from the base, continues to a full training's model, and is used only where it helps."""
 
-import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -17,7 +15,7 @@ from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, decide
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
-from stockml.models.trained_model import TrainedModel, load_model, pool_files, same_forecast, save
+from stockml.models.trained_model import TrainedModel, load_model, same_forecast, save
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.files import sha256_of
@@ -193,55 +191,6 @@ def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> Non
     assert model.held_out.pool.through == date(1999, 6, 30)
 
 
-def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(champion: Path, tmp_path: Path) -> None:
-    model, at, leads = load_model(champion), np.array([400, 899]), np.arange(1, 6)
-    for name in ("held_out", "published"):
-        one, two = network(model, name), network(usual(), name)
-        np.testing.assert_array_equal(one.network(SERIES, at, leads), two.network(SERIES, at, leads))
-    for name in ("settings", "decision", "parts", "sessions", "last_session", "retrained_at", "evidence", "history"):
-        assert getattr(model, name) == getattr(usual(), name)
-    save(learned(SERIES), tmp_path / "again")
-    assert sha256_of(str(tmp_path / "again")) == sha256_of(str(champion))
-    pools = [network(usual(), name).pool.identity().values() for name in ("held_out", "published")]
-    assert {path.name for path in pool_files(champion)} == {str(each).split()[0] for pair in pools for each in pair}
-    assert champion.stat().st_size < 20_000
-
-
-def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path, tmp_path: Path) -> None:
-    for path in pool_files(champion):
-        shutil.copy(path, champion)
-    assert all(path.parent == champion for path in pool_files(champion))
-    assert load_model(champion).published.pool.identity() == usual().published.pool.identity()
-
-
-def other_vintage(kept: dict[str, object]) -> dict[str, object]:
-    return json.loads(json.dumps(kept).replace("base-2001-06.npz ", "base-2001-06.npz 0"))  # type: ignore[no-any-return]
-
-
-def without(name: str) -> Callable[[dict[str, object]], dict[str, object]]:
-    return lambda kept: {each: value for each, value in kept.items() if each != name}
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        *((without(name), name) for name in ("sessions", "decision", "validation")),
-        (without("form"), "one that an earlier version of stockml made"),
-        (other_vintage, "base-2001-06.npz"),
-        (lambda kept: kept | {"networks": {}}, "held_out"),
-        (lambda kept: [], "expected a trained model"),
-    ],
-)
-def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(
-    champion: Path, changed: object, said: str
-) -> None:
-    kept = json.loads((champion / "model.json").read_text())
-    (champion / "model.json").write_text(json.dumps(changed(kept)))  # type: ignore[operator]
-    with pytest.raises(InvalidFile, match="champion") as refusal:
-        load_model(champion)
-    assert said in str(refusal.value)
-
-
 def test_training_writes_what_it_learned_and_keeping_writes_the_champion(champion: Path, tmp_path: Path) -> None:
     folder = champion.parent / "tonight"
     model = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
@@ -252,16 +201,6 @@ def test_training_writes_what_it_learned_and_keeping_writes_the_champion(champio
     kept = train(SERIES, ONE, Decision("keep", "nothing new"), champion=champion, folder=folder)
     assert kept.decision == Decision("keep", "nothing new")
     np.testing.assert_array_equal(kept.published.errors.mean, usual().published.errors.mean)
-
-
-def test_only_models_of_the_same_base_left_alone_count_as_the_same_forecast() -> None:
-    alone = learned(TURNED)
-    assert same_forecast(alone, learned(TURNED, start=alone))
-    assert same_forecast(alone, learned(TURNED.until(890)))
-    assert not same_forecast(usual(), usual())
-    assert not same_forecast(alone, usual())
-    other = replace(alone, published=replace(network(alone, "published"), pool=Pool.before(date(2000, 1, 1))))
-    assert not same_forecast(alone, other)
 
 
 def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) -> None:

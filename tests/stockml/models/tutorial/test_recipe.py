@@ -1,6 +1,7 @@
 """The tutorial's recipe in numbers: each part against a naive loop, and its first known leak, named as one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ import pytest
 from stockml.errors import TooFewBars
 from stockml.models.tutorial import recipe
 from stockml.models.tutorial.cells import CELLS
-from stockml.models.tutorial.recipe import Streams, learning_rate, prepare, windows
+from stockml.models.tutorial.recipe import Streams, TutorialScale, learning_rate, prepare, windows
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import Recipe
 from tests.support.kaggle import kaggle_mid
+from tests.support.walks import walk
 
 
 def random_prices(n: int, seed: int = 0) -> Floats:
@@ -87,8 +89,13 @@ def test_the_series_is_scaled_in_windows_and_smoothed_as_in_the_tutorials_loop()
     assert prepared.prices(at, prepared.values[at, None])[:, 0] == pytest.approx(mid[at])
 
 
-def test_a_constant_stretch_is_scaled_to_finite_values() -> None:
-    assert np.isfinite(prepare(np.full(3_000, 7.0), 2_700).values).all()
+def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
+    halted = np.concatenate([np.full(2_700, 7.0), 7.0 + np.arange(300.0)])
+    prepared, at = prepare(halted, 2_700), np.array([2_700, 2_999])
+    assert prepared.values[[0, *at]] == pytest.approx([0.0, 0.0, 299 / 7])
+    assert prepared.prices(at, prepared.values[at, None])[:, 0] == pytest.approx(halted[at])
+    series = replace(walk(3_000), high=halted, low=halted)
+    assert TutorialScale.of(prepared, series.sessions).drift(series) == pytest.approx(2 * 299 / 7)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +156,15 @@ def test_the_49_points_fed_before_a_start_are_those_of_the_page() -> None:
     """The page's loop: range(w - 50 + 1, w - 1), then w - 1."""
     fed = recipe.pasts(np.arange(12_000.0), np.array([11_000, 11_050]), 50)
     assert fed.tolist() == [[*range(w - 50 + 1, w - 1), w - 1] for w in (11_000, 11_050)]
+
+
+def test_a_start_with_too_few_points_before_it_is_refused_not_fed_with_the_newest_ones() -> None:
+    values, at = np.arange(100.0), np.array([49, 60])
+    assert recipe.pasts(values, at, 50)[0, 0] == 0.0
+    for few in (at - 1, at - 49):
+        with pytest.raises(TooFewBars, match=f"at least 49 sessions .* found {few[0]}: "):
+            recipe.pasts(values, few, 50)
+    assert recipe.pasts(values, at[:0], 50).shape == (0, 49)
 
 
 def test_an_ema_fed_its_own_forecasts_repeats_the_first_one() -> None:

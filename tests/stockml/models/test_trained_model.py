@@ -1,0 +1,127 @@
+"""A model and its provenance read back as written; anything else is an error that names the file."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import InvalidFile
+from stockml.models.pool import Pool
+from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save
+from stockml.storage.files import sha256_of
+from tests.stockml.training.test_train import SERIES, TURNED, learned, network, usual
+
+
+@pytest.fixture
+def champion(tmp_path: Path) -> Path:
+    save(usual(), tmp_path / "models" / "ABC" / "champion")
+    return tmp_path / "models" / "ABC" / "champion"
+
+
+@settings(deadline=None)  # each example writes a file
+@given(made_of=st.builds(Provenance))
+def test_provenance_reads_back_as_written(made_of: Provenance, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    made_of.write(folder)
+    assert Provenance.read(folder) == made_of
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"code": "c"}', b'{"code": "c", "dataset": "d", "adjustment": 1}'])
+def test_content_that_is_not_provenance_is_an_error_that_names_the_file(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "provenance.json").write_bytes(content)
+    with pytest.raises(InvalidFile, match=r"provenance\.json: expected a model's provenance, found "):
+        Provenance.read(tmp_path)
+
+
+def test_missing_provenance_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match=r"provenance\.json"):
+        Provenance.read(tmp_path)
+
+
+def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(champion: Path, tmp_path: Path) -> None:
+    model, at, leads = load_model(champion), np.array([400, 899]), np.arange(1, 6)
+    for name in ("held_out", "published"):
+        one, two = network(model, name), network(usual(), name)
+        np.testing.assert_array_equal(one.network(SERIES, at, leads), two.network(SERIES, at, leads))
+    for name in ("settings", "decision", "parts", "sessions", "last_session", "retrained_at", "evidence", "history"):
+        assert getattr(model, name) == getattr(usual(), name)
+    save(learned(SERIES), tmp_path / "again")
+    assert sha256_of(str(tmp_path / "again")) == sha256_of(str(champion))
+    pools = [network(usual(), name).pool.identity().values() for name in ("held_out", "published")]
+    assert {path.name for path in pool_files(champion)} == {str(each).split()[0] for pair in pools for each in pair}
+    assert champion.stat().st_size < 20_000
+
+
+def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path, tmp_path: Path) -> None:
+    for path in pool_files(champion):
+        shutil.copy(path, champion)
+    assert all(path.parent == champion for path in pool_files(champion))
+    assert load_model(champion).published.pool.identity() == usual().published.pool.identity()
+
+
+def other_vintage(kept: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(kept).replace("base-2001-06.npz ", "base-2001-06.npz 0"))
+
+
+def without(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: {each: value for each, value in kept.items() if each != name}
+
+
+def with_pool(pool: object) -> Callable[[dict[str, Any]], Any]:
+    return lambda kept: kept | {"networks": {name: each | {"pool": pool} for name, each in kept["networks"].items()}}
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    kept = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(change(kept)))
+
+
+NO_POOLS = [with_pool(pool) for pool in (None, "base-2001-06.npz", {"base": 3}, {"base": "base-2001-06.npz"})]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        *((without(name), name) for name in ("sessions", "decision", "validation")),
+        (without("form"), "one that an earlier version of stockml made"),
+        (other_vintage, "base-2001-06.npz"),
+        (lambda kept: kept | {"networks": {}}, "held_out"),
+        (lambda kept: [], "expected a trained model"),
+        (lambda kept: kept | {"settings": kept["settings"] | {"of_a_later_version": 1}}, "of_a_later_version"),
+        *((change, "expected a trained model") for change in NO_POOLS),
+    ],
+)
+def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(
+    champion: Path, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    changed(champion, change)
+    with pytest.raises(InvalidFile, match="champion") as refusal:
+        load_model(champion)
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("change", [lambda kept: [], lambda kept: kept | {"networks": {"held_out": []}}, *NO_POOLS])
+def test_the_error_for_a_model_that_names_no_vintages_names_its_folder(
+    champion: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    changed(champion, change)
+    with pytest.raises(InvalidFile, match=r"champion: expected a trained model"):
+        pool_files(champion)
+
+
+def test_only_models_of_the_same_base_left_alone_count_as_the_same_forecast() -> None:
+    alone = learned(TURNED)
+    assert same_forecast(alone, learned(TURNED, start=alone))
+    assert same_forecast(alone, learned(TURNED.until(890)))
+    assert not same_forecast(usual(), usual())
+    assert not same_forecast(alone, usual())
+    other = replace(alone, published=replace(network(alone, "published"), pool=Pool.before(date(2000, 1, 1))))
+    assert not same_forecast(alone, other)
