@@ -20,6 +20,7 @@ from stockml.evaluation.backtest import Span, TickerBacktest, backtest
 from stockml.home import home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.tutorial.recipe import train_length
 from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
@@ -29,8 +30,9 @@ from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_base, log_trial
 from stockml.training.pretrain import PretrainProgress
+from stockml.training.train import before_the_nights_parts
 from stockml.training.tuned_settings import TrialRecord
-from stockml.training.tuning import Search, TuningResult, before_the_nights_parts, space_beside, tune
+from stockml.training.tuning import Search, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, time_left
 
 BAR = 24  # characters
@@ -129,7 +131,8 @@ def tune_settings(
 ) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
     series = PriceSeries.from_bars(BarStore.of(home(), calendar).adjusted(ticker))
-    search = Search(ticker, before_the_nights_parts(series, settings), settings, sampler, space_beside(settings))
+    learned = before_the_nights_parts(series, settings, train_length)
+    search = Search(ticker, learned, settings, sampler, space_beside(settings))
     return tune(home(), search, trials=trials, on_trial=trial_report(ticker))
 
 

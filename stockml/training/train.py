@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +69,15 @@ def _train_tutorial(
     `held_out` learns from the sessions before the validation and test parts, `published` from all; each keeps its own
     newest eleventh to decay on. The paths of `held_out` on the test part after each epoch are kept for display.
     """
-    split = split_origins(len(series), night_settings(settings).evaluation)
-    horizon = settings.evaluation.horizon
-    missing = VALIDATION_SHARE * horizon - (split.train_end + horizon)
-    if missing > 0:
-        raise TooFewBars(len(series) + 2 * missing, len(series), "the tutorial's recipe")
-    training = settings.training
+    training, horizon = night_settings(settings).training, settings.evaluation.horizon
+    split = split_origins(len(series), settings.evaluation)
+    learned = before_the_nights_parts(series, settings)
     if start is not None:
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
     networks: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
     for name, end, watched in (
-        ("held_out", split.train_end + horizon, every_nth(split.test, horizon)),
+        ("held_out", len(learned), every_nth(split.test, horizon)),
         ("published", len(series), np.empty(0, np.int64)),
     ):
         recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
@@ -103,6 +101,26 @@ def _train_tutorial(
         history=tuple(history),
         **networks,
     )
+
+
+def before_the_nights_parts(
+    series: PriceSeries, settings: Settings, trained_of: Callable[[int], int] = int
+) -> PriceSeries:
+    """The sessions before the validation and test parts of a night.  trained_of: how many of these are trained on.
+
+    Raises TooFewBars, which says with how many sessions the tutorial's recipe has enough to train on.
+    """
+    horizon = settings.evaluation.horizon
+
+    def before(sessions: int) -> int:
+        return split_origins(sessions, settings.evaluation).train_end + horizon
+
+    def is_enough(sessions: int) -> bool:
+        return trained_of(before(sessions)) >= VALIDATION_SHARE * horizon
+
+    if not is_enough(len(series)):
+        raise TooFewBars(next(filter(is_enough, count(len(series)))), len(series), "the tutorial's recipe")
+    return series.until(before(len(series)))
 
 
 def learning_sha256(settings: Settings) -> str:

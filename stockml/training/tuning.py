@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from stockml.code_version import code_hash
 from stockml.errors import Diverged, InvalidSetting
-from stockml.features.windows import split_origins
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
@@ -233,11 +232,6 @@ def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", of: int)
 
 def _decoded(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in params.items()}
-
-
-def before_the_nights_parts(series: PriceSeries, settings: Settings) -> PriceSeries:
-    """The series without the validation and test parts of its nights. Raises TooFewBars."""
-    return series.until(split_origins(len(series), settings.evaluation).train_end + settings.evaluation.horizon)
 
 
 def space_beside(base: Settings) -> dict[str, tuple[Any, ...]]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from flows.form import chosen
 from flows.studies import tune as tune_flow
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
-from stockml.settings import TUTORIAL_ACTS, Settings
+from stockml.models.tutorial.recipe import train_length
+from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
+from stockml.training.train import before_the_nights_parts
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
 from stockml.training.tuning import (
     SPACE,
@@ -28,9 +31,9 @@ from stockml.training.tuning import (
     TuningResult,
     _queue_grid,
     _study,
-    before_the_nights_parts,
     tune,
 )
+from stockml.training.tutorial import Recipe
 from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
 from tests.support.replaying import fill
 from tests.support.walks import altered_after, walk
@@ -136,6 +139,19 @@ def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
 def test_a_series_too_short_to_split_is_refused(home: Home) -> None:
     with pytest.raises(TooFewBars):
         tune(home, search(series=walk(40)), trials=1)
+
+
+@pytest.mark.parametrize("sessions", [72, 300, 640, 1_100])
+@pytest.mark.parametrize(("trained_of", "needed"), [(int, 1_199), (train_length, 1_307)])
+def test_too_short_a_history_is_told_how_many_sessions_give_nights_and_searches_enough(
+    sessions: int, trained_of: Callable[[int], int], needed: int
+) -> None:
+    tutorial = settings_for("tutorial")
+    with pytest.raises(TooFewBars) as refused:
+        before_the_nights_parts(walk(sessions), tutorial, trained_of)
+    assert (refused.value.needed, refused.value.found) == (needed, sessions)
+    learned = len(before_the_nights_parts(walk(needed), tutorial, trained_of))
+    assert Recipe.of(walk(learned).mid, trained_of(learned), tutorial).prepared.train_end == 550
 
 
 def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_by_name() -> None:
