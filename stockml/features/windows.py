@@ -6,7 +6,6 @@ Origin i means "after the close of session i": inputs hold sessions up to i, lea
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from stockml.errors import TooFewBars
 from stockml.features.segments import divided_by, segment_start, starts
@@ -113,4 +112,4 @@ def known_outcomes(mid: Floats, origins: Indices, horizon: int) -> Floats:
     needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
     if len(origins) == 0 or needed > len(mid):
         raise TooFewBars(needed, len(mid), "an evaluation")
-    return np.ascontiguousarray(sliding_window_view(mid, horizon)[origins + 1])
+    return np.asarray(mid[origins[:, None] + np.arange(1, horizon + 1)])

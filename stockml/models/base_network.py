@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from stockml.models.pooled_regression import (
     MAX_LOG_CHANGE,
     POOLED,
     PooledRegression,
+    Vintage,
     check_array,
     hat_basis,
     lead_basis,
@@ -90,17 +90,12 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class BaseNetwork:
-    """The mean of a few networks learned from the same tickers.
+class BaseNetwork(Vintage):
+    """The mean of a few networks learned from the same tickers, with regressions that saw no later session.
 
-    through: the last session seen; the regression it was learned with saw none later.  tickers, sessions, origins:
-    what it was learned from.  scores: by name, training losses; where measured, CRPS skill (a fraction).
+    scores: by name, training losses; where measured, CRPS skill (a fraction).
     """
 
-    through: date
-    tickers: tuple[str, ...]
-    sessions: int
-    origins: int
     scale: InputScale
     members: tuple[Member, ...]
     scores: Mapping[str, float]

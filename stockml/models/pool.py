@@ -23,12 +23,13 @@ from stockml.models.pooled_regression import (
     LEVELS,
     MEDIAN,
     PooledRegression,
+    Vintage,
     check_history,
     lead_basis,
     symmetrised,
 )
 from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import KINDS, SHIPPED, Vintage
+from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically

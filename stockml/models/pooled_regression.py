@@ -39,18 +39,26 @@ DECIMALS = 8  # kept: the last bits of a fit differ between processors
 
 
 @dataclass(frozen=True, eq=False)
-class PooledRegression:
-    """Regression at each lead of ln(|move| / (EWMA 60 · √lead) + 0.05) on ln(TERMS / EWMA 60) (HAR, Corsi 2009).
+class Vintage:
+    """What everything that is learned across tickers says of itself: the last session seen, and what it learned from.
 
-    through: the last session seen.  tickers, sessions, origins: what it was learned from.  means: (6,), of the terms,
-    used where a history is too short for one.  intercepts: (11,) and coefficients: (11, 6), at LEADS.
-    shapes: for each of WIDTHS, (11, 21) quantiles at LEVELS of the move over width · √lead.
+    The regressions and the base network are vintages, kept as files by `pooled_vintages`.
     """
 
     through: date
     tickers: tuple[str, ...]
     sessions: int
     origins: int
+
+
+@dataclass(frozen=True, eq=False)
+class PooledRegression(Vintage):
+    """Regression at each lead of ln(|move| / (EWMA 60 · √lead) + 0.05) on ln(TERMS / EWMA 60) (HAR, Corsi 2009).
+
+    means: (6,), of the terms, used where a history is too short for one.  intercepts: (11,) and coefficients: (11, 6),
+    at LEADS.  shapes: for each of WIDTHS, (11, 21) quantiles at LEVELS of the move over width · √lead.
+    """
+
     means: Floats
     intercepts: Floats
     coefficients: Floats
@@ -75,7 +83,7 @@ class PooledRegression:
         """
         known, learned_from = learning_bars(series, until, "a regression of the width")
         parts = zip(*map(_training_rows, known.values()), strict=True)
-        return cls(**learned_from, **_fitted(*map(np.concatenate, parts)))
+        return cls(**vars(learned_from), **_fitted(*map(np.concatenate, parts)))
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
         """(m, leads) expected spread of log(mid / close of the origin); times a shape, the forecast's quantiles.
@@ -140,9 +148,7 @@ def learning_origins(series: PriceSeries) -> Indices:
     return origins[Volatilities.of(series).return_count[origins] >= FEWEST_RETURNS] if len(origins) else origins
 
 
-def learning_bars(
-    series: Mapping[str, PriceSeries], until: date, what: str
-) -> tuple[dict[str, PriceSeries], dict[str, Any]]:
+def learning_bars(series: Mapping[str, PriceSeries], until: date, what: str) -> tuple[dict[str, PriceSeries], Vintage]:
     """Bars through `until` of tickers that can be learned from, and what a vintage says of them.  Raises TooFewBars."""
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
@@ -150,12 +156,8 @@ def learning_bars(
     if sum(counts.values()) < FEWEST_LEARNED:
         longest = max(map(len, known.values()), default=0)
         raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_STRIDE * FEWEST_LEARNED, longest, what)
-    return learned, {
-        "through": max(bars.sessions[-1] for bars in learned.values()).item(),
-        "tickers": tuple(learned),
-        "sessions": sum(map(len, learned.values())),
-        "origins": sum(counts.values()),
-    }
+    through = max(bars.sessions[-1] for bars in learned.values()).item()
+    return learned, Vintage(through, tuple(learned), sum(map(len, learned.values())), sum(counts.values()))
 
 
 def _training_rows(series: PriceSeries) -> tuple[Floats, Floats, Floats]:

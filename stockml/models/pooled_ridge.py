@@ -20,6 +20,7 @@ from stockml.models.pooled_regression import (
     MAX_LOG_CHANGE,
     SMALLEST_MOVE,
     PooledRegression,
+    Vintage,
     check_array,
     hat_basis,
     lead_basis,
@@ -37,18 +38,13 @@ SMALLEST_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class PooledRidge:
+class PooledRidge(Vintage):
     """Ridge regression (Hoerl and Kennard 1970) of ln(|move| / pooled width + 0.05) on AVERAGED inputs.
 
-    through: the last session seen.  tickers, sessions, origins: what it was learned from.  means, deviations: (80,), of
-    the inputs.  coefficients: (80, 4), of `lead_basis`.  shape: (11, 21), symmetric quantiles, at LEADS and LEVELS, of
-    the move over width · √lead.
+    means, deviations: (80,), of the inputs.  coefficients: (80, 4), of `lead_basis`.  shape: (11, 21), symmetric
+    quantiles, at LEADS and LEVELS, of the move over width · √lead.
     """
 
-    through: date
-    tickers: tuple[str, ...]
-    sessions: int
-    origins: int
     means: Floats
     deviations: Floats
     coefficients: Floats
@@ -84,7 +80,7 @@ class PooledRidge:
         coefficients = np.asarray(learned.coef_, dtype=np.float64).T.round(DECIMALS)
         ratios = moved / (widths * _factors(standard @ coefficients, leads))
         shape = symmetrised(np.quantile(ratios, LEVELS, axis=0).T).round(DECIMALS)
-        return cls(**learned_from, means=means, deviations=deviations, coefficients=coefficients, shape=shape)
+        return cls(**vars(learned_from), means=means, deviations=deviations, coefficients=coefficients, shape=shape)
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads) as `PooledRegression.widths`, corrected.  pooled: usually of the ridge's own vintage."""

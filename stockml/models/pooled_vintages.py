@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from stockml.errors import InvalidFile
 from stockml.features.width_inputs import AVERAGED, INPUTS, InputScale
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
-from stockml.models.pooled_regression import BASIS_SIZE, EWMA_60, LEADS, LEVELS, POOLED, TERMS, PooledRegression
+from stockml.models.pooled_regression import (
+    BASIS_SIZE,
+    EWMA_60,
+    LEADS,
+    LEVELS,
+    POOLED,
+    TERMS,
+    PooledRegression,
+    Vintage,
+)
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
@@ -31,11 +40,9 @@ FITTED = ("means", "intercepts", "coefficients")
 RIDGE_FITTED = ("means", "deviations", "coefficients", "shape")
 AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
 OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
-READ_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, MemoryError, SyntaxError)
+READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 Header = dict[str, Any]
-LearnedFrom = tuple[date, tuple[str, ...], int, int]  # the first fields of all kinds
-Vintage = PooledRegression | PooledRidge | BaseNetwork
 CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; the first two of old
 
 
@@ -48,7 +55,7 @@ class VintageKind:
     pattern: str
     layout: Mapping[str, Any]
     parts: Callable[[Any], tuple[Header, Arrays]]
-    build: Callable[[LearnedFrom, Header, Arrays], Vintage]
+    build: Callable[[dict[str, Any], Header, Arrays], Vintage]
 
 
 def file_name(vintage: Vintage) -> str:
@@ -91,8 +98,8 @@ def read(path: Path) -> Any:
             if header[name] != wanted:
                 raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
         through, tickers = date.fromisoformat(header["through"]), tuple(map(str, header["tickers"]))
-        learned_from = (through, tickers, int(header["sessions"]), int(header["origins"]))
-        vintage = kind.build(learned_from, header, arrays)
+        learned_from = Vintage(through, tickers, int(header["sessions"]), int(header["origins"]))
+        vintage = kind.build(vars(learned_from), header, arrays)
     except READ_ERRORS as problem:
         what = f"{type(problem).__name__}: {str(problem)[:160]}"
         raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {way_back}") from problem
@@ -126,18 +133,19 @@ def _regression_parts(model: PooledRegression) -> tuple[Header, Arrays]:
     return fitted | {"shapes": {name: shape.tolist() for name, shape in sorted(model.shapes.items())}}, ()
 
 
-def _regression(learned_from: LearnedFrom, header: Header, _: Arrays) -> PooledRegression:
+def _regression(learned_from: dict[str, Any], header: Header, _: Arrays) -> PooledRegression:
     fitted: Header = {name: np.array(header[name], dtype=np.float64) for name in FITTED}
     shapes = {name: np.array(shape, dtype=np.float64) for name, shape in header["shapes"].items()}
-    return PooledRegression(*learned_from, **fitted, shapes=shapes)
+    return PooledRegression(**learned_from, **fitted, shapes=shapes)
 
 
 def _ridge_parts(model: PooledRidge) -> tuple[Header, Arrays]:
     return {name: getattr(model, name).tolist() for name in RIDGE_FITTED}, ()
 
 
-def _ridge(learned_from: LearnedFrom, header: Header, _: Arrays) -> PooledRidge:
-    return PooledRidge(*learned_from, *(np.array(header[name], dtype=np.float64) for name in RIDGE_FITTED))
+def _ridge(learned_from: dict[str, Any], header: Header, _: Arrays) -> PooledRidge:
+    fitted: Header = {name: np.array(header[name], dtype=np.float64) for name in RIDGE_FITTED}
+    return PooledRidge(**learned_from, **fitted)
 
 
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
@@ -155,7 +163,7 @@ def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
     return header, arrays
 
 
-def _base(learned_from: LearnedFrom, header: Header, arrays: Arrays) -> BaseNetwork:
+def _base(learned_from: dict[str, Any], header: Header, arrays: Arrays) -> BaseNetwork:
     for array in arrays:
         if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
             raise ValueError(f"an array of {array.dtype} among the weights")
@@ -174,7 +182,7 @@ def _base(learned_from: LearnedFrom, header: Header, arrays: Arrays) -> BaseNetw
     if next(left, None) is not None:
         raise ValueError("more arrays than its networks have")
     return BaseNetwork(
-        *learned_from,
+        **learned_from,
         scale=InputScale(*(np.array(header[name], dtype=np.float64) for name in ("means", "deviations"))),
         members=tuple(Member(*parts) for parts in members),
         scores={str(name): float(score) for name, score in header["scores"].items()},

@@ -87,7 +87,7 @@ def pretrain(
         progress.arrays[settings.name] = trainer.state()
     found = [member_of(settings, progress.arrays[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
-    return BaseNetwork(**examples.learned_from, scale=examples.scale, members=tuple(found), scores=scores)
+    return BaseNetwork(**vars(examples.learned_from), scale=examples.scale, members=tuple(found), scores=scores)
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:

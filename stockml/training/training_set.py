@@ -21,6 +21,7 @@ from stockml.models.pooled_regression import (
     LEADS,
     ORIGIN_STRIDE,
     PooledRegression,
+    Vintage,
     learning_bars,
     learning_origins,
     moves,
@@ -39,12 +40,12 @@ FURTHEST_MOVE = 30.0  # widths: keeps a misprint from deciding the weights
 class TrainingSet:
     """Data of s stretches: starts (s,), first rows in `rows`; sizes, log_widths (s, 8, 11), at LEADS; mask (s, 8).
 
-    learned_from: as in a vintage.  rows: (N, 14), scaled inputs of all tickers, one after another, with means between
-    them.  sizes: |move| in units of the EWMA 60 volatility · √lead.  log_widths: ln of the ridge regression's widths
-    in the same units.  mask: 1 for an origin that counts.
+    rows: (N, 14), scaled inputs of all tickers, one after another, with means between them.  sizes: |move| in units of
+    the EWMA 60 volatility · √lead.  log_widths: ln of the ridge regression's widths in the same units.  mask: 1 for an
+    origin that counts.
     """
 
-    learned_from: Mapping[str, Any]
+    learned_from: Vintage
     scale: InputScale
     rows: NDArray[np.float32]
     starts: Indices

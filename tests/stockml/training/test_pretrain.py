@@ -152,7 +152,7 @@ def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork
 def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Regressions) -> None:
     series = tickers()
     examples = TrainingSet.of(series, UNTIL, *regressions)
-    assert examples.learned_from["origins"] == regressions[0].origins
+    assert examples.learned_from.origins == regressions[0].origins
     bars = series["T0"]
     width = regressions[1].widths(bars, np.array([65]), np.array([5]), regressions[0])[0, 0]
     unit = width / np.exp(examples.log_widths[0, 1, LEADS.index(5)])
