@@ -188,7 +188,7 @@ def _vintages(folders: Sequence[Path]) -> Iterator[Any]:
 
 def _readable(path: Path) -> Any:
     try:
-        return _read(path) if path.is_file() else None
+        return _read(path)
     except InvalidFile:
         return None
 
@@ -199,11 +199,16 @@ def _identity(vintage: Vintage) -> str:
 
 
 def _read(path: Path) -> Any:
-    return _read_once(path, path.stat().st_mtime_ns if path.exists() else 0)
+    """The vintage, read only once while its file is unchanged. Raises InvalidFile."""
+    try:
+        found = path.stat()
+    except OSError:
+        return pooled_vintages.read(path)  # which says what is wrong
+    return _read_once(path, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 @cache
-def _read_once(path: Path, changed: int) -> Any:
+def _read_once(path: Path, *version: int) -> Any:
     return pooled_vintages.read(path)
 
 

@@ -71,9 +71,9 @@ def train_ticker(
 def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
     """Learn, continuing `before`, from outcomes known before session `stop`, on the newest pool that ends before it."""
     known = series.until(stop)
-    first = series.sessions[stop] if stop < len(series) else series.sessions[-1] + A_DAY
-    pool = Pool.before(first.item(), folders)
-    errors, seen = OwnErrors(), known.sessions[-1] if len(known) else first - A_DAY
+    unseen = series.sessions[stop] if stop < len(series) else series.sessions[-1] + A_DAY
+    pool = Pool.before(unseen.item(), folders)
+    errors, seen = OwnErrors(), known.sessions[-1]
     if pool.base is not None:
         if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
             # with other settings, parts may begin earlier than last night's; nothing can be unlearned

@@ -1,5 +1,6 @@
 """The pool: a date chooses its vintages; a missing or damaged one is named, and what remains still forecasts."""
 
+import os
 import shutil
 from dataclasses import replace
 from datetime import date
@@ -149,6 +150,16 @@ def test_new_content_under_the_same_name_is_noticed_at_once_and_is_another_pool(
     assert after.identity()["base"] != before.identity()["base"]
     with pytest.raises(InvalidFile, match="base-2017-06"):
         Pool.identified(before.identity(), [folder])
+
+
+def test_new_content_is_noticed_even_if_it_seems_as_old_as_before(folder: Path) -> None:
+    """As where a file's time is kept in whole seconds."""
+    (path,) = folder.glob("base-2017-06*")
+    before, written = Pool.before(LATER, [folder]), path.stat()
+    assert before.base is not None
+    pooled_vintages.write(replace(before.base, origins=before.base.origins + 1), folder)
+    os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert Pool.before(LATER, [folder]).identity() != before.identity()
 
 
 def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path) -> None:
