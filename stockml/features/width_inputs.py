@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, close_volatility, earlier, since_last_close
 from stockml.features.segments import each_segment
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats
+from stockml.storage.arrays import Floats, check_array
 
 INPUTS = (
     "return",
@@ -72,10 +72,8 @@ class InputScale:
     deviations: Floats
 
     def __post_init__(self) -> None:
-        for name in ("means", "deviations"):
-            found = getattr(self, name)
-            if found.shape != (len(INPUTS),) or not np.isfinite(found).all():
-                raise ValueError(f"expected {name} of {len(INPUTS)} inputs, finite; found {found.shape}")
+        check_array("means", self.means, (len(INPUTS),))
+        check_array("deviations", self.deviations, (len(INPUTS),))
         if not (self.deviations > 0).all():
             raise ValueError("expected deviations above 0")
 

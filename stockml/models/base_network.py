@@ -25,13 +25,12 @@ from stockml.models.pooled_regression import (
     POOLED,
     PooledRegression,
     Vintage,
-    check_array,
     hat_basis,
     lead_basis,
 )
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Floats, Indices, check_array
 
 LOOK_BACK = 64  # sessions
 UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these

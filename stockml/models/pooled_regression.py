@@ -11,13 +11,12 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Floats, Indices, check_array
 
 LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
 MEDIAN = len(LEVELS) // 2  # its index
@@ -194,9 +193,3 @@ def _terms(volatilities: Volatilities, origins: Indices) -> Floats:
     """(m, 6) ln(TERMS / EWMA 60) after each origin, NaN where the history is too short."""
     terms = np.column_stack([volatilities.range[origins], volatilities.ewma_20[origins]])
     return np.clip(np.log(terms / volatilities.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
-
-
-def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raise ValueError where the array has another shape, or numbers that are not finite."""
-    if found.shape != shape or not np.isfinite(found).all():
-        raise ValueError(f"expected {name} to be finite numbers {shape}, found {found.shape}")

@@ -21,7 +21,6 @@ from stockml.models.pooled_regression import (
     SMALLEST_MOVE,
     PooledRegression,
     Vintage,
-    check_array,
     hat_basis,
     lead_basis,
     learning_bars,
@@ -30,7 +29,7 @@ from stockml.models.pooled_regression import (
     symmetrised,
 )
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Floats, Indices, check_array
 
 RIDGE = "ridge regression"
 PENALTY = 0.3  # per origin, of inputs in standard deviations; chosen, as the windows, on cuts from 1989 to 1997

@@ -123,8 +123,7 @@ def _described(vintage: Vintage) -> tuple[Header, Arrays]:
 def _digest(header: Header, arrays: Arrays) -> str:
     found = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
     for array in arrays:
-        found.update(f"{array.dtype.str} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
+        found.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
     return found.hexdigest()
 
 

@@ -14,6 +14,12 @@ Days = NDArray[np.datetime64]  # datetime64[D]
 Arrays = Sequence[NDArray[Any]]
 
 
+def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise ValueError where the array has another shape, or numbers that are not finite."""
+    if found.shape != shape or not np.isfinite(found).all():
+        raise ValueError(f"expected {name} to be finite numbers {shape}, found {found.shape}")
+
+
 def packed(arrays: Sequence[NDArray[Any]]) -> bytes:
     """The arrays as .npz bytes, in order; numpy's zip members carry a fixed date, so equal arrays give equal bytes."""
     content = io.BytesIO()
