@@ -57,7 +57,8 @@ class Pool:
         reasons: dict[str, str] = {}
         for kind in KINDS:  # each corrects the one before it
             found[kind], why = _newest(kind, day, folders)
-            reasons |= {kind: why} if why else {}
+            if why:
+                reasons[kind] = why
             if found[kind] is None:
                 break
         return cls(**found, reasons=reasons)
@@ -68,9 +69,9 @@ class Pool:
         return max((each.through for each in (self.regression, self.ridge, self.base) if each), default=None)
 
     def identity(self) -> dict[str, str | None]:
-        """By kind, the name and content SHA-256 of its file, or None."""
-        found = {kind: (each := getattr(self, kind)) and _identity(each) for kind in KINDS}
-        return found if found["ridge"] else {kind: name for kind, name in found.items() if kind != "ridge"}
+        """By kind, the name and content SHA-256 of its file, or None; no ridge is left out, as in earlier versions."""
+        of_kinds = {kind: getattr(self, kind) for kind in KINDS if kind != "ridge" or self.ridge}
+        return {kind: _identity(vintage) if vintage else None for kind, vintage in of_kinds.items()}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         """The files that it is made of. Raises InvalidFile where no folder holds one of them."""

@@ -45,8 +45,8 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
         return {}
     try:
         kept = json.loads(path.read_text())
-        written = kept.pop("crc32", None) in (None, _crc32(kept))
-        if not written or not kept.keys() <= {"ticker", "profile", "settings", "found"}:
+        said = kept.pop("crc32", None)
+        if said not in (None, _crc32(kept)) or not kept.keys() <= {"ticker", "profile", "settings", "found"}:
             raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
         if kept["profile"] != profile:  # an earlier version tuned a nightly network of the ticker's own
             return {}
