@@ -168,7 +168,7 @@ def check_intact(ticker: str, path: str, sha256: str | None) -> None:
     """Raise StoreError where the champion's folder is not what was promoted."""
     found = sha256_of(path)
     if found != sha256:
-        what = "nothing" if found is None or not any(Path(path).iterdir()) else "other content"
+        what = "other content" if found and any(Path(path).rglob("*")) else "nothing"
         ways = ["restore it from a backup"]
         if any(each.intact() for each in Registry(Path(path).parents[1]).champion_history(ticker)[-2:-1]):
             ways.append(f"put the champion before it back with `stockml rollback {ticker}`")

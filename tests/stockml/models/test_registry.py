@@ -232,7 +232,7 @@ def test_lines_of_earlier_versions_have_no_checksum_but_are_covered_by_the_next_
         registry.history("IBM")
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone"])
+@pytest.mark.parametrize("damage", ["changed", "gone", "a file in its place"])
 def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_absent(home: Home, damage: str) -> None:
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
@@ -244,10 +244,12 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_abs
         champion_for(home, "IBM", date(2013, 3, 8))  # no champion before it
     aside.rename(Path(first.path) / "weights.npz")
     registry.promote(second)
-    if damage == "gone":
-        shutil.rmtree(second.path)
-    else:
+    if damage == "changed":
         (Path(second.path) / "weights.npz").write_bytes(b"other")
+    else:
+        shutil.rmtree(second.path)
+    if damage == "a file in its place":
+        Path(second.path).write_bytes(b"other")
     with pytest.raises(StoreError, match=r"restore it from a backup.*stockml rollback IBM") as refusal:
         champion_for(home, "IBM", date(2013, 3, 8))
     assert second.path in str(refusal.value)
