@@ -21,12 +21,11 @@ from stockml.models.pooled_regression import (
     EWMA_60,
     LEADS,
     LEVELS,
-    MAX_LOG_CHANGE,
     POOLED,
     PooledRegression,
     Vintage,
     hat_basis,
-    lead_basis,
+    width_factors,
 )
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
@@ -122,9 +121,8 @@ class BaseNetwork(Vintage):
             widths[RIDGE] = ridge.widths(series, origins, leads, pooled)
         found = np.zeros((len(origins), len(leads), len(LEVELS)))
         for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
-            log_change = coefficients.astype(np.float64) @ lead_basis(leads).T
-            scale = np.exp(np.clip(log_change, -MAX_LOG_CHANGE, MAX_LOG_CHANGE))
-            found += (widths[member.corrects] * scale)[..., None] * member.quantiles_of(leads)
+            width = widths[member.corrects] * width_factors(coefficients.astype(np.float64), leads)
+            found += width[..., None] * member.quantiles_of(leads)
         return found / len(self.members)
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:

@@ -140,6 +140,11 @@ def lead_basis(leads: Indices) -> Floats:
     return np.asarray(np.polynomial.legendre.legvander(place, BASIS_SIZE - 1), dtype=np.float64)
 
 
+def width_factors(coefficients: Floats, leads: Indices) -> Floats:
+    """(m, leads) factors of the width, at most e² or its inverse.  coefficients: (m, 4), of `lead_basis`."""
+    return np.asarray(np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE)))
+
+
 def learning_origins(series: PriceSeries) -> Indices:
     """(m,) origins to learn from: in each segment, every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])

@@ -17,7 +17,6 @@ from stockml.models.pooled_regression import (
     DECIMALS,
     LEADS,
     LEVELS,
-    MAX_LOG_CHANGE,
     SMALLEST_MOVE,
     PooledRegression,
     Vintage,
@@ -27,6 +26,7 @@ from stockml.models.pooled_regression import (
     learning_origins,
     moves,
     symmetrised,
+    width_factors,
 )
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
@@ -77,20 +77,15 @@ class PooledRidge(Vintage):
         missed = np.log(np.abs(moved) / widths + SMALLEST_MOVE) @ onto_basis
         learned = Ridge(alpha=PENALTY * len(standard)).fit(standard, missed)
         coefficients = np.asarray(learned.coef_, dtype=np.float64).T.round(DECIMALS)
-        ratios = moved / (widths * _factors(standard @ coefficients, leads))
+        ratios = moved / (widths * width_factors(standard @ coefficients, leads))
         shape = symmetrised(np.quantile(ratios, LEVELS, axis=0).T).round(DECIMALS)
         return cls(**vars(learned_from), means=means, deviations=deviations, coefficients=coefficients, shape=shape)
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads) as `PooledRegression.widths`, corrected.  pooled: usually of the ridge's own vintage."""
         inputs = standardised(input_averages(series)[origins], self.means, self.deviations)
-        return pooled.widths(series, origins, leads) * _factors(inputs @ self.coefficients, leads)
+        return pooled.widths(series, origins, leads) * width_factors(inputs @ self.coefficients, leads)
 
     def quantiles(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0."""
         return self.widths(series, origins, leads, pooled)[..., None] * (hat_basis(leads) @ self.shape)
-
-
-def _factors(coefficients: Floats, leads: Indices) -> Floats:
-    """(m, leads) factors of the width.  coefficients: (m, 4)."""
-    return np.asarray(np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE)))

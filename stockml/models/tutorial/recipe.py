@@ -76,8 +76,7 @@ def prepare(mid: Floats, train_end: int) -> Prepared:
 def prepared_within(mid: Floats, low: Floats, high: Floats, train_end: int, *, start: float | None) -> Prepared:
     """Scale by known extremes, (n,) each, then smooth before `train_end`, from `start` or, if None, the first value."""
     values = scaled(mid, low, high)
-    if train_end:
-        values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=start)
+    values[:train_end] = exponential_mean(values[:train_end], decay=1 - SMOOTHING, start=start)
     return Prepared(values, low, high, train_end)
 
 
