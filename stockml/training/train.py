@@ -141,6 +141,7 @@ def facts_about(
 ) -> Facts:
     """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises TooFewBars."""
     first = unseen_parts(series, settings.evaluation, folders).validation.start
+    why_unscored = unscored(champion, series.sessions[first])
     network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
     unchanged = {
         "settings": learning_sha256(champion.settings) == learning_sha256(settings),
@@ -148,8 +149,10 @@ def facts_about(
         "price adjustment": same_adjustment,
         "base network": not isinstance(network, TickerNetwork) or network.pool.identity() == newest.identity(),
     }
+    if not same_adjustment and not isinstance(network, TickerNetwork):  # a base forecasts ratios, whatever the prices
+        why_unscored = "its scale is of prices that have been adjusted otherwise since"
     return Facts(
-        unscored=unscored(champion, series.sessions[first]),
+        unscored=why_unscored,
         changed=tuple(name for name, same in unchanged.items() if not same),
         new_sessions=int((series.sessions > champion.last_session).sum()),
         sessions_since_retrain=int((series.sessions > champion.retrained_at).sum()),

@@ -16,12 +16,13 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, decide
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.trained_model import TrainedModel, load_model, same_forecast, save
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, Settings
+from stockml.settings import EvaluationSettings, Mode, Settings, settings_for
 from stockml.storage.files import sha256_of
 from stockml.training.ticker_training import MOST_ORIGINS, new_origins, train_ticker, unseen_parts
 from stockml.training.train import facts_about, learning_sha256, train
-from tests.support.walks import SMALL, altered_after, turning, walk
+from tests.support.walks import SMALL, altered_after, turning, walk, with_prices
 
 RETRAIN, FINE_TUNE = Decision("retrain", "no champion yet"), Decision("fine-tune", "1 new session")
 SERIES = turning(900, turn=900)  # its moves persist throughout, so it always moves further than the base says
@@ -228,6 +229,21 @@ def test_facts_about_a_champion_count_sessions_and_compare_what_affects_learning
     assert learning_sha256(ONE.changed(mode="keep")) == learning_sha256(ONE)
     other = ONE.changed(evaluation=ONE.evaluation.changed(replace_after_sessions=5))
     assert learning_sha256(other) == learning_sha256(ONE)
+
+
+@pytest.mark.parametrize("wanted", ["keep", "fine-tune"])
+def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(wanted: Mode) -> None:
+    weights = tuple(np.zeros(shape, np.float32) for shape in ((1, 4), (1, 4), (4,), (1, 1), (1,)))
+    scale = TutorialScale.of(prepare(SERIES.mid, 800), SERIES.sessions)
+    scaled = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[600])
+    champion = replace(usual(), held_out=scaled, published=scaled)
+    divided = with_prices(SERIES, 0.25)
+    assert scaled.paths(divided, [899], 1)[0, 0] > 3 * divided.mid[899], "it knows nothing of the split"
+    facts = facts_about(champion, divided, ONE, same_adjustment=False)
+    assert decide(facts, wanted, ONE.policy).mode == "retrain"
+    assert decide(facts_about(champion, SERIES, ONE), "keep", ONE.policy).mode == "keep"
+    of_ratios = facts_about(usual(), divided, ONE, same_adjustment=False)
+    assert decide(of_ratios, "keep", ONE.policy).mode == "keep", "a base forecasts ratios, whatever the prices"
 
 
 def test_what_cannot_be_trained_is_refused_with_a_typed_error(tmp_path: Path) -> None:
