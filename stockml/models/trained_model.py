@@ -10,7 +10,7 @@ import numpy as np
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.windows import OriginSplit
 from stockml.models.pool import Pool, file_of
-from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.pooled_vintages import READ_ERRORS, SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
@@ -20,7 +20,6 @@ from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record
 
 NETWORKS = ("held_out", "published")
-UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, InvalidSetting)
 PROVENANCE = "provenance.json"
 FORM = 2  # version of the folder's layout; 1 held an LSTM of the ticker's own
 
@@ -123,7 +122,7 @@ def load_model(folder: Path) -> TrainedModel:
             history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
             **networks,
         )
-    except UNREADABLE as error:
+    except (*READ_ERRORS, InvalidSetting) as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
 
 
@@ -131,7 +130,7 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     """Seconds that each epoch took; no part of the model, so 0 will do where they cannot be read."""
     try:
         found = list(map(float, json.loads((folder / "_timing.json").read_text())["seconds"]))
-    except (OSError, KeyError, ValueError, TypeError):
+    except READ_ERRORS:
         found = []
     return found if len(found) == epochs else [0.0] * epochs
 
@@ -164,7 +163,7 @@ def pool_files(folder: Path) -> tuple[Path, ...]:
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
         named = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
         return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
-    except UNREADABLE as error:
+    except (*READ_ERRORS, InvalidSetting) as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
 
 
