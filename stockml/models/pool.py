@@ -5,7 +5,7 @@ the regressions without the network, the pooled one without the ridge, or the EW
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -122,8 +122,7 @@ def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:
 
 def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
     """The last session of the oldest readable regression, before which nothing is scored; None without any."""
-    oldest = next(filter(None, map(_readable, _by_date("regression", folders))), None)
-    return oldest.through if oldest else None
+    return next((each.through for each in _vintages(folders, ["regression"])), None)
 
 
 def vintages_sha256(day: date, folder: Path) -> str:
@@ -182,9 +181,9 @@ def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
     return sorted(found, key=lambda path: path.name)
 
 
-def _vintages(folders: Sequence[Path]) -> Iterator[Any]:
-    """All readable vintages, by kind, oldest first."""
-    return filter(None, (_readable(path) for kind in KINDS for path in _by_date(kind, folders)))
+def _vintages(folders: Sequence[Path], kinds: Iterable[str] = KINDS) -> Iterator[Any]:
+    """All readable vintages of these kinds, by kind, oldest first."""
+    return filter(None, (_readable(path) for kind in kinds for path in _by_date(kind, folders)))
 
 
 def _readable(path: Path) -> Any:
