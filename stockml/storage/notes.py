@@ -6,6 +6,7 @@ since it was read (`shared_state`).
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ DATABASE = "stockml"
 TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea NOT NULL)"
 # a machine that is cut off is noticed within a minute, both by itself and by the server
 ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
+# how a server words it that it will never let this login in; it has no code for a connection that it refuses
+LASTING = re.compile("authentication failed|no password supplied|pg_hba.conf|does not exist")
 HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
@@ -85,7 +88,7 @@ class Database:
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
         """Hold the lock for the block's duration.  Raises StoreBusy if it is not free in time, and StoreError."""
-        server = self._after_a_restart(lambda: self._holding(name, timeout_s))
+        server = self._answer(lambda: self._holding(name, timeout_s))
         try:
             yield
         finally:
@@ -93,17 +96,17 @@ class Database:
                 server.close()
 
     def read(self, name: str) -> bytes | None:
-        found = self._after_a_restart(lambda: self._executed("SELECT content FROM notes WHERE name = %s", name))
+        found = self._answer(lambda: self._executed("SELECT content FROM notes WHERE name = %s", name))
         if found and not isinstance(found[0], bytes):
             raise self._unlike(f"found {type(found[0]).__name__} as content")
         return found[0] if found else None
 
     def write(self, name: str, content: bytes) -> None:
         statement = "INSERT INTO notes VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET content = EXCLUDED.content"
-        self._after_a_restart(lambda: self._executed(f"{statement} RETURNING name", name, content))
+        self._answer(lambda: self._executed(f"{statement} RETURNING name", name, content))
 
     def _holding(self, name: str, timeout_s: float) -> "psycopg.Connection[Any]":
-        with self._refusals(), ExitStack() as opened:
+        with ExitStack() as opened:
             server = opened.enter_context(closing(self._connection()))
             try:
                 server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
@@ -114,18 +117,28 @@ class Database:
             return server
 
     def _executed(self, statement: str, name: str, *values: bytes) -> Any:
-        with self._refusals(), closing(self._connection()) as server:
+        with closing(self._connection()) as server:
             server.execute(TABLE)
             return server.execute(statement, (self._named(name), *values)).fetchone()
 
-    def _after_a_restart(self, asked: Callable[[], T]) -> T:
-        """Retry for `return_s` while the server restarts. Raises StoreBusy and RecordUnreadable at once."""
-        with self._refusals():  # a missing driver is not worth retrying
-            pass
-        lasting = (StoreBusy, RecordUnreadable)
-        lost = retry_if_exception(lambda error: isinstance(error, StoreError) and not isinstance(error, lasting))
-        attempts = Retrying(retry=lost, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
-        return attempts(asked)
+    def _answer(self, asked: Callable[[], T]) -> T:
+        """What the server answers, asked again for `return_s` while it may be restarting.
+
+        Raises StoreError, without user and password: StoreBusy and RecordUnreadable at once.
+        """
+        try:
+            driver = _driver()
+        except ImportError as error:
+            raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
+        passing = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_lasting(error))
+        attempts = Retrying(retry=passing, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
+        try:
+            return attempts(asked)
+        except driver.ProgrammingError as error:
+            raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
+        except driver.Error as error:
+            advice = "see that it runs, that STOCKML_DATABASE_URL names it, and run again"
+            raise StoreError(self.server, f"expected the database, found {refusal(error)}; {advice}") from None
 
     def _named(self, name: str) -> str:
         return f"{self.of} {name}"
@@ -140,21 +153,6 @@ class Database:
         )
         server.execute(HEARD_FROM)
         return server
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Raise errors of the server, or of the way to it, as StoreError without user and password."""
-        try:
-            driver = _driver()
-        except ImportError as error:
-            raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
-        try:
-            yield
-        except driver.ProgrammingError as error:
-            raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
-        except driver.Error as error:
-            advice = "see that it runs, that STOCKML_DATABASE_URL names it, and run again"
-            raise StoreError(self.server, f"expected the database, found {refusal(error)}; {advice}") from None
 
     def _unlike(self, found: str) -> RecordUnreadable:
         advice = "rename it: a new one is made, in which today's count begins anew"
@@ -180,6 +178,11 @@ def notes_of(home: Home, folder: Path) -> Notes:
     if home.state is None or home.database is None:
         return FileNotes(folder)
     return Database(home.database, f"{home.state} {folder.name}")
+
+
+def _is_lasting(error: "psycopg.Error") -> bool:
+    """Whether asking again is of no use: the table is another, or the server refuses user, password or address."""
+    return isinstance(error, _driver().ProgrammingError) or LASTING.search(str(error)) is not None
 
 
 def refusal(error: "psycopg.Error") -> str:
