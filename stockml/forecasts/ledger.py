@@ -25,8 +25,9 @@ from stockml.forecasts.ledger_scores import LiveScores, Timing, scored_steps, sc
 from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+from stockml.storage.objects import sha256_of
 from stockml.storage.parquet_files import as_bytes, from_bytes
 from stockml.storage.receipts import Receipt
 from stockml.tickers import validated_ticker
@@ -84,7 +85,7 @@ class Ledger:
             table = self._table(entry.ticker)
             if entry.key not in table["key"].to_pylist():
                 write_atomically(path, as_bytes(pa.concat_tables([table, rows]), entry.ticker))
-            return Receipt(entry.ticker, str(path), sha256_of(str(path)) or "")
+            return Receipt(entry.ticker, str(path), sha256_of(path) or "")
 
     def rename(self, old: str, new: str) -> bool:
         """Move the forecasts of `old` to `new`; False where there are none.  Raises as `check_free`, and StoreBusy."""

@@ -6,7 +6,7 @@ from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.prices.calendar import Sessions
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import StoreReceipt
 
 MOST_SESSIONS = 1_000

@@ -11,7 +11,7 @@ from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
@@ -30,7 +30,7 @@ def bases_of(home: Home, session: date) -> str:
 @cache
 def _shipped() -> str:
     files = sorted(path for kind in KINDS.values() for path in SHIPPED.glob(kind.pattern))
-    return hashlib.sha256("\n".join(f"{each.name} {sha256_of(str(each))}" for each in files).encode()).hexdigest()
+    return hashlib.sha256("\n".join(f"{each.name} {sha256_of(each)}" for each in files).encode()).hexdigest()
 
 
 def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
@@ -41,7 +41,7 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
         raise NoBars(store.path(bars.ticker), f"no bar of {bars.session} that is believed, the newest is of {newest}")
     path = home.datasets / bars.ticker / f"{bars.session}.parquet"
     PriceSeries.from_bars(view.bars).write(path)
-    sha256 = sha256_of(str(path)) or ""
+    sha256 = sha256_of(path) or ""
     notes = restated(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
     bases, count = bases_of(home, bars.session), len(view.bars)
     return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, count, view.adjustment, notes, bases, calendar)

@@ -17,7 +17,8 @@ from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt
 from stockml.storage.records import read_record, record, written_record
 from stockml.training.train import facts_about
@@ -51,7 +52,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
         folder, sha256 = (champion.path, champion.sha256) if champion else (None, None)
         kept = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
         write_atomically(path, written_record(kept))
-    content = sha256_of(str(path)) or ""
+    content = sha256_of(path) or ""
     return DecisionReceipt(dataset.ticker, str(path), content, kept.mode, kept.reason)
 
 

@@ -11,7 +11,7 @@ from stockml.models.trained_model import load_model, same_forecast, vintage_fold
 from stockml.pipeline.decide import champion_beside
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
 from stockml.training.ticker_training import unseen_parts
 
@@ -37,4 +37,4 @@ def evaluate_night(
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     write_assessment(assessment, folder)
-    return EvaluationReceipt(dataset.ticker, str(folder), sha256_of(str(folder)) or "", dataset.session)
+    return EvaluationReceipt(dataset.ticker, str(folder), sha256_of(folder) or "", dataset.session)

@@ -12,7 +12,8 @@ from stockml.home import Home
 from stockml.nights.record import Night, read_night
 from stockml.pipeline.dataset import beside_the_bars
 from stockml.settings import Settings
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import Receipt, RunReceipt
 from stockml.storage.records import read_record, record, written_record
 

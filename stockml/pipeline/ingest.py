@@ -16,7 +16,7 @@ from stockml.provider.http import OutputSize, PriceProvider
 from stockml.provider.listing import Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 COMPACT_SESSIONS = 100
@@ -119,7 +119,7 @@ def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar
         known = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}
         if known.issuperset(days_of(bars.loc[: view.bars.index[-1]]).tolist()):
             return False
-    source = f"{provider.name} sha256:{str(sha256_of(str(kept)))[:16]}"
+    source = f"{provider.name} sha256:{str(sha256_of(kept))[:16]}"
     return store.record_import(ticker, bars, recorded_at=now, source=source)
 
 

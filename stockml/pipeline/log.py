@@ -23,7 +23,7 @@ from stockml.pipeline.promote import as_it_stands
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, EvaluationReceipt, ModelReceipt, RunReceipt, StoreReceipt
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
@@ -62,7 +62,7 @@ def log_night(
         _catch_up(home, tracking, night)
     except TrackingUnavailable as error:
         missed(error)
-    sha256 = sha256_of(str(path)) or ""
+    sha256 = sha256_of(path) or ""
     return RunReceipt(night.ticker, str(path), sha256, done.key, night.mlflow_run_id, night.model_version)
 
 

@@ -11,7 +11,7 @@ from stockml.pipeline.decide import champion_beside
 from stockml.pipeline.night_key import training_code
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256, train
@@ -37,5 +37,5 @@ def train_night(
         folder=folder,
         on_epoch=on_epoch,
     )
-    sha256, chosen = sha256_of(str(folder)) or "", model.decision  # what was learned may not be worth using
+    sha256, chosen = sha256_of(folder) or "", model.decision  # what was learned may not be worth using
     return ModelReceipt(dataset.ticker, str(folder), sha256, dataset.session, chosen.mode, chosen.reason)

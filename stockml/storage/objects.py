@@ -1,9 +1,10 @@
-"""Objects at an address, such as `s3://bucket/prefix`, or in a folder, replaced by compare-and-swap.
+"""Objects at an address, such as `s3://bucket/prefix`, or in a folder: hashed, and replaced by compare-and-swap.
 
 On S3-like stores the server refuses a PUT whose `If-Match` no longer holds, so two machines cannot lose each other's
 writes; elsewhere the content is compared just before it is written, which narrows the gap but does not close it.
 """
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,44 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import fsspec
 from fsspec.implementations.dirfs import DirFileSystem
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from stockml.errors import StoreError
-from stockml.storage.files import file_system, write_atomically
+from stockml.storage.files import write_atomically
+
+
+def sha256_of(address: str | Path) -> str | None:
+    """SHA-256 of a file, or of a folder's files in name order; None if nothing is there, or it disappears meanwhile.
+
+    In a folder, names that begin with `_` hold side information (timings, say) and do not count, nor do names with a
+    leading dot, such as the temporary file of a killed writer. A file's address may be any fsspec URL; a folder must be
+    local. Raises StoreError for a remote address that does not answer.
+    """
+    if "://" in (path := str(address).removeprefix("file://")):
+        root, _, name = path.rpartition("/")
+        content = Objects(root).read(name).content
+        return None if content is None else hashlib.sha256(content).hexdigest()
+    local = Path(path)
+    try:
+        if not local.is_dir():
+            return hashlib.sha256(local.read_bytes()).hexdigest()
+        files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
+        lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
+    """The fsspec file system of an address, and the path in it.  answer_s: time-out of each s3fs request."""
+    if "://" not in (folder := address.removeprefix("file://")):
+        return fsspec.filesystem("file"), folder
+    patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
+    of_s3 = {"config_kwargs": patience} if address.startswith("s3:") else {}
+    fs, path = fsspec.core.url_to_fs(address, use_listings_cache=False, **of_s3)
+    return fs, path
 
 
 class Overtaken(Exception):

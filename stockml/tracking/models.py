@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
-PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "fsspec", "pydantic")
+PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "pydantic")
 EXAMPLE_SESSIONS = 300
 
 

@@ -21,7 +21,7 @@ import pytest
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.home import home as home_of
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, forked, nights, standing, start_night, stored
 from tests.support.patience import PATIENCE_S

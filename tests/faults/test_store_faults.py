@@ -20,8 +20,8 @@ from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
 from stockml.storage.locks import file_lock
+from stockml.storage.objects import sha256_of
 from stockml.storage.parquet_files import TableFiles
 from tests.stockml.prices.stored import IBM, NOW, append
 from tests.support.patience import PATIENCE_S

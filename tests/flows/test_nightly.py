@@ -20,7 +20,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import ScriptedFeed

@@ -12,7 +12,8 @@ from prefect.settings import PREFECT_API_URL
 
 from stockml.home import Home, home
 from stockml.settings import NetworkSettings
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tasks.caching import identity, step, with_home_storage
 from tests.support.copied_code import copied, run_on
@@ -24,7 +25,7 @@ FRIDAY = date(2013, 3, 1)
 def write_prices(ticker: str, session: date) -> PayloadReceipt:
     path = home().root / f"{ticker} prices"
     write_atomically(path, f"prices of {ticker} on {session}".encode())
-    sha256, received_at = sha256_of(str(path)) or "", datetime(2013, 3, 2, 4, tzinfo=UTC)
+    sha256, received_at = sha256_of(path) or "", datetime(2013, 3, 2, 4, tzinfo=UTC)
     return PayloadReceipt(ticker, str(path), sha256, session, session, received_at, rows_before=0)
 
 
@@ -32,7 +33,7 @@ def write_prices(ticker: str, session: date) -> PayloadReceipt:
 def count_prices(prices: PayloadReceipt, weight: float) -> StoreReceipt:
     path = home().root / "count"
     write_atomically(path, f"{Path(prices.path).read_bytes()!r} {weight}".encode())
-    return StoreReceipt(prices.ticker, str(path), sha256_of(str(path)) or "", prices.session, 1, 0, 0)
+    return StoreReceipt(prices.ticker, str(path), sha256_of(path) or "", prices.session, 1, 0, 0)
 
 
 @flow

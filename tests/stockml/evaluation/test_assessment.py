@@ -17,7 +17,7 @@ from stockml.models.pool import Pool
 from stockml.models.retrain_policy import Decision
 from stockml.models.trend_prior import published_moves
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.stockml.evaluation.seers import (
     AGE,

@@ -17,7 +17,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night

@@ -15,7 +15,8 @@ from stockml.maintenance.notice_log import KEPT, append_notice
 from stockml.maintenance.retention import Removal, RetentionSettings, needed, plan, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.objects import sha256_of
 from stockml.training import checkpoint
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

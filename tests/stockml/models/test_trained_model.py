@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidFile
 from stockml.models.pool import Pool
 from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from tests.stockml.training.test_train import SERIES, TURNED, learned, network, usual
 
 

@@ -13,7 +13,7 @@ from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.payload_archive import Payload, archive
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
 from tests.support.recordings import recorded

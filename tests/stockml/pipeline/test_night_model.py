@@ -22,7 +22,7 @@ from stockml.pipeline.evaluate import evaluate_night
 from stockml.pipeline.train import train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
 from tests.support.walks import SMALL, turning
 
@@ -47,7 +47,7 @@ class Night:
 def dataset_of(home: Home, series: PriceSeries) -> DatasetReceipt:
     path, session = home.datasets / "ABC" / f"{len(series)}.parquet", series.sessions[-1].item()
     series.write(path)
-    return DatasetReceipt("ABC", str(path), sha256_of(str(path)) or "", session, len(series))
+    return DatasetReceipt("ABC", str(path), sha256_of(path) or "", session, len(series))
 
 
 def night(home: Home, series: PriceSeries, settings: Settings = ONE) -> Night:

@@ -8,7 +8,7 @@ from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.pipeline.promote import as_it_stands, promote
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import ModelReceipt, RunReceipt
 
 WEDNESDAY, THURSDAY, FRIDAY = date(2013, 2, 27), date(2013, 2, 28), date(2013, 3, 1)
@@ -21,7 +21,7 @@ def model_of(home: Home, session: date) -> ModelReceipt:
     folder = home.models / "IBM" / str(session)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights").write_text(str(session))
-    return ModelReceipt("IBM", str(folder), sha256_of(str(folder)) or "", session, "retrain", "asked for")
+    return ModelReceipt("IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for")
 
 
 def run_of(session: date, key: str = "") -> RunReceipt:

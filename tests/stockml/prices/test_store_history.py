@@ -10,7 +10,7 @@ import pytest
 
 from stockml.errors import NoBars, NoOverlap, UnevenOverlap
 from stockml.prices.bars import Split
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append, scaled
 from tests.support.recordings import recorded
 

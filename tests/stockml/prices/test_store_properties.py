@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from tests.stockml.prices.stored import append
 from tests.support import strategies
 from tests.support.strategies import RECORDING_STARTS, bars_of

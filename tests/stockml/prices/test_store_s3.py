@@ -11,7 +11,7 @@ from stockml.errors import NoBars, StoreBusy, StoreError, StoreUnreadable
 from stockml.prices.bars import Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append
 
 

@@ -14,7 +14,8 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home, owner_only
 from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.objects import sha256_of
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry
 
@@ -112,6 +113,6 @@ def test_a_folder_removed_while_it_is_hashed_is_no_error(tmp_path: Path) -> None
             (folder / f"{name}").write_bytes(b"x")
         remover = threading.Thread(target=shutil.rmtree, args=(folder,))
         remover.start()
-        sha256_of(str(folder))
+        sha256_of(folder)
         remover.join()
-        assert sha256_of(str(folder)) is None
+        assert sha256_of(folder) is None

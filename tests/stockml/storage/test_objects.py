@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from stockml.errors import StoreError
-from stockml.storage.objects import Found, Objects
+from stockml.storage.objects import Found, Objects, sha256_of
 from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port
 
@@ -74,10 +74,10 @@ def test_a_store_that_is_down_is_named_and_waited_for_while_it_restarts(
     state = Objects("s3://state/stockml")
     with pytest.raises(StoreError, match=r"parts/IBM\.json: could not be read or written \(EndpointConnectionError"):
         replace(state, return_s=0).read("parts/IBM.json")
-    with ThreadPoolExecutor(1) as asking:
-        found = asking.submit(state.read, "parts/IBM.json")
+    with ThreadPoolExecutor(2) as asking:
+        found, sha256 = asking.submit(state.read, "parts/IBM.json"), asking.submit(sha256_of, f"{state.root}/other")
         with object_store(tmp_path, "state", port):
-            assert found.result() == Found(None)
+            assert (found.result(), sha256.result()) == (Found(None), None)
     fsspec.filesystem("s3").clear_instance_cache()
 
 

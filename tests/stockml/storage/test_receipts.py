@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import DiskFull
-from stockml.storage.files import sha256_of, write_atomically
+from stockml.storage.files import write_atomically
+from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, Receipt
 
 
 def receipt_of(path: Path) -> Receipt:
-    return Receipt("IBM", str(path), sha256_of(str(path)) or "")
+    return Receipt("IBM", str(path), sha256_of(path) or "")
 
 
 def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password
 from tests.stockml.tracking.logged import NOW, client, runs

@@ -19,7 +19,7 @@ from stockml.models.trained_model import TrainedModel, load_model, same_forecast
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Mode, Settings, settings_for
-from stockml.storage.files import sha256_of
+from stockml.storage.objects import sha256_of
 from stockml.training.ticker_training import MOST_ORIGINS, new_origins, train_ticker, unseen_parts
 from stockml.training.train import facts_about, learning_sha256, train
 from tests.support.walks import SMALL, altered_after, turning, walk, with_prices
