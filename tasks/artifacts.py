@@ -25,6 +25,7 @@ from stockml.nights.summary import markdown
 from stockml.nights.universe import NightRow, ending
 from stockml.settings import FailWhen
 from stockml.tickers import as_key, unnamed
+from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
 
 
@@ -86,10 +87,13 @@ def _in_mlflow(night: Night) -> list[str]:
 
 
 def mlflow_pages(place: Home) -> str | None:
-    """Where MLflow's page is: STOCKML_MLFLOW_PAGE, else the tracking server, else what `stockml up` says, else None."""
-    if named := os.environ.get("STOCKML_MLFLOW_PAGE"):
-        return named.rstrip("/")
-    return place.tracking_uri if place.tracking_uri.startswith("http") else place.server("mlflow")
+    """Where MLflow's page is: STOCKML_MLFLOW_PAGE, else the tracking server, else what `stockml up` says, else None.
+
+    Without a password of the server: records of nights and pages link to it.
+    """
+    server = place.tracking_uri if place.tracking_uri.startswith("http") else ""
+    found = os.environ.get("STOCKML_MLFLOW_PAGE") or without_password(server)
+    return found.rstrip("/") or place.server("mlflow")
 
 
 def _rounded(value: float | None) -> float | None:

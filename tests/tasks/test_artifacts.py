@@ -1,11 +1,13 @@
-"""What the rows of many nights say of a night that has no result."""
+"""What the rows of many nights say of a night that has no result, and where links to MLflow lead."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from prefect.states import Cancelling, Pending, Running, State
 
-from tasks.artifacts import row_of
+from stockml.home import Home
+from tasks.artifacts import mlflow_pages, row_of
 
 DIED = "its worker process died twice; see the machine's memory"
 
@@ -22,3 +24,12 @@ def test_a_night_that_a_person_cancels_is_not_said_to_have_died(state: State[obj
     """Prefect lets it run to its end beside the others, and then keeps it in that state."""
     row = row_of("IBM", date(2013, 3, 1), state)
     assert (row.status, row.outcome, row.why) == ("failed", outcome, why)
+
+
+@pytest.mark.parametrize("address", ["https://me:secret@mlflow.example:5000", "https://mlflow.example:5000/"])
+def test_links_to_mlflow_show_no_password_of_its_server(
+    home: Home, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept in every night's record, and shown on its page."""
+    monkeypatch.delenv("STOCKML_MLFLOW_PAGE", raising=False)
+    assert mlflow_pages(replace(home, tracking_uri=address)) == "https://mlflow.example:5000"
