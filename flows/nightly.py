@@ -33,7 +33,7 @@ from stockml.settings import Mode, Profile, without_effect
 from stockml.storage import sharing
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
-from tasks import begun_runs, run_records
+from tasks import begun_runs, lost_runs
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.status_page import remember
@@ -152,7 +152,7 @@ def exclusive_run(ticker: str) -> Iterator[None]:
                 held.enter_context(sharing.ticker_lock(home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
                 raise NightBusy(ticker, BUSY_WAIT_S) from None
-        run_records.end_killed(ticker)
+        lost_runs.end_killed(ticker)
         yield
 
 

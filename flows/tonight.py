@@ -30,8 +30,9 @@ from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import unnamed
 from tasks.caching import with_home_storage
+from tasks.lost_runs import deaths
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
-from tasks.run_records import deaths, put_off
+from tasks.run_records import put_off
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then

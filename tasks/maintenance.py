@@ -16,8 +16,9 @@ from stockml.models.registry import Registry
 from stockml.storage import sharing
 from stockml.tracking import retention as mlflow_retention
 from stockml.tracking.client import Tracking
-from tasks import run_records
+from tasks import lost_runs
 from tasks.artifacts import mlflow_pages
+from tasks.run_records import name_of
 
 UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
 
@@ -26,11 +27,11 @@ UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within mi
 def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) -> StepReport:
     """Mark as Crashed the runs that claim to be running and cannot be."""
     with get_client(sync_client=True) as client:
-        dead = run_records.zombies(client, now, silence, [spared])
+        dead = lost_runs.zombies(client, now, silence, [spared])
         if not dry_run:
             for run, why in dead:
-                run_records.crash(client, run, why)
-    things = tuple(f"{run_records.name_of(run)}: {why}" for run, why in dead)
+                lost_runs.crash(client, run, why)
+    things = tuple(f"{name_of(run)}: {why}" for run, why in dead)
     return StepReport("zombie runs ended", len(dead), things=things)
 
 

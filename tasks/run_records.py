@@ -1,232 +1,31 @@
-"""Prefect's own records of runs: finding them, and ending or repeating those that nothing works on."""
+"""Prefect's own records of runs: finding them, putting one off, and ending them from outside."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID
 
-from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.events.filters import EventFilter
-from prefect.exceptions import Abort, ObjectNotFound
 from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT
-from prefect.states import AwaitingRetry, Cancelled, Crashed, State
+from prefect.states import AwaitingRetry, State
 from prefect.utilities.engine import propose_state_sync
 
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.nights.status import Attempt, keep_attempt, last_attempt
-from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host
 from stockml.storage.sharing import commit_ended
 from stockml.tickers import validated_ticker
 
 T = TypeVar("T")
 
-HEARTBEAT = "prefect.flow-run.heartbeat"
-UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
-AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
-SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
-ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
-ORPHAN = "nothing works on this run any more; run it again"
-LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
-GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
-BY_HAND_FOR = timedelta(hours=6)  # a run in a terminal may take; the longest profile takes less
-
-
-def why_dead(
-    run: FlowRun, now: datetime, silence: timedelta, *, parent_ended: bool, heartbeat: datetime | None
-) -> str | None:
-    """Why a run cannot be alive any more; None if it may be. `silence` is longer than several heartbeats."""
-    if parent_ended:
-        return "the run that it belongs to has ended"
-    if why := why_gone(run.infrastructure_pid):
-        return why
-    if is_of_this_host(run.infrastructure_pid) and heartbeat is None:  # they may be switched off
-        return None
-    last = heartbeat or run.start_time or run.created or run.expected_start_time
-    if last and last < now - silence:
-        seen = "no heartbeat" if heartbeat else "no sign of life"
-        return f"{seen} since {last:%Y-%m-%d %H:%M} UTC"
-    return None
-
-
-def zombies(
-    client: SyncPrefectClient, now: datetime, silence: timedelta, spared: Sequence[UUID] = ()
-) -> tuple[tuple[FlowRun, str], ...]:
-    """Runs that are Running or Cancelling and cannot be alive, each with the reason; children after their parents."""
-    found = []
-    for run in runs_of(client, in_state(UNFINISHED)):
-        ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
-        why = why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat)
-        if why and run.id not in spared:
-            found.append((run, why))
-    return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
-
-
-def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    end(client, run, Crashed(message=f"Ended from outside: {why}"))
-
-
-def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
-    """Put a worker's night whose process died back into the queue, unless it is there; returns whether it goes on.
-
-    It does not if it is being cancelled, if another run waits for it, or if it died too often.
-    """
-    run = client.read_flow_run(run_id)
-    if run.state_type == StateType.SCHEDULED:
-        return True
-    is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name == NIGHTLY
-    is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING) or _is_lost(run)
-    if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
-        return False
-    _end_tasks(client, run, Crashed(message=why))
-    due = datetime.now(UTC) + AGAIN_AFTER
-    with suppress(Abort):
-        return put_off(client, run_id, due, f"{why}; {AGAIN} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
-    return False
-
-
-def do_lost_again(now: datetime | None = None) -> None:
-    """Put nights lost with their worker, or with its machine, back into the queue; end those that died too often.
-
-    A lost worker cannot do this for its runs: another does, or it does once started again. Does nothing while the
-    server is away. Other flows' runs are left to the server, which after its own outage lacks living ones' heartbeats.
-    """
-    now = now or datetime.now(UTC)
-    silent = in_state([StateType.RUNNING], start_time={"before_": now - GONE_AFTER})
-    taken = in_state([StateType.PENDING])
-    ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
-    with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        unfinished = (*runs_of(client, silent, flows=NIGHTS), *runs_of(client, taken, flows=NIGHTS))
-        for run in (*unfinished, *filter(_is_lost, runs_of(client, ended, flows=NIGHTS))):
-            why = _why_lost(client, run, now) if run.deployment_id else None
-            if why and not done_again(client, run.id, why) and not _is_lost(run):
-                crash(client, run, why)
-
-
-def _is_lost(run: FlowRun) -> bool:
-    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith((SILENT, ABORTED))
-
-
-def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
-    """Why the run is lost; None if it is at work, as it or its machine may have slept, or if a person cancelled it."""
-    states = client.read_flow_run_states(run.id)
-    if is_at_work(run.infrastructure_pid, states[-1].timestamp) or any(state.is_cancelling() for state in states):
-        return None
-    if _is_lost(run):
-        return states[-1].message
-    silence = GONE_AFTER if is_gone(run.infrastructure_pid) else LOST_AFTER
-    if states[-1].timestamp > now - silence:  # it was put back, and has just begun again
-        return None
-    if states[-1].is_pending():
-        found = f"taken by a worker at {states[-1].timestamp:%Y-%m-%d %H:%M} UTC and never begun"
-        return None if _is_of_a_container(run.infrastructure_pid) else found
-    heartbeat = _last_heartbeat(client, run)
-    if heartbeat and heartbeat > now - silence:  # from another machine of this one's name
-        return None
-    return why_dead(run, now, silence, parent_ended=False, heartbeat=heartbeat)
-
-
-def _is_of_a_container(process: str | None) -> bool:
-    """Whether the run is not a process of a host but a container or a pod, whose image may be on its way."""
-    return process is not None and not process.rpartition(":")[2].isdigit()
-
-
-def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
-    """How often the run was put back because its process died; its run count includes waits for a late bar too."""
-    return sum(AGAIN in (state.message or "") for state in client.read_flow_run_states(run_id))
-
-
-def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
-    """Put a worker's run back into the queue, AwaitingRetry until `due`; returns its state then. Raises Abort."""
-    # if cancelled with a process on record, it would wait for ever for that one, which has ended
-    client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"infrastructure_pid": None})
-    state: State = AwaitingRetry(scheduled_time=due, message=message)
-    return propose_state_sync(client, state, flow_run_id=run_id)
-
-
-def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
-    """Put a run, and those of its tasks that are marked as running, into this state."""
-    _end_tasks(client, run, state)
-    client.set_flow_run_state(run.id, state, force=True)
-    if client.read_flow(run.flow_id).name == NIGHTLY:
-        with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk
-            keep_end(run, state, run.start_time or run.expected_start_time or datetime.now(UTC))
-
-
-def _end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
-    at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
-    in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
-    for task_run in tuple(all_of(client.read_task_runs, task_run_filter=in_it)):
-        client.set_task_run_state(task_run.id, state, force=True)
-
-
-def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """Keep how the ticker's night ended, unless a later end is kept. Raises StockmlError, OSError."""
-    ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
-    kept = last_attempt(home().nights, ticker)
-    if kept is None or kept.at <= at:
-        why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
-        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, at))
-        commit_ended(home(), ticker)
-
-
-def end_killed(ticker: str) -> None:
-    """End as Crashed the ticker's runs whose process on this host is gone; while the server is away, none."""
-    with suppress(HTTPError), get_client(sync_client=True) as client:
-        for run in tuple(runs_of(client, in_state(UNFINISHED))):
-            if str(run.parameters.get("ticker")).upper() == ticker and (why := why_gone(run.infrastructure_pid)):
-                crash(client, run, why)
-
-
-def why_gone(process: str | None) -> str | None:
-    """Why a run with this process (host:pid) is dead; None if it lives or this host cannot know."""
-    return f"its process {(process or '').rpartition(':')[2]} is gone" if is_gone(process) else None
-
-
-def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
-    """Mark as Crashed every unfinished run that is old, whose process is gone, or that a worker had; returns names.
-
-    A power cut leaves such runs, and they would hold their deployments' only slots. A deployment's night is done again
-    instead, and one that was being cancelled is Cancelled; what a command in a terminal works on is left alone. To be
-    called before any worker is started.
-    """
-    names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
-    with get_client(sync_client=True) as client:
-        unfinished = in_state((*UNFINISHED, StateType.PENDING))
-        for run in tuple(runs_of(client, unfinished)):
-            process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
-            is_worked_on = began is not None and is_at_work(process, began)
-            is_old = began is None or began < long_ago
-            if (run.deployment_id and not is_worked_on) or (began and is_old) or why_gone(process):
-                if run.deployment_id and not is_old and done_again(client, run.id, "nothing worked on it any more"):
-                    names.append(f"{name_of(run)}, which is done again")
-                    continue
-                is_unwanted = run.state_type == StateType.CANCELLING
-                end(client, run, Cancelled(message="cancelled") if is_unwanted else Crashed(message=ORPHAN))
-                names.append(name_of(run))
-    return tuple(names)
-
-
-def name_of(run: FlowRun) -> str:
-    """The run's name, with its ticker if the flow had not yet begun: Prefect's own names say nothing."""
-    ticker = str(run.parameters.get("ticker") or "")
-    return run.name if ticker in run.name else f"{ticker} ({run.name})"
-
-
-def end_children(parent: UUID, state: State) -> None:
-    """Put the unfinished runs within a run whose workers are gone into this state."""
-    wanted = in_state((*UNFINISHED, StateType.PENDING), parent_flow_run_id={"any_": [parent]})
-    with get_client(sync_client=True) as client:
-        for run in tuple(runs_of(client, wanted)):
-            end(client, run, state)
+UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
 
 
 def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
@@ -249,20 +48,49 @@ def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
             return
 
 
-def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
-    if run.parent_task_run_id is None:
-        return False
-    try:
-        parent: Any = client.read_task_run(run.parent_task_run_id).flow_run_id
-        state = client.read_flow_run(parent).state
-    except ObjectNotFound:
-        return True
-    return state is not None and state.is_final()
+def name_of(run: FlowRun) -> str:
+    """The run's name, with its ticker if the flow had not yet begun: Prefect's own names say nothing."""
+    ticker = str(run.parameters.get("ticker") or "")
+    return run.name if ticker in run.name else f"{ticker} ({run.name})"
 
 
-def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
-    since = run.start_time or run.created
-    told = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
-    wanted = EventFilter.model_validate({**told, "occurred": {"since": since} if since else {}})
-    page = client.read_events(wanted, limit=1)
-    return page.events[0].occurred if page.events else None
+def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
+    """Put a worker's run back into the queue, AwaitingRetry until `due`; returns its state then. Raises Abort."""
+    # if cancelled with a process on record, it would wait for ever for that one, which has ended
+    client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"infrastructure_pid": None})
+    state: State = AwaitingRetry(scheduled_time=due, message=message)
+    return propose_state_sync(client, state, flow_run_id=run_id)
+
+
+def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
+    """Put a run, and those of its tasks that are marked as running, into this state."""
+    end_tasks(client, run, state)
+    client.set_flow_run_state(run.id, state, force=True)
+    if client.read_flow(run.flow_id).name == NIGHTLY:
+        with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk
+            keep_end(run, state, run.start_time or run.expected_start_time or datetime.now(UTC))
+
+
+def end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
+    at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
+    in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
+    for task_run in tuple(all_of(client.read_task_runs, task_run_filter=in_it)):
+        client.set_task_run_state(task_run.id, state, force=True)
+
+
+def end_children(parent: UUID, state: State) -> None:
+    """Put the unfinished runs within a run whose workers are gone into this state."""
+    wanted = in_state((*UNFINISHED, StateType.PENDING), parent_flow_run_id={"any_": [parent]})
+    with get_client(sync_client=True) as client:
+        for run in tuple(runs_of(client, wanted)):
+            end(client, run, state)
+
+
+def keep_end(run: FlowRun, state: State, at: datetime) -> None:
+    """Keep how the ticker's night ended, unless a later end is kept. Raises StockmlError, OSError."""
+    ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
+    kept = last_attempt(home().nights, ticker)
+    if kept is None or kept.at <= at:
+        why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
+        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, at))
+        commit_ended(home(), ticker)

@@ -135,10 +135,10 @@ def register_all(
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import of_other_flows, of_tickers, register
         from deployments.registration.tickers import digest_time
-        from tasks import run_records
+        from tasks import lost_runs
         from tasks.status_page import show_status
 
-        told = list(run_records.crash_orphans()) if crash_orphans else []
+        told = list(lost_runs.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)

@@ -28,7 +28,7 @@ from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import Registered, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
-from tasks.run_records import HEARTBEAT, SILENT
+from tasks.lost_runs import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
 TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then `stockml deploy`"

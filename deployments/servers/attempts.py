@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runner import _control_channel, _flow_run_executor
 
 from deployments.servers.warm_run import ADDRESS
-from tasks.run_records import done_again
+from tasks.lost_runs import done_again
 
 
 class ControlChannel(_control_channel.ControlChannel):

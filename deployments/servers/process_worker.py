@@ -39,7 +39,8 @@ from deployments.servers.attempts import Attempts, ControlChannel
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from stockml.storage.files import write_atomically
-from tasks.run_records import do_lost_again, in_state
+from tasks.lost_runs import do_lost_again
+from tasks.run_records import in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
 AHEAD = 4  # runs per slot: how many of the shortest nights a slot does between two polls

@@ -21,7 +21,7 @@ from prefect.events.filters import EventFilter
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.storage.process_marks import mark
-from tasks.run_records import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, crash_orphans, do_lost_again, done_again
+from tasks.lost_runs import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, crash_orphans, do_lost_again, done_again
 from tests.support import patience
 from tests.support.workers import deployed
 

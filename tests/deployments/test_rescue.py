@@ -16,7 +16,8 @@ from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import mark
 from tasks.begun_runs import sign
-from tasks.run_records import crash_orphans, end_killed, keep_end
+from tasks.lost_runs import crash_orphans, end_killed
+from tasks.run_records import keep_end
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

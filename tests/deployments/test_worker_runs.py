@@ -21,7 +21,7 @@ from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Cras
 
 from deployments.servers.process_worker import AHEAD
 from stockml.storage.process_marks import mark
-from tasks.run_records import A_NIGHT, ABORTED, AGAIN, MOST_DEATHS, SILENT, do_lost_again, done_again
+from tasks.lost_runs import A_NIGHT, ABORTED, AGAIN, MOST_DEATHS, SILENT, do_lost_again, done_again
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 

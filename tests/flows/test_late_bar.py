@@ -19,7 +19,7 @@ from prefect.states import AwaitingRetry, Cancelling, Running, State
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from tasks.run_records import MOST_DEATHS, done_again
+from tasks.lost_runs import MOST_DEATHS, done_again
 from tests.support import patience
 from tests.support.night_process import held_locks, nights
 from tests.support.replaying import SMALL, THURSDAY, store_of

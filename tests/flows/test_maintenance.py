@@ -37,7 +37,7 @@ from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking.client import Tracking
 from stockml.tracking.retention import empty_trash
 from stockml.training import checkpoint
-from tasks.run_records import why_dead
+from tasks.lost_runs import why_dead
 from tests.support.nights import recorded_night, with_files
 
 HOST = socket.gethostname()
