@@ -30,7 +30,7 @@ TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea 
 # a machine that is cut off is noticed within a minute, both by itself and by the server
 ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
 # how a server words it that it will never let this login in; it has no code for a connection that it refuses
-LASTING = re.compile("authentication failed|no password supplied|pg_hba.conf|does not exist")
+LASTING = re.compile("authentication failed|no password supplied|pg_hba.conf|does not exist|permission denied")
 HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
@@ -134,9 +134,9 @@ class Database:
         attempts = Retrying(retry=passing, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
         try:
             return attempts(asked)
-        except driver.ProgrammingError as error:
-            raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
         except driver.Error as error:
+            if _is_of_the_table(error):
+                raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
             advice = "see that it runs, that STOCKML_DATABASE_URL names it, and run again"
             raise StoreError(self.server, f"expected the database, found {refusal(error)}; {advice}") from None
 
@@ -182,7 +182,13 @@ def notes_of(home: Home, folder: Path) -> Notes:
 
 def _is_lasting(error: "psycopg.Error") -> bool:
     """Whether asking again is of no use: the table is another, or the server refuses user, password or address."""
-    return isinstance(error, _driver().ProgrammingError) or LASTING.search(str(error)) is not None
+    return _is_of_the_table(error) or LASTING.search(str(error)) is not None
+
+
+def _is_of_the_table(error: "psycopg.Error") -> bool:
+    driver = _driver()
+    is_denied = isinstance(error, driver.errors.InsufficientPrivilege)
+    return isinstance(error, driver.ProgrammingError) and not is_denied
 
 
 def refusal(error: "psycopg.Error") -> str:

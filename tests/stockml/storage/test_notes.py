@@ -97,6 +97,20 @@ def test_a_table_whose_columns_were_changed_is_named_at_once_with_the_way_back(
             admin.execute("DROP TABLE notes")
 
 
+def test_a_user_without_rights_is_told_so_and_not_that_the_table_is_damaged(
+    database: Database, stockml_database: str
+) -> None:
+    with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as admin:
+        admin.execute("CREATE ROLE guest LOGIN")
+        admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        try:
+            with pytest.raises(StoreError, match=r"found a refusal \(permission denied for schema public\)") as refused:
+                replace(database, account=database.account.replace("stockml@", "guest@")).read("anything")
+        finally:
+            admin.execute("DROP ROLE guest")
+    assert "rename it" not in str(refused.value)
+
+
 def test_a_damaged_note_is_named_by_its_row(database: Database) -> None:
     ledger, now = QuotaLedger.of(database, "DAMAGED"), datetime(2026, 11, 21, tzinfo=UTC)
     name = ledger.name(quota_day(now))
