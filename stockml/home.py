@@ -180,8 +180,10 @@ def _database(environ: Mapping[str, str]) -> str | None:
 
 def usual_root() -> Path:
     """`~/.stockml`, unless an earlier version made its home in the working folder: then that one."""
-    old = Path(OLD_PLACE).resolve()
-    return old if _is_home(old) else Path.home() / ".stockml"
+    with suppress(FileNotFoundError):  # the working folder may have been removed
+        if _is_home(old := Path(OLD_PLACE).resolve()):
+            return old
+    return Path.home() / ".stockml"
 
 
 def _is_home(root: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.process import restored
 from stockml.errors import InvalidFile, StoreError
-from stockml.home import OLD_PLACE, Home, close_to_others, home
+from stockml.home import Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_all, refresh
@@ -82,15 +82,13 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
 
 def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
     """The named home; else an earlier version's in this folder, unless it holds a replay and the market is wanted."""
-    place = home(environ)
-    if environ.get("STOCKML_HOME") or place.root != Path(OLD_PLACE).resolve():
+    place, lasting = home(environ), Path.home() / ".stockml"
+    if environ.get("STOCKML_HOME") or place.root == lasting:
         return place
-    lasting = Path.home() / ".stockml"
     if kind_in(place) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
         return home({**environ, "STOCKML_HOME": str(lasting)})
-    if place.root != lasting:
-        advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
-        print(f"stockml: using {place.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
+    advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
+    print(f"stockml: using {place.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
     return place
 
 

@@ -33,6 +33,15 @@ def test_a_store_folder_is_the_same_from_every_working_directory(
     assert home({"STOCKML_STORE": "bars"}).store == str(tmp_path.resolve() / "bars")
 
 
+def test_a_terminal_whose_folder_was_removed_has_the_usual_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "removed").mkdir()
+    monkeypatch.chdir(tmp_path / "removed")
+    (tmp_path / "removed").rmdir()
+    assert home({}).root == Path.home() / ".stockml"
+
+
 @pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
 def test_a_path_that_leads_to_no_folder_is_refused_naming_the_variable(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"expected {name} to be a path that leads to a folder"):
