@@ -17,6 +17,7 @@ TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
 _version = cache(version)
 
 
+@cache
 def code_hash(*modules: str) -> str:
     """SHA-256 of the meaning of the named stockml modules (`"training.train"`) and of all stockml modules they import.
 
@@ -25,11 +26,6 @@ def code_hash(*modules: str) -> str:
     to compute its key. A process keeps the first hash it computes: later edits to the files do not change the code that
     it runs. Raises ModuleNotFoundError.
     """
-    return _running(modules)
-
-
-@cache
-def _running(modules: tuple[str, ...]) -> str:
     return _digest(sorted(sources(*modules, without=TEXTS_ONLY).items()))
 
 

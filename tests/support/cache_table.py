@@ -77,6 +77,7 @@ class Nights:
         """Run a night and return the steps that were computed, in the chain's order; the others came from the cache."""
         from flows.nightly import nightly
 
+        code_version.code_hash.cache_clear()  # kept as one process runs one code; here, sources change within it
         state = nightly(**ASKED | changes, return_state=True)
         assert state.is_completed(), state.message
         return computed(state.state_details.flow_run_id)
@@ -187,8 +188,7 @@ def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compute cache keys from a copy of stockml/, in which lines may be changed."""
     shutil.copytree(code_version.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     patch.setattr(code_version, "PACKAGE", folder)
-    # cached as one process runs one code; here, sources change within it
-    patch.setattr(code_version, "_running", code_version._running.__wrapped__)
     patch.setattr(dataset, "SHIPPED", folder / VINTAGES)
     patch.setattr(dataset, "_shipped", dataset._shipped.__wrapped__)
     yield
+    code_version.code_hash.cache_clear()
