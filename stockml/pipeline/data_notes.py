@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from stockml.errors import counted
 from stockml.features.segments import HOLE, divided_by, starts
 from stockml.features.windows import within_segment
 from stockml.models.pooled_regression import LEADS
@@ -47,7 +48,7 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
     if new := [day for day in holes if day >= recent]:
         notes.append(f"no bar of {listed(new)}: asked for again every night")
     if old := [day for day in holes if day < recent]:
-        notes.append(f"no bar of {len(old)} older sessions: {look}; `stockml import` can bring them")
+        notes.append(f"no bar of {counted(len(old), 'older session')}: {look}; `stockml import` can bring them")
     if split := divided(PriceSeries.from_bars(view.bars), sessions):
         notes.append(split)
     if odd := sorted({day for join in view.joins for day in join.odd}):
@@ -75,7 +76,7 @@ def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
     closes = changes[tonight & (changes["column"] == "close")]
     rows = zip(closes["session"], closes["before"], closes["after"], strict=True)
     told = [f"the close of {day.date()} was restated from {before:g} to {after:g}" for day, before, after in rows]
-    return (*told[:NAMED], *([f"and {len(told) - NAMED} more closes"] if len(told) > NAMED else []))
+    return (*told[:NAMED], *([f"and {counted(len(told) - NAMED, 'more close')}"] if len(told) > NAMED else []))
 
 
 def divided(series: PriceSeries, sessions: Sessions) -> str:

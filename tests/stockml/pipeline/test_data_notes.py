@@ -64,6 +64,11 @@ def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_serie
     assert f"the series is divided by {divided} are neither learned from nor scored" in said
 
 
+def test_one_older_hole_is_counted_in_the_singular(home: Home) -> None:
+    append(home, IBM.drop(IBM.index[400]))
+    assert notes(home).startswith("no bar of 1 older session: ")
+
+
 def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Home) -> None:
     bars = IBM.copy()
     bars.iloc[:-21, :4] *= 100
