@@ -31,8 +31,9 @@ def missing_forecasts(
 ) -> State:
     """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest lack nothing."""
     names = sorted({validated_ticker(ticker) for ticker in tickers})
+    own = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
     refresh(home(), names, Depth.STATUS)
-    found = missing(home(), names, clock.now(), calendars)
+    found = missing(home(), names, clock.now(), own)
     line = missing_line(found, len(names))
     get_run_logger().info("%s", line)
     return Completed(name=states.FORECASTS_MISSING if found else "Completed", message=line)

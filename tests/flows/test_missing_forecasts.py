@@ -22,6 +22,8 @@ def test_the_digests_state_says_which_tickers_lack_a_forecast(home: Home, monkey
     assert (state.is_completed(), state.name, state.message) == (True, FORECASTS_MISSING, said)
     state = missing_forecasts(["IBM"], return_state=True)
     assert (state.name, state.message) == ("Completed", "no forecast is missing, of 1 ticker")
+    state = missing_forecasts(["ibm"], {"ibm": "XXXX"}, return_state=True)
+    assert "found 'XXXX'" in str(state.message), "a calendar belongs to its ticker in small letters too"
 
 
 def test_the_digest_loads_no_heavy_library(home: Home) -> None:
