@@ -23,7 +23,7 @@ ABORTED = "Execution was aborted by Python system exit call"  # of a run that wr
 ORPHAN = "nothing works on this run any more; run it again"
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
 GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
-BY_HAND_FOR = timedelta(hours=6)  # a run in a terminal may take; the longest profile takes less
+BY_HAND_FOR = timedelta(hours=6)  # a run may take whose process is not known; the longest profile takes less
 
 
 def why_dead(
@@ -147,20 +147,20 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     """Mark as Crashed every unfinished run that is old, whose process is gone, or that a worker had; returns names.
 
     A power cut leaves such runs, and they would hold their deployments' only slots. A deployment's night is done again
-    instead, and one that was being cancelled is Cancelled; what a command in a terminal works on is left alone. To be
-    called before any worker is started.
+    instead, and one that was being cancelled is Cancelled; what a process of this host is known to work on, such as a
+    command in a terminal, is left alone. To be called before any worker is started.
     """
     names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
     with get_client(sync_client=True) as client:
         unfinished = in_state((*UNFINISHED, StateType.PENDING))
         for run in tuple(runs_of(client, unfinished)):
             process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
-            is_worked_on = began is not None and is_at_work(process, began)
-            is_old = began is None or began < long_ago
-            if (run.deployment_id and not is_worked_on) or (began and is_old) or why_gone(process):
-                if run.deployment_id and not is_old and done_again(client, run.id, "nothing worked on it any more"):
-                    names.append(f"{name_of(run)}, which is done again")
-                    continue
+            is_old = began is not None and began < long_ago
+            if began and is_at_work(process, began):
+                continue
+            if run.deployment_id and not is_old and done_again(client, run.id, "nothing worked on it any more"):
+                names.append(f"{name_of(run)}, which is done again")
+            elif run.deployment_id or is_old or why_gone(process):
                 is_unwanted = run.state_type == StateType.CANCELLING
                 end(client, run, Cancelled(message="cancelled") if is_unwanted else Crashed(message=ORPHAN))
                 names.append(name_of(run))

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -35,7 +36,7 @@ def night(ticker: str) -> str:
 
 
 @pytest.fixture
-def runs() -> dict[str, str]:
+def runs() -> Iterator[dict[str, str]]:
     """Runs recorded as Running, by who works on them: a process that is gone, this one, or an unknown one."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -47,7 +48,9 @@ def runs() -> dict[str, str]:
             if pid:
                 client.update_flow_run(run.id, infrastructure_pid=f"{socket.gethostname()}:{pid}")
             made[name] = run.id
-    return made
+        yield made
+        for run_id in made.values():
+            client.delete_flow_run(run_id)
 
 
 def states(runs: dict[str, str]) -> dict[str, str]:
@@ -55,10 +58,12 @@ def states(runs: dict[str, str]) -> dict[str, str]:
         return {name: client.read_flow_run(run).state_name for name, run in runs.items()}
 
 
-def test_starting_up_ends_dead_runs_and_very_old_ones(runs: dict[str, str]) -> None:
+def test_starting_up_ends_dead_runs_and_very_old_ones_that_nothing_is_known_to_work_on(runs: dict[str, str]) -> None:
+    """A search of many trials in a terminal may take a day."""
     assert "rescued (gone)" in crash_orphans()
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
-    assert {"RESCUED (here)", "RESCUED (unknown)"} <= set(crash_orphans(datetime.now(UTC) + timedelta(hours=7)))
+    assert "RESCUED (unknown)" in crash_orphans(datetime.now(UTC) + timedelta(hours=7))
+    assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Crashed"}
 
 
 def test_a_deployments_run_in_a_terminal_is_left_alone_and_one_of_a_worker_is_ended() -> None:
@@ -71,7 +76,8 @@ def test_a_deployments_run_in_a_terminal_is_left_alone_and_one_of_a_worker_is_en
         client.update_flow_run(terminal.id, infrastructure_pid=mark())
     assert "WORKER" in crash_orphans()
     assert states({"terminal": terminal.id, "worker": worker.id}) == {"terminal": "Running", "worker": "Crashed"}
-    crash_orphans(datetime.now(UTC) + timedelta(hours=7))
+    with get_client(sync_client=True) as client:
+        client.delete_flow_run(terminal.id)
 
 
 def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(home: Home) -> None:
@@ -99,7 +105,6 @@ def test_a_tickers_next_night_ends_only_that_tickers_dead_runs(runs: dict[str, s
     assert states(runs)["gone"] == "Running"
     end_killed("RESCUED")
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
-    crash_orphans(datetime.now(UTC) + timedelta(hours=7))
 
 
 def test_a_dead_run_that_is_resumed_is_signed_again_and_so_is_not_ended(runs: dict[str, str]) -> None:
@@ -107,4 +112,3 @@ def test_a_dead_run_that_is_resumed_is_signed_again_and_so_is_not_ended(runs: di
         sign(UUID(str(run)))
     end_killed("RESCUED")
     assert states(runs) == {"gone": "Running", "here": "Running", "unknown": "Running"}
-    crash_orphans(datetime.now(UTC) + timedelta(hours=7))
