@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -68,12 +69,17 @@ def files_of(root: Path, part: str) -> list[str]:
         return [path.relative_to(root).as_posix()] if path.is_file() else []
     if part == COMMON:
         paths = [root / name for name in OF_ALL]
-        paths += [path for folder in ("bases", "settings") for path in sorted((root / folder).rglob("*"))]
+        paths += [path for folder in ("bases", "settings") for path in _below(root / folder)]
     else:
         paths = [root / name.format(part) for name in FILES]
-        paths += [path for folder in FOLDERS for path in sorted((root / folder / part).rglob("*"))]
+        paths += [path for folder in FOLDERS for path in _below(root / folder / part)]
     names = [path.relative_to(root).as_posix() for path in paths if path.is_file()]
     return [name for name in names if name in OF_ALL or not Path(name).name.startswith((".", ATTEMPT))]
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files in a folder, at any depth; unlike `rglob`, leaves out a folder that a clean-up removes meanwhile."""
+    return sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
 
 
 def tickers_of(root: Path) -> Iterator[str]:

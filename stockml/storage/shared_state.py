@@ -115,13 +115,15 @@ class SharedState:
             if may_remove or PurePosixPath(name).name == WAITING:
                 files.pop(name, None)
         for name in here:
-            now[name] = _stat(self.root / name) or (0, 0)
-            if known.local.get(name) != now[name]:
-                content = (self.root / name).read_bytes()
-                sha = hashlib.sha256(content).hexdigest()
-                if name not in files or files[name][0] != sha:
-                    files[name] = (sha, len(content), now[name][1] // SECOND)
-                    bodies[_object(sha)] = content
+            with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile
+                stat = _stat(self.root / name) or (0, 0)
+                if known.local.get(name) != stat:
+                    content = (self.root / name).read_bytes()
+                    sha = hashlib.sha256(content).hexdigest()
+                    if name not in files or files[name][0] != sha:
+                        files[name] = (sha, len(content), stat[1] // SECOND)
+                        bodies[_object(sha)] = content
+                now[name] = stat
         manifest = known.manifest
         if changed := files != manifest.files:
             self.objects.put(bodies)
@@ -179,8 +181,10 @@ class SharedState:
         raise StoreBusy(self.objects.address(_manifest(part)), why)
 
     def _differs(self, manifest: Manifest, name: str) -> bool:
-        content = (self.root / name).read_bytes()
-        return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
+        with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile
+            content = (self.root / name).read_bytes()
+            return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
+        return False
 
     def _is_committed(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
         if known.local.get(name) == _stat(self.root / name):
@@ -199,11 +203,12 @@ class SharedState:
         """Move a file out of the way, or delete it if unchanged here: the state has another by now, or none."""
         path = self.root / name
         if known.local.get(name) == _stat(path):
-            path.unlink()
+            path.unlink(missing_ok=True)
             return
         aside = self.root / "uncommitted" / part / secrets.token_hex(4) / name
         aside.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, aside)
+        with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile
+            os.replace(path, aside)
 
     def _bring(self, manifest: Manifest, names: list[str]) -> None:
         for start in range(0, len(names), AT_ONCE):

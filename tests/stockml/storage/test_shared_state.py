@@ -1,5 +1,7 @@
 """State that machines share by address: two caches of one address, and what each may do to the other."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -52,6 +54,36 @@ def test_a_machine_checks_out_what_another_committed_and_continues_from_it(
     assert other.commit("IBM")
     assert checked_out(one) == {LEDGER: "two forecasts", NIGHT: "a night", PAYLOAD: "an answer"}
     assert checked_out(other) == read(one)
+
+
+REMOVER = """
+import shutil, sys
+from pathlib import Path
+
+while True:
+    for number in range(100):
+        file = Path(sys.argv[1], str(number // 5), str(number))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    for number in range(20):
+        shutil.rmtree(Path(sys.argv[1], str(number)))
+"""
+
+
+def test_a_clean_up_that_removes_files_meanwhile_stops_neither_commit_nor_checkout(
+    two: tuple[SharedState, SharedState],
+) -> None:
+    one, _ = two
+    write(one, LEDGER, "a forecast")
+    (one.root / "payloads" / "IBM").mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", REMOVER, str(one.root / "payloads" / "IBM")]) as remover:
+        try:
+            for _ in range(25):
+                one.commit("IBM")
+                one.checkout("IBM", Depth.NIGHT)
+        finally:
+            remover.kill()
+    assert read(one)[LEDGER] == "a forecast"
 
 
 def test_the_second_of_two_nights_from_one_state_is_refused_and_loses_nothing(
