@@ -34,10 +34,12 @@ def why_dead(
         return "the run that it belongs to has ended"
     if why := why_gone(run.infrastructure_pid):
         return why
+    began = run.start_time or run.created or run.expected_start_time
+    if began and is_at_work(run.infrastructure_pid, began):  # it or its machine may have slept
+        return None
     if is_of_this_host(run.infrastructure_pid) and heartbeat is None:  # they may be switched off
         return None
-    last = heartbeat or run.start_time or run.created or run.expected_start_time
-    if last and last < now - silence:
+    if (last := heartbeat or began) and last < now - silence:
         seen = "no heartbeat" if heartbeat else "no sign of life"
         return f"{seen} since {last:%Y-%m-%d %H:%M} UTC"
     return None

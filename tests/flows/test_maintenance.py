@@ -34,6 +34,7 @@ from stockml.home import Home
 from stockml.maintenance.report import StepReport, markdown, readable, summary
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
+from stockml.storage.process_marks import mark
 from stockml.tracking.client import Tracking
 from stockml.tracking.retention import empty_trash
 from stockml.training import checkpoint
@@ -43,7 +44,7 @@ from tests.support.nights import recorded_night, with_files
 HOST = socket.gethostname()
 pytestmark = pytest.mark.usefixtures("with_tables")
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOW = datetime(2016, 11, 24, 12, tzinfo=UTC)  # this process began later, and only has the id of an earlier one
 SILENCE = timedelta(minutes=30)
 
 
@@ -252,12 +253,12 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
         (f"{HOST}:this one", 1, False, None),
         (f"{HOST}:this one", 1, True, "the run that it belongs to has ended"),
         (f"{HOST}:this one", None, False, None),
-        (f"{HOST}:this one", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
+        (f"{HOST}:this one", 31, False, "no heartbeat since 2016-11-24 11:29 UTC"),
         (f"elsewhere:{2**22 + 1}", 1, False, None),
-        (f"elsewhere:{2**22 + 1}", 31, False, "no heartbeat since 2026-11-24 11:29 UTC"),
+        (f"elsewhere:{2**22 + 1}", 31, False, "no heartbeat since 2016-11-24 11:29 UTC"),
         (f"{HOST}:{2**22 + 1}", 1, False, f"its process {2**22 + 1} is gone"),
         (None, 1, False, None),
-        (None, None, False, "no sign of life since 2026-11-24 11:00 UTC"),
+        (None, None, False, "no sign of life since 2016-11-24 11:00 UTC"),
     ],
 )
 def test_a_run_counts_as_dead_when_nothing_shows_that_it_is_alive(
@@ -267,6 +268,13 @@ def test_a_run_counts_as_dead_when_nothing_shows_that_it_is_alive(
     living = process.replace("this one", str(os.getpid())) if process else None
     run = FlowRun(flow_id=uuid4(), start_time=NOW - timedelta(hours=1), infrastructure_pid=living)
     assert why_dead(run, NOW, SILENCE, parent_ended=parent_ended, heartbeat=heartbeat) == why
+
+
+def test_a_run_whose_process_is_at_work_is_alive_however_long_its_machine_slept() -> None:
+    """It sends its next heartbeat soon after the machine wakes, and maintenance may have been due meanwhile."""
+    began = datetime.now(UTC)
+    run = FlowRun(flow_id=uuid4(), start_time=began, infrastructure_pid=mark())
+    assert why_dead(run, began + timedelta(hours=9), SILENCE, parent_ended=False, heartbeat=began) is None
 
 
 def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
