@@ -22,7 +22,7 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
 
 from stockml import clock
-from stockml.errors import StockmlError, TrackingUnavailable
+from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
@@ -48,10 +48,13 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
 
 def show_status() -> None:
-    """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there."""
+    """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there.
+
+    A run whose nights are done does not fail for it: `stockml doctor` reports what cannot be read.
+    """
     place = home()
-    refresh(place, depth=Depth.STATUS)
-    with get_client(sync_client=True) as client:
+    with suppress(StockmlError, OSError), get_client(sync_client=True) as client:
+        refresh(place, depth=Depth.STATUS)
         scheduled = next_runs(client)
         listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.stands_still() else ""
@@ -62,8 +65,7 @@ def show_status() -> None:
             client.update_artifact(kept[0].id, ArtifactUpdate(data=text))
         else:
             client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
-    if known_tickers(place):
-        with suppress(TrackingUnavailable):
+        if known_tickers(place):
             Tracking.of(place).show_overview(lambda links: markdown(listed, links=links))
 
 

@@ -3,14 +3,12 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
-from stockml.errors import StockmlError
 from stockml.home import Home, home
 from stockml.settings import Profile
 
@@ -142,8 +140,7 @@ def register_all(
         others = of_other_flows(listed.tickers, digest_time(os.environ))
         done = register([*of_tickers(listed.tickers), *others], delete_others=True)
         automations = install(os.environ)
-        with suppress(StockmlError, OSError):  # damage is reported by `stockml doctor`
-            show_status()
+        show_status()
     if as_json:
         return [json.dumps({**vars(done), "cut_short": told})]
     return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]
