@@ -1,6 +1,5 @@
 """Runs that nothing works on any more: which they are, and doing nights again whose process died."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,14 +45,14 @@ def why_dead(
 
 
 def zombies(
-    client: SyncPrefectClient, now: datetime, silence: timedelta, spared: Sequence[UUID] = ()
+    client: SyncPrefectClient, now: datetime, silence: timedelta, spared: UUID
 ) -> tuple[tuple[FlowRun, str], ...]:
     """Runs that are Running or Cancelling and cannot be alive, each with the reason; children after their parents."""
     found = []
     for run in runs_of(client, in_state(UNFINISHED)):
         ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
         why = why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat)
-        if why and run.id not in spared:
+        if why and run.id != spared:
             found.append((run, why))
     return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
 

@@ -27,7 +27,7 @@ UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within mi
 def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) -> StepReport:
     """Mark as Crashed the runs that claim to be running and cannot be."""
     with get_client(sync_client=True) as client:
-        dead = lost_runs.zombies(client, now, silence, [spared])
+        dead = lost_runs.zombies(client, now, silence, spared)
         if not dry_run:
             for run, why in dead:
                 lost_runs.crash(client, run, why)
