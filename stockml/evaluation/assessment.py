@@ -21,6 +21,7 @@ from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, 
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
+from stockml.features.segments import to_newest_units
 from stockml.features.windows import OriginSplit, known_outcomes, scored_origins, unseen_origins
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
@@ -181,15 +182,18 @@ def _evaluated(
     author: Candidate,
     settings: EvaluationSettings,
 ) -> Evaluation:
-    """Score the paths: the published one, the trend prior and the networks' own, where they forecast one."""
-    rows = {name: each.own for name, each in candidates.items() if each.own is not None}
-    paths = {**rows, PUBLISHED: author.paths(series)}
-    if rows:
-        paths[WITHOUT_NETWORK] = candidates[WITHOUT_NETWORK].paths(series)
+    """Score the paths: the published one, the trend prior and the networks' own, where they forecast one.
+
+    All prices are turned into tonight's units, as averages and the scale of errors span changes of units.
+    """
+    paths = {name: each.own for name, each in candidates.items() if each.own is not None}
+    others = {PUBLISHED: author} | ({WITHOUT_NETWORK: candidates[WITHOUT_NETWORK]} if paths else {})
+    rises = {name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()}
+    paths |= {name: each.paths(series) for name, each in others.items()}
     paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
-    rises = {name: candidates[name].rises(settings.direction_step) for name in paths if name in candidates}
-    rises[PUBLISHED] = author.rises(settings.direction_step)
-    return evaluate(series.mid, test, paths, settings, rises, close=series.close)
+    units = to_newest_units(series)
+    paths = {name: units[test, None] * path for name, path in paths.items()}
+    return evaluate(units * series.mid, test, paths, settings, rises, close=units * series.close)
 
 
 def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:

@@ -19,6 +19,7 @@ from stockml.evaluation.distribution_scores import DatedLosses, DistributionScor
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
+from stockml.features.segments import to_newest_units
 from stockml.features.windows import OriginSplit, unseen_origins, within_segment
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
@@ -227,11 +228,12 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
 def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floats) -> dict[str, Floats]:
     """(m, leads) log(path / close of the origin) by row, the last close first.  published: (m, leads), likewise."""
     close, mid = np.log(series.close)[origins, None], np.log(series.mid)[origins, None]
-    furthest, lowest = int(leads[-1]), LOWEST * series.close[origins, None]
-    simple = baseline_paths(series.mid, origins, furthest)
+    furthest, units = int(leads[-1]), to_newest_units(series)  # averages span changes of units
+    simple = baseline_paths(units * series.mid, origins, furthest)
+    now = (units * series.close)[origins, None]
     return {
         LAST_CLOSE: np.zeros((len(origins), len(leads))),
-        **{name: np.log(np.maximum(path[:, leads - 1], lowest)) - close for name, path in simple.items()},
+        **{name: np.log(np.maximum(path[:, leads - 1], LOWEST * now)) - np.log(now) for name, path in simple.items()},
         TREND_PRIOR: mid - close + prior_path(series, origins, furthest)[:, leads - 1],
         PUBLISHED: published,
     }

@@ -43,6 +43,14 @@ def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:
     return series.sessions[[at for at in starts(series)[1:].tolist() if divided_by(series, at) == UNITS]]
 
 
+def to_newest_units(series: PriceSeries) -> Floats:
+    """(n,) powers of ten that turn each session's prices into the units of the newest; 1 without a change of units."""
+    tens = np.zeros(len(series))
+    for at in np.searchsorted(series.sessions, changes_of_units(series)):
+        tens[:at] += np.rint(np.log10(series.close[at] / series.close[at - 1]))
+    return np.asarray(10.0**tens, dtype=np.float64)
+
+
 def segment_start(series: PriceSeries, at: Indices) -> Indices:
     """(m,) first session of the segment that contains each session of `at`."""
     first = starts(series)

@@ -10,6 +10,7 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_assessment
 from stockml.evaluation.evaluate import PUBLISHED
+from stockml.features.segments import to_newest_units
 from stockml.features.windows import every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, entries_of
@@ -30,6 +31,7 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
     """The function that makes each figure of the night, including the change since the night before."""
     ledger, exchange = Ledger(home.ledger), sessions_for(night.ticker, night.calendar)
+    sessions, mid = series.sessions, to_newest_units(series) * series.mid
     scores, made = ledger.live(night.ticker, series, exchange), figures(night.ticker, series, assessment, model)
 
     def published() -> list[Forecast]:
@@ -37,9 +39,9 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
         return [each.forecast for each in entries_of(night.ticker, counting[counting["timing"] == "live"])]
 
     if scores.steps:
-        made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, series.sessions, series.mid)
+        made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, sessions, mid)
     if _has_before(home, night):
-        made["changes"] = lambda: comparison.nights(_before(home, night), night, series.sessions, series.mid)
+        made["changes"] = lambda: comparison.nights(_before(home, night), night, sessions, mid)
     return made
 
 
@@ -47,17 +49,18 @@ def figures(
     ticker: str, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> "dict[str, Callable[[], Figure]]":
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
+    prices = to_newest_units(series) * mid
     span = min(VOLATILITY_SESSIONS, evaluation.horizon)
     tonight = next((each for each in assessment.forecast.outlook if each.sessions == span), None)
     unseen, expected = assessment.unseen, assessment.volatility
     at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     made: dict[str, Callable[[], Figure]] = {
-        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, assessment.publisher, sessions, mid),
+        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, assessment.publisher, sessions, prices),
         "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, tonight, span),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
         "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
-        "averages": lambda: training.averages(ticker, sessions, mid, evaluation),
+        "averages": lambda: training.averages(ticker, sessions, prices, evaluation),
         "history": lambda: training.price_history(ticker, series, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
     }

@@ -10,7 +10,7 @@ import pytest
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import Candidate, Pools
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import every_nth
 from stockml.models.pool import Pool
@@ -26,6 +26,7 @@ from tests.stockml.evaluation.seers import (
     SERIES,
     SETTINGS,
     SPLIT,
+    TEST,
     USUAL,
     Model,
     after,
@@ -33,7 +34,7 @@ from tests.stockml.evaluation.seers import (
     candidate,
     wide,
 )
-from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, walk
+from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
 BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
 
@@ -224,6 +225,19 @@ def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is
     assert (np.diff(np.array(limits), axis=0) >= 0).all()
     write_assessment(found, tmp_path)
     assert read_assessment(tmp_path).distributions == found.distributions
+
+
+def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
+    """Pence until two months into the test part, then pounds: averages, drift and scale span the change."""
+    in_pence_first = with_prices(SERIES, np.where(np.arange(len(SERIES)) < TEST[12], 100.0, 1.0))
+    found = assess(in_pence_first, USUAL, None, SETTINGS, after(SERIES), SPLIT)
+    assert 0 < len(found.test_origins) < len(TEST)
+    simple = {PUBLISHED: found.paths[PUBLISHED] / np.where(found.test_origins < TEST[12], 100.0, 1.0)[:, None]}
+    same = evaluate(SERIES.mid, found.test_origins, simple, SETTINGS, {}, close=SERIES.close)
+    for name, expected in same.scores.items():
+        score = found.evaluation.scores[name]
+        figures = [(each.mse, each.mase, each.rmse, each.mae, each.skill) for each in (score, expected)]
+        assert figures[0] == pytest.approx(figures[1]), name
 
 
 def test_a_horizon_beyond_the_learned_leads_is_published_too() -> None:

@@ -27,7 +27,7 @@ from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.training.ticker_training import train_ticker, unseen_parts
-from tests.support.walks import altered_after, walk
+from tests.support.walks import altered_after, walk, with_prices
 
 SETTINGS = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
 SERIES = walk(1_400, seed=6)  # from 2001-01-01, a session a day; a vintage ends on 2001-06-29 and on 2003-06-30
@@ -120,6 +120,16 @@ def test_a_path_that_falls_below_zero_is_scored_all_the_same() -> None:
     at, leads = np.array([len(SERIES) - 51]), np.array([1, 50])
     assert baseline_paths(fallen.mid, at, 50)["drift"][0, -1] < 0
     assert all(np.isfinite(path).all() for path in paths(fallen, at, leads, np.zeros((1, 2))).values())
+
+
+def test_simple_paths_do_not_mix_the_units_of_two_stretches() -> None:
+    at, leads, published = np.array([700, 950]), np.array([1, 50]), np.zeros((2, 2))
+    changed = with_prices(SERIES, np.where(np.arange(len(SERIES)) < 900, 100.0, 1.0))
+    found = paths(changed, at, leads, published)
+    expected = paths(SERIES, at, leads, published)
+    assert found.keys() == expected.keys()
+    for name in expected.keys() - {TREND_PRIOR}:  # which sees a share that was just listed
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-12, err_msg=name)
 
 
 def test_a_chance_of_a_rise_is_scored_beside_climatology() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
 from stockml.features.range_volatility import Volatilities, ewma_volatility
-from stockml.features.segments import LONGEST_CLOSURE, segments, starts
+from stockml.features.segments import LONGEST_CLOSURE, segments, starts, to_newest_units
 from stockml.features.width_inputs import width_inputs
 from stockml.features.windows import FIRST_ORIGIN, scored_origins, within_segment
 from stockml.models.pool import Pool
@@ -112,6 +112,13 @@ def test_a_lasting_tenfold_price_starts_a_new_segment_and_a_crash_does_not(
         "the share count changed, the money traded did not"
     )
     assert starts(replace(quoted, volume=np.full(len(series), np.nan))).tolist() == [0, at]
+
+
+def test_every_price_can_be_turned_into_the_newest_units_across_several_changes() -> None:
+    of_one = walk(1_200, seed=2)
+    times = np.select([np.arange(1_200) < 400, np.arange(1_200) < 700], [1e-3, 100.0], 1.0)
+    assert to_newest_units(with_prices(of_one, times)) == pytest.approx(1 / times)
+    assert (to_newest_units(hole_of_a_year()) == 1).all(), "a hole changes no units"
 
 
 def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:

@@ -22,6 +22,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from tests.stockml.plots.recorded import DAY, drawn, past_forecasts, series, split
 from tests.support.nights import assessed, history, recorded_night
+from tests.support.walks import with_prices
 
 NIGHTLY = settings_for("nightly")
 DRAWN = ("volatility", "leads", "calibration", "residuals", "averages", "history", "normalised")
@@ -37,10 +38,12 @@ class Learned:
     held_out: TutorialForecaster | None = None
 
 
-def files_of(rows: tuple[Mapping[str, Any], ...], **of_model: Any) -> dict[str, bytes]:
+def files_of(
+    rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any
+) -> dict[str, bytes]:
     """The night's figures as PNG by name; `rows` are the model's epochs."""
     learned = cast(TrainedModel, Learned(split(), rows, **of_model))
-    made = figures("IBM", series(), assessed("IBM", DAY), learned)
+    made = figures("IBM", prices or series(), assessed("IBM", DAY), learned)
     return {name: png(figure()) for name, figure in made.items()}
 
 
@@ -55,6 +58,20 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     files = files_of(rows)
     assert set(files) == set(expected)
     assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
+
+
+def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: Home) -> None:
+    """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the price."""
+    prices = with_prices(series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0))
+    usual, found = files_of(()), files_of((), prices)
+    assert [name for name in ("forecast", "averages") if found[name] != usual[name]] == []
+    titles = (training.price_history("IBM", each, split()).texts[0].get_text() for each in (prices, series()))
+    assert len(set(titles)) == 1
+    for said in past_forecasts():
+        then = float(prices.mid[prices.sessions == np.datetime64(said.origin)][0])
+        publish(home, replace(said, last_value=then), str(said.origin))
+    (axes,) = made(home, recorded_night("IBM", DAY), prices)["ledger"]().axes
+    assert axes.get_ylim()[1] < 2 * series().mid.max()
 
 
 def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: Home) -> None:
