@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 HISTORY_SHOWN = 150
-FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is
+FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is, the widest first
 SHOWN_BASELINES = ("drift", "momentum")
 LINES = {"momentum": 1.3, "drift": 1.3, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}  # widths
 DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # formulas, no network
@@ -71,10 +71,10 @@ def fan(
 ) -> Days:
     """Draw the path and the bands in `alphas`, times `scale`; returns the days.  start: the price at the origin."""
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
-    for band in sorted(forecast.bands, key=lambda band: -band.coverage):
-        if band.coverage in alphas:
-            low, high = (scale * np.array([start, *side]) for side in (band.low, band.high))
-            axes.fill_between(days, low, high, color=colour, alpha=alphas[band.coverage], linewidth=0)
+    for coverage, alpha in alphas.items():
+        band = forecast.band(coverage)
+        low, high = (scale * np.array([start, *side]) for side in (band.low, band.high))
+        axes.fill_between(days, low, high, color=colour, alpha=alpha, linewidth=0)
     axes.plot(days, scale * np.array([start, *forecast.path]), color=colour, linewidth=linewidth)
     return days
 
@@ -106,7 +106,7 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
         shown = np.where(skill < floor, np.nan, skill)
         axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=DASHES.get(name, "-"))
         below = f"  (≤ {np.nanmax(skill):+.2f})" if skill[-1] < floor else ""
-        ends.append((name + below, max(float(skill[-1]), floor), colour))
+        ends.append((name + below, max(float(skill[np.isfinite(skill)][-1]), floor), colour))
     for name in (name for name in NOT_DRAWN if name in skills):
         ends.append((f"not drawn: {name} ≤ {np.nanmax(skills[name]):+.2f}", floor, MUTED))
     axes.axhline(0, color=TRUTH, linewidth=1.2)

@@ -74,7 +74,8 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"
-    figure, (axes,) = canvas(f"{ticker}: {claim}", f"{subtitle}; skill: {told}" if told else subtitle)
+    measured = f"; skill on {evaluation.origins} origins of the test part: {told}" if told else ""
+    figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)
     shown = sessions[1:][-AVERAGES_SHOWN:]
     axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
@@ -123,12 +124,10 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
     subtitle = "Above: every epoch, later ones darker. Below: the best epoch. Shown to look at, not to choose by"
     figure, panels = canvas(title, subtitle, rows=2, sharex=True, height=7.6)
     shown = slice(int(origins[0]) - 50, int(origins[-1]) + len(leads) + 1)
-    shades = np.linspace(0.12, 0.9, len(by_epoch))
-    epochs: list[list[tuple[Floats, float]]] = [list(zip(by_epoch, shades, strict=True)), [(by_epoch[best], 1.0)]]
-    for axes, drawn in zip(panels, epochs, strict=True):
+    days, shades = sessions[origins[:, None] + leads], np.linspace(0.12, 0.9, len(by_epoch))
+    for axes, drawn in zip(panels, (zip(by_epoch, shades, strict=True), [(by_epoch[best], 1.0)]), strict=True):
         axes.plot(sessions[shown], mid[shown], color=TRUTH, linewidth=1.0)
         for paths, shade in drawn:
-            for origin, path in zip(origins, paths, strict=True):
-                axes.plot(sessions[origin + leads], path, color=ACCENT, alpha=shade, linewidth=1.1)
+            axes.plot(days.T, paths.T, color=ACCENT, alpha=shade, linewidth=1.1)
         over_time(axes, mid_price(ticker))
     return figure

@@ -185,18 +185,18 @@ def predictions(report: TutorialReport) -> "Figure":
     )
     shown = slice(int(recipe.test[0]) - horizon, int(recipe.test[-1]) + horizon)
     truth = recipe.prepared.values[shown]
+    days = report.sessions[recipe.test[:, None] + np.arange(horizon)]
     shown_epochs = fitted.test_predictions[::EPOCHS_BETWEEN]
     shades = np.linspace(0.9, 0.15, len(shown_epochs))[::-1].tolist()  # a single one is the newest
-    drawn = [list(zip(shown_epochs, shades, strict=True)), [(fitted.test_predictions[best - 1], 1.0)]]
+    drawn = zip(shown_epochs, shades, strict=True), [(fitted.test_predictions[best - 1], 1.0)]
     for axes, epochs in zip(panels, drawn, strict=True):
         axes.plot(report.sessions[shown], truth, color=TRUTH, linewidth=1.0)
         for paths, shade in epochs:
-            for start, path in zip(recipe.test.tolist(), paths, strict=True):
-                axes.plot(report.sessions[start : start + horizon], path, color=ACCENT, alpha=shade, linewidth=1.2)
+            axes.plot(days.T, paths.T, color=ACCENT, alpha=shade, linewidth=1.2)
         if axes is panels[0]:  # the first epochs' predictions go beyond it
             beyond = (truth.max() - truth.min()) / 2
             axes.set_ylim(truth.min() - beyond, truth.max() + beyond)
-        over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", path[-1], ACCENT)])
+        over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", paths[-1, -1], ACCENT)])
     return figure
 
 

@@ -182,3 +182,13 @@ def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:
     figure = skill_by_lead("IBM", replace(found, scores=still))
     assert figure.texts[1].get_text() == f"Skill = 1 − MSE / MSE(last close), {found.origins} origins"
     assert labels(figure.axes[0]) == [(LAST_CLOSE, TRUTH)]
+
+
+def test_a_line_whose_last_skill_is_unknown_keeps_its_name() -> None:
+    """As where the only origin's price is back at its close after 50 sessions."""
+    found = assessed("IBM", DAY).evaluation
+    naive = replace(found.scores[LAST_CLOSE], mse_by_lead=(*found.scores[LAST_CLOSE].mse_by_lead[:-1], 0.0))
+    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, LAST_CLOSE: naive})).axes
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    assert {*SHOWN, LAST_CLOSE} < set(heights)
+    assert np.isfinite([*heights.values()]).all()

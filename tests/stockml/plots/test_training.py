@@ -71,6 +71,15 @@ def test_where_no_price_moved_no_skill_of_the_averages_is_stated() -> None:
     assert figure.texts[1].get_text() == "One step ahead, last 400 sessions"
 
 
+def test_the_skill_of_the_averages_names_the_origins_it_is_of_not_the_sessions_drawn() -> None:
+    found = assessed("IBM", DAY).evaluation
+    ema, standard = (found.one_step[name].skill or 0 for name in ("EMA", "standard average"))
+    assert drawn("averages").texts[1].get_text() == (
+        f"One step ahead, last 400 sessions; skill on {found.origins} origins of the test part: "
+        f"EMA {ema:+.1f}, standard average {standard:+.1f}"
+    )
+
+
 def test_the_scaled_series_is_drawn_above_and_a_smoothed_one_below() -> None:
     axes, below = drawn("normalised").axes
     smoothed = pd.Series(moves()).ewm(alpha=0.1).mean()
