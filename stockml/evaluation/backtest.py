@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import judge_models
-from stockml.evaluation.distribution_scores import DatedLosses, DistributionScore, crps_skills, losses, scored, skill
+from stockml.evaluation.distribution_scores import DistributionScore, Gain, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
@@ -69,14 +70,6 @@ class RiseScore:
     rose: float
     brier: float
     climatology: float
-
-
-@dataclass(frozen=True, eq=False)
-class Gain:
-    """1 − loss / reference's loss, over all leads and then at LEADS; and the losses of each origin, over all leads."""
-
-    skills: tuple[float, ...]
-    losses: DatedLosses
 
 
 @dataclass(frozen=True)
@@ -208,10 +201,10 @@ def _fill_cache(
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
     """The simple rows that every pool gives, each origin's from the newest pool that ends before it."""
     pools = [Pool.before(series.sessions[origin].item(), folders) for origin in at]
-    firsts = [i for i, pool in enumerate(pools) if i == 0 or pool.identity() != pools[i - 1].identity()]
-    pieces = zip(np.split(at, firsts[1:]), (pools[first] for first in firsts), strict=True)
     parts = []
-    for piece, pool in pieces:
+    for _, same in groupby(range(len(at)), key=lambda row: pools[row].identity()):
+        rows = list(same)
+        piece, pool = at[rows], pools[rows[0]]
         assert pool.regression is not None
         quantiles, reasons = corrections(series, piece, leads, pool)
         for shape_of in SHAPE_SOURCES:
@@ -255,12 +248,12 @@ def _scored(
     errors = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
 
     def in_crps(one: Floats, other: Floats) -> Gain:
-        dated = DatedLosses(days, *(losses(each, actual, leads) for each in (one, other)))
-        return Gain(crps_skills(one, other, actual, leads), dated)
+        loss, reference = (losses(each, actual, leads) for each in (one, other))
+        return Gain(days, loss, reference, crps_skills(one, other, actual, leads))
 
     def in_mse(one: Floats, other: Floats) -> Gain:
         means = ([each.mean(), *each.mean(axis=0)] for each in (one, other))
-        return Gain(tuple(map(skill, *means)), DatedLosses(days, one.mean(axis=1), other.mean(axis=1)))
+        return Gain(days, one.mean(axis=1), other.mean(axis=1), tuple(map(skill, *means)))
 
     published = symmetric[PUBLISHED]
     return TickerBacktest(

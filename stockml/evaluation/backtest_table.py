@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stockml.errors import NoRow
-from stockml.evaluation.backtest import CENTRED, Gain, TickerBacktest
-from stockml.evaluation.distribution_scores import pooled_test
+from stockml.evaluation.backtest import CENTRED, TickerBacktest
+from stockml.evaluation.distribution_scores import Gain, pooled_test
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
@@ -157,7 +157,7 @@ def _line(row: str, gains: Sequence[Gain]) -> Line:
     values = 100 * np.array([each.skills for each in gains])
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
     at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS}
-    test = pooled_test(each.losses for each in gains) if row != CENTRED else None
+    test = pooled_test(gains) if row != CENTRED else None
     return Line(
         row=row,
         tickers=len(values),

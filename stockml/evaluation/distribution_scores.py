@@ -61,12 +61,16 @@ class CrpsComparison:
 
 
 @dataclass(frozen=True, eq=False)
-class DatedLosses:
-    """A ticker's losses of a forecast and of its reference, (m,) each, with the sessions of their origins."""
+class Gain:
+    """A ticker's losses of a forecast and of its reference, (m,) each, over all leads, after these sessions.
+
+    skills: 1 − loss / reference's loss, over all leads and then at LEADS.
+    """
 
     sessions: Days
     loss: Floats
     reference: Floats
+    skills: tuple[float, ...]
 
 
 def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
@@ -142,7 +146,7 @@ def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[s
     return float(known.mean()), 100 * float((known > 0).mean())
 
 
-def pooled_test(tickers: Iterable[DatedLosses]) -> DieboldMariano | None:
+def pooled_test(tickers: Iterable[Gain]) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one

@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.assessment import judge_models
-from stockml.evaluation.backtest import CENTRED, Gain, Span, TickerBacktest, backtest, paths, rise_score
+from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.distribution_scores import pooled_test
 from stockml.evaluation.distribution_table import BASE, row_of
@@ -51,7 +51,7 @@ def found() -> TickerBacktest:
 def test_every_fifth_session_of_the_span_is_a_night_that_trains_and_is_judged() -> None:
     assert found().origins == len(found().nights) == (LAST - FIRST) // 5 + 1
     assert found().sessions == (SPAN.first, SPAN.last)
-    assert found().widths[PUBLISHED].losses.sessions.tolist() == SERIES.sessions[FIRST : LAST + 1 : 5].tolist()
+    assert found().widths[PUBLISHED].sessions.tolist() == SERIES.sessions[FIRST : LAST + 1 : 5].tolist()
 
 
 def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -> None:
@@ -108,7 +108,7 @@ def test_every_simple_path_is_scored_in_log_price_over_the_last_close_with_its_l
                 own.append(np.log(came / path[lead - 1]) ** 2 / lead)
                 naive.append(np.log(came / close) ** 2 / lead)
         assert found().paths[name].skills[0] == pytest.approx(1 - np.mean(own) / np.mean(naive)), name
-        losses = found().paths[name].losses
+        losses = found().paths[name]
         assert losses.sessions.tolist() == SERIES.sessions[at].tolist()
         assert losses.loss == pytest.approx(np.mean(np.reshape(own, (len(at), -1)), axis=1)), name
         assert losses.reference == pytest.approx(np.mean(np.reshape(naive, (len(at), -1)), axis=1)), name
@@ -233,9 +233,9 @@ def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_abou
 
 def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     adds = found().over[WITHOUT_NETWORK]
-    none = Gain((float("nan"),) * 12, adds.losses)
+    none = replace(adds, skills=(float("nan"),) * 12)
     still = replace(found(), ticker="STILL", widths={**found().widths, PUBLISHED: none})
-    more = Gain(tuple(each + 0.02 for each in adds.skills), adds.losses)
+    more = replace(adds, skills=tuple(each + 0.02 for each in adds.skills))
     better = replace(found(), ticker="DEF", over={**found().over, WITHOUT_NETWORK: more})
     table = backtest_table([found(), still, better], {"NEW": "expected more bars"})
     assert (table.tickers, table.left_out.keys()) == (2, {"NEW", "STILL"})
@@ -256,7 +256,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
     for name, line in of_paths.items():
-        expected = pooled_test([found().paths[name].losses] * 2)
+        expected = pooled_test([found().paths[name]] * 2)
         assert line.p_value == (expected.p_value if expected else None), name
     said = "\n".join(markdown(table))
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said

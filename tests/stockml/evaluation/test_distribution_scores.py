@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scoringrules
 
-from stockml.evaluation.distribution_scores import DatedLosses, compared, crps_skills, losses, pooled_test, scored
+from stockml.evaluation.distribution_scores import Gain, compared, crps_skills, losses, pooled_test, scored
 from stockml.evaluation.significance import diebold_mariano
 from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.models.pooled_regression import LEVELS
@@ -92,8 +92,8 @@ def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(wid
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
     generator = np.random.default_rng(4)
     tickers = [
-        DatedLosses(
-            SESSIONS[ORIGINS] + np.timedelta64(60, "D"), generator.gamma(2, 1, 300), generator.gamma(2, 1 + i, 300)
+        Gain(
+            SESSIONS[ORIGINS] + np.timedelta64(60, "D"), generator.gamma(2, 1, 300), generator.gamma(2, 1 + i, 300), ()
         )
         for i in (0, 1)
     ]
@@ -114,9 +114,9 @@ def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
     blocks = SESSIONS[ORIGINS].astype("datetime64[M]").astype(int) // 3
     shared = generator.normal(size=blocks.max() + 1)[blocks]  # one shock a quarter, the same for every ticker
 
-    def ticker(noise: int) -> DatedLosses:
+    def ticker(noise: int) -> Gain:
         own = np.random.default_rng(noise).normal(0, 0.01, len(ORIGINS))
-        return DatedLosses(SESSIONS[ORIGINS], 5 + shared + own, np.full(len(ORIGINS), 5.0) + own)
+        return Gain(SESSIONS[ORIGINS], 5 + shared + own, np.full(len(ORIGINS), 5.0) + own, ())
 
     one, fifty = pooled_test([ticker(0)]), pooled_test([ticker(i) for i in range(50)])
     assert one is not None
@@ -126,14 +126,14 @@ def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
 
 def test_a_pooled_test_finds_a_worse_forecast_and_is_none_on_too_little_data() -> None:
     tickers = [
-        DatedLosses(SESSIONS[ORIGINS], *(losses(quantiles(width), outcomes(i), LEADS) for width in (0.02, 0.01)))
+        Gain(SESSIONS[ORIGINS], *(losses(quantiles(width), outcomes(i), LEADS) for width in (0.02, 0.01)), ())
         for i in range(5)
     ]
     found = pooled_test(tickers)
     assert found is not None
     assert found.p_worse < 1e-6
     assert pooled_test([]) is None
-    short = [DatedLosses(each.sessions[:20], each.loss[:20], each.reference[:20]) for each in tickers]
+    short = [Gain(each.sessions[:20], each.loss[:20], each.reference[:20], ()) for each in tickers]
     assert pooled_test(short) is None
 
 
