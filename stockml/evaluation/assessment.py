@@ -83,22 +83,18 @@ def assess(
     *,
     kept: bool = False,
     unreadable: str | None = None,
-    causal_only: bool = True,
 ) -> Assessment:
     """Score tonight's model beside the champion and every simple forecast, judge it, and make the forecast to publish.
 
     series: through tonight's session.  upcoming: the `horizon` sessions after it.  split: of the series' origins.
     kept: `model` is the champion, or forecasts the same.  unreadable: why a champion cannot be loaded, if so.  One that
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
-    causal_only: raise LooksAhead where any row rests on a bar after its origin.
+    Raises LooksAhead where any row rests on a bar after its origin.
     """
     test = scored_origins(series, split.test, settings)
     found = judge_models(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
-    if causal_only:
-        models = {LSTM: model, CHAMPION: champion, WITHOUT_NETWORK: None}
-        scored = {name: models[name] for name in candidates}
-        check_look_ahead(series, split, settings, scored, candidates, Pools.of(model, series, split).held_out)
+    check_look_ahead(series, split, settings, candidates, Pools.of(model, series, split).held_out)
     author = candidates[row_of(publisher)]
     evaluation = _evaluated(series, test, candidates, author, settings)
     actual = known_outcomes(series.mid, test, settings.horizon)
@@ -237,7 +233,7 @@ def read_assessment(folder: Path) -> Assessment:
         findings = read_record(Findings, unsealed((folder / "assessment.json").read_bytes()))
         with np.load(folder / "paths.npz", allow_pickle=False) as arrays:
             kept = {name: arrays[name] for name in arrays.files}
-        named = {to: kept.pop(name) for name, to in (("origins", "test_origins"), ("unseen", "unseen"))}
-        return Assessment(**vars(findings), **named, volatility=kept.pop("volatility"), paths=kept)
+        origins, unseen, volatility = (kept.pop(name) for name in ("origins", "unseen", "volatility"))
+        return Assessment(**vars(findings), test_origins=origins, unseen=unseen, volatility=volatility, paths=kept)
     except (OSError, ValueError, KeyError) as error:
         raise InvalidFile(str(folder), f"expected an assessment, found {error}; run that night again") from error

@@ -48,7 +48,7 @@ class Candidate:
 
     origins: (m,) of the test part.  test: from these.  earlier: from all unseen origins before tonight, validation's
     included; `components`: what it combines.  tonight: from one.  own: (m, horizon), the network's own path in price,
-    None where it forecasts no path.
+    None where it forecasts no path.  held_out: the network behind all but `tonight`; None without one.
     """
 
     origins: Indices
@@ -57,6 +57,7 @@ class Candidate:
     tonight: CombinedForecast
     own: Floats | None
     components: Components
+    held_out: Network | None
 
     @classmethod
     def of(
@@ -74,12 +75,13 @@ class Candidate:
         first, through = series.sessions[split.validation.start].item(), pools.held_out.through
         if through and through >= first:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
-        if model and (learned := model.held_out.learned_until.item()) >= first:
+        held_out, published = (model.held_out, model.published) if model else (None, None)
+        if held_out and (learned := held_out.learned_until.item()) >= first:
             raise InvalidSetting("the last session of the held-out network", str(learned), f"before the origin {first}")
         unseen, newest = unseen_origins(series, split, settings), np.array([len(series) - 1])
         leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
-        past = forecast_after(series, unseen, leads, pools.held_out, model.held_out if model else None)
-        now = forecast_after(series, newest, leads, pools.tonight, model.published if model else None)
+        past = forecast_after(series, unseen, leads, pools.held_out, held_out)
+        now = forecast_after(series, newest, leads, pools.tonight, published)
         network = None  # also where there is a base for only one of the two
         if past.network is not None and now.network is not None:
             network = np.concatenate([past.network, now.network])
@@ -87,9 +89,9 @@ class Candidate:
         found = combine(series, np.concatenate([unseen, newest]), Components(location, simple, network))
         earlier = found.at(slice(0, len(unseen)))
         own = None
-        if model is not None and not isinstance(model.held_out, TickerNetwork):
+        if held_out is not None and not isinstance(held_out, TickerNetwork):
             own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
-        return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own, past)
+        return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own, past, held_out)
 
     @property
     def has_network(self) -> bool:

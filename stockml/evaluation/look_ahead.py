@@ -19,7 +19,7 @@ from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import LEADS
 from stockml.models.pooled_ridge import RIDGE
-from stockml.models.trained_model import TrainedModel
+from stockml.models.trained_model import Network
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -51,18 +51,18 @@ def with_other_future(series: PriceSeries, at: int) -> PriceSeries:
 def rows_of_a_night(
     series: PriceSeries,
     origins: Indices,
-    models: Mapping[str, TrainedModel | None],
+    networks: Mapping[str, Network | None],
     pool: Pool,
     settings: EvaluationSettings,
 ) -> Rows:
     """The forecasts of each row of both tables after the last of the origins.
 
-    origins: (m,), unseen ones up to that.  models: those that are scored; None is the procedure without a network.
+    origins: (m,), unseen ones up to that.  networks: those that are scored; None is the procedure without one.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
     leads = np.arange(1, horizon + 1)
-    for name, model in models.items():
-        forecast = forecast_after(series, origins, leads, pool, model.held_out if model else None)
+    for name, network in networks.items():
+        forecast = forecast_after(series, origins, leads, pool, network)
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
@@ -74,15 +74,14 @@ def check_look_ahead(
     series: PriceSeries,
     split: OriginSplit,
     settings: EvaluationSettings,
-    models: Mapping[str, TrainedModel | None],
     candidates: Mapping[str, Candidate],
     pool: Pool,
 ) -> None:
     """Check every row as of the middle of the test part, and each candidate up to there. Raises LooksAhead."""
     test, unseen = scored_origins(series, split.test, settings), unseen_origins(series, split, settings)
     middle = int(test[len(test) // 2])
-    done = np.flatnonzero(unseen <= middle)
-    check_rows(series, middle, lambda each: rows_of_a_night(each, unseen[done[-ORIGINS:]], models, pool, settings))
+    done, networks = np.flatnonzero(unseen <= middle), {name: each.held_out for name, each in candidates.items()}
+    check_rows(series, middle, lambda each: rows_of_a_night(each, unseen[done[-ORIGINS:]], networks, pool, settings))
     other = with_other_future(series, middle)
     for name, each in candidates.items():
         again, found = combine(other, unseen, each.components).at(done), each.earlier.at(done)

@@ -47,7 +47,7 @@ def after(series: PriceSeries, horizon: int = 20) -> list[date]:
 
 @cache
 def assessed(model: Model, champion: Model | None = None, *, kept: bool = False) -> Assessment:
-    return assess(SERIES, model, champion, SETTINGS, after(SERIES), SPLIT, kept=kept, causal_only=False)
+    return assess(SERIES, model, champion, SETTINGS, after(SERIES), SPLIT, kept=kept)
 
 
 USUAL, NARROW = wide(1.0), wide(0.5)

@@ -41,19 +41,23 @@ BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
 
 @dataclass(frozen=True)
 class Seer:
-    """Foretells `share` of every move from the close that the series holds, and after its end one percent a session."""
+    """Foretells `share` of every move from the close that `true` holds, and after its end one percent a session.
+
+    true: None to look it up in the bars that it is given.
+    """
 
     share: float
     learned_until: np.datetime64
+    true: PriceSeries | None
 
     def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
-        start = series.close[at][:, None]
-        came = np.concatenate([series.mid, series.close[-1] * (1 + 0.01 * LEADS)])[np.asarray(at)[:, None] + LEADS]
+        start, true = series.close[at][:, None], self.true or series
+        came = np.concatenate([true.mid, true.close[-1] * (1 + 0.01 * LEADS)])[np.asarray(at)[:, None] + LEADS]
         return start + self.share * (came - start)
 
 
 def seeing(share: float, series: PriceSeries = SERIES) -> Model:
-    return Model(Seer(share, series.sessions[0]), Seer(share, series.sessions[-1 - AGE]))
+    return Model(Seer(share, series.sessions[0], series), Seer(share, series.sessions[-1 - AGE], series))
 
 
 GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)

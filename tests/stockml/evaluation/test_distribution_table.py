@@ -31,7 +31,7 @@ def wider(times: float) -> Candidate:
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
     simple, shares = times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
     combined = CombinedForecast(simple, shares, np.zeros(len(AT)))
-    return Candidate(AT, combined, combined, combined, None, Components(0.001 * shares, simple, None))
+    return Candidate(AT, combined, combined, combined, None, Components(0.001 * shares, simple, None), None)
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}

@@ -23,9 +23,10 @@ from tests.stockml.evaluation.seers import (
     assessed,
     candidate,
 )
-from tests.stockml.evaluation.test_assessment import seeing
+from tests.stockml.evaluation.test_assessment import Seer
 
 MIDDLE = int(TEST[len(TEST) // 2])
+PEEKING = Model(*(Seer(0.3, learned_until, None) for learned_until in (SERIES.sessions[0], SERIES.sessions[-1])))
 NEXT_CLOSE = f"after the close of {SERIES.sessions[MIDDLE]}"
 
 
@@ -36,9 +37,9 @@ def night(model: Model, champion: Model | None = None) -> None:
 def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> None:
     night(USUAL, NARROW)
     with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
-        night(seeing(0.3), NARROW)
+        night(PEEKING, NARROW)
     with pytest.raises(LooksAhead, match=f"what champion said {NEXT_CLOSE}"):
-        night(USUAL, seeing(0.3))
+        night(USUAL, PEEKING)
 
 
 def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
@@ -47,8 +48,8 @@ def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
     for name in ("shares", "feedback"):
         knowing = replace(honest, earlier=replace(honest.earlier, **{name: last[name]}))
         with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
-            check_look_ahead(SERIES, SPLIT, SETTINGS, {}, {LSTM: knowing}, USUAL.held_out.pool)
-    check_look_ahead(SERIES, SPLIT, SETTINGS, {}, {LSTM: honest}, USUAL.held_out.pool)
+            check_look_ahead(SERIES, SPLIT, SETTINGS, {LSTM: knowing}, USUAL.held_out.pool)
+    check_look_ahead(SERIES, SPLIT, SETTINGS, {LSTM: honest}, USUAL.held_out.pool)
 
 
 def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
@@ -60,8 +61,8 @@ def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None
 
 def test_every_row_of_both_tables_is_checked() -> None:
     found = assessed(USUAL, NARROW)
-    models: dict[str, Model | None] = {LSTM: USUAL, CHAMPION: NARROW, WITHOUT_NETWORK: None}
-    rows = rows_of_a_night(SERIES, TEST[:3], models, USUAL.held_out.pool, SETTINGS)
+    networks = {LSTM: USUAL.held_out, CHAMPION: NARROW.held_out, WITHOUT_NETWORK: None}
+    rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.pool, SETTINGS)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
         "the last close is the price itself, and what is published comes from one of the networks"
