@@ -82,7 +82,7 @@ def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
     if rival is None:
         return "no comparison", "the price stood still on the same origins"
     whose = "the champion's" if rival.reference == CHAMPION else "its"
-    found = f"CRPS {rival.skill:+z.2%} against {whose} on the same origins"
+    found = f"CRPS skill {rival.skill:+z.2%} against {whose} on the same origins"
     if rival.test is None:
         return "within the noise", f"{found}, too few to test"
     found = f"{found}, p {rival.test.p_value:.2f}"

@@ -34,15 +34,21 @@ def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison 
 @pytest.mark.parametrize(
     ("skill", "p_value", "incumbent", "promoted", "said"),
     [
-        (0.02, 0.01, FRESH, True, "better than the champion: CRPS +2.00% against the champion's"),
+        (0.02, 0.01, FRESH, True, "better than the champion: CRPS skill +2.00% against the champion's"),
         (0.02, 0.01, OLD, True, "better than the champion"),
-        (0.02, 0.30, FRESH, False, "within the noise: CRPS +2.00% against the champion's on the same origins, p 0.30"),
+        (
+            0.02,
+            0.30,
+            FRESH,
+            False,
+            "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30",
+        ),
         (0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
         (-0.02, 0.30, FRESH, False, "the champion of 19 sessions ago stays"),
         (-0.02, 0.30, Incumbent(1), False, "the champion of 1 session ago stays"),
         (-0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
-        (-0.02, 0.01, FRESH, False, "worse: CRPS -2.00%"),
-        (-0.02, 0.01, OLD, False, "worse: CRPS -2.00%"),
+        (-0.02, 0.01, FRESH, False, "worse: CRPS skill -2.00%"),
+        (-0.02, 0.01, OLD, False, "worse: CRPS skill -2.00%"),
         (0.02, None, FRESH, False, "too few to test"),
         (0.02, None, OLD, True, "too few to test"),
         (0.0, 1.0, FRESH, False, "within the noise"),
@@ -110,8 +116,8 @@ def test_the_first_champion_need_only_be_no_worse_than_without_a_network(
         assert reason == f"the first champion: {found} the same forecast without a network"
     else:
         assert reason == (
-            "worse than the same forecast without a network (CRPS -2.00% against its on the same origins, p 0.04): "
-            "registered, not promoted; no champion yet"
+            "worse than the same forecast without a network "
+            "(CRPS skill -2.00% against its on the same origins, p 0.04): registered, not promoted; no champion yet"
         )
 
 
