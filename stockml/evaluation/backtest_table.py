@@ -188,7 +188,9 @@ def markdown(table: BacktestTable) -> list[str]:
         "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
             **table.rise
         ),
-        ", ".join(f"{name}: {value:.4g}" for name, value in table.trained.items()) + ".",
+        "nights: {nights}, own training used: {own training used}, "
+        "own training, mean skill: {own training, mean skill:.4g} %, "
+        "promoted: {promoted}, without a network: {without a network}.".format(**table.trained),
         *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]

@@ -56,7 +56,7 @@ class DieboldMariano:
 
 
 def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMariano | None:
-    """Diebold and Mariano (1995), with the fixed-smoothing variance of Coroneo and Iacone (2020) for few origins.
+    """Diebold and Mariano (1995), with fixed-smoothing asymptotics for few origins, as in Coroneo and Iacone (2020).
 
     loss, other: (m,), on the same origins in time order, of which `overlapping` consecutive ones share sessions.
     A difference is then correlated with those up to `overlapping` − 1 origins away. The long-run variance is the

@@ -105,12 +105,11 @@ def volatility(
 
 
 def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
-    """(m,) annualised volatility of the closes over `span` sessions after each origin; NaN over a long hole."""
+    """(m,) annualised volatility of the closes over the `span` sessions after each origin; NaN over a long hole."""
     squares = np.diff(np.log(series.close)) ** 2
     means = np.convolve(squares, np.ones(span) / span, mode="valid")
-    first = np.minimum(origins, len(means) - 1)
-    whole = segment_start(series, first) == segment_start(series, first + span)
-    return np.where(whole, np.sqrt(means[first] * SESSIONS_A_YEAR), np.nan)
+    whole = segment_start(series, origins) == segment_start(series, origins + span)
+    return np.where(whole, np.sqrt(means[origins] * SESSIONS_A_YEAR), np.nan)
 
 
 def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessions: Days, mid: Floats) -> "Figure":

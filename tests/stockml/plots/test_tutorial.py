@@ -192,3 +192,4 @@ def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     assert hpq.endswith(f"| {beat} of 2 | {constants} |")
     assert ko.startswith(f"| KO | – | {errors[2]:.5f} | {errors[2]:.5f} … {errors[2]:.5f} | ")
     assert 0 < beat < 2
+    assert luck_table(reports).endswith("; 3 epochs, the best by validation."), "not the last one, as the page's"
