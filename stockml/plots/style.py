@@ -8,6 +8,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from stockml.storage.arrays import Floats
 from stockml.storage.files import write_atomically
 from stockml.tickers import exchange
 
@@ -136,13 +139,8 @@ def label_ends(axes: "Axes", ends: Iterable[End]) -> None:
         axes.text(1.012, height, text, transform=axes.transAxes, color=colour, va="center", fontsize=10)
 
 
-def _spread(heights: list[float], gap: float) -> list[float]:
-    """The given ascending heights, moved as little as needed to stand `gap` apart and within 0 to 1."""
-    moved = [min(max(height, 0.0), 1.0) for height in heights]
-    for i in range(1, len(moved)):
-        moved[i] = max(moved[i], moved[i - 1] + gap)
-    if moved and moved[-1] > 1.0:
-        moved[-1] = 1.0
-        for i in range(len(moved) - 2, -1, -1):
-            moved[i] = min(moved[i], moved[i + 1] - gap)
-    return moved
+def _spread(heights: list[float], gap: float) -> Floats:
+    """The given ascending heights, moved up and then down as far as needed to stand `gap` apart and within 0 to 1."""
+    apart = gap * np.arange(len(heights))
+    up = np.maximum.accumulate(np.clip(heights, 0.0, 1.0) - apart) + apart
+    return np.asarray(np.minimum(up, 1.0 - apart[::-1]), dtype=np.float64)
