@@ -19,7 +19,8 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
     """(m, leads) standard deviation of log(close `lead` sessions later / close of the origin); origins ascend.
 
     Row i sees only sessions up to origins[i] of its own segment; the model is refitted every 250 returns on the newest
-    2,500. Raises TooFewBars below 500 returns, NoRow without `arch` and for a price that stood still.
+    2,500. Raises TooFewBars below 500 returns, NoRow without `arch`, for a price that stood still and for a fit that
+    does not converge.
     """
     found, start = np.empty((len(origins), len(leads))), 0
     for segment in segments(series):
@@ -41,7 +42,10 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
 @lru_cache(maxsize=64)
 def _learned(returns: bytes) -> tuple[float, ...]:
     """Fit mean, ω, α, γ, β, degrees of freedom.  returns: float64 bytes; cached, as rows of a backtest share a fit."""
-    return tuple(_gjr_garch(np.frombuffer(returns)).fit(disp="off", show_warning=False).params)
+    fitted = _gjr_garch(np.frombuffer(returns)).fit(disp="off", show_warning=False)
+    if fitted.convergence_flag:
+        raise NoRow("GJR-GARCH", "expected a fit that converges, found none, as after a long halt")
+    return tuple(fitted.params)
 
 
 def _variances(returns: Floats, at: Indices, furthest: int, learned: tuple[float, ...]) -> Floats:

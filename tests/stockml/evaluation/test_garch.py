@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def clustered(n: int) -> PriceSeries:
     return PriceSeries(walk(n).sessions, close, close * 1.004, close / 1.004, close, walk(n).volume)
 
 
-SERIES = clustered(1_300)
+SERIES, LONG = clustered(1_300), walk(2_600, seed=6)
 
 
 def oracle(learned_from: int, origin: int) -> np.ndarray:
@@ -67,6 +68,17 @@ def test_too_few_sessions_and_a_price_that_never_moves_are_refused_with_the_reas
         gjr_garch_widths(SERIES, np.array([499]), LEADS)
     with pytest.raises(NoRow, match="GJR-GARCH expected a price that moves"):
         gjr_garch_widths(constant(1_300), AT, LEADS)
+
+
+def test_a_fit_that_does_not_converge_gives_no_row_rather_than_widths_of_any_size() -> None:
+    """As after half a year without trades: its widths were fifteen times too wide."""
+    still = {
+        name: np.where(np.abs(np.arange(2_600) - 1_265) < 65, LONG.close[1_200], getattr(LONG, name))
+        for name in ("open", "high", "low", "close")
+    }
+    with pytest.raises(NoRow, match="GJR-GARCH expected a fit that converges"):
+        gjr_garch_widths(replace(LONG, **still), np.array([1_600]), LEADS)
+    assert gjr_garch_widths(LONG, np.array([1_600]), LEADS)[0, 0] < 0.02
 
 
 def test_without_the_extra_a_reason_replaces_the_row_and_the_others_remain() -> None:
