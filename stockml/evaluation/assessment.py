@@ -5,7 +5,6 @@ Tonight's forecast comes, by the same procedure, from the network that learned f
 without a network is scored too: the difference is what the network adds.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
@@ -31,7 +30,7 @@ from stockml.models.pooled_regression import MEDIAN
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Floats, Indices, packed_by_name, unpacked_by_name
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 
@@ -219,10 +218,8 @@ def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Float
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:
     """Write `assessment.json` and `paths.npz`; equal assessments give equal bytes."""
-    arrays = io.BytesIO()
-    named = {"origins": assessment.test_origins, "unseen": assessment.unseen, "volatility": assessment.volatility}
-    np.savez(arrays, **named, **assessment.paths)  # type: ignore[arg-type]
-    write_atomically(folder / "paths.npz", arrays.getvalue())
+    arrays = {"origins": assessment.test_origins, "unseen": assessment.unseen, "volatility": assessment.volatility}
+    write_atomically(folder / "paths.npz", packed_by_name(arrays | assessment.paths))
     findings = Findings(**{each.name: getattr(assessment, each.name) for each in fields(Findings)})
     write_atomically(folder / "assessment.json", sealed(written_record(findings)))
 
@@ -231,8 +228,7 @@ def read_assessment(folder: Path) -> Assessment:
     """The inverse of `write_assessment`. Raises InvalidFile."""
     try:
         findings = read_record(Findings, unsealed((folder / "assessment.json").read_bytes()))
-        with np.load(folder / "paths.npz", allow_pickle=False) as arrays:
-            kept = {name: arrays[name] for name in arrays.files}
+        kept = unpacked_by_name((folder / "paths.npz").read_bytes())
         origins, unseen, volatility = (kept.pop(name) for name in ("origins", "unseen", "volatility"))
         return Assessment(**vars(findings), test_origins=origins, unseen=unseen, volatility=volatility, paths=kept)
     except (OSError, ValueError, KeyError) as error:

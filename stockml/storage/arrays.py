@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,17 +21,27 @@ def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def packed(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """The arrays as .npz bytes, in order; numpy's zip members carry a fixed date, so equal arrays give equal bytes."""
+    """The arrays as .npz bytes, in order."""
+    return packed_by_name({f"{i:03d}": array for i, array in enumerate(arrays)})
+
+
+def packed_by_name(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The arrays as .npz bytes; numpy's zip members carry a fixed date, so equal arrays give equal bytes."""
     content = io.BytesIO()
-    np.savez(content, **{f"{i:03d}": array for i, array in enumerate(arrays)})  # type: ignore[arg-type]
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     return content.getvalue()
 
 
 def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
     """The arrays in bytes from `packed`. Raises ValueError for other bytes."""
+    return tuple(unpacked_by_name(content).values())
+
+
+def unpacked_by_name(content: bytes) -> dict[str, NDArray[Any]]:
+    """The inverse of `packed_by_name`. Raises ValueError for other bytes."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-            return tuple(kept.values())
+            return dict(kept)
     except Exception as problem:
         raise ValueError(f"{type(problem).__name__}: {str(problem)[:160]}") from problem
 

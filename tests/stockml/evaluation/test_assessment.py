@@ -1,5 +1,6 @@
 """What is published, from which model, and against what it is measured: too narrow networks, foretelling paths."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -272,4 +273,16 @@ def test_content_that_is_not_an_assessment_is_an_error_that_names_the_folder(con
     write_assessment(assessed(USUAL), tmp_path)
     (tmp_path / "assessment.json").write_text(content)
     with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment"):
+        read_assessment(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damaged", [lambda kept: b"", lambda kept: kept[:-40], lambda kept: kept.replace(b"\x3f", b"\x3e")]
+)
+def test_damaged_paths_are_an_error_that_names_the_folder_and_the_way_back(
+    damaged: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    write_assessment(assessed(USUAL), tmp_path)
+    (tmp_path / "paths.npz").write_bytes(damaged((tmp_path / "paths.npz").read_bytes()))
+    with pytest.raises(InvalidFile, match=f"{tmp_path.name}: expected an assessment, found .*; run that night again"):
         read_assessment(tmp_path)
