@@ -102,7 +102,8 @@ def backtest(
     """Run a ticker's nights of the span, and score what they publish.
 
     Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and have outcomes:
-    InvalidSetting for a span that begins too early or too late, InvalidFile where there is no base, else TooFewBars.
+    InvalidSetting for a span that begins too early or too late, or is too short, InvalidFile where there is no base,
+    else TooFewBars.
     """
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
@@ -142,6 +143,9 @@ def _too_few(
     if first < earliest < len(series):
         bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
         return InvalidSetting(begins, str(span.first), bound)
+    if earliest < len(series) and span.last < series.sessions[-furthest].item():
+        bound = f"later, or the nights closer together; {span.every} sessions apart, {count} can be run"
+        return InvalidSetting(f"the last of {FEWEST_NIGHTS} nights", str(span.last), bound)
     needed = len(series) + (FEWEST_NIGHTS - count) * span.every
     return TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")
 
