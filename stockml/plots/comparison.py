@@ -72,13 +72,13 @@ def _finding(before: Night, tonight: Night) -> str:
     """The title: expected volatility, or a path network's own MSE, as its skill may fall with the last close's."""
     last, now = (night.metrics.get("answer/volatility_20_pct") for night in (before, tonight))
     old, new = (night.metrics.get("lstm/mse") for night in (before, tonight))
-    if not old or new is None:
-        if last is not None and now is not None:
-            return f"{tonight.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {before.session}"
-        return f"{tonight.ticker}: {tonight.session} beside {before.session}"
-    change = new / old - 1
-    word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
-    return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
+    if old and new is not None:
+        change = new / old - 1
+        word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
+        return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
+    if last is not None and now is not None:
+        return f"{tonight.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {before.session}"
+    return f"{tonight.ticker}: {tonight.session} beside {before.session}"
 
 
 def _figures(axes: "Axes", before: Night, tonight: Night, ends: Sequence[str]) -> None:
