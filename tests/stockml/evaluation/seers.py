@@ -40,6 +40,27 @@ def wide(times: float, series: PriceSeries = SERIES) -> Model:
     )
 
 
+@dataclass(frozen=True)
+class Seer:
+    """Foretells `share` of every move from the close that `true` holds, and after its end one percent a session.
+
+    true: None to look it up in the bars that it is given.
+    """
+
+    share: float
+    learned_until: np.datetime64
+    true: PriceSeries | None
+
+    def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
+        start, true = series.close[at][:, None], self.true or series
+        came = np.concatenate([true.mid, true.close[-1] * (1 + 0.01 * LEADS)])[np.asarray(at)[:, None] + LEADS]
+        return start + self.share * (came - start)
+
+
+def seeing(share: float, series: PriceSeries = SERIES) -> Model:
+    return Model(Seer(share, series.sessions[0], series), Seer(share, series.sessions[-1 - AGE], series))
+
+
 def after(series: PriceSeries, horizon: int = 20) -> list[date]:
     last: date = series.sessions[-1].item()
     return [last + timedelta(days=k) for k in range(1, horizon + 1)]

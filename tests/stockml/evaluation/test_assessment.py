@@ -1,7 +1,7 @@
 """What is published, from which model, and against what it is measured: too narrow networks, foretelling paths."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -33,32 +33,12 @@ from tests.stockml.evaluation.seers import (
     after,
     assessed,
     candidate,
+    seeing,
     wide,
 )
 from tests.support.walks import SMALL, begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
 BEFORE_ANY_VINTAGE = np.timedelta64(10_000, "D")
-
-
-@dataclass(frozen=True)
-class Seer:
-    """Foretells `share` of every move from the close that `true` holds, and after its end one percent a session.
-
-    true: None to look it up in the bars that it is given.
-    """
-
-    share: float
-    learned_until: np.datetime64
-    true: PriceSeries | None
-
-    def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
-        start, true = series.close[at][:, None], self.true or series
-        came = np.concatenate([true.mid, true.close[-1] * (1 + 0.01 * LEADS)])[np.asarray(at)[:, None] + LEADS]
-        return start + self.share * (came - start)
-
-
-def seeing(share: float, series: PriceSeries = SERIES) -> Model:
-    return Model(Seer(share, series.sessions[0], series), Seer(share, series.sessions[-1 - AGE], series))
 
 
 GOOD, FAIR, BAD = seeing(0.3), seeing(0.1), seeing(-0.6)

@@ -19,11 +19,11 @@ from tests.stockml.evaluation.seers import (
     TEST,
     USUAL,
     Model,
+    Seer,
     after,
     assessed,
     candidate,
 )
-from tests.stockml.evaluation.test_assessment import Seer
 
 MIDDLE = int(TEST[len(TEST) // 2])
 PEEKING = Model(*(Seer(0.3, learned_until, None) for learned_until in (SERIES.sessions[0], SERIES.sessions[-1])))
