@@ -57,8 +57,8 @@ class Seer:
         return start + self.share * (came - start)
 
 
-def seeing(share: float, series: PriceSeries = SERIES) -> Model:
-    return Model(Seer(share, series.sessions[0], series), Seer(share, series.sessions[-1 - AGE], series))
+def seeing(share: float) -> Model:
+    return Model(Seer(share, SERIES.sessions[0], SERIES), Seer(share, SERIES.sessions[-1 - AGE], SERIES))
 
 
 def after(series: PriceSeries, horizon: int = 20) -> list[date]:
