@@ -71,7 +71,7 @@ def test_too_few_sessions_and_a_price_that_never_moves_are_refused_with_the_reas
 
 
 def test_a_fit_that_does_not_converge_gives_no_row_rather_than_widths_of_any_size() -> None:
-    """As after half a year without trades: its widths were fifteen times too wide."""
+    """As after half a year without trades: its widths were three hundred times those of the days before."""
     still = {
         name: np.where(np.abs(np.arange(2_600) - 1_265) < 65, LONG.close[1_200], getattr(LONG, name))
         for name in ("open", "high", "low", "close")
