@@ -96,6 +96,8 @@ def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> t
             continue
         # a model's folder is there whole or not at all
         beside = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
+        if beside != removal.path:  # of a removal that a kill cut short; the folder has been made again since
+            shutil.rmtree(beside, ignore_errors=True)
         removal.path.rename(beside)
         shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
         gone.append(removal)

@@ -77,10 +77,10 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
     except _failures() as error:
-        if _is_outage(error):
-            first_line = str(error).strip().partition("\n")[0][:300]
-            raise TrackingUnavailable(without_password(uri), first_line or type(error).__name__) from error
-        raise
+        repeats_login = bool(login := _login(uri)) and login in str(error)  # which tracebacks would carry into logs
+        if not repeats_login and not _is_outage(error):
+            raise
+        raise TrackingUnavailable(without_password(uri), reason(uri, error)) from (None if repeats_login else error)
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -114,6 +114,17 @@ def without_password(uri: str) -> str:
     if "@" not in parts.netloc:
         return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def reason(uri: str, error: BaseException) -> str:
+    """The first line of what MLflow or its database says, without the user and password of `uri`, fit for a message."""
+    line = str(error).strip().partition("\n")[0]
+    return (line.replace(login, "") if (login := _login(uri)) else line)[:300] or type(error).__name__
+
+
+def _login(uri: str) -> str:
+    """User and password in the address with the `@` after them; empty where it has none."""
+    return "".join(urlsplit(uri).netloc.rpartition("@")[:2])
 
 
 def host_and_port(url: str) -> tuple[str, int]:

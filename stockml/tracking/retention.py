@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from stockml.tracking.connection import MOST, folder_at
+from stockml.errors import TrackingUnavailable
+from stockml.tracking.connection import MOST, folder_at, reason, without_password
 from stockml.tracking.runs import experiment_ids, milliseconds
 
 if TYPE_CHECKING:
@@ -108,11 +109,17 @@ def _remove(client: "MlflowClient", address: str) -> None:
 
 
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
-    """Remove what has been in MLflow's trash for so long. `database`, with its password, stays off the command line."""
+    """Remove what has been in MLflow's trash for so long. `database`, with its password, stays off the command line.
+
+    Raises TrackingUnavailable.
+    """
     addresses = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_TRACKING_URI": tracking_uri}
     environ = {**os.environ, **addresses, "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "stockml.tracking.retention", "--older-than", f"{older_than_days}d0h0m"]
-    subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=GC_TIMEOUT_S)
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=GC_TIMEOUT_S)
+    if ran.returncode:
+        why = ran.stderr.strip().rpartition("\n")[2] or f"exit status {ran.returncode}"
+        raise TrackingUnavailable(without_password(database), f"`mlflow gc` failed: {why}")
 
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:
@@ -147,4 +154,7 @@ def _size(address: str | None) -> int:
 if __name__ == "__main__":  # as `mlflow gc`, which takes the database from its arguments only, that all users see
     from mlflow.cli import gc
 
-    gc(["--backend-store-uri", os.environ["MLFLOW_BACKEND_STORE_URI"], *sys.argv[1:]])
+    try:
+        gc(["--backend-store-uri", os.environ["MLFLOW_BACKEND_STORE_URI"], *sys.argv[1:]])
+    except Exception as error:  # noqa: BLE001 - in one line, for `empty_trash` to tell
+        sys.exit(reason(os.environ["MLFLOW_BACKEND_STORE_URI"], error))

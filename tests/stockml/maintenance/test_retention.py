@@ -173,6 +173,14 @@ def test_leftovers_of_killed_writers_go(home: Home) -> None:
     assert going(home) == ["leftovers models/IBM/.m0.removed", "leftovers models/IBM/m/.model.json.1-1.tmp"]
 
 
+def test_plots_drawn_again_after_a_kill_cut_their_removal_short_go_with_what_was_left_of_them(home: Home) -> None:
+    put(home.plots / "IBM" / "drawn-again" / "forecast.png", 40, bytes(100))
+    put(home.plots / "IBM" / ".drawn-again.removed" / "forecast.png", 50)
+    put(home.plots / "IBM" / "newest" / "forecast.png", 0)
+    remove(home, KEEP, plan(home, KEEP, NOW))
+    assert [path.name for path in (home.plots / "IBM").iterdir()] == ["newest"]
+
+
 def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home: Home) -> None:
     kept, over = put(home.payloads / "IBM" / f"{1:064x}.json.gz", 90), threading.Event()
     newest = put(kept.with_name(f"{2:064x}.json.gz"), 1)

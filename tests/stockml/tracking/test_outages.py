@@ -1,6 +1,7 @@
 """While MLflow is out of reach, nights wait to be logged and the champion's alias follows later."""
 
 import json
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from stockml.nights.record import Night
 from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password
+from stockml.tracking.retention import empty_trash
 from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
 from tests.support.object_store import environment
@@ -106,6 +108,22 @@ def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
 
 def champion(tracking: Tracking) -> str:
     return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
+
+
+def test_an_error_that_repeats_the_address_is_told_without_its_password(address: str, tracking: Tracking) -> None:
+    """Neither in its text nor in a traceback, which Prefect keeps with the run's logs."""
+    with_password = address.replace("//", "//me:hidden@")
+    for uri in (with_password, "postgres://me:hidden@db.example/mlflow"):  # a scheme that MLflow does not know
+        with pytest.raises(TrackingUnavailable) as told:
+            replace(tracking, uri=uri).prepare()
+        assert "hidden" not in "".join(traceback.format_exception(told.value))
+
+
+def test_a_trash_that_cannot_be_emptied_says_why(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("no database at all")
+    database = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(TrackingUnavailable, match=r"`mlflow gc` failed: .*file is not a database"):
+        empty_trash(database, database, 1)
 
 
 def test_a_message_never_shows_a_password() -> None:
