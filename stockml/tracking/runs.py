@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 LONGEST = timedelta(hours=2)  # that logging may take, where its process cannot be seen from here
 PROCESS, INSTALLATION = "stockml.process", "stockml.installation"
+CLAIMED = "stockml.claimed"  # when logging began, in milliseconds; earlier versions' runs lack it
 
 
 def of_key(client: "MlflowClient", experiment_id: str, key: str, installation: str) -> "Run | None":
@@ -60,7 +61,7 @@ def started(
     client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None", installation: str
 ) -> "Run | None":
     """The key's run, RUNNING and marked as this process's; None if another installation is at work on that key."""
-    claim = {PROCESS: mark(), INSTALLATION: installation}
+    claim = {PROCESS: mark(), INSTALLATION: installation, CLAIMED: str(milliseconds(datetime.now(UTC)))}
     if run is None:
         tags = {**run_content.tags(night), **claim}
         start = milliseconds(night.finished_at) - int(night.seconds * 1000)
@@ -152,8 +153,8 @@ def experiment_ids(client: "MlflowClient") -> list[str]:
 
 
 def _is_orphaned(run: "Run", now: datetime) -> bool:
-    process, longest_ago = run.data.tags.get(PROCESS), milliseconds(now - LONGEST)
-    return is_gone(process) if is_of_this_host(process) else bool(run.info.start_time < longest_ago)
+    process, claimed = run.data.tags.get(PROCESS), int(run.data.tags.get(CLAIMED, run.info.start_time))
+    return is_gone(process) if is_of_this_host(process) else claimed < milliseconds(now - LONGEST)
 
 
 def milliseconds(moment: datetime) -> int:
