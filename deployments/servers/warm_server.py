@@ -30,7 +30,7 @@ from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.plots import style
 from stockml.prices.calendar import FIRST_DAY, sessions_for
 from stockml.storage.records import prepare_readers
-from stockml.tracking.models import prepare_code
+from stockml.tracking.models import zipped_code
 
 # the nights, and what they import inside functions; what `prepare` uses itself is imported by that
 IMPORTED = (
@@ -73,7 +73,7 @@ def prepare() -> None:
         code_hash(f"pipeline.{name}")
     training_code()
     evaluation_code()
-    prepare_code()
+    zipped_code()
     prepare_readers()
     suit_short_runs()
     read_ahead()

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from stockml.errors import InvalidFile, StoreError, TrackingUnavailable, counted
+from stockml.errors import StoreError, TrackingUnavailable, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights import glance
-from stockml.nights.record import read_night, write_night
+from stockml.nights.record import readable, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import FOLDERS
@@ -73,11 +73,8 @@ def _nights(home: Home, old: str, new: str) -> list[str]:
     renamed = 0
     (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
-        try:
-            night = read_night(path)
-        except InvalidFile:
-            continue  # left as it is: whoever reads it is told
-        if night.ticker == old:
+        night = readable(path)  # a damaged one is left as it is: whoever reads it is told
+        if night and night.ticker == old:
             write_night(replace(night, ticker=new), path)
             renamed += 1
     return [f"records of {counted(renamed, 'night')}"] if renamed else []

@@ -126,7 +126,7 @@ def newest(nights: Path, ticker: str) -> Glance | None:
     try:
         return read_record(Glance, (nights / ticker / FILE).read_bytes())
     except (OSError, ValueError):  # earlier versions kept none, or in another form: the records hold it all
-        return max(history(nights, ticker), key=lambda each: (each.session, each.finished_at), default=None)
+        return next(reversed(history(nights, ticker)), None)
 
 
 def calendar_of(found: Glance | None, override: str | None = None) -> str | None:

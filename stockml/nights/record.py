@@ -133,7 +133,11 @@ def night_path(nights: Path, ticker: str, key: str) -> Path:
 
 
 def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
-    path = night_path(nights, ticker, key)
+    return readable(night_path(nights, ticker, key))
+
+
+def readable(path: Path) -> Night | None:
+    """The night kept there; None if there is none, or none that can be read."""
     try:
         return read_night(path) if path.is_file() else None
     except InvalidFile:
@@ -148,7 +152,7 @@ def put_aside(path: Path) -> None:
 
 def kept_nights(nights: Path, ticker: str) -> list[Night]:
     """The ticker's completed nights by session, oldest first; unreadable records are left out."""
-    kept = [kept_night(nights, ticker, path.parent.name) for path in nights.glob(f"{ticker}/*/night.json")]
+    kept = map(readable, nights.glob(f"{ticker}/*/night.json"))
     completed = [night for night in kept if night and night.status == "completed"]
     return sorted(completed, key=lambda night: (night.session, night.finished_at))
 

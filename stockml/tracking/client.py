@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.nights import glance
-from stockml.nights.record import Night, kept_night, model_name, night_path, write_night
+from stockml.nights.record import Night, kept_night, model_name, night_path, readable, write_night
 from stockml.storage.manifests import WAITING
 from stockml.tracking import connection, experiments, models, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
@@ -138,8 +138,7 @@ class Tracking:
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
-        marks = self.nights.glob(f"{ticker}/*/{WAITING}")
-        waiting = (kept_night(self.nights, mark.parents[1].name, mark.parent.name) for mark in marks)
+        waiting = (readable(mark.with_name("night.json")) for mark in self.nights.glob(f"{ticker}/*/{WAITING}"))
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
     def log_pending(self, ticker: str = "*") -> tuple[Night, ...]:
@@ -159,10 +158,9 @@ class Tracking:
 
     def rebuild(self) -> tuple[Night, ...]:
         """Log every completed night whose record can be read; the run alone, if its model was cleared away."""
-        for record in self.nights.glob("*/*/night.json"):
-            night = kept_night(self.nights, record.parents[1].name, record.parent.name)
-            if night and night.status == "completed":
-                record.with_name(WAITING).touch()
+        for path in self.nights.glob("*/*/night.json"):
+            if (night := readable(path)) and night.status == "completed":
+                path.with_name(WAITING).touch()
         return self.log_pending()
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
@@ -198,13 +196,8 @@ class Tracking:
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""
         found = experiments.named(client, self.artifacts, ticker)
-        experiments.arrange(
-            client,
-            self.locks,
-            found,
-            views.nights_view(),
-            lambda: views.nights_note(ticker, found.experiment_id, self._overview(client)),
-        )
+        note = partial(views.nights_note, ticker, found.experiment_id)
+        experiments.arrange(client, self.locks, found, views.nights_view(), lambda: note(self._overview(client)))
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from filelock import FileLock
@@ -110,16 +110,13 @@ def without_password(uri: str) -> str:
     """The address without user and password, fit for a message."""
     if "://" not in uri:  # user:password@host, say
         return f"…{uri[uri.rindex('@') :]}" if "@" in uri else uri
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return uri.replace(_login(uri), "", 1)
 
 
 def reason(uri: str, error: BaseException) -> str:
     """The first line of what MLflow or its database says, without the user and password of `uri`, fit for a message."""
     line = str(error).strip().partition("\n")[0]
-    return (line.replace(login, "") if (login := _login(uri)) else line)[:300] or type(error).__name__
+    return line.replace(_login(uri), "")[:300] or type(error).__name__
 
 
 def _login(uri: str) -> str:

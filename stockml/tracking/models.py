@@ -7,7 +7,7 @@ import tempfile
 import warnings
 import zipfile
 from functools import cache
-from importlib.metadata import version as installed
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,7 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
             artifacts={**_artifacts(night, Path(folder)), "code": str(code)},
             signature=_signature(),
             input_example=_example(night),
-            pip_requirements=list(_requirements()),
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
             model_config={"ticker": night.ticker, "calendar": night.calendar},
             mlflow_model=Model(
                 artifact_path=model.artifact_location,
@@ -143,17 +143,6 @@ def _upload(client: "MlflowClient", model: "LoggedModel", run: "Run", night: Nig
             ),
         )
         client.log_model_artifacts(model.model_id, str(path))
-
-
-def prepare_code() -> None:
-    """Compute what all models of this process have in common, before it is needed."""
-    zipped_code()
-    _requirements()
-
-
-@cache
-def _requirements() -> tuple[str, ...]:
-    return tuple(f"{name}=={installed(name)}" for name in PINNED)
 
 
 @cache

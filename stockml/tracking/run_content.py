@@ -41,7 +41,6 @@ CURVES = {
     "last_value_loss": "training/last_value_loss",
     "correlation": "training/move_correlation",
 }
-FORECAST_CURVES = ("answer/forecast", "forecast/low_80", "forecast/high_80")
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
 DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 HASHES = ("data_hash", "config_hash", "code_hash")
@@ -162,22 +161,20 @@ def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
 
 def lead_points(night: Night, at: int) -> list[Point]:
     """Skill and path, one step per session ahead: all leads of two weeks, then the last of every week."""
-    found: list[Point] = []
+    curves: dict[str, Sequence[float | None]] = {}
     path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if path and naive:
-        for lead, (mse, naive_mse) in enumerate(zip(path.mse_by_lead, naive.mse_by_lead, strict=True), start=1):
-            if mse is not None and naive_mse and _is_drawn(lead):
-                found += metric_points({"answer/skill_by_lead": 1 - mse / naive_mse}, at, step=lead)
+        both = zip(path.mse_by_lead, naive.mse_by_lead, strict=True)
+        curves["answer/skill_by_lead"] = [1 - mse / other if mse is not None and other else None for mse, other in both]
     if night.forecast:
         band = night.forecast.band(80)
-        for lead, prices in enumerate(zip(night.forecast.path, band.low, band.high, strict=True), start=1):
-            if _is_drawn(lead):
-                found += metric_points(dict(zip(FORECAST_CURVES, prices, strict=True)), at, step=lead)
+        curves |= {"answer/forecast": night.forecast.path, "forecast/low_80": band.low, "forecast/high_80": band.high}
+    found: list[Point] = []
+    for name, by_lead in curves.items():
+        for lead, value in enumerate(by_lead, 1):
+            if value is not None and (lead <= 10 or lead % 5 == 0):
+                found += metric_points({name: value}, at, lead)
     return found
-
-
-def _is_drawn(lead: int) -> bool:
-    return lead <= 10 or lead % 5 == 0
 
 
 def dataset(night: Night) -> dict[str, str]:
