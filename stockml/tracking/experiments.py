@@ -87,11 +87,12 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         moved.append("MLflow's experiment")
     if overview := _existing_or_restored(client, EXPERIMENT):
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
-            client.set_tag(run.info.run_id, "ticker", new)
             client.update_run(run.info.run_id, name=new)
+            client.set_tag(run.info.run_id, "ticker", new)  # last: by it the run is found
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
+        moved.append("MLflow's model")
+    with Suppressed("RESOURCE_DOES_NOT_EXIST"):  # even if the name was given before, by a process that was killed then
         client.set_registered_model_tag(model_name(new), "ticker", new)
         client.update_registered_model(model_name(new), about(new))
-        moved.append("MLflow's model")
     return moved

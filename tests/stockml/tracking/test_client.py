@@ -6,10 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from stockml.nights.record import Night
 from stockml.settings import settings_for
@@ -71,9 +73,40 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     assert experiment(tracking, "BIM").tags[NOTE].startswith("BIM: one run per night")
 
 
+@pytest.mark.parametrize(
+    ("step", "call"),
+    [
+        *(("set_tag", call) for call in (1, 3)),  # of the night's run, of the track record's
+        *((step, 1) for step in ("rename_experiment", "update_run")),
+        *((step, 1) for step in ("rename_registered_model", "set_registered_model_tag")),
+    ],
+)
+def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
+    step: str, call: int, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking.log_night(night)
+    with monkeypatch.context() as dying:
+        real, calls = getattr(MlflowClient, step), count(1)
+
+        def die(*arguments: Any, **named: Any) -> None:
+            real(*arguments, **named)
+            if next(calls) == call:
+                raise KeyboardInterrupt
+
+        dying.setattr(MlflowClient, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.rename("IBM", "BIM")
+    tracking.rename("IBM", "BIM")
+    assert [run.data.tags["ticker"] for run in runs(tracking, "BIM")] == ["BIM"]
+    overview = client(tracking).get_experiment_by_name("stockml").experiment_id
+    [record] = client(tracking).search_runs([overview])
+    assert (record.info.run_name, record.data.tags["ticker"]) == ("BIM", "BIM")
+    model = client(tracking).get_registered_model("lstm-BIM")
+    assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's mid price")
+
+
 def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(tracking: Tracking, night: Night) -> None:
     """A page of two runs stands in for MLflow's page of a thousand, four years of nights."""
-    from mlflow import MlflowClient
 
     class SmallPages(MlflowClient):
         def search_runs(self, *asked: Any, max_results: int = 2, **others: Any) -> Any:
