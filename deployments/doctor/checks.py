@@ -29,7 +29,8 @@ from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import CONNECT_TIMEOUT_S, PREFIX, connection_fault, host_and_port, without_password
+from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, host_and_port, without_password
+from stockml.tracking.database import PREFIX
 
 DISK_NEEDED_GB = 2.0
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)

@@ -21,7 +21,8 @@ from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import PREFIX, logged_keys, missing_folders, without_password
+from stockml.tracking.connection import without_password
+from stockml.tracking.database import PREFIX, logged_keys, missing_folders
 from stockml.training.tuned_settings import tuned_settings
 
 CLOCK_TOLERANCE = timedelta(hours=1)

@@ -12,7 +12,8 @@ from filelock import FileLock
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import ALL_TICKERS, LOOPBACK, MOST, Suppressed, without_password
+from stockml.tracking.connection import LOOPBACK, MOST, Suppressed, without_password
+from stockml.tracking.database import ALL_TICKERS
 from stockml.tracking.models import about
 from stockml.tracking.views import EXPERIMENT
 

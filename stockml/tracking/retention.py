@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stockml.errors import TrackingUnavailable
-from stockml.tracking.connection import MOST, folder_at, reason, without_password
+from stockml.tracking.connection import MOST, reason, without_password
+from stockml.tracking.database import folder_at
 from stockml.tracking.runs import experiment_ids, milliseconds
 
 if TYPE_CHECKING:

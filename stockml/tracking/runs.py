@@ -13,7 +13,8 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
-from stockml.tracking.connection import MOST, folder_at
+from stockml.tracking.connection import MOST
+from stockml.tracking.database import folder_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

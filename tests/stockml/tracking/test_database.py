@@ -16,7 +16,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
 from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import missing_folders
+from stockml.tracking.database import missing_folders
 from stockml.tracking.study_runs import log_trial
 from stockml.training.tuned_settings import TrialRecord
 from tests.stockml.tracking.logged import client, runs, versions

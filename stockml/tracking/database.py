@@ -1,0 +1,141 @@
+"""MLflow's database: created if it is an SQLite file, brought along with a moved home, and looked at by the doctor.
+
+The file is created whole or not at all: MLflow creates its tables in some sixty migrations, which take seconds and are
+no transaction; a kill among them leaves a database that it can never open again.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+from stockml.storage.sqlite_files import fault_of
+
+PREFIX = "sqlite:///"
+ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
+TRIES = count()  # MLflow caches connections by address: a try must not get those of a failed one
+
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+LOCATIONS = "SELECT name, artifact_location FROM experiments WHERE name || '/' LIKE 'stockml/%'"
+WITH_FILES = """
+SELECT DISTINCT experiments.name FROM experiments JOIN runs USING (experiment_id)
+JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'stockml.key'
+WHERE runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
+AND runs.run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = 'stockml.cleared')
+"""
+LOGGED = """
+SELECT DISTINCT tags.value FROM tags JOIN runs USING (run_uuid)
+WHERE tags.key = 'stockml.key' AND runs.lifecycle_stage = 'active'
+"""
+
+
+def ensure(uri: str, artifacts: str) -> None:
+    """Create the database that `uri` names, if it is a missing SQLite file: beside its place, then moved there whole.
+
+    An existing one is updated if its home has moved; a damaged one raises sqlite3.DatabaseError. One process at a time.
+    """
+    if not uri.startswith(PREFIX):
+        return
+    path = Path(uri.removeprefix(PREFIX))
+    if path.exists():
+        if fault := fault_of(path, "experiments"):
+            raise sqlite3.DatabaseError(f"{fault} where its database was; `stockml doctor` says what to do")
+        _repoint_artifacts(path, artifacts.rstrip("/"))
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_beside(path)
+    beside = path.with_name(f".{path.name}.making{next(TRIES) or ''}")
+    try:
+        SqlAlchemyStore(f"{PREFIX}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with beside.open("rb") as made:
+            os.fsync(made.fileno())
+        os.replace(beside, path)
+    finally:
+        _clear_beside(path)
+
+
+def _repoint_artifacts(path: Path, artifacts: str) -> None:
+    """Point runs and models at a moved home's artifacts: MLflow keeps full addresses, and would write to the old."""
+    if not artifacts.startswith("file:"):
+        return
+    with closing(sqlite3.connect(path, timeout=60)) as database, database:
+        for before, now in _moved(_on_this_machine(database.execute(LOCATIONS).fetchall()), artifacts):
+            if _folder(now).is_dir() or not _folder(before).exists():
+                for table, column in ADDRESSES:
+                    database.execute(
+                        f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                        f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
+                        {"now": now, "before": before},
+                    )
+
+
+def missing_folders(uri: str, artifacts: str) -> list[Path]:
+    """The folders where MLflow expects files of nights that exist neither there nor below the home's `artifacts`.
+
+    The latter counts only for an SQLite file, whose addresses follow a moved home. Reads only. Raises SQLAlchemyError.
+    """
+    locations = _on_this_machine(_selected(uri, LOCATIONS))
+    with_files = {name for (name,) in _selected(uri, WITH_FILES)}
+    moved = dict(_moved(locations, artifacts.rstrip("/"))) if uri.startswith(PREFIX) else {}
+    expected = (place for name, place in locations.items() if name in with_files)
+    lacking = (place for place in expected if not _folder(moved.get(place, place)).is_dir())
+    return [_folder(place) for place in lacking if not _folder(place).is_dir()]
+
+
+def logged_keys(uri: str) -> set[str]:
+    """The keys of the nights that have a run in MLflow's database. Changes nothing. Raises SQLAlchemyError."""
+    return {key for (key,) in _selected(uri, LOGGED)}
+
+
+def _selected(uri: str, query: str) -> list[tuple[Any, ...]]:
+    from sqlalchemy import create_engine, text
+
+    file = quote(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
+    engine = create_engine(f"{PREFIX}file:{file}?mode=ro&uri=true" if file else uri)
+    try:
+        with engine.connect() as database:
+            return [tuple(row) for row in database.execute(text(query))]
+    finally:
+        engine.dispose()
+
+
+def _on_this_machine(experiments: Iterable[tuple[Any, ...]]) -> dict[str, str]:
+    return {name: place for name, place in experiments if folder_at(place)}
+
+
+def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
+    """Each address outside `artifacts`, with the one it has there; a renamed share keeps its old folder's name."""
+    ends = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
+    roots = {place.removesuffix(ends[name]) for name, place in locations.items() if place.endswith(ends[name])}
+    for before in locations.values():
+        root = max((each for each in roots if before.startswith(f"{each}/")), key=len, default=artifacts)
+        if root != artifacts:
+            yield before, artifacts + before.removeprefix(root)
+
+
+def folder_at(address: str | None) -> Path | None:
+    """The folder at an artifact address; None where MLflow's files are not in a folder of this machine."""
+    parts = urlsplit(address or "")
+    return _folder(str(address)) if parts.path and parts.scheme in ("", "file") else None
+
+
+def _folder(address: str) -> Path:
+    return Path(url2pathname(urlsplit(address).path))
+
+
+def _clear_beside(path: Path) -> None:
+    for left in path.parent.glob(f".{path.name}.making*"):
+        left.unlink(missing_ok=True)
