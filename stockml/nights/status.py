@@ -59,7 +59,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """One ticker this morning. `session`: of its newest forecast; `glance`: that night; `brief`: for a long `state`."""
+    """One ticker this morning. `session`: of its newest forecast; `glance`: that night, if it was completed; `brief`:
+    for a long `state`.
+    """
 
     ticker: str
     session: date | None
@@ -116,16 +118,19 @@ def rows(
 
 
 def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
-    glance, attempt = newest(home.nights, ticker), last_attempt(home.nights, ticker)
-    session = glance.session if glance else Ledger(home.ledger).last_session(ticker)
+    night, attempt = newest(home.nights, ticker), last_attempt(home.nights, ticker)
+    exchange, session = sessions_for(ticker, calendar_of(night, calendar)), night.session if night else None
+    if session is None or exchange.age(session, now):  # a night can fail once its forecast is in the ledger
+        published = Ledger(home.ledger).last_session(ticker)
+        session = max(filter(None, (session, published)), default=None)
     if session is None:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, NO_NIGHT)
-    exchange = sessions_for(ticker, calendar_of(glance, calendar))
-    age = age_of(session, exchange, now, *([glance.expires_after] if glance else []))
+    glance = night if night and night.session == session else None
+    age = age_of(session, exchange, now, *([night.expires_after] if night else []))
     behind = f"{counted(age.sessions, 'session')} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     missed = attempt if attempt and attempt.state != "Completed" else None
-    if age.sessions and missed and (glance is None or missed.at > glance.finished_at):
+    if missed and (age.sessions or glance is None) and (night is None or missed.at > night.finished_at):
         rests = missed.state == states.AT_REST
         state, brief = f"{state}; {missed.text}", missed.brief if rests else brief or missed.brief
     return Row(ticker, session, state, age.sessions, age.expired, glance, brief=brief)
@@ -231,7 +236,7 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
     return [
         row
         for row in rows(home, tickers, now, calendars=calendars)
-        if not _has_newest(row, now, calendars.get(row.ticker))
+        if not _has_newest(home, row, now, calendars.get(row.ticker))
         and not (row.session and row.session <= (delisted.day_of(row.ticker) or date.min) <= today)
     ]
 
@@ -245,8 +250,8 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
 
 
-def _has_newest(row: Row, now: datetime, calendar: str | None) -> bool:
+def _has_newest(home: Home, row: Row, now: datetime, calendar: str | None) -> bool:
     if row.session is None:
         return False
-    exchange = sessions_for(row.ticker, calendar_of(row.glance, calendar))
+    exchange = sessions_for(row.ticker, calendar_of(row.glance or newest(home.nights, row.ticker), calendar))
     return row.session >= exchange.last_final(now - A_NIGHT)

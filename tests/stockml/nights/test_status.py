@@ -13,6 +13,7 @@ from deployments.cli.app import run
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import width_against_usual
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
 from stockml.nights import status
 from stockml.nights.glance import FILE, Glance, history, keep_newest, newest, night_age
@@ -116,6 +117,23 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     status.keep_attempt(home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1)))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(home: Home, is_first: bool) -> None:
+    """The forecast is put into the ledger first; the night's record may then find no room on the disk."""
+    if not is_first:
+        kept(home)
+    forecast, at = recorded_night().forecast, datetime(2013, 3, 2, 4, tzinfo=UTC)
+    assert forecast
+    sessions = tuple(day + timedelta(days=1) for day in forecast.sessions)
+    published = replace(forecast, origin=date(2013, 3, 1), sessions=sessions)
+    Ledger(home.ledger).publish(LedgerEntry("IBM", "0" * 64, at, published, "run", "1"))
+    status.keep_attempt(home.nights, "IBM", status.Attempt("Failed", "the disk is full", at))
+    found = row(home, at + timedelta(hours=6))
+    assert (found.session, found.state) == (date(2013, 3, 1), "up to date; failed: the disk is full")
+    assert found.cells()[2:6] == ("failed", "–", "–", "–")
+    assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
 
 
 def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_the_noise() -> None:
