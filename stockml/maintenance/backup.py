@@ -138,7 +138,7 @@ def _champions(home: Home, ticker: str) -> list[str]:
         champions = Registry(home.models).champion_history(ticker)
     except StockmlError:  # named by `faults`
         return []
-    models = {Path(champion.path).name: None for champion in champions}
+    models = dict.fromkeys(Path(champion.path).name for champion in champions)
     newest = champions[-RetentionSettings().champions :]
     nights = (kept_night(home.nights, ticker, champion.key) for champion in newest)
     assessed = {Path(night.evaluation_folder).name: None for night in nights if night and night.evaluation_folder}

@@ -73,10 +73,10 @@ class Home:
         steps = Ledger(self._place.ledger).steps(named)
         if steps.empty:
             raise NoForecast(named, str(self._place.root))
-        newest = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
-        [entry] = entries_of(named, newest)
+        last = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
+        [entry] = entries_of(named, last)
         bands = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
-        shown = newest.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
+        shown = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
         shown = shown.set_index("session")[["lead", "forecast", *bands, "weight"]]
         night, forecast = kept_night(self._place.nights, named, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER

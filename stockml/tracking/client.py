@@ -148,10 +148,7 @@ class Tracking:
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
         """Write what `page` returns above all tickers; it is given the links to their nights."""
         with self.client() as client:
-            query = f"name LIKE '{views.EXPERIMENT}%'"
-            listed = client.search_experiments(max_results=connection.MOST, filter_string=query)
-            ids = {each.name.removeprefix(f"{views.EXPERIMENT}/"): str(each.experiment_id) for each in listed}
-            overview = ids.pop(views.EXPERIMENT, None) or self._overview(client)
+            overview, ids = self._overview(client), runs.experiment_ids(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
             client.set_experiment_tag(overview, views.NOTE, views.record_note(page(links), overview))
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, by last change

@@ -41,7 +41,7 @@ def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str
     """The ended runs begun before the moment that may go, oldest first; the newest of each experiment stays."""
     found: list[Run] = []
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
-    for experiment in experiment_ids(client):
+    for experiment in experiment_ids(client).values():
         newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
         runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
         found += [run for run in runs if run.info.run_id != newest[0].info.run_id]
@@ -52,7 +52,7 @@ def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]
     """The nights that still have files and may go, beyond the newest `count` of each experiment, newest first."""
     found: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
-    for experiment in experiment_ids(client):
+    for experiment in experiment_ids(client).values():
         nights = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time DESC"])
         found += [run for run in nights[count:] if CLEARED not in run.data.tags]
     return _removable(client, found, kept_keys)
@@ -67,8 +67,8 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> str | None:
         for model_id in run.logged:
             client.delete_logged_model(model_id)
         client.delete_run(run.run_id)
-    ids = experiment_ids(client)
-    found = client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1) if ids else ()
+    ids = [*experiment_ids(client).values()]
+    found = client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1)
     return next((run.info.run_id for run in found), None)
 
 

@@ -141,16 +141,15 @@ def log_points(
 
 def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
     """Nights' runs marked RUNNING whose process on this host is gone, or that began elsewhere hours ago."""
-    if not (ids := experiment_ids(client)):
-        return []
-    running = client.search_runs(ids, "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'")
+    query = "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'"
+    running = client.search_runs([*experiment_ids(client).values()], query)
     return [run for run in running if _is_orphaned(run, now)]
 
 
-def experiment_ids(client: "MlflowClient") -> list[str]:
-    """The ids of the experiments of tickers, bases, trials and tutorials; not of the one for all tickers."""
+def experiment_ids(client: "MlflowClient") -> dict[str, str]:
+    """The ids of the experiments of tickers, bases, trials and tutorials by name; not of the one for all tickers."""
     found = client.search_experiments(max_results=MOST, filter_string="name LIKE 'stockml/%'")
-    return [each.experiment_id for each in found]
+    return {each.name.removeprefix("stockml/"): each.experiment_id for each in found}
 
 
 def _is_orphaned(run: "Run", now: datetime) -> bool:

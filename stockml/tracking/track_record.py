@@ -56,7 +56,7 @@ class TrackRecord:
         for run in found:
             if run not in whole:
                 self.client.delete_run(run.info.run_id)
-        return whole[0] if whole else None
+        return next(iter(whole), None)
 
     def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
         times = [at for _, _, at, _ in known]
