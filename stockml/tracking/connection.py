@@ -3,6 +3,7 @@
 import os
 import socket
 import sqlite3
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -60,12 +61,17 @@ def _failures() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    found = (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
-    try:
-        from botocore.exceptions import BotoCoreError
-    except ImportError:  # no S3
-        return found
-    return (*found, BotoCoreError)
+    return (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, *_refusals_of_s3())
+
+
+def _refusals_of_s3() -> tuple[type[Exception], ...]:
+    """The exception types of S3's library; before it is imported, there can be none."""
+    if "boto3" not in sys.modules:
+        return ()
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return (Boto3Error, BotoCoreError, ClientError)
 
 
 class Suppressed(AbstractContextManager[None]):
@@ -115,9 +121,10 @@ def _is_outage(error: BaseException | None) -> bool:
     from mlflow.exceptions import MlflowException, RestException
     from sqlalchemy.exc import SQLAlchemyError
 
+    underneath = (SQLAlchemyError, sqlite3.Error, OSError, *_refusals_of_s3())
     while error is not None:
         code = getattr(error, "error_code", "")
-        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError) or code == "TEMPORARILY_UNAVAILABLE":
+        if isinstance(error, underneath) or code == "TEMPORARILY_UNAVAILABLE":
             return True
         # not MLflow's answer: another program listens there, or a proxy answers for it
         if type(error) is MlflowException and str(error).startswith("API request to endpoint"):

@@ -19,7 +19,7 @@ from stockml.tracking.connection import without_password
 from stockml.tracking.retention import empty_trash
 from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
-from tests.support.object_store import environment
+from tests.support.object_store import ObjectStore, environment
 from tests.support.own_servers import free_port
 
 
@@ -55,6 +55,18 @@ def test_an_unreachable_artifact_store_is_reported_as_unavailable(
         monkeypatch.setenv(name, value)
     with pytest.raises(TrackingUnavailable, match="Could not connect to the endpoint"):
         replace(tracking, artifacts="s3://state/mlflow").keep_and_log(night)
+    assert [kept.key for kept in tracking.pending()] == [night.key]
+
+
+def test_an_artifact_store_that_refuses_is_reported_as_unavailable(
+    tracking: Tracking, night: Night, s3_server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bucket is gone, say, or the credentials have expired: the night goes on, as where the store is away."""
+    own = {"MLFLOW_S3_ENDPOINT_URL": s3_server.environ["AWS_ENDPOINT_URL"]}  # or MLflow keeps another test's client
+    for name, value in {**s3_server.environ, **own}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrackingUnavailable, match="NoSuchBucket"):
+        replace(tracking, artifacts="s3://no-such-bucket/mlflow").keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
