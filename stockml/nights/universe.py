@@ -154,17 +154,12 @@ class Ending:
 def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending:
     """All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped."""
     counts: Counter[str] = Counter(row.status for row in rows)
-    named = ("completed", "skipped", "failed")
-    line = ", ".join(f"{counts[status]} {status}" for status in named if counts[status])
-    bad = [row for row in rows if row.status == "failed"]
-    if bad:
-        listed = "; ".join(
-            f"{row.ticker} {row.session or ''}".strip() + f": {brief(row.why, WHY)}" for row in bad[:NAMED]
-        )
-        line += f". Failed: {listed}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
-    if bad and (fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows))):
-        return Ending(True, "Failed", line)
-    if bad:
+    line = ", ".join(f"{counts[status]} {status}" for status in ("completed", "skipped", "failed") if counts[status])
+    if bad := [row for row in rows if row.status == "failed"]:
+        told = [f"{row.ticker} {row.session or ''}".strip() + f": {brief(row.why, WHY)}" for row in bad[:NAMED]]
+        line += f". Failed: {'; '.join(told)}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+        if fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows)):
+            return Ending(True, "Failed", line)
         return Ending(False, states.WITH_FAILURES, line)
     if counts["skipped"] == len(rows):
         outcomes = {row.outcome for row in rows}
