@@ -6,7 +6,7 @@ logging a night twice adds nothing.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ class Tracking:
     pages: where people read it, for the links in nights' records.  Every method raises TrackingUnavailable.
     """
 
-    uri: str
+    uri: str = field(repr=False)  # it may hold a password
     artifacts: str
     nights: Path
     locks: Path

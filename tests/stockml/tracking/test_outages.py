@@ -143,3 +143,4 @@ def test_a_message_never_shows_a_password() -> None:
     assert without_password(uri) == "postgresql+psycopg://db.example:5432/mlflow"
     assert without_password("sqlite:////home/mlflow.db") == "sqlite:////home/mlflow.db"
     assert without_password("user:secret@db.example") == "…@db.example"
+    assert "secret" not in repr(Tracking(uri, "file:///home/artifacts", Path("nights"), Path("locks")))
