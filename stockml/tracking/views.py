@@ -12,7 +12,7 @@ KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
 ARRANGED = "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
 NOTE = "mlflow.note.content"
-LONGEST = 5_000  # characters that MLflow keeps of an experiment's tag
+LONGEST = 20_000  # characters that MLflow keeps of an experiment's tag
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 PCT = "%"
