@@ -4,7 +4,6 @@ import os
 import socket
 import sqlite3
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 CONNECT_TIMEOUT_S = 3.0
-PORTS = defaultdict(lambda: 5432, https=443, http=80)  # by scheme; any other is PostgreSQL's
+PORTS = {"https": 443, "http": 80}  # by scheme; any other is PostgreSQL's
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server is noticed in 4 s instead of 200
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -104,7 +103,7 @@ def _login(uri: str) -> str:
 
 def host_and_port(url: str) -> tuple[str, int]:
     address = urlsplit(url)
-    return address.hostname or "", address.port or PORTS[address.scheme]
+    return address.hostname or "", address.port or PORTS.get(address.scheme, 5432)
 
 
 def connection_fault(url: str) -> OSError | None:
