@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,26 +100,22 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
 
 def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
     """Log the night's drawn figures: as hard links, kept once, if MLflow's files are on the same disk."""
-    drawn = sorted(Path(night.plots_folder).glob("*.png")) if night.plots_folder else []
-    try:
-        linked = drawn and _linked(drawn, run)
-    except OSError:  # another disk, or one without hard links
-        linked = False
-    if drawn and not linked:
-        client.log_artifacts(run.info.run_id, str(night.plots_folder), "plots")
+    if not (night.plots_folder and (drawn := sorted(Path(night.plots_folder).glob("*.png")))):
+        return
+    if artifacts := folder_at(run.info.artifact_uri):
+        with suppress(OSError):  # another disk, or one without hard links
+            _link(drawn, artifacts / "plots")
+            return
+    client.log_artifacts(run.info.run_id, night.plots_folder, "plots")
 
 
-def _linked(drawn: list[Path], run: "Run") -> bool:
-    if not (artifacts := folder_at(run.info.artifact_uri)):
-        return False
-    kept = artifacts / "plots"
+def _link(drawn: list[Path], kept: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for path in drawn:
         beside = kept / f".{path.name}.{os.getpid()}"
         os.link(path, beside)
         os.replace(beside, kept / path.name)
         beside.unlink(missing_ok=True)  # `replace` does nothing if both link to one file, and leaves this
-    return True
 
 
 def log_points(
