@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from stockml.errors import InvalidFile, StoreError
+from stockml.errors import InvalidFile, StockmlError, StoreError
 from stockml.home import Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
@@ -59,7 +59,12 @@ def shared(place: Home, command: str) -> Iterator[None]:
         return
     tickers = () if command in BY_THEMSELVES else None
     refresh(place, tickers, Depth.EVERYTHING if command in WHOLE else Depth.NIGHT)
-    yield
+    try:
+        yield
+    except BaseException:  # a command that fails late has changed something, such as the list before Prefect is told
+        with suppress(StockmlError):  # report the first error, not this one
+            commit_all(place, may_remove=command in WHOLE)
+        raise
     commit_all(place, may_remove=command in WHOLE)
 
 

@@ -8,8 +8,12 @@ import pytest
 from deployments.cli.app import run
 from deployments.cli.place import in_home
 from stockml.errors import InvalidFile, MixedPrices, RecordUnreadable
-from stockml.home import Home, home
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.prices.store import BarStore
 from stockml.provider.price_source import check, claim, kind_here, kind_in
+from stockml.storage.sharing import commit_all, refresh
+from tests.support.commands import store_of
 from tests.support.old_homes import moved_to
 from tests.support.recordings import recorded_bars
 
@@ -29,7 +33,7 @@ def place(environ: dict[str, str], command: str = "forecast") -> str:
     """A command's home, relative to the person's folder; the environment must be as before afterwards."""
     given = dict(environ)
     with in_home(command, environ) as chosen:
-        assert home(environ) == chosen
+        assert home_of(environ) == chosen
         shown = os.path.relpath(chosen.root, Path.home())
     assert environ == given
     return shown
@@ -62,7 +66,7 @@ def test_a_market_home_in_use_is_found_even_without_the_key(person: Path) -> Non
     servers.unlink()
     (person / ".stockml" / "store" / "history" / "KO.parquet").touch()
     assert place({}) == ".stockml"
-    assert kind_here(home({}), {}) == "market"
+    assert kind_here(home_of({}), {}) == "market"
 
 
 def test_an_earlier_versions_home_stays_in_use_and_its_replay_does_not_shut_out_a_key(
@@ -135,6 +139,26 @@ def test_a_secret_is_read_from_its_file(person: Path) -> None:
         pass
 
 
+@pytest.mark.slow
+def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the_state(
+    home: Home, s3_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Otherwise the next command would bring the old ticker's files back beside the new one's."""
+    shared = {"STOCKML_STATE": s3_folder, "STOCKML_DATABASE_URL": "postgresql://nobody@127.0.0.1:1"}
+    away = {"PREFECT_API_URL": "http://127.0.0.1:1/api", "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    for name, value in {**KEY, **shared, **away}.items():
+        monkeypatch.setenv(name, value)
+    store_of(here := home_of(), "FB")
+    commit_all(here)
+    assert run(["rename", "FB", "META"]) == 1
+    said = capsys.readouterr()
+    assert "FB is META: bars" in said.out
+    assert "expected Prefect at http://127.0.0.1:1/api, found no answer" in said.err
+    another = home_of({**shared, "STOCKML_HOME": str(tmp_path / "another")})
+    refresh(another)
+    assert BarStore.of(another).tickers() == ("META",)
+
+
 def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None:
     own = "127.0.0.1,localhost,::1"
     for given, expected in (
@@ -167,7 +191,7 @@ def test_if_a_homes_kind_cannot_be_read_the_advice_is_not_to_start_over(person: 
 def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(
     person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    claim(home({"STOCKML_HOME": str(person / "replayed")}), "replay")
+    claim(home_of({"STOCKML_HOME": str(person / "replayed")}), "replay")
     monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
     assert run(["backup", str(person / "backup.zip")]) == 0
     monkeypatch.delenv("STOCKML_HOME")
@@ -175,7 +199,7 @@ def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(
     assert f"brought to {person / '.stockml' / 'replay'} from" in capsys.readouterr().out
     assert place({}) == ".stockml/replay"
     assert place(dict(KEY)) == ".stockml"
-    assert kind_in(home({})) is None
+    assert kind_in(home_of({})) is None
     monkeypatch.setenv("STOCKML_HOME", str(person / "named"))
     assert run(["restore", str(person / "backup.zip")]) == 0
     assert place({"STOCKML_HOME": str(person / "named")}) == "named"
@@ -184,7 +208,7 @@ def test_a_replays_backup_is_not_brought_to_the_place_of_the_markets_home(
 def test_no_history_of_the_market_is_imported_into_a_replay(
     person: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    claim(home({"STOCKML_HOME": str(person / "replayed")}), "replay")
+    claim(home_of({"STOCKML_HOME": str(person / "replayed")}), "replay")
     monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
     recorded_bars("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv("ibm.us.txt")
     for given in ("IBM ibm.us.txt", "."):
