@@ -6,6 +6,7 @@ Until it exists, the list shipped with the project applies.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
 BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
+BUSY_S = 10.0
 _REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # comments and blank lines below an item
 
 
@@ -36,7 +38,7 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
 
     Adding the first ticker starts the home's own list. Raises InvalidFile, and then changes nothing.
     """
-    with file_lock(home.locks / "tickers.lock", timeout_s=10):
+    with _lock(home):
         known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if home.tickers.exists() else []
         new = tuple(dict.fromkeys(ticker for ticker in tickers if ticker not in known))
         before, items, after = _parts(home.tickers if known else TICKERS_FILE)
@@ -56,7 +58,7 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
     def named(found: re.Match[str]) -> str:
         return f"{found[1]}{new}{found[1]}" if found[1] else _quoted(new)
 
-    with file_lock(home.locks / "tickers.lock", timeout_s=10):
+    with _lock(home):
         known = [entry.ticker for entry in tickers_of(home).tickers]
         before, items, after = _parts(list_file(home))
         at = known.index(old)
@@ -69,7 +71,7 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
 
 def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
     """Remove tickers; return those listed. Raises InvalidFile, also if none would be left, and then changes nothing."""
-    with file_lock(home.locks / "tickers.lock", timeout_s=10):
+    with _lock(home):
         known = [entry.ticker for entry in tickers_of(home).tickers]
         gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
         before, items, after = _parts(list_file(home))
@@ -89,9 +91,14 @@ def keep(home: Home, file: Path) -> None:
     """Replace the home's list by `file`; a different earlier list is kept beside it. Raises InvalidFile."""
     read_tickers(file)
     content = file.read_bytes()
-    if home.tickers.exists() and home.tickers.read_bytes() != content:
-        write_atomically(home.tickers.with_suffix(".yaml.before"), home.tickers.read_bytes())
-    write_atomically(home.tickers, content)
+    with _lock(home):
+        if home.tickers.exists() and home.tickers.read_bytes() != content:
+            write_atomically(home.tickers.with_suffix(".yaml.before"), home.tickers.read_bytes())
+        write_atomically(home.tickers, content)
+
+
+def _lock(home: Home) -> AbstractContextManager[None]:
+    return file_lock(home.locks / "tickers.lock", BUSY_S)
 
 
 def _parts(path: Path) -> tuple[str, list[str], str]:

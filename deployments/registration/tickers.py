@@ -117,7 +117,7 @@ class TickersFile(BaseModel):
         if not isinstance(defaults, Mapping):
             raise ValueError("expected `defaults:` with settings below it")
         listed = raw.get("tickers") or ()
-        if isinstance(listed, str | Mapping):
+        if not isinstance(listed, list | tuple):
             raise ValueError(f"expected `tickers:` with one `- TICKER` a line below it, found {listed!r}")
         entries = [_with_defaults(entry, defaults) for entry in listed]
         return {**{name: value for name, value in raw.items() if name != "defaults"}, "tickers": entries}

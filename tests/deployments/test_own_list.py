@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.cli.app import run
+from deployments.registration import own_list
 from deployments.registration.own_list import add, keep, remove, rename, tickers_of
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, StoreBusy
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.prices.store import BarStore
+from stockml.storage.locks import file_lock
 from tests.support.commands import Captured, store_of
 from tests.support.postgres_server import is_installed
 
@@ -159,6 +162,25 @@ def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(hom
     keep(home, tmp_path / "mine.yaml")
     assert names(home) == ["IBM", "TSCO.LON", "ON"]
     assert (home.root / "tickers.yaml.before").read_bytes() == before
+
+
+def test_a_change_of_the_list_waits_for_another_that_is_under_way(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list deployed between another change's reading and writing would be lost, and not be kept beside it either."""
+    (tmp_path / "mine.yaml").write_text(MINE)
+    monkeypatch.setattr(own_list, "BUSY_S", 0)
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: add(home, ["KO"], {}),
+        lambda: rename(home, "IBM", "KO"),
+        lambda: remove(home, ["IBM"]),
+        lambda: keep(home, tmp_path / "mine.yaml"),
+    )
+    with file_lock(home.locks / "tickers.lock", 0):
+        for change in changes:
+            with pytest.raises(StoreBusy):
+                change()
+    assert names(home) == ["IBM", "AAPL", "MSFT"]
 
 
 @settings(max_examples=30, deadline=None)

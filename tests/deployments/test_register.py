@@ -74,6 +74,8 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [{ticker: 0005}]", "expected a ticker, found 5; put one that YAML reads otherwise in quotes"),
         ("stocks: [IBM]", "stocks: expected one of defaults, tickers, found 'stocks'"),
         ("tickers: IBM", "expected `tickers:` with one `- TICKER` a line below it, found 'IBM'"),
+        ("tickers: 0005", "expected `tickers:` with one `- TICKER` a line below it, found 5"),
+        ("tickers: ON", "expected `tickers:` with one `- TICKER` a line below it, found True"),
         ("tickers: [IBM, null]", "expected a ticker, found None; put one that YAML reads otherwise in quotes"),
         ("tickers: [IBM]\ntickers: [KO]", "expected YAML, found `tickers:` twice"),
         ("tickers: [{ticker: IBM, at: 22:30}]", 'expected a time in quotes, as "23:00", found what YAML reads as 1350'),
