@@ -100,10 +100,12 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
     """
     while True:
         for place, child in enumerate(children):
-            if child.was_killed and time.monotonic() - child.began > SETTLED_S:
-                children[place] = processes.started_anew(child)
-                say(f"{child.program.name} was killed, and is started anew")
-            children[place].check()
+            if child.process.poll() is None:
+                continue
+            if not child.was_killed or time.monotonic() - child.began <= SETTLED_S:
+                raise child.failure()
+            children[place] = processes.started_anew(child)
+            say(f"{child.program.name} was killed, and is started anew")
         time.sleep(0.5)
 
 

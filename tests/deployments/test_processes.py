@@ -1,6 +1,7 @@
 """Started programs: how they end is reported, and none is left behind."""
 
 import os
+import signal
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,27 @@ def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) ->
         watch(children, kill)  # kills the second as soon as the restart is announced
     assert said == ["", "Prefect was killed, and is started anew"]
     assert children[0].process.pid != child.process.pid
+    processes.stop(children)
+
+
+def test_a_server_that_is_killed_just_after_it_was_seen_running_is_restarted_too(tmp_path: Path) -> None:
+    child, said = started("Prefect", tmp_path, "import time; time.sleep(600)"), list[str]()
+    children, look = [replace(child, began=child.began - SETTLED_S)], child.process.poll
+
+    def look_and_kill() -> int | None:
+        if (found := look()) is None:
+            os.kill(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+        return found
+
+    def end(text: str) -> None:
+        said.append(text)
+        raise KeyboardInterrupt
+
+    child.process.poll = look_and_kill  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        watch(children, end)
+    assert said == ["Prefect was killed, and is started anew"]
     processes.stop(children)
 
 
