@@ -134,7 +134,7 @@ def _unexpected(error: BaseException) -> int:
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text("".join(traceback.format_exception(error)))
+        kept.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
     except OSError:
         kept = Path(os.devnull)
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")

@@ -225,12 +225,13 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: 
     assert "Traceback" in (home.root / "last-error.txt").read_text()
 
 
-def test_what_a_failed_command_leaves_is_private_to_its_owner(home: Home) -> None:
+def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_what_is_no_text(home: Home) -> None:
     failing = (
         "from deployments.cli.app import reported; from deployments.process import as_program; "
-        "as_program(lambda: reported(lambda: 1 // 0))"
+        "as_program(lambda: reported(lambda: (_ for _ in ()).throw(ValueError('\\udcff'))))"
     )
-    subprocess.run([sys.executable, "-c", failing], stderr=subprocess.DEVNULL, umask=0o022, check=False)
+    failed = subprocess.run([sys.executable, "-c", failing], stderr=subprocess.PIPE, umask=0o022, check=False)
+    assert failed.stderr.startswith(b"stockml: unexpected ValueError: \\udcff; please report it")
     assert [oct(path.stat().st_mode)[-3:] for path in (home.root, home.root / "last-error.txt")] == ["700", "600"]
 
 
