@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from shlex import quote
 from urllib.parse import urlsplit
 
 from deployments.doctor import kept
-from deployments.doctor.kept import Check
+from deployments.doctor.kept import Check, settled
 from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
@@ -59,16 +59,6 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from kept.settings(home)
     yield from kept.nights(home)
     yield from kept.tracked(home)
-
-
-def settled(name: str, look: Callable[[], Check | None]) -> Iterator[Check]:
-    """Yield the check that `look` returns, if any; a StockmlError that it raises becomes a problem."""
-    try:
-        found = look()
-    except StockmlError as error:
-        found = Check(name, "problem", str(error))
-    if found:
-        yield found
 
 
 def home_folder(home: Home) -> Check:

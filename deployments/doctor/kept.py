@@ -1,9 +1,10 @@
 """Checks of the stored files: bars, forecasts, champions, settings, bases, nights, and MLflow's copies of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,16 @@ class Check:
         return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
 
 
+def settled(name: str, look: Callable[[], object]) -> Iterator[Check]:
+    """Yield the check that `look` returns, if it returns one; an error that it raises becomes a problem."""
+    try:
+        found = look()
+    except (StockmlError, OSError) as error:
+        found = Check(name, "problem", str(error))
+    if isinstance(found, Check):
+        yield found
+
+
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     """Check that each ticker's store, ledger and champion are readable, and report its newest bar's age.
 
@@ -59,7 +70,7 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
     champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
     for name in sorted({*names, *ledgers, *champions}):
-        yield _ticker(home, store, name, now, replay)
+        yield from settled(name, partial(_ticker, home, store, name, now, replay))
 
 
 def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool) -> Check:
@@ -71,8 +82,6 @@ def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool)
     except NoBars as error:
         found = f"{error.path}: no bars, though there are forecasts or a champion of it"
         return Check(name, "problem", found, "restore it from a backup, or fetch anew with `stockml nightly`")
-    except StockmlError as error:
-        return Check(name, "problem", str(error))
     bars, holes = view.bars, view.holes(store.sessions(name))
     recorded = store.newest_record(name)
     if recorded and not replay and recorded > now + CLOCK_TOLERANCE:
@@ -89,22 +98,19 @@ def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool)
 
 
 def settings(home: Home) -> Iterator[Check]:
-    try:
-        tickers_of(home)
-    except (StockmlError, OSError) as error:
-        yield Check("list of tickers", "problem", str(error))
+    yield from settled("list of tickers", lambda: tickers_of(home))
     for path in sorted(home.settings.glob("*.json")):
-        try:
-            tuned_settings(home, path.stem)
-        except StockmlError as error:
-            yield Check(f"settings of {path.stem}", "problem", str(error))
+        yield from settled(f"settings of {path.stem}", partial(tuned_settings, home, path.stem))
 
 
 def nights(home: Home) -> Iterator[Check]:
     """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
     found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
     for name, faults in found.items():
-        yield from (Check(name, "problem", fault) for fault in faults(home))
+        try:
+            yield from (Check(name, "problem", fault) for fault in faults(home))
+        except OSError as error:  # such as of a file that belongs to another user
+            yield Check(name, "problem", str(error))
     if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
 

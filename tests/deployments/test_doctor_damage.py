@@ -55,6 +55,12 @@ def test_a_damaged_file_is_named_with_the_way_back(home: Home, place: str, conte
     assert says in str(check)
 
 
+def test_a_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check(home: Home) -> None:
+    path = night_path(home.nights, "IBM", "0f" * 32)
+    path.mkdir(parents=True)  # stands for a file that belongs to another user
+    assert str(path) in problem(home).found
+
+
 def test_a_database_in_a_read_only_folder_is_not_called_damaged(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")
