@@ -67,7 +67,7 @@ def _by_name(assignments: Sequence[str] | None, check: Callable[[dict[str, Any]]
             raise typer.BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")
         try:
             found[name.strip()] = _value(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
             raise typer.BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
     with refused_as(typer.BadParameter):
         check(found)

@@ -156,12 +156,12 @@ def parsed(text: str, where: str) -> TickersFile:
     """Parse and check the list from YAML; errors name `where`. Raises InvalidFile."""
     try:
         return TickersFile.model_validate(yaml.load(text, _EachKeyOnce))
-    except yaml.YAMLError as error:
-        raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
     except ValidationError as error:
         problems = error.errors()  # report an empty list only if no other problem explains it
         told = [each for each in problems if each["type"] != "too_short"] or problems
         raise InvalidFile(where, "; ".join(map(_in_words, told[:3]))) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: something looks like a date, and is none
+        raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
 
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:

@@ -81,6 +81,10 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             ["nightly", "IBM", "--set", "epochs=3"],
             "expected a setting as evaluation.direction_step=20, found 'epochs=3'",
         ),
+        (
+            ["nightly", "IBM", "--set", "training.seed=2026-02-30"],
+            "a plain value for training.seed, found '2026-02-30'",
+        ),
         (["nightly", "IBM", "--set", "training.luck=1"], "expected training.luck to be one of batch_size"),
         (
             ["nightly", "IBM", "--set", "training.epochs=0"],

@@ -79,6 +79,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [IBM, null]", "expected a ticker, found None; put one that YAML reads otherwise in quotes"),
         ("tickers: [IBM]\ntickers: [KO]", "expected YAML, found `tickers:` twice"),
         ("tickers: [{ticker: IBM, at: 22:30}]", 'expected a time in quotes, as "23:00", found what YAML reads as 1350'),
+        ("tickers: [{ticker: IBM, at: 2026-02-30}]", "expected YAML, found day is out of range for month"),
         ("[IBM]", "expected `tickers:` with a list"),
         ("tickers: [IBM", "expected YAML, found"),
     ],
