@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from deployments.errors import ServerUnavailable
 from deployments.process import restored
@@ -149,13 +149,15 @@ def _drain() -> None:
 
 def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
     """Whether a healthy server refuses the password that commands send; False for Prefect Cloud, which takes a key."""
+    import httpx  # as Prefect's client does, it sends no password on to another server that this one leads to
+
     password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
     given = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
     try:
-        urlopen(Request(f"{address}/admin/version", headers=given), timeout=3).close()
-    except (OSError, HTTPException) as error:
-        return isinstance(error, HTTPError) and error.code == 401 and not environ.get("PREFECT_API_KEY")
-    return False
+        reply = httpx.get(f"{address}/admin/version", headers=given, follow_redirects=True, timeout=3)
+    except httpx.HTTPError:
+        return False
+    return reply.status_code == 401 and not environ.get("PREFECT_API_KEY")
 
 
 def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:

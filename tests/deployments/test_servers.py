@@ -15,7 +15,7 @@ from deployments.errors import PortTaken, ServerUnavailable
 from deployments.replay.feed import Feed
 from deployments.servers.access import check_port
 from deployments.servers.environment import prefect_database, set_environment
-from deployments.servers.prefect_api import prefect_api, running_server
+from deployments.servers.prefect_api import prefect_api, refuses, running_server
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -99,6 +99,23 @@ def test_an_api_that_refuses_is_quoted(home: Home) -> None:
         prefect_api(home, {"PREFECT_API_URL": f"{server.address}/api"}),
     ):
         pass
+
+
+def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home: Home) -> None:
+    given: list[str | None] = []
+    environ = {"PREFECT_API_AUTH_STRING": "me:secret"}
+
+    def lead(exchange: Exchange) -> None:
+        given.append(exchange.headers["Authorization"])
+        exchange.send(b"", 302, Location=f"{other.address}/api/admin/version")
+
+    def refuse(exchange: Exchange) -> None:
+        given.append(exchange.headers["Authorization"])
+        exchange.send(b"", 401)
+
+    with Loopback(refuse) as other, Loopback(lead) as server:
+        assert refuses(f"{server.address}/api", environ, home)
+    assert given == ["Basic bWU6c2VjcmV0", None]
 
 
 def test_a_worker_without_a_server_is_told_so_at_once(home: Home) -> None:
