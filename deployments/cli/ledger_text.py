@@ -56,7 +56,7 @@ def _group(timing: Timing, today: LiveScores, first_known: LiveScores | None) ->
     if not today.steps:
         yield "  nothing came due yet"
         return
-    columns = [("as restated" if first_known else "", today), *([("first known", first_known)] if first_known else [])]
+    columns = [("as restated", today), ("first known", first_known)] if first_known else [("", today)]
     heads = "".join(f"{head:>15}" for head, _ in columns)
     yield f"  {'':<20}{heads}{'observations':>14}{'independent':>13}"
     for name in FIGURES:

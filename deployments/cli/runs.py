@@ -171,13 +171,11 @@ def quiet_libraries() -> Iterator[TextIO]:
 @contextmanager
 def _live(terminal: TextIO) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(file=terminal, highlight=False)
     with console.status("starting") as status:
-        yield (
-            lambda line: console.print(line, markup=False),
-            lambda line: status.update(line.strip().replace("[", r"\[")),
-        )
+        yield partial(console.print, markup=False), lambda line: status.update(escape(line.strip()))
 
 
 class _Steps(logging.Handler):

@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -44,18 +43,18 @@ CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}
 UNCACHED = {"cache-control": "no-cache"}
 
 
-def main(port: int, artifacts: str, environ: MutableMapping[str, str] = os.environ) -> None:
+def main(port: int, artifacts: str) -> None:
     """Serve the database in MLFLOW_BACKEND_STORE_URI and the files under `artifacts`, until SIGTERM."""
-    access, database = Access.of(environ), environ["MLFLOW_BACKEND_STORE_URI"]
+    access, database = Access.of(os.environ), os.environ["MLFLOW_BACKEND_STORE_URI"]
     with imports_uncollected():
-        replace(Tracking.of(home(environ)), uri=database).prepare()
+        replace(Tracking.of(home()), uri=database).prepare()
         from mlflow.server import app, constants
 
-        environ["MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE"] = "true"  # the guard knows the names and origins
-        environ[constants.BACKEND_STORE_URI_ENV_VAR] = environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database
-        environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
-        environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
-        environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
+        os.environ["MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE"] = "true"  # the guard knows the names and origins
+        os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database
+        os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+        os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+        os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
         import uvicorn
         from mlflow.server.fastapi_app import create_fastapi_app
         from mlflow.server.handlers import initialize_backend_stores

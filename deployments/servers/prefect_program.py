@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -45,13 +45,13 @@ def protection(access: Access, port: int) -> dict[str, str]:
     }
 
 
-def main(port: int, environ: MutableMapping[str, str] = os.environ) -> None:
-    access = Access.of(environ)
-    environ.update(protection(access, port))
-    environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
-    if folder := page_folder(environ):
-        environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
-    if database := local_database(environ):
+def main(port: int) -> None:
+    access = Access.of(os.environ)
+    os.environ.update(protection(access, port))
+    os.environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
+    if folder := page_folder(os.environ):
+        os.environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
+    if database := local_database(os.environ):
         create_database(database)
     with imports_uncollected():
         import uvicorn

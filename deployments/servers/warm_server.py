@@ -121,11 +121,10 @@ class Server:
         self._children: dict[int, socket.socket] = {}
         self._stale = False
         self._selector = selectors.DefaultSelector()
-        self._ended, wakes = socket.socketpair()
-        wakes.setblocking(False)
+        self._ended, self._wakes = socket.socketpair()
+        self._wakes.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
-        self._wakes = wakes
+        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> None:
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
