@@ -141,8 +141,20 @@ class WarmWorker(process.ProcessWorker):
         return begun
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
-        await super()._submit_run(flow_run)
+        """Submit the run, or leave it to a later poll if the server fails, which would end Prefect's own worker."""
+        try:
+            await super()._submit_run(flow_run)
+        except HTTPError:
+            self._submitting_flow_run_ids.discard(flow_run.id)
+            if self._cancelling_observer:
+                self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
+            self._release_limit_slot(flow_run.id)
         await self._submit_scheduled_flow_runs([*self._next])  # fills its slot if the run was not started
+
+    async def _mark_flow_run_as_cancelled(self, flow_run: FlowRun, state_updates: dict[str, Any] | None = None) -> None:
+        """Free the run's slot too, which Prefect's own worker keeps for good if the run's deployment was deleted."""
+        self._release_limit_slot(flow_run.id)
+        await super()._mark_flow_run_as_cancelled(flow_run, state_updates)
 
     async def _propose_pending_state(self, flow_run: FlowRun) -> bool:
         """Propose Pending only if the run is still due: neither postponed nor taken by another worker meanwhile."""

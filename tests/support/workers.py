@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from prefect.settings import PREFECT_API_URL
 from tests.support import patience
 from tests.support.patience import PATIENCE_S
 
+WORKER = ("-m", "deployments.servers.worker_program")
+
 
 @contextmanager
-def one_slot(folder: Path, pool: str, every_s: int = 3600) -> "Iterator[subprocess.Popen[bytes]]":
+def one_slot(
+    folder: Path, pool: str, every_s: int = 3600, program: Sequence[str] = WORKER
+) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a worker with one slot that polls every `every_s` and after each run; started as by `&` in a script."""
-    program = [sys.executable, "-m", "deployments.servers.worker_program", "--pool", pool, "--type", "process"]
-    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *program]
+    arguments = ("--pool", pool, "--type", "process")
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, *program, *arguments]
     settings = {"PREFECT_WORKER_QUERY_SECONDS": str(every_s), "STOCKML_HOME": str(folder / "home")}
     server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONPATH": ":".join(sys.path)}
     worker = subprocess.Popen([*command, "--limit", "1"], cwd=folder, env={**os.environ, **server, **settings})

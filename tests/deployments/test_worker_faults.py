@@ -1,0 +1,63 @@
+"""A worker outlives what would end Prefect's own, or take one of its slots for good."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.states import Cancelling
+
+from tests.deployments.test_worker_runs import BUSY, QUICK
+from tests.support import patience
+from tests.support.workers import deployed, one_slot, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lasting_server")]
+
+ASKS_A_SERVER_THAT_FAILS_ONCE = """
+import sys
+from httpx import HTTPStatusError, Request, Response
+from prefect.client.orchestration import PrefectClient
+from deployments.servers.worker_program import main
+
+real, asked = PrefectClient.read_deployment, []
+
+async def read_deployment(self, deployment_id):
+    asked.append(deployment_id)
+    if len(asked) == 1:
+        raise HTTPStatusError("failed within", request=Request("GET", "/"), response=Response(500))
+    return await real(self, deployment_id)
+
+PrefectClient.read_deployment = read_deployment
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def pool() -> str:
+    name = f"faults {uuid4()}"
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+    return name
+
+
+def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the_next_poll(
+    tmp_path: Path, pool: str
+) -> None:
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
+        with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS_ONCE)):
+            until(client, run, "Completed")
+
+
+def test_a_run_whose_deployment_is_deleted_before_its_turn_takes_no_slot(tmp_path: Path, pool: str) -> None:
+    with get_client(sync_client=True) as client:
+        busy = deployed(client, tmp_path, BUSY.format(folder=str(tmp_path)), "busy", pool)
+        removed, kept = (deployed(client, tmp_path, QUICK, "quick", pool, called) for called in ("removed", "kept"))
+        holds, _, last = (client.create_flow_run_from_deployment(each).id for each in (busy, removed, kept))
+        with one_slot(tmp_path, pool):
+            patience.until((tmp_path / "busy").exists)
+            client.delete_deployment(removed)
+            client.set_flow_run_state(holds, Cancelling())
+            (tmp_path / "let-go").touch()
+            until(client, last, "Completed")
