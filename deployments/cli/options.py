@@ -91,10 +91,9 @@ def folder(text: str) -> Any:
     return typer.Option(exists=True, file_okay=False, metavar="FOLDER", help=text)
 
 
-Ticker = Annotated[str, typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")]
-Tickers = Annotated[
-    list[str] | None, typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")
-]
+_TICKER = typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")
+Ticker = Annotated[str, _TICKER]
+Tickers = Annotated[list[str] | None, _TICKER]
 Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newest.")]
 Calendar = Annotated[
     str | None, typer.Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")

@@ -120,8 +120,7 @@ def deploy(
     place = home()
     if file:
         own_list.keep(place, file)
-    for line in register_all(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json):
-        print(line)
+    print(*register_all(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json), sep="\n")
 
 
 def register_all(

@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Feed(ThreadingHTTPServer):
-    """A feed; ALPHAVANTAGE_URL takes its `address`. on_request: called with each request after it is answered."""
+    """A feed; ALPHAVANTAGE_URL takes its `address`. on_request: called with each request before its answer is sent."""
 
     request_queue_size = 64
 

@@ -30,14 +30,12 @@ ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 SET_PASSWORD = f"set {PASSWORD} as `stockml up` has it, or PREFECT_API_AUTH_STRING for another's server"
-UNAUTHORISED, SERVER_ERROR = 401, 500
 HEADERS = {
     "x-frame-options": "SAMEORIGIN",  # no framing by pages of other origins (clickjacking)
     "x-content-type-options": "nosniff",
     # our pages send nothing to other servers, and run no scripts of theirs
     "content-security-policy": "connect-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
 }
-_SCHEMES = ("http", "https")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DESCRIPTION = re.compile(r"(/api)?/(docs|redoc|openapi\.json)(/.*)?")  # FastAPI's, with scripts from elsewhere
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -48,9 +46,9 @@ def fault_of_server(error: BaseException) -> str | None:
     response: Any = getattr(error, "response", None)
     code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
     where = where.rpartition("@")[2]
-    if code >= SERVER_ERROR:
+    if code >= 500:
         return f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk"
-    if code == UNAUTHORISED:
+    if code == 401:
         return f"expected the password of the server at {where}, found none or a wrong one; {SET_PASSWORD}"
     return None
 
@@ -125,7 +123,7 @@ class Access:
             parts = urlsplit(origin.lower())
         except ValueError:
             return False
-        return parts.scheme in _SCHEMES and parts.netloc in (host.lower(), *self.named)
+        return parts.scheme in ("http", "https") and parts.netloc in (host.lower(), *self.named)
 
 
 def check_port(name: str, port: int, option: str, address: str = "127.0.0.1") -> None:

@@ -40,7 +40,6 @@ CHOSEN = {
     "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
 }
 CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{CHOSEN[key]}');" for key in CHOSEN)
-UNCACHED = {"cache-control": "no-cache"}
 
 
 def main(port: int, artifacts: str) -> None:
@@ -68,7 +67,8 @@ def main(port: int, artifacts: str) -> None:
 
 def first_visit(application: ASGIApp, index: str) -> ASGIApp:
     """Wrap MLflow's application so that its page sets the choices not yet made in this browser."""
-    page = HTMLResponse(index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1), headers=UNCACHED)
+    with_choices = index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1)
+    page = HTMLResponse(with_choices, headers={"cache-control": "no-cache"})
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["type"] == "http" and (scope["method"], scope["path"]) == ("GET", "/")

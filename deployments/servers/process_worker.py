@@ -170,8 +170,7 @@ class WarmWorker(process.ProcessWorker):
         attempts = await self._exit_stack.enter_async_context(Attempts())
         process.FlowRunExecutorContext = attempts.of_a_run  # type: ignore # Prefect's `run` calls it
         await super().setup()
-        asked: Any = CachingClient(self.client)
-        self._client = asked
+        self._client = CachingClient(self.client)  # type: ignore[assignment] # it has all that is asked of the client
 
     async def sync_with_backend(self) -> None:
         """Every half minute: send a heartbeat, and requeue nights that a lost worker has left."""

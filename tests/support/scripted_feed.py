@@ -36,7 +36,7 @@ class ScriptedFeed(Feed):
     """A feed with scripted faults; takes Feed's arguments too.
 
     aliases: further symbols and the recorded ones whose prices they get.  delisted: no bars from that day on.
-    edit: changes or drops rows.  then: called with each request after it is answered, as Feed's `on_request`.
+    edit: changes or drops rows.  then: called with each request before its answer is sent, as Feed's `on_request`.
     """
 
     def __init__(
