@@ -110,7 +110,7 @@ def asked_for(scope: Scope) -> str | None:
 
 
 def complete(database: str, run_id: str) -> bool:
-    """Have a night's missing plots drawn and logged; return whether none is missing now, as of a run of no night.
+    """Have a night's missing plots drawn, and all logged; return whether none is missing now, as of a run of no night.
 
     They are drawn in a process of their own, which imports what this one never does.
     """
@@ -124,12 +124,16 @@ def complete(database: str, run_id: str) -> bool:
         return True
     ticker, key = (run.data.tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))
     night = kept_night(home().nights, ticker, key) if ticker and key else None
-    if night is None or is_whole(night):
+    if night is None:
         return True
-    command = [sys.executable, "-m", "deployments.servers.mlflow_program", "draw", ticker, key]
-    with suppress(subprocess.TimeoutExpired):
-        subprocess.run(command, timeout=LONGEST_S, check=False)
-    log_plots(client, run, night)
+    if not is_whole(night):
+        command = [sys.executable, "-m", "deployments.servers.mlflow_program", "draw", ticker, key]
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, timeout=LONGEST_S, check=False)
+    try:  # even what was drawn before: there may have been no room in MLflow then
+        log_plots(client, run, night)
+    except (OSError, MlflowException):  # the page shows what it has
+        return False
     return is_whole(night)
 
 
