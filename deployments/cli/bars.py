@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
-from stockml.errors import InvalidSetting, NoBars, counted
+from stockml.errors import InvalidSetting, NoBars, StockmlError, counted
 from stockml.home import home
 from stockml.provider.price_source import check, kind_of, replay_home
 from stockml.settings import DateOrder, DecimalMark
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import History, ImportReport
+    from stockml.prices.csv_import import ImportReport
     from stockml.prices.store import BarStore
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def import_history(
 ) -> int:
     """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import files_in, import_file, ticker_of, understood
+    from stockml.prices.csv_import import files_in, import_file
     from stockml.prices.store import BarStore
 
     place = home()
@@ -56,11 +56,8 @@ def import_history(
             f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs"
         )
     if dry_run:
-        files = [(file, as_ticker(ticker))] if file else [(path, ticker_of(path)) for path in files_in(Path(ticker))]
-        now = datetime.now(UTC)
-        found = (understood(store, path, now=now, ticker=named, readings=readings) for path, named in files)
-        _show_understood(found, as_json)
-        return 0
+        files = {file: as_ticker(ticker)} if file else dict.fromkeys(files_in(Path(ticker)))
+        return _show_understood(store, files, readings, as_json)
     check(place, kind_of(os.environ))
     replay = replay_home(os.environ)
     leaves_replay = replay.in_use and not (place.in_use or os.environ.get("ALPHAVANTAGE_API_KEY"))
@@ -79,19 +76,30 @@ def import_history(
     return code
 
 
-def _show_understood(found: Iterable[tuple["ImportReport", "History"]], as_json: bool) -> None:
-    shown = []
-    for report, history in found:
-        name = Path(report.path).name
+def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", as_json: bool) -> int:
+    """Show how each file is read, and import nothing; return exit code 1 if one of a folder's would be refused."""
+    from stockml.prices.csv_import import understood
+
+    shown, refusals, now = [], dict[str, StockmlError](), datetime.now(UTC)
+    for path, ticker in files.items():
+        try:
+            report, history = understood(store, path, now=now, ticker=ticker, readings=readings)
+        except StockmlError as refusal:
+            if ticker:
+                raise
+            refusals[str(path)] = refusal
+            continue
         if as_json:
             span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
-            shown.append({"ticker": report.ticker, "file": name, "sessions": report.sessions, **span})
+            shown.append({"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span})
             continue
-        print(f"{report.ticker}: {counted(report.sessions, 'session')} as understood from {name}; nothing was imported")
+        told = f"{counted(report.sessions, 'session')} as understood from {path.name}; nothing was imported"
         over = history.bars.loc[: str(report.last)]
-        print("\n".join([rows_of(over, ends=3), *_notes(report), *_set_aside(report)]))
+        print("\n".join([f"{report.ticker}: {told}", rows_of(over, ends=3), *_notes(report), *_set_aside(report)]))
     if as_json:
-        print(json.dumps({"understood": shown}))
+        print(json.dumps({"understood": shown} | ({"refused": refusals} if refusals else {}), default=str))
+        return int(bool(refusals))
+    return _told_of(refusals)
 
 
 def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_json: bool) -> int:
@@ -112,12 +120,17 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
         )
     if as_json:
         print(json.dumps({"imported": [vars(report) for report in reports], "refused": refusals}, default=str))
-    else:
-        print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
-        for path, error in refusals.items():
-            named = "" if path in str(error) else f"{path}: "
-            print(f"stockml: {named}{error}", file=sys.stderr)
-    return 1 if refusals else 0
+        return int(bool(refusals))
+    print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
+    return _told_of(refusals)
+
+
+def _told_of(refusals: Mapping[str, StockmlError]) -> int:
+    """Print the refusals on standard error; return the exit code."""
+    for path, error in refusals.items():
+        named = "" if path in str(error) else f"{path}: "
+        print(f"stockml: {named}{error}", file=sys.stderr)
+    return int(bool(refusals))
 
 
 def _report_text(report: "ImportReport") -> str:

@@ -118,11 +118,15 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
     for symbol in ("IBM", "MSFT"):
         recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / f"{symbol.lower()}.us.txt")
     (tmp_path / "broken.csv").write_text("Date,Close\n2000-01-03,nonsense\n")
-    assert run(["import", str(tmp_path)]) == 1
-    captured = capsys.readouterr()
-    assert "IBM: 50 sessions" in captured.out
-    assert "MSFT: 50 sessions" in captured.out
-    assert captured.err.count("broken.csv") == 1
+    for more in (["--dry-run"], []):
+        assert run(["import", str(tmp_path), *more]) == 1
+        captured = capsys.readouterr()
+        assert "IBM: 50 sessions" in captured.out
+        assert "MSFT: 50 sessions" in captured.out
+        assert captured.err.count("broken.csv") == 1
+    for more in (["--dry-run"], []):
+        assert run(["import", str(tmp_path), "--json", *more]) == 1
+        assert list(json.loads(capsys.readouterr().out)["refused"]) == [str(tmp_path / "broken.csv")]
 
 
 def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path: Path, capsys: Captured) -> None:
