@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from stockml.home import home
-from stockml.settings import PROFILES, Checked, Settings, Units, night_settings, only_tutorial, settings_for
+from stockml.settings import PROFILES, Checked, Profile, Settings, Units, night_settings, only_tutorial, settings_for
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -83,6 +83,26 @@ SECTIONS: Any = {  # a setting that acts on both profiles is the same in both
 }
 SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **SECTIONS)
 Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})]
+
+
+class Choices(Form):
+    """What a ticker's own nights go by, as `tickers.yaml` says."""
+
+    profile: Profile = "nightly"
+    calendar: CalendarName = ""
+    settings: Changes = Field(default_factory=SettingsForm)
+
+
+def of_ticker(
+    own: Mapping[str, Any], profile: Profile | None, calendar: str | None, settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Profile, calendar and settings of a night: what was asked for, setting by setting, else the ticker's own."""
+    usual, asked = own.get("settings") or {}, settings or {}
+    return {
+        "profile": profile or own.get("profile", "nightly"),
+        "calendar": calendar or own.get("calendar", ""),
+        "settings": {part: {**usual.get(part, {}), **asked.get(part, {})} for part in {**usual, **asked}},
+    }
 
 
 def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ticker: str | None = None) -> Settings:

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Annotated, Any
@@ -19,7 +19,19 @@ from prefect.states import Cancelled, Crashed, Failed, State
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
-from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
+from flows.form import (
+    NO_CHANGES,
+    NO_DAY,
+    CalendarName,
+    Changes,
+    Choices,
+    Day,
+    Retries,
+    TickerName,
+    WaitSeconds,
+    chosen,
+    of_ticker,
+)
 from flows.nightly import nightly
 from stockml.errors import StoreError
 from stockml.home import home
@@ -49,8 +61,8 @@ def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
     session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
     mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
-    profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by each ticker's suffix"),
+    profile: Profile = Field("nightly", description="tutorial for all; nightly leaves each ticker its own choice"),
+    calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by choices, then the suffix"),
     force: bool = Field(False, description="Recompute every step instead of using cached results"),
     late_retries: Retries = Field(3, description="How often to ask again for a late bar this night"),
     late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before asking again for a late bar"),
@@ -60,7 +72,10 @@ def universe(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
-    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
+    settings: Changes = Field(NO_CHANGES, description="What to change for all; empty fields keep each ticker's values"),
+    choices: dict[str, Choices] = Field(
+        {}, description="Per ticker: the profile, calendar and settings of its own nights; fields filled in above win"
+    ),
 ) -> State:
     """Bring every ticker up to date, those that waited longest first, as far as the day's quota reaches.
 
@@ -70,15 +85,17 @@ def universe(
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     chosen(profile, mode, settings)
     refresh(home(), names, Depth.STATUS)
-    parameters: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "calendar": calendar}
-    parameters |= {"force": force, "late_retries": late_retries, "late_wait_s": late_wait_s}
-    parameters["settings"] = settings.model_dump(exclude_none=True)
+    common: dict[str, Any] = {"session": session, "mode": mode, "force": force}
+    common |= {"late_retries": late_retries, "late_wait_s": late_wait_s}
+    asked = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))
+    own = {validated_ticker(ticker): choice.model_dump(exclude_none=True) for ticker, choice in choices.items()}
+    parameters = {ticker: common | of_ticker(own.get(ticker, {}), *asked) for ticker in names}
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
     rows, on_night = list[NightRow](), night_report("universe", len(names))
-    in_turn = stalest_of(names, calendar or None)
+    in_turn = {ticker: parameters[ticker] for ticker in stalest_of(parameters)}
     try:
-        for row in nights(in_turn, parameters, address, min(processes, len(names)), memory_gb):
+        for row in nights(in_turn, address, min(processes, len(names)), memory_gb):
             on_night()
             get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
             rows.append(row)
@@ -94,27 +111,30 @@ def universe(
     return final_state(rows, fail_when)
 
 
-def stalest_of(tickers: Sequence[str], calendar: str | None) -> list[str]:
+def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The tickers by their newest session, the stalest first; each night then asks whether its turn has come."""
     lasts: dict[str, date | None] = {}
-    for ticker in tickers:
+    for ticker, asked in nights.items():
         with suppress(StoreError):  # its own night says what is wrong with it
-            lasts[ticker] = BarStore.of(home(), calendar).last_session(ticker)
-    return [*stalest_first(join_turns(lasts)), *(ticker for ticker in tickers if ticker not in lasts)]
+            lasts[ticker] = BarStore.of(home(), asked["calendar"]).last_session(ticker)
+    return [*stalest_first(join_turns(lasts)), *(ticker for ticker in nights if ticker not in lasts)]
 
 
 def nights(
-    tickers: Sequence[str], parameters: dict[str, Any], address: str | None, processes: int, memory_gb: float
+    parameters: Mapping[str, dict[str, Any]], address: str | None, processes: int, memory_gb: float
 ) -> Iterator[NightRow]:
-    """Run every ticker's night on the workers; yields each row as soon as its night has ended."""
+    """Run each ticker's night, with its parameters, on the workers; yields each row as soon as its night has ended."""
     from flows.cluster import workers
 
     with workers(address, processes, memory_gb) as runner:
-        asked = {runner.submit(night_of, {"ticker": ticker, "parameters": parameters}): ticker for ticker in tickers}
+        asked = {
+            runner.submit(night_of, {"ticker": ticker, "parameters": night}): (ticker, night["session"])
+            for ticker, night in parameters.items()
+        }
         futures: Any = as_completed(list(asked))  # yields the very ones that it is given
         for future in futures:
             future.wait()
-            yield row_of(asked.pop(future), parameters["session"], future.state)
+            yield row_of(*asked.pop(future), future.state)
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies
 
 

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_session, as_settings, folder
-from deployments.cli.runs import check_bars, recorded_prices, run_flow
+from deployments.cli.options import (
+    Calendar,
+    Json,
+    OwnProfile,
+    Session,
+    Settings,
+    Ticker,
+    Tickers,
+    as_session,
+    as_settings,
+    folder,
+)
+from deployments.cli.runs import asked_of, check_bars, recorded_prices, run_flow
 from stockml.home import home
-from stockml.settings import FailWhen, Mode, Profile
+from stockml.settings import FailWhen, Mode
 
 if TYPE_CHECKING:
     from stockml.nights.universe import NightRow
@@ -30,7 +41,7 @@ def catch_up(
         bool, typer.Option("--every-night", help="Train and publish for every session, not just the last.")
     ] = False,
     mode: Mode = "auto",
-    profile: Profile = "nightly",
+    profile: OwnProfile = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -41,9 +52,9 @@ def catch_up(
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
-    arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
-    past_sessions(sessions_for(ticker, calendar), first, last, clock.now())  # refuse it before a run fails
-    arguments |= {"first": first, "last": last, "learn": learn, "calendar": calendar}
+    arguments = asked_of(ticker, profile, calendar, as_settings(settings))
+    past_sessions(sessions_for(ticker, arguments["calendar"]), first, last, clock.now())  # refuse it before a run fails
+    arguments |= {"mode": mode, "first": first, "last": last, "learn": learn}
     with recorded_prices(ticker):
         rows = run_flow("backfill.backfill", ticker, pages=["catch up a ticker"], quiet=as_json, **arguments)
     return _show_rows(rows, "all fail", as_json=as_json)
@@ -54,7 +65,7 @@ def many_tickers(
     tickers: Tickers = None,
     session: Session = None,
     mode: Mode = "auto",
-    profile: Profile = "nightly",
+    profile: OwnProfile = None,
     settings: Settings = None,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler, tcp://...")] = None,
@@ -64,9 +75,12 @@ def many_tickers(
     """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
     from deployments.registration.own_list import tickers_of
 
-    named = tickers or [entry.ticker for entry in tickers_of(home()).tickers]
+    own = {entry.ticker: entry.own for entry in tickers_of(home()).tickers}
+    named = tickers or [*own]
+    choices = {ticker: own[ticker] | ({"profile": profile} if profile else {}) for ticker in named if ticker in own}
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
     arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
+    arguments["choices"] = {ticker: choice for ticker, choice in choices.items() if choice}
     pages = ["all tickers, one night", *named]
     with recorded_prices(*named):
         rows = run_flow("universe.universe", named, pages=pages, late_retries=0, quiet=as_json, **arguments)

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from deployments.cli.options import Calendar, Json, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import foreseen, quiet_libraries, recorded_prices, run_flow
+from deployments.cli.options import Calendar, Json, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
+from deployments.cli.runs import asked_of, foreseen, quiet_libraries, recorded_prices, run_flow
 from deployments.servers.prefect_api import looked_up
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, home
-from stockml.settings import Mode, Profile
+from stockml.settings import Mode
 
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
@@ -31,7 +31,7 @@ def nightly(
     ticker: Ticker,
     session: Session = None,
     mode: Annotated[Mode, typer.Option(help="auto chooses by rule and says why.")] = "auto",
-    profile: Annotated[Profile, typer.Option(help="A named set of model settings.")] = "nightly",
+    profile: OwnProfile = None,
     settings: Settings = None,
     calendar: Calendar = None,
     force: Annotated[bool, typer.Option("--force", help="Recompute every step.")] = False,
@@ -42,14 +42,14 @@ def nightly(
     from stockml.nights import summary
     from stockml.nights.glance import night_age
 
-    changed = as_settings(settings)
-    night = foreseen(ticker, session, chosen(profile, mode, changed, ticker=ticker), calendar, force=force)
+    asked = asked_of(ticker, profile, calendar, as_settings(settings))
+    wanted = chosen(asked["profile"], mode, asked["settings"], ticker=ticker)
+    night = foreseen(ticker, session, wanted, asked["calendar"], force=force)
     if night and night.status == "skipped":
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
     if night is None:
-        arguments: dict[str, Any] = {"session": session, "mode": mode, "profile": profile, "settings": changed}
-        arguments |= {"calendar": calendar, "force": force}
+        arguments = asked | {"session": session, "mode": mode, "force": force}
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
         arguments["late_retries"] = 0
         with recorded_prices(ticker):
@@ -65,7 +65,8 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
     Without either, use `stockml import`.
     """
     with recorded_prices(ticker):
-        bars, told = run_flow("backfill.history", ticker, calendar=calendar, quiet=as_json)
+        exchange = asked_of(ticker, None, calendar, None)["calendar"]
+        bars, told = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     said = "; ".join(filter(None, (bars.counted, told)))
     print(json.dumps(found | {"second_provider": told or None}) if as_json else f"{ticker}: {said}")
@@ -120,7 +121,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
 def audit(
     ticker: Ticker,
     session: Session = None,
-    profile: Profile = "nightly",
+    profile: OwnProfile = None,
     settings: Settings = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -134,7 +135,8 @@ def audit(
     from stockml.prices.store import BarStore
 
     place = home()
-    wanted = chosen(profile, "auto", as_settings(settings), ticker=ticker)
+    asked = asked_of(ticker, profile, calendar, as_settings(settings))
+    wanted, calendar = chosen(asked["profile"], "auto", asked["settings"], ticker=ticker), asked["calendar"] or None
     day = session or BarStore.of(place, calendar).adjusted(ticker).index[-1].date()
     with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
         say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))

@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from deployments.errors import refused_as
-from stockml.settings import nested, settings_for, tutorial_settings
+from stockml.settings import Profile, nested, settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
 SHOWN_ROWS = 10  # rows printed of a long list
@@ -97,6 +97,9 @@ Tickers = Annotated[list[str] | None, _TICKER]
 Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newest.")]
 Calendar = Annotated[
     str | None, typer.Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
+]
+OwnProfile = Annotated[
+    Profile | None, typer.Option(help="A named set of model settings; default: the list's, else nightly.")
 ]
 Settings = Annotated[
     list[str] | None,

@@ -8,8 +8,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,14 +18,13 @@ import typer
 
 from deployments.process import restored
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
-from stockml.errors import InvalidFile
 from stockml.home import home
 
 if TYPE_CHECKING:
     from prefect import Flow
 
     from stockml.nights.record import Night
-    from stockml.settings import Settings
+    from stockml.settings import Profile, Settings
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 _FINISHED = re.compile(r"Finished in state (\w+)")
@@ -95,6 +94,16 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
         yield
 
 
+def asked_of(
+    ticker: str, profile: "Profile | None", calendar: str | None, settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Profile, calendar and settings of a ticker's night: those given, else its own in the list. Raises InvalidFile."""
+    from deployments.registration.own_list import own_choices
+    from flows.form import of_ticker
+
+    return of_ticker(own_choices(home(), ticker), profile, calendar, settings)
+
+
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
     """Raise NoBars for a ticker without stored bars: a typo makes no failed run. With shared state, the run checks."""
     from stockml.prices.store import BarStore
@@ -111,9 +120,8 @@ def announce_pages(*names: str) -> None:
     from deployments.registration.own_list import tickers_of
     from deployments.registration.prefect_deployments import announce, of_other_flows, of_tickers
 
-    with suppress(InvalidFile):  # a night runs without a list of tickers
-        listed = tickers_of(home()).tickers
-        announce([each for each in (*of_tickers(listed), *of_other_flows(listed)) if each.name in names])
+    listed = tickers_of(home()).tickers
+    announce([each for each in (*of_tickers(listed), *of_other_flows(listed)) if each.name in names])
 
 
 def outcome(

@@ -29,6 +29,11 @@ def tickers_of(home: Home) -> TickersFile:
     return read_tickers(list_file(home))
 
 
+def own_choices(home: Home, ticker: str) -> dict[str, Any]:
+    """What the list chooses for the ticker's nights: profile, calendar, settings. Raises InvalidFile."""
+    return next((entry.own for entry in tickers_of(home).tickers if entry.ticker == ticker), {})
+
+
 def list_file(home: Home) -> Path:
     return home.tickers if home.tickers.exists() else TICKERS_FILE
 

@@ -83,6 +83,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
     """The daily digest, yearly pretraining, maintenance on Sunday mornings (clear of clock changes); others by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
+    of_all = {"tickers": tickers, "choices": {entry.ticker: entry.own for entry in entries if entry.own}}
     return [
         Wanted(
             "notices.missing_forecasts", "tell of missing forecasts",
@@ -94,7 +95,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
             "maintenance.maintenance", "weekly clean-up", "Ends zombies, resumes what waited, removes what is old.",
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
-        Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", {"tickers": tickers}),
+        Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
         Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
         Wanted(
             "studies.pretrain", "learn a base network", "One network across all tickers, once a year.",

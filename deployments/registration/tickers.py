@@ -96,11 +96,14 @@ class TickerEntry(BaseModel):
     def timezone(self) -> str:
         return sessions_for(self.ticker, self.calendar).tz.key
 
+    @property
+    def own(self) -> dict[str, Any]:
+        """The flow's parameters apart from the ticker, only those that differ from the form's defaults."""
+        chosen = {"profile": self.profile, "calendar": self.calendar, "settings": nested(self.settings)}
+        return {name: value for name, value in chosen.items() if value and value != "nightly"}
+
     def parameters(self) -> dict[str, Any]:
-        """The flow's parameters, only those that differ from the form's defaults."""
-        form = nested(self.settings) or None
-        chosen = {"ticker": self.ticker, "profile": self.profile, "calendar": self.calendar, "settings": form}
-        return {name: value for name, value in chosen.items() if value is not None}
+        return {"ticker": self.ticker, "profile": self.profile} | self.own
 
 
 class TickersFile(BaseModel):

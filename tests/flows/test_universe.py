@@ -160,7 +160,7 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     fill(home, ["AAPL"], date(2013, 2, 20))
     fill(home, ["MSFT"], THURSDAY)
     spend_all_but(home, 1)
-    assert stalest_of(["MSFT", "AAPL", "IBM"], None) == ["IBM", "AAPL", "MSFT"]
+    assert stalest_of({ticker: {"calendar": ""} for ticker in ("MSFT", "AAPL", "IBM")}) == ["IBM", "AAPL", "MSFT"]
     state = run(["AAPL", "IBM"], processes=1)
     assert (state.name, state.message) == ("Completed", "1 completed, 1 skipped")
     assert {run.state_name for run in nights_of(state)} == {"Completed", "Skipped: quota"}
