@@ -21,6 +21,7 @@ from stockml.home import home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.tutorial.recipe import train_length
+from stockml.nights.glance import store_of
 from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
@@ -55,7 +56,7 @@ def read_prices(
         series: dict[str, PriceSeries] = {}
         for ticker in named:
             try:
-                series[ticker] = PriceSeries.from_bars(BarStore.of(place, calendar).adjusted(ticker))
+                series[ticker] = PriceSeries.from_bars(store_of(place, ticker, calendar).adjusted(ticker))
             except StockmlError as unreadable:
                 if tickers:
                     raise
@@ -130,7 +131,7 @@ def tune_settings(
     ticker: str, settings: Settings, *, trials: int, sampler: Sampler, calendar: str | None
 ) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
-    series = PriceSeries.from_bars(BarStore.of(home(), calendar).adjusted(ticker))
+    series = PriceSeries.from_bars(store_of(home(), ticker, calendar).adjusted(ticker))
     learned = before_the_nights_parts(series, settings, train_length)
     search = Search(ticker, learned, settings, sampler, space_beside(settings))
     return tune(home(), search, trials=trials, on_trial=trial_report(ticker))

@@ -36,17 +36,16 @@ def forecast(
     from stockml.evaluation.simple_distributions import POOLED
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger
-    from stockml.nights.glance import calendar_of, newest
+    from stockml.nights.glance import store_of
     from stockml.nights.record import kept_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
-    from stockml.prices.store import BarStore
 
     if not (entries := Ledger(home().ledger).entries(ticker)):
         raise NoForecast(ticker, str(home().root))
     # a replay publishes several at the same moment: take the last
     entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
-    store = BarStore.of(home(), calendar_of(newest(home().nights, ticker), calendar))
+    store = store_of(home(), ticker, calendar)
     sessions = store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # None if maintenance has removed its record
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
@@ -81,11 +80,10 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
     from stockml.forecasts.ledger_scores import restated_bars, steps_across, steps_without_bar
-    from stockml.nights.glance import calendar_of, newest
+    from stockml.nights.glance import store_of
     from stockml.prices.series import PriceSeries
-    from stockml.prices.store import BarStore
 
-    kept, store = Ledger(home().ledger), BarStore.of(home(), calendar_of(newest(home().nights, ticker), calendar))
+    kept, store = Ledger(home().ledger), store_of(home(), ticker, calendar)
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     today, first_known = (kept.record(ticker, each, sessions) for each in (series, first))

@@ -106,11 +106,11 @@ def asked_of(
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
     """Raise NoBars for a ticker without stored bars: a typo makes no failed run. With shared state, the run checks."""
-    from stockml.prices.store import BarStore
+    from stockml.nights.glance import store_of
 
     place = home()
     for ticker in tickers if place.state is None else ():
-        BarStore.of(place, calendar).view(ticker)
+        store_of(place, ticker, calendar).view(ticker)
 
 
 def announce_pages(*names: str) -> None:

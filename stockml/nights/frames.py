@@ -21,7 +21,7 @@ from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import scored_steps
 from stockml.forecasts.proper_scores import BANDS
 from stockml.home import home
-from stockml.nights.glance import calendar_of, newest
+from stockml.nights.glance import store_of
 from stockml.nights.record import kept_night, read_night
 from stockml.nights.tables import rise
 from stockml.nights.universe import NightRow
@@ -121,4 +121,4 @@ class Home:
         return pd.DataFrame(rows, columns=columns).set_index("session")
 
     def _store(self, ticker: str) -> BarStore:
-        return BarStore.of(self._place, calendar_of(newest(self._place.nights, validated_ticker(ticker))))
+        return store_of(self._place, validated_ticker(ticker))

@@ -11,9 +11,11 @@ from stockml.evaluation.evaluate import PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
 from stockml.forecasts.ledger_scores import first_known
+from stockml.home import Home
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
+from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 
@@ -132,6 +134,11 @@ def newest(nights: Path, ticker: str) -> Glance | None:
 def calendar_of(found: Glance | None, override: str | None = None) -> str | None:
     """The calendar that a ticker goes by: `override`, else its newest night's; None stands for its suffix's."""
     return override or (found.calendar if found else None)
+
+
+def store_of(home: Home, ticker: str, override: str | None = None) -> BarStore:
+    """The store, with the calendar that the ticker goes by."""
+    return BarStore.of(home, calendar_of(newest(home.nights, ticker), override))
 
 
 def history(nights: Path, ticker: str) -> list[Glance]:

@@ -1,22 +1,27 @@
 """Studies outside the nights: which tickers' prices are read, and what is reported meanwhile."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 
-from stockml.errors import InvalidFile, StoreUnreadable
+from stockml.errors import InvalidFile, NoBars, StoreUnreadable
 from stockml.home import Home
+from stockml.nights.glance import keep_newest
 from stockml.prices.store import BarStore
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_report
 from tasks.studies import read_prices, trial_report
+from tests.support.nights import recorded_night
+from tests.support.recordings import recorded_bars
 from tests.support.replaying import fill
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -67,6 +72,19 @@ def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="a file of ABX"):
         reading(["ABX"], tmp_path)
     assert reading(["ABX"], tmp_path, "XLON") == ["ABX"]
+
+
+def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: Home) -> None:
+    """Its only bar is of a day on which London was open and New York, by which its suffix would go, was not."""
+    bar = recorded_bars("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
+    recorded = {"recorded_at": datetime(2013, 2, 19, tzinfo=UTC), "source": "test", "session": date(2013, 2, 18)}
+    BarStore.of(home, "XLON").append("VOD", bar, **recorded)
+    with pytest.raises(NoBars, match="no bar of VOD is believed"):
+        reading(["VOD"])
+    keep_newest(home.nights, replace(recorded_night(), ticker="VOD", calendar="XLON"))
+    assert reading(["VOD"]) == reading([]) == ["VOD"]
+    with pytest.raises(NoBars, match="no bar of VOD is believed"):
+        reading(["VOD"], calendar="XNYS")
 
 
 def trial(number: int, seconds: float, of: int) -> TrialRecord:
