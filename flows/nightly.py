@@ -62,6 +62,7 @@ def run_name() -> str:
     on_completion=[remember],
     on_failure=[remember],
     on_crashed=[remember],
+    on_cancellation=[remember],
 )
 def nightly(
     ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),

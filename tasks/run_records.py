@@ -92,5 +92,6 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
     kept = last_attempt(home().nights, ticker)
     if kept is None or kept.at <= at:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
-        keep_attempt(home().nights, ticker, Attempt(state.name or "", why, at))
+        name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
+        keep_attempt(home().nights, ticker, Attempt(name, why, at))
         commit_ended(home(), ticker)

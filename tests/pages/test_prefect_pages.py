@@ -21,7 +21,7 @@ from deployments.servers.prefect_api import running_server
 from stockml.evaluation.evaluate import LSTM
 from stockml.home import home as home_of
 from stockml.nights.glance import Glance
-from stockml.nights.status import Row, markdown
+from stockml.nights.status import Row, last_attempt, markdown
 from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
 from tests.pages.prefect_pages import cancel, fill, leave, open_artifact, open_form, open_run, run_again, start, submit
@@ -183,6 +183,9 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
         cancel(page)
     leave(page)
     pages.until(run_id, "Cancelled")
+    ended = last_attempt(home.nights, "AAPL")
+    assert ended
+    assert ended.text == "cancelled: Flow run was cancelled."
     open_run(page, pages.prefect, run_id)
     page.get_by_role("button", name="Retry", exact=True).wait_for()
     nothing_is_left(pages, processes)
