@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
+from deployments.cli.runs import asked_of
 from stockml.errors import InvalidSetting, NoBars, StockmlError, counted
 from stockml.home import home
 from stockml.provider.price_source import check, kind_of, replay_home
@@ -48,13 +49,16 @@ def import_history(
     from stockml.prices.store import BarStore
 
     place = home()
-    store, readings = BarStore.of(place, calendar), Readings(dates, decimal)
+    readings = Readings(dates, decimal)
     if file is None and not Path(ticker).is_dir():
         raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
     if file and file.is_dir():
         raise typer.BadParameter(
             f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs"
         )
+    if file:
+        calendar = asked_of(as_ticker(ticker), None, calendar, None)["calendar"]
+    store = BarStore.of(place, calendar or None)
     if dry_run:
         files = {file: as_ticker(ticker)} if file else dict.fromkeys(files_in(Path(ticker)))
         return _show_understood(store, files, readings, as_json)
@@ -179,7 +183,7 @@ def bars(
     as_json: Json = False,
 ) -> None:
     """Show a ticker's stored bars. Or accept or reject a doubtful one."""
-    from stockml.prices.store import BarStore
+    from stockml.nights.glance import store_of
 
     if csv and as_json:
         raise typer.BadParameter("expected --csv or --json, found both")
@@ -190,7 +194,7 @@ def bars(
         raise typer.BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
     if accept and accept == reject:
         raise typer.BadParameter(f"expected {accept} to be accepted or rejected, found both")
-    store = BarStore.of(home(), calendar)
+    store = store_of(home(), ticker, calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")

@@ -16,6 +16,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing
 from stockml.models.registry import FILE, Registry
+from stockml.nights.glance import store_of
 from stockml.nights.record import kept_night
 from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
@@ -70,10 +71,11 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
     champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
     for name in sorted({*names, *ledgers, *champions}):
-        yield from settled(name, partial(_ticker, home, store, name, now, replay))
+        yield from settled(name, partial(_ticker, home, name, now, replay))
 
 
-def _ticker(home: Home, store: BarStore, name: str, now: datetime, replay: bool) -> Check:
+def _ticker(home: Home, name: str, now: datetime, replay: bool) -> Check:
+    store = store_of(home, name)
     try:
         forecasts = len(Ledger(home.ledger).entries(name))
         check_champion(home, name)

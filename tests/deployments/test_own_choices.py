@@ -1,6 +1,7 @@
 """What the list says of a ticker (calendar, profile, settings) decides its night, whichever command runs it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.record import Night, kept_nights
 from tests.support.commands import Captured, here
+from tests.support.recordings import recorded_bars
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -32,7 +34,7 @@ ON = f"--session={THURSDAY}"
 @pytest.fixture
 def listed(with_tables: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
     """A home whose list chooses a calendar (another name of XNYS) and settings for VOD, which is played by IBM."""
-    with ScriptedFeed(aliases={"VOD": "IBM"}) as feed:
+    with ScriptedFeed(aliases={"VOD": "IBM", "VOD.LON": "IBM"}) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
         fill(with_tables, {"VOD": "IBM"})
@@ -68,6 +70,22 @@ def test_what_a_command_is_given_goes_before_the_list(listed: Home) -> None:
     assert found == {("NYSE", 20), ("XNYS", 15)}
     assert {night.settings["evaluation.test_sessions"] for night in nights(listed)} == {300}
     assert here("audit", "VOD", ON) == 0
+
+
+@pytest.mark.slow
+def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(listed: Home, tmp_path: Path, capsys: Captured) -> None:
+    """By its suffix, London's calendar, half of these bars are of no session, and as many sessions lack one."""
+    listed.tickers.write_text(json.dumps({"tickers": [LISTED | {"ticker": "VOD.LON"}]}))
+    file = tmp_path / "bars.csv"
+    recorded_bars("IBM").to_csv(file, index_label="Date")
+    assert here("import", "VOD.LON", str(file)) == 0
+    assert here("nightly", "VOD.LON", ON) == 0
+    capsys.readouterr()
+    assert here("bars", "VOD.LON", "--holes") == 0
+    assert "every session has a bar that is believed" in capsys.readouterr().out
+    here("doctor", "--json")
+    [found] = (each for each in json.loads(capsys.readouterr().out)["checks"] if each["name"] == "VOD.LON")
+    assert "without a bar" not in found["found"]
 
 
 def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -> None:
