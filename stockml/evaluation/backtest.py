@@ -143,9 +143,11 @@ def _too_few(
     if first < earliest < len(series):
         bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
         return InvalidSetting(begins, str(span.first), bound)
-    if earliest < len(series) and span.last < series.sessions[-furthest].item():
-        bound = f"later, or the nights closer together; {span.every} sessions apart, {count} can be run"
-        return InvalidSetting(f"the last of {FEWEST_NIGHTS} nights", str(span.last), bound)
+    if len(series) - furthest - earliest >= FEWEST_NIGHTS:  # more history would not help
+        ends_early = span.last < series.sessions[-furthest].item()
+        which, found, better = ("last", span.last, "later") if ends_early else ("first", span.first, "earlier")
+        bound = f"{better}, or the nights closer together; {span.every} sessions apart, {count} can be run"
+        return InvalidSetting(f"the {which} of {FEWEST_NIGHTS} nights", str(found), bound)
     needed = len(series) + (FEWEST_NIGHTS - count) * span.every
     return TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")
 

@@ -187,7 +187,7 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
         backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))
 
 
-def test_twenty_nights_are_enough_and_with_fewer_the_sessions_needed_are_named() -> None:
+def test_twenty_nights_are_enough_and_with_fewer_it_is_said_whether_the_span_or_the_history_is_too_short() -> None:
     def of(nights: int) -> TickerBacktest:
         span = replace(SPAN, last=SERIES.sessions[FIRST + 5 * (nights - 1)].item())
         return backtest("ABC", SERIES, span, SETTINGS)
@@ -196,8 +196,11 @@ def test_twenty_nights_are_enough_and_with_fewer_the_sessions_needed_are_named()
     with pytest.raises(InvalidSetting, match="5 sessions apart, 19 can be run"):
         of(19)
     known = SERIES.until(FIRST + 5 * 18 + 51)
-    with pytest.raises(TooFewBars, match=f"at least {len(known) + 5} sessions for 20 nights from {SPAN.first}"):
+    with pytest.raises(InvalidSetting, match=f"the first of 20 nights to be earlier, .* found '{SPAN.first}'"):
         backtest("ABC", known, SPAN, SETTINGS)
+    young, span = SERIES.until(160), replace(SPAN, first=SERIES.sessions[100].item())
+    with pytest.raises(TooFewBars, match=f"at least 250 sessions for 20 nights from {span.first}"):
+        backtest("ABC", young, span, SETTINGS)
 
 
 def test_a_direction_step_beyond_the_longest_lead_is_scored_where_its_outcome_is_known() -> None:
