@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+import warnings
 from typing import Any
 
 from deployments.process import imports_uncollected, leave
@@ -58,6 +59,8 @@ def main(address: str) -> None:
     with imports_uncollected():
         before = sources()
         prepare()
+    # of fork, from Python 3.12 on: the other threads only watch standard input, or are jemalloc's, which expects forks
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
@@ -220,6 +223,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         from prefect.context import refresh_global_settings_context
 
         refresh_global_settings_context()
+        sys.modules.pop(ENGINE, None)  # loaded with the rest; `runpy` would warn of it in every run's log
         runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as ended:
