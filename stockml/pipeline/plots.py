@@ -1,6 +1,7 @@
 """A night's figures: the forecast is drawn with the night, the others when somebody opens its page."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
         return [each.forecast for each in entries_of(night.ticker, counting[counting["timing"] == "live"])]
 
     if scores.steps:
+        held = night.metrics.get("live/first_known_coverage_80", scores.coverage_80)  # as the night's text has it
+        scores = replace(scores, coverage_80=held)
         made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, sessions, mid)
     if _has_before(home, night):
         made["changes"] = lambda: comparison.nights(_before(home, night), night, sessions, mid)

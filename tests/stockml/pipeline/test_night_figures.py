@@ -13,6 +13,7 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.pipeline.plots import Makers, figures, makers
 from stockml.plots import forecast, training, tutorial
@@ -92,6 +93,16 @@ def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(h
     title, subtitle = made(home, recorded_night("IBM", DAY), left)["ledger"]().texts
     assert f"held {scores.coverage_80:.0%} of {scores.steps} prices" in title.get_text()
     assert subtitle.get_text().startswith("4 live forecasts with sessions that came due")
+
+
+def test_the_ledger_figures_title_counts_by_first_known_prices_as_the_nights_text_does(home: Home) -> None:
+    for said in past_forecasts():
+        publish(home, said, str(said.origin))
+    night = recorded_night("IBM", DAY)
+    night = replace(night, metrics={**night.metrics, "live/first_known_coverage_80": 0.123})
+    title, _ = made(home, night, series())["ledger"]().texts
+    assert "have held 12% of" in title.get_text()
+    assert "12% inside the 80% band" in summary.text(night)
 
 
 def made(home: Home, night: Night, prices: PriceSeries) -> Makers:
