@@ -96,6 +96,7 @@ class Home:
 
         Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80,
         actual: mid prices; last_close: the origin's. All in the origin's share units; actual is NaN until it is known.
+        These two are scaled by the origin's mid price; where that was restated since, they are off by as much.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, named = self._store(ticker), validated_ticker(ticker)

@@ -60,7 +60,9 @@ NIGHTS = {  # metric → unit, meaning; the first six are the table's columns
     "training/*": ("", "step: epoch; loss (of scaled paths), learning rate, epoch_seconds (s)"),
     "live/*": (
         "share",
-        "of forecasts published in time; counts: forecasts, late, matured, steps, directions, decided, independent*",
+        "of forecasts published in time, by tonight's prices (first_known_*: by first-known ones, where they differ); "
+        "late: all others, backfilled ones too; "
+        "counts: forecasts, late, matured, steps, directions, decided, independent*",
     ),
 }
 RECORD = {

@@ -103,7 +103,10 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     by_a_path = {name for name, *_ in run_content.points(path, 0)}
     assert unexplained(shown | by_a_path, views.NIGHTS) == []
     assert of_a_path <= by_a_path
-    counted = views.NIGHTS["live/*"][1].partition("counts: ")[2].split(", ")
+    explained, _, counted_there = views.NIGHTS["live/*"][1].partition("counts: ")
+    assert "by tonight's prices (first_known_*: by first-known ones" in explained
+    assert "late: all others, backfilled ones too" in explained
+    counted = counted_there.split(", ")
     counts = [name for name, kind in LiveScores.__annotations__.items() if kind is int]
     assert [name for name in counts if not any(fnmatch(name, each) for each in counted)] == []
     run, _ = track_record(tracking)
