@@ -1,6 +1,7 @@
 """Connecting to MLflow, a database or a server: a client, or TrackingUnavailable with the reason."""
 
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -29,6 +30,7 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
 MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
 
 
@@ -49,7 +51,7 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
     except _failures() as error:
-        repeats_login = bool(login := _login(uri)) and login in str(error)  # which tracebacks would carry into logs
+        repeats_login = without_login(uri, str(error)) != str(error)  # which tracebacks would carry into logs
         if not repeats_login and not _is_outage(error):
             raise
         raise TrackingUnavailable(without_password(uri), reason(uri, error)) from (None if repeats_login else error)
@@ -93,7 +95,12 @@ def without_password(uri: str) -> str:
 def reason(uri: str, error: BaseException) -> str:
     """The first line of what MLflow or its database says, without the user and password of `uri`, fit for a message."""
     line = str(error).strip().partition("\n")[0]
-    return line.replace(_login(uri), "")[:300] or type(error).__name__
+    return without_login(uri, line)[:300] or type(error).__name__
+
+
+def without_login(uri: str, text: str) -> str:
+    """What MLflow says, without the user and password of `uri`; requests escapes them otherwise than `uri` does."""
+    return LOGIN.sub("", text.replace(_login(uri), ""))
 
 
 def _login(uri: str) -> str:

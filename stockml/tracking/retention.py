@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stockml.errors import TrackingUnavailable
-from stockml.tracking.connection import MOST, reason, without_password
+from stockml.tracking.connection import MOST, reason, without_login, without_password
 from stockml.tracking.database import folder_at
 from stockml.tracking.runs import experiment_ids, milliseconds
 
@@ -119,7 +119,7 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
     command = [sys.executable, "-m", "stockml.tracking.retention", "--older-than", f"{older_than_days}d0h0m"]
     ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=GC_TIMEOUT_S)
     if ran.returncode:
-        why = ran.stderr.strip().rpartition("\n")[2] or f"exit status {ran.returncode}"
+        why = without_login(tracking_uri, ran.stderr.strip().rpartition("\n")[2]) or f"exit status {ran.returncode}"
         raise TrackingUnavailable(without_password(database), f"`mlflow gc` failed: {why}")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as artifacts
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
@@ -129,6 +130,28 @@ def test_an_error_that_repeats_the_address_is_told_without_its_password(address:
         with pytest.raises(TrackingUnavailable) as told:
             replace(tracking, uri=uri).prepare()
         assert "hidden" not in "".join(traceback.format_exception(told.value))
+
+
+def test_a_password_that_is_escaped_otherwise_is_left_out_too(tracking: Tracking) -> None:
+    """As requests does: `%2f` becomes `%2F`, a space `%20`."""
+    with Loopback(whole(b"")) as server:
+        for password in ("a%2fhidden", "a hidden"):
+            uri = server.address.replace("//", f"//me:{password}@")
+            with pytest.raises(TrackingUnavailable, match="for url") as told, replace(tracking, uri=uri).client():
+                artifacts("mlflow-artifacts:/1", tracking_uri=uri).log_artifact(__file__)
+            assert "hidden" not in "".join(traceback.format_exception(told.value))
+
+
+def test_a_trash_whose_files_a_server_refuses_to_remove_is_told_without_its_password(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path}/mlflow.db"
+    with replace(tracking, uri=database).client() as reached:
+        run = reached.create_run(reached.create_experiment("old", artifact_location="mlflow-artifacts:/1"))
+        reached.delete_run(run.info.run_id)
+    with Loopback(whole(b"", 404)) as server, pytest.raises(TrackingUnavailable, match="`mlflow gc` failed") as told:
+        empty_trash(database, server.address.replace("//", "//me:hidden@"), 0)
+    assert "hidden" not in str(told.value)
 
 
 def test_a_trash_that_cannot_be_emptied_says_why(tmp_path: Path) -> None:
