@@ -8,11 +8,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_IMODE
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from stockml.errors import InvalidSetting
 
 BROKEN = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")  # what PostgreSQL's driver would repeat in its refusal
+ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
+LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
+IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
 UNFIT = re.compile(r"[?%#]|::")  # an MLflow, Prefect or fsspec address would be cut off there, and name another place
 KEPT = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
@@ -118,6 +121,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
         )
+    _check_secrets(environ)
     database, store = _database(environ), environ.get("STOCKML_STORE") or str(root / "store")
     place = Home(
         root=root,
@@ -138,11 +142,29 @@ def _folder(name: str, path: str) -> Path:
 
 
 def checked_address(name: str, url: str) -> str:
-    """`url`, if its port is valid. Raises InvalidSetting, which does not repeat `url`: it may hold a password."""
+    """`url`, if it is read as meant. Raises InvalidSetting, which does not repeat `url`: it may hold a password."""
     with suppress(ValueError):
-        if urlsplit(url).port != 0:
+        parts = urlsplit(url)
+        if parts.port != 0 and not _is_cut(parts):
             return url
-    raise InvalidSetting(name, "…", "an address whose port, if there is one, is from 1 to 65535")
+    raise InvalidSetting(name, "…", f"an address whose port, if there is one, is from 1 to 65535, {ESCAPED}")
+
+
+def _is_cut(parts: SplitResult) -> bool:
+    """Whether an unescaped `/`, `?`, `#` or `@` ends the password early: the rest would be shown, or looked up."""
+    twice = parts.netloc.count("@") > 1 and parts.scheme not in ("http", "https")
+    return twice or (bool(parts.netloc) and "@" in parts.path + parts.query + parts.fragment)
+
+
+def _check_secrets(environ: Mapping[str, str]) -> None:
+    """Raise InvalidSetting for a secret that errors, runs or stored addresses would show; it is not repeated."""
+    for name in ("STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"):
+        if LOGIN.match(environ.get(name, "")):
+            raise InvalidSetting(name, "…", "an address without a password; AWS_SECRET_ACCESS_KEY takes that of S3")
+    for name in IN_HEADERS:
+        secret = environ.get(name, "")
+        if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
+            raise InvalidSetting(name, "…", "letters, digits and signs in ASCII, without a line end")
 
 
 def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:
@@ -164,14 +186,11 @@ def _database(environ: Mapping[str, str]) -> str | None:
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
-    wanted = "postgresql://user:password@host:port, with / ? # @ % in the password as %2F %3F %23 %40 %25"
+    wanted = f"postgresql://user:password@host:port, {ESCAPED}"
     with suppress(ValueError):
         parts = urlsplit(url)
         known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
-        # an unescaped `/`, `?` or `#` in the password cuts `netloc` short
-        misread = parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment
-        misread = misread or BROKEN.search(parts.netloc) is not None
-        if known and not misread:
+        if known and not _is_cut(parts) and not BROKEN.search(parts.netloc):
             if not parts.query:
                 return parts.netloc
             wanted = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"

@@ -17,7 +17,7 @@ from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server, faults
-from deployments.servers.prefect_api import looked_up, refuses, running_server, unhealthy
+from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
 from stockml.clock import stands_still
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, checked_address
@@ -172,7 +172,7 @@ def digest(environ: Mapping[str, str]) -> Check:
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    configured = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
+    configured = given_api(environ)
     if configured and (fault := unhealthy(configured)):
         found = f"{without_password(configured)}: {fault}"
         return Check("Prefect", "problem", found, "start it, or unset PREFECT_API_URL")

@@ -16,6 +16,7 @@ from deployments.errors import ServerUnavailable
 from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment, settings_of
+from stockml.errors import InvalidSetting
 from stockml.home import Home, checked_address, owner_only
 
 if TYPE_CHECKING:
@@ -69,12 +70,22 @@ def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
         yield client
 
 
+def given_api(environ: Mapping[str, str]) -> str:
+    """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting."""
+    address = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
+    if "@" in address:  # the name service would be asked for a host `user:password@host`
+        raise InvalidSetting(
+            "PREFECT_API_URL", "…", "an address without user and password; PREFECT_API_AUTH_STRING takes them"
+        )
+    return address
+
+
 def configured_api(home: Home, environ: Mapping[str, str], timeout_s: float = 30.0) -> str:
     """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting.
 
     Raises ServerUnavailable unless the API is healthy, and takes the password that commands send.
     """
-    address = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
+    address = given_api(environ)
     if not address:
         return ""
     from deployments.servers.access import SET_PASSWORD

@@ -5,17 +5,19 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import traceback
 from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+from deployments.doctor import checks
 from deployments.errors import PortTaken, ServerUnavailable
 from deployments.replay.feed import Feed
 from deployments.servers.access import check_port
 from deployments.servers.environment import prefect_database, set_environment
-from deployments.servers.prefect_api import prefect_api, refuses, running_server
+from deployments.servers.prefect_api import configured_api, prefect_api, refuses, running_server
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -86,6 +88,15 @@ def test_an_invalid_or_unreachable_api_is_reported_at_once(home: Home) -> None:
     environ = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     with pytest.raises(ServerUnavailable, match="unset PREFECT_API_URL"), prefect_api(home, environ):
         pass
+
+
+def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(home: Home) -> None:
+    """The name service would be asked for `me:hidden@127.0.0.1`."""
+    environ = {"PREFECT_API_URL": "http://me:hidden@127.0.0.1:9/api"}
+    for asks in (lambda: configured_api(home, environ), lambda: checks.prefect(home, environ)):
+        with pytest.raises(InvalidSetting, match="PREFECT_API_AUTH_STRING takes them") as refused:
+            asks()
+        assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_an_api_that_refuses_is_quoted(home: Home) -> None:

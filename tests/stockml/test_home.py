@@ -91,8 +91,37 @@ def test_an_invalid_database_address_is_refused_without_showing_its_password(
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize("name", ["STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"])
 @pytest.mark.parametrize(
-    "address", [f"https://me:secret@{host}" for host in ("mlflow:50OO", "mlflow:0", "mlflow:65536", "[")]
+    "address", ["s3://AKIA:hidden@bucket/x", "s3://AKIA:hidden/1@bucket", "ftp://me:hidden@host/x"]
+)
+def test_a_password_in_an_address_of_files_is_refused_as_runs_and_errors_show_these(name: str, address: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} to be an address without a password") as refused:
+        home({name: address})
+    assert "hidden" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/me@home:2", "file:///a:b@c", "sftp://me@host/x", "/a:b@c"])
+def test_an_at_sign_in_an_address_of_files_is_no_password(address: str) -> None:
+    assert home({"STOCKML_ARTIFACTS": address}).artifacts == address
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN"])
+@pytest.mark.parametrize("secret", ["secret\n", " secret", "secret\u00e9", "sec\rret"])
+def test_a_secret_that_no_header_can_hold_is_refused_without_repeating_it(name: str, secret: str) -> None:
+    """A library that is to send it repeats it in its error."""
+    with pytest.raises(InvalidSetting, match=f"{name} to be .* without a line end") as refused:
+        home({name: secret})
+    assert "sec" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(f"https://me:secret@{host}" for host in ("mlflow:50OO", "mlflow:0", "mlflow:65536", "[")),
+        *(f"http://me:12{mark}secret@mlflow:5000" for mark in "/?#"),  # read as the host `me`, at port 12
+        "postgresql://me:12@secret@mlflow/mlflow",  # read as the host `secret@mlflow`
+    ],
 )
 def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(address: str) -> None:
     with pytest.raises(InvalidSetting, match="MLFLOW_TRACKING_URI to be an address whose port") as refused:
