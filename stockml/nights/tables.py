@@ -47,7 +47,7 @@ def rise(night: Night | None, forecast: Forecast) -> str:
     said = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
-    said += f"; it was from {rate:.0%} of {night.evaluation.origins:,} origins"
+    said += f"; it was higher after {rate:.0%} of {night.evaluation.origins:,} origins"
     published = night.score(PUBLISHED)
     if published is None or published.direction.brier is None:
         return said

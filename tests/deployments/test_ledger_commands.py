@@ -222,7 +222,7 @@ def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Hom
     night = recorded_night(key=entry.key, forecast=entry.forecast)
     write_night(night, night_path(home.nights, "IBM", entry.key))
     [told] = [line for line in shown(capsys, "forecast", "IBM").splitlines() if chance in line]
-    assert told.startswith(f"{chance}; it was from 68% of 93 origins (Brier score ")
+    assert told.startswith(f"{chance}; it was higher after 68% of 93 origins (Brier score ")
 
 
 @pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])

@@ -82,7 +82,7 @@ def of_an_earlier_version() -> Night:
         "not promoted within the noise: CRPS skill +0.00% against the champion's on the same origins, p 0.63",
         "50 sessions ahead (80%: ",
         "close 200.83, mid price 201.96",
-        "that the price is higher in 30 sessions; it was from 68% of 93 origins (Brier score 0.2",
+        "that the price is higher in 30 sessions; it was higher after 68% of 93 origins (Brier score 0.2",
         "12 live forecasts complete, 1,825 steps: skill +0.021, 78% inside the 80% band (2 independent, too few to",
         "IBM 2013-02-28 fine-tune (0f6f), lstm-IBM version 3",
         "http://127.0.0.1:5000/#/experiments/1/runs/0f6f",
