@@ -215,8 +215,9 @@ class TooFewBars(ModelError):
 
     def __str__(self) -> str:
         return (
-            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: {self.needed - self.found} "
-            "are missing; bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
+            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: "
+            f"{(few := self.needed - self.found)} {'is' if few == 1 else 'are'} missing; "
+            "bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
         )
 
 

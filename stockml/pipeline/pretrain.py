@@ -18,7 +18,7 @@ from stockml.storage.locks import file_lock
 from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
-FEWEST_TICKERS = 30  # the shipped vintages learned from 99, and a newer one replaces them whatever it scores:
+FEWEST_TICKERS = 30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
 FEWEST_SESSIONS = 2_000  # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
 BUSY_WAIT_S = 5.0
 MEASURED_EVERY = 10  # learning origins, 5 sessions apart: so 50-session outcomes do not overlap

@@ -100,7 +100,7 @@ def test_without_room_for_a_validation_part_there_is_only_a_test_part(n: int, no
 
 
 def test_too_few_sessions_are_refused_with_the_number_missing() -> None:
-    with pytest.raises(TooFewBars, match="1 are missing"):
+    with pytest.raises(TooFewBars, match="1 is missing"):
         split_origins(71, EvaluationSettings())
     assert split_origins(600, EvaluationSettings()).train_end > 0
 
