@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from functools import partial
@@ -37,6 +38,14 @@ from stockml.training.tuning import Search, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, time_left
 
 BAR = 24  # characters
+
+
+class ProcessKilled(StockmlError):
+    workers: int
+    text = (
+        "expected {workers} processes to finish the backtest, found one killed, most likely for want of memory; "
+        "end other programs, or name fewer tickers at a time"
+    )
 
 
 @task(name="read prices", cache_policy=NO_CACHE)
@@ -79,19 +88,25 @@ def read_prices(
 def backtest_tickers(
     series: Mapping[str, PriceSeries], span: Span, settings: Settings, vintages: Path | None = None
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
-    """Each ticker's backtest, and who is left out, with the reason. vintages: None for the home's and the shipped."""
+    """Each ticker's backtest, and who is left out, with the reason. Raises ProcessKilled.
+
+    vintages: None for the home's and the shipped.
+    """
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
     one, workers = partial(_one, span=span, settings=settings, folders=folders), min(len(series), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext() as pool:
-        results = (pool.map if pool else map)(one, series, series.values())
-        for done, (ticker, result) in enumerate(zip(series, results, strict=True), start=1):
-            if isinstance(result, StockmlError):
-                left_out[ticker] = str(result)
-            else:
-                found[ticker] = result
-            left = time_left(done, len(series), time.monotonic() - began)
-            get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext() as pool:
+            results = (pool.map if pool else map)(one, series, series.values())
+            for done, (ticker, result) in enumerate(zip(series, results, strict=True), start=1):
+                if isinstance(result, StockmlError):
+                    left_out[ticker] = str(result)
+                else:
+                    found[ticker] = result
+                left = time_left(done, len(series), time.monotonic() - began)
+                get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
+    except BrokenProcessPool as killed:
+        raise ProcessKilled(workers) from killed
     return [found[ticker] for ticker in sorted(found)], left_out
 
 

@@ -1,6 +1,7 @@
 """Studies outside the nights: which tickers' prices are read, and what is reported meanwhile."""
 
 import logging
+import signal
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,13 +14,15 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 
 from stockml.errors import InvalidFile, NoBars, StoreUnreadable
+from stockml.evaluation.backtest import Span
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.prices.store import BarStore
+from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_report
-from tasks.studies import read_prices, trial_report
+from tasks.studies import ProcessKilled, backtest_tickers, read_prices, trial_report
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded_bars
 from tests.support.replaying import fill
@@ -129,3 +132,20 @@ def test_progress_starts_at_half_if_only_the_published_network_is_still_to_be_tr
     with get_client(sync_client=True) as client:
         (bar,) = client.read_artifacts(artifact_filter=ArtifactFilter(key={"any_": ["training-pub"]}))
     assert bar.data == 75.0
+
+
+class Deadly:
+    """A series that kills the process that receives it, as the system does where memory is short."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return signal.raise_signal, (signal.SIGKILL,)
+
+
+@flow
+def backtesting(series: Any) -> None:
+    backtest_tickers(series, Span(date(2010, 1, 4), date(2010, 6, 30), 5), Settings())
+
+
+def test_a_backtest_whose_process_is_killed_says_so_and_what_to_do() -> None:
+    with pytest.raises(ProcessKilled, match=r"found one killed, most likely for want of memory; .* fewer tickers"):
+        backtesting({"AAPL": Deadly(), "IBM": Deadly()})
