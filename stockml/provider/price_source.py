@@ -11,7 +11,7 @@ from stockml.storage.files import write_atomically
 
 Kind = Literal["replay", "market"]
 FILE = "prices.json"
-WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into it, as what the home holds is'
+WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into a file of that name, as what the home holds is'
 REPLAY = "replay"
 # any of these tells where prices come from; a Prefect server may hold the key in a Secret block
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK", "PREFECT_API_URL", "STOCKML_STORE")
@@ -37,6 +37,8 @@ def kind_in(home: Home) -> Kind | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise RecordUnreadable(str(path), str(error), WRITE_AGAIN) from error
+    except IsADirectoryError as error:
+        raise RecordUnreadable(str(path), "a folder", f"move it away and {WRITE_AGAIN}") from error
     return kind
 
 

@@ -93,7 +93,8 @@ class QuotaLedger:
     @classmethod
     def of(cls, notes: Notes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
-        return cls(notes, within + hashlib.sha256((key or "").strip().encode()).hexdigest()[:16], plan)
+        said = (key or "").strip().encode(errors="surrogateescape")  # no text, say, which is refused once it is used
+        return cls(notes, within + hashlib.sha256(said).hexdigest()[:16], plan)
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap; 0 once the provider has called the day's quota spent."""

@@ -48,6 +48,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
     [
         ({"ALPHAVANTAGE_API_KEY": "demo"}, "key", "problem", "get one of your own"),
         ({"ALPHAVANTAGE_API_KEY": "two words"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
+        ({"ALPHAVANTAGE_API_KEY": "K3Y\udcff"}, "key", "problem", "copy ALPHAVANTAGE_API_KEY again"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "key", "ok", "plan free"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345"}, "quota", "ok", "25 requests left today"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "75/min"}, "quota", "ok", "no daily cap"),
@@ -71,7 +72,10 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
         ),
         ({"STOCKML_WEBHOOK_URL": "hooks/secret"}, "webhook", "problem", "https://hooks.slack.com/services/"),
         ({"STOCKML_WEBHOOK_URL": "https://hooks.example/secret"}, "webhook", "ok", "the next `stockml deploy`"),
-        ({"STOCKML_DASK_ADDRESS": "somewhere"}, "Dask", "problem", "the tcp://host:port of one that is up"),
+        *(
+            ({"STOCKML_DASK_ADDRESS": address}, "Dask", "problem", "the tcp://host:port of one that is up")
+            for address in ("somewhere", "07:00", "tls://127.0.0.1:9")
+        ),
     ],
 )
 def test_each_setting_is_checked_without_showing_secrets(
@@ -114,6 +118,10 @@ def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(hom
     assert "alphavantage-api-key" in checks["key"].advice
     (home.root / "prices.json").write_text("{")
     assert found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"].verdict == "problem"
+    (home.root / "prices.json").unlink()
+    (home.root / "prices.json").mkdir()
+    told = str(found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})["prices"])
+    assert ("found a folder" in told, "move it away and write" in told) == (True, True)
 
 
 def test_checking_the_price_service_costs_no_request(home: Home, feed: ScriptedFeed) -> None:
