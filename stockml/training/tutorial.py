@@ -76,8 +76,8 @@ class Recipe:
 
     @property
     def width(self) -> int:
-        """Parallel streams: 500 in the tutorial, fewer for a short series."""
-        return min(self.settings.training.batch_size, self.learned_end // POINTS_A_STREAM)
+        """Parallel streams: 500 in the tutorial, fewer for a short series, and at least one."""
+        return max(1, min(self.settings.training.batch_size, self.learned_end // POINTS_A_STREAM))
 
     @property
     def steps(self) -> int:
