@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score
+from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score, skill_over
 from stockml.evaluation.significance import diebold_mariano, overlap
 from stockml.features.windows import known_outcomes
 from stockml.forecasts.proper_scores import brier
@@ -82,11 +82,12 @@ def evaluate(
 
 def _score(error: Floats, squared: Floats, naive: Floats, step: Floats, direction: Direction) -> Score:
     """error: (m, horizon), price.  squared, naive: (k, horizon), scaled, of origins whose scale is above 0."""
-    by_lead, naive_by_lead, moving = _mean_by_lead(squared), _mean_by_lead(naive), step > 0
+    by_lead, moving = _mean_by_lead(squared), step > 0
+    skills = [*map(skill_over, by_lead, _mean_by_lead(naive))]
     return Score(
         mse=_mean(squared),
         mase=_mean(np.abs(error[moving]).mean(axis=1) / step[moving]),
-        skill_by_lead={str(k): _skill(by_lead[k - 1], naive_by_lead[k - 1]) for k in SKILL_LEADS if k <= len(by_lead)},
+        skill_by_lead={str(k): skills[k - 1] for k in SKILL_LEADS if k <= len(skills)},
         mse_by_lead=tuple(by_lead),
         direction=direction,
         **_figures(error, squared, naive),
@@ -112,13 +113,13 @@ def _figures(error: Floats, squared: Floats, naive: Floats) -> dict[str, float |
         "half_mse": None if mse is None else mse / 2,
         "rmse": _finite(math.sqrt((error**2).mean())),
         "mae": _mean(np.abs(error)),
-        "skill": _skill(mse, _mean(naive)),
+        "skill": skill_over(mse, _mean(naive)),
     }
 
 
 def _compared(name: str, against: str, squared: Mapping[str, Floats], overlapping: int) -> Comparison:
     loss, other, naive = (squared[each].mean(axis=1) for each in (name, against, LAST_CLOSE))
-    skill, other_skill = (_skill(_mean(each), _mean(naive)) for each in (loss, other))
+    skill, other_skill = (skill_over(_mean(each), _mean(naive)) for each in (loss, other))
     test = diebold_mariano(loss, other, overlapping)
     if skill is None or other_skill is None:
         return Comparison(name, against, None, None, test)
@@ -132,11 +133,6 @@ def _finite(value: float) -> float | None:
 
 def _mean(values: Any) -> float | None:
     return _finite(values.mean()) if len(values) else None
-
-
-def _skill(mse: float | None, naive: float | None) -> float | None:
-    """1 − mse / naive; None where the last close made no error."""
-    return None if mse is None or not naive else _finite(1 - mse / naive)
 
 
 def _mean_by_lead(squared: Floats) -> list[float | None]:

@@ -1,5 +1,6 @@
 """One night's figures as plain values: what `evaluation.evaluate` finds, as kept and as named in MLflow."""
 
+import math
 import re
 from dataclasses import asdict, dataclass
 
@@ -100,6 +101,12 @@ class Evaluation:
             slug(name): {figure: value for figure, value in figures.items() if value is not None}
             for name, figures in found.items()
         }
+
+
+def skill_over(mse: float | None, naive: float | None) -> float | None:
+    """1 − mse / naive; None where the last close made no error, or nothing is known."""
+    found = math.nan if mse is None or not naive else 1 - mse / naive
+    return found if math.isfinite(found) else None
 
 
 def slug(name: str) -> str:

@@ -13,7 +13,19 @@ from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveSco
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.forecast import FAN, fan, scale_of
-from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, dates, label_ends, mid_price, over_time
+from stockml.plots.style import (
+    ACCENT,
+    COLOURS,
+    DOT_OF_ONE,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    dates,
+    label_ends,
+    mid_price,
+    over_time,
+)
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -60,7 +72,7 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
     ends = []
     for (name, score), colour in zip(scores.bands.items(), (COLOURS["drift"], MODEL, COLOURS["champion"]), strict=True):
         leads = np.arange(1, len(score.coverage_by_lead) + 1)
-        axes.plot(leads, score.coverage_by_lead, color=colour, linewidth=2)
+        axes.plot(leads, score.coverage_by_lead, color=colour, linewidth=2, marker=DOT_OF_ONE.get(len(leads)))
         axes.axhline(int(name) / 100, color=colour, linewidth=1, linestyle=(0, (4, 2)))
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
     axes.margins(x=0)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.metrics import Evaluation, skill_over
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import baseline_paths
-from stockml.plots.style import COLOURS, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
+from stockml.plots.style import COLOURS, DOT_OF_ONE, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     """Skill over the last close at each lead, same origins; the averages, far below, are only named at the edge."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
-    skills = {name: _skill(score.mse_by_lead, naive) for name, score in evaluation.scores.items()}
+    known = {name: [*map(skill_over, score.mse_by_lead, naive)] for name, score in evaluation.scores.items()}
+    skills = {name: np.array(skill, dtype=np.float64) for name, skill in known.items()}  # None as NaN
     skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}  # none where no price moved
     published = skills.get(PUBLISHED, np.zeros(1))
     drawn = [name for name in LINES if name in skills]
@@ -104,18 +105,14 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     for name in drawn:
         skill, colour = skills[name], COLOURS[name]
         shown = np.where(skill < floor, np.nan, skill)
-        axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=DASHES.get(name, "-"))
+        dot, dashes = DOT_OF_ONE.get(len(leads)), DASHES.get(name, "-")
+        axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=dashes, marker=dot)
         below = f"  (≤ {np.nanmax(skill):+.2f})" if skill[-1] < floor else ""
         ends.append((name + below, max(float(skill[np.isfinite(skill)][-1]), floor), colour))
     for name in (name for name in NOT_DRAWN if name in skills):
         ends.append((f"not drawn: {name} ≤ {np.nanmax(skills[name]):+.2f}", floor, MUTED))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
-    axes.set(xlim=(1, evaluation.horizon), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")
+    axes.set(xlim=(1, max(evaluation.horizon, 2)), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])
     label_ends(axes, [*ends, (LAST_CLOSE, 0.0, TRUTH)])
     return figure
-
-
-def _skill(mse: tuple[float | None, ...], naive: tuple[float | None, ...]) -> Floats:
-    pairs = zip(mse, naive, strict=True)
-    return np.array([1 - each / other if each is not None and other else np.nan for each, other in pairs])

@@ -38,6 +38,7 @@ COLOURS = {
 }
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
+DOT_OF_ONE = {1: "o"}  # by how many leads a line has: through one alone, none is drawn
 End = tuple[str, float, str]  # of a line: its name, its y in the axes' data, its colour
 STYLE: Any = {
     "font.family": "DejaVu Sans",

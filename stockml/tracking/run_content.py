@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED
+from stockml.evaluation.metrics import skill_over
 from stockml.forecasts.ledger_scores import first_known
 from stockml.nights import summary
 from stockml.nights.record import Night
@@ -164,8 +165,7 @@ def lead_points(night: Night, at: int) -> list[Point]:
     curves: dict[str, Sequence[float | None]] = {}
     path, naive = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if path and naive:
-        both = zip(path.mse_by_lead, naive.mse_by_lead, strict=True)
-        curves["answer/skill_by_lead"] = [1 - mse / other if mse is not None and other else None for mse, other in both]
+        curves["answer/skill_by_lead"] = [*map(skill_over, path.mse_by_lead, naive.mse_by_lead)]
     if night.forecast:
         band = night.forecast.band(80)
         curves |= {"answer/forecast": night.forecast.path, "forecast/low_80": band.low, "forecast/high_80": band.high}

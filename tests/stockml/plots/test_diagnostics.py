@@ -101,6 +101,11 @@ def test_a_coverage_of_zero_stays_on_the_page() -> None:
     check_holds(axes, [0.0, 1.0])
 
 
+def test_the_coverage_of_a_forecast_of_one_session_is_drawn_as_dots() -> None:
+    (axes,) = diagnostics.calibration("NEW", BandScores({name: BandScore(0.5, (0.5,), 1.0) for name in BANDS}), 8).axes
+    assert [line.get_marker() for line in axes.lines[::2]] == ["o"] * len(BANDS)
+
+
 @pytest.mark.parametrize("after_split", [1.0, 0.5])
 def test_past_forecasts_are_fans_in_tonights_units_over_what_happened(after_split: float) -> None:
     sessions, mid = series().sessions, after_split * series().mid

@@ -192,3 +192,12 @@ def test_a_line_whose_last_skill_is_unknown_keeps_its_name() -> None:
     heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
     assert {*SHOWN, LAST_CLOSE} < set(heights)
     assert np.isfinite([*heights.values()]).all()
+
+
+def test_the_skill_of_a_forecast_of_one_session_is_drawn_as_dots() -> None:
+    whole = assessed("IBM", DAY).evaluation
+    scores = {name: replace(score, mse_by_lead=score.mse_by_lead[:1]) for name, score in whole.scores.items()}
+    (axes,) = skill_by_lead("IBM", replace(whole, horizon=1, scores=scores)).axes
+    drawn = [line for line in axes.lines if line.get_color() in {COLOURS[name] for name in SHOWN}]
+    assert [line.get_marker() for line in drawn] == ["o"] * len(SHOWN)
+    assert [line.get_xdata().tolist() for line in drawn] == [[1]] * len(SHOWN)
