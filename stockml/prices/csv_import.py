@@ -232,7 +232,8 @@ def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark)
         return bars
     close = bars["close"].to_numpy()
     factor = np.ones(len(bars))  # a bar without a close above 0 is not scaled, but judged as it is
-    np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
+    with np.errstate(over="ignore"):  # a close near 0 gives prices that are not finite, and so are set aside
+        np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
     return bars.assign(**{name: bars[name] * factor for name in PRICES})
 
 

@@ -166,3 +166,10 @@ def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, row
 def test_no_day_of_adjusted_history_looks_like_a_split():
     for path in files_in(kaggle_folder()):
         assert jumps(read_history(path, NEW_YORK).bars) == ()
+
+
+def test_a_close_near_zero_beside_an_adjusted_one_is_set_aside_without_a_warning(tmp_path: Path) -> None:
+    rows = [f"{day},{close},{close},{close},{close},3,5" for day, close in (("2013-02-28", 1), ("2013-03-01", 1e-308))]
+    path = written(tmp_path, "\n".join(["Date,Open,High,Low,Close,Adj Close,Volume", *rows]))
+    (bar,) = read_history(path, NEW_YORK).notes.set_aside
+    assert (bar.session, "finite prices" in bar.reason) == (date(2013, 3, 1), True)
