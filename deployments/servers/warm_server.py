@@ -160,12 +160,12 @@ class Server:
         """Fork and return the child's pid; None if the sources have changed since the import, or the fork fails."""
         try:
             self._stale = self._stale or sources() != self._imported
-            pid = None if self._stale else os.fork()
+            server, pid = os.getpid(), None if self._stale else os.fork()
         except OSError:
             return None
         if pid == 0:
             self._forget()
-            _become(request, streams)
+            _become(request, streams, server)
         return pid
 
     def _forget(self) -> None:
@@ -207,11 +207,13 @@ def _request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
         return json.load(request), streams
 
 
-def _become(request: dict[str, Any], streams: list[int]) -> None:
-    """Run `python -m prefect.engine` in the child with the requested environment; never returns."""
+def _become(request: dict[str, Any], streams: list[int], server: int) -> None:
+    """Run `python -m prefect.engine` in the child of `server` with the requested environment; never returns."""
     code = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:  # which was killed before the kernel knew that this process is to end with it
+            return  # as `finally` says
         os.setsid()
         for number, stream in enumerate(streams):
             os.dup2(stream, number)

@@ -46,3 +46,16 @@ def test_known_tickers_calendars_vintages_sources_and_record_readers_are_ready(t
     assert said[:2] == ["XNYS America/New_York", "XLON Europe/London"], done.stderr[-2000:]
     assert said[2:5] == ["['base', 'regression', 'ridge']"] * 3, done.stderr[-2000:]
     assert said[5].startswith("64 64 b'PK'"), done.stderr[-2000:]
+
+
+OF_A_SERVER_THAT_IS_GONE = """
+import os
+from deployments.servers.warm_server import _become
+_become({"environ": {}, "folder": "/no such folder"}, [], server=os.getpid())
+"""
+
+
+def test_a_run_whose_server_was_killed_before_it_could_be_bound_to_it_ends_at_once() -> None:
+    command = [sys.executable, "-c", OF_A_SERVER_THAT_IS_GONE]
+    done = subprocess.run(command, env={"PYTHONPATH": ":".join(sys.path)}, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (1, "")
