@@ -17,6 +17,7 @@ ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
 LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
 UNFIT = re.compile(r"[?%#]|::")  # an MLflow, Prefect or fsspec address would be cut off there, and name another place
+TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
 KEPT = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
 
@@ -129,7 +130,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         database=database,
         store=store if "://" in store else str(_folder("STOCKML_STORE", store)),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
-        tracking_uri=checked_address("MLFLOW_TRACKING_URI", environ.get("MLFLOW_TRACKING_URI", "")),
+        tracking_uri=_tracking(environ),
     )
     return place if place.tracking_uri else replace(place, tracking_uri=place.mlflow_database)
 
@@ -165,6 +166,20 @@ def _check_secrets(environ: Mapping[str, str]) -> None:
         secret = environ.get(name, "")
         if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
             raise InvalidSetting(name, "…", "letters, digits and signs in ASCII, without a line end")
+
+
+def _tracking(environ: Mapping[str, str]) -> str:
+    """The address of MLflow that the environment names; empty without one. Raises InvalidSetting."""
+    uri = checked_address("MLFLOW_TRACKING_URI", environ.get("MLFLOW_TRACKING_URI", ""))
+    scheme = urlsplit(uri).scheme
+    if scheme.partition("+")[0] in TRACKING or uri in ("", "databricks") or environ.get("MLFLOW_ALLOW_FILE_STORE"):
+        return uri
+    from importlib.metadata import entry_points
+
+    if scheme in entry_points(group="mlflow.tracking_store").names:  # of a plugin
+        return uri
+    wanted = "the address of an MLflow server, http://host:port, or of a database, sqlite:////folder/mlflow.db"
+    raise InvalidSetting("MLFLOW_TRACKING_URI", "…", wanted)
 
 
 def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:

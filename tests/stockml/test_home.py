@@ -129,6 +129,24 @@ def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(addre
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize(
+    "address", ["foo", "foo://me:secret@x", "./secret", "file:///secret", "postgres://me:secret@x"]
+)
+def test_an_address_that_mlflow_does_not_know_is_refused_before_a_night_learns_it(address: str) -> None:
+    with pytest.raises(InvalidSetting, match="MLFLOW_TRACKING_URI to be the address of an MLflow server") as refused:
+        home({"MLFLOW_TRACKING_URI": address})
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("address", ["https://x", "sqlite:////x.db", "postgresql+psycopg://me@x/y", "databricks"])
+def test_the_addresses_of_mlflows_servers_and_databases_are_taken_and_its_folder_where_it_is_allowed(
+    address: str,
+) -> None:
+    assert home({"MLFLOW_TRACKING_URI": address}).tracking_uri == address
+    folder = {"MLFLOW_TRACKING_URI": "./mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}
+    assert home(folder).tracking_uri == "./mlruns"
+
+
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
 def test_a_ticker_is_read_in_upper_case(text: str) -> None:
     assert validated_ticker(text) == text.strip().upper()
