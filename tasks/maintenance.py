@@ -51,12 +51,12 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
 @task(name="clear folders")
 def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
     """Remove what is old and not needed under STOCKML_HOME; one report per kind."""
-    planned = retention.plan(home(), keep, now)
-    gone = planned if dry_run else retention.remove(home(), keep, planned)
+    old = retention.outdated(home(), keep, now)
+    stays = retention.needed(home(), keep.champions)
+    gone = stays.without(old) if dry_run else retention.remove(stays.without(old))
     steps = [_removed(kind, [each for each in gone if each.kind == kind]) for kind in sorted({r.kind for r in gone})]
-    unreadable = retention.needed(home(), keep.champions).unreadable
-    if unreadable:
-        steps.append(StepReport("left alone because unreadable", len(unreadable), things=unreadable))
+    if stays.unreadable:
+        steps.append(StepReport("left alone because unreadable", len(stays.unreadable), things=stays.unreadable))
     return steps
 
 

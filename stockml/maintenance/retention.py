@@ -65,6 +65,10 @@ class Needed:
     def has(self, path: Path) -> bool:
         return bool(self.paths.intersection((path, *path.parents)) or self.tickers.intersection(path.parts))
 
+    def without(self, found: Iterable[Removal]) -> tuple[Removal, ...]:
+        """Those of the found that may go."""
+        return tuple(removal for removal in found if not self.has(removal.path))
+
 
 def needed(home: Home, champions: int) -> Needed:
     """The newest `champions` of each ticker, and what its newest night and those that MLflow lacks refer to."""
@@ -80,19 +84,19 @@ def needed(home: Home, champions: int) -> Needed:
     return Needed(frozenset(paths), frozenset(tickers), tuple(unreadable))
 
 
-def plan(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
-    """All that may go at `now` (a time with its zone), largest first. Removes nothing."""
-    stays = needed(home, keep.champions)
-    found = [removal for removal in _candidates(home, keep, now) if not stays.has(removal.path)]
-    return tuple(sorted(found, key=lambda removal: (-removal.size, str(removal.path))))
+def outdated(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
+    """All that is older at `now` (a time with its zone) than it is kept for, largest first; some of it may be needed.
+
+    Ask what is needed afterwards, just before removing: so what a night that ends meanwhile refers to stays.
+    """
+    return tuple(sorted(_candidates(home, keep, now), key=lambda removal: (-removal.size, str(removal.path))))
 
 
-def remove(home: Home, keep: RetentionSettings, planned: Iterable[Removal]) -> tuple[Removal, ...]:
-    """Remove what was planned and is still not needed; returns what went. A kill leaves no half thing in place."""
-    stays = needed(home, keep.champions)
+def remove(planned: Iterable[Removal]) -> tuple[Removal, ...]:
+    """Remove what was planned and is still there; returns what went. A kill leaves no half thing in place."""
     gone = []
     for removal in planned:
-        if stays.has(removal.path) or not removal.path.exists():
+        if not removal.path.exists():
             continue
         # a model's folder is there whole or not at all
         beside = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")

@@ -12,7 +12,7 @@ import pytest
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.maintenance.notice_log import KEPT, append_notice
-from stockml.maintenance.retention import Removal, RetentionSettings, needed, plan, remove
+from stockml.maintenance.retention import Removal, RetentionSettings, needed, outdated, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import write_atomically
@@ -54,8 +54,13 @@ def night(home: Home, number: int, days_old: float, *, run_id: str | None, folde
     return put(path, days_old, path.read_bytes()).parent
 
 
+def plan(home: Home, keep: RetentionSettings = KEEP) -> tuple[Removal, ...]:
+    old = outdated(home, keep, NOW)
+    return needed(home, keep.champions).without(old)
+
+
 def going(home: Home, keep: RetentionSettings = KEEP) -> list[str]:
-    return sorted(f"{each.kind} {each.path.relative_to(home.root)}" for each in plan(home, keep, NOW))
+    return sorted(f"{each.kind} {each.path.relative_to(home.root)}" for each in plan(home, keep))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_results_go_by_age_alone(home: Home) -> None:
 def test_locks_of_results_left_by_an_earlier_version_go(home: Home) -> None:
     for lock in (home.locks / "results" / "train.lock", home.locks / "IBM.night.lock"):
         put(lock, 15, b"")
-    assert [each.path for each in remove(home, KEEP, plan(home, KEEP, NOW))] == [home.locks / "results"]
+    assert [each.path for each in remove(plan(home))] == [home.locks / "results"]
     assert list(home.locks.iterdir()) == [home.locks / "IBM.night.lock"]
 
 
@@ -122,10 +127,11 @@ def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
     Registry(home.models).rollback("IBM", at=NOW)
     model(home, "newest", 400)
     assert going(home) == ["models models/IBM/m2"]
-    planned = plan(home, KEEP, NOW)
+    old = outdated(home, KEEP, NOW)
     Registry(home.models).rollback("IBM", at=NOW)
     crown(home, home.models / "IBM" / "m2", 7)
-    assert remove(home, KEEP, planned) == ()
+    going_now = {each.path.name for each in needed(home, KEEP.champions).without(old)}
+    assert "m2" not in going_now, "it has taken office while the search went on"
 
 
 def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
@@ -177,7 +183,7 @@ def test_plots_drawn_again_after_a_kill_cut_their_removal_short_go_with_what_was
     put(home.plots / "IBM" / "drawn-again" / "forecast.png", 40, bytes(100))
     put(home.plots / "IBM" / ".drawn-again.removed" / "forecast.png", 50)
     put(home.plots / "IBM" / "newest" / "forecast.png", 0)
-    remove(home, KEEP, plan(home, KEEP, NOW))
+    remove(plan(home))
     assert [path.name for path in (home.plots / "IBM").iterdir()] == ["newest"]
 
 
@@ -204,8 +210,8 @@ def test_the_store_and_the_ledger_are_never_touched(home: Home) -> None:
     inside = replace(home, store=str(home.payloads / "IBM"))
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 5_000)
-    assert plan(inside, KEEP, NOW) == ()
-    remove(home, KEEP, plan(home, KEEP, NOW))
+    assert plan(inside) == ()
+    remove(plan(home))
     assert all(path.exists() for path in old)
 
 
@@ -213,12 +219,12 @@ def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 100 - number, bytes(100))
         model(home, f"m{number}", 100 - number)
-    planned = plan(home, KEEP, NOW)
+    planned = plan(home)
     assert [(each.kind, each.size) for each in planned] == [("payloads", 100)] * 2 + [("models", 10)] * 2
     assert all(each.path.exists() for each in planned)
-    assert set(remove(home, KEEP, planned)) == set(planned)
+    assert set(remove(planned)) == set(planned)
     assert going(home) == []
-    assert remove(home, KEEP, planned) == ()
+    assert remove(planned) == ()
     assert [path.name for path in (home.models / "IBM").iterdir()] == ["m2"]
 
 
@@ -231,7 +237,7 @@ def test_a_link_is_not_followed(home: Home, tmp_path: Path) -> None:
 
 
 def test_an_empty_home_has_nothing_to_remove(home: Home) -> None:
-    assert plan(home, KEEP, NOW) == ()
+    assert plan(home) == ()
     assert not home.root.exists()
 
 
@@ -242,4 +248,4 @@ def test_nothing_is_kept_for_less_than_a_day() -> None:
 
 def test_a_removal_names_its_kind_size_and_age(home: Home) -> None:
     path = put(home.results / "train-1", 100, bytes(7))
-    assert plan(home, KEEP, NOW) == (Removal("results", path, 7, NOW - timedelta(days=100)),)
+    assert plan(home) == (Removal("results", path, 7, NOW - timedelta(days=100)),)
