@@ -65,7 +65,7 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
             look(name)
         except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
             continue
-        except (StoreError, InvalidFile) as fault:
+        except (StoreError, InvalidFile, OSError) as fault:  # the last of a file that belongs to another user, say
             yield str(fault)
 
 

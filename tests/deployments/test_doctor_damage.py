@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from deployments.doctor.kept import Check
+from deployments.doctor.kept import Check, nights
 from deployments.servers import databases
 from deployments.servers.stack import up
 from stockml.errors import StoreError
@@ -55,10 +55,12 @@ def test_a_damaged_file_is_named_with_the_way_back(home: Home, place: str, conte
     assert says in str(check)
 
 
-def test_a_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check(home: Home) -> None:
-    path = night_path(home.nights, "IBM", "0f" * 32)
-    path.mkdir(parents=True)  # stands for a file that belongs to another user
-    assert str(path) in problem(home).found
+def test_each_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check(home: Home) -> None:
+    paths = [night_path(home.nights, "IBM", key * 32) for key in ("0f", "1f")]
+    for path in paths:
+        path.mkdir(parents=True)  # stands for a file that belongs to another user
+    told = [check.found for check in nights(home)]
+    assert [str(path) in each for path, each in zip(paths, told, strict=True)] == [True, True]
 
 
 def test_a_database_in_a_read_only_folder_is_not_called_damaged(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
