@@ -101,9 +101,7 @@ class NoData(TransientFeedError):
 
 
 class QuotaSpent(FeedError):
-    """period: hour, day or month."""
-
-    period: str = "day"
+    period: str = "day"  # or hour, or month
     text = "{ticker}: today's requests are used up ({notice}); the next night catches up"
 
 
@@ -214,9 +212,9 @@ class TooFewBars(ModelError):
     what: str = "training"
 
     def __str__(self) -> str:
+        missing = "1 is" if self.needed == self.found + 1 else f"{self.needed - self.found} are"
         return (
-            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: "
-            f"{(few := self.needed - self.found)} {'is' if few == 1 else 'are'} missing; "
+            f"expected at least {self.needed} sessions for {self.what}, found {self.found}: {missing} missing; "
             "bring history with `stockml import`, or with a premium or a Tiingo key `stockml history`"
         )
 

@@ -239,14 +239,6 @@ def test_too_short_a_training_part_is_refused_with_the_points_needed_and_found()
     assert (refused.value.needed, refused.value.found) == (110, 100)
 
 
-def test_the_shortest_series_is_learned_from_in_one_stream(tmp_path: Path) -> None:
-    shortest = {"evaluation__horizon": 1, "evaluation__direction_step": 1, "training__epochs": 1}
-    recipe = Recipe.of(random_prices(12), 11, small(**shortest, network__look_back=5))
-    assert (recipe.width, len(fit(recipe, folder=tmp_path).history)) == (1, 1)
-    with pytest.raises(TooFewBars, match="found 9: 1 is missing"):
-        Recipe.of(random_prices(12), 11, small(**shortest, network__look_back=9)).streams()
-
-
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A night's model."""

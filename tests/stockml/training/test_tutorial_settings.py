@@ -1,13 +1,13 @@
-"""No setting of the tutorial is silently ignored: each accepted one takes effect, and the others are refused."""
+"""No setting of the tutorial is silently ignored: accepted ones take effect, down to the least; others are refused."""
 
 from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, TooFewBars
 from stockml.settings import TUTORIAL_ACTS, tutorial_settings
-from stockml.training.tutorial import TutorialFit
-from tests.stockml.training.test_tutorial import SMALL, digest, fitted, random_prices
+from stockml.training.tutorial import Recipe, TutorialFit, fit
+from tests.stockml.training.test_tutorial import SMALL, digest, fitted, random_prices, small
 
 pytestmark = pytest.mark.slow
 
@@ -45,3 +45,11 @@ def test_a_setting_without_effect_is_refused_with_a_list_of_those_that_have_one(
     with pytest.raises(InvalidSetting, match=r"network\.cell.*training\.optimizer.*training\.loss") as refused:
         tutorial_settings({name: 3})
     assert name in str(refused.value)
+
+
+def test_the_shortest_series_is_learned_from_in_one_stream(tmp_path: Path) -> None:
+    shortest = {"evaluation__horizon": 1, "evaluation__direction_step": 1, "training__epochs": 1}
+    recipe = Recipe.of(random_prices(12), 11, small(**shortest, network__look_back=5))
+    assert (recipe.width, len(fit(recipe, folder=tmp_path).history)) == (1, 1)
+    with pytest.raises(TooFewBars, match="found 9: 1 is missing"):
+        Recipe.of(random_prices(12), 11, small(**shortest, network__look_back=9)).streams()
