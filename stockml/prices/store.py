@@ -171,13 +171,17 @@ class BarStore:
         """The sessions of raw bars that look like a split, or follow a long hole, and about which to ask the provider.
 
         It is asked at once, and if it lists no split then, once more 5 sessions later, as splits may be listed late.
+        It is also asked about splits near each other that came in two answers, until one answer has settled both: an
+        earlier version kept a split on its corrected day and on the first one.
         """
         raw = self._raw(ticker)
         if raw is None:
             return ()
         days, sessions = days_of(raw), self.sessions(ticker)
-        found = sorted({*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()})
+        found = {*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()}
         answers = revisions.newest_factors(self._table(ticker, "splits/"))
+        kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
+        twice = {one for one in kept for two in kept if abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two]}
 
         def is_settled(jump: date) -> bool:
             answer = answers.get(jump)
@@ -187,22 +191,23 @@ class BarStore:
             asked_on = answer.recorded_at.astimezone(sessions.tz).date()
             return asked_on > listed_by or raw.index[-1].date() <= listed_by
 
-        return tuple(jump for jump in found if not is_settled(jump))
+        return tuple(sorted({*twice, *(jump for jump in found if not is_settled(jump))}))
 
     def record_splits(
         self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
     ) -> None:
         """Record the provider's splits.
 
-        asked: the jumps that it was asked about; where it lists no split, that is recorded too, as factor 1. So is a
-        known split that it no longer lists, but another one near its day: the day was corrected.
+        asked: the days that it was asked about; where no split is listed or known, that is recorded too, as factor 1.
+        So is a known split that it no longer lists, but another one near its day: the day was corrected.
         """
         listed = {split.effective: split.factor for split in splits}
 
         def with_factors(table: Table) -> tuple[Table | None, None]:
             known = revisions.newest_factors(table)
             corrected = [day for day in known if any(abs(day - other) <= MOST_CORRECTED for other in listed)]
-            factors = dict.fromkeys([*asked, *corrected], 1.0) | listed
+            answers = {day: known[day].factor if day in known else 1.0 for day in asked}
+            factors = answers | dict.fromkeys(corrected, 1.0) | listed
             return revisions.factors_to_record(table, factors, recorded_at, source, asked), None
 
         self._update(ticker, "splits/", with_factors)

@@ -125,6 +125,23 @@ def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_f
     assert set(store.splits("MSFT")) == set(both), "as long as the provider lists both"
 
 
+@pytest.mark.parametrize("listed", [(date(2003, 2, 18),), (date(2003, 2, 14), date(2003, 2, 18)), ()])
+def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_more(store, listed):
+    """A store that an earlier version wrote kept a split on its corrected day and on the first one too."""
+    bars, first, jump = recorded("MSFT"), Split(date(2003, 2, 14), 2.0), Split(date(2003, 2, 18), 2.0)
+    append(store, bars, ticker="MSFT")
+    store.record_splits("MSFT", [first], recorded_at=NOW, source="SPLITS", asked=[jump.effective])
+    store.record_splits("MSFT", [first, jump], recorded_at=NOW + timedelta(days=7), source="SPLITS")
+    both = (first.effective, jump.effective)
+    assert store.unexplained_jumps("MSFT") == both
+    answer = [Split(day, 2.0) for day in listed]
+    store.record_splits("MSFT", answer, recorded_at=NOW + timedelta(days=8), source="SPLITS", asked=both)
+    assert store.unexplained_jumps("MSFT") == ()
+    kept = listed or both  # an answer that lists neither corrects neither
+    assert store.splits("MSFT") == tuple(Split(day, 2.0) for day in kept)
+    assert store.splits("MSFT", as_of=NOW + timedelta(days=7)) == (first, jump)
+
+
 def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     bars = recorded("MSFT")
     hashes = []
