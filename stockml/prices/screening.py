@@ -31,11 +31,12 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     prices, volume = bars[list(PRICES)].to_numpy(), bars["volume"].to_numpy()
     moves = np.abs(np.log(prices[1:] / prices[:-1, CLOSE, None])).max(axis=1, initial=0.0)
     reasons: dict[int, str] = {}
-    for at in (np.flatnonzero((moves > JUMP_AND_BACK) | (volume[1:] == 0)) + 1).tolist():
-        before = max((i for i in range(at) if i not in reasons), default=None) if at - 1 in reasons else at - 1
-        if at not in reasons and before is not None:
+    before = 0
+    for at, differs in enumerate(((moves > JUMP_AND_BACK) | (volume[1:] == 0)).tolist(), start=1):
+        if at not in reasons and (differs or before < at - 1):  # a bar that resembles a misprint may be one too
             found, count = _reason(prices, volume, before, at)
             reasons |= dict.fromkeys(range(at, at + count), found)
+        before = before if at in reasons else at
     days = days_of(bars)
     return tuple(SetAside(days[at].item(), reasons[at]) for at in sorted(reasons))
 

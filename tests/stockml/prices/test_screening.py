@@ -65,6 +65,12 @@ def test_a_price_that_jumps_and_returns_is_set_aside_once_it_is_back(factor):
     assert doubtful(bars.iloc[: MIDDLE + 1]) == ()
 
 
+def test_a_bar_that_resembles_only_the_misprint_before_it_is_set_aside_too():
+    bars = altered([MIDDLE, MIDDLE + 1], **dict.fromkeys(ALL, 3.0))
+    bars.iloc[MIDDLE, bars.columns.get_loc("high")] *= 2.5
+    assert [bar.session for bar in doubtful(bars)] == days_of(bars)[[MIDDLE, MIDDLE + 1]].tolist()
+
+
 @pytest.mark.parametrize("factor", [10.0, 1000.0, 20.0, 0.2])
 def test_a_far_level_is_doubted_while_a_split_may_still_be_listed_and_then_believed(factor):
     rows = list(range(MIDDLE, MIDDLE + SESSIONS_TO_SETTLE))
