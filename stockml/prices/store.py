@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
@@ -171,8 +172,8 @@ class BarStore:
         """The sessions of raw bars that look like a split, or follow a long hole, and about which to ask the provider.
 
         It is asked at once, and if it lists no split then, once more 5 sessions later, as splits may be listed late.
-        It is also asked about splits near each other that came in two answers, until one answer has settled both: an
-        earlier version kept a split on its corrected day and on the first one.
+        It is also asked about all splits when two near each other came in two answers, until one answer has settled
+        them: an earlier version kept a split on its corrected day and on the first one.
         """
         raw = self._raw(ticker)
         if raw is None:
@@ -181,7 +182,8 @@ class BarStore:
         found = {*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()}
         answers = revisions.newest_factors(self._table(ticker, "splits/"))
         kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
-        twice = {one for one in kept for two in kept if abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two]}
+        pairs = combinations(kept, 2)
+        is_open = any(abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:
             answer = answers.get(jump)
@@ -191,7 +193,7 @@ class BarStore:
             asked_on = answer.recorded_at.astimezone(sessions.tz).date()
             return asked_on > listed_by or raw.index[-1].date() <= listed_by
 
-        return tuple(sorted({*twice, *(jump for jump in found if not is_settled(jump))}))
+        return tuple(sorted({*(kept if is_open else ()), *(jump for jump in found if not is_settled(jump))}))
 
     def record_splits(
         self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()

@@ -142,6 +142,17 @@ def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_mo
     assert store.splits("MSFT", as_of=NOW + timedelta(days=7)) == (first, jump)
 
 
+def test_three_splits_within_days_of_each_other_are_asked_about_once_more_and_not_every_night(store):
+    append(store, recorded("MSFT"), ticker="MSFT")
+    listed, asked = [Split(date(2003, 2, day), 2.0) for day in (10, 18, 27)], []
+    store.record_splits("MSFT", listed[:2], recorded_at=NOW, source="SPLITS")
+    for night in range(1, 6):
+        asked.append(store.unexplained_jumps("MSFT"))
+        now = NOW + timedelta(days=night)
+        store.record_splits("MSFT", listed, recorded_at=now, source="SPLITS", asked=asked[-1])
+    assert asked == [(), tuple(split.effective for split in listed), (), (), ()]
+
+
 def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
     bars = recorded("MSFT")
     hashes = []
