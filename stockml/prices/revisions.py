@@ -2,7 +2,7 @@
 
 A missing file is an empty table. Rows are in the order in which they were recorded, and `recorded_at` never decreases
 from one row to the next: if the clock was set back, new rows are stamped a microsecond after the newest one. So a
-session's last row is the one that counts, and a view `as_of` a time never changes.
+session's last row is the one that counts, and a table's view `as_of` a time never changes.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -75,6 +75,7 @@ class Trainer:
         `seed` fixes the dropout of this epoch, whatever ran before.
         """
         tf = tensorflow()
+        # from one state, so both LSTM layers drop the same units; masks of their own were no better on the early cuts
         for layer in self.model.layers:
             if hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign(np.asarray(seed, dtype=layer.seed_generator.state.dtype))

@@ -179,7 +179,7 @@ def test_if_a_homes_kind_cannot_be_read_the_advice_is_not_to_start_over(person: 
     """Without the file, recorded prices in a folder of another name would count as the market's."""
     (person / "prices.json").write_text("")
     with pytest.raises(
-        RecordUnreadable, match=r'or write \{"prices": "market"\} or \{"prices": "replay"\} into it'
+        RecordUnreadable, match=r'or write \{"prices": "market"\} or \{"prices": "replay"\} into a file'
     ) as told:
         place({"STOCKML_HOME": str(person)})
     assert "move it away" not in str(told.value)

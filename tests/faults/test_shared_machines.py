@@ -187,5 +187,5 @@ def test_a_backtest_reads_what_another_machine_has_committed(
     """In a home that has not seen the state yet; without the bars, the error would not be about the span."""
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(NoRow, match="20 nights from"):
+    with pytest.raises(NoRow, match="of 20 nights"):
         backtest([shared.ticker], first=date(2012, 6, 1), last=date(2012, 6, 8))

@@ -174,11 +174,12 @@ def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_a
     ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
-    assert stalest_of(["NOPE", "IBM"], None) == ["NOPE", "IBM"]
+    asked: dict[str, dict[str, Any]] = {"NOPE": {"calendar": None}, "IBM": {"calendar": None}}
+    assert stalest_of(asked) == ["NOPE", "IBM"]
     feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="NOPE")
     assert nightly(**ASKED | {"ticker": "NOPE"}, return_state=True).is_failed()
     assert feed.requests == 2
-    assert stalest_of(["NOPE", "IBM"], None) == ["IBM", "NOPE"]
+    assert stalest_of(asked) == ["IBM", "NOPE"]
 
 
 def test_a_day_whose_quota_is_spent_gets_no_more_requests_and_the_next_day_catches_up(
