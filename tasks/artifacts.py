@@ -89,10 +89,10 @@ def _in_mlflow(night: Night) -> list[str]:
 def mlflow_pages(place: Home) -> str | None:
     """Where MLflow's page is: STOCKML_MLFLOW_PAGE, else the tracking server, else what `stockml up` says, else None.
 
-    Without a password of the server: records of nights and pages link to it.
+    Without a password: records of nights and pages link to it.
     """
     server = place.tracking_uri if place.tracking_uri.startswith("http") else ""
-    found = os.environ.get("STOCKML_MLFLOW_PAGE") or without_password(server)
+    found = without_password(os.environ.get("STOCKML_MLFLOW_PAGE") or server)
     return found.rstrip("/") or place.server("mlflow")
 
 

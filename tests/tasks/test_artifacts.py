@@ -27,9 +27,9 @@ def test_a_night_that_a_person_cancels_is_not_said_to_have_died(state: State[obj
 
 
 @pytest.mark.parametrize("address", ["https://me:secret@mlflow.example:5000", "https://mlflow.example:5000/"])
-def test_links_to_mlflow_show_no_password_of_its_server(
-    home: Home, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_links_to_mlflow_show_no_password(home: Home, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are kept in every night's record, and shown on its page."""
     monkeypatch.delenv("STOCKML_MLFLOW_PAGE", raising=False)
     assert mlflow_pages(replace(home, tracking_uri=address)) == "https://mlflow.example:5000"
+    monkeypatch.setenv("STOCKML_MLFLOW_PAGE", address)
+    assert mlflow_pages(home) == "https://mlflow.example:5000"
