@@ -26,8 +26,9 @@ from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths
+from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, MEDIAN, ORIGIN_STRIDE, POOLED, moves, symmetrised
+from stockml.models.pooled_regression import ORIGIN_STRIDE, POOLED
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast

@@ -12,7 +12,7 @@ from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.pooled_regression import LEADS
+from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_ridge import RIDGE
 
 ROWS = (

@@ -12,8 +12,8 @@ import numpy as np
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
 from stockml.evaluation.simple_distributions import DistributionRows
 from stockml.forecasts.proper_scores import COVERAGES, band, crps, score_limits
+from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 

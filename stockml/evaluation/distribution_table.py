@@ -15,8 +15,8 @@ from stockml.evaluation.distribution_scores import CrpsComparison, DistributionS
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import is_clear
 from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
+from stockml.models.lead_grid import moves
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import moves
 from stockml.models.pooled_ridge import RIDGE
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices

@@ -16,8 +16,8 @@ from stockml.evaluation.simple_distributions import SHAPES
 from stockml.features.windows import OriginSplit, scored_origins, unseen_origins
 from stockml.forecasts.publishing import combine
 from stockml.models.baselines import baseline_paths
+from stockml.models.lead_grid import LEADS
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.trained_model import Network
 from stockml.prices.bars import COLUMNS

@@ -16,7 +16,8 @@ from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
 from stockml.models import pooled_regression as pooled
-from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
+from stockml.models.lead_grid import LEVELS, moves
+from stockml.models.pooled_regression import PooledRegression
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 

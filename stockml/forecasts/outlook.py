@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.models.pooled_regression import LEVELS, MEDIAN, symmetrised
+from stockml.models.lead_grid import LEVELS, MEDIAN, symmetrised
 from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.lead_grid import LEVELS
 from stockml.storage.arrays import Floats
 
 COVERAGES = (0.5, 0.8, 0.95)  # of central bands whose ends are quantiles at LEVELS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stockml.forecasts.proper_scores import band, crps
-from stockml.models.pooled_regression import moves, symmetrised
+from stockml.models.lead_grid import moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 

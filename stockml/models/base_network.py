@@ -16,17 +16,8 @@ from numpy.typing import NDArray
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
-from stockml.models.pooled_regression import (
-    BASIS_SIZE,
-    EWMA_60,
-    LEADS,
-    LEVELS,
-    POOLED,
-    PooledRegression,
-    Vintage,
-    hat_basis,
-    width_factors,
-)
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
+from stockml.models.pooled_regression import EWMA_60, POOLED, PooledRegression, Vintage
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array

@@ -18,16 +18,8 @@ from stockml.errors import InvalidFile
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import (
-    LEADS,
-    LEVELS,
-    MEDIAN,
-    PooledRegression,
-    Vintage,
-    check_history,
-    lead_basis,
-    symmetrised,
-)
+from stockml.models.lead_grid import LEADS, LEVELS, MEDIAN, lead_basis, symmetrised
+from stockml.models.pooled_regression import PooledRegression, Vintage, check_history
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries

@@ -12,15 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, TooFewBars
+from stockml.errors import TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
+from stockml.models.lead_grid import LEADS, LEVELS, hat_basis, moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
 
-LEVELS = np.array([0.025, *(np.arange(1, 20) / 20), 0.975])  # (21,), symmetric about one half
-MEDIAN = len(LEVELS) // 2  # its index
-LEADS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # leads between them are interpolated in ln(lead)
 TERMS = ("range 1", "range 5", "range 22", "range 250", "range 1000", "EWMA 20")
 
 CONSTANT, EWMA_20, EWMA_60, POOLED = "constant", "EWMA 20", "EWMA 60", "pooled regression"
@@ -32,8 +30,6 @@ FEWEST_LEARNED = 100
 FEWEST_RETURNS = 20  # a month: with fewer a width is not worth stating
 SMALLEST_MOVE = 0.05  # in units of the width: keeps an unchanged price from dominating the fit
 FURTHEST_TERM = 2.0  # a day without a range, or a misprint, counts no more than a factor of e²
-BASIS_SIZE = 4  # smooth functions of ln(lead), with which a ridge regression or a network changes a ln width
-MAX_LOG_CHANGE = 2.0  # by at most a factor of e²
 DECIMALS = 8  # kept: the last bits of a fit differ between processors
 
 
@@ -108,41 +104,11 @@ class PooledRegression(Vintage):
         return self.widths(series, origins, leads)[..., None] * self.shape(POOLED, leads)
 
 
-def symmetrised(quantiles: Floats) -> Floats:
-    """q(p) → (q(p) − q(1−p)) / 2: the width alone, without location (the era's rise) or skew.  (…, 21)."""
-    return np.asarray((quantiles - quantiles[..., ::-1]) / 2, dtype=np.float64)
-
-
-def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-    """(m, leads) actual moves: log(mid price of the session `lead` later / close of the origin)."""
-    later = np.log(series.mid)[origins[:, None] + leads]
-    return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
-
-
 def check_history(volatilities: Volatilities, origins: Indices) -> None:
     """Raise TooFewBars where an origin has less than a month of moves before it."""
     fewest = int(volatilities.return_count[origins].min(initial=FEWEST_RETURNS))
     if fewest < FEWEST_RETURNS:
         raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")
-
-
-def hat_basis(leads: Indices) -> Floats:
-    """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting beyond them."""
-    if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
-        raise InvalidSetting("leads", np.asarray(leads).tolist(), f"from {LEADS[0]} to {LEADS[-1]}")
-    knots = np.log(LEADS)
-    return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
-
-
-def lead_basis(leads: Indices) -> Floats:
-    """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
-    place = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
-    return np.asarray(np.polynomial.legendre.legvander(place, BASIS_SIZE - 1), dtype=np.float64)
-
-
-def width_factors(coefficients: Floats, leads: Indices) -> Floats:
-    """(m, leads) factors of the width, at most e² or its inverse.  coefficients: (m, 4), of `lead_basis`."""
-    return np.asarray(np.exp(np.clip(coefficients @ lead_basis(leads).T, -MAX_LOG_CHANGE, MAX_LOG_CHANGE)))
 
 
 def learning_origins(series: PriceSeries) -> Indices:

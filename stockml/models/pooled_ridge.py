@@ -12,21 +12,14 @@ from typing import Self
 import numpy as np
 
 from stockml.features.width_inputs import AVERAGED, input_averages, standardised
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, lead_basis, moves, symmetrised, width_factors
 from stockml.models.pooled_regression import (
-    BASIS_SIZE,
     DECIMALS,
-    LEADS,
-    LEVELS,
     SMALLEST_MOVE,
     PooledRegression,
     Vintage,
-    hat_basis,
-    lead_basis,
     learning_bars,
     learning_origins,
-    moves,
-    symmetrised,
-    width_factors,
 )
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array

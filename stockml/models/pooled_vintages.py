@@ -20,16 +20,8 @@ from numpy.typing import NDArray
 from stockml.errors import InvalidFile
 from stockml.features.width_inputs import AVERAGED, INPUTS, InputScale
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
-from stockml.models.pooled_regression import (
-    BASIS_SIZE,
-    EWMA_60,
-    LEADS,
-    LEVELS,
-    POOLED,
-    TERMS,
-    PooledRegression,
-    Vintage,
-)
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS
+from stockml.models.pooled_regression import EWMA_60, POOLED, TERMS, PooledRegression, Vintage
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically

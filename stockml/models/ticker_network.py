@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, lead_basis, moves
 from stockml.models.pool import Pool, widths_of
-from stockml.models.pooled_regression import BASIS_SIZE, LEADS, LEVELS, SMALLEST_MOVE, lead_basis, moves
+from stockml.models.pooled_regression import SMALLEST_MOVE
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 

@@ -8,7 +8,7 @@ import numpy as np
 from stockml.errors import counted
 from stockml.features.segments import HOLE, divided_by, starts
 from stockml.features.windows import within_segment
-from stockml.models.pooled_regression import LEADS
+from stockml.models.lead_grid import LEADS
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions

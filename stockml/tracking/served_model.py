@@ -42,7 +42,7 @@ class ServedModel(PythonModel):
         from stockml.features.windows import check_newest
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import COVERAGES, band, percent
-        from stockml.models.pooled_regression import MEDIAN
+        from stockml.models.lead_grid import MEDIAN
         from stockml.prices.bars import COLUMNS
         from stockml.prices.calendar import A_DAY, sessions_for
         from stockml.prices.series import PriceSeries

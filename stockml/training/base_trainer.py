@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stockml.features.width_inputs import INPUTS
 from stockml.models.base_network import UPPER, Member
-from stockml.models.pooled_regression import BASIS_SIZE, LEADS, MEDIAN, lead_basis
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, MEDIAN, lead_basis
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.models.tensorflow import assign, tensorflow, values_of
 from stockml.storage.arrays import Floats, Indices

@@ -13,8 +13,9 @@ import numpy as np
 
 from stockml.features.windows import OriginSplit, check_segments, scored_origins, split_origins, within_segment
 from stockml.forecasts.proper_scores import crps
+from stockml.models.lead_grid import LEADS, lead_basis, moves
 from stockml.models.pool import Pool, oldest_through
-from stockml.models.pooled_regression import FEWEST_RETURNS, LEADS, ORIGIN_STRIDE, lead_basis, moves
+from stockml.models.pooled_regression import FEWEST_RETURNS, ORIGIN_STRIDE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of

@@ -17,15 +17,8 @@ from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segments
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK
-from stockml.models.pooled_regression import (
-    LEADS,
-    ORIGIN_STRIDE,
-    PooledRegression,
-    Vintage,
-    learning_bars,
-    learning_origins,
-    moves,
-)
+from stockml.models.lead_grid import LEADS, moves
+from stockml.models.pooled_regression import ORIGIN_STRIDE, PooledRegression, Vintage, learning_bars, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Indices, packed

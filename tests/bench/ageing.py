@@ -14,7 +14,7 @@ import numpy as np
 
 from stockml.evaluation.distribution_scores import losses
 from stockml.forecasts.publishing import FIRST_SHARE
-from stockml.models.pooled_regression import LEADS, moves
+from stockml.models.lead_grid import LEADS, moves
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.csv_import import read_folder
 

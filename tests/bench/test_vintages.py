@@ -8,8 +8,9 @@ import pytest
 
 from stockml.evaluation.distribution_scores import base_score, losses
 from stockml.models import pooled_vintages
+from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, PooledRegression, moves, symmetrised
+from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for

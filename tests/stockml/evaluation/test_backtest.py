@@ -19,7 +19,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITH
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths
-from stockml.models.pooled_regression import LEADS, LEVELS, moves
+from stockml.models.lead_grid import LEADS, LEVELS, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast

@@ -9,7 +9,7 @@ import scoringrules
 from stockml.evaluation.distribution_scores import Gain, compared, crps_skills, losses, pooled_test, scored
 from stockml.evaluation.significance import diebold_mariano
 from stockml.evaluation.simple_distributions import DistributionRows
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.lead_grid import LEVELS
 
 LEADS = np.array([1, 10, 50])
 ORIGINS = np.arange(100, 1_600, 5)

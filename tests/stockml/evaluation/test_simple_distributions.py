@@ -21,7 +21,8 @@ from stockml.evaluation.simple_distributions import (
     simple_distributions,
 )
 from stockml.features.range_volatility import Volatilities
-from stockml.models.pooled_regression import LEVELS, PooledRegression, moves
+from stockml.models.lead_grid import LEVELS, moves
+from stockml.models.pooled_regression import PooledRegression
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, constant, walk
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from stockml.forecasts.outlook import MID_BEHIND, Outlook, annualised, chance_above, chances_of_a_rise, outlooks
 from stockml.forecasts.proper_scores import percent, score_limits
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.lead_grid import LEVELS
 from tests.support.recordings import recorded_bars
 
 NORMAL = stats.norm.ppf(LEVELS)

@@ -6,7 +6,7 @@ import scoringrules
 from scipy.stats import norm
 
 from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, score_limits
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.lead_grid import LEVELS
 
 
 def forecasts(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Components, combine
-from stockml.models.pooled_regression import LEVELS
+from stockml.models.lead_grid import LEVELS
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, constant, walk
 

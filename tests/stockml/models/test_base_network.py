@@ -12,7 +12,8 @@ from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.features.windows import within_segment
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, coefficients_cached
-from stockml.models.pooled_regression import EWMA_60, LEADS, LEVELS, POOLED, PooledRegression, lead_basis, symmetrised
+from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised
+from stockml.models.pooled_regression import EWMA_60, POOLED, PooledRegression
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk

@@ -14,8 +14,8 @@ from stockml.errors import InvalidFile, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
 from stockml.models import pooled_vintages
+from stockml.models.lead_grid import LEVELS, lead_basis
 from stockml.models.pool import Pool, file_of, keep_superseded, oldest_through, vintages_sha256, widths_of
-from stockml.models.pooled_regression import LEVELS, lead_basis
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk

@@ -5,10 +5,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting, TooFewBars
+from stockml.errors import TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
-from stockml.models.pooled_regression import LEADS, LEVELS, POOLED, PooledRegression, hat_basis, moves, symmetrised
+from stockml.models.lead_grid import LEADS, LEVELS, moves, symmetrised
+from stockml.models.pooled_regression import POOLED, PooledRegression
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, begins_tenfold, constant, hole_of_a_year, walk, with_prices
@@ -82,12 +83,6 @@ def test_moves_are_larger_where_the_learned_width_is_larger(fitted: PooledRegres
     assert moved[wide].mean() > 1.5 * moved[~wide].mean()
 
 
-def test_moves_are_of_the_mid_price_relative_to_the_origins_close() -> None:
-    series = walk(40)
-    expected = np.log((series.high[13] + series.low[13]) / 2) - np.log(series.close[10])
-    assert moves(series, np.array([10]), np.array([3]))[0, 0] == pytest.approx(expected)
-
-
 def test_nothing_after_until_is_learned_from(fitted: PooledRegression) -> None:
     last = int(np.searchsorted(walk(2_000).sessions, np.datetime64("2004-06-30"), side="right")) - 1
     changed = {ticker: altered_after(series, last) for ticker, series in tickers().items()}
@@ -158,22 +153,3 @@ def test_a_pool_too_young_for_the_long_terms_still_learns() -> None:
     young = PooledRegression.fit({f"T{i}": walk(220, seed=i) for i in range(10)}, UNTIL)
     assert young.means[3:5].tolist() == [0.0, 0.0]
     assert np.isfinite(young.quantiles(walk(1_300), np.array([50, 1_250]), ALL)).all()
-
-
-def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refused(fitted: PooledRegression) -> None:
-    np.testing.assert_allclose(hat_basis(np.array(LEADS)), np.eye(len(LEADS)), atol=1e-12)
-    share = np.log(4 / 3) / np.log(5 / 3)
-    expected = (1 - share) * fitted.intercepts[2] + share * fitted.intercepts[3]
-    assert (hat_basis(np.array([4])) @ fitted.intercepts)[0] == pytest.approx(expected)
-    for lead in (0, 51):
-        with pytest.raises(InvalidSetting):
-            fitted.shape(POOLED, np.array([1, lead]))
-
-
-def test_symmetrised_quantiles_have_no_location_and_keep_a_symmetric_width() -> None:
-    quantiles = np.sort(np.random.default_rng(3).normal(0.5, 1, (4, 21)))
-    found = symmetrised(quantiles)
-    for row, plain in zip(found, quantiles, strict=True):
-        for j in range(21):
-            assert row[j] == pytest.approx((plain[j] - plain[20 - j]) / 2)
-    np.testing.assert_allclose(symmetrised(found), found)

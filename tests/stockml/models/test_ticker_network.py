@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from stockml.models.lead_grid import LEADS, LEVELS, lead_basis
 from stockml.models.pool import Pool
-from stockml.models.pooled_regression import LEADS, LEVELS, lead_basis
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
 from tests.support.walks import walk
 

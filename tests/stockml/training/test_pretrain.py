@@ -9,7 +9,8 @@ import pytest
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import LEADS, MEDIAN, PooledRegression, moves
+from stockml.models.lead_grid import LEADS, MEDIAN, moves
+from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
