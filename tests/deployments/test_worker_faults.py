@@ -46,8 +46,9 @@ def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the
 ) -> None:
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
-        with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS_ONCE)):
+        with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS_ONCE)) as worker:
             until(client, run, "Completed")
+            assert worker.poll() is None
 
 
 def test_a_run_whose_deployment_is_deleted_before_its_turn_takes_no_slot(tmp_path: Path, pool: str) -> None:
@@ -55,9 +56,10 @@ def test_a_run_whose_deployment_is_deleted_before_its_turn_takes_no_slot(tmp_pat
         busy = deployed(client, tmp_path, BUSY.format(folder=str(tmp_path)), "busy", pool)
         removed, kept = (deployed(client, tmp_path, QUICK, "quick", pool, called) for called in ("removed", "kept"))
         holds, _, last = (client.create_flow_run_from_deployment(each).id for each in (busy, removed, kept))
-        with one_slot(tmp_path, pool):
+        with one_slot(tmp_path, pool) as worker:
             patience.until((tmp_path / "busy").exists)
             client.delete_deployment(removed)
             client.set_flow_run_state(holds, Cancelling())
             (tmp_path / "let-go").touch()
             until(client, last, "Completed")
+            assert worker.poll() is None

@@ -99,11 +99,13 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
 def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_cannot_be_updated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "_common.json").write_text("damaged")
+    damaged = tmp_path / "parts" / "_common.json"
+    damaged.parent.mkdir()
+    damaged.write_text("damaged")
     monkeypatch.setenv("STOCKML_STATE", tmp_path.as_uri())
     monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://nobody@127.0.0.1:1")
     show_status()
+    assert damaged.read_text() == "damaged"
 
 
 @pytest.mark.slow
