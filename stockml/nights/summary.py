@@ -57,7 +57,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
     parts.append(tables.paths(night).markdown())
     parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
-    parts.append(tables.distributions(night).markdown())
+    parts += [tables.distributions(night).markdown(), tables.distributions_by_lead(night).markdown()]
     if night.forecast:
         made = f"; {age}" if age else ""
         parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{made}.")

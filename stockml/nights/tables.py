@@ -87,13 +87,34 @@ def distributions(night: Night) -> Table:
 
     origins = next(iter(table.scores.values())).origins
     rows = [(f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
-    for name in (*SHAPES, RIDGE, BASE, *LAST):  # a night read from its file has them by name
-        if score := table.scores.get(name):
-            published = ", published" if name == row_of(night.publisher) else ""
-            held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
-            skills = skill(table.whole.get(name)), skill(table.widths.get(name))
-            rows.append((SHOWN_AS.get(name, name) + published, f"{100 * score.crps:.4f}", *skills, held))
+    for name, shown in _distribution_rows(night):
+        score = table.scores[name]
+        held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
+        skills = skill(table.whole.get(name)), skill(table.widths.get(name))
+        rows.append((shown, f"{100 * score.crps:.4f}", *skills, held))
     return Table(rows, shape, tuple(f"{name}: {why}" for name, why in table.reasons.items()))
+
+
+def distributions_by_lead(night: Night) -> Table:
+    """Each distribution's CRPS skill over the pooled regression at each lead, and its 80 % band's interval score."""
+    table = night.distributions
+    if table is None or not table.whole:
+        return Table([], "")
+    leads = (f"lead {lead}" for lead in table.leads)
+    rows: list[tuple[str, ...]] = [(f"vs {POOLED}, by lead", *leads, "interval score of 80%, %")]
+    for name, shown in _distribution_rows(night):
+        found, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
+        skills = (f"{each:+z.2%}" for each in found.skill_by_lead) if found else ("–" for _ in table.leads)
+        rows.append((shown, *skills, f"{score:.2f}"))
+    return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>24}")
+
+
+def _distribution_rows(night: Night) -> list[tuple[str, str]]:
+    """The distributions that the night scored, from the simplest to what is published, and what each is shown as."""
+    scores = night.distributions.scores if night.distributions else {}
+    named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in scores)  # read from its file, they are by name
+    publisher = row_of(night.publisher)
+    return [(name, SHOWN_AS.get(name, name) + (", published" if name == publisher else "")) for name in named]
 
 
 def outlook(forecast: Forecast) -> Table:

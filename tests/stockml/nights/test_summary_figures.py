@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED
+from stockml.evaluation.simple_distributions import EWMA_60
 from stockml.nights import summary
 from stockml.nights.record import Night, read_night, write_night
 from stockml.nights.tables import rise
@@ -44,6 +45,25 @@ def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
     said = summary.text(cheap)
     assert f"{scores[PUBLISHED].rmse:.6f}" in said
     assert f"{path[-1]:.5f} on" in said
+
+
+def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
+    night = recorded_night()
+    assert night.distributions
+    marked = summary.markdown(night).replace("&emsp;", "")
+    leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
+    assert f"| vs pooled regression, by lead{leads} interval score of 80%, % |\n|---|" + "--:|" * 6 in marked
+    lines = marked.partition("by lead|")[2].partition("\n\n")[0].splitlines()[2:]
+    table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
+    rows = {name.removesuffix(", published"): cells for name, *cells in table}
+    assert len(rows) == len(night.distributions.scores)
+    for name in (EWMA_60, "tonight's network"):
+        row = LSTM if name == "tonight's network" else name
+        score = 100 * night.distributions.scores[row].interval_scores["80"]
+        skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
+        assert rows[name] == [*skills, f"{score:.2f}"]
+    assert rows["pooled regression"][:5] == ["–"] * 5
+    assert "by lead" not in summary.markdown(replace(night, distributions=None))
 
 
 def test_direction_stands_beside_how_often_the_price_rose() -> None:
