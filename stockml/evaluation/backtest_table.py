@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stockml.errors import NoRow
+from stockml.errors import NoRow, counted
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import Gain, pooled_test
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
@@ -120,7 +120,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
-        missing={row: f"{len(why)} of {len(moved)} tickers: {why[0]}" for row, why in reasons.items()},
+        missing={row: f"{len(why)} of {counted(len(moved), 'ticker')}: {why[0]}" for row, why in reasons.items()},
         left_out=left_out,
     )
 
@@ -173,7 +173,7 @@ def _line(row: str, gains: Sequence[Gain]) -> Line:
 def markdown(table: BacktestTable) -> list[str]:
     """The table as lines of Markdown, for the terminal and for a page."""
     return [
-        f"{table.tickers} tickers, {table.origins:,} origins from {table.first} to {table.last}. "
+        f"{counted(table.tickers, 'ticker')}, {counted(table.origins, 'origin')} from {table.first} to {table.last}. "
         "In brackets: percent of tickers above zero.",
         "",
         *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table.distributions),

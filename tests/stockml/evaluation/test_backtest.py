@@ -180,7 +180,7 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
     damaged = tmp_path / "base-2003-06.npz"
     damaged.write_bytes(b"no base")
     table = backtest_table([backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))], {})
-    assert table.missing[BASE].startswith(f"1 of 1 tickers: {damaged}: expected a base")
+    assert table.missing[BASE].startswith(f"1 of 1 ticker: {damaged}: expected a base")
     (tmp_path / "base-2001-06.npz").unlink()
     damaged.rename(renamed := tmp_path / "base-2001-06.npz")
     with pytest.raises(InvalidFile, match=f"{renamed}: expected a base"):
@@ -282,6 +282,7 @@ def test_the_cells_of_a_line_are_its_skills_and_a_p_value_never_shown_as_zero(
     line = replace(table.adds, mean=-0.001, share=0.0, p_value=p_value)
     cells = [f"{line.by_lead[lead]:+z.2f} ({line.share_by_lead[lead]:.0f})" for lead in line.by_lead]
     lines = markdown(replace(table, adds=line))
+    assert lines[0].startswith(f"1 ticker, {table.origins} origins from ")
     assert f"| network adds | 1 | +0.00 (0) | {' | '.join(cells)} | {shown} |" in lines
     assert any(line.startswith(f"| published, location included | 1 | {table.whole[0].mean:+z.2f} (") for line in lines)
 
