@@ -153,10 +153,8 @@ class StoreUnreadable(StoreError):
 
 
 class RecordUnreadable(StoreError):
-    advice: str = "move it away to begin a new one"
-    text = (
-        "{path}: expected a readable record, found {why}; it was left as it is: restore it from a backup, or {advice}"
-    )
+    advice: str = "restore it from a backup, or move it away to begin a new one"
+    text = "{path}: expected a readable record, found {why}; it was left as it is: {advice}"
 
 
 class DiskFull(StoreError):

@@ -42,7 +42,7 @@ class Delistings:
         except FileNotFoundError:
             return cls(None, {})
         except ValueError as error:
-            raise RecordUnreadable(str(path), str(error)) from error
+            raise RecordUnreadable(str(path), str(error), "delete it, and it is asked for again") from error
 
 
 def is_listing(content: bytes) -> bool:

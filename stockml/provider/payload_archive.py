@@ -12,7 +12,7 @@ from stockml.storage.files import write_atomically
 from stockml.tickers import validated_ticker
 
 MAX_BYTES = 8 * 2**20  # a full history of 27 years takes 1.5 MB (2.5 MB adjusted)
-WAY_BACK = "restore it from a backup, or delete it and fetch the ticker again"
+WAY_BACK = "delete it and fetch the ticker again"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from stockml.storage.files import write_atomically
 
 Kind = Literal["replay", "market"]
 FILE = "prices.json"
+RESTORE = "restore it from a backup, or"
 WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into a file of that name, as what the home holds is'
 REPLAY = "replay"
 # any of these tells where prices come from; a Prefect server may hold the key in a Secret block
@@ -36,9 +37,9 @@ def kind_in(home: Home) -> Kind | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordUnreadable(str(path), str(error), WRITE_AGAIN) from error
+        raise RecordUnreadable(str(path), str(error), f"{RESTORE} {WRITE_AGAIN}") from error
     except IsADirectoryError as error:
-        raise RecordUnreadable(str(path), "a folder", f"move it away and {WRITE_AGAIN}") from error
+        raise RecordUnreadable(str(path), "a folder", f"{RESTORE} move it away and {WRITE_AGAIN}") from error
     return kind
 
 

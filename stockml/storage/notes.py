@@ -155,7 +155,7 @@ class Database:
         return server
 
     def _unlike(self, found: str) -> RecordUnreadable:
-        advice = "rename it: a new one is made, in which today's count begins anew"
+        advice = "restore it from a backup, or rename it: a new one is made, in which today's count begins anew"
         return RecordUnreadable(f"{self.server}, table `notes`", found, advice)
 
 

@@ -83,5 +83,7 @@ def test_a_listing_is_parsed_and_any_other_answer_is_refused(tmp_path: Path) -> 
             parse_delisted(wrong)
     path = tmp_path / "delistings.json"
     path.write_text("[]")
-    with pytest.raises(RecordUnreadable, match=r"delistings\.json"):
+    with pytest.raises(
+        RecordUnreadable, match=r"delistings\.json.*it was left as it is: delete it, and it is asked for again"
+    ):
         Delistings.read(path)

@@ -28,7 +28,7 @@ def test_a_payload_is_kept_once_under_the_hash_of_its_content(tmp_path: Path) ->
 def test_a_damaged_payload_is_named_and_rewritten_when_it_comes_again(tmp_path: Path, damage: bytes) -> None:
     kept = archive(payload(), tmp_path)
     kept.write_bytes(damage)
-    with pytest.raises(StoreError, match="restore it from a backup") as caught:
+    with pytest.raises(StoreError, match="; delete it and fetch the ticker again") as caught:
         read_archived(kept)
     assert str(kept) in str(caught.value)
     assert archive(payload(), tmp_path) == kept
