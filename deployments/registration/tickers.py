@@ -79,8 +79,11 @@ class TickerEntry(BaseModel):
     def _starts_when_bars_are_final(self) -> "TickerEntry":
         with refused_as(ValueError):
             final = _final_moment(self)
-        if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
-            raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
+        start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at), final.tzinfo) if self.at else final
+        if _closing(self) <= start < final:
+            morning = f"from {_DST_ENDS:%H:%M} the next morning"  # a bar that is final after midnight, as in Berlin
+            first = f"after {final:%H:%M}" if final.date() == start.date() else morning
+            raise ValueError(f"expected a start {first}, when the day's bar is final, found {self.at}")
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
