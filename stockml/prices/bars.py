@@ -1,6 +1,7 @@
 """Daily bars: their schema, what is checked before one is stored, and jumps that look like splits."""
 
-from collections.abc import Collection, Mapping
+from calendar import SATURDAY
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ SURE_FACTOR = 1.9
 NO_CRASH = 4.0  # no market opens at 4 times or a fourth of the close before, however wild the day
 
 MOST_BROKEN = 0.05  # an answer with a larger share of broken bars is refused
-MOST_OFF_CALENDAR = 0.01  # more days without a session mean another exchange's calendar
+MOST_OFF_CALENDAR = 0.01  # more weekdays without a session mean another exchange's calendar
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
 
     A few broken bars are allowed: views set them aside. `sessions` None skips the calendar. Raises BadPayload if a
     column is absent or there are no bars; and, with the first offending session and the rule, if sessions do not
-    ascend, or all bars are broken, or more than one bar and 5 % of them (1 % for days that are no session).
+    ascend, or all bars are broken, or more than one bar and 5 % of them (1 % for weekdays that are no session).
     """
     absent = ", ".join(name for name in COLUMNS if name not in bars.columns)
     if absent or len(bars) == 0:
@@ -84,15 +85,25 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
         )
     wrong = broken(tidy, None)
     off_calendar = broken(without(tidy, wrong), sessions)
-    for share, found in ((MOST_BROKEN, wrong), (MOST_OFF_CALENDAR, off_calendar)):
-        if found and (len(found) == len(tidy) or too_many(len(found), len(tidy), share)):
+    many, another = too_many(len(wrong), len(tidy)), another_calendars([bar.session for bar in off_calendar], len(tidy))
+    for found, is_refused in ((wrong, many), (off_calendar, another)):
+        if found and (len(found) == len(tidy) or is_refused):
             more = f" (and {len(found) - 1} more of {len(tidy)})" if len(found) > 1 else ""
             raise BadPayload(ticker, f"session {found[0]}{more}")
     return tidy
 
 
-def too_many(found: int, of: int, share: float) -> bool:
+def too_many(found: int, of: int, share: float = MOST_BROKEN) -> bool:
     return found > max(1, share * of)
+
+
+def another_calendars(days: Sequence[date], of: int) -> bool:
+    """Whether these days without a session, among `of` days, mean another exchange's calendar.
+
+    Of weekends, 5 % may be special sessions: Bombay has had three within a hundred days, which its calendar lacks.
+    """
+    weekdays = sum(day.weekday() < SATURDAY for day in days)
+    return too_many(len(days), of) or too_many(weekdays, of, MOST_OFF_CALENDAR)
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:

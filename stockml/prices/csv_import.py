@@ -12,15 +12,14 @@ import numpy as np
 from stockml.errors import BadPayload, InvalidFile, StockmlError
 from stockml.prices.bars import (
     COLUMNS,
-    MOST_OFF_CALENDAR,
     PRICES,
     Bars,
     SetAside,
+    another_calendars,
     broken,
     checked,
     days_of,
     make_bars,
-    too_many,
     without,
 )
 from stockml.prices.believed import believed_series
@@ -248,11 +247,11 @@ def _in_order(path: Path, bars: Bars) -> Bars:
 
 
 def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
-    """Leave out the odd day that is no session. Raises InvalidFile for more than 1 %: another exchange's calendar."""
+    """Leave out the odd day that is no session. Raises InvalidFile for too many: another exchange's calendar."""
     days = days_of(bars)
     fits = sessions.are_sessions(days)
     others = tuple(days[~fits].tolist())
-    if too_many(len(others), len(days), MOST_OFF_CALENDAR):
+    if another_calendars(others, len(days)):
         named = ", ".join(str(day) for day in others[:3])
         raise InvalidFile(
             str(path),

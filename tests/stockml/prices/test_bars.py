@@ -1,6 +1,6 @@
 """What may be stored, what looks like a split, and prices adjusted for splits and back."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -82,6 +82,24 @@ def test_days_must_be_sessions_in_order(days, named, rule):
     bars = make_bars(days, {name: np.full(len(days), 5.0) for name in COLUMNS})
     with pytest.raises(BadPayload, match=f"session {named}.*{rule}"):
         checked("IBM", bars, NEW_YORK)
+
+
+def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():
+    """Bombay trades on a few, and its calendar lacks them: within a hundred sessions there have been three."""
+    bombay = sessions_for("RELIANCE.BSE")
+    special = [date(2023, 11, 12), date(2024, 1, 20), date(2024, 3, 2)]
+    days = bombay.between(date(2023, 10, 16), date(2024, 3, 5))
+
+    def bars_with(others: list[date]) -> Bars:
+        every = sorted({*days, *others})
+        return make_bars(every, {name: np.full(len(every), 5.0) for name in COLUMNS})
+
+    assert len(checked("RELIANCE.BSE", bars_with(special), bombay)) == len(days) + 3
+    assert [bar.session for bar in broken(bars_with(special), bombay)] == special
+    holidays = [date(2023, 11, 14), date(2024, 1, 26)]
+    for others in (holidays, [days[0] + timedelta(6 + 7 * week) for week in range(9)]):
+        with pytest.raises(BadPayload, match=f"session {others[0]}: .*calendar XBOM.* {len(others) - 1} more of"):
+            checked("RELIANCE.BSE", bars_with(others), bombay)
 
 
 def test_bars_without_a_column_or_without_a_session_are_refused():
