@@ -179,7 +179,7 @@ def _day(found: object, ticker: str, today: date) -> date:
     if day is None or day < FIRST_DATE:
         raise BadPayload(ticker, f"expected a date as YYYY-MM-DD, found {excerpt(str(found))!r}")
     if day > today:
-        raise BadPayload(ticker, f"expected no date after {today}, found {day}")
+        raise BadPayload(ticker, f"expected no date after {today}, found {day} (is this machine's clock behind?)")
     return day
 
 
