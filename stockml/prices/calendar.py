@@ -44,6 +44,13 @@ class Sessions:
     def tz(self) -> ZoneInfo:
         return _days(self.name).tz
 
+    @property
+    def holidays_known_through(self) -> date:
+        """The last session before which the exchange's holidays are known; after it, every weekday is a session."""
+        known = _days(self.name)
+        last: date = known.sessions[len(known.opens) - 1].item()
+        return last
+
     def is_session(self, day: date) -> bool:
         return bool(self.are_sessions(np.array([day], "datetime64[D]"))[0])
 

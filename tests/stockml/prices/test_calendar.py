@@ -208,6 +208,19 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(requested, now, las
     assert str(found) == found.text
 
 
+def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays_and_says_what_to_do():
+    shanghai = sessions_for("600104.SHH")
+    known = shanghai.holidays_known_through
+    newest, session, *later = known, *shanghai.after(known, 5)
+    for asked, says in ((session, f"the bar of {session} is late"), (later[-1], "the feed is stale")):
+        now = shanghai.final_time(asked)
+        found = night_outcome(shanghai, requested=None, now=now, last_stored=newest, newest=newest)
+        assert str(found).startswith(
+            f"{says} (the holidays of XSHG are known through {known}: update exchange-calendars)"
+        )
+    assert NEW_YORK.holidays_known_through > date(2040, 12, 1)
+
+
 @pytest.mark.parametrize(
     ("now", "final"),
     [("2026-11-24T12:00", "22:45 EST"), ("2012-11-23T13:01", "23 22:45 EST"), ("2012-03-12T22:44", "22:45 EDT")],
