@@ -45,6 +45,11 @@ class Sessions:
         return _days(self.name).tz
 
     @property
+    def first(self) -> date:
+        day: date = _days(self.name).sessions[0].item()
+        return day
+
+    @property
     def holidays_known_through(self) -> date:
         """The last session before which the exchange's holidays are known; after it, every weekday is a session."""
         known = _days(self.name)

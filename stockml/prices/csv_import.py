@@ -253,9 +253,10 @@ def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tupl
     others = tuple(days[~fits].tolist())
     if another_calendars(others, len(days)):
         named = ", ".join(str(day) for day in others[:3])
+        earlier = f"it begins on {sessions.first}: leave out the lines before"
         raise InvalidFile(
             str(path),
             f"expected sessions of the calendar {sessions.name}, found {len(others)} of {len(days)} days without one "
-            f"({named}); is it another exchange?",
+            f"({named}); {earlier if others[0] < sessions.first else 'is it another exchange?'}",
         )
     return bars[fits], others

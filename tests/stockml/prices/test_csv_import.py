@@ -55,6 +55,13 @@ def test_a_file_that_is_not_named_for_a_ticker_must_be_given_one(tmp_path, name)
     assert read_history(path, NEW_YORK, "ibm").notes.ticker == "IBM"
 
 
+def test_a_file_that_begins_before_its_calendar_is_told_from_another_exchanges(tmp_path):
+    days = ["1996-12-30", "1996-12-31", "1997-01-01", "1997-01-02", "1997-01-03"]
+    path = written(tmp_path, "Date,Open,High,Low,Close\n" + "".join(f"{day},9,9,9,9\n" for day in days))
+    with pytest.raises(InvalidFile, match=r"XBOM, found 2 of 5 .* begins on 1997-01-01: leave out the lines before$"):
+        read_history(path, sessions_for("RELIANCE.BSE"))
+
+
 def as_csv(symbol: str, rows: slice) -> str:
     bars = recorded(symbol).iloc[rows]
     return bars.rename_axis("Date").rename(columns=str.title).to_csv()
