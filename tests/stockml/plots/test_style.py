@@ -46,6 +46,18 @@ def test_the_title_says_what_was_found_and_nothing_is_cut_off(name: str) -> None
             assert inside, f"{text.get_text()!r} leaves the page: {box} in {page}"
 
 
+def test_a_long_title_is_made_small_enough_for_the_page() -> None:
+    """As of a share at parts of a cent, or with a long symbol; one that fits keeps its size."""
+    said = "RELIANCE.BSE: 0.00005256 to 0.0001250 in 50 sessions (80%), by the network and the regression"
+    figures = [style.canvas(said, 2 * said)[0], style.canvas(said[:40], said[:40])[0]]
+    assert all(style.png(figure) for figure in figures)
+    long, short = ([text.get_window_extent().x1 for text in figure.texts] for figure in figures)
+    page = figures[0].bbox.width
+    assert all(0.9 * page < edge < page for edge in long)
+    assert [text.get_fontsize() for text in figures[1].texts] == [14, 10.5]
+    assert all(edge < 0.6 * page for edge in short)
+
+
 def test_titles_do_not_judge_what_few_independent_origins_may_show_by_luck() -> None:
     titles = [drawn(name).texts[0].get_text() for name in ("calibration", "residuals")]
     assert [title for title in titles if re.search("wide|narrow|promised|lean", title)] == []
