@@ -41,16 +41,19 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     recent = slice(-HISTORY_SHOWN, None)
     axes.plot(sessions[recent], mid[recent], color=TRUTH, linewidth=1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
+    low, high = heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
     for each in forecast.bands:
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
         axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
-        ends.append((name, float(path[-1]), COLOURS[name]))
+        beyond = "" if low <= path[-1] <= high else f"  {price_text(path[-1])}"
+        ends.append((name + beyond, float(path[-1]), COLOURS[name]))
     axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
     ends.append((LAST_CLOSE, forecast.now, TRUTH))
     axes.axvline(days[0], color=MUTED, linewidth=0.8)
+    axes.set_ylim(heights)
     over_time(axes, mid_price(ticker), ends)
     return figure
 

@@ -96,6 +96,18 @@ def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
     assert {f"80%  {edge}" for edge in edges} < {text for text, _ in labels(figure.axes[0])}
 
 
+def test_a_baseline_that_leads_far_away_is_named_with_its_end_and_leaves_the_fan_its_room() -> None:
+    """As of a share that lost nearly all it was worth: drift leads below zero."""
+    mid = np.where(np.arange(len(series())) < len(series()) - 200, 500 * series().mid, series().mid)
+    (axes,) = forecast_fan("IBM", tonight(), LSTM, series().sessions, mid).axes
+    end = mid[-1] + (mid[-1] - mid[-2_501]) / 50
+    assert end < -50
+    assert (f"drift  {end:.2f}", COLOURS["drift"]) in labels(axes)
+    low, high = axes.get_ylim()
+    shown = [*mid[-150:], *tonight().band(95).low, *tonight().band(95).high]
+    assert min(shown) - 10 < low < min(shown) < max(shown) < high < max(shown) + 10
+
+
 def cheap(said: Forecast) -> Forecast:
     """The forecast at a hundredth of its prices."""
     bands = [replace(band, low=hundredth(band.low), high=hundredth(band.high)) for band in said.bands]
