@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stockml.errors import counted
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -47,7 +48,7 @@ def rise(night: Night | None, forecast: Forecast) -> str:
     said = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
-    said += f"; it was higher after {rate:.0%} of {night.evaluation.origins:,} origins"
+    said += f"; it was higher after {rate:.0%} of {counted(night.evaluation.origins, 'origin')}"
     published = night.score(PUBLISHED)
     if published is None or published.direction.brier is None:
         return said
@@ -55,7 +56,7 @@ def rise(night: Night | None, forecast: Forecast) -> str:
 
 
 def paths(night: Night) -> Table:
-    origins = f"{night.evaluation.origins:,} origins" if night.evaluation else "no origins"
+    origins = counted(night.evaluation.origins, "origin") if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
     rows: list[tuple[str, ...]] = [(f"path, {origins}", "MSE", "skill", "RMSE", direction)]
@@ -85,8 +86,8 @@ def distributions(night: Night) -> Table:
     def skill(found: CrpsComparison | None) -> str:
         return "–" if found is None else f"{found.skill:+z.2%}"
 
-    origins = next(iter(table.scores.values())).origins
-    rows = [(f"distribution, {origins:,} origins", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
+    origins = counted(next(iter(table.scores.values())).origins, "origin")
+    rows = [(f"distribution, {origins}", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
     for name, shown in _distribution_rows(night):
         score = table.scores[name]
         held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)

@@ -45,19 +45,20 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     actual = mid[origins + horizon]
     missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     title = f"{ticker}: after {horizon} sessions, the price was {missed.mean():+.1%} from the forecast on average"
-    subtitle = f"What happened against what was said {horizon} sessions before, {len(origins)} origins of the test part"
+    many = counted(len(origins), "origin")
+    subtitle = f"What happened against what was said {horizon} sessions before, {many} of the test part"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
     axes.plot(sessions[origins], missed, "o", color=MODEL, markersize=4)
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * round(share, 6):zg}%".replace("-", "−"))
     axes.set_ylabel(f"price after {horizon} sessions, from the forecast")
     bins = np.linspace(min(missed.min(), naive.min()), max(missed.max(), naive.max()), 24).tolist()
     beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
     beside.hist(missed, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
     beside.axhline(0, color=TRUTH, linewidth=1)
-    beside.text(0.97, 0.97, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes, ha="right", va="top")
-    beside.text(0.97, 0.91, PUBLISHED, color=MODEL, transform=beside.transAxes, ha="right", va="top")
+    beside.text(0.0, 1.02, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes)  # above the bars
+    beside.text(1.0, 1.02, PUBLISHED, color=MODEL, transform=beside.transAxes, ha="right")
     beside.set_xlabel("origins")
     beside.locator_params(axis="x", nbins=4, integer=True)
     dates(axes)
@@ -68,7 +69,8 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
     """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they had not seen."""
     pooled = scores.bands["80"].coverage
     title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices"
-    figure, (axes,) = canvas(title, f"Share of prices inside the band by lead, {origins} origins of the test part")
+    subtitle = f"Share of prices inside the band by lead, {counted(origins, 'origin')} of the test part"
+    figure, (axes,) = canvas(title, subtitle)
     ends = []
     for (name, score), colour in zip(scores.bands.items(), (COLOURS["drift"], MODEL, COLOURS["champion"]), strict=True):
         leads = np.arange(1, len(score.coverage_by_lead) + 1)
@@ -96,15 +98,18 @@ def volatility(
     if tonight is not None:
         said = f"{tonight.volatility:.0%} volatility a year expected" + (f", {tonight.place}" if usual else "")
     tint = "; tinted: 80% of the forecasts" if usual else ""
-    subtitle = f"Annualised, next {span} sessions, {len(origins)} origins it had not seen{tint}"
+    subtitle = f"Annualised, next {span} sessions, {counted(len(origins), 'origin')} it had not seen{tint}"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
     axes.fill_between(series.sessions[since], 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
+    if len(since) == 1:
+        axes.plot(series.sessions[since], 100 * realised, "o", color=MUTED, markersize=7)
     apart = np.diff(origins)
     breaks = np.flatnonzero(apart > 2 * apart.min(initial=len(series))) + 1
     for part in np.split(np.arange(len(origins)), breaks):
-        axes.plot(series.sessions[origins[part]], 100 * expected[part], color=MODEL, linewidth=1.8)
+        dot = DOT_OF_ONE.get(len(part))
+        axes.plot(series.sessions[origins[part]], 100 * expected[part], color=MODEL, linewidth=1.8, marker=dot)
     ends = [("expected", 100 * float(expected[-1]), MODEL), ("what came", 100 * float(realised[-1]), MUTED)]
     if usual:
         axes.axhspan(*(100 * each for each in usual), color=MODEL, alpha=0.07, linewidth=0)

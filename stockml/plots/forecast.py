@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation, skill_over
 from stockml.evaluation.simple_distributions import POOLED
@@ -100,7 +101,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     title = f"{ticker}: what is published beats the last close at {better} of {evaluation.horizon} leads"
     scores = {name: evaluation.scores[name].skill for name in TOLD if name in skills}
     overall = "".join(f", {name} {score:+.3f}" for name, score in scores.items() if score is not None)
-    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {evaluation.origins} origins{overall}")
+    many = counted(evaluation.origins, "origin")
+    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {many}{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
     floor = min(-0.3, float(np.nanmin(skills.get(LSTM, published))) - 0.05)  # room for those near zero
     ceiling = max([0.15, *(float(np.nanmax(skills[name])) + 0.05 for name in drawn)])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from stockml.errors import counted
 from stockml.evaluation.metrics import Evaluation
 from stockml.features.range_volatility import ewma_volatility
 from stockml.features.segments import segments, to_newest_units
@@ -74,7 +75,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"
-    measured = f"; skill on {evaluation.origins} origins of the test part: {told}" if told else ""
+    measured = f"; skill on {counted(evaluation.origins, 'origin')} of the test part: {told}" if told else ""
     figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)
     shown = sessions[1:][-AVERAGES_SHOWN:]
     axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)

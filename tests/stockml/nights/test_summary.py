@@ -109,6 +109,11 @@ def test_no_line_is_wider_than_a_terminal(night: Callable[[], Night]) -> None:
 
 def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
     assert "path, 93 origins" in summary.text(recorded_night())
+    night = recorded_night()
+    assert night.evaluation
+    alone = summary.text(replace(night, evaluation=replace(night.evaluation, origins=1)))
+    assert "path, 1 origin " in alone
+    assert "of 1 origin (" in " ".join(alone.split())
     assert "| path, 93 origins" in summary.markdown(recorded_night())
     first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
     assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]

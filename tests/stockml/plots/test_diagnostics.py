@@ -10,8 +10,9 @@ import pytest
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import BANDS, BandScore, BandScores
 from stockml.plots import diagnostics
-from stockml.plots.forecast import FAN
+from stockml.plots.forecast import FAN, skill_by_lead
 from stockml.plots.style import ACCENT, COLOURS, MODEL, TRUTH
+from stockml.plots.training import averages
 from tests.stockml.plots.drawing import (
     Band,
     Curve,
@@ -67,7 +68,36 @@ def test_both_forecasts_residuals_are_counted_in_the_same_bins() -> None:
     assert to_hex(steps.get_edgecolor()) == MODEL
     assert beside.get_ylim() == axes.get_ylim()
     assert beside.get_xlabel() == "origins"
-    assert [text for text, _ in labels(beside)] == ["published", "last close"]
+    assert [text for text, _ in labels(beside)] == ["last close", "published"]
+
+
+def test_the_names_in_the_histogram_are_beside_each_other_above_its_bars() -> None:
+    figure = drawn("residuals")
+    figure.draw_without_rendering()
+    beside = figure.axes[1]
+    naive, published = (text.get_window_extent() for text in beside.texts)
+    assert min(naive.y0, published.y0) > beside.get_window_extent().y1
+    assert naive.x1 < published.x0
+
+
+def test_half_percents_are_ticks_of_their_own() -> None:
+    shares = (-0.05, -0.025, -1e-17, 0.025, 0.07, 1.0)
+    marks = drawn("residuals").axes[0].yaxis.get_major_formatter()
+    assert [marks(share) for share in shares] == ["−5%", "−2.5%", "0%", "2.5%", "7%", "100%"]
+
+
+def test_one_origin_is_one_origin() -> None:
+    """As 72 sessions have, the fewest that a night takes."""
+    found, at = assessed("IBM", DAY), assessed("IBM", DAY).test_origins[:1]
+    said = diagnostics.residuals(
+        "NEW", series().sessions, series().mid, series().close, at, found.paths["published"][:1]
+    )
+    figures = (said, diagnostics.calibration("NEW", found.band_scores, 1))
+    figures += (skill_by_lead("NEW", replace(found.evaluation, origins=1)),)
+    figures += (averages("NEW", series().sessions, series().mid, replace(found.evaluation, origins=1)),)
+    figures += (diagnostics.volatility("NEW", series(), at, np.full(1, 0.2), None, 20),)
+    assert ["1 origins" in figure.texts[1].get_text() for figure in figures] == [False] * 5
+    assert ["1 origin " in f"{figure.texts[1].get_text()} ".replace(",", " ") for figure in figures] == [True] * 5
 
 
 def counted(values: list[float], edges: np.ndarray) -> list[int]:

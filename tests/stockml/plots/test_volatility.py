@@ -67,6 +67,16 @@ def test_sessions_whose_next_20_span_a_long_hole_have_no_realised_volatility() -
     assert len(axes.collections[0].get_paths()) == 2
 
 
+def test_an_origin_alone_is_a_dot_over_what_came() -> None:
+    found = assessed("IBM", DAY)
+    at, tonight = found.unseen[-1:], found.forecast.outlook[1]
+    (axes,) = diagnostics.volatility("IBM", series(), at, np.full(1, 0.2), tonight, 20).axes
+    day = series().sessions[at]
+    dot = (MODEL, series().sessions[-1:], [100 * tonight.volatility])
+    check_curves(axes, (MUTED, day, [realised()[-1]]), (MODEL, day, [20.0]), dot)
+    assert [line.get_marker() for line in axes.lines] == ["o"] * 3
+
+
 def test_the_subtitle_names_the_tint_only_where_it_is_drawn() -> None:
     found = assessed("IBM", DAY)
     for usual, named in (((0.1, 0.2), True), (None, False)):
