@@ -39,8 +39,10 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
     for part in segments(series):
         axes.plot(part.sessions, part.mid, color=TRUTH, linewidth=1.1)
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7), numticks=20))
-    axes.yaxis.set_major_formatter("{x:g}")
+    decades = np.log10(mid.max() / mid.min())
+    subs = (1, 1.5, 2, 3, 4, 5, 7) if decades < 2 else (1, 2, 5) if decades < 5 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
+    axes.yaxis.set_major_formatter(lambda x, _: np.format_float_positional(x, 6, fractional=False, trim="-"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     named = ("train", range(parts.train_end), MUTED), ("validation", parts.validation, COLOURS["drift"])
     for name, origins, colour in (*named, ("test", parts.test, MODEL)):

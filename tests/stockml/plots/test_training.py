@@ -1,6 +1,7 @@
 """The series, the averages and the course of the training are drawn as they were."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.colors import to_rgba
 from stockml.features.windows import split_origins
 from stockml.plots import training
 from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH
+from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from tests.stockml.plots.drawing import (
     as_numbers,
@@ -43,6 +45,25 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     assert days_shown(axes) == (days[0], days[-1])
     check_holds(axes, series().mid)
     assert axes.get_ylabel() == "mid price, $"
+
+
+@pytest.mark.parametrize("decades", [1.5, 3, 5, 8])
+def test_the_prices_of_a_share_that_rose_or_fell_a_thousandfold_can_be_told_apart(decades: float) -> None:
+    """As those of AAPL since 1980, or of one that consolidated its shares again and again."""
+    whole = series()
+    times = np.geomspace(0.0001, 0.0001 * 10**decades, len(whole)) / whole.mid
+    risen = PriceSeries(
+        whole.sessions, *(getattr(whole, name) * times for name in ("open", "high", "low", "close")), whole.volume
+    )
+    figure = training.price_history("UP", risen, split())
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    low, high = axes.get_ylim()
+    shown = [text for text in axes.get_yticklabels() if low <= text.get_position()[1] <= high and text.get_text()]
+    assert 3 <= len(shown) <= 16
+    boxes = [text.get_window_extent() for text in shown]
+    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
+    assert [text.get_text() for text in shown if "e" in text.get_text()] == []
 
 
 def test_a_short_history_names_only_the_parts_it_has() -> None:
