@@ -7,7 +7,7 @@ from stockml.errors import counted
 from stockml.forecasts.forecast import price_text
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
-from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, mid_price, over_time
+from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, draw_price, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figur
     """Both forecasts over the last sessions, and the figures side by side. sessions, mid: (n,), through tonight."""
     subtitle = "; ".join(changed(before, tonight))
     figure, (axes, table) = canvas(_finding(before, tonight), subtitle, columns=2, width_ratios=(1.15, 1))
-    axes.plot(sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], color=TRUTH, linewidth=1.5)
+    draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
     ends = []
     for night, colour in ((before, COLOURS["standard average"]), (tonight, MODEL)):
         if said := night.forecast:

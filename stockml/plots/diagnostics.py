@@ -22,6 +22,7 @@ from stockml.plots.style import (
     TRUTH,
     canvas,
     dates,
+    draw_price,
     label_ends,
     mid_price,
     over_time,
@@ -151,6 +152,6 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessi
         scale = scale_of(forecast, sessions, mid)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
-    axes.plot(sessions[shown], mid[shown], color=ACCENT, linewidth=1.8)
+    draw_price(axes, sessions[shown], mid[shown], ACCENT, 1.8)
     over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), ACCENT)])
     return figure

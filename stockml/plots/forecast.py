@@ -11,7 +11,18 @@ from stockml.evaluation.metrics import Evaluation, skill_over
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import baseline_paths
-from stockml.plots.style import COLOURS, DOT_OF_ONE, MODEL, MUTED, TRUTH, canvas, label_ends, mid_price, over_time
+from stockml.plots.style import (
+    COLOURS,
+    DOT_OF_ONE,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    draw_price,
+    label_ends,
+    mid_price,
+    over_time,
+)
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -40,16 +51,16 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
-    axes.plot(sessions[recent], mid[recent], color=TRUTH, linewidth=1.5)
+    draw_price(axes, sessions[recent], mid[recent], TRUTH, 1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
-    low, high = heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
+    heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
     for each in forecast.bands:
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
         axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
-        beyond = "" if low <= path[-1] <= high else f"  {price_text(path[-1])}"
+        beyond = "" if heights[0] <= path[-1] <= heights[1] else f"  {price_text(path[-1])}"
         ends.append((name + beyond, float(path[-1]), COLOURS[name]))
     axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
     ends.append((LAST_CLOSE, forecast.now, TRUTH))

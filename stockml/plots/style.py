@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockml.storage.arrays import Floats
+from stockml.features.segments import LONGEST_CLOSURE
+from stockml.storage.arrays import Days, Floats
 from stockml.storage.files import write_atomically
 from stockml.tickers import exchange
 
@@ -130,6 +131,13 @@ def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
     axes.set_ylabel(label)
     dates(axes)
     label_ends(axes, ends)
+
+
+def draw_price(axes: "Axes", sessions: Days, mid: Floats, colour: str, linewidth: float) -> None:
+    """Draw prices over their sessions; a hole breaks the line. sessions, mid: (n,)."""
+    after = 1 + np.flatnonzero(np.busday_count(sessions[:-1], sessions[1:]) > LONGEST_CLOSURE)
+    broken = np.insert(sessions, after, sessions[after]), np.insert(mid, after, np.nan)
+    axes.plot(*broken, color=colour, linewidth=linewidth)
 
 
 def mark(axes: "Axes", x: Any, name: str, colour: str) -> None:

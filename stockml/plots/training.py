@@ -13,7 +13,19 @@ from stockml.features.segments import segments, to_newest_units
 from stockml.features.windows import OriginSplit
 from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import baseline_paths
-from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH, canvas, label_ends, mark, mid_price, over_time
+from stockml.plots.style import (
+    ACCENT,
+    COLOURS,
+    MODEL,
+    MUTED,
+    TRUTH,
+    canvas,
+    draw_price,
+    label_ends,
+    mark,
+    mid_price,
+    over_time,
+)
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -80,11 +92,11 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     measured = f"; skill on {counted(evaluation.origins, 'origin')} of the test part: {told}" if told else ""
     figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)
     shown = sessions[1:][-AVERAGES_SHOWN:]
-    axes.plot(shown, mid[1:][-AVERAGES_SHOWN:], color=TRUTH, linewidth=1.6)
+    draw_price(axes, shown, mid[1:][-AVERAGES_SHOWN:], TRUTH, 1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
         said = baseline_paths(mid, np.arange(len(mid) - 1), 1)[name][:, 0]  # entry i is about session i + 1
-        axes.plot(shown, said[-AVERAGES_SHOWN:], color=colour, linewidth=1.2)
+        draw_price(axes, shown, said[-AVERAGES_SHOWN:], colour, 1.2)
         ends.append((name, float(said[-1]), colour))
     over_time(axes, mid_price(ticker), ends)
     return figure

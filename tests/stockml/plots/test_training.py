@@ -10,7 +10,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from stockml.features.windows import split_origins
-from stockml.plots import training
+from stockml.plots import comparison, diagnostics, training
+from stockml.plots.forecast import forecast_fan
 from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -25,7 +26,20 @@ from tests.stockml.plots.drawing import (
     levels,
     marks,
 )
-from tests.stockml.plots.recorded import DAY, by_epoch, drawn, moves, series, split, with_hole
+from tests.stockml.plots.recorded import (
+    DAY,
+    by_epoch,
+    drawn,
+    last_night,
+    live,
+    moves,
+    night_before,
+    past_forecasts,
+    series,
+    split,
+    tonight,
+    with_hole,
+)
 from tests.support.nights import SETTINGS, assessed, history
 
 
@@ -83,6 +97,20 @@ def test_no_line_is_drawn_across_a_long_hole() -> None:
         drawn_apart = [as_numbers(line.get_xdata()) for line in curves(axes) if len(as_numbers(line.get_xdata())) > 2]
         assert [len(days) for days in drawn_apart] == [2_000, len(divided) - 2_000]
         assert np.concatenate(drawn_apart).tolist() == as_numbers(divided.sessions).tolist()
+
+
+def test_prices_beside_forecasts_and_averages_break_at_a_long_hole_too() -> None:
+    """A straight line over months without a bar looked like a price."""
+    divided, found = with_hole(series(), len(series()) - 70, 40), assessed("IBM", DAY)
+    sessions, mid = divided.sessions, divided.mid
+    shown = [forecast_fan("IBM", tonight(), found.publisher, sessions, mid)]
+    shown.append(training.averages("IBM", sessions, mid, found.evaluation))
+    shown.append(comparison.nights(night_before(), last_night(), sessions, mid))
+    shown.append(diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid))
+    for figure in shown:
+        truth = next(line for line in curves(figure.axes[0]) if len(as_numbers(line.get_xdata())) not in {1, 51})
+        days, prices = as_numbers(truth.get_xdata()), np.asarray(truth.get_ydata(), dtype=np.float64)
+        assert days[np.flatnonzero(np.isnan(prices))].tolist() == as_numbers(sessions[-30:-29]).tolist()
 
 
 def test_where_no_price_moved_no_skill_of_the_averages_is_stated() -> None:
