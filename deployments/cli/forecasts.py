@@ -91,7 +91,8 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     restated, across = restated_bars(counting, first, series), steps_across(counting, series)
     without_bar = steps_without_bar(counting, series)
     if not as_json:
-        listed = [ledger_text.entry_line(entry, sessions) for entry in entries[-SHOWN_ROWS:]]
+        closes = dict(zip(series.sessions.tolist(), (series.close / series.mid).tolist(), strict=True))
+        listed = [ledger_text.entry_line(entry, sessions, closes) for entry in entries[-SHOWN_ROWS:]]
         print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, listed))
         return
     made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]

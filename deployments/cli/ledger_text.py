@@ -84,7 +84,10 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         yield f"  {bar.session}  {bar.price} {change}, in {counted(bar.steps, 'step')}"
 
 
-def entry_line(entry: LedgerEntry, sessions: Sessions) -> str:
+def entry_line(entry: LedgerEntry, sessions: Sessions, closes: Mapping[date, float]) -> str:
+    """closes: over the mid price of the same session; the ledger keeps the latter, a path starts from the former."""
     end = entry.forecast
-    path = f"{end.origin}  {price_text(end.last_value)} → {price_text(end.path[-1])} on {end.sessions[-1]}"
+    over_mid = closes.get(end.origin)
+    start = f"{'mid price' if over_mid is None else 'close'} {price_text((over_mid or 1) * end.last_value)}"
+    path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}"

@@ -115,6 +115,9 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys:
     skills = [line.split()[2:4] for line in lines if line.strip().startswith("skill")]
     assert skills == [["3", "1"], ["4", "1"], ["5", "1"]]
     assert [line.split()[-3] for line in lines[-3:]] == ["live", "late", "backfilled"]
+    bar = recorded_bars("IBM").loc["2013-02-26"]
+    end = (bar["high"] + bar["low"]) / 2 * 1.05
+    assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-3]  # where the night's path began
     found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     figures = ("forecasts", "steps", "skill", "coverage_50", "coverage_80", "coverage_95", "matured", "directions")
     figures += ("direction_accuracy", "base_rate", "brier")  # keys that scripts read
