@@ -111,9 +111,9 @@ class Home:
         return both.rename(columns=named_so)[columns]
 
     def nights(self, ticker: str) -> pd.DataFrame:
-        """Every completed night, oldest first: index `session`; the fields of `nights.universe.NightRow`, and key.
+        """Every completed night, oldest first: index `session` (dates); fields of `nights.universe.NightRow`, and key.
 
-        Skills and changes are fractions: 0.05 is 5 %. What a night lacks is None. Raises InvalidFile.
+        Skills and changes are fractions: 0.05 is 5 %. What a night lacks is NaN, or None. Raises InvalidFile.
         """
         kept = sorted((self._place.nights / validated_ticker(ticker)).glob("*/night.json"))
         nights = sorted((read_night(path) for path in kept), key=lambda night: (night.session, night.finished_at))
