@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 HISTORY_SHOWN = 40
 ROWS = (
-    ("skill of what is published", "published/skill", "{:+.4f}"),
-    ("network adds, of CRPS", "answer/network_adds_crps_pct", "{:+.2f}%"),
-    ("network adds to the path", "answer/network_adds_pct", "{:+.2f}%"),
-    ("CRPS skill of what is published", "answer/published_crps_skill_pct", "{:+.2f}%"),
-    ("volatility, next 20 sessions", "answer/volatility_20_pct", "{:.1f}%"),
-    ("skill of the LSTM", "lstm/skill", "{:+.4f}"),
-    ("MSE of the LSTM, range²", "lstm/mse", "{:.6f}"),
-    ("MSE of the last close, range²", "baselines/last_close_mse", "{:.6f}"),
+    ("skill, published", "published/skill", "{:+.4f}"),
+    ("network adds, CRPS", "answer/network_adds_crps_pct", "{:+.2f}%"),
+    ("network adds, path", "answer/network_adds_pct", "{:+.2f}%"),
+    ("CRPS skill, published", "answer/published_crps_skill_pct", "{:+.2f}%"),
+    ("volatility, 20 sessions", "answer/volatility_20_pct", "{:.1f}%"),
+    ("skill, LSTM", "lstm/skill", "{:+.4f}"),
+    ("MSE, LSTM, range²", "lstm/mse", "{:.6f}"),
+    ("MSE, last close, range²", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
 )
 OVER_THE_CLOSE = ("published/skill", "lstm/skill")  # an earlier version's were over the last mid price
@@ -54,7 +54,7 @@ def changed(before: Night, tonight: Night) -> list[str]:
     names = sorted({*before.settings, *tonight.settings})
     pairs = [(name, *(_short(night.settings.get(name)) for night in (before, tonight))) for name in names]
     settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or ["same settings"]
-    more = [f"{len(settings) - 2} more settings"] if len(settings) > 2 else []
+    more = [counted(len(settings) - 2, "more setting")] if len(settings) > 2 else []
     code = "same code" if before.code_hash == tonight.code_hash else "code changed"
     return [_new_bars(before, tonight) + restated, *settings[:2], *more, code]
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,32 @@ def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions()
     assert axes.get_ylabel() == "mid price, $, 80% bands"
 
 
+def test_the_figures_of_a_share_at_parts_of_a_cent_do_not_lie_over_their_names() -> None:
+    """Long prices on the axis and at its edge take room from the table."""
+    figure = comparison.nights(
+        cheap(night_before(), 1e-6), cheap(last_night(), 1e-6), series().sessions, 1e-6 * series().mid
+    )
+    figure.draw_without_rendering()
+    rows = defaultdict(list)
+    for text in figure.axes[1].texts:
+        rows[text.get_position()[1]].append(text.get_window_extent())
+    assert len(rows) > 8
+    assert all(left.x1 < right.x0 for row in rows.values() for left, right in pairwise(row))
+
+
+def cheap(night: Night, times: float) -> Night:
+    """The night with `times` the forecast's prices."""
+    said = night.forecast
+    assert said
+    bands = [
+        replace(band, low=tuple(times * each for each in band.low), high=tuple(times * each for each in band.high))
+        for band in said.bands
+    ]
+    path = tuple(times * price for price in said.path)
+    first = {"last_value": times * said.last_value, "last_close": times * said.now}
+    return replace(night, forecast=replace(said, path=path, bands=tuple(bands), **first))
+
+
 def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_units() -> None:
     before, said = night_before(), last_night().forecast
     assert before.forecast
@@ -74,11 +101,11 @@ def shown(night: Night) -> dict[str, str]:
     assert said
     assert night.verdict
     return {
-        "skill of what is published": f"{found['published/skill']:+.4f}",
-        "network adds, of CRPS": f"{found['answer/network_adds_crps_pct']:+.2f}%",
-        "CRPS skill of what is published": f"{found['answer/published_crps_skill_pct']:+.2f}%",
-        "volatility, next 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
-        "MSE of the last close, range²": f"{found['baselines/last_close_mse']:.6f}",
+        "skill, published": f"{found['published/skill']:+.4f}",
+        "network adds, CRPS": f"{found['answer/network_adds_crps_pct']:+.2f}%",
+        "CRPS skill, published": f"{found['answer/published_crps_skill_pct']:+.2f}%",
+        "volatility, 20 sessions": f"{found['answer/volatility_20_pct']:.1f}%",
+        "MSE, last close, range²": f"{found['baselines/last_close_mse']:.6f}",
         "inside the 80% bands": f"{100 * found['intervals/coverage_80']:.1f}%",
         "live skill, independent": f"{found['answer/live_beats_last_close_pct']:+.1f}% of 2",
         "end of the forecast": f"{said.path[-1]:.2f}",
@@ -115,7 +142,7 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
     days = np.array([said.origin, *said.sessions], dtype="datetime64[D]")
     check_curves(axes, (TRUTH, series().sessions[-40:], series().mid[-40:]), (MODEL, days, [said.now, *said.path]))
     cells = {row[0]: row[1:] for row in table(beside)}
-    assert cells["skill of what is published"] == ("–", shown(last_night())["skill of what is published"])
+    assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
     assert cells["promoted"] == ("no", shown(last_night())["promoted"])
     assert "end of the forecast" not in cells
 
@@ -169,8 +196,8 @@ def test_a_skill_over_another_reference_is_not_shown_beside_tonights() -> None:
         replace(night_before(), metrics=kept), last_night(), series().sessions, series().mid
     ).axes
     cells = {row[0]: row[1:] for row in table(beside)}
-    assert cells["skill of what is published"] == ("–", shown(last_night())["skill of what is published"])
-    adds = "network adds, of CRPS"
+    assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
+    adds = "network adds, CRPS"
     assert cells[adds] == tuple(shown(night)[adds] for night in (night_before(), last_night()))
 
 
