@@ -169,26 +169,28 @@ class BarStore:
         return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
-        """The sessions of raw bars that look like a split, or follow a long hole, and about which to ask the provider.
+        """The sessions about which to ask the provider: after known splits they look like a split, or end a long hole.
 
-        It is asked at once, and if it lists no split then, once more 5 sessions later, as splits may be listed late.
-        It is also asked about all splits when two near each other came in two answers, until one answer has settled
-        them: an earlier version kept a split on its corrected day and on the first one.
+        It is asked at once, and if what it lists leaves the jump, or another one, once more 5 sessions later, as splits
+        may be listed late, or with a wrong factor at first. It is also asked about all splits when two near each other
+        came in two answers, until one answer has settled them: an earlier version kept a split on its corrected day and
+        on the first one.
         """
         raw = self._raw(ticker)
         if raw is None:
             return ()
         days, sessions = days_of(raw), self.sessions(ticker)
-        found = {*jumps(raw), *days[1:][np.diff(days) > LONG_HOLE].tolist()}
         answers = revisions.newest_factors(self._table(ticker, "splits/"))
         kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
         pairs = combinations(kept, 2)
+        hole_ends = set(days[1:][np.diff(days) > LONG_HOLE].tolist())
+        found = {*jumps(back_adjusted(raw, self.splits(ticker))), *(hole_ends - kept.keys())}
         is_open = any(abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:
             answer = answers.get(jump)
-            if answer is None or answer.factor != 1.0:
-                return answer is not None
+            if answer is None:
+                return False
             listed_by = sessions.after(jump, SESSIONS_TO_LIST)[-1]
             asked_on = answer.recorded_at.astimezone(sessions.tz).date()
             return asked_on > listed_by or raw.index[-1].date() <= listed_by

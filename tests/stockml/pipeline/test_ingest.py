@@ -1,22 +1,27 @@
 """From archived answers into the store: in whatever order nights are rerun, the newest answer counts."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from deployments.replay.answers import Answer
 from stockml.errors import BadPayload
 from stockml.home import Home
 from stockml.pipeline import ingest
-from stockml.prices.bars import Bars
+from stockml.prices.bars import Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
+from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload, archive
+from stockml.storage.notes import FileNotes
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
 from tests.support.recordings import recorded
+from tests.support.scripted_feed import Fault, ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 BARS = recorded("IBM").iloc[-100:]
@@ -140,3 +145,33 @@ def test_one_answer_that_serves_two_sessions_counts_as_two_inputs(home):
     assert append(home, newest, NOW).identity() != append(home, earlier, NOW).identity()
     later = replace(newest, received_at=NOW + timedelta(hours=1), rows_before=100)
     assert later.identity() == newest.identity()
+
+
+class ThreeForOne(ScriptedFeed):
+    """Says at first that MSFT's share was split three for one: it was two for one."""
+
+    corrected_after = date(2003, 2, 18)
+
+    def answered(self, query: Mapping[str, str]) -> Answer:
+        real = super().answered(query)
+        if query["function"] != "SPLITS" or self.now.date() > self.corrected_after:
+            return real
+        return Fault.of(real.content.replace(b"2.0000", b"3.0000"))
+
+
+@pytest.mark.parametrize(("corrected_after", "factor"), [(date(2003, 2, 18), 2.0), (date.max, 3.0)])
+def test_a_split_whose_factor_leaves_a_jump_is_asked_about_once_more(home, corrected_after, factor):
+    """With a wrong factor all earlier prices stay wrong; asking every night would spend a free key's requests."""
+    exchange, day, asked_on = sessions_for("MSFT"), date(2003, 2, 18), []
+    with ThreeForOne() as feed:
+        feed.corrected_after = corrected_after
+        environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
+        for session in (day, *exchange.after(day, 20)):
+            feed.set_clock(session)
+            with AlphaVantage(environ, FileNotes(home.quota), clock=lambda: feed.now, sleep=lambda _: None) as provider:
+                payload = ingest.fetch(home, provider, "MSFT", session, sessions=exchange, now=feed.now)
+                bars = ingest.append(home, payload, calendar=None, now=feed.now)
+                ingest.explain_jumps(home, provider, bars, calendar=None, now=feed.now)
+            asked_on += [session] if feed.asked[-1].function == "SPLITS" else []
+    assert asked_on == [day, exchange.after(day, 6)[-1]]
+    assert BarStore.of(home).splits("MSFT") == (Split(day, factor),)
