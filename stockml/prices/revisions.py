@@ -1,12 +1,13 @@
 """Pure functions over the store's Arrow tables: what is new in a batch, and the views over all rows.
 
 A missing file is an empty table. Rows are in the order in which they were recorded, and `recorded_at` never decreases
-from one row to the next: if the clock was set back, new rows are stamped a microsecond after the newest one. So a
-session's last row is the one that counts, and a table's view `as_of` a time never changes.
+from one row to the next, nor from one of a ticker's tables to another: if the clock was set back, new rows are stamped
+a microsecond after the newest one. So a session's last row is the one that counts, and what was known when a row was
+recorded stays the view `as_of` its time.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from stockml.storage.parquet_files import Table
 
 HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))  # in each table, at its end
 BAR_SCHEMA = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED])
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), *HOW_RECORDED])
 
 
@@ -125,6 +127,12 @@ def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: s
     time = wanted if wanted > last or (wanted == last and not restates) else last + 1
     more = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema.remove_metadata())
     return pa.concat_tables([table.replace_schema_metadata(), more]).combine_chunks()
+
+
+def not_before(moment: datetime, others: Iterable[Table]) -> datetime:
+    """The moment, or a microsecond after the newest row of other tables if that is later: the clock was set back."""
+    newest = max(int(_times(table).max(initial=0)) for table in others)
+    return moment if stamp(moment) >= newest else EPOCH + timedelta(microseconds=newest + 1)
 
 
 def columns_of(bars: Bars) -> list[NDArray[Any]]:

@@ -84,7 +84,7 @@ class BarStore:
         """
         final = self._final(ticker, bars, recorded_at)
         counts, sha256 = self._update(
-            ticker, "", lambda table: revisions.to_record(table, final, recorded_at, source, rows_before)
+            ticker, "", recorded_at, lambda table, at: revisions.to_record(table, final, at, source, rows_before)
         )
         return StoreReceipt(ticker, self.path(ticker), sha256, session, *counts)
 
@@ -140,7 +140,9 @@ class BarStore:
             why = f"{wrong[0].reason}; only another bar of it can be believed"
             raise InvalidSession(str(session), why, "a sound bar")
         columns = [[value] for value in (session, int(accepted), *bar.iloc[0][list(PRICES)].tolist())]
-        self._update(ticker, "judgements/", lambda table: (revisions.added(table, columns, recorded_at, source), None))
+        self._update(
+            ticker, "judgements/", recorded_at, lambda table, at: (revisions.added(table, columns, at, source), None)
+        )
 
     def first_known(self, ticker: str, *, until: date | None = None) -> Bars:
         """The series with each bar's first row that is not broken. Units, errors: as `adjusted`."""
@@ -207,14 +209,14 @@ class BarStore:
         """
         listed = {split.effective: split.factor for split in splits}
 
-        def with_factors(table: Table) -> tuple[Table | None, None]:
+        def with_factors(table: Table, at: datetime) -> tuple[Table | None, None]:
             known = revisions.newest_factors(table)
             corrected = [day for day in known if any(abs(day - other) <= MOST_CORRECTED for other in listed)]
             answers = {day: known[day].factor if day in known else 1.0 for day in asked}
             factors = answers | dict.fromkeys(corrected, 1.0) | listed
-            return revisions.factors_to_record(table, factors, recorded_at, source, asked), None
+            return revisions.factors_to_record(table, factors, at, source, asked), None
 
-        self._update(ticker, "splits/", with_factors)
+        self._update(ticker, "splits/", recorded_at, with_factors)
 
     def rename(self, old: str, new: str) -> bool:
         """Move everything stored for `old` to `new`; False if nothing is. Raises StoreError if `new` has rows."""
@@ -228,7 +230,7 @@ class BarStore:
         """Record already adjusted history; False if it is there. Raises BadPayload, NoOverlap, UnevenOverlap."""
         history = self._final(ticker, bars, recorded_at)
 
-        def with_import(table: Table) -> tuple[Table | None, bool]:
+        def with_import(table: Table, at: datetime) -> tuple[Table | None, bool]:
             batches = revisions.batches(table)
             as_far = [batch for batch in batches if batch.index[-1] == history.index[-1]]
             if as_far and history.equals(as_far[-1]):  # the one that counts
@@ -240,9 +242,9 @@ class BarStore:
             later = days_of(series[series.index > history.index[-1]]).tolist()
             if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: no overlap gives its ratio
                 raise NoOverlap(ticker, self.sessions(ticker).between(history.index[-1].date(), later[0])[1:])
-            return revisions.added(table, revisions.columns_of(history), recorded_at, source), True
+            return revisions.added(table, revisions.columns_of(history), at, source), True
 
-        return self._update(ticker, "history/", with_import)[0]
+        return self._update(ticker, "history/", recorded_at, with_import)[0]
 
     def _final(self, ticker: str, bars: Bars, now: datetime) -> Bars:
         sessions = self.sessions(ticker)
@@ -252,8 +254,20 @@ class BarStore:
     def _table(self, ticker: str, folder: str = "") -> Table:
         return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
 
-    def _update(self, ticker: str, folder: str, change: Callable[[Table], tuple[Table | None, T]]) -> tuple[T, str]:
-        return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], change)
+    def _update(
+        self,
+        ticker: str,
+        folder: str,
+        recorded_at: datetime,
+        change: Callable[[Table, datetime], tuple[Table | None, T]],
+    ) -> tuple[T, str]:
+        """`change` gets the table, and the time to record its rows at: none that is before another table's newest."""
+
+        def changed(table: Table) -> tuple[Table | None, T]:
+            others = [self._table(ticker, other) for other in SCHEMAS if other != folder]
+            return change(table, revisions.not_before(recorded_at, others))
+
+        return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], changed)
 
     def _raw(self, ticker: str) -> Bars | None:
         """The raw bars that are not broken; None if there are none."""

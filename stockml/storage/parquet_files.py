@@ -94,7 +94,8 @@ class TableFiles:
             return True
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
-        return file_lock(self.locks / f"store-{name.replace('/', '-')}.lock", self.lock_timeout_s)
+        """One lock for the files of a name in all folders, so that a change to one may rest on the others."""
+        return file_lock(self.locks / f"store-{name.rpartition('/')[2]}.lock", self.lock_timeout_s)
 
     @cached_property
     def _objects(self) -> Objects:

@@ -2,7 +2,7 @@
 
 import tempfile
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
-from stockml.prices.store import BarStore
+from stockml.prices.store import SCHEMAS, BarStore
 from stockml.storage.objects import sha256_of
 from tests.stockml.prices.stored import append
 from tests.support import strategies
@@ -95,6 +95,36 @@ def test_the_newest_answer_counts_however_the_clock_is_set(payloads, offsets):
         assert store.read("IBM").equals(bars_of(known))
         for time, view in views.items():
             assert store.read("IBM", as_of=time).equals(view)
+
+
+@given(strategies.series(), st.lists(st.tuples(st.sampled_from(list(SCHEMAS)), st.integers(-5, 5)), max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_what_all_four_tables_held_when_a_row_was_recorded_stays_their_view_of_that_time(bars, writes):
+    """However the clock is set. Rows of one microsecond are all known at that time."""
+    first, known = bars.index[0].date(), {}
+    with empty_store() as store:
+
+        def rows_at(time=None):
+            tables = {folder: store.files.read(f"{folder}IBM.parquet", "IBM", SCHEMAS[folder]) for folder in SCHEMAS}
+            times = {folder: table["recorded_at"].to_numpy() for folder, table in tables.items()}
+            time = time or max(each.max() for each in times.values() if len(each))
+            return time, {folder: int((each <= time).sum()) for folder, each in times.items()}
+
+        for number, (folder, offset) in enumerate([("", 0), *writes]):
+            news = bars.assign(volume=float(number))
+            how = {"recorded_at": RECORDING_STARTS + timedelta(microseconds=offset), "source": "test"}
+            match folder:
+                case "":
+                    store.append("IBM", news, session=first, **how)
+                case "history/":
+                    store.record_import("IBM", news, **how)
+                case "splits/":
+                    store.record_splits("IBM", [Split(date(2025, 1, 2), 2.0 + number)], **how)
+                case _:
+                    store.judge("IBM", first, accepted=bool(number % 2), **how)
+            known |= [rows_at()]
+        for time, rows in known.items():
+            assert rows_at(time) == (time, rows)
 
 
 @given(strategies.series(min_size=2), st.builds(Split, st.sampled_from(strategies.CALENDAR), strategies.factors))
