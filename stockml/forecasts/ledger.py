@@ -126,18 +126,25 @@ class Ledger:
         """The steps of the forecasts that are scored: one forecast per session, by `ledger_scores.steps_that_count`."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
-    def record(self, ticker: str, series: PriceSeries, sessions: Sessions) -> dict[Timing, LiveScores]:
+    def record(
+        self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
+    ) -> dict[Timing, LiveScores]:
         """The record so far, with live, late and backfilled forecasts scored apart.
 
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
+        units: as for `ledger_scores.scored_steps`.
         """
         counting = self.counting(ticker, sessions)
-        scored = scored_steps(counting, series)
+        scored = scored_steps(counting, series, units)
         return {timing: scores_of(timing, counting, scored) for timing in get_args(Timing)}
 
-    def live(self, ticker: str, series: PriceSeries, sessions: Sessions) -> LiveScores:
+    def live(
+        self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
+    ) -> LiveScores:
         """The live part of `record`, without forecasts made after the series' last session."""
-        return _live(self, ticker, series, sessions, self._sha256(ticker))
+        counting = self.counting(ticker, sessions)
+        counting = counting[counting["session"] <= series.sessions[-1]]  # a missed night, run later, knows no more
+        return scores_of("live", counting, scored_steps(counting, series, units))
 
     def _sha256(self, ticker: str) -> str | None:
         path = str(self.file(ticker))
@@ -159,13 +166,6 @@ class Ledger:
 @lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
     return steps_that_count(ledger.steps(ticker), sessions)
-
-
-@lru_cache(maxsize=1)  # a night's decision and its record ask with the same series object
-def _live(ledger: Ledger, ticker: str, series: PriceSeries, sessions: Sessions, sha256: str | None) -> LiveScores:
-    counting = _counting(ledger, ticker, sessions, sha256)
-    counting = counting[counting["session"] <= series.sessions[-1]]  # a missed night, run later, knows no later ones
-    return scores_of("live", counting, scored_steps(counting, series))
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:

@@ -1,6 +1,7 @@
 """How published forecasts turned out: which are live, their steps beside the outcomes, and the record so far.
 
 Everything is relative (path / last value against price / price at the origin), so that a later split changes nothing.
+Where the origin's mid price was restated, the last value stands for it, in today's shares: the path stays what it was.
 As on the test part, skill and rises are measured from the last close, here relative to the origin's mid price.
 
 A *live* forecast was published before the market opened on its first session, a *late* one after that open, and a
@@ -86,8 +87,8 @@ FIGURES = ("skill", *(f"coverage_{band}" for band in BANDS), "direction_accuracy
 class RestatedBar:
     """A bar that scores rest on and that was changed after it was first recorded; prices in today's shares.
 
-    price: which one is shown, the mid price where it changed, else the close.  steps: how many scored steps have the
-    bar as their origin, or (the mid price only) as their outcome.
+    price: which one is shown, the mid price where that changes an outcome, else the close.  steps: how many scored
+    steps have the restated close as their origin's, or the restated mid price as their outcome.
     """
 
     session: date
@@ -135,16 +136,17 @@ def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     return counting.assign(timing=counting["key"].map(chosen)).sort_values(["session", "lead"])
 
 
-def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
+def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None) -> pd.DataFrame:
     """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
+    units: as for `origin_prices`.
     Added columns, relative to the origin's mid price: start (its close), forecast, actual, error, naive_error; the
     price in the origin's shares: reached; inside_50/80/95; matured: whether every step of its forecast is past.
     Steps from or to a session without a bar (never invented), or across a change of units, are left out.
     """
     price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
-    actual = counting["due"].map(price) / counting["session"].map(price)
-    start = counting["session"].map(close) / counting["session"].map(price)
+    origin = origin_prices(counting, series, units)
+    actual, start = counting["due"].map(price) / origin, counting["session"].map(close) / origin
     relative, reached = counting["path"] / counting["last_value"], actual * counting["last_value"]
     found = counting.assign(
         start=start,
@@ -158,6 +160,19 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries) -> pd.DataFrame:
     )
     across = [_lies_across(found, day) for day in changes_of_units(series)]
     return found[actual.notna() & ~np.logical_or.reduce(across)].reset_index(drop=True)
+
+
+def origin_prices(
+    counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
+) -> "pd.Series[float]":
+    """The mid price that each step was forecast from, in the series' units; NaN where it has no bar of the origin.
+
+    units: by `BarStore.restated_units`, what one as traded is now: a restated mid price is not the one forecast from.
+    None if no origin was restated.
+    """
+    now = counting["session"].map(_by_session(series, series.mid))
+    then = now if units is None else counting["session"].map(units) * counting["last_value"]
+    return now.where(now.isna() | then.isna(), then)
 
 
 def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
@@ -224,15 +239,12 @@ def _mean(values: "pd.Series[float]") -> float | None:
 def restated_bars(counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted alike."""
     found, scored = dict[date, RestatedBar](), scored_steps(counting, series)
-    # an outcome is a mid price; an origin is also a close, from which the last close's error is measured
-    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {
-        "close": scored["session"],
-        "mid": pd.concat([scored["session"], scored["due"]]),
-    }
+    # an outcome is a mid price; of an origin, the close counts, from which the last close's error is measured
+    uses: dict[Literal["mid", "close"], pd.Series[Any]] = {"close": scored["session"], "mid": scored["due"]}
     for price, days in uses.items():
         first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
         counts, moved = days.value_counts(), (first / now - 1).abs() > SAME_PRICE
         for day in moved.index[moved].intersection(counts.index):
-            changed = RestatedBar(day.date(), float(first[day]), float(now[day]), int(counts[day]), price)
-            found[changed.session] = changed
+            steps = int(counts[day]) + (found[day.date()].steps if day.date() in found else 0)
+            found[day.date()] = RestatedBar(day.date(), float(first[day]), float(now[day]), steps, price)
     return tuple(found[day] for day in sorted(found))

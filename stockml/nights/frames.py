@@ -18,7 +18,7 @@ from stockml.clock import now
 from stockml.errors import NoForecast
 from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
-from stockml.forecasts.ledger_scores import scored_steps
+from stockml.forecasts.ledger_scores import origin_prices, scored_steps
 from stockml.forecasts.proper_scores import BANDS
 from stockml.home import home
 from stockml.nights.glance import store_of
@@ -96,16 +96,16 @@ class Home:
 
         Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80,
         actual: mid prices; last_close: the origin's. All in the origin's share units; actual is NaN until it is known.
-        These two are scaled by the origin's mid price; where that was restated since, they are off by as much.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, named = self._store(ticker), validated_ticker(ticker)
         counting = Ledger(self._place.ledger).counting(named, store.sessions(named))
         series = PriceSeries.from_bars(store.adjusted(named))
-        came = scored_steps(counting, series)
+        units = store.restated_units(named)
+        came = scored_steps(counting, series, units)
         both = counting.merge(came[["key", "lead", "reached"]], on=["key", "lead"], how="left")
-        of_mid = pd.Series(series.close / series.mid, pd.DatetimeIndex(series.sessions))
-        both["last_close"] = both["session"].map(of_mid) * both["last_value"]
+        close = both["session"].map(pd.Series(series.close, pd.DatetimeIndex(series.sessions)))
+        both["last_close"] = close / origin_prices(both, series, units) * both["last_value"]
         named_so = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
         columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
         return both.rename(columns=named_so)[columns]

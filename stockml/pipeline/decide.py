@@ -14,8 +14,8 @@ from stockml.models.retrain_policy import Facts, decide
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
-from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
@@ -96,5 +96,7 @@ def _champion_and_facts(
     facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **same)
     if isinstance(model.published, TickerNetwork):
         return champion, facts, None  # training cannot mend its path, which is the prior's
-    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
+    store = BarStore.of(home, dataset.calendar)
+    units = store.restated_units(dataset.ticker, until=dataset.session)
+    live = Ledger(home.ledger).live(dataset.ticker, series, store.sessions(dataset.ticker), units)
     return champion, replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None), None

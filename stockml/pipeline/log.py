@@ -130,7 +130,8 @@ def live_metrics(home: Home, ticker: str, series: PriceSeries, calendar: str | N
     store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
     first_known = PriceSeries.from_bars(store.first_known(ticker, until=series.sessions[-1].item()))
     sessions = store.sessions(ticker)
-    then, now = (ledger.live(ticker, each, sessions) for each in (first_known, series))
+    units = store.restated_units(ticker, until=series.sessions[-1].item())
+    then, now = (ledger.live(ticker, each, sessions, units) for each in (first_known, series))
     if not restated_bars(ledger.counting(ticker, sessions), first_known, series):
         return now.metrics()
     return {**now.metrics(), **then.metrics("live/first_known_")}

@@ -20,8 +20,8 @@ from stockml.models.trained_model import TrainedModel, load_model
 from stockml.nights.glance import newest
 from stockml.nights.record import Night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
-from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
+from stockml.prices.store import BarStore
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,9 +31,10 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 
 def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
     """The function that makes each figure of the night, including the change since the night before."""
-    ledger, exchange = Ledger(home.ledger), sessions_for(night.ticker, night.calendar)
+    ledger, store = Ledger(home.ledger), BarStore.of(home, night.calendar)
+    exchange, units = store.sessions(night.ticker), store.restated_units(night.ticker, until=night.session)
     sessions, mid = series.sessions, to_newest_units(series) * series.mid
-    scores, made = ledger.live(night.ticker, series, exchange), figures(night.ticker, series, assessment, model)
+    scores, made = ledger.live(night.ticker, series, exchange, units), figures(night.ticker, series, assessment, model)
 
     def published() -> list[Forecast]:
         counting = ledger.counting(night.ticker, exchange)

@@ -62,6 +62,13 @@ def every_row(table: Table) -> Bars | None:
     return _bars_of(table)
 
 
+def restated_mids(table: Table) -> pd.DatetimeIndex:
+    """The sessions whose rows differ in their mid price."""
+    rows = table.select(["session", "high", "low"]).to_pandas(date_as_object=False)
+    differ = (rows["high"] + rows["low"]).groupby(rows["session"]).nunique() > 1
+    return pd.DatetimeIndex(differ.index[differ])
+
+
 def restatements(table: Table) -> pd.DataFrame:
     """One row for each value that was changed later: session, recorded_at, source, column, before, after."""
     rows = table.to_pandas(date_as_object=False)

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import TICKER, validated_ticker
 
 T = TypeVar("T")
+Change: TypeAlias = Callable[[Table, datetime], tuple[Table | None, T]]
 
 SESSIONS_TO_LIST = 5
 MOST_CORRECTED = timedelta(days=10)  # no share is split twice within so few: one of the two is the other's correction
@@ -156,6 +157,14 @@ class BarStore:
         parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
         return pd.concat(parts).sort_index()
 
+    def restated_units(self, ticker: str, *, until: date | None = None) -> "pd.Series[float]":
+        """Of each session whose mid price was restated: the price in shares of `until` for a price of 1 as traded."""
+        raw = self._raw(ticker, until)
+        if raw is None:
+            return pd.Series(dtype=float)
+        restated = raw.index.isin(revisions.restated_mids(self._table(ticker)))
+        return (back_adjusted(raw, self.splits(ticker))["close"] / raw["close"])[restated]
+
     def last_session(self, ticker: str) -> date | None:
         """The newest session with a raw bar, even a doubtful one; None without any."""
         raw = self._raw(ticker)
@@ -254,13 +263,7 @@ class BarStore:
     def _table(self, ticker: str, folder: str = "") -> Table:
         return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
 
-    def _update(
-        self,
-        ticker: str,
-        folder: str,
-        recorded_at: datetime,
-        change: Callable[[Table, datetime], tuple[Table | None, T]],
-    ) -> tuple[T, str]:
+    def _update(self, ticker: str, folder: str, recorded_at: datetime, change: Change[T]) -> tuple[T, str]:
         """`change` gets the table, and the time to record its rows at: none that is before another table's newest."""
 
         def changed(table: Table) -> tuple[Table | None, T]:
@@ -269,9 +272,9 @@ class BarStore:
 
         return self.files.update(_file(ticker, folder), ticker, SCHEMAS[folder], changed)
 
-    def _raw(self, ticker: str) -> Bars | None:
+    def _raw(self, ticker: str, until: date | None = None) -> Bars | None:
         """The raw bars that are not broken; None if there are none."""
-        return believed.sound(revisions.newest_rows(self._table(ticker)), self.sessions(ticker))
+        return believed.sound(revisions.newest_rows(self._table(ticker), until=until), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """The fetched bars, and the imports; at least one of them. Raises NoBars."""

@@ -19,7 +19,7 @@ from stockml.forecasts.ledger_scores import first_known
 from stockml.home import Home
 from stockml.nights.record import night_path, write_night
 from stockml.pipeline.log import live_metrics
-from stockml.prices.bars import PRICES, Bars
+from stockml.prices.bars import PRICES, Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -146,8 +146,8 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     [skill] = [line.split() for line in lines if line.strip().startswith("skill")]
     assert skill[1] != skill[2]
     assert skill[2] == f"{before['skill']:+.3f}"
-    [changed] = [line.strip() for line in lines if "→" in line and "in 5 steps" in line]
-    assert changed == "2013-02-25  mid 200.00 → 202.02 (+1.01%), in 5 steps"
+    [changed] = [line.strip() for line in lines if "→" in line and "in 1 step" in line]
+    assert changed == "2013-02-25  mid 200.00 → 202.02 (+1.01%), in 1 step"
     assert "restated: 1 bar changed after being first recorded; the figures differ" in lines
     after: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     assert after["skill"] != before["skill"]
@@ -156,8 +156,29 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     assert (night["live/skill"], night["live/first_known_skill"]) == (after["skill"], before["skill"])
     assert first_known(night, "skill") == before["skill"]
     [bar] = after["restated_bars"]
-    assert (bar["session"], bar["steps"]) == ("2013-02-25", 5)
+    assert (bar["session"], bar["steps"]) == ("2013-02-25", 1)
     assert bar["restated"] > bar["first_known"]
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_since(
+    home: Home, capsys: Captured, factor: float
+) -> None:
+    bars, split = recorded_bars("IBM").tail(300), pd.Timestamp(2013, 2, 26)
+    bars.loc[split:, list(PRICES)] /= factor
+    record(home, bars, date(2013, 3, 2))
+    BarStore.of(home).record_splits("IBM", [Split(split.date(), factor)], recorded_at=datetime.now(UTC), source="test")
+    publish(home, FRIDAY)
+    before: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
+    steps = stockml.Home(home.root).ledger("IBM")
+    assert (before["steps"], before["restated_bars"]) == (5, [])
+    corrected = bars.copy()
+    corrected.loc[str(FRIDAY), "high"] *= 1.02
+    record(home, corrected, date(2013, 3, 3))
+    assert json.loads(shown(capsys, "ledger", "IBM", "--json")) == {
+        name: pytest.approx(value) if isinstance(value, float) else value for name, value in before.items()
+    }
+    pd.testing.assert_frame_equal(stockml.Home(home.root).ledger("IBM"), steps)
 
 
 def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(home: Home, capsys: Captured) -> None:

@@ -242,11 +242,14 @@ def test_a_score_changed_by_a_restatement_is_known_both_ways_and_the_bar_is_name
     corrected.loc[pd.Timestamp(day(13)), ["high", "low"]] *= 1.02
     corrected.loc[pd.Timestamp(day(5)), "high"] *= 1.02  # no score depends on it
     now, first = PriceSeries.from_bars(corrected), series(60)
-    today, first_known = (ledger.record("IBM", each, NEW_YORK)["live"] for each in (now, first))
+    as_traded = pd.Series(1.0, pd.DatetimeIndex([day(5), day(13)]))
+    today, first_known = (ledger.record("IBM", each, NEW_YORK, as_traded)["live"] for each in (now, first))
     assert today.skill != first_known.skill
     counting = ledger.counting("IBM", NEW_YORK)
+    moved = [scored_steps(counting, each, as_traded)["error"] for each in (now, first)]
+    assert np.flatnonzero(np.diff(moved, axis=0)[0]).tolist() == [2], "the third step from 10, and no step from 13"
     [bar] = ledger_scores.restated_bars(counting, first, now)
-    assert (bar.session, bar.steps) == (day(13), 1 + HORIZON)
+    assert (bar.session, bar.steps) == (day(13), 1)
     assert bar.restated == pytest.approx(bar.first_known * 1.02)
     assert ledger_scores.restated_bars(counting, first, series(60)) == ()
     rounded = PriceSeries.from_bars(bars(60, scale=1 + 1e-12))
