@@ -24,6 +24,7 @@ from stockml.errors import DiskFull, InvalidFile, StockmlError
 from stockml.home import Home
 from stockml.maintenance.integrity import faults
 from stockml.maintenance.retention import RetentionSettings
+from stockml.models.pooled_vintages import KINDS
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
 from stockml.provider.price_source import FILE as KIND_OF_PRICES
@@ -124,8 +125,8 @@ def _names(home: Home) -> Iterator[str]:
     for history in _under(root, "models/*/promotions.jsonl"):
         yield history
         yield from _under(root, *_champions(home, PurePosixPath(history).parts[1]))
-    for pattern in ("", "superseded/*/"):
-        yield from _under(root, f"bases/{pattern}base-*.npz", f"bases/{pattern}pooled-*.json")
+    for kind in KINDS.values():
+        yield from _under(root, f"bases/{kind.pattern}", f"bases/superseded/*/{kind.pattern}")
     yield from _under(root, "nights/*/*/*")
     kept = [PurePosixPath(name) for name in Objects(home.store).names("")]
     parquet = [path for path in kept if path.suffix == ".parquet" and not path.name.startswith(".")]

@@ -1,6 +1,7 @@
 """A backup brings everything back byte for byte, or says why not; taken while nights run, it is of one moment."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.maintenance import backup
+from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.prices.bars import Split
@@ -42,6 +44,10 @@ def filled(home: Home) -> Home:
     for name in ("the champion's", "another"):
         write_atomically(home.evaluations / "IBM" / name / "assessment.json", b"{}")
         write_atomically(home.evaluations / "IBM" / name / "paths.npz", b"PK\x05\x06" + bytes(18))
+    (superseded := home.bases / "superseded" / "0123456789abcdef").mkdir(parents=True)
+    for kind in KINDS.values():
+        for folder in (home.bases, superseded):
+            shutil.copy(min(SHIPPED.glob(kind.pattern)), folder)
     (home.root / "prices.json").write_text('{"prices": "market"}')
     (home.root / "mlflow.db").write_bytes(b"not in a backup")
     return home
