@@ -1,8 +1,8 @@
 """Every error that stockml raises, in one tree.
 
     StockmlError
-    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile;
-    │                         MixedPrices, a replay and the market in one home
+    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile,
+    │                         OtherVersion; MixedPrices, a replay and the market in one home
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
@@ -64,6 +64,10 @@ class InvalidFile(InvalidInput):
     path: str
     why: str
     text = "{path}: {why}"
+
+
+class OtherVersion(InvalidFile):
+    """What rests on this file was made by another version of stockml, which shipped it; no damage."""
 
 
 class MixedPrices(InvalidInput):
@@ -175,10 +179,8 @@ class HistoryError(StockmlError):
 
 
 class NoOverlap(HistoryError):
-    """missing: the sessions that would bridge the gap."""
-
     ticker: str
-    missing: tuple[date, ...]
+    missing: tuple[date, ...]  # the sessions that would bridge the gap
 
     def __str__(self) -> str:
         more = f" and {len(self.missing) - 5} more" if len(self.missing) > 5 else ""
@@ -276,10 +278,8 @@ class NightBusy(StockmlError):
 
 
 class UnlikeWorker(StockmlError):
-    """differences: the name, the expected value and the value found, of each thing that differs."""
-
     worker: str
-    differences: tuple[tuple[str, str, str], ...]
+    differences: tuple[tuple[str, str, str], ...]  # of each thing: its name, the expected value and the value found
 
     def __str__(self) -> str:
         named = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)

@@ -3,11 +3,12 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from stockml.errors import HistoryError, InvalidFile, NoBars, StoreError
+from stockml.errors import HistoryError, InvalidFile, NoBars, OtherVersion, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.pooled_vintages import KINDS, read
@@ -74,7 +75,8 @@ def check_champion(home: Home, ticker: str) -> None:
     evaluation, from which MLflow's model is made, is missing or damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
-        pool_files(Path(champion.path))
+        with suppress(OtherVersion):  # the next night trains anew
+            pool_files(Path(champion.path))
         night = None if home.state else kept_night(home.nights, ticker, champion.key)
         if night and night.evaluation_folder:
             _check_evaluation(Path(night.evaluation_folder))

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, OtherVersion
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
@@ -157,10 +157,11 @@ def file_of(identity: str, folders: Sequence[Path]) -> Path:
     for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
         if (found := _readable(path)) and _identity(found) == identity:
             return path
-    there = any((folder / name).is_file() for folder in folders)
+    there = [folder for folder in folders if (folder / name).is_file()]
     other = "another of that name, as another version of stockml has it," if there else "none"
     where = ", ".join(map(str, folders))
-    raise InvalidFile(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; retrain")
+    error = OtherVersion if there == [SHIPPED] else InvalidFile
+    raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; retrain")
 
 
 def _aside(folder: Path, name: str, sha256: str) -> Path:
