@@ -126,7 +126,7 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
         yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
     bases = (*home.pretraining.glob("*"), *home.bases.glob("_pretraining-*"))  # the latter an earlier version's
     yield from _older("checkpoints", bases, now, keep.checkpoint_days)
-    locks = home.locks.glob("results")  # which an earlier version had
+    locks = (*home.locks.glob("results"), *home.locks.glob("run-*.mark"))  # an earlier version's; of killed runs
     yield from _older("results", (*home.results.glob("*"), *locks), now, keep.result_days)
     for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
         leftovers = (path for pattern in ("*/.*.tmp", "*/*/.*.tmp", f"*/.*{REMOVED}") for path in folder.glob(pattern))

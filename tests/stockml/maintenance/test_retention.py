@@ -172,6 +172,13 @@ def test_what_cannot_be_read_counts_as_needed(home: Home, damage: Callable[[Home
     assert "IBM" in why
 
 
+def test_marks_of_killed_runs_of_many_tickers_go(home: Home) -> None:
+    put(home.locks / "run-0123.mark", 15)
+    put(home.locks / "run-4567.mark", 13)  # its run may still be at work
+    put(home.locks / "IBM.night.lock", 100)
+    assert going(home) == ["results locks/run-0123.mark"]
+
+
 def test_leftovers_of_killed_writers_go(home: Home) -> None:
     put(home.models / "IBM" / "m" / ".model.json.1-1.tmp", 2)
     put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
