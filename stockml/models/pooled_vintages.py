@@ -93,7 +93,7 @@ def read(path: Path) -> Any:
         learned_from = Vintage(through, tickers, int(header["sessions"]), int(header["origins"]))
         vintage = kind.build(vars(learned_from), header, arrays)
     except READ_ERRORS as problem:
-        what = f"{type(problem).__name__}: {str(problem)[:160]}"
+        what = ("" if type(problem) is ValueError else f"{type(problem).__name__}: ") + str(problem)[:160]
         raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {way_back}") from problem
     if path.name != file_name(vintage):
         raise InvalidFile(str(path), f"expected the name {file_name(vintage)}; rename it, or {way_back}")

@@ -43,7 +43,7 @@ def unpacked_by_name(content: bytes) -> dict[str, NDArray[Any]]:
         with np.load(io.BytesIO(content), allow_pickle=False) as kept:
             return dict(kept)
     except Exception as problem:
-        raise ValueError(f"{type(problem).__name__}: {str(problem)[:160]}") from problem
+        raise ValueError("no .npz of plain arrays") from problem
 
 
 def labelled(label: dict[str, Any], arrays: Arrays) -> bytes:

@@ -112,7 +112,7 @@ def test_no_flipped_bit_is_read_as_another_network(tmp_path: Path) -> None:
 def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "base-2004-06.npz"
     np.savez(path, **{"000": np.array([{"through": "2004-06-30"}], dtype=object)})  # type: ignore[arg-type]
-    with pytest.raises(InvalidFile, match="allow_pickle"):
+    with pytest.raises(InvalidFile, match=r"expected a base network, found no \.npz of plain arrays; learn it anew"):
         read(path)
 
 
