@@ -14,6 +14,7 @@ from stockml.models.retrain_policy import Facts, decide
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.pipeline.promote import promote_left_over
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
@@ -78,6 +79,7 @@ def _champion_and_facts(
     home: Home, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
     """The champion that tonight may know, the facts to decide by, and the reason if its form cannot be read."""
+    promote_left_over(home, dataset.ticker)
     champion = champion_for(home, dataset.ticker, dataset.session)
     if champion is None:
         present = Registry(home.models).champion(dataset.ticker)

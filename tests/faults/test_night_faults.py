@@ -16,10 +16,11 @@ from prefect.client.schemas.filters import FlowRunFilter
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.models.registry import Registry
 from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import KILLED, Standing, copied, held_locks, nights, standing, start_night, stored
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.scripted_feed import ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
 
@@ -92,6 +93,23 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready
     assert signed_and_unfinished() == []
     again = sum(len(each.moments_s) > 1 for each in tries)
     print(f"{TRIES} kills within {length_s:.1f} s, {again} of them drawn again")
+
+
+def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by_the_next_night(
+    ready: Home, feed: ScriptedFeed
+) -> None:
+    """Every page would call it promoted, and no later night would compare with it."""
+    killed = start_night(ready, **ASKED)
+    until(lambda: any(path.with_name("night.json").exists() for path in ready.nights.rglob("waiting")), every_s=0.01)
+    killed.kill()
+    killed.join()
+    assert Registry(ready.models).history("IBM") == ()
+    feed.set_clock(FRIDAY)
+    second = nightly(**ASKED | {"session": FRIDAY}, return_state=True).result()
+    first, _ = nights(ready)
+    assert "1 new session" in second.reason
+    assert Registry(ready.models).history("IBM")[0].key == first.key
+    check_every_page_says_the_same(ready, second)
 
 
 def signed_and_unfinished() -> list[str]:
