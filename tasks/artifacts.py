@@ -60,10 +60,11 @@ def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
 def show_night(night: Night) -> None:
     """Show the night's text as Markdown with the forecast's age, and its scores as a table.
 
-    Those of a night that is caught up are on its run's page only: the ticker's name leads to the newest session's.
+    Those of a night that is caught up, or repeated after another of its session, are on its run's page only: the
+    ticker's name leads to the newest night, as the status does.
     """
     age, latest = night_age(night, clock.now()), newest(home().nights, night.ticker)
-    ticker = as_key(night.ticker) if latest is None or latest.session <= night.session else None
+    ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
     create_markdown_artifact(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")

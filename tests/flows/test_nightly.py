@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
 from flows.nightly import nightly
@@ -19,6 +20,7 @@ from stockml.errors import TooFewBars
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
+from stockml.nights.glance import newest
 from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
 from tests.support.patience import until
@@ -72,7 +74,7 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     assert night.mlflow_run_id
     assert first.message.startswith("published: ")
     assert "; promoted: the first champion: " in first.message
-    (page,) = status_pages()
+    (page,) = pages("status")  # one for all nights, which each updates
     assert "| IBM | 2013-02-28 | " in page
     before = replay.stands()
     asked = replay.feed.requests
@@ -83,10 +85,11 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     assert [len(each) for each in before[1:]] == [1, 1, 1]
 
 
-def status_pages() -> list[str]:
-    """The one page for all nights, which each night updates."""
+def pages(key: str) -> list[str]:
+    """What is and was shown under the key, newest first."""
+    under = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["status"])))
+        found = client.read_artifacts(artifact_filter=under, sort=ArtifactSort.CREATED_DESC)
     return [str(artifact.data) for artifact in found]
 
 
@@ -105,6 +108,14 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert third.reason.startswith("asked for; the ticker's own training was ")
     assert int(third.model_version) == int(second.model_version) + 1
     assert "champion" in third.distributions.scores
+
+
+def test_a_night_repeated_after_another_of_its_session_leaves_the_tickers_page_to_the_newer(replay: Replay) -> None:
+    """As the status and MLflow's track record do: their night is the session's last finished one."""
+    first, other = replay.night().result(), replay.night(mode="retrain").result()
+    assert replay.night().result().key == first.key
+    assert newest(replay.home.nights, "IBM").key == other.key
+    assert f"key `{other.key[:16]}`" in pages("night-ibm")[0]
 
 
 def test_a_night_whose_cached_results_are_gone_decides_as_it_did_the_first_time(replay: Replay) -> None:
