@@ -141,9 +141,11 @@ class SharedState:
         return {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
 
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
-        """Whether the part was checked out at this version, at least this deep."""
+        """Whether the part was checked out at this version, at least this deep, and nothing was deleted here since."""
         known = self._known(part)
-        return known is not None and version is not None and version == known.version and known.depth >= depth
+        if known is None or version is None or version != known.version or known.depth < depth:
+            return False
+        return all((self.root / name).exists() for name in known.local)
 
     def parts_here(self) -> set[str]:
         return {path.stem for path in (self.root / ".shared").glob("*.json")} | set(tickers_of(self.root)) | {COMMON}
