@@ -63,9 +63,9 @@ def shared(place: Home, command: str) -> Iterator[None]:
         yield
     except BaseException:  # a command that fails late has changed something, such as the list before Prefect is told
         with suppress(StockmlError):  # report the first error, not this one
-            commit_all(place, may_remove=command in WHOLE)
+            commit_all(place)
         raise
-    commit_all(place, may_remove=command in WHOLE)
+    commit_all(place)
 
 
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:

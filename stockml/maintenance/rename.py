@@ -4,7 +4,6 @@ Each step looks at what is still under the old name, so a rename that was cut sh
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from stockml.models.registry import Registry
 from stockml.nights import glance
 from stockml.nights.record import readable, write_night
 from stockml.prices.store import BarStore
-from stockml.storage.locks import file_lock
 from stockml.storage.manifests import FOLDERS
+from stockml.storage.sharing import both_locked
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
@@ -24,12 +23,11 @@ from stockml.tracking.client import Tracking
 def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
     """Move all that is kept of `old` to `new`; returns what moved, in words. `missed` is told if MLflow is away.
 
-    Raises InvalidTicker, StoreError where `new` has something of its own already, StoreBusy while a night runs.
+    Raises InvalidTicker, StoreError where `new` has something of its own already, StoreBusy while a night runs, here or
+    on another machine that shares the state.
     """
     old, new = validated_ticker(old), validated_ticker(new)
-    with ExitStack() as nights:
-        for ticker in sorted({old, new}):
-            nights.enter_context(file_lock(home.locks / f"{ticker}.night.lock", 1.0))
+    with both_locked(home, old, new):
         for before, after in _places(home, old, new):
             _has_something_to_move(before, after)
         Ledger(home.ledger).check_free(old, new)

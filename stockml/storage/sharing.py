@@ -1,7 +1,7 @@
 """How runs, readers and commands check out and commit a shared state; only locks where the home is the state."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 
 from stockml.errors import StockmlError, StoreBusy
@@ -33,6 +33,36 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
                     commit(home, ticker)
                 raise
             commit(home, ticker)
+
+
+@contextmanager
+def both_locked(home: Home, old: str, new: str, timeout_s: float = 1.0) -> Iterator[None]:
+    """Hold two tickers' locks, on every machine, while all that is kept of `old` is moved to `new`.
+
+    On entry both are checked out; on exit what was moved is committed, first where it is, then where it was: a kill in
+    between leaves both. Raises StoreBusy, StoreError.
+    """
+    with ExitStack() as held:
+        state = SharedState.of(home)
+        for ticker in sorted({old, new}):
+            held.enter_context(_lock(home, ticker, timeout_s))
+            if state:
+                held.enter_context(state.database.locked(ticker, timeout_s))
+                state.checkout(ticker)
+        try:
+            yield
+        except BaseException:  # what has moved so far: the same command goes on from there
+            with suppress(StockmlError):  # report the first error, not this one
+                _commit_moved(home, old, new)
+            raise
+        _commit_moved(home, old, new)
+
+
+def _commit_moved(home: Home, old: str, new: str) -> None:
+    if state := SharedState.of(home):
+        for part in (new, new + ENDED, COMMON, old, old + ENDED):
+            with _lock(home, part) if part.endswith(ENDED) or part == COMMON else nullcontext():
+                state.commit(part, may_remove=True)
 
 
 def commit(home: Home, ticker: str) -> None:

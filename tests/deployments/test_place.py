@@ -15,6 +15,7 @@ from stockml.provider.price_source import check, claim, kind_here, kind_in
 from stockml.storage.sharing import commit_all, refresh
 from tests.support.commands import store_of
 from tests.support.old_homes import moved_to
+from tests.support.postgres_server import is_installed
 from tests.support.recordings import recorded_bars
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
@@ -140,11 +141,17 @@ def test_a_secret_is_read_from_its_file(person: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the_state(
-    home: Home, s3_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Home,
+    s3_folder: str,
+    stockml_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Otherwise the next command would bring the old ticker's files back beside the new one's."""
-    shared = {"STOCKML_STATE": s3_folder, "STOCKML_DATABASE_URL": "postgresql://nobody@127.0.0.1:1"}
+    shared = {"STOCKML_STATE": s3_folder, "STOCKML_DATABASE_URL": stockml_database}
     away = {"PREFECT_API_URL": "http://127.0.0.1:1/api", "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     for name, value in {**KEY, **shared, **away}.items():
         monkeypatch.setenv(name, value)

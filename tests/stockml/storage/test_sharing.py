@@ -1,13 +1,19 @@
 """Commands where machines share a home's state, beside runs and readers at the same time."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from stockml.errors import StoreBusy
 from stockml.home import Home
+from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, ENDED
 from stockml.storage.shared_state import SharedState
-from stockml.storage.sharing import commit_all, commit_ended, refresh
+from stockml.storage.sharing import both_locked, commit_all, commit_ended, refresh
+from tests.support.postgres_server import is_installed
 
 
 def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
@@ -51,3 +57,32 @@ def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean
     away = replace(here, root=tmp_path / "away")
     refresh(away)
     assert (away.ledger / "IBM.parquet").read_text() == "years of forecasts"
+
+
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_without_its_files(
+    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
+) -> None:
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
+    away = replace(here, root=tmp_path / "away")
+    before, after = (here.models / ticker / "model.json" for ticker in ("FB", "META"))
+    before.parent.mkdir(parents=True)
+    before.write_text("a champion")
+    commit_all(here)
+    refresh(away)
+    there = SharedState.of(away)
+    assert there
+    with there.database.locked("FB", 0), pytest.raises(StoreBusy, match=r"FB.*waited 1 s"):
+        rename(here, "FB", "META", missed=print)
+    assert before.read_text() == "a champion"
+    with ExitStack() as held:
+        held.enter_context(pytest.raises(StoreBusy, match=r"parts/FB\.json.*run again"))
+        held.enter_context(both_locked(here, "FB", "META"))
+        before.parent.rename(after.parent)
+        (away.models / "FB" / "model.json").write_text("of a night that lost its lock")
+        there.commit("FB")
+    refresh(away)
+    assert {path.parent.name: path.read_text() for path in away.models.rglob("model.json")} == {
+        "META": "a champion",
+        "FB": "of a night that lost its lock",
+    }
