@@ -100,18 +100,27 @@ def commit_ended(home: Home, ticker: str) -> None:
 
 
 def commit_all(home: Home, *, may_remove: bool = False) -> None:
-    """Commit a command's changes to all tickers, except those with a run at work here. Raises StoreBusy, StoreError."""
+    """Commit a command's changes to all tickers, except those with a run at work here.
+
+    Raises StoreBusy, once the others are committed, for the first that another machine committed meanwhile; StoreError.
+    """
     if (state := SharedState.of(home)) is None:
         return
-    with _lock(home, COMMON):
-        state.commit(COMMON, may_remove=may_remove)
-    for part in sorted(state.parts_here() - {COMMON}):
+    refused = list[StoreBusy]()
+    for part in (COMMON, *sorted(state.parts_here() - {COMMON})):
         with ExitStack() as locks:
             try:
-                locks.enter_context(_lock(home, part, 0))
+                locks.enter_context(_lock(home, part, BUSY_S if part == COMMON else 0))
             except StoreBusy:
+                if part == COMMON:
+                    raise
                 continue
-            state.commit(part, may_remove=may_remove)
+            try:
+                state.commit(part, may_remove=may_remove)
+            except StoreBusy as busy:
+                refused.append(busy)
+    if refused:
+        raise refused[0]
 
 
 def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:

@@ -86,3 +86,23 @@ def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_wit
         "META": "a champion",
         "FB": "of a night that lost its lock",
     }
+
+
+def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_being_committed(
+    home: Home, s3_folder: str, tmp_path: Path
+) -> None:
+    """As for a folder's import, or the weekly clean-up, while nights run elsewhere."""
+    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    away = replace(here, root=tmp_path / "away")
+    for place, tickers in ((away, ["IBM"]), (here, ["IBM", "MSFT"])):
+        place.ledger.mkdir(parents=True)
+        for ticker in tickers:
+            (place.ledger / f"{ticker}.parquet").write_text(f"of {place.root.name}")
+    commit_all(away)
+    with pytest.raises(StoreBusy, match=r"parts/IBM\.json.*run again"):
+        commit_all(here)
+    refresh(away)
+    assert {path.name: path.read_text() for path in away.ledger.iterdir()} == {
+        "IBM.parquet": "of away",
+        "MSFT.parquet": f"of {here.root.name}",
+    }
