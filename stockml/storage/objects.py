@@ -6,7 +6,7 @@ writes; elsewhere the content is compared just before it is written, which narro
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +105,7 @@ class Objects:
                 version = self._fs.info(name).get("ETag")
                 return Found(self._fs.cat_file(name), version)
             except FileNotFoundError:
+                self._check_bucket()
                 return Found(None)
 
     @_after_a_restart
@@ -151,6 +152,7 @@ class Objects:
             try:
                 found: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
             except FileNotFoundError:
+                self._check_bucket()
                 return {}
             return found
 
@@ -165,6 +167,15 @@ class Objects:
         """The root as a local folder; None for a remote address."""
         scheme, found, path = self.root.rpartition("://")
         return Path(path) if not found or scheme == "file" else None
+
+    def _check_bucket(self) -> None:
+        """Raise StoreError if nothing was found because there is no bucket: the address is mistyped, say."""
+        if self._is_s3:
+            bucket = self._fs.path.partition("/")[0]
+            with suppress(FileNotFoundError):
+                if bucket and self._fs.fs.info(bucket):
+                    return
+            raise StoreError(self.root, "expected a bucket, found none; create it, or correct the address")
 
     def _write(self, contents: Mapping[str, bytes]) -> None:
         if self.folder:

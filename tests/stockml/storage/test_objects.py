@@ -89,3 +89,13 @@ def test_a_folder_whose_name_looks_like_a_chain_of_addresses_is_read_where_it_is
     objects.replace("IBM.parquet", b"bars", objects.read("IBM.parquet"))
     assert objects.read("IBM.parquet").content == b"bars"
     assert list(objects.names("")) == ["IBM.parquet"]
+
+
+@pytest.mark.parametrize("address", ["s3://stat/stockml", "s3:///stockml"], ids=["mistyped", "none"])
+def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3_folder: str, address: str) -> None:
+    assert Objects(s3_folder).read("parts/IBM.json").content is None
+    assert Objects(s3_folder).names("parts") == {}
+    elsewhere = Objects(address)
+    for ask in (lambda: elsewhere.read("parts/IBM.json"), lambda: elsewhere.names("parts")):
+        with pytest.raises(StoreError, match="expected a bucket, found none; create it, or correct the address"):
+            ask()
