@@ -105,7 +105,7 @@ class Objects:
                 version = self._fs.info(name).get("ETag")
                 return Found(self._fs.cat_file(name), version)
             except FileNotFoundError:
-                self._check_bucket()
+                self._check_bucket(name)
                 return Found(None)
 
     @_after_a_restart
@@ -152,7 +152,7 @@ class Objects:
             try:
                 found: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
             except FileNotFoundError:
-                self._check_bucket()
+                self._check_bucket(folder)
                 return {}
             return found
 
@@ -161,6 +161,11 @@ class Objects:
         with self._refused(""):
             if gone := list(names):
                 self._fs.rm(gone)
+                if self._fs.exists(gone[0]):  # s3fs does not tell of refusals
+                    why = "expected it to be deleted, found it still there"
+                    raise StoreError(
+                        self.address(gone[0]), f"{why}; allow this login to delete objects, then run again"
+                    )
 
     @cached_property
     def folder(self) -> Path | None:
@@ -168,14 +173,14 @@ class Objects:
         scheme, found, path = self.root.rpartition("://")
         return Path(path) if not found or scheme == "file" else None
 
-    def _check_bucket(self) -> None:
+    def _check_bucket(self, name: str) -> None:
         """Raise StoreError if nothing was found because there is no bucket: the address is mistyped, say."""
         if self._is_s3:
             bucket = self._fs.path.partition("/")[0]
             with suppress(FileNotFoundError):
                 if bucket and self._fs.fs.info(bucket):
                     return
-            raise StoreError(self.root, "expected a bucket, found none; create it, or correct the address")
+            raise StoreError(self.address(name), "expected a bucket, found none; create it, or correct the address")
 
     def _write(self, contents: Mapping[str, bytes]) -> None:
         if self.folder:

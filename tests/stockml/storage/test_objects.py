@@ -1,5 +1,6 @@
 """An object store that answers slowly, wrongly or not at all is named; one that restarts is waited for."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -99,3 +100,15 @@ def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3_folder: s
     for ask in (lambda: elsewhere.read("parts/IBM.json"), lambda: elsewhere.names("parts")):
         with pytest.raises(StoreError, match="expected a bucket, found none; create it, or correct the address"):
             ask()
+
+
+def test_objects_that_may_not_be_deleted_are_not_reported_as_deleted(s3_folder: str) -> None:
+    objects, bucket = Objects(s3_folder), fsspec.filesystem("s3")
+    objects.put({"objects/ab/abc": b"old"})
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::state/*"}
+    bucket.call_s3("put_bucket_policy", Bucket="state", Policy=json.dumps({"Statement": [deny]}))
+    with pytest.raises(StoreError, match=r"objects/ab/abc: expected it to be deleted, found it still there"):
+        objects.remove(objects.names("objects"))
+    bucket.call_s3("delete_bucket_policy", Bucket="state")
+    objects.remove(objects.names("objects"))
+    assert objects.names("objects") == {}
