@@ -19,7 +19,7 @@ from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_por
 from deployments.servers.databases import check_server, faults
 from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
 from stockml.clock import stands_still
-from stockml.errors import StockmlError, TrackingUnavailable
+from stockml.errors import StockmlError, TrackingUnavailable, counted
 from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here, plays_recorded
@@ -45,6 +45,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield key(home, environ)
     yield from databases(home)
     yield from settled("shared state", lambda: shared_state(home))
+    yield from settled("uncommitted", lambda: uncommitted(home))
     yield from settled("quota", lambda: quota(home, environ, now))
     yield from settled("price service", lambda: price_service(home, environ))
     yield clock(now, environ)
@@ -103,6 +104,15 @@ def shared_state(home: Home) -> Check | None:
     parts = replace(state.objects, return_s=0).names("parts")
     replace(state.database, return_s=0).read("doctor")
     return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
+
+
+def uncommitted(home: Home) -> Check | None:
+    """What this machine changed while another was faster: no command names it when it is moved out of the way."""
+    folder = home.root / "uncommitted"
+    if not (left := sorted(path for path in folder.rglob("*") if path.is_file())):
+        return None
+    found = f"{counted(len(left), 'file')} of this machine that another was faster to change, such as {left[0]}"
+    return Check("uncommitted", "note", found, f"do again what you miss of their changes, and delete {folder}")
 
 
 def prices(home: Home, environ: Mapping[str, str]) -> Check:

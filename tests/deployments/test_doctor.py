@@ -246,3 +246,14 @@ def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: Home, emp
         with Tracking.of(home).client() as client:
             client.delete_run(str(night.mlflow_run_id))
         assert "it was deleted" in found(home)["MLflow's runs"].found
+
+
+def test_changes_that_another_machine_kept_from_being_committed_are_named(home: Home) -> None:
+    aside = home.root / "uncommitted" / "_common" / "0a1b2c3d" / "tickers.yaml"
+    aside.parent.mkdir(parents=True)
+    assert "uncommitted" not in found(home)
+    aside.touch()
+    check = found(home)["uncommitted"]
+    assert check.verdict == "note"
+    assert f"1 file of this machine that another was faster to change, such as {aside}" in check.found
+    assert f"do again what you miss of their changes, and delete {home.root / 'uncommitted'}" in check.advice
