@@ -3,6 +3,7 @@
 Each step looks at what is still under the old name, so a rename that was cut short is finished by the same command.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,8 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
         for before, after in _places(home, old, new):
             if _has_something_to_move(before, after):
+                if after.exists():  # no more than locks and empty folders
+                    shutil.rmtree(after)
                 before.rename(after)
                 moved.append(before.parent.name)
         moved += ["champions"] if Registry(home.models).renamed(old, new) else []
@@ -48,7 +51,7 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
 
 def is_known(home: Home, ticker: str) -> bool:
     """Whether anything is kept of the ticker; for a new name, whether the rename was already made."""
-    places = (after.exists() for _, after in _places(home, ticker, ticker))
+    places = (_holds_something(after) for _, after in _places(home, ticker, ticker))
     kept = any(places) or Ledger(home.ledger).file(ticker).exists()
     return kept or ticker in BarStore.of(home).tickers()
 
@@ -61,9 +64,14 @@ def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
 
 def _has_something_to_move(before: Path, after: Path) -> bool:
     """Whether there is something to move. Raises StoreError if something is in its way."""
-    if before.exists() and after.exists():
+    if _holds_something(before) and _holds_something(after):
         raise StoreError(str(after), f"expected nothing there yet, found data beside {before}; move one of them away")
-    return before.exists()
+    return _holds_something(before)
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a file is kept there. What another machine moved away leaves its folders, and locks in them, behind."""
+    return path.is_file() or any(each.is_file() for each in path.rglob("[!.]*"))
 
 
 def _nights(home: Home, old: str, new: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from stockml.errors import InvalidTicker, StoreError, TrackingUnavailable
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.maintenance.rename import rename
+from stockml.maintenance.rename import is_known, rename
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
@@ -118,6 +118,19 @@ def check_followed(home: Home, before: list[object]) -> None:
     assert [path for path in home.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
 
 
+def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Home) -> None:
+    """As where another machine renamed it: the cache keeps its empty folders and the locks in them."""
+    before = everything(filled, "IBM")
+    for folder in (filled.models / "BIM" / "key", filled.nights / "BIM", filled.evaluations / "BIM"):
+        folder.mkdir(parents=True)
+    (filled.models / "BIM" / ".promotions.jsonl.lock").touch()
+    assert not is_known(filled, "BIM")
+    rename(filled, "IBM", "BIM", missed=lambda _: None)
+    check_followed(filled, before)
+    (filled.models / "IBM").mkdir()
+    assert rename(filled, "IBM", "BIM", missed=lambda _: None) == ()
+
+
 def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
     store = BarStore.of(filled)
     store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
@@ -125,6 +138,7 @@ def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
         rename(filled, "IBM", "MSFT", missed=print)
     assert store.tickers() == ("IBM", "MSFT")
     (filled.models / "MSFT").mkdir()
+    (filled.models / "MSFT" / "promotions.jsonl").touch()
     with pytest.raises(StoreError, match="expected nothing there yet"):
         rename(filled, "IBM", "MSFT", missed=print)
     with pytest.raises(InvalidTicker):
