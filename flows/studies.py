@@ -88,11 +88,11 @@ def backtest(
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
 ) -> BacktestTable:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error."""
-    logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
     refresh(home(), named or None)
     series, unread = read_prices(named, Path(prices) if prices else None, calendar or None)
-    span, folder = Span(first, last, every), Path(vintages) if vintages else None
-    found, left_out = backtest_tickers(series, span, chosen("nightly", "auto", settings), folder)
+    wanted, folder = chosen("nightly", "auto", settings), Path(vintages) if vintages else None
+    found, left_out = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, left_out | unread)
     text = "\n".join(markdown(table))
     create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")

@@ -14,7 +14,7 @@ from typing import get_args
 
 import numpy as np
 
-from stockml.errors import InvalidFile, InvalidSetting, StockmlError, TooFewBars
+from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import judge_models
 from stockml.evaluation.distribution_scores import DistributionScore, Gain, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import corrections, row_of
@@ -46,11 +46,18 @@ LOWEST = 0.01  # of the close: a path that falls below zero has no logarithm
 
 @dataclass(frozen=True)
 class Span:
-    """Which past nights: first and last session, and how many sessions from one to the next."""
+    """Which past nights: first and last session, and how many sessions from one to the next.
+
+    Raises InvalidSession for a last one before the first.
+    """
 
     first: date
     last: date
     every: int = 5
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise InvalidSession(str(self.last), f"the last night of a span from {self.first} on; exchange the two")
 
 
 @dataclass(frozen=True)

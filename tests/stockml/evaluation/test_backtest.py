@@ -9,7 +9,7 @@ from shutil import copy
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidFile, InvalidSetting, NoRow, TooFewBars
+from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.assessment import judge_models
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
@@ -159,6 +159,11 @@ def test_bars_after_the_last_outcome_change_nothing() -> None:
 def test_a_span_of_fewer_than_twenty_nights_is_refused(span: Span) -> None:
     with pytest.raises(InvalidSetting, match=f"the last of 20 nights to be later, .* found '{span.last}'"):
         backtest("ABC", SERIES, span, SETTINGS)
+
+
+def test_a_span_that_ends_before_it_begins_is_refused_as_such() -> None:
+    with pytest.raises(InvalidSession, match=r"found '2003-01-01': .* from 2003-03-01 on; exchange the two"):
+        Span(date(2003, 3, 1), date(2003, 1, 1))
 
 
 def test_a_span_before_the_first_base_is_refused_with_the_first_possible_date() -> None:
