@@ -1,7 +1,6 @@
 """What is learned and measured outside the nights: a base network across tickers, a ticker's settings, past nights."""
 
 from datetime import date
-from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
@@ -21,7 +20,7 @@ from stockml.settings import Sampler
 from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
-from tasks.studies import backtest_tickers, learn_base, read_prices, show_tuned, tune_settings
+from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 
 @flow(name="pretrain", flow_run_name="learn a base network")
@@ -35,7 +34,7 @@ def pretrain(
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     place = home()
     refresh(place)
-    series, _ = read_prices([], Path(prices) if prices else None, None)
+    series, _ = read_prices([], folder_named(prices), None)
     try:
         base = learn_base(series, through or clock.now().date(), seeds)
     except TooFewTickers as few:
@@ -90,8 +89,8 @@ def backtest(
     """Replay past nights, and compare all forecasts by CRPS and by the path's error."""
     logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
     refresh(home(), named or None)
-    series, unread = read_prices(named, Path(prices) if prices else None, calendar or None)
-    wanted, folder = chosen("nightly", "auto", settings), Path(vintages) if vintages else None
+    series, unread = read_prices(named, folder_named(prices), calendar or None)
+    wanted, folder = chosen("nightly", "auto", settings), folder_named(vintages)
     found, left_out = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, left_out | unread)
     text = "\n".join(markdown(table))

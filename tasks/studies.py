@@ -48,6 +48,15 @@ class ProcessKilled(StockmlError):
     )
 
 
+def folder_named(given: str) -> Path | None:
+    """The folder that a form's field names, ~ being the worker's own; None for an empty field. Raises InvalidFile."""
+    if not given:
+        return None
+    if not (folder := Path(given).expanduser()).is_dir():
+        raise InvalidFile(given, "expected a folder on the worker's machine, found none")
+    return folder
+
+
 @task(name="read prices", cache_policy=NO_CACHE)
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None

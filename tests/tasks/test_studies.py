@@ -22,7 +22,7 @@ from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_report
-from tasks.studies import ProcessKilled, backtest_tickers, read_prices, trial_report
+from tasks.studies import ProcessKilled, backtest_tickers, folder_named, read_prices, trial_report
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded_bars
 from tests.support.replaying import fill
@@ -46,6 +46,16 @@ def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_w
     assert f"IBM is left out: {damaged}" in caplog.text
     with pytest.raises(StoreUnreadable):
         reading(["IBM"])
+
+
+def test_a_folder_named_in_a_form_may_begin_at_the_users_own_and_is_refused_if_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "prices").mkdir()
+    assert [folder_named(given) for given in ("", "~/prices", str(tmp_path))] == [None, tmp_path / "prices", tmp_path]
+    with pytest.raises(InvalidFile, match="~/price: expected a folder on the worker's machine, found none"):
+        folder_named("~/price")
 
 
 def test_each_unreadable_file_of_a_folder_is_reported_unless_other_tickers_were_named(
