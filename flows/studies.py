@@ -13,7 +13,7 @@ from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, PastDay, 
 from stockml import clock
 from stockml.errors import TooFewTickers
 from stockml.evaluation.backtest import Span
-from stockml.evaluation.backtest_table import BacktestTable, backtest_table, markdown
+from stockml.evaluation.backtest_table import backtest_table, markdown
 from stockml.home import home
 from stockml.nights import states
 from stockml.settings import Sampler
@@ -85,15 +85,16 @@ def backtest(
     vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-) -> BacktestTable:
-    """Replay past nights, and compare all forecasts by CRPS and by the path's error."""
+) -> State:
+    """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
     refresh(home(), named or None)
     series, unread = read_prices(named, folder_named(prices), calendar or None)
     wanted, folder = chosen("nightly", "auto", settings), folder_named(vintages)
-    found, left_out = backtest_tickers(series, span, wanted, folder)
-    table = backtest_table(found, left_out | unread)
+    found, unused = backtest_tickers(series, span, wanted, folder)
+    table = backtest_table(found, unused | unread)
     text = "\n".join(markdown(table))
-    create_markdown_artifact(text, key="backtest", description=f"{table.tickers} tickers, {first} to {last}")
+    create_markdown_artifact(text, key="backtest", description=str(table))
     logger.info("\n%s", text)
-    return table
+    left_out = f"; {len(table.left_out)} left out" if table.left_out else ""
+    return Completed(message=f"{table}{left_out}", data=table)

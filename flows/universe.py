@@ -33,7 +33,7 @@ from flows.form import (
     of_ticker,
 )
 from flows.nightly import nightly
-from stockml.errors import StoreError
+from stockml.errors import StoreError, counted
 from stockml.home import home
 from stockml.nights.universe import NightRow, table, write_csv
 from stockml.prices.store import BarStore
@@ -105,7 +105,7 @@ def universe(
     finally:
         end_children(UUID(flow_run.id), left_over)
     write_csv(home(), rows)
-    description = f"{len(rows)} tickers, {session or 'the newest session'}"
+    description = f"{counted(len(rows), 'ticker')}, {session or 'the newest session'}"
     create_table_artifact(table(rows), key="universe", description=description)
     show_status()
     return final_state(rows, fail_when)

@@ -81,6 +81,10 @@ class BacktestTable:
     missing: dict[str, str]
     left_out: dict[str, str]
 
+    def __str__(self) -> str:
+        """How much it rests on: `1 ticker, 162 origins from 2009-09-30 to 2012-12-11`."""
+        return f"{counted(self.tickers, 'ticker')}, {counted(self.origins, 'origin')} from {self.first} to {self.last}"
+
 
 def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
     """Combine backtests, one per ticker, without those whose price stood still.  Raises NoRow where none is left."""
@@ -173,8 +177,7 @@ def _line(row: str, gains: Sequence[Gain]) -> Line:
 def markdown(table: BacktestTable) -> list[str]:
     """The table as lines of Markdown, for the terminal and for a page."""
     return [
-        f"{counted(table.tickers, 'ticker')}, {counted(table.origins, 'origin')} from {table.first} to {table.last}. "
-        "In brackets: percent of tickers above zero.",
+        f"{table}. In brackets: percent of tickers above zero.",
         "",
         *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table.distributions),
         *_skills("CRPS skill of the published width over the same procedure without a network", [table.adds]),

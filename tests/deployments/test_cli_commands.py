@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter
 
 from deployments.cli.app import reported, run
 from deployments.process import restored
@@ -120,6 +122,10 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
     assert (found["tickers"], found["first"] >= "2011-09-30", found["last"] <= "2012-06-29") == (1, True, True)
     assert {"without network", "published"} <= {line["row"] for line in found["distributions"]}
     assert found["adds"]["tickers"] == 1
+    covered = f"1 ticker, {found['origins']} origins from {found['first']} to {found['last']}"
+    with get_client(sync_client=True) as client:
+        theirs = FlowFilter.model_validate({"name": {"any_": ["backtest"]}})
+        assert covered in [run.state and run.state.message for run in client.read_flow_runs(flow_filter=theirs)]
     quicker = ["--from=2011-09-30", "--to=2012-06-29", "--every=9", *QUICK]
     told = here.stockml("backtest", "IBM", *quicker)[1]
     assert "    1 of 1, all done: IBM" in told.splitlines()
