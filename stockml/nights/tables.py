@@ -19,6 +19,7 @@ from stockml.nights.record import Night
 FIRST = (LAST_CLOSE, LAST_MID, "last value")  # the references; the averages follow them
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 SHOWN_AS = {LSTM: "tonight's network", WITHOUT_NETWORK: "the same without network"}  # of distributions; others as named
+IS_PUBLISHED = ", published"
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 
@@ -97,17 +98,20 @@ def distributions(night: Night) -> Table:
 
 
 def distributions_by_lead(night: Night) -> Table:
-    """Each distribution's CRPS skill over the pooled regression at each lead, and its 80 % band's interval score."""
+    """Each distribution's CRPS skill over the pooled regression at each lead, and its 80 % band's interval score.
+
+    No wider than Prefect's page on a screen of 1,280 pixels.
+    """
     table = night.distributions
     if table is None or not table.whole:
         return Table([], "")
     leads = (f"lead {lead}" for lead in table.leads)
-    rows: list[tuple[str, ...]] = [(f"vs {POOLED}, by lead", *leads, "interval score of 80%, %")]
+    rows: list[tuple[str, ...]] = [(f"vs {POOLED}", *leads, "interval score")]
     for name, shown in _distribution_rows(night):
         found, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
         skills = (f"{each:+z.2%}" for each in found.skill_by_lead) if found else ("–" for _ in table.leads)
-        rows.append((shown, *skills, f"{score:.2f}"))
-    return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>24}")
+        rows.append((shown.removesuffix(IS_PUBLISHED), *skills, f"{score:.2f}%"))
+    return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
 
 
 def _distribution_rows(night: Night) -> list[tuple[str, str]]:
@@ -115,7 +119,7 @@ def _distribution_rows(night: Night) -> list[tuple[str, str]]:
     scores = night.distributions.scores if night.distributions else {}
     named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in scores)  # read from its file, they are by name
     publisher = row_of(night.publisher)
-    return [(name, SHOWN_AS.get(name, name) + (", published" if name == publisher else "")) for name in named]
+    return [(name, SHOWN_AS.get(name, name) + (IS_PUBLISHED if name == publisher else "")) for name in named]
 
 
 def outlook(forecast: Forecast) -> Table:

@@ -20,6 +20,7 @@ from deployments.servers.access import check_port
 from deployments.servers.prefect_api import running_server
 from stockml.evaluation.evaluate import LSTM
 from stockml.home import home as home_of
+from stockml.nights import summary
 from stockml.nights.glance import Glance
 from stockml.nights.status import Row, last_attempt, markdown
 from tests.pages import mlflow_pages
@@ -238,6 +239,23 @@ def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page") -> 
     for width in (1280, 1600):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(WHOLE) == [True], width
+
+
+CUT_OFF = """() => [...document.querySelectorAll(".markdown-renderer__table")].flatMap(table => [
+    ...table.querySelectorAll("th, td")].filter(cell => {
+        const text = document.createRange()
+        text.selectNodeContents(cell)
+        return text.getBoundingClientRect().right > table.getBoundingClientRect().right
+    }).map(cell => cell.innerText))"""
+
+
+def test_no_figure_of_a_nights_page_is_cut_off(pages: Up, page: "Page") -> None:
+    text = summary.markdown(recorded_night()).replace("&emsp;", " ")
+    made = pages.api("/artifacts/", {"key": "night", "type": "markdown", "data": text})
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{pages.prefect}/artifacts/artifact/{made['id']}")
+    page.get_by_text("interval score").first.wait_for()
+    assert page.evaluate(CUT_OFF) == []
 
 
 def test_every_automation_says_what_sets_it_off(pages: Up, page: "Page") -> None:

@@ -52,18 +52,18 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
     assert night.distributions
     marked = summary.markdown(night).replace("&emsp;", "")
     leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
-    assert f"| vs pooled regression, by lead{leads} interval score of 80%, % |\n|---|" + "--:|" * 6 in marked
-    lines = marked.partition("by lead|")[2].partition("\n\n")[0].splitlines()[2:]
+    assert f"| vs pooled regression{leads} interval score |\n|---|" + "--:|" * 6 in marked
+    lines = marked.partition("| vs pooled regression| lead")[2].partition("\n\n")[0].splitlines()[2:]
     table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
-    rows = {name.removesuffix(", published"): cells for name, *cells in table}
+    rows = {name: cells for name, *cells in table}
     assert len(rows) == len(night.distributions.scores)
     for name in (EWMA_60, "tonight's network"):
         row = LSTM if name == "tonight's network" else name
         score = 100 * night.distributions.scores[row].interval_scores["80"]
         skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
-        assert rows[name] == [*skills, f"{score:.2f}"]
+        assert rows[name] == [*skills, f"{score:.2f}%"]
     assert rows["pooled regression"][:5] == ["–"] * 5
-    assert "by lead" not in summary.markdown(replace(night, distributions=None))
+    assert "interval score" not in summary.markdown(replace(night, distributions=None))
 
 
 def test_direction_stands_beside_how_often_the_price_rose() -> None:
