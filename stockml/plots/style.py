@@ -37,7 +37,7 @@ COLOURS = {
     "EMA": "#93a5b2",
     "standard average": "#cdbb9a",
 }
-WIDTH, HEIGHT, DPI = 9.6, 5.4, 110
+WIDTH, HEIGHT, DPI = 9.6, 5.4, 106  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
 DOT_OF_ONE = {1: "o"}  # by how many leads a line has: through one alone, none is drawn
 End = tuple[str, float, str]  # of a line: its name, its y in the axes' data, its colour

@@ -106,6 +106,20 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page
     assert "Ask questions about" not in shown, "the assistant appears only when called"
 
 
+SCROLLBAR = 15  # pixels; headless Chromium shows none
+ROOM = """image => {
+    let pane = image
+    while (getComputedStyle(pane).overflowX !== "auto") pane = pane.parentElement
+    return pane.getBoundingClientRect().right - image.getBoundingClientRect().right
+}"""
+
+
+def test_a_run_pages_pictures_are_whole_on_a_small_screen(pages: Pages, page: "Page") -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    open_run(page, pages.address, pages.experiment_id, next(iter(pages.runs.values())))
+    assert page.locator("img[src*='forecast.png']").evaluate(ROOM) >= SCROLLBAR
+
+
 def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home, page: "Page") -> None:
     run_id, folder = next(iter(pages.runs.values())), installation.plots / "IBM" / str(DAYS[-1])
     open_run(page, pages.address, pages.experiment_id, run_id)
