@@ -71,8 +71,10 @@ def nightly(
     profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
     calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
     force: bool = Field(False, description="Recompute every step instead of using cached results"),
-    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before asking again for a late bar"),
+    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night (0 to 12)"),
+    late_wait_s: WaitSeconds = Field(
+        1200.0, description="Seconds to wait before asking again for a late bar (0 to 7,200)"
+    ),
     settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.

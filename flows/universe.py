@@ -64,8 +64,10 @@ def universe(
     profile: Profile = Field("nightly", description="tutorial for all; nightly leaves each ticker its own choice"),
     calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by choices, then the suffix"),
     force: bool = Field(False, description="Recompute every step instead of using cached results"),
-    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night"),
-    late_wait_s: WaitSeconds = Field(1200.0, description="Seconds to wait before asking again for a late bar"),
+    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night (0 to 12)"),
+    late_wait_s: WaitSeconds = Field(
+        1200.0, description="Seconds to wait before asking again for a late bar (0 to 7,200)"
+    ),
     processes: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Worker processes on this machine (1 to 64)"),
     memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(

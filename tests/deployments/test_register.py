@@ -176,6 +176,15 @@ def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
     assert found["enum"] == ["validation"]
 
 
+def test_every_number_in_a_form_says_its_bounds() -> None:
+    forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in of_other_flows([]))}]
+    fields = [field for form in forms for field in form["properties"].values() if "minimum" in field]
+    assert len(fields) >= 8
+    assert [
+        field for field in fields if f"{field['minimum']:,} to {field['maximum']:,}" not in field["description"]
+    ] == []
+
+
 def test_the_forms_take_no_unknown_parameter() -> None:
     """Prefect's engine crashes on one."""
     assert all(form_of(each.flow)["additionalProperties"] is False for each in of_other_flows([]))
