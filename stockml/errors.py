@@ -222,10 +222,12 @@ class TooFewBars(ModelError):
 class TooFewTickers(ModelError):
     needed: int
     sessions: int
+    until: date
     found: int
     text = (
-        "expected at least {needed} tickers of {sessions:,} sessions to learn a base network from, found {found}: "
-        "bring history, or name a folder of such price files with --prices; until then the shipped bases are used"
+        "expected at least {needed} tickers of {sessions:,} sessions by {until} to learn a base network from, found "
+        "{found}: bring history, or name a folder of such price files with --prices, or a later day with --through; "
+        "until then the shipped bases are used"
     )
 
 

@@ -43,7 +43,7 @@ def pretrain_base(
     """
     known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
     if (long := sum(len(bars) >= fewest_sessions for bars in known.values())) < FEWEST_TICKERS:
-        raise TooFewTickers(FEWEST_TICKERS, fewest_sessions, long)
+        raise TooFewTickers(FEWEST_TICKERS, fewest_sessions, until, long)
     folder = home.bases
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)

@@ -31,7 +31,7 @@ SAMPLES = [
     errors.NoOverlap("IBM", tuple(date(2013, 2, day) for day in range(1, 9))),
     errors.UnevenOverlap("IBM", date(2013, 3, 1), 0.5, 0.25),
     errors.TooFewBars(600, 100),
-    errors.TooFewTickers(30, 2_000, 3),
+    errors.TooFewTickers(30, 2_000, date(2013, 3, 1), 3),
     errors.Diverged(3, float("inf")),
     errors.NoChampion("IBM", "nothing was promoted yet"),
     errors.NightBusy("IBM", 30.0),
