@@ -44,19 +44,16 @@ def pretrain_base(
     known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
     if (long := sum(len(bars) >= fewest_sessions for bars in known.values())) < FEWEST_TICKERS:
         raise TooFewTickers(FEWEST_TICKERS, fewest_sessions, until, long)
-    folder = home.bases
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
         ridge = PooledRidge.fit(known, until, regression)
-        for each in (regression, ridge):
-            keep_superseded(folder, each)
-            write(each, folder)
         working = home.pretraining / str(regression.through)
         base = pretrain(known, until, regression, ridge, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
         skill, share = base_score(Pool(regression, ridge, base), known, at)
         scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
         base = replace(base, scores=scores)
-        keep_superseded(folder, base)
-        path = write(base, folder)
+        for each in (regression, ridge, base):  # only now, or nights meanwhile would put another base on the new ridge
+            keep_superseded(home.bases, each)
+            path = write(each, home.bases)
     return base, path

@@ -56,9 +56,7 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     asked = installation, series, series["T00"].sessions[-1].item()
     with pytest.raises(Killed):
         pretrain_base(*asked, **QUICK, on_epoch=killed_when_trained)
-    assert not any("pretraining" in name for name in files_of(installation.root, COMMON)), (
-        "machines do not share unfinished pretraining"
-    )
+    assert files_of(installation.root, COMMON) == [], "neither nights nor other machines see an unfinished pretraining"
     (begun,) = (installation.root / "pretraining").iterdir()
     (begun / "._checkpoint.npz.7-7.tmp").touch()
     made = pretrain_base(*asked, **QUICK, on_epoch=heard.append)
