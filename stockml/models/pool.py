@@ -158,10 +158,12 @@ def file_of(identity: str, folders: Sequence[Path]) -> Path:
         if (found := _readable(path)) and _identity(found) == identity:
             return path
     there = [folder for folder in folders if (folder / name).is_file()]
-    other = "another of that name, as another version of stockml has it," if there else "none"
+    other, way_back = "a file that cannot be read" if there else "none", "restore it from a backup, or retrain"
+    if any(_readable(folder / name) for folder in there):
+        other, way_back = "another of that name, as another version of stockml has it,", "retrain"
     where = ", ".join(map(str, folders))
     error = OtherVersion if there == [SHIPPED] else InvalidFile
-    raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; retrain")
+    raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; {way_back}")
 
 
 def _aside(folder: Path, name: str, sha256: str) -> Path:

@@ -120,8 +120,12 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(fold
     assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
     (folder / newest.name).write_bytes(b"damaged")
     assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
+    damaged = r"base-2017-06.*found a file that cannot be read .*; restore it from a backup, or retrain"
+    with pytest.raises(InvalidFile, match=damaged):
+        Pool.identified(found.identity(), [folder])
     (folder / newest.name).unlink()
-    with pytest.raises(InvalidFile, match=r"base-2017-06.*expected content of SHA-256.*found none in.*retrain"):
+    missing = r"base-2017-06.*expected content of SHA-256.*found none in.*; restore it from a backup, or retrain"
+    with pytest.raises(InvalidFile, match=missing):
         Pool.identified(found.identity(), [folder])
     other = {**found.identity(), "base": f"{newest.name} {'0' * 64}"}
     with pytest.raises(InvalidFile, match="found another of that name, as another version of stockml has it"):
