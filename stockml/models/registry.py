@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from stockml.errors import NoChampion, RecordUnreadable, StoreError
+from stockml.errors import InvalidFile, NoChampion, RecordUnreadable, StoreError
 from stockml.home import Home
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
@@ -104,6 +104,8 @@ class Registry:
 
     def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:
         """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy."""
+        from stockml.models.trained_model import pool_files  # which the nights' status need not load
+
         if not self.file(ticker).exists():  # locking would create its folder
             raise NoChampion(ticker, f"no earlier one in {self.models}")
         with self._locked(ticker):
@@ -113,6 +115,11 @@ class Registry:
                 raise NoChampion(ticker, f"no earlier one in {self.models}{first}")
             if not champions[-2].intact():
                 raise NoChampion(ticker, f"the earlier champion in {champions[-2].path} is gone or was changed")
+            try:
+                pool_files(Path(champions[-2].path))
+            except InvalidFile as missing:
+                why = f"the earlier champion in {champions[-2].path} cannot be loaded: {missing}"
+                raise NoChampion(ticker, why) from missing
             back = replace(champions[-2], event="rollback", at=at, reason=reason)
             self._append(back)
             return back

@@ -33,7 +33,7 @@ def put(path: Path, days_old: float, content: bytes = b"0123456789") -> Path:
 
 
 def model(home: Home, name: str, days_old: float) -> Path:
-    return put(home.models / "IBM" / name / "model.json", days_old).parent
+    return put(home.models / "IBM" / name / "model.json", days_old, b'{"a": [1]}').parent
 
 
 def crown(home: Home, folder: Path, number: int) -> None:

@@ -1,5 +1,6 @@
 """Promotions are only added, one per key; a rollback goes back one champion at a time; damage is named."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -134,6 +135,19 @@ def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> Non
         assert (back.event, back.reason) == ("rollback", "it misbehaves")
     with pytest.raises(NoChampion, match=r"no earlier one in .*; the present one, of 2013-03-01, is the first"):
         registry.rollback("IBM", at=EVENING)
+
+
+def test_a_champion_whose_base_is_gone_is_not_rolled_back_to(registry: Registry) -> None:
+    first, second = night(registry.models, 1), night(registry.models, 2)
+    networks = {"published": {"pool": {"base": f"base-2013-01.npz {'0' * 64}"}}}
+    (Path(first.path) / "model.json").write_text(json.dumps({"networks": networks}))
+    registry.promote(replace(first, sha256=sha256_of(first.path) or ""))
+    registry.promote(second)
+    with pytest.raises(
+        NoChampion, match=r"earlier champion in .*0001 cannot be loaded: base-2013-01\.npz: .*found none"
+    ):
+        registry.rollback("IBM", at=EVENING)
+    assert registry.champion("IBM") == second
 
 
 def test_a_promotion_after_a_rollback_is_rolled_back_to_the_champion_before_it(registry: Registry) -> None:

@@ -1,5 +1,6 @@
 """The verdict is made once: what a night's record says of its promotion is what happens."""
 
+import json
 from datetime import UTC, date, datetime
 
 import pytest
@@ -20,7 +21,7 @@ WORSE = Verdict(False, "worse", {})
 def model_of(home: Home, session: date) -> ModelReceipt:
     folder = home.models / "IBM" / str(session)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "weights").write_text(str(session))
+    (folder / "model.json").write_text(json.dumps({"last_session": str(session)}))
     return ModelReceipt("IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for")
 
 
