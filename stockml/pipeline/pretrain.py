@@ -12,7 +12,7 @@ from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import Pool, keep_superseded
 from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import write
+from stockml.models.pooled_vintages import file_name, write
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
 from stockml.training.base_trainer import members_of
@@ -53,7 +53,8 @@ def pretrain_base(
         skill, share = base_score(Pool(regression, ridge, base), known, at)
         scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
         base = replace(base, scores=scores)
-        for each in (regression, ridge, base):  # only now, or nights meanwhile would put another base on the new ridge
+        # only now, or nights meanwhile would put another base on the new ridge; the largest first: the disk may be full
+        for each in (base, ridge, regression):
             keep_superseded(home.bases, each)
-            path = write(each, home.bases)
-    return base, path
+            write(each, home.bases)
+    return base, home.bases / file_name(base)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stockml.errors import TooFewTickers
+from stockml.errors import DiskFull, TooFewTickers
 from stockml.home import Home, home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pool import Pool
@@ -21,6 +21,7 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_base
 from stockml.training.pretrain import PretrainProgress
 from tests.stockml.tracking.logged import unexplained
+from tests.support.small_disk import files_of_at_most
 from tests.support.walks import walk
 
 pytestmark = pytest.mark.slow
@@ -56,6 +57,8 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     asked = installation, series, series["T00"].sessions[-1].item()
     with pytest.raises(Killed):
         pretrain_base(*asked, **QUICK, on_epoch=killed_when_trained)
+    with files_of_at_most(40_000), pytest.raises(DiskFull):  # room for the regressions, and not for the base
+        pretrain_base(*asked, **QUICK)
     assert files_of(installation.root, COMMON) == [], "neither nights nor other machines see an unfinished pretraining"
     (begun,) = (installation.root / "pretraining").iterdir()
     (begun / "._checkpoint.npz.7-7.tmp").touch()
