@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
@@ -35,6 +36,7 @@ class ServedModel(PythonModel):
 
         model_input: columns session, open, high, low, close, volume; split-adjusted; at least a month, better 1,000
         sessions for the long volatilities; for the tutorial's network, from the first bar that it learned from.
+        Raises MlflowException for bars that no night would believe, TooFewBars.
         """
         import numpy as np
 
@@ -43,11 +45,10 @@ class ServedModel(PythonModel):
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import COVERAGES, band, percent
         from stockml.models.lead_grid import MEDIAN
-        from stockml.prices.bars import COLUMNS
         from stockml.prices.calendar import A_DAY, sessions_for
         from stockml.prices.series import PriceSeries
 
-        bars = model_input.set_index(pd.DatetimeIndex(model_input["session"]))[list(COLUMNS)].sort_index()
+        bars = believed(model_input)
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
@@ -61,6 +62,28 @@ class ServedModel(PythonModel):
             for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
                 found[f"{side}_{percent(coverage)}"] = values
         return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
+
+
+def believed(given: pd.DataFrame) -> pd.DataFrame:
+    """The bars by session, oldest first, without the few that are broken; a broken newest one is refused."""
+    from stockml.prices.bars import COLUMNS, broken, too_many, without
+
+    days = pd.to_datetime(given["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
+    for found in given["session"][days.isna()]:
+        expected = "expected each session as a date, or as text such as 2013-02-22"
+        raise _refused(f"{expected}, found {found}; pandas writes such text with to_json(date_format='iso')")
+    bars = given.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].sort_index()
+    for day in bars.index[bars.index.duplicated()]:
+        raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
+    wrong = broken(bars, None)
+    if wrong and (too_many(len(wrong), len(bars)) or wrong[-1].session == bars.index[-1].date()):
+        raise _refused(f"{wrong[-1]}; correct the bar or leave it out")
+    return without(bars, wrong)
+
+
+def _refused(why: str) -> MlflowException:
+    refused: MlflowException = MlflowException.invalid_parameter_value(why)
+    return refused
 
 
 set_model(ServedModel())

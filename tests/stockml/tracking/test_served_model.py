@@ -50,6 +50,22 @@ for uri, name, ticker in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
     model = mlflow.pyfunc.load_model(name)
     import stockml
     found = {kind: model.predict(bars).astype({"session": str}).to_dict("list") for kind, bars in frames.items()}
+    bars = frames["parquet"].tail(300)
+    def said(bars):
+        try:
+            return model.predict(bars)["path"].tolist()
+        except mlflow.MlflowException as error:
+            return error.message
+    at = bars.index
+    found["changed"] = {
+        "as it is": said(bars),
+        "Tokyo's midnight": said(bars.assign(session=bars["session"].dt.tz_localize("Asia/Tokyo"))),
+        "one of the past is unknown": said(bars.assign(close=bars["close"].where(at != at[100]))),
+        "the newest is unknown": said(bars.assign(close=bars["close"].where(at != at[-1]))),
+        "the newest is 0": said(bars.assign(low=bars["low"].where(at != at[-1], 0.0))),
+        "twice the newest": said(pd.concat([bars, bars.tail(1)])),
+        "milliseconds": said(bars.assign(session=bars["session"].astype("datetime64[ms]").astype("int64"))),
+    }
     all_found.append({"code": stockml.__file__, "tensorflow": "tensorflow" in sys.modules, **found})
 json.dump(all_found, open("found.json", "w"))
 """
@@ -207,6 +223,18 @@ def test_a_prediction_from_the_newest_bars_alone_is_what_a_night_publishes_of_th
         assert found[f"high_{each.coverage}"] == pytest.approx(each.high, rel=1e-3)
     rise = found["probability_of_rise"][forecast.direction_step - 1]
     assert rise == pytest.approx(forecast.probability_of_rise, abs=5e-3)
+
+
+def test_bars_that_no_night_would_believe_are_refused_and_sessions_are_the_exchanges_days(
+    prediction: dict[str, Any],
+) -> None:
+    said = prediction["changed"]
+    assert said["Tokyo's midnight"] == said["as it is"]
+    assert said["one of the past is unknown"] == pytest.approx(said["as it is"], rel=1e-3)
+    assert "2013-02-28: expected finite prices above 0, found open 202.18" in said["the newest is unknown"]
+    assert "2013-02-28: expected finite prices above 0, found open 202.18" in said["the newest is 0"]
+    assert "expected one bar a session, found another of 2013-02-28" in said["twice the newest"]
+    assert "expected each session as a date, or as text such as 2013-02-22, found 13" in said["milliseconds"]
 
 
 def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night: Night) -> None:
