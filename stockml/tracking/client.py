@@ -21,7 +21,7 @@ from stockml.home import Home
 from stockml.nights import glance
 from stockml.nights.record import Night, kept_night, model_name, night_path, readable, write_night
 from stockml.storage.manifests import WAITING
-from stockml.tracking import connection, experiments, models, runs, track_record, views
+from stockml.tracking import connection, experiments, models, retention, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Tracking:
             run = runs.of_key(client, experiment_id, night.key, self._installation)
             if run and run.info.status == "FINISHED":
                 version = models.version_of(client, night)
+                if version is None and retention.CLEARED not in run.data.tags:  # a person deleted it
+                    version = models.log(client, run, night, is_new=False)
             else:
                 is_new = run is None
                 run = runs.started(client, experiment_id, night, run, self._installation)
@@ -168,6 +170,8 @@ class Tracking:
             if pointed and pointed.tags.get("stockml.key") == key:
                 return str(pointed.version)
             version = models.version_of_key(client, name, key)
+            if version is None and (night := kept_night(self.nights, ticker, key)):  # a person deleted it
+                version = self.log_night(night).model_version
             if version:
                 models.point(client, name, "champion", version)
             return version

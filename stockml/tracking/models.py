@@ -108,7 +108,7 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool)
     experiment_id, run_id = run.info.experiment_id, run.info.run_id
     found = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
-    if not (run.outputs and run.outputs.model_outputs):
+    if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY":
         _upload(client, model, run, night)

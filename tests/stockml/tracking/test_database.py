@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -110,6 +111,37 @@ def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain
     shutil.copy(empty_database, home.root / "mlflow.db")
     assert [each.model_version for each in Tracking.of(home).rebuild()] == [None]
     assert len(runs(Tracking.of(home))) == 1
+
+
+@pytest.mark.parametrize("deleted", ["registered model", "version", "version and its files"])
+def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted: str, home: Home, night: Night) -> None:
+    model, tracking = str(night.model_folder), Tracking.of(home)
+    line = Promotion("IBM", "promote", night.key, model, sha256_of(model) or "", None, night.session, "", NOW)
+    Registry(home.models).promote(line)
+    [before] = versions(tracking)
+    if deleted == "registered model":
+        client(tracking).delete_registered_model("lstm-IBM")
+    else:
+        client(tracking).delete_model_version("lstm-IBM", before.version)
+    if deleted == "version and its files":
+        [logged] = client(tracking).search_logged_models([runs(tracking)[0].info.experiment_id])
+        client(tracking).delete_logged_model(logged.model_id)
+        shutil.rmtree(urlsplit(before.source).path)
+    assert run(["rebuild-tracking"]) == 0
+    [again] = versions(tracking)
+    assert (again.tags["stockml.key"], again.run_id) == (night.key, before.run_id)
+    assert (Path(urlsplit(again.source).path) / "MLmodel").is_file()
+    assert client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version == again.version
+
+
+def test_a_champion_that_a_person_deleted_in_mlflow_comes_back_with_the_next_look(home: Home, night: Night) -> None:
+    tracking = Tracking.of(home)
+    [run_before] = runs(tracking)
+    client(tracking).delete_registered_model("lstm-IBM")
+    assert tracking.follow_champion("IBM", night.key) == "1"
+    [again] = versions(tracking)
+    assert [again.run_id] == [each.info.run_id for each in runs(tracking)] == [run_before.info.run_id]
+    assert client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version == again.version
 
 
 def test_a_restored_home_registers_its_champion_again(
