@@ -43,3 +43,11 @@ def test_a_damaged_file_or_one_of_another_program_is_named(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE others (name TEXT)")
     assert fault_of(path, "runs") == "no table `runs`"
+
+
+def test_a_file_that_another_program_has_locked_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "one.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("CREATE TABLE runs (id INTEGER)")
+        database.execute("BEGIN EXCLUSIVE")
+        assert fault_of(path, "runs", thorough=True) is None
