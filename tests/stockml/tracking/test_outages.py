@@ -101,7 +101,7 @@ def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
 ) -> None:
     folder, versions = home.models / "IBM" / "model", {}
     folder.mkdir(parents=True)
-    (folder / "weights").write_bytes(b"weights")
+    (folder / "model.json").write_text("{}")  # built on no base
     for key in ("a" * 64, "b" * 64, "c" * 64):
         versions[key] = tracking.log_night(replace(night, key=key)).model_version or ""
         line = (key, str(folder), sha256_of(str(folder)) or "", versions[key], night.session, "better", NOW)
