@@ -14,9 +14,8 @@ from stockml.models.retrain_policy import Facts, decide
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
-from stockml.pipeline.promote import promote_left_over
+from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
-from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
@@ -79,7 +78,6 @@ def _champion_and_facts(
     home: Home, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
     """The champion that tonight may know, the facts to decide by, and the reason if its form cannot be read."""
-    promote_left_over(home, dataset.ticker)
     champion = champion_for(home, dataset.ticker, dataset.session)
     if champion is None:
         present = Registry(home.models).champion(dataset.ticker)
@@ -98,7 +96,5 @@ def _champion_and_facts(
     facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **same)
     if isinstance(model.published, TickerNetwork):
         return champion, facts, None  # training cannot mend its path, which is the prior's
-    store = BarStore.of(home, dataset.calendar)
-    units = store.restated_units(dataset.ticker, until=dataset.session)
-    live = Ledger(home.ledger).live(dataset.ticker, series, store.sessions(dataset.ticker), units)
+    live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return champion, replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None), None

@@ -1,19 +1,16 @@
 """The promote step: the verdict goes into the promotion history.
 
 A champion of a later session is never displaced: `as_it_stands` checks this before the night's record is written, so
-that every page shows the same verdict, and `promote` checks it again. If a night is killed between the two, the next
-one promotes it.
+that every page shows the same verdict, and `promote` checks it again. For a night that is killed between the two, see
+`unpromoted`.
 """
 
 from dataclasses import replace
 from datetime import date, datetime
 
-from stockml import clock
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
-from stockml.nights.glance import newest
-from stockml.nights.record import kept_night, night_path
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt, RunReceipt
 
@@ -25,23 +22,6 @@ def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Ve
         return verdict
     reason = f"a later session's champion stays, {champion.session}'s; the gate said: {verdict.reason}"
     return replace(verdict, promoted=False, reason=reason)
-
-
-def promote_left_over(home: Home, ticker: str) -> None:
-    """Promote the newest night's model if its record says so and the night was killed before it happened."""
-    left = newest(home.nights, ticker)
-    if not (left and left.promoted) or any(line.key == left.key for line in Registry(home.models).history(ticker)):
-        return
-    night = kept_night(home.nights, ticker, left.key)
-    if not (night and night.verdict and night.model_folder):
-        return
-    content = sha256_of(night.model_folder)
-    if content is None or content != night.model_sha256:
-        return
-    model = ModelReceipt(ticker, night.model_folder, content, night.session, night.mode, night.reason)
-    record = str(night_path(home.nights, ticker, night.key))
-    run = RunReceipt(ticker, record, "", night.key, night.mlflow_run_id, night.model_version)
-    promote(home, model, run, night.verdict, at=clock.now())
 
 
 def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, *, at: datetime) -> PromotionReceipt:
