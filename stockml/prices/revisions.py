@@ -65,6 +65,7 @@ def every_row(table: Table) -> Bars | None:
 def restated_mids(table: Table) -> pd.DatetimeIndex:
     """The sessions whose rows differ in their mid price."""
     rows = table.select(["session", "high", "low"]).to_pandas(date_as_object=False)
+    rows = rows[rows["session"].duplicated(keep=False)]
     differ = (rows["high"] + rows["low"]).groupby(rows["session"]).nunique() > 1
     return pd.DatetimeIndex(differ.index[differ])
 

@@ -159,11 +159,11 @@ class BarStore:
 
     def restated_units(self, ticker: str, *, until: date | None = None) -> "pd.Series[float]":
         """Of each session whose mid price was restated: the price in shares of `until` for a price of 1 as traded."""
-        raw = self._raw(ticker, until)
+        restated = revisions.restated_mids(self._table(ticker))
+        raw = self._raw(ticker, until) if len(restated) else None
         if raw is None:
             return pd.Series(dtype=float)
-        restated = raw.index.isin(revisions.restated_mids(self._table(ticker)))
-        return (back_adjusted(raw, self.splits(ticker))["close"] / raw["close"])[restated]
+        return (back_adjusted(raw, self.splits(ticker))["close"] / raw["close"])[raw.index.isin(restated)]
 
     def last_session(self, ticker: str) -> date | None:
         """The newest session with a raw bar, even a doubtful one; None without any."""
