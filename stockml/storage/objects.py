@@ -6,7 +6,7 @@ writes; elsewhere the content is compared just before it is written, which narro
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -177,10 +177,14 @@ class Objects:
         """Raise StoreError if nothing was found because there is no bucket: the address is mistyped, say."""
         if self._is_s3:
             bucket = self._fs.path.partition("/")[0]
-            with suppress(FileNotFoundError):
-                if bucket and self._fs.fs.info(bucket):
-                    return
-            raise StoreError(self.address(name), "expected a bucket, found none; create it, or correct the address")
+            try:
+                is_there = bool(bucket and self._fs.fs.info(bucket))
+            except FileNotFoundError:
+                is_there = False
+            except PermissionError:  # of a login that sees only its folder
+                is_there = True
+            if not is_there:
+                raise StoreError(self.address(name), "expected a bucket, found none; create it, or correct the address")
 
     def _write(self, contents: Mapping[str, bytes]) -> None:
         if self.folder:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -100,6 +101,36 @@ def test_a_bucket_that_does_not_exist_is_not_taken_for_an_empty_one(s3_folder: s
     for ask in (lambda: elsewhere.read("parts/IBM.json"), lambda: elsewhere.names("parts")):
         with pytest.raises(StoreError, match="expected a bucket, found none; create it, or correct the address"):
             ask()
+
+
+class OneFolderOnly(BaseHTTPRequestHandler):
+    """A store whose login may see a folder of the bucket, which is empty, but not the bucket itself."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(403 if self.path.strip("/") == "bucket" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        content = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_login_that_may_not_see_the_whole_bucket_reads_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), OneFolderOnly) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        objects = Objects("s3://bucket/state")
+        assert (objects.read("parts/IBM.json").content, objects.names("parts")) == (None, {})
+        fsspec.filesystem("s3").clear_instance_cache()
+        server.shutdown()
 
 
 def test_objects_that_may_not_be_deleted_are_not_reported_as_deleted(s3_folder: str) -> None:
