@@ -79,16 +79,18 @@ class TickerEntry(BaseModel):
     def _starts_when_bars_are_final(self) -> "TickerEntry":
         with refused_as(ValueError):
             final = _final_moment(self)
-        start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at), final.tzinfo) if self.at else final
-        if _closing(self) <= start < final:
-            morning = f"from {_DST_ENDS:%H:%M} the next morning"  # a bar that is final after midnight, as in Berlin
-            first = f"after {final:%H:%M}" if final.date() == start.date() else morning
-            raise ValueError(f"expected a start {first}, when the day's bar is final, found {self.at}")
+        if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
+            raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
         return self
 
     def cron(self, minutes_later: int = 0) -> str:
-        """The cron line: weekdays at the start time, or the mornings after if it is before the exchange's close."""
+        """The cron line: weekdays at the start time, or the mornings after if it is before the exchange's close.
+
+        A start in the evening, where the day's bar is final only after midnight, as in Frankfurt, is put off till then.
+        """
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
+        if _closing(self).replace(tzinfo=None) <= start < _final_moment(self).replace(tzinfo=None):
+            start = _default_start(self)
         evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
         start += timedelta(minutes=minutes_later)
         if evening:  # stay before midnight, after which clocks change
