@@ -69,7 +69,7 @@ def main(root: str, folder: str) -> None:
             keep_picture(page, Path(folder, "mlflow-three-nights.png"))
             open_charts(page, address, overview)
             keep_picture(page, Path(folder, "mlflow-track-records.png"))
-        with browser_page(browser, 1900, 1500) as page:
+        with browser_page(browser, 1900, 1720) as page:
             open_run(page, address, experiment_id, next(iter(runs.values())))
             keep_picture(page, Path(folder, "mlflow-run.png"))
 
