@@ -79,7 +79,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
     from deployments.cli import ledger_text
     from stockml.forecasts.ledger import Ledger
-    from stockml.forecasts.ledger_scores import restated_bars, steps_across, steps_without_bar
+    from stockml.forecasts.ledger_scores import last_closes, restated_bars, steps_across, steps_without_bar
     from stockml.nights.glance import store_of
     from stockml.prices.series import PriceSeries
 
@@ -92,8 +92,9 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     restated, across = restated_bars(counting, first, series), steps_across(counting, series)
     without_bar = steps_without_bar(counting, series)
     if not as_json:
-        closes = dict(zip(series.sessions.tolist(), (series.close / series.mid).tolist(), strict=True))
-        listed = [ledger_text.entry_line(entry, sessions, closes) for entry in entries[-SHOWN_ROWS:]]
+        steps = kept.steps(ticker).drop_duplicates("key")
+        closes = dict(zip(steps["key"], last_closes(steps, first, units), strict=True))  # as known then
+        listed = [ledger_text.entry_line(entry, sessions, closes[entry.key]) for entry in entries[-SHOWN_ROWS:]]
         print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, listed))
         return
     made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]

@@ -1,5 +1,6 @@
 """The text of `stockml ledger`: counts, then each figure with its observations; late forecasts apart."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
@@ -84,10 +85,9 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         yield f"  {bar.session}  {bar.price} {change}, in {counted(bar.steps, 'step')}"
 
 
-def entry_line(entry: LedgerEntry, sessions: Sessions, closes: Mapping[date, float]) -> str:
-    """closes: over the mid price of the same session; the ledger keeps the latter, a path starts from the former."""
+def entry_line(entry: LedgerEntry, sessions: Sessions, close: float) -> str:
+    """close: of the origin, where the path begins; NaN where it has no bar: its mid price is what the ledger keeps."""
     end = entry.forecast
-    over_mid = closes.get(end.origin)
-    start = f"{'mid price' if over_mid is None else 'close'} {price_text((over_mid or 1) * end.last_value)}"
+    start = f"mid price {price_text(end.last_value)}" if math.isnan(close) else f"close {price_text(close)}"
     path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"
     return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}"

@@ -175,6 +175,17 @@ def origin_prices(
     return now.where(now.isna() | then.isna(), then)
 
 
+def last_closes(
+    steps: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
+) -> "pd.Series[float]":
+    """The close that each step was forecast from, in the origin's shares; NaN where it has no bar of the origin.
+
+    units: as for `origin_prices`.
+    """
+    close = steps["session"].map(_by_session(series, series.close))
+    return close / origin_prices(steps, series, units) * steps["last_value"]
+
+
 def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
     """How many steps that came due cross a change of units, so are not scored, by its first session in new units."""
     due = counting[counting["due"] <= series.sessions[-1]]

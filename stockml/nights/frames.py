@@ -18,7 +18,7 @@ from stockml.clock import now
 from stockml.errors import NoForecast
 from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
-from stockml.forecasts.ledger_scores import origin_prices, scored_steps
+from stockml.forecasts.ledger_scores import last_closes, scored_steps
 from stockml.forecasts.proper_scores import BANDS
 from stockml.home import home
 from stockml.nights.glance import store_of
@@ -104,8 +104,7 @@ class Home:
         units = store.restated_units(named)
         came = scored_steps(counting, series, units)
         both = counting.merge(came[["key", "lead", "reached"]], on=["key", "lead"], how="left")
-        close = both["session"].map(pd.Series(series.close, pd.DatetimeIndex(series.sessions)))
-        both["last_close"] = close / origin_prices(both, series, units) * both["last_value"]
+        both["last_close"] = last_closes(both, series, units)
         named_so = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
         columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
         return both.rename(columns=named_so)[columns]

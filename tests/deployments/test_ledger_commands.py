@@ -172,9 +172,12 @@ def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_sinc
     before: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     steps = stockml.Home(home.root).ledger("IBM")
     assert (before["steps"], before["restated_bars"]) == (5, [])
+    listed = [line for line in shown(capsys, "ledger", "IBM").splitlines() if "  close " in line]
     corrected = bars.copy()
     corrected.loc[str(FRIDAY), "high"] *= 1.02
     record(home, corrected, date(2013, 3, 3))
+    assert len(listed) == 1
+    assert listed[0] in shown(capsys, "ledger", "IBM").splitlines()
     assert json.loads(shown(capsys, "ledger", "IBM", "--json")) == {
         name: pytest.approx(value) if isinstance(value, float) else value for name, value in before.items()
     }
