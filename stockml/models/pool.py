@@ -159,10 +159,11 @@ def file_of(identity: str, folders: Sequence[Path]) -> Path:
             return path
     there = [folder for folder in folders if (folder / name).is_file()]
     other, way_back = "a file that cannot be read" if there else "none", "restore it from a backup, or retrain"
+    error = InvalidFile
     if any(_readable(folder / name) for folder in there):
         other, way_back = "another of that name, as another version of stockml has it,", "retrain"
+        error = OtherVersion if there == [SHIPPED] else InvalidFile
     where = ", ".join(map(str, folders))
-    error = OtherVersion if there == [SHIPPED] else InvalidFile
     raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; {way_back}")
 
 
