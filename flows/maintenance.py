@@ -55,6 +55,7 @@ def maintenance(
         *reports_of(steps.end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
         *reports_of(steps.resume_what_waited, now, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
+        # at once: until it is committed, any check-out brings back what was removed
         *(reports_of(steps.clear_shared_state, now, dry_run) if home().state else ()),
         *reports_of(steps.clear_mlflow_files, days, now, dry_run),
         *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),

@@ -13,29 +13,31 @@ from numpy.typing import NDArray
 
 from stockml.prices.screening import OTHER_UNITS, is_tenfold, is_traded_heavily
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Days, Floats, Indices
 
 LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange closes for longer
 HOLE, UNITS = "hole", "change of units"
 
 
+def holes(sessions: Days) -> Indices:
+    """(k,) index of the first session after each hole.  sessions: (n,), ascending."""
+    return 1 + np.flatnonzero(np.busday_count(sessions[:-1], sessions[1:]) > LONGEST_CLOSURE)
+
+
 @lru_cache(maxsize=4)  # by identity: a series never changes
 def starts(series: PriceSeries) -> Indices:
     """(segments,) index of each segment's first session."""
-    apart = np.busday_count(series.sessions[:-1], series.sessions[1:])
     times = series.close[1:] / series.close[:-1]
     # a logarithm of every ratio would double the time
     far = np.flatnonzero((times > OTHER_UNITS) | (times < 1 / OTHER_UNITS))
     tenfold = far[is_tenfold(np.log10(times[far]))]
-    units = [at for at in tenfold if not is_traded_heavily(series.close, series.volume, at + 1)]
-    found = np.union1d(np.flatnonzero(apart > LONGEST_CLOSURE), units)
-    return np.concatenate([[0], found + 1]).astype(np.int64)
+    units = [at for at in 1 + tenfold if not is_traded_heavily(series.close, series.volume, at)]
+    return np.concatenate([[0], np.union1d(holes(series.sessions), units)]).astype(np.int64)
 
 
 def divided_by(series: PriceSeries, first: int) -> str:
     """What separates the segment that starts at session `first` from the one before it: HOLE or UNITS."""
-    apart = np.busday_count(series.sessions[first - 1], series.sessions[first])
-    return HOLE if apart > LONGEST_CLOSURE else UNITS
+    return HOLE if len(holes(series.sessions[first - 1 : first + 1])) else UNITS
 
 
 def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:

@@ -19,7 +19,6 @@ from stockml.nights.record import Night
 FIRST = (LAST_CLOSE, LAST_MID, "last value")  # the references; the averages follow them
 LAST = (TREND_PRIOR, LSTM, CHAMPION, WITHOUT_NETWORK, PUBLISHED)
 SHOWN_AS = {LSTM: "tonight's network", WITHOUT_NETWORK: "the same without network"}  # of distributions; others as named
-IS_PUBLISHED = ", published"
 OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10%")
 
 
@@ -89,11 +88,12 @@ def distributions(night: Night) -> Table:
 
     origins = counted(next(iter(table.scores.values())).origins, "origin")
     rows = [(f"distribution, {origins}", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
-    for name, shown in _distribution_rows(night):
+    for name, shown in _distribution_rows(night).items():
         score = table.scores[name]
+        published = ", published" if name == row_of(night.publisher) else ""
         held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
         skills = skill(table.whole.get(name)), skill(table.widths.get(name))
-        rows.append((shown, f"{100 * score.crps:.4f}", *skills, held))
+        rows.append((shown + published, f"{100 * score.crps:.4f}", *skills, held))
     return Table(rows, shape, tuple(f"{name}: {why}" for name, why in table.reasons.items()))
 
 
@@ -107,19 +107,18 @@ def distributions_by_lead(night: Night) -> Table:
         return Table([], "")
     leads = (f"lead {lead}" for lead in table.leads)
     rows: list[tuple[str, ...]] = [(f"vs {POOLED}", *leads, "interval score")]
-    for name, shown in _distribution_rows(night):
+    for name, shown in _distribution_rows(night).items():
         found, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
         skills = (f"{each:+z.2%}" for each in found.skill_by_lead) if found else ("–" for _ in table.leads)
-        rows.append((shown.removesuffix(IS_PUBLISHED), *skills, f"{score:.2f}%"))
+        rows.append((shown, *skills, f"{score:.2f}%"))
     return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
 
 
-def _distribution_rows(night: Night) -> list[tuple[str, str]]:
-    """The distributions that the night scored, from the simplest to what is published, and what each is shown as."""
+def _distribution_rows(night: Night) -> dict[str, str]:
+    """What each distribution that the night scored is shown as, from the simplest to what is published."""
     scores = night.distributions.scores if night.distributions else {}
     named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in scores)  # read from its file, they are by name
-    publisher = row_of(night.publisher)
-    return [(name, SHOWN_AS.get(name, name) + (IS_PUBLISHED if name == publisher else "")) for name in named]
+    return {name: SHOWN_AS.get(name, name) for name in named}
 
 
 def outlook(forecast: Forecast) -> Table:

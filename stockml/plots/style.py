@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stockml.features.segments import LONGEST_CLOSURE
+from stockml.features.segments import holes
 from stockml.storage.arrays import Days, Floats
 from stockml.storage.files import write_atomically
 from stockml.tickers import exchange
@@ -135,7 +135,7 @@ def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
 
 def draw_price(axes: "Axes", sessions: Days, mid: Floats, colour: str, linewidth: float) -> None:
     """Draw prices over their sessions; a hole breaks the line. sessions, mid: (n,)."""
-    after = 1 + np.flatnonzero(np.busday_count(sessions[:-1], sessions[1:]) > LONGEST_CLOSURE)
+    after = holes(sessions)
     broken = np.insert(sessions, after, sessions[after]), np.insert(mid, after, np.nan)
     axes.plot(*broken, color=colour, linewidth=linewidth)
 

@@ -46,6 +46,7 @@ class Sessions:
 
     @property
     def first(self) -> date:
+        """The first session that the calendar knows."""
         day: date = _days(self.name).sessions[0].item()
         return day
 

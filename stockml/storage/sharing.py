@@ -106,21 +106,26 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
     """
     if (state := SharedState.of(home)) is None:
         return
-    refused = list[StoreBusy]()
-    for part in (COMMON, *sorted(state.parts_here() - {COMMON})):
+    with _lock(home, COMMON):
+        refused = [_refusal(state, COMMON, may_remove)]
+    for part in sorted(state.parts_here() - {COMMON}):
         with ExitStack() as locks:
             try:
-                locks.enter_context(_lock(home, part, BUSY_S if part == COMMON else 0))
+                locks.enter_context(_lock(home, part, 0))
             except StoreBusy:
-                if part == COMMON:
-                    raise
                 continue
-            try:
-                state.commit(part, may_remove=may_remove)
-            except StoreBusy as busy:
-                refused.append(busy)
-    if refused:
-        raise refused[0]
+            refused.append(_refusal(state, part, may_remove))
+    for busy in filter(None, refused):
+        raise busy
+
+
+def _refusal(state: SharedState, part: str, may_remove: bool) -> StoreBusy | None:
+    """Commit the part; what refuses it, if another machine committed it meanwhile.  Raises StoreError."""
+    try:
+        state.commit(part, may_remove=may_remove)
+    except StoreBusy as busy:
+        return busy
+    return None
 
 
 def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
