@@ -45,8 +45,6 @@ class Member:
     shape: Singles
 
     def __post_init__(self) -> None:
-        if self.corrects not in (RIDGE, POOLED, EWMA_60):
-            raise ValueError(f"expected the correction of a known width, found {self.corrects}")
         size = len(INPUTS)
         for kernel, recurrent, bias in self.layers:
             units = recurrent.shape[0]

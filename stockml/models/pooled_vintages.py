@@ -7,9 +7,10 @@ everything else, names and numbers.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import date
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,13 @@ from stockml.storage.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "vintages"
 LARGEST = 16_000_000  # bytes
-FITTED = ("means", "intercepts", "coefficients")
-RIDGE_FITTED = ("means", "deviations", "coefficients", "shape")
 AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
 OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
 READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 Header = dict[str, Any]
 CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; the first two of old
+WRITTEN = {name: written for written, name in CORRECTED.items()}
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,11 @@ class VintageKind:
     type: type[Vintage]
     pattern: str
     layout: Mapping[str, Any]
-    parts: Callable[[Any], tuple[Header, Arrays]]
-    build: Callable[[dict[str, Any], Header, Arrays], Vintage]
+
+    @property
+    def fitted(self) -> list[str]:
+        """The names of what it has learned, beyond what every vintage says of itself."""
+        return [each.name for each in fields(self.type)[len(fields(Vintage)) :]]
 
 
 def file_name(vintage: Vintage) -> str:
@@ -62,7 +65,7 @@ def write(vintage: Vintage, folder: Path) -> Path:
     if arrays:
         content = labelled(header, arrays)
     else:
-        lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in header.items()]
+        lines = [f"{_json(name)}: {_json(value)}" for name, value in header.items()]
         content = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
     write_atomically(path, content)
     return path
@@ -91,7 +94,10 @@ def read(path: Path) -> Any:
                 raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
         through, tickers = date.fromisoformat(header["through"]), tuple(map(str, header["tickers"]))
         learned_from = Vintage(through, tickers, int(header["sessions"]), int(header["origins"]))
-        vintage = kind.build(vars(learned_from), header, arrays)
+        if kind.type is BaseNetwork:
+            vintage: Vintage = _base(vars(learned_from), header, arrays)
+        else:
+            vintage = kind.type(**vars(learned_from), **{name: _as_arrays(header[name]) for name in kind.fitted})
     except READ_ERRORS as problem:
         what = ("" if type(problem) is ValueError else f"{type(problem).__name__}: ") + str(problem)[:160]
         raise InvalidFile(str(path), f"expected a {kind.name}, found {what}; {way_back}") from problem
@@ -108,35 +114,26 @@ def _described(vintage: Vintage) -> tuple[Header, Arrays]:
     kind = _kind(vintage)
     through, tickers = vintage.through.isoformat(), list(vintage.tickers)
     learned_from = {"through": through, "tickers": tickers, "sessions": vintage.sessions, "origins": vintage.origins}
-    header, arrays = kind.parts(vintage)
+    fitted: Header = {name: getattr(vintage, name) for name in kind.fitted}
+    header, arrays = _base_parts(vintage) if isinstance(vintage, BaseNetwork) else (fitted, ())
     return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
 
 
+_json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
+
+
 def _digest(header: Header, arrays: Arrays) -> str:
-    found = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
+    found = hashlib.sha256(_json(header, separators=(",", ":")).encode())
     for array in arrays:
         found.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
     return found.hexdigest()
 
 
-def _regression_parts(model: PooledRegression) -> tuple[Header, Arrays]:
-    fitted = {name: getattr(model, name).tolist() for name in FITTED}
-    return fitted | {"shapes": {name: shape.tolist() for name, shape in sorted(model.shapes.items())}}, ()
-
-
-def _regression(learned_from: dict[str, Any], header: Header, _: Arrays) -> PooledRegression:
-    fitted: Header = {name: np.array(header[name], dtype=np.float64) for name in FITTED}
-    shapes = {name: np.array(shape, dtype=np.float64) for name, shape in header["shapes"].items()}
-    return PooledRegression(**learned_from, **fitted, shapes=shapes)
-
-
-def _ridge_parts(model: PooledRidge) -> tuple[Header, Arrays]:
-    return {name: getattr(model, name).tolist() for name in RIDGE_FITTED}, ()
-
-
-def _ridge(learned_from: dict[str, Any], header: Header, _: Arrays) -> PooledRidge:
-    fitted: Header = {name: np.array(header[name], dtype=np.float64) for name in RIDGE_FITTED}
-    return PooledRidge(**learned_from, **fitted)
+def _as_arrays(kept: Any) -> Any:
+    """What JSON keeps of an array, or of arrays by name."""
+    if isinstance(kept, dict):
+        return {name: _as_arrays(each) for name, each in kept.items()}
+    return np.array(kept, dtype=np.float64)
 
 
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
@@ -144,7 +141,7 @@ def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
     header = {
         "means": base.scale.means.tolist(),
         "deviations": base.scale.deviations.tolist(),
-        "members": [{"corrects": _written(member.corrects), "layers": len(member.layers)} for member in base.members],
+        "members": [{"corrects": WRITTEN[member.corrects], "layers": len(member.layers)} for member in base.members],
         "scores": dict(base.scores),
     }
     arrays: list[NDArray[Any]] = []
@@ -180,10 +177,6 @@ def _base(learned_from: dict[str, Any], header: Header, arrays: Arrays) -> BaseN
     )
 
 
-def _written(corrects: str) -> Any:
-    return next(written for written, name in CORRECTED.items() if name == corrects)
-
-
 GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
 WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
@@ -192,23 +185,17 @@ KINDS = {
         type=PooledRegression,
         pattern="pooled-*.json",
         layout={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
-        parts=_regression_parts,
-        build=_regression,
     ),
     "ridge": VintageKind(
         name="ridge regression",
         type=PooledRidge,
         pattern="ridge-*.json",
         layout={"format": "stockml ridge regression, 1", "inputs": list(AVERAGED), "curves": BASIS_SIZE, **GRID},
-        parts=_ridge_parts,
-        build=_ridge,
     ),
     "base": VintageKind(
         name="base network",
         type=BaseNetwork,
         pattern="base-*.npz",
         layout={"format": "stockml base network, 1", **WINDOWS, **GRID},
-        parts=_base_parts,
-        build=_base,
     ),
 }
