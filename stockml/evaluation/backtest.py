@@ -25,14 +25,13 @@ from stockml.features.windows import OriginSplit, unseen_origins, within_segment
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached
-from stockml.models.baselines import baseline_paths
+from stockml.models.baselines import baseline_paths, prior_path
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import ORIGIN_STRIDE, POOLED
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
-from stockml.models.trend_prior import prior_path
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Floats, Indices

@@ -12,12 +12,12 @@ from stockml.errors import InvalidSetting
 from stockml.features.windows import OriginSplit, unseen_origins
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
+from stockml.models.baselines import prior_path, published_moves
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
-from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings

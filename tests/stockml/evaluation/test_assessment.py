@@ -14,9 +14,9 @@ from stockml.evaluation.candidates import Candidate, Pools
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import every_nth
+from stockml.models.baselines import published_moves
 from stockml.models.pool import Pool
 from stockml.models.retrain_policy import Decision
-from stockml.models.trend_prior import published_moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.objects import sha256_of
 from stockml.training.ticker_training import train_ticker, unseen_parts

@@ -8,8 +8,8 @@ from stockml.evaluation.evaluate import PUBLISHED, evaluate
 from stockml.features.windows import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.publishing import Components, combine
+from stockml.models.baselines import published_moves
 from stockml.models.pool import Pool
-from stockml.models.trend_prior import published_moves
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.settings import settings_for
 from tests.stockml.evaluation.seers import (

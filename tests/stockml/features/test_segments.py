@@ -13,12 +13,12 @@ from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.segments import LONGEST_CLOSURE, segments, starts, to_newest_units
 from stockml.features.width_inputs import width_inputs
 from stockml.features.windows import FIRST_ORIGIN, scored_origins, within_segment
+from stockml.models.baselines import prior_path, trend
 from stockml.models.lead_grid import LEADS
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.retrain_policy import Decision
-from stockml.models.trend_prior import prior_path, trend
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import train_ticker, unseen_parts

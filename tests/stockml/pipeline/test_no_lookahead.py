@@ -12,9 +12,9 @@ import pytest
 
 from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.width_inputs import width_inputs
+from stockml.models.baselines import prior_path, published_moves
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
-from stockml.models.trend_prior import prior_path, published_moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from stockml.training.train import train
