@@ -14,14 +14,14 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Pools, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, Unseen, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.segments import to_newest_units
-from stockml.features.windows import OriginSplit, known_outcomes, scored_origins, unseen_origins
+from stockml.features.windows import OriginSplit, known_outcomes
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
@@ -90,28 +90,28 @@ def assess(
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
     Raises LooksAhead where any row rests on a bar after its origin.
     """
-    test = scored_origins(series, split.test, settings)
-    found = judge_models(series, model, champion, settings, split, kept=kept, unreadable=unreadable)
+    unseen = Unseen.of(series, split, settings, model)
+    found = judge_models(unseen, model, champion, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
-    check_look_ahead(series, split, settings, candidates, Pools.of(model, series, split).held_out)
-    author = candidates[row_of(publisher)]
-    evaluation = _evaluated(series, test, candidates, author, settings)
-    actual = known_outcomes(series.mid, test, settings.horizon)
+    check_look_ahead(unseen, candidates)
+    author, close = candidates[row_of(publisher)], series.close[unseen.test]
+    evaluation = _evaluated(unseen, candidates, author)
+    actual = known_outcomes(series.mid, unseen.test, settings.horizon)
     forecast = _forecast(series, author, upcoming, settings.direction_step)
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
-        band_scores=score_limits(_limits(author.test.quantiles, series.close[test]), actual),
+        band_scores=score_limits(_limits(author.test.quantiles, close), actual),
         verdict=promotion_gate.verdict(found.promoted, found.reason, evaluation, table, forecast.weights),
         publisher=publisher,
         forecast=forecast,
         distributions=table,
         calibration=candidates[LSTM].tonight.calibration(),
         kept=kept,
-        test_origins=test,
-        paths={PUBLISHED: author.paths(series)},
-        unseen=unseen_origins(series, split, settings),
+        test_origins=unseen.test,
+        paths={PUBLISHED: author.paths(close)},
+        unseen=unseen.origins,
         volatility=annualised(author.earlier.quantiles[:, span - 1], span),
     )
 
@@ -128,11 +128,9 @@ class Judgement:
 
 
 def judge_models(
-    series: PriceSeries,
+    unseen: Unseen,
     model: TrainedModel,
     champion: TrainedModel | None,
-    settings: EvaluationSettings,
-    split: OriginSplit,
     *,
     kept: bool = False,
     unreadable: str | None = None,
@@ -142,25 +140,23 @@ def judge_models(
 
     simple_rows: whether the table includes the simple forecasts. Otherwise as `assess`.
     """
-    test = scored_origins(series, split.test, settings)
-    incumbent = None
+    series, horizon, incumbent = unseen.series, unseen.settings.horizon, None
     if champion and not kept:
         age = int((series.sessions > champion.published.learned_until).sum())
-        incumbent = promotion_gate.Incumbent(age, unscored(champion, series.sessions[split.validation.start]))
+        incumbent = promotion_gate.Incumbent(age, unscored(champion, np.datetime64(unseen.first)))
     elif unreadable:
         incumbent = promotion_gate.Incumbent(0, unreadable)
-    pools = Pools.of(model, series, split)
     models: dict[str, TrainedModel | None] = {LSTM: model, WITHOUT_NETWORK: None}
     if champion and incumbent and incumbent.unscored is None:
         models[CHAMPION] = champion
-    candidates = {name: Candidate.of(series, split, settings, pools, each) for name, each in models.items()}
-    table = distribution_table(series, test, pools.held_out, candidates, settings.horizon, simple_rows=simple_rows)
+    candidates = {name: Candidate.of(unseen, each) for name, each in models.items()}
+    table = distribution_table(series, unseen.test, unseen.pool, candidates, horizon, simple_rows=simple_rows)
     promoted, reason = promotion_gate.judge(
         table,
         kept=kept,
         has_network=candidates[LSTM].has_network,
         incumbent=incumbent,
-        replace_after=settings.replace_after_sessions,
+        replace_after=unseen.settings.replace_after_sessions,
     )
     author = CHAMPION if CHAMPION in candidates and not (promoted or kept) else LSTM
     has_network = candidates[author].has_network
@@ -170,21 +166,16 @@ def judge_models(
     return Judgement(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
 
-def _evaluated(
-    series: PriceSeries,
-    test: Indices,
-    candidates: Mapping[str, Candidate],
-    author: Candidate,
-    settings: EvaluationSettings,
-) -> Evaluation:
+def _evaluated(unseen: Unseen, candidates: Mapping[str, Candidate], author: Candidate) -> Evaluation:
     """Score the paths: the published one, the trend prior and the networks' own, where they forecast one.
 
     All prices are turned into tonight's units, as averages and the scale of errors span changes of units.
     """
+    series, test, settings = unseen.series, unseen.test, unseen.settings
     paths = {name: each.own for name, each in candidates.items() if each.own is not None}
     others = {PUBLISHED: author} | ({WITHOUT_NETWORK: candidates[WITHOUT_NETWORK]} if paths else {})
     rises = {name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()}
-    paths |= {name: each.paths(series) for name, each in others.items()}
+    paths |= {name: each.paths(series.close[test]) for name, each in others.items()}
     paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
     units = to_newest_units(series)
     paths = {name: units[test, None] * path for name, path in paths.items()}

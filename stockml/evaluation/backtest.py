@@ -16,6 +16,7 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import judge_models
+from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_scores import DistributionScore, Gain, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -186,7 +187,8 @@ def _nights(
             known = series.until(origin + 1)
             model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
             kept = champion is not None and same_forecast(model, champion)
-            found = judge_models(known, model, champion, settings.evaluation, split, kept=kept, simple_rows=False)
+            unseen = Unseen.of(known, split, settings.evaluation, model)
+            found = judge_models(unseen, model, champion, kept=kept, simple_rows=False)
             champion = model if found.promoted else champion
             skill_of_own = model.evidence.skill if model.evidence else None
             nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
 from stockml.errors import InvalidSetting
-from stockml.features.windows import OriginSplit, unseen_origins
+from stockml.features.windows import OriginSplit, scored_origins, unseen_origins
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
 from stockml.models.baselines import prior_path, published_moves
@@ -24,17 +24,31 @@ from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
 
-class Pools(NamedTuple):
-    """The pool that ends before the first unseen origin, to score with, and tonight's, to publish with."""
+@dataclass(frozen=True, eq=False)
+class Unseen:
+    """What tonight's models are scored on, and with.
 
-    held_out: Pool
+    origins: (k,) of the validation and test parts, the first session of which is `first`.  test: (m,), the last of
+    them, of the test part.  pool: ends before `first`, to score with.  tonight: may have seen tonight, to publish with.
+    """
+
+    series: PriceSeries
+    settings: EvaluationSettings
+    first: date
+    origins: Indices
+    test: Indices
+    pool: Pool
     tonight: Pool
 
     @classmethod
-    def of(cls, model: TrainedModel, series: PriceSeries, split: OriginSplit) -> Self:
-        """The pools of the model's networks; tonight's may have seen tonight."""
+    def of(cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, model: TrainedModel) -> Self:
+        """With the pools of the model's networks.  Raises InvalidSetting for one that has seen the first session."""
         first = series.sessions[split.validation.start].item()
-        return cls(pool_of(model.held_out, first), pool_of(model.published, (series.sessions[-1] + A_DAY).item()))
+        pool, tonight = pool_of(model.held_out, first), pool_of(model.published, (series.sessions[-1] + A_DAY).item())
+        if (through := pool.through) and through >= first:
+            raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
+        origins, test = unseen_origins(series, split, settings), scored_origins(series, split.test, settings)
+        return cls(series, settings, first, origins, test, pool, tonight)
 
 
 def pool_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Pool:
@@ -46,12 +60,11 @@ def pool_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -
 class Candidate:
     """A model's forecasts as they would have been published on the test part, and as of tonight.
 
-    origins: (m,) of the test part.  test: from these.  earlier: from all unseen origins before tonight, validation's
-    included; `components`: what it combines.  tonight: from one.  own: (m, horizon), the network's own path in price,
-    None where it forecasts no path.  held_out: the network behind all but `tonight`; None without one.
+    test: from the m origins of the test part.  earlier: from all unseen origins before tonight, validation's included;
+    `components`: what it combines.  tonight: from one.  own: (m, horizon), the network's own path in price, None where
+    it forecasts no path.  held_out: the network behind all but `tonight`; None without one.
     """
 
-    origins: Indices
     test: CombinedForecast
     earlier: CombinedForecast
     tonight: CombinedForecast
@@ -60,46 +73,36 @@ class Candidate:
     held_out: Network | None
 
     @classmethod
-    def of(
-        cls,
-        series: PriceSeries,
-        split: OriginSplit,
-        settings: EvaluationSettings,
-        pools: Pools,
-        model: TrainedModel | None,
-    ) -> "Candidate":
+    def of(cls, unseen: Unseen, model: TrainedModel | None) -> Self:
         """The model's candidate or, without a model, that of the same procedure without a network.
 
-        Raises InvalidSetting for a pool or a network that has seen the first unseen origin.
+        Raises InvalidSetting for a network that has seen the first unseen session.
         """
-        first, through = series.sessions[split.validation.start].item(), pools.held_out.through
-        if through and through >= first:
-            raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
+        series, origins, first = unseen.series, unseen.origins, unseen.first
         held_out, published = (model.held_out, model.published) if model else (None, None)
-        if held_out and (learned := held_out.learned_until.item()) >= first:
+        if held_out and (learned := held_out.learned_until) >= np.datetime64(first):
             raise InvalidSetting("the last session of the held-out network", str(learned), f"before the origin {first}")
-        unseen, newest = unseen_origins(series, split, settings), np.array([len(series) - 1])
-        leads, test = np.arange(1, settings.horizon + 1), np.flatnonzero(unseen >= split.test.start)
-        past = forecast_after(series, unseen, leads, pools.held_out, held_out)
-        now = forecast_after(series, newest, leads, pools.tonight, published)
+        newest, leads = np.array([len(series) - 1]), np.arange(1, unseen.settings.horizon + 1)
+        past = forecast_after(series, origins, leads, unseen.pool, held_out)
+        now = forecast_after(series, newest, leads, unseen.tonight, published)
         network = None  # also where there is a base for only one of the two
         if past.network is not None and now.network is not None:
             network = np.concatenate([past.network, now.network])
         location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
-        found = combine(series, np.concatenate([unseen, newest]), Components(location, simple, network))
-        earlier = found.at(slice(0, len(unseen)))
+        found = combine(series, np.concatenate([origins, newest]), Components(location, simple, network))
+        earlier, test = found.at(slice(0, len(origins))), np.arange(len(origins) - len(unseen.test), len(origins))
         own = None
         if held_out is not None and not isinstance(held_out, TickerNetwork):
-            own = np.asarray(np.exp(past.location[test]) * series.close[unseen[test], None], dtype=np.float64)
-        return cls(unseen[test], earlier.at(test), earlier, found.at(slice(len(unseen), None)), own, past, held_out)
+            own = np.asarray(np.exp(past.location[test]) * series.close[unseen.test, None], dtype=np.float64)
+        return cls(earlier.at(test), earlier, found.at(slice(len(origins), None)), own, past, held_out)
 
     @property
     def has_network(self) -> bool:
         return self.own is not None or bool((self.tonight.shares > 0).any())
 
-    def paths(self, series: PriceSeries) -> Floats:
-        """(m, horizon) median prices on the test part."""
-        return np.asarray(series.close[self.origins, None] * np.exp(self.test.quantiles[..., MEDIAN]), dtype=np.float64)
+    def paths(self, close: Floats) -> Floats:
+        """(m, horizon) median prices on the test part.  close: (m,), of its origins."""
+        return np.asarray(close[:, None] * np.exp(self.test.quantiles[..., MEDIAN]), dtype=np.float64)
 
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""

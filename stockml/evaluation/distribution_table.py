@@ -6,7 +6,6 @@ Never here: who wins, or a vintage that has seen what it is scored on.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import zip_longest
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from stockml.models.lead_grid import moves
 from stockml.models.pool import Pool
 from stockml.models.pooled_ridge import RIDGE
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Days, Floats, Indices
+from stockml.storage.arrays import Floats, Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
@@ -73,14 +72,6 @@ def row_of(publisher: str) -> str:
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 
-def check_origins(name: str, found: Indices, origins: Indices, sessions: Days) -> None:
-    """Raises ValueError, with the first session that only one of the two has, if the origins are not the same."""
-    if not np.array_equal(found, origins):
-        unlike = next(pair for pair in zip_longest(found.tolist(), origins.tolist()) if len(set(pair)) > 1)
-        one, two = ("none" if at is None else str(sessions[at]) for at in unlike)
-        raise ValueError(f"expected all rows to be scored on the same origins, found {name} at {one} beside {two}")
-
-
 def rows_of_pool(series: PriceSeries, origins: Indices, leads: Indices, pool: Pool) -> DistributionRows:
     """The base and the ridge regression as they are, and every other simple row.
 
@@ -114,11 +105,8 @@ def distribution_table(
 ) -> DistributionTable:
     """Score the candidates and, with `simple_rows`, the simple forecasts.
 
-    origins: (m,), with known outcomes.  pool: ends before the first of them.  Raises ValueError for a candidate that
-    forecasts from others.
+    origins: (m,), with known outcomes, from which the candidates forecast.  pool: ends before the first of them.
     """
-    for name, each in candidates.items():
-        check_origins(name, each.origins, origins, series.sessions)
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})

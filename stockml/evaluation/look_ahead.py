@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import Candidate, forecast_after, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, Unseen, forecast_after, trend_prior_paths
 from stockml.evaluation.distribution_table import BASE, rows_of_pool
 from stockml.evaluation.evaluate import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES
-from stockml.features.windows import OriginSplit, scored_origins, unseen_origins
 from stockml.forecasts.publishing import combine
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
@@ -70,21 +69,15 @@ def rows_of_a_night(
     return rows | {name: [simple.get(name)] for name in (*SHAPES, RIDGE, BASE)}
 
 
-def check_look_ahead(
-    series: PriceSeries,
-    split: OriginSplit,
-    settings: EvaluationSettings,
-    candidates: Mapping[str, Candidate],
-    pool: Pool,
-) -> None:
+def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> None:
     """Check every row as of the middle of the test part, and each candidate up to there. Raises LooksAhead."""
-    test, unseen = scored_origins(series, split.test, settings), unseen_origins(series, split, settings)
-    middle = int(test[len(test) // 2])
-    done, networks = np.flatnonzero(unseen <= middle), {name: each.held_out for name, each in candidates.items()}
-    check_rows(series, middle, lambda each: rows_of_a_night(each, unseen[done[-ORIGINS:]], networks, pool, settings))
+    series, middle = unseen.series, int(unseen.test[len(unseen.test) // 2])
+    done = np.flatnonzero(unseen.origins <= middle)
+    newest, networks = unseen.origins[done[-ORIGINS:]], {name: each.held_out for name, each in candidates.items()}
+    check_rows(series, middle, lambda each: rows_of_a_night(each, newest, networks, unseen.pool, unseen.settings))
     other = with_other_future(series, middle)
     for name, each in candidates.items():
-        again, found = combine(other, unseen, each.components).at(done), each.earlier.at(done)
+        again, found = combine(other, unseen.origins, each.components).at(done), each.earlier.at(done)
         if not all(map(_same, vars(again).values(), vars(found).values())):
             raise LooksAhead(name, str(series.sessions[middle]))
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from stockml.evaluation.assessment import Assessment, assess
-from stockml.evaluation.candidates import Candidate, Pools
+from stockml.evaluation.candidates import Candidate, Unseen
 from stockml.features.windows import every_nth
 from stockml.models.pool import Pool
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
@@ -75,4 +75,4 @@ USUAL, NARROW = wide(1.0), wide(0.5)
 
 
 def candidate(model: Model | None, of: PriceSeries = SERIES) -> Candidate:
-    return Candidate.of(of, SPLIT, SETTINGS, Pools.of(USUAL, of, SPLIT), model)
+    return Candidate.of(Unseen.of(of, SPLIT, SETTINGS, USUAL), model)

@@ -10,7 +10,7 @@ import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import assess, read_assessment, write_assessment
-from stockml.evaluation.candidates import Candidate, Pools
+from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import every_nth
@@ -69,7 +69,7 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
     assert found.forecast.weights == tuple(author.tonight.shares[0])
     assert (found.forecast.last_value, found.forecast.last_close) == (SERIES.mid[-1], SERIES.close[-1])
     assert found.forecast.path == tuple(SERIES.close[-1] * np.exp(author.tonight.quantiles[0, :, 10]))
-    assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES))
+    assert found.paths[PUBLISHED] == pytest.approx(author.paths(SERIES.close[TEST]))
     numbers = found.verdict.numbers
     assert (numbers["weight_of_first_lead"], numbers["weight_of_last_lead"]) == (
         found.forecast.weights[0],
@@ -81,11 +81,14 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
 
 def test_a_base_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
     pool, first = USUAL.held_out.pool, SERIES.sessions[SPLIT.validation.start].item()
-    the_day_before = replace(pool, base=replace(pool.base, through=first - timedelta(days=1)))
-    Candidate.of(SERIES, SPLIT, SETTINGS, Pools(the_day_before, USUAL.published.pool), USUAL)
-    seen = replace(pool, base=replace(pool.base, through=first))
+
+    def scored_with_a_base_through(day: date) -> None:
+        held_out = replace(USUAL.held_out, pool=replace(pool, base=replace(pool.base, through=day)))
+        Unseen.of(SERIES, SPLIT, SETTINGS, replace(USUAL, held_out=held_out))
+
+    scored_with_a_base_through(first - timedelta(days=1))
     with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{first}'"):
-        Candidate.of(SERIES, SPLIT, SETTINGS, Pools(seen, USUAL.published.pool), USUAL)
+        scored_with_a_base_through(first)
 
 
 def test_a_network_without_a_path_of_its_own_has_no_row_among_the_paths() -> None:

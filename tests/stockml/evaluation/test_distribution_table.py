@@ -1,4 +1,4 @@
-"""A night's rows by CRPS: identical origins, a vintage that saw none of them, figures equal to an oracle's."""
+"""A night's rows by CRPS: a vintage that saw none of them, figures equal to an oracle's."""
 
 from dataclasses import replace
 from datetime import date
@@ -31,7 +31,7 @@ def wider(times: float) -> Candidate:
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
     simple, shares = times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
     combined = CombinedForecast(simple, shares, np.zeros(len(AT)))
-    return Candidate(AT, combined, combined, combined, None, Components(0.001 * shares, simple, None), None)
+    return Candidate(combined, combined, combined, None, Components(0.001 * shares, simple, None), None)
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}
@@ -67,13 +67,6 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     few = distribution_table(SERIES, AT, POOL, CANDIDATES, 50, simple_rows=False)
     assert list(few.scores) == [LSTM, CHAMPION, WITHOUT_NETWORK]
     assert few.over_simple == found.over_simple
-
-
-@pytest.mark.parametrize(("at", "named"), [(AT - 7, (2_193, 2_200)), (AT[:-1], (None, 2_545))])
-def test_a_row_from_other_origins_is_an_error_that_names_both(at: np.ndarray, named: tuple[int | None, int]) -> None:
-    other, own = ("none" if each is None else str(SERIES.sessions[each]) for each in named)
-    with pytest.raises(ValueError, match=f"found champion at {other} beside {own}"):
-        distribution_table(SERIES, AT, POOL, CANDIDATES | {CHAMPION: replace(CANDIDATES[CHAMPION], origins=at)}, 50)
 
 
 def test_the_crps_of_every_row_equals_the_oracles() -> None:

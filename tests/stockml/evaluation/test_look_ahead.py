@@ -7,6 +7,7 @@ import pytest
 
 from stockml.errors import InvalidSetting, LooksAhead
 from stockml.evaluation.assessment import assess
+from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead, check_rows, rows_of_a_night, with_other_future
@@ -43,13 +44,13 @@ def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> N
 
 
 def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
-    honest = candidate(USUAL)
+    honest, unseen = candidate(USUAL), Unseen.of(SERIES, SPLIT, SETTINGS, USUAL)
     last = {name: np.broadcast_to(each[-1:], each.shape) for name, each in vars(honest.earlier).items()}
     for name in ("shares", "feedback"):
         knowing = replace(honest, earlier=replace(honest.earlier, **{name: last[name]}))
         with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
-            check_look_ahead(SERIES, SPLIT, SETTINGS, {LSTM: knowing}, USUAL.held_out.pool)
-    check_look_ahead(SERIES, SPLIT, SETTINGS, {LSTM: honest}, USUAL.held_out.pool)
+            check_look_ahead(unseen, {LSTM: knowing})
+    check_look_ahead(unseen, {LSTM: honest})
 
 
 def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:

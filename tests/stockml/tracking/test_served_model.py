@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.assessment import assess, write_assessment
-from stockml.evaluation.candidates import Candidate, Pools
+from stockml.evaluation.candidates import Candidate, Unseen
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
 from stockml.home import Home
@@ -248,8 +248,8 @@ def test_the_tutorials_network_is_served_without_tensorflow_with_its_nights_widt
     predictions: list[dict[str, Any]], tutorial: Tutorial
 ) -> None:
     found, series, model = predictions[1], tutorial.series, tutorial.model
-    pools = Pools.of(model, series, model.parts)
-    tonight = Candidate.of(series, model.parts, tutorial.settings.evaluation, pools, model).tonight
+    unseen = Unseen.of(series, model.parts, tutorial.settings.evaluation, model)
+    tonight = Candidate.of(unseen, model).tonight
     low, high = band(tonight.quantiles[0], 0.8)
     assert not found["tensorflow"]
     assert found["csv"]["session"] == [str(day) for day in tutorial.upcoming]
