@@ -19,8 +19,7 @@ from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.training import checkpoint
-from stockml.training.base_trainer import MemberSettings, Trainer, member_of
-from stockml.training.training_set import TrainingSet
+from stockml.training.base_trainer import MemberSettings, Trainer, TrainingSet, member_of
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.retrain_policy import Decision
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
+from stockml.training.base_trainer import TrainingSet
 from stockml.training.ticker_training import train_ticker, unseen_parts
-from stockml.training.training_set import TrainingSet
 from tests.support.walks import SMALL, hole_of_a_year, walk, with_prices
 
 YEAR = np.timedelta64(365, "D")

@@ -15,9 +15,8 @@ from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainer
-from stockml.training.base_trainer import MemberSettings, Trainer, mean_loss, member_of, members_of
+from stockml.training.base_trainer import STRETCH, MemberSettings, Trainer, TrainingSet, mean_loss, member_of
 from stockml.training.pretrain import PretrainProgress, cosine_rates, pretrain
-from stockml.training.training_set import STRETCH, TrainingSet
 from tests.support.copied_code import copied, run_on
 from tests.support.walks import altered_after, walk
 
@@ -179,11 +178,6 @@ def test_the_learning_rate_falls_from_its_full_value_to_almost_zero_over_the_epo
     assert rates[0] == settings.learning_rate
     assert (np.diff(rates) < 0).all()
     assert rates[-1] < 0.01 * rates[0]
-
-
-def test_members_have_distinct_names() -> None:
-    names = [member.name for member in members_of(3)]
-    assert len(set(names)) == len(names)
 
 
 def test_a_pool_with_too_few_bars_is_refused(regressions: Regressions, tmp_path: Path) -> None:
