@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from stockml.errors import InvalidFile
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PooledRidge
-from stockml.models.pooled_vintages import SHIPPED, digest, read, write
+from stockml.models.pooled_vintages import digest, read, write
 from stockml.storage.arrays import packed, unpacked
 from tests.stockml.models.test_base_network import base
 from tests.support.walks import walk
@@ -114,25 +113,3 @@ def test_nothing_pickled_is_loaded(tmp_path: Path) -> None:
     np.savez(path, **{"000": np.array([{"through": "2004-06-30"}], dtype=object)})  # type: ignore[arg-type]
     with pytest.raises(InvalidFile, match=r"expected a base network, found no \.npz of plain arrays; learn it anew"):
         read(path)
-
-
-def test_the_error_for_a_missing_or_renamed_file_names_it(tmp_path: Path) -> None:
-    renamed = write(base(), tmp_path).rename(tmp_path / "base-1999-06.npz")
-    for path in (renamed, tmp_path / "base-2001-01.npz"):
-        with pytest.raises(InvalidFile, match=path.name):
-            read(path)
-
-
-def test_shipped_bases_are_sound_small_described_and_at_most_two_years_apart() -> None:
-    described = (SHIPPED / "README.md").read_text(encoding="utf-8")
-    ends = []
-    for path in sorted(SHIPPED.glob("base-*.npz")):
-        found = read(path)
-        ends.append(found.through)
-        assert path.stat().st_size < 400_000
-        assert hashlib.sha256(path.read_bytes()).hexdigest() in described
-        pooled = SHIPPED / f"pooled-{found.through:%Y-%m}.json"
-        assert json.loads(pooled.read_text())["through"] == found.through.isoformat()
-    assert (ends[0], ends[-1]) == (date(1999, 6, 30), date(2017, 6, 30))
-    assert all((later - sooner).days <= 2 * 366 for sooner, later in pairwise(ends))
-    assert "all training tickers are survivors" in described

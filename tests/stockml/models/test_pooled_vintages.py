@@ -89,12 +89,15 @@ def test_the_error_for_a_missing_shipped_vintage_points_to_the_release() -> None
         read(SHIPPED / "pooled-1980-01.json")
 
 
-def test_shipped_vintages_are_sound_at_most_two_years_apart_and_described() -> None:
-    models = [read(path) for path in sorted(SHIPPED.glob("pooled-*.json"))]
-    ends = [model.through for model in models]
+@pytest.mark.parametrize("pattern", ["pooled-*.json", "ridge-*.json", "base-*.npz"])
+def test_shipped_vintages_are_sound_small_described_and_at_most_two_years_apart(pattern: str) -> None:
+    paths, described = sorted(SHIPPED.glob(pattern)), (SHIPPED / "README.md").read_text(encoding="utf-8")
+    ends = [read(path).through for path in paths]
     assert (ends[0], ends[-1]) == (date(1999, 6, 30), date(2017, 6, 30))
     assert all((later - sooner).days <= 2 * 366 for sooner, later in pairwise(ends))
-    described = (SHIPPED / "README.md").read_text(encoding="utf-8")
-    for path in SHIPPED.glob("pooled-*.json"):
+    assert ends == [read(path).through for path in sorted(SHIPPED.glob("pooled-*.json"))]
+    for path in paths:
+        assert path.stat().st_size < 400_000
         assert hashlib.sha256(path.read_bytes()).hexdigest() in described
     assert "were still listed" in described
+    assert "all training tickers are survivors" in described

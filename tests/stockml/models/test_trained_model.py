@@ -35,15 +35,11 @@ def test_provenance_reads_back_as_written(made_of: Provenance, tmp_path_factory:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"code": "c"}', b'{"code": "c", "dataset": "d", "adjustment": 1}'])
-def test_content_that_is_not_provenance_is_an_error_that_names_the_file(content: bytes, tmp_path: Path) -> None:
+def test_content_that_is_not_provenance_or_none_is_an_error_that_names_the_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_bytes(content)
-    with pytest.raises(InvalidFile, match=r"provenance\.json: expected a model's provenance, found "):
-        Provenance.read(tmp_path)
-
-
-def test_missing_provenance_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match=r"provenance\.json"):
-        Provenance.read(tmp_path)
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InvalidFile, match=r"provenance\.json: expected a model's provenance, found "):
+            Provenance.read(folder)
 
 
 def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(champion: Path, tmp_path: Path) -> None:

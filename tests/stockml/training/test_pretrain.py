@@ -1,5 +1,6 @@
 """Pretraining: equal bars give equal weights, even when killed after an epoch, and later bars change nothing."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -79,15 +80,17 @@ def test_killed_after_every_epoch_it_resumes_and_ends_with_the_same_weights(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_other_bars_is_not_continued(regressions: Regressions, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_bars_is_not_continued(
+    undisturbed: BaseNetwork, regressions: Regressions, tmp_path: Path
+) -> None:
     def kill(row: PretrainProgress) -> None:
         raise Killed
 
     other, one = {f"T{i}": walk(800, seed=10 + i) for i in range(3)}, SMALL[:1]
     with pytest.raises(Killed):
-        pretrain(other, UNTIL, *regressions, folder=tmp_path / "a", members=one, on_epoch=kill)
-    found = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path / "a", members=one)
-    assert digest(found) == digest(pretrain(tickers(), UNTIL, *regressions, folder=tmp_path / "b", members=one))
+        pretrain(other, UNTIL, *regressions, folder=tmp_path, members=one, on_epoch=kill)
+    found = pretrain(tickers(), UNTIL, *regressions, folder=tmp_path, members=one)
+    assert digest(found) == digest(replace(undisturbed, members=undisturbed.members[:1], scores=found.scores))
 
 
 def epochs(folder: Path) -> list[tuple[int, float]]:
@@ -107,7 +110,6 @@ def test_a_checkpoint_of_other_code_is_not_continued(tmp_path: Path) -> None:
     ours = epochs(tmp_path / "base")
     assert [epoch for epoch, _ in theirs] == [epoch for epoch, _ in ours] == [1, 2]
     assert not {*theirs} & {*ours}, "a continued one reports its earlier epochs with the seconds that they took"
-    assert epochs(tmp_path / "base") == ours, "one of the same code is continued"
 
 
 @pytest.mark.slow
