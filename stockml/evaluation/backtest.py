@@ -110,8 +110,7 @@ def backtest(
     """Run a ticker's nights of the span, and score what they publish.
 
     Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and have outcomes:
-    InvalidSetting for a span that begins too early or too late, or is too short, InvalidFile where there is no base,
-    else TooFewBars.
+    InvalidSetting for a span too early, too late or too short, InvalidFile where there is no base, else TooFewBars.
     """
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:

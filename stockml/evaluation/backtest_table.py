@@ -41,8 +41,8 @@ LOCATION = "of which the location"
 class Line:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
-    not_worse: share of tickers at zero or above at lead 1.  coverage: of the 50, 80 and 95 %
-    bands.  interval_score: what the 80 % band's saves over the regression's.  No band is centred.
+    not_worse: share of tickers at zero or above at lead 1.  coverage: of the 50, 80 and 95 % bands, none of which is
+    centred.  interval_score: what the 80 % band's saves over the regression's.
     """
 
     row: str

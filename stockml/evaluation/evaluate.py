@@ -40,9 +40,8 @@ def evaluate(
     """Score the named paths and all baselines on identical origins.
 
     mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
-    paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.
-    close: (n,), price, the reference of all skill.
-    Every path is compared with the last close and, where given, with the champion and with what would have been
+    paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.  close: (n,),
+    price.  Every path is compared with the last close and, where given, with the champion and with what would have been
     published without a network.  Raises TooFewBars, and ValueError for paths of another shape.
     """
     horizon = settings.horizon

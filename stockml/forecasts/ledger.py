@@ -2,7 +2,6 @@
 
 One Parquet file per ticker, one row per step of a path, readable by pandas, DuckDB and Polars without this project.
 Only what was published is stored; errors are computed from the bars on demand.
-
 Never here: a row that is changed or removed, or a model.
 """
 

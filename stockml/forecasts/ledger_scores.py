@@ -5,8 +5,7 @@ Where the origin's mid price was restated, the last value stands for it, in toda
 As on the test part, skill and rises are measured from the last close, here relative to the origin's mid price.
 
 A *live* forecast was published before the market opened on its first session, a *late* one after that open, and a
-*backfilled* one once that session's bar was final and could have been known. Only live forecasts count; the others are
-scored apart.
+*backfilled* one once that session's bar was final. Only live forecasts count; the others are scored apart.
 
 Neighbouring forecasts share most of their sessions, and so their luck. Each number of observations is therefore shown
 with the number of *independent* ones: the most forecasts of which no two cover the same session.
@@ -139,10 +138,9 @@ def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
 def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None) -> pd.DataFrame:
     """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
-    units: as for `origin_prices`.
-    Added columns, relative to the origin's mid price: start (its close), forecast, actual, error, naive_error; the
-    price in the origin's shares: reached; inside_50/80/95; matured: whether every step of its forecast is past.
-    Steps from or to a session without a bar (never invented), or across a change of units, are left out.
+    units: as for `origin_prices`.  Added columns, relative to the origin's mid price: start (its close), forecast,
+    actual, error, naive_error; the price in the origin's shares: reached; inside_50/80/95; matured: whether every step
+    of its forecast is past. Steps from or to a session without a bar, or across a change of units, are left out.
     """
     price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
     origin = origin_prices(counting, series, units)
@@ -178,10 +176,7 @@ def origin_prices(
 def last_closes(
     steps: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None
 ) -> "pd.Series[float]":
-    """The close that each step was forecast from, in the origin's shares; NaN where it has no bar of the origin.
-
-    units: as for `origin_prices`.
-    """
+    """The close that each step was forecast from, in the origin's shares; NaN and units as for `origin_prices`."""
     close = steps["session"].map(_by_session(series, series.close))
     return close / origin_prices(steps, series, units) * steps["last_value"]
 

@@ -24,8 +24,7 @@ class Outlook:
 
     volatility: expected, annualised, of the log close; 0.2 is 20 %.  usual: range of the middle 80 % of earlier
     forecasts' volatilities; percentile: share of them that were lower, equal ones half, 0 to 100; both None with fewer
-    than 20.
-    rise: chance of a price above the last close.  beyond: chance of a move up or down by more than each of MOVES.
+    than 20.  rise: chance of a price above the close.  beyond: of a move up or down by more than each of MOVES.
     """
 
     sessions: int

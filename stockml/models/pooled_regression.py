@@ -35,10 +35,7 @@ DECIMALS = 8  # kept: the last bits of a fit differ between processors
 
 @dataclass(frozen=True, eq=False)
 class Vintage:
-    """What everything that is learned across tickers says of itself: the last session seen, and what it learned from.
-
-    The regressions and the base network are vintages, kept as files by `pooled_vintages`.
-    """
+    """What everything that is learned across tickers says of itself: the last session seen, and what it is made of."""
 
     through: date
     tickers: tuple[str, ...]

@@ -1,7 +1,6 @@
 """Which model is champion, and how it became so: an append-only file per ticker, mirrored by MLflow's aliases.
 
 Each line ends with the CRC-32 of everything before it in the file; lines of earlier versions have none.
-
 Never here: the decision itself (that is the gate's), or a change to a written line, except to rename a ticker.
 """
 

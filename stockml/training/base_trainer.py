@@ -1,8 +1,7 @@
 """Train the networks of a base in Keras, which is imported inside the functions: training set, layers, loss and state.
 
-The set's origins are cut into stretches that share one pass of the LSTM. A stretch of 99 sessions holds eight origins,
-five sessions apart: the first sees 64 of them, the last all. With a window each, nine tenths of the arithmetic would be
-repeated from one origin to the next.
+Origins are cut into stretches that share one pass of the LSTM: 99 sessions, of which the first of eight origins sees
+64, the last all. With a window each, nine tenths of the arithmetic would be repeated from one origin to the next.
 """
 
 import hashlib
@@ -38,8 +37,7 @@ class TrainingSet:
     """Data of s stretches: starts (s,), first rows in `rows`; sizes, log_widths (s, 8, 11), at LEADS; mask (s, 8).
 
     rows: (N, 14), scaled inputs of all tickers, one after another, with means between them.  sizes: |move| in units of
-    the EWMA 60 volatility · √lead.  log_widths: ln of the ridge regression's widths in the same units.  mask: 1 for an
-    origin that counts.
+    the EWMA 60 volatility · √lead.  log_widths: ln of the ridge's widths in these.  mask: 1 for an origin that counts.
     """
 
     learned_from: Vintage
