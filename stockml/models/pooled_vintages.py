@@ -36,6 +36,7 @@ READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, Over
 Header = dict[str, Any]
 CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; the first two of old
 WRITTEN = {name: written for written, name in CORRECTED.items()}
+_json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,6 @@ def _described(vintage: Vintage) -> tuple[Header, Arrays]:
     return {"format": kind.layout["format"], **learned_from, **kind.layout, **header}, arrays
 
 
-_json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
-
-
 def _digest(header: Header, arrays: Arrays) -> str:
     found = hashlib.sha256(_json(header, separators=(",", ":")).encode())
     for array in arrays:
@@ -132,7 +130,7 @@ def _digest(header: Header, arrays: Arrays) -> str:
 def _as_arrays(kept: Any) -> Any:
     """What JSON keeps of an array, or of arrays by name."""
     if isinstance(kept, dict):
-        return {name: _as_arrays(each) for name, each in kept.items()}
+        return {name: np.array(each, dtype=np.float64) for name, each in kept.items()}
     return np.array(kept, dtype=np.float64)
 
 
