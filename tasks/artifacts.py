@@ -119,10 +119,9 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
 
 
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:
-    end = ending(rows, fail_when)
-    if end.failed:
-        return Failed(message=end.message, data=list(rows))
-    return Completed(name=end.name, message=end.message, data=list(rows))
+    name, message = ending(rows, fail_when)
+    state = Failed if name == "Failed" else Completed
+    return state(name=name, message=message, data=list(rows))
 
 
 def time_left(done: int, count: int, elapsed_s: float) -> str:

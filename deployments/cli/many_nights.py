@@ -143,9 +143,9 @@ def aligned(markdown: Sequence[str]) -> list[str]:
 def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:
     from stockml.nights.universe import ending, records, text
 
-    end = ending(rows, fail_when)
+    name, message = ending(rows, fail_when)
     if as_json:
-        print(json.dumps({"status": end.name, "message": end.message, "nights": records(rows)}))
+        print(json.dumps({"status": name, "message": message, "nights": records(rows)}))
     else:
-        print(f"{text(rows)}\n{end.message}")
-    return int(end.failed)
+        print(f"{text(rows)}\n{message}")
+    return int(name == "Failed")

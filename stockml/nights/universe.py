@@ -142,29 +142,23 @@ def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How all nights ended: the state's name, and one line of counts that names the failed ones and why."""
+def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
+    """The name of the state in which the run of all nights ends, and one line: counts, and who failed and why.
 
-    failed: bool
-    name: str
-    message: str
-
-
-def ending(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> Ending:
-    """All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped."""
+    All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped.
+    """
     counts: Counter[str] = Counter(row.status for row in rows)
     line = ", ".join(f"{counts[status]} {status}" for status in ("completed", "skipped", "failed") if counts[status])
     if bad := [row for row in rows if row.status == "failed"]:
         told = [f"{row.ticker} {row.session or ''}".strip() + f": {brief(row.why, WHY)}" for row in bad[:NAMED]]
         line += f". Failed: {'; '.join(told)}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
         if fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows)):
-            return Ending(True, "Failed", line)
-        return Ending(False, states.WITH_FAILURES, line)
+            return "Failed", line
+        return states.WITH_FAILURES, line
     if counts["skipped"] == len(rows):
         outcomes = {row.outcome for row in rows}
-        return Ending(False, outcomes.pop() if len(outcomes) == 1 else states.SKIPPED, line or "nothing to do")
-    return Ending(False, "Completed", line)
+        return outcomes.pop() if len(outcomes) == 1 else states.SKIPPED, line or "nothing to do"
+    return "Completed", line
 
 
 def _rounded(value: float | None) -> float | None:

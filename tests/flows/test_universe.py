@@ -35,7 +35,7 @@ from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import noted_turns
 from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
-from tasks.artifacts import row_of
+from tasks.artifacts import final_state, row_of
 from tasks.provider import join_turns, provider, turn_of
 from tests.support.nights import recorded_night
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -220,36 +220,36 @@ BAD, WORSE = row("AAPL", "failed", why="BadKey: no"), row("MSFT", "failed", why=
 
 
 @pytest.mark.parametrize(
-    ("rows", "fail_when", "failed", "name", "message"),
+    ("rows", "fail_when", "name", "message"),
     [
-        ([GOOD, SKIPPED], "all fail", False, "Completed", "1 completed, 1 skipped"),
-        ([SKIPPED], "all fail", False, "Skipped: quota", "1 skipped"),
-        ([SKIPPED, row("F", "skipped", "No session")], "any fails", False, "Skipped", "2 skipped"),
-        ([GOOD, BAD], "all fail", False, "Completed with failures", "Failed: AAPL 2013-02-28: BadKey: no"),
-        ([GOOD, BAD], "any fails", True, "Failed", "1 completed, 1 failed"),
-        ([BAD, WORSE], "all fail", True, "Failed", "BadKey: no; MSFT 2013-02-28: Diverged: inf"),
-        ([BAD, WORSE], "never", False, "Completed with failures", "2 failed"),
-        ([BAD, SKIPPED], "all fail", False, "Completed with failures", "1 skipped, 1 failed"),
-        ([], "all fail", False, "Skipped", "nothing to do"),
+        ([GOOD, SKIPPED], "all fail", "Completed", "1 completed, 1 skipped"),
+        ([SKIPPED], "all fail", "Skipped: quota", "1 skipped"),
+        ([SKIPPED, row("F", "skipped", "No session")], "any fails", "Skipped", "2 skipped"),
+        ([GOOD, BAD], "all fail", "Completed with failures", "Failed: AAPL 2013-02-28: BadKey: no"),
+        ([GOOD, BAD], "any fails", "Failed", "1 completed, 1 failed"),
+        ([BAD, WORSE], "all fail", "Failed", "BadKey: no; MSFT 2013-02-28: Diverged: inf"),
+        ([BAD, WORSE], "never", "Completed with failures", "2 failed"),
+        ([BAD, SKIPPED], "all fail", "Completed with failures", "1 skipped, 1 failed"),
+        ([], "all fail", "Skipped", "nothing to do"),
     ],
 )
 def test_the_runs_state_and_message_say_how_its_nights_ended(
-    rows: list[NightRow], fail_when: Any, failed: bool, name: str, message: str
+    rows: list[NightRow], fail_when: Any, name: str, message: str
 ) -> None:
-    end = ending(rows, fail_when)
-    assert (end.failed, end.name) == (failed, name)
-    assert message in end.message
+    state = final_state(rows, fail_when)
+    assert (state.name, state.is_failed()) == (name, name == "Failed")
+    assert message in str(state.message)
 
 
 def test_of_many_failures_twenty_are_named_each_with_the_start_of_its_reason() -> None:
-    message = ending([row(f"T{i}", "failed", why="x" * 1_000) for i in range(30)]).message
+    _, message = ending([row(f"T{i}", "failed", why="x" * 1_000) for i in range(30)], "all fail")
     assert message.endswith("…; and 10 more")
     assert len(message) < 4_000
 
 
 def test_a_failure_names_its_ticker_once_and_keeps_its_advice() -> None:
     key = BadKey("IBM", f"the notice {'of many words ' * 20} https://www.alphavantage.co/support/#api-key")
-    message = ending([row_of("IBM", THURSDAY, Failed(data=key))]).message
+    _, message = ending([row_of("IBM", THURSDAY, Failed(data=key))], "all fail")
     assert message.count("IBM") == 1
     assert message.startswith("1 failed. Failed: IBM 2013-02-28: BadKey: expected a valid Alpha Vantage key")
     assert message.endswith(" …; get a free key at alphavantage.co/support/#api-key")
