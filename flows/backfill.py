@@ -23,6 +23,7 @@ from stockml.nights import states
 from stockml.nights.summary import message
 from stockml.nights.universe import table
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
+from stockml.pipeline.session_status import Outcome
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
@@ -112,7 +113,8 @@ def past_night(
     """Run one night from what the store has, as `nightly` does once its bars have been fetched."""
     tonight = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), calendar or None, force)
     if not has_bar:
-        return skipped(states.NO_BAR, tonight, session, "the store has no bar of this session that is believed")
+        missing = Outcome(session, "the store has no bar of this session that is believed", states.NO_BAR)
+        return skipped(tonight, missing)
     with exclusive_run(ticker):
         night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
     show_night(night)

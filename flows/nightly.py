@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -91,13 +91,13 @@ def nightly(
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
     outcome = tonight.outcome(session)
     if outcome.state:
-        return skipped(outcome.state, tonight, outcome.session, outcome)
+        return skipped(tonight, outcome)
     session = outcome.session
     with exclusive_run(ticker):
         found = bars_of(tonight, session)
         sharing.commit(home(), ticker)
         if isinstance(found, Outcome):
-            return skipped(str(found.state), tonight, session, found)
+            return skipped(tonight, found)
         night = train_and_publish(tonight, found)
     night = replace(night, seconds=tonight.seconds())
     show_night(night)
@@ -159,8 +159,8 @@ def exclusive_run(ticker: str) -> Iterator[None]:
         yield
 
 
-def skipped(name: str, tonight: NightRequest, session: date, why: object) -> State:
-    told = f"{why}{tonight.aged()}"
-    night = Night.skipped(tonight.ticker, session, told, datetime.now(UTC), tonight.settings.sha256())
-    get_run_logger().info("%s: %s", name.lower(), told)
-    return Completed(name=name, message=told, data=night)
+def skipped(tonight: NightRequest, outcome: Outcome) -> State:
+    told, state = f"{outcome}{tonight.aged()}", str(outcome.state)
+    night = Night.skipped(tonight.ticker, outcome.session, told, datetime.now(UTC), tonight.settings.sha256())
+    get_run_logger().info("%s: %s", state.lower(), told)
+    return Completed(name=state, message=told, data=night)
