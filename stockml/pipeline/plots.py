@@ -18,7 +18,7 @@ from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import Home
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.nights.glance import newest
-from stockml.nights.record import Night, kept_nights
+from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -44,8 +44,8 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
         held = night.metrics.get("live/first_known_coverage_80", scores.coverage_80)  # as the night's text has it
         scores = replace(scores, coverage_80=held)
         made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, sessions, mid)
-    if _has_before(home, night):
-        made["changes"] = lambda: comparison.nights(_before(home, night), night, sessions, mid)
+    if before := _before(home, night):
+        made["changes"] = lambda: comparison.nights(before, night, sessions, mid)
     return made
 
 
@@ -120,17 +120,10 @@ def _existing(night: Night, path: str | None) -> Path:
     return Path(path)
 
 
-def _has_before(home: Home, tonight: Night) -> bool:
-    """Whether a night of an earlier session is kept; reads no records when nights come in order."""
-    glance = newest(home.nights, tonight.ticker)
-    return glance is not None and (glance.session < tonight.session or bool(_earlier(home, tonight)))
-
-
-def _before(home: Home, tonight: Night) -> Night:
-    if earlier := _earlier(home, tonight):
-        return earlier[-1]
-    raise InvalidFile(str(home.nights / tonight.ticker), "expected the record of the night before, found none")
-
-
-def _earlier(home: Home, tonight: Night) -> list[Night]:
-    return [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
+def _before(home: Home, tonight: Night) -> Night | None:
+    """The newest kept night of an earlier session; reads one record when nights come in order."""
+    last = newest(home.nights, tonight.ticker)
+    if last and last.session < tonight.session and (night := kept_night(home.nights, tonight.ticker, last.key)):
+        return night
+    earlier = [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
+    return earlier[-1] if earlier else None

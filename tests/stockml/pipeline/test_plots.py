@@ -49,6 +49,10 @@ def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: Home) -
     write_night(before, night_path(place.nights, "IBM", before.key))
     keep_newest(place.nights, before)
     assert "changes" in makers(*with_it)
+    kept_whole = night_path(place.nights, "IBM", before.key).read_bytes()
+    night_path(place.nights, "IBM", before.key).write_text("{")
+    assert "changes" not in makers(*with_it), "a damaged record is no earlier night, and does not end tonight's"
+    night_path(place.nights, "IBM", before.key).write_bytes(kept_whole)
     keep_newest(place.nights, recorded_night(day=date(2013, 3, 1)))  # a later night does not hide the earlier one
     assert "changes" in makers(*with_it)
     assert [path.name for path in draw_rest(place, night)] == ["changes.png"]
