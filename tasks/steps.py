@@ -27,7 +27,6 @@ from stockml.nights import states
 from stockml.nights.record import read_night
 from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish
 from stockml.pipeline import promote as promotion
-from stockml.pipeline.unpromoted import promote_left_over
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
 from stockml.provider.http import OutputSize
@@ -123,7 +122,7 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
 @step("decide", of="dataset", module="pipeline.decide")
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
-    promote_left_over(home(), dataset.ticker)
+    log.promote_left_over(home(), dataset.ticker)
     return decide.decide_mode(home(), dataset, settings)
 
 

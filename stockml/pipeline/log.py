@@ -1,10 +1,11 @@
-"""The log step: a night's record, its plots, and its run in MLflow."""
+"""The log step: a night's record, its plots, and its run in MLflow; and the promotion that a killed night lacked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from stockml import clock
 from stockml.code_version import checkout
 from stockml.errors import TrackingUnavailable
 from stockml.evaluation.assessment import read_assessment
@@ -15,11 +16,11 @@ from stockml.forecasts.ledger_scores import restated_bars
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
-from stockml.nights.glance import keep_newest
+from stockml.nights.glance import keep_newest, newest
 from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.pipeline import plots
 from stockml.pipeline.night_key import evaluation_code
-from stockml.pipeline.promote import as_it_stands
+from stockml.pipeline.promote import as_it_stands, promote
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
@@ -76,6 +77,23 @@ def _catch_up(home: Home, tracking: Tracking, night: Night) -> None:
     is_promoted = night.verdict is not None and night.verdict.promoted
     if not is_promoted and (champion := Registry(home.models).champion(night.ticker)):
         tracking.follow_champion(night.ticker, champion.key)
+
+
+def promote_left_over(home: Home, ticker: str) -> None:
+    """Promote the newest night's model if its record says so and the night was killed before it happened."""
+    left = newest(home.nights, ticker)
+    if not (left and left.promoted) or any(line.key == left.key for line in Registry(home.models).history(ticker)):
+        return
+    night = kept_night(home.nights, ticker, left.key)
+    if not (night and night.verdict and night.model_folder):
+        return
+    content = sha256_of(night.model_folder)
+    if content is None or content != night.model_sha256:
+        return
+    model = ModelReceipt(ticker, night.model_folder, content, night.session, night.mode, night.reason)
+    record = str(night_path(home.nights, ticker, night.key))
+    run = RunReceipt(ticker, record, "", night.key, night.mlflow_run_id, night.model_version)
+    promote(home, model, run, night.verdict, at=clock.now())
 
 
 def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:

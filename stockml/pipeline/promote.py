@@ -2,7 +2,7 @@
 
 A champion of a later session is never displaced: `as_it_stands` checks this before the night's record is written, so
 that every page shows the same verdict, and `promote` checks it again. For a night that is killed between the two, see
-`unpromoted`.
+`log.promote_left_over`.
 """
 
 from dataclasses import replace
