@@ -33,7 +33,7 @@ from stockml.settings import Mode, Profile, without_effect
 from stockml.storage import sharing
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
-from tasks import begun_runs, lost_runs
+from tasks import lost_runs, run_records
 from tasks.artifacts import show_night
 from tasks.caching import with_home_storage
 from tasks.status_page import remember
@@ -82,7 +82,7 @@ def nightly(
     The state carries the Night: completed, or skipped with the reason (no session, a late, stale or doubtful bar, a
     share at rest, quota).
     """
-    begun_runs.relate_to_run_only()
+    run_records.relate_to_run_only()
     ticker = validated_ticker(ticker)
     sharing.refresh(home(), [ticker])
     wanted = chosen(profile, mode, settings, ticker=ticker)
@@ -145,7 +145,7 @@ def exclusive_run(ticker: str) -> Iterator[None]:
     Earlier runs that were killed at work are ended on the server. Raises NightBusy, and StoreBusy if another machine
     committed the state meanwhile.
     """
-    begun_runs.sign(UUID(flow_run.id))
+    run_records.sign(UUID(flow_run.id))
     with ExitStack() as held:
         try:
             held.enter_context(sharing.ticker_lock(home(), ticker, 0))

@@ -43,9 +43,8 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_report, row_of
-from tasks.begun_runs import run_shown
 from tasks.provider import join_turns
-from tasks.run_records import end_children
+from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]

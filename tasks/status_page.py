@@ -28,8 +28,7 @@ from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.begun_runs import WORKERS_RUN
-from tasks.run_records import NIGHTS, in_state, keep_end, runs_of
+from tasks.run_records import NIGHTS, WORKERS_RUN, in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # at most this share of the time between two updates goes into one

@@ -133,7 +133,7 @@ def outcome(
     """
     from prefect.exceptions import ParameterTypeError
 
-    from tasks.begun_runs import run_shown
+    from tasks.run_records import run_shown
 
     gc.freeze()  # garbage collections skip what is already imported
     given = {name: value for name, value in named.items() if value is not None}

@@ -16,9 +16,8 @@ from prefect.states import Failed, Running
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import mark
-from tasks.begun_runs import sign
 from tasks.lost_runs import crash_orphans, end_killed
-from tasks.run_records import keep_end
+from tasks.run_records import keep_end, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -15,7 +15,7 @@ from deployments.cli.runs import outcome
 from flows.form import NO_DAY, Day
 from stockml.errors import NoData
 from stockml.home import Home
-from tasks.begun_runs import run_shown
+from tasks.run_records import run_shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -25,7 +25,7 @@ from prefect.settings import (
 from prefect.states import Running, Suspended
 
 from tasks import short_runs
-from tasks.begun_runs import relate_to_run_only, run_shown
+from tasks.run_records import relate_to_run_only, run_shown
 from tests.support.loopback import Exchange, Loopback
 from tests.support.patience import PATIENCE_S, until
 
