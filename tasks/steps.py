@@ -173,7 +173,7 @@ def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> rec
     verdict = read_night(Path(run.path)).verdict
     if verdict is None:
         raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
-    receipt = promotion.promote(home(), model, run, verdict, at=now)
+    receipt = promotion.promote(home(), model, run.key, run.model_version, verdict, at=now)
     logger = get_run_logger()
     logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
     if receipt.promoted and run.model_version:

@@ -41,7 +41,6 @@ from stockml.settings import Settings
 from stockml.storage.differences import Compared, compared
 from stockml.storage.objects import Objects
 from stockml.storage.parquet_files import Table
-from stockml.storage.receipts import RunReceipt
 
 LATER = 60  # sessions of the other future
 ORIGINS = 20  # the newest, for windows and simple rows
@@ -89,8 +88,7 @@ def audit(
     before = days[list(days).index(session) - 1]
     left: list[dict[str, Path]] = []
     for number, name in enumerate(("as it came", "another")):
-        place = _home(home, folder / str(number + 1))
-        _copy(store, place, ticker)
+        place = _copied(home, store, ticker, folder / str(number + 1))
         if number:
             _another_future(BarStore.of(place, calendar), ticker, session, now)
         for day in (before, session):
@@ -113,8 +111,7 @@ def run_night(home: Home, ticker: str, session: date, settings: Settings, calend
     evaluation = evaluate_night(home, dataset, decision, model, settings.evaluation, upcoming=upcoming)
     key = night_key(dataset, settings)
     ledger = publish(home, evaluation, key, now=now)
-    run = RunReceipt(ticker, "", "", key, None, None)
-    promotion = promote(home, model, run, read_assessment(Path(evaluation.path)).verdict, at=now)
+    promotion = promote(home, model, key, None, read_assessment(Path(evaluation.path)).verdict, at=now)
     return {
         "series": Path(dataset.path),
         "decision": without_places(home, Path(decision.path)),
@@ -134,20 +131,16 @@ def without_places(home: Home, file: Path) -> Path:
     return copy
 
 
-def _home(real: Home, root: Path) -> Home:
-    """An empty home with the person's own tuned settings and base networks."""
+def _copied(real: Home, store: BarStore, ticker: str, root: Path) -> Home:
+    """A home with the person's own tuned settings and base networks, the ticker's bars, and what adjusts them."""
     place = home_of({"STOCKML_HOME": str(root)})
     for mine, its in ((real.settings, place.settings), (real.bases, place.bases)):
         if mine.is_dir():
             shutil.copytree(mine, its)
-    return place
-
-
-def _copy(store: BarStore, place: Home, ticker: str) -> None:
-    """Copy the ticker's bars, and what adjusts them, byte for byte."""
     kept, names = Objects(store.root), [f"{folder}{ticker}.parquet" for folder in SCHEMAS]
     found = {name: kept.read(name).content for name in names}
     Objects(place.store).put({name: content for name, content in found.items() if content is not None})
+    return place
 
 
 def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:

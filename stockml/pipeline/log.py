@@ -91,9 +91,7 @@ def promote_left_over(home: Home, ticker: str) -> None:
     if content is None or content != night.model_sha256:
         return
     model = ModelReceipt(ticker, night.model_folder, content, night.session, night.mode, night.reason)
-    record = str(night_path(home.nights, ticker, night.key))
-    run = RunReceipt(ticker, record, "", night.key, night.mlflow_run_id, night.model_version)
-    promote(home, model, run, night.verdict, at=clock.now())
+    promote(home, model, night.key, night.model_version, night.verdict, at=clock.now())
 
 
 def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:

@@ -12,7 +12,7 @@ from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.storage.objects import sha256_of
-from stockml.storage.receipts import ModelReceipt, PromotionReceipt, RunReceipt
+from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 
 def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Verdict:
@@ -24,8 +24,10 @@ def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Ve
     return replace(verdict, promoted=False, reason=reason)
 
 
-def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, *, at: datetime) -> PromotionReceipt:
-    """Write the verdict into the promotion history, once per key.
+def promote(
+    home: Home, model: ModelReceipt, key: str, version: str | None, verdict: Verdict, *, at: datetime
+) -> PromotionReceipt:
+    """Write the verdict into the promotion history, once per the night's key.  version: the model's in MLflow.
 
     The receipt tells whether the model is champion afterwards: a night that is run again after a rollback, or after
     another night of its session was promoted, changes nothing, and its model is not called champion.
@@ -36,16 +38,16 @@ def promote(home: Home, model: ModelReceipt, run: RunReceipt, verdict: Verdict, 
         promotion = Promotion(
             ticker=model.ticker,
             event="promote",
-            key=run.key,
+            key=key,
             path=model.path,
             sha256=model.sha256,
-            version=run.model_version,
+            version=version,
             session=model.session,
             reason=verdict.reason,
             at=at,
         )
         champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)
-        if champion is None or champion.key != run.key:
+        if champion is None or champion.key != key:
             verdict = Verdict(False, "promoted before; another champion was put in office since, and stays", {})
     history = str(registry.file(model.ticker))
     sha256 = sha256_of(history) or ""

@@ -78,5 +78,5 @@ class Nights:
         """Do what the flow does after logging: promote and publish."""
         now, verdict = datetime.now(UTC), read_night(Path(run.path)).verdict
         assert verdict
-        promote.promote(self.place, done.model, run, verdict, at=now)
+        promote.promote(self.place, done.model, run.key, run.model_version, verdict, at=now)
         publish.publish(self.place, done.evaluation, run.key, now=now)

@@ -10,7 +10,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.pipeline.promote import as_it_stands, promote
 from stockml.storage.objects import sha256_of
-from stockml.storage.receipts import ModelReceipt, RunReceipt
+from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 WEDNESDAY, THURSDAY, FRIDAY = date(2013, 2, 27), date(2013, 2, 28), date(2013, 3, 1)
 NOW = datetime(2013, 3, 2, 4, tzinfo=UTC)
@@ -25,17 +25,17 @@ def model_of(home: Home, session: date) -> ModelReceipt:
     return ModelReceipt("IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for")
 
 
-def run_of(session: date, key: str = "") -> RunReceipt:
-    return RunReceipt("IBM", "night.json", "", key or f"key of {session}", run_id="r", model_version=str(session))
+def promoted(home: Home, session: date, verdict: Verdict, key: str = "") -> PromotionReceipt:
+    return promote(home, model_of(home, session), key or f"key of {session}", str(session), verdict, at=NOW)
 
 
 def put_in_office(home: Home, session: date, key: str = "") -> None:
     """Promote the night of the session."""
-    assert promote(home, model_of(home, session), run_of(session, key), BETTER, at=NOW).promoted
+    assert promoted(home, session, BETTER, key).promoted
 
 
 @pytest.mark.parametrize(
-    ("champion", "verdict", "promoted"),
+    ("champion", "verdict", "is_promoted"),
     [
         (None, BETTER, True),
         (WEDNESDAY, BETTER, True),
@@ -45,18 +45,18 @@ def put_in_office(home: Home, session: date, key: str = "") -> None:
     ],
 )
 def test_a_night_is_promoted_exactly_when_its_record_says_so(
-    champion: date | None, verdict: Verdict, promoted: bool, home: Home
+    champion: date | None, verdict: Verdict, is_promoted: bool, home: Home
 ) -> None:
     if champion:
         put_in_office(home, champion, key="another night")
     before = Registry(home.models).champion("IBM")
     told = as_it_stands(home, "IBM", THURSDAY, verdict)
-    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), told, at=NOW)
+    made = promoted(home, THURSDAY, told)
     assert (told.promoted, told.reason) == (made.promoted, made.reason)
-    assert told.promoted is promoted
+    assert told.promoted is is_promoted
     assert told.numbers == verdict.numbers
     after = Registry(home.models).champion("IBM")
-    assert after == before if not promoted else after and after.session == THURSDAY
+    assert after == before if not is_promoted else after and after.session == THURSDAY
 
 
 def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: Home) -> None:
@@ -68,7 +68,7 @@ def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: Home) -> 
 def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: Home) -> None:
     told = as_it_stands(home, "IBM", THURSDAY, BETTER)
     put_in_office(home, FRIDAY)
-    made = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), told, at=NOW)
+    made = promoted(home, THURSDAY, told)
     assert (told.promoted, made.promoted) == (True, False)
     assert "a later session's champion stays" in made.reason
 
@@ -77,7 +77,7 @@ def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(h
     put_in_office(home, WEDNESDAY)
     put_in_office(home, THURSDAY)
     back = Registry(home.models).rollback("IBM", at=NOW)
-    again = promote(home, model_of(home, THURSDAY), run_of(THURSDAY), BETTER, at=NOW)
+    again = promoted(home, THURSDAY, BETTER)
     assert not again.promoted
     assert "another champion was put in office since" in again.reason
     assert Registry(home.models).champion("IBM") == back
