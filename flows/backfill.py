@@ -116,7 +116,7 @@ def past_night(
         missing = Outcome(session, "the store has no bar of this session that is believed", states.NO_BAR)
         return skipped(tonight, missing)
     with exclusive_run(ticker):
-        night = train_and_publish(tonight, as_stored(home(), ticker, session, calendar or None))
+        night = train_and_publish(tonight, as_stored(home(), ticker, session))
     show_night(night)
     return Completed(message=message(night), data=night)
 
@@ -138,7 +138,7 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
         if without_bar(home(), ticker, sessions, calendar):
             bring_history(asked, sessions[-1])
     if store.unexplained_jumps(ticker):
-        with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1], calendar), calendar, now)
+        with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1]), calendar, now)
     if is_new and history_is_elsewhere():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
     return without_bar(home(), ticker, sessions, calendar)

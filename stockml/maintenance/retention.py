@@ -62,12 +62,10 @@ class Needed:
     tickers: frozenset[str]
     unreadable: tuple[str, ...]  # which files, a line each
 
-    def has(self, path: Path) -> bool:
-        return bool(self.paths.intersection((path, *path.parents)) or self.tickers.intersection(path.parts))
-
     def without(self, found: Iterable[Removal]) -> tuple[Removal, ...]:
         """Those of the found that may go."""
-        return tuple(removal for removal in found if not self.has(removal.path))
+        free = (each for each in found if self.tickers.isdisjoint(each.path.parts))
+        return tuple(each for each in free if self.paths.isdisjoint((each.path, *each.path.parents)))
 
 
 def needed(home: Home, champions: int) -> Needed:

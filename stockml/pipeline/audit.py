@@ -104,7 +104,7 @@ def audit(
 def run_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
     """Run the night from the store to the ledger and promotion, as the flow does, without MLflow."""
     now = datetime.combine(session, time(23, 30), UTC)
-    dataset = renormalise(home, as_stored(home, ticker, session, calendar), calendar=calendar)
+    dataset = renormalise(home, as_stored(home, ticker, session), calendar=calendar)
     decision = decide_mode(home, dataset, settings)
     model = train_night(home, dataset, decision, settings)
     upcoming = BarStore.of(home, calendar).sessions(ticker).after(session, settings.evaluation.horizon)

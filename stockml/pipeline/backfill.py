@@ -36,7 +36,7 @@ def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: s
     return tuple(session for session in sessions if session not in known)
 
 
-def as_stored(home: Home, ticker: str, session: date, calendar: str | None) -> StoreReceipt:
+def as_stored(home: Home, ticker: str, session: date) -> StoreReceipt:
     """A receipt for the store as it is, for a night of `session` that adds nothing to it."""
-    path = BarStore.of(home, calendar).path(ticker)
+    path = BarStore.of(home).path(ticker)
     return StoreReceipt(ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0)

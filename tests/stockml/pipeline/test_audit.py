@@ -32,7 +32,7 @@ def stored(home: Home) -> Home:
 
 
 def series_of(place: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
-    return {"series": Path(renormalise(place, as_stored(place, ticker, session, None), calendar=calendar).path)}
+    return {"series": Path(renormalise(place, as_stored(place, ticker, session), calendar=calendar).path)}
 
 
 def with_the_last_close(
