@@ -7,10 +7,9 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
-from prefect.tasks import Task
 
 from stockml.errors import (
     FeedError,
@@ -38,16 +37,11 @@ from tasks.artifacts import epoch_report, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
-
-def is_transient(task: Task[..., Any], run: TaskRun, state: State) -> bool:
-    return isinstance(state.data, TransientFeedError)
-
-
 AGAIN: dict[str, Any] = {
     "retries": 1,
     "retry_delay_seconds": 65,
     "retry_jitter_factor": 0.3,
-    "retry_condition_fn": is_transient,
+    "retry_condition_fn": lambda task, run, state: isinstance(state.data, TransientFeedError),
 }
 
 
