@@ -39,13 +39,10 @@ class Learned:
     held_out: TutorialForecaster | None = None
 
 
-def files_of(
-    rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any
-) -> dict[str, bytes]:
-    """The night's figures as PNG by name; `rows` are the model's epochs."""
+def figures_of(rows: tuple[Mapping[str, Any], ...], prices: PriceSeries | None = None, **of_model: Any) -> Makers:
+    """What makes the night's figures; `rows` are the model's epochs."""
     learned = cast(TrainedModel, Learned(split(), rows, **of_model))
-    made = figures("IBM", prices or series(), assessed("IBM", DAY), learned)
-    return {name: png(figure()) for name, figure in made.items()}
+    return figures("IBM", prices or series(), assessed("IBM", DAY), learned)
 
 
 def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
@@ -56,16 +53,16 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
         "forecast": forecast.forecast_fan("IBM", found.forecast, found.publisher, sessions, mid),
         "training": training.training_curves("IBM", per_step(rows, NIGHTLY.network.look_back)),
     }
-    files = files_of(rows)
-    assert set(files) == set(expected)
-    assert [name for name, figure in expected.items() if files[name] != png(figure)] == []
+    found_figures = figures_of(rows)
+    assert set(found_figures) == set(expected)
+    assert [name for name, figure in expected.items() if png(found_figures[name]()) != png(figure)] == []
 
 
 def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: Home) -> None:
     """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the price."""
     prices = with_prices(series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0))
-    usual, found = files_of(()), files_of((), prices)
-    assert [name for name in ("forecast", "averages") if found[name] != usual[name]] == []
+    usual, found = figures_of(()), figures_of((), prices)
+    assert [name for name in ("forecast", "averages") if png(found[name]()) != png(usual[name]())] == []
     titles = (training.price_history("IBM", each, split()).texts[0].get_text() for each in (prices, series()))
     assert len(set(titles)) == 1
     for said in past_forecasts():
@@ -117,9 +114,9 @@ def publish(home: Home, said: Forecast, key: str) -> None:
 
 def test_a_model_with_no_epochs_or_one_has_no_training_curve() -> None:
     for rows in ((), (history()[0], *history()[5:])):
-        files = files_of(rows)
-        assert len(files) == 8
-        assert "training" not in files
+        found = figures_of(rows)
+        assert len(found) == 8
+        assert "training" not in found
 
 
 def test_a_tutorial_night_draws_what_its_network_was_fed() -> None:
@@ -127,10 +124,10 @@ def test_a_tutorial_night_draws_what_its_network_was_fed() -> None:
     prepared = prepare(series().mid, end)
     scale = TutorialScale.of(prepared, series().sessions)
     learned = TutorialForecaster(settings_for("tutorial"), (), scale, series().sessions[end - 1])
-    files = files_of(history(), settings=settings_for("tutorial"), held_out=learned)
+    found = figures_of(history(), settings=settings_for("tutorial"), held_out=learned)
     expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
-    assert files["normalised"] == png(expected)
-    assert files["training"] == png(training.training_curves("IBM", per_step(history(), 50)))
+    assert png(found["normalised"]()) == png(expected)
+    assert png(found["training"]()) == png(training.training_curves("IBM", per_step(history(), 50)))
 
 
 def test_a_tutorial_night_draws_how_its_test_predictions_changed() -> None:
@@ -140,8 +137,8 @@ def test_a_tutorial_night_draws_how_its_test_predictions_changed() -> None:
     of_held_out = zip(history()[:5], by_epoch, strict=True)
     rows = tuple({**row, "watched": paths.tolist()} for row, paths in of_held_out) + history()[5:]
     expected = training.evolution("IBM", series().sessions, series().mid, watched, np.array(by_epoch))
-    assert files_of(rows)["evolution"] == png(expected)
-    assert "evolution" not in files_of(history()), "a nightly network has no epochs to show"
+    assert png(figures_of(rows)["evolution"]()) == png(expected)
+    assert "evolution" not in figures_of(history()), "a nightly network has no epochs to show"
 
 
 def per_step(rows: tuple[Mapping[str, Any], ...], steps: int) -> list[dict[str, Any]]:
