@@ -3,6 +3,8 @@
 import logging
 import re
 
+from pydantic import SecretStr
+
 SHORTEST_SECRET = 5
 FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOGGERS_OF_ADDRESSES = tuple(
@@ -11,16 +13,8 @@ LOGGERS_OF_ADDRESSES = tuple(
 KEY_IN_TEXT = re.compile(r"((?:apikey|api[ _]key)(?:=|%3D| as |\"\s*:\s*\"))[^\s&\"'<>)|,]+", re.IGNORECASE)
 
 
-class ApiKey:
+class ApiKey(SecretStr):
     """A key that is not revealed by `repr`, by tracebacks that show variables, or by pickle."""
-
-    __slots__ = ("_key",)
-
-    def __init__(self, key: str | None) -> None:
-        self._key = (key or "").strip()
-
-    def __repr__(self) -> str:
-        return "ApiKey(***)" if self._key else "ApiKey(none)"
 
     def __reduce__(self) -> str:
         raise TypeError("an API key is not pickled; read it where it is used")
@@ -28,12 +22,9 @@ class ApiKey:
     @property
     def fault(self) -> str | None:
         """What is wrong with the form of the key; None if it may be sent."""
-        if not self._key:
-            return "none"
-        return None if FORM.fullmatch(self._key) else "one with characters that no key has"
-
-    def reveal(self) -> str:
-        return self._key
+        if FORM.fullmatch(self.get_secret_value()):
+            return None
+        return "one with characters that no key has" if self else "none"
 
 
 def redacted(text: str, key: str | None = None) -> str:

@@ -130,7 +130,7 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
         return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
     if given == "demo":
         return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
-    if fault := ApiKey(given).fault:
+    if fault := ApiKey(given.strip()).fault:
         return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again, letters and digits only")
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 

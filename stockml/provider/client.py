@@ -40,7 +40,7 @@ class AlphaVantage(PriceProvider):
         return self._ask(ticker, function=LISTING, state="delisted")
 
     def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
-        asked = {**parameters, "symbol": ticker, "apikey": self._key.reveal()}
+        asked = {**parameters, "symbol": ticker, "apikey": self._key.get_secret_value()}
         return Request("GET", self._address.removesuffix("/query") + "/query", params=asked)
 
     def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:

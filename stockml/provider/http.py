@@ -63,7 +63,7 @@ class PriceProvider(ABC):
         """key: None for that of `key_variable`; the address is that of `variable`.  quota: where requests count."""
         key = key or environ.get(self.key_variable)
         address = environ.get(self.variable) or self.usual_address
-        self._key, self._address = ApiKey(key), _checked_address(address, self.variable)
+        self._key, self._address = ApiKey((key or "").strip()), _checked_address(address, self.variable)
         self._quota = QuotaLedger.of(quota, key, self.plan or Plan.of(environ), within=self.counted_in)
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
         self._http.auth = lambda request: request  # a login in ~/.netrc would replace the key, or be sent beside it
@@ -146,7 +146,7 @@ class PriceProvider(ABC):
         status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self.total_s:.0f} s")
         if fault:
             raise NoData(ticker, fault)
-        return status, redacted_bytes(content, self._key.reveal())
+        return status, redacted_bytes(content, self._key.get_secret_value())
 
     def _exchanged(self, asked: Request) -> tuple[int, bytes, str]:
         """Status, body, and a fault in words: errors of requests show the URL, so none is raised from here."""
