@@ -58,9 +58,8 @@ class Tiingo(PriceProvider):
         if "." in ticker and len(ticker.rpartition(".")[2]) > 1:
             raise NotOffered(ticker, "Tiingo has US symbols only")
         url = f"{self._address}/tiingo/daily/{ticker.replace('.', '-').lower()}/prices"
-        return Request(
-            "GET", url, headers={"Authorization": f"Token {self._key.get_secret_value()}"}, params=parameters
-        )
+        login = f"Token {self._key.get_secret_value()}"
+        return Request("GET", url, headers={"Authorization": login}, params=parameters)
 
     def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
         shown = excerpt(content[:1_000].decode("utf-8", "replace"))

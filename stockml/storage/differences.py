@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 TIMES = ("seconds", "at", "published_at", "recorded_at", "finished_at")  # times and durations are no results
@@ -82,13 +83,10 @@ def _difference(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) 
 def _array_difference(name: str, one: Any, two: Any) -> str | None:
     if one.shape != two.shape or one.dtype != two.dtype:
         return f"{name}: {one.dtype}{list(one.shape)} and {two.dtype}{list(two.shape)}"
-    same = one == two
-    if one.dtype.kind == "f":
-        same |= np.isnan(one) & np.isnan(two)
-    unlike = ~same
+    unlike = (one != two) & ~(pd.isna(one) & pd.isna(two))
     if not unlike.any():
         return None
-    at = tuple(int(each[0]) for each in np.nonzero(unlike))
+    at = tuple(np.argwhere(unlike)[0].tolist())
     return f"{name}: {int(unlike.sum())} of {unlike.size} values, first at {list(at)}: {one[at]} and {two[at]}"
 
 

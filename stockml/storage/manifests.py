@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from stockml.errors import StoreError
+from stockml.storage.records import read_record
 
-FORMAT = "stockml state, 1"
 COMMON = "_common"  # no ticker begins with an underscore
 ENDED = "~ended"  # suffix to a ticker: how its newest run ended, also committed by runs that found the ticker busy
 ATTEMPT = "last-attempt.json"
@@ -31,11 +31,10 @@ class Manifest:
     part: str
     files: dict[str, Entry] = field(default_factory=dict)
     commit: str = ""
+    format: Literal["stockml state, 1"] = "stockml state, 1"
 
     def content(self) -> bytes:
-        body = json.dumps(
-            {"format": FORMAT, "part": self.part, "commit": self.commit, "files": self.files}, sort_keys=True
-        )
+        body = json.dumps(vars(self), sort_keys=True)
         return json.dumps({"sum": hashlib.sha256(body.encode()).hexdigest(), "body": body}).encode()
 
     @classmethod
@@ -45,13 +44,10 @@ class Manifest:
             outer = json.loads(content)
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
                 raise ValueError("its checksum is another")
-            body = json.loads(outer["body"])
-            if body["format"] != FORMAT:
-                raise ValueError(f"the format {body['format']!r}, this program reads {FORMAT!r}")
-            files = {name: (sha, size, written) for name, (sha, size, written) in body["files"].items()}
-            if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in files):
+            manifest = read_record(cls, outer["body"])
+            if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in manifest.files):
                 raise ValueError("a file outside of any home")
-            return cls(body["part"], files, body["commit"])
+            return manifest
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"
             raise StoreError(place, f"{why}: bring back an earlier version of this object") from problem

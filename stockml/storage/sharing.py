@@ -1,13 +1,13 @@
 """How runs, readers and commands check out and commit a shared state; only locks where the home is the state."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 
 from stockml.errors import StockmlError, StoreBusy
 from stockml.home import Home
 from stockml.storage.locks import file_lock
-from stockml.storage.manifests import COMMON, ENDED
+from stockml.storage.manifests import COMMON, ENDED, is_merged
 from stockml.storage.shared_state import Depth, SharedState
 
 BUSY_S = 30.0
@@ -19,20 +19,14 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
 
     On entry its files are checked out as last committed; on exit changes are committed. Raises StoreBusy, StoreError.
     """
-    with _lock(home, ticker, timeout_s):
-        if (state := SharedState.of(home)) is None:
-            yield
-            return
-        with state.database.locked(ticker, timeout_s):
+    with ExitStack() as held:
+        held.enter_context(_lock(home, ticker, timeout_s))
+        if state := SharedState.of(home):
+            held.enter_context(state.database.locked(ticker, timeout_s))
             _checkout_common(home, state)
             state.checkout(ticker, Depth.NIGHT)
-            try:
-                yield
-            except BaseException:  # a run that goes back to wait, or is cancelled, may have stored bars
-                with suppress(StockmlError):  # report the first error, not this one
-                    commit(home, ticker)
-                raise
-            commit(home, ticker)
+            held.enter_context(_committing(lambda: commit(home, ticker)))
+        yield
 
 
 @contextmanager
@@ -49,19 +43,26 @@ def both_locked(home: Home, old: str, new: str, timeout_s: float = 1.0) -> Itera
             if state:
                 held.enter_context(state.database.locked(ticker, timeout_s))
                 state.checkout(ticker)
-        try:
-            yield
-        except BaseException:  # what has moved so far: the same command goes on from there
-            with suppress(StockmlError):  # report the first error, not this one
-                _commit_moved(home, old, new)
-            raise
-        _commit_moved(home, old, new)
+        held.enter_context(_committing(lambda: _commit_moved(home, old, new)))
+        yield
+
+
+@contextmanager
+def _committing(commit: Callable[[], None]) -> Iterator[None]:
+    """Commit after the block, also after one that fails or is cancelled: it may have stored bars, or moved files."""
+    try:
+        yield
+    except BaseException:
+        with suppress(StockmlError):  # report the first error, not this one
+            commit()
+        raise
+    commit()
 
 
 def _commit_moved(home: Home, old: str, new: str) -> None:
     if state := SharedState.of(home):
         for part in (new, new + ENDED, COMMON, old, old + ENDED):
-            with _lock(home, part) if part.endswith(ENDED) or part == COMMON else nullcontext():
+            with _lock(home, part) if is_merged(part) else nullcontext():
                 state.commit(part, may_remove=True)
 
 
