@@ -111,17 +111,18 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
     from rich.console import Console
     from rich.progress import Progress
 
-    from stockml.prices.csv_import import import_folder
+    from stockml.prices.csv_import import files_in, import_file
 
+    reports, refusals, paths = [], dict[str, StockmlError](), files_in(folder)
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
-        task = bar.add_task("importing", total=None)
-        reports, refusals = import_folder(
-            store,
-            folder,
-            recorded_at=datetime.now(UTC),
-            readings=readings,
-            on_file=lambda done, total, path: bar.update(task, completed=done, total=total, description=path.name),
-        )
+        task = bar.add_task("importing", total=len(paths))
+        for path in paths:
+            bar.update(task, description=path.name)
+            try:
+                reports.append(import_file(store, path, recorded_at=datetime.now(UTC), readings=readings))
+            except StockmlError as refusal:
+                refusals[str(path)] = refusal
+            bar.advance(task)
     if as_json:
         print(json.dumps({"imported": [vars(report) for report in reports], "refused": refusals}, default=str))
         return int(bool(refusals))

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -170,26 +169,6 @@ def understood(
         last=last,
     )
     return report, history
-
-
-def import_folder(
-    store: BarStore,
-    folder: Path,
-    *,
-    recorded_at: datetime,
-    readings: Readings = AS_FOUND,
-    on_file: Callable[[int, int, Path], None] | None = None,
-) -> tuple[tuple[ImportReport, ...], dict[str, StockmlError]]:
-    """Import all files under a folder: reports, and refusals by path. Calls `on_file(done, total, path)` after each."""
-    reports, refusals, paths = [], {}, files_in(folder)
-    for done, path in enumerate(paths, start=1):
-        try:
-            reports.append(import_file(store, path, recorded_at=recorded_at, readings=readings))
-        except StockmlError as refusal:
-            refusals[str(path)] = refusal
-        if on_file:
-            on_file(done, len(paths), path)
-    return tuple(reports), refusals
 
 
 def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:

@@ -115,8 +115,10 @@ def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earli
 
 
 def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_path: Path, capsys: Captured) -> None:
-    for symbol in ("IBM", "MSFT"):
-        recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / f"{symbol.lower()}.us.txt")
+    (tmp_path / "more").mkdir()
+    for symbol, name in {"IBM": "ibm.us.txt", "MSFT": "more/msft.us.txt"}.items():
+        recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / name)
+    (tmp_path / "README.md").write_text("not prices")
     (tmp_path / "broken.csv").write_text("Date,Close\n2000-01-03,nonsense\n")
     for more in (["--dry-run"], []):
         assert run(["import", str(tmp_path), *more]) == 1

@@ -11,7 +11,7 @@ from deployments.replay.recording import recorded_rows
 from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import files_in, import_file, import_folder, read_history, ticker_of
+from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of
 from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_cells import LAYOUTS, written
@@ -84,24 +84,6 @@ def test_a_file_whose_name_is_no_text_is_imported(store, tmp_path):
     )
 
 
-def test_a_folder_is_imported_whole_even_if_a_file_is_refused(store, tmp_path):
-    folder = tmp_path / "Stocks"
-    (folder / "more").mkdir(parents=True)
-    written(folder, as_csv("IBM", slice(0, 500)), "ibm.us.txt")
-    broken = written(folder, "", "empty.us.txt")
-    written(folder, as_csv("MSFT", slice(0, 500)), "more/MSFT.csv")
-    written(folder, "not prices", "README.md")
-    progress = []
-    reports, refusals = import_folder(
-        store, folder, recorded_at=NOW, on_file=lambda done, total, path: progress.append((done, total, path.name))
-    )
-    assert [report.ticker for report in reports] == ["IBM", "MSFT"]
-    assert list(refusals) == [str(broken)]
-    assert isinstance(refusals[str(broken)], InvalidFile)
-    assert progress == [(1, 3, "empty.us.txt"), (2, 3, "ibm.us.txt"), (3, 3, "MSFT.csv")]
-    assert store.tickers() == ("IBM", "MSFT")
-
-
 def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, tmp_path):
     bars = recorded("IBM").iloc[-100:]
     store.append("IBM", bars, recorded_at=NOW, source="test", session=bars.index[-1].date())
@@ -149,8 +131,7 @@ def adjusted_for_dividends(symbol: str) -> str:
 
 
 def test_every_kaggle_file_is_imported_whole(store):
-    reports, refusals = import_folder(store, kaggle_folder(), recorded_at=NOW)
-    assert refusals == {}
+    reports = [import_file(store, path, recorded_at=NOW) for path in files_in(kaggle_folder())]
     assert {report.ticker: report.sessions for report in reports} == {
         "AAL": 989, "GE": 14058, "HPQ": 12075, "IBM": 14059, "KO": 12075, "XOM": 12074,
     }  # fmt: skip
