@@ -58,15 +58,12 @@ def brief(text: str, length: int) -> str:
     return f"{excerpt(found, length - len(advice) - 2).rpartition(' ')[0]} …; {excerpt(advice)}"
 
 
-class _WithoutKeys(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args, record.exc_info = redacted(record.getMessage()), (), None
-        return True
+def _without_keys(record: logging.LogRecord) -> bool:
+    record.msg, record.args, record.exc_info = redacted(record.getMessage()), (), None
+    return True
 
 
 def keep_keys_out_of_logs() -> None:
     """Redact urllib3's log records, which hold whole URLs: of every request (DEBUG), of malformed headers (WARNING)."""
     for name in LOGGERS_OF_ADDRESSES:
-        logger = logging.getLogger(name)
-        if not any(isinstance(known, _WithoutKeys) for known in logger.filters):
-            logger.addFilter(_WithoutKeys())
+        logging.getLogger(name).addFilter(_without_keys)  # once, however often this is called

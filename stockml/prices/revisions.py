@@ -54,12 +54,13 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
 
 def newest_rows(table: Table, as_of: datetime | None = None, until: date | None = None) -> Bars | None:
     """Each session's newest row recorded by `as_of`, up to the session `until`; None if there is none."""
-    return _bars_of(newest(table, "session", as_of, until))
+    return every_row(newest(table, "session", as_of, until))
 
 
 def every_row(table: Table) -> Bars | None:
     """All rows in the order of their recording, sessions repeated; None if there are none."""
-    return _bars_of(table)
+    columns = {name: table[name].to_numpy() for name in COLUMNS}
+    return make_bars(_days(table, "session"), columns) if len(table) else None
 
 
 def restated_mids(table: Table) -> pd.DatetimeIndex:
@@ -145,10 +146,6 @@ def not_before(moment: datetime, others: Iterable[Table]) -> datetime:
 
 def columns_of(bars: Bars) -> list[NDArray[Any]]:
     return [days_of(bars), *bars.to_numpy().T]
-
-
-def _bars_of(rows: Table) -> Bars | None:
-    return make_bars(_days(rows, "session"), {name: rows[name].to_numpy() for name in COLUMNS}) if len(rows) else None
 
 
 def _days(table: Table, column: str) -> Days:
