@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -62,7 +62,8 @@ class BarStore:
 
     def tickers(self) -> tuple[str, ...]:
         """Tickers with bars or imported history, in alphabetical order; files of other names are ignored."""
-        names = {name.removesuffix(".parquet") for folder in ("", "history") for name in self.files.names(folder)}
+        files = map(PurePosixPath, self.files.names())
+        names = {file.stem for file in files if str(file.parent) in (".", "history")}
         return tuple(sorted(filter(TICKER.fullmatch, names)))
 
     def sessions(self, ticker: str) -> Sessions:

@@ -44,11 +44,9 @@ class TableFiles:
         """The file's full address, as `fsspec.open` takes it."""
         return self._objects.address(name)
 
-    def names(self, folder: str = "") -> tuple[str, ...]:
-        """The names of the Parquet files directly under the root, or under a folder there."""
-        within = f"{folder}/" if folder else ""
-        names = (name.removeprefix(within) for name in self._objects.names(folder))
-        return tuple(sorted(n for n in names if n.endswith(".parquet") and not n.startswith(".") and "/" not in n))
+    def names(self) -> list[str]:
+        """The names of the Parquet files under the root, such as `IBM.parquet` and `history/IBM.parquet`."""
+        return [name for name in self._objects.names("") if name.endswith(".parquet")]
 
     def read(self, name: str, ticker: str, schema: pa.Schema) -> Table:
         """The table in a file. Raises StoreUnreadable; never treats damage as empty."""

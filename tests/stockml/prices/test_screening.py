@@ -13,7 +13,6 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import import_file, read_history
 from stockml.prices.screening import SESSIONS_TO_SETTLE, doubtful
 from tests.stockml.prices.stored import NOW, append
-from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import recorded
 
 IBM = recorded("IBM").iloc[-200:]
@@ -124,12 +123,6 @@ def test_a_series_without_any_volumes_is_not_doubted_for_it():
 @pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])
 def test_no_recorded_bar_is_set_aside(symbol):
     assert doubtful(recorded(symbol)) == ()
-
-
-def test_the_crashes_of_1987_and_2008_are_believed():
-    for path in sorted((kaggle_folder() / "Stocks").glob("*.txt")):
-        found = {bar.session for bar in read_history(path, sessions_for("IBM")).notes.set_aside}
-        assert found <= {date(2010, 4, 26)}, path.name  # a day without volumes in all these files
 
 
 @pytest.mark.parametrize("fault", [dict.fromkeys(ALL, 10.0), {"high": 0.5}, {"close": 0.0}])
