@@ -1,6 +1,6 @@
 """A jump is asked about, a split is kept once, and the series adjusted for it is continuous."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +33,8 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
     assert store.read(symbol).equals(bars)
 
 
-def test_a_jump_that_turns_out_to_be_no_split_is_not_asked_for_again(store):
-    append(store, recorded("MSFT"), ticker="MSFT")
-    (jump,) = store.unexplained_jumps("MSFT")
-    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[jump])
-    assert store.unexplained_jumps("MSFT") == ()
-    assert store.splits("MSFT") == ()
-    assert store.adjusted("MSFT").equals(recorded("MSFT"))
-
-
-def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(store):
+@pytest.mark.parametrize("late", [(Split(date(2003, 2, 18), 2.0),), ()])
+def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(store, late):
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
 
@@ -59,9 +51,10 @@ def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(sto
     night(0, asks=True)
     for after in range(1, 6):
         night(after, asks=False)
-    night(6, asks=True, answer=(Split(jump, 2.0),))
-    night(7, asks=False)
-    assert store.splits("MSFT") == (Split(jump, 2.0),)
+    night(6, asks=True, answer=late)
+    for after in (7, 8, 30):
+        night(after, asks=False)
+    assert store.splits("MSFT") == late
 
 
 def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not_final(store):
@@ -74,19 +67,6 @@ def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not
     assert store.unexplained_jumps("MSFT") == ()
     append(store, bars.loc[:"2003-02-26"], evening + timedelta(days=1), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (jump,)
-
-
-def test_a_jump_without_a_split_is_asked_about_at_most_twice(store):
-    bars, jump = recorded("MSFT").loc[:"2003-03-31"], date(2003, 2, 18)
-    append(store, bars.loc[:"2003-02-18"], datetime(2003, 2, 19, 4, tzinfo=UTC), ticker="MSFT")
-    asked = 0
-    for day in bars.loc["2003-02-18":].index:
-        now = day.tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
-        append(store, bars.loc[:day], now, ticker="MSFT")
-        if store.unexplained_jumps("MSFT"):
-            asked += 1
-            store.record_splits("MSFT", [], recorded_at=now, source="SPLITS", asked=[jump])
-    assert asked == 2
 
 
 def test_a_split_within_a_long_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(store):
