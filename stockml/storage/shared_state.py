@@ -92,8 +92,14 @@ class SharedState:
         if known.adopted and not known.manifest.commit and any(self._differs(manifest, name) for name in here):
             why = f"expected a cache of {self.address}, found files of {part} that are this folder's own"
             raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
-        committed = {name for name in here if self._is_committed(manifest, known, name)}
-        mine = {name for name in here - committed if self._may_stay(manifest, known, name)}
+        changed_here = {name for name in here if known.local.get(name) != _stat(self.root / name)}
+        changed_there = {name for name in here if manifest.files.get(name) != known.manifest.files.get(name)}
+        differing = {name for name in changed_here if self._differs(manifest, name)}
+        committed = (here - changed_here - changed_there) | (changed_here - differing)
+        if is_merged(part):
+            mine = differing - changed_there
+        else:  # on the basis of what is committed now, or of an earlier state
+            mine = differing if manifest.commit == known.manifest.commit else set()
         for name in here - committed - mine:
             self._leave(part, known, name)
         asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
@@ -185,19 +191,6 @@ class SharedState:
             content = (self.root / name).read_bytes()
             return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
         return False
-
-    def _is_committed(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
-        if known.local.get(name) == _stat(self.root / name):
-            return manifest.files.get(name) == known.manifest.files.get(name)
-        return not self._differs(manifest, name)
-
-    def _may_stay(self, manifest: Manifest, known: CheckedOut, name: str) -> bool:
-        """Whether the file was created or changed here on the basis of what is committed now."""
-        if known.local.get(name) == _stat(self.root / name):
-            return False
-        if is_merged(manifest.part):
-            return manifest.files.get(name) == known.manifest.files.get(name)
-        return manifest.commit == known.manifest.commit
 
     def _leave(self, part: str, known: CheckedOut, name: str) -> None:
         """Move a file out of the way, or delete it if unchanged here: the state has another by now, or none."""

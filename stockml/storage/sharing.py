@@ -110,11 +110,7 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
     with _lock(home, COMMON):
         refused = [_refusal(state, COMMON, may_remove)]
     for part in sorted(state.parts_here() - {COMMON}):
-        with ExitStack() as locks:
-            try:
-                locks.enter_context(_lock(home, part, 0))
-            except StoreBusy:
-                continue
+        with suppress(StoreBusy), _lock(home, part, 0):
             refused.append(_refusal(state, part, may_remove))
     for busy in filter(None, refused):
         raise busy
