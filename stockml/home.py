@@ -69,9 +69,9 @@ class Home:
 
     @property
     def mlflow_database(self) -> str:
-        return (
-            f"postgresql+psycopg://{self.database}/mlflow" if self.database else f"sqlite:///{self.root / 'mlflow.db'}"
-        )
+        if self.database:
+            return f"postgresql+psycopg://{self.database}/mlflow"
+        return f"sqlite:///{self.root / 'mlflow.db'}"
 
     def holds(self, address: str) -> bool:
         """Whether `address` lies inside this home, and not in the home that this one was copied from."""

@@ -47,8 +47,7 @@ def recorded_between(table: Table, first: datetime, last: datetime | None) -> tu
     """Of the rows recorded from `first` to `last` (None: no end), how many are their session's first, how many not."""
     times, days = _times(table), _days(table, "session")
     recorded = (times >= stamp(first)) & ((times <= stamp(last)) if last else True)
-    is_first = np.zeros(len(days), bool)
-    is_first[np.unique(days, return_index=True)[1]] = True
+    is_first = ~pd.Index(days).duplicated()
     return int((recorded & is_first).sum()), int((recorded & ~is_first).sum())
 
 
@@ -171,10 +170,8 @@ def newest(table: Table, column: str, as_of: datetime | None, until: date | None
         rows = rows[_times(table) <= stamp(as_of)]
     if until is not None:
         rows = rows[days[rows] <= np.datetime64(until, "D")]
-    if len(rows) > 1 and not (days[rows][1:] > days[rows][:-1]).all():
-        rows = rows[np.argsort(days[rows], kind="stable")]
-        rows = rows[np.append(days[rows][1:] != days[rows][:-1], True)]
-    return table.take(rows)
+    rows = rows[~pd.Index(days[rows]).duplicated(keep="last")]
+    return table.take(rows[np.argsort(days[rows])])
 
 
 def _are_among(recorded: Bars | None, bars: Bars) -> NDArray[np.bool_]:
