@@ -42,16 +42,6 @@ def sha256_of(address: str | Path) -> str | None:
         return None
 
 
-def file_system(address: str, answer_s: float = 20.0) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path in it.  answer_s: time-out of each s3fs request."""
-    if "://" not in (folder := address.removeprefix("file://")):
-        return fsspec.filesystem("file"), folder
-    patience = {"connect_timeout": min(5.0, answer_s), "read_timeout": answer_s, "retries": {"max_attempts": 0}}
-    of_s3 = {"config_kwargs": patience} if address.startswith("s3:") else {}
-    fs, path = fsspec.core.url_to_fs(address, use_listings_cache=False, **of_s3)
-    return fs, path
-
-
 class Overtaken(Exception):
     """Somebody else replaced the object between our read and our write."""
 
@@ -87,7 +77,7 @@ _after_a_restart = retry(  # every decorated call of Objects is safe to repeat
 class Objects:
     """The objects under one root. Raises StoreError for what the server or the disk refuses.
 
-    answer_s: time-out of each request.  return_s: how long to wait for a server that is restarting.
+    answer_s: time-out of each request to S3.  return_s: how long to wait for a server that is restarting.
     """
 
     root: str
@@ -198,7 +188,11 @@ class Objects:
 
     @cached_property
     def _fs(self) -> Any:
-        fs, base = file_system(self.root, self.answer_s)
+        if self.folder:
+            return DirFileSystem(str(self.folder), fsspec.filesystem("file"))
+        waits = {"connect_timeout": min(5.0, self.answer_s), "read_timeout": self.answer_s}
+        of_s3 = {"config_kwargs": waits | {"retries": {"max_attempts": 0}}} if self.root.startswith("s3:") else {}
+        fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False, **of_s3)
         return DirFileSystem(base.rstrip("/"), fs)
 
     @property

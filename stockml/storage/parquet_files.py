@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -120,16 +121,15 @@ class TableFiles:
 def as_bytes(table: Table, ticker: str) -> bytes:
     """The table as Parquet; equal tables give equal bytes."""
     metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode(), TICKER_KEY: ticker.encode(), CHECKSUM_KEY: _checksum(table)}
-    sink = pa.BufferOutputStream()
+    content = BytesIO()
     pq.write_table(
         table.replace_schema_metadata(metadata),
-        sink,
+        content,
         compression="snappy",
         use_dictionary=["source"],
         write_page_checksum=True,
     )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    return content.getvalue()
 
 
 def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool = False) -> Table:
