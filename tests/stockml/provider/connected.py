@@ -1,6 +1,8 @@
 """Clients of loopback servers, and the faults that they meet there."""
 
 import gzip
+import pickle
+import traceback
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,6 +69,7 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     "no answer": (loopback.silent, NoData, 3),
     "trickling body": (loopback.trickling, NoData, 3),
     "trickling header": (loopback.trickling_header, NoData, 3),
+    "bad header": (loopback.bad_header(b"{}"), NoData, 3),
     "endless body": (loopback.endless, NoData, 3),
     "deep nesting": (loopback.whole(b'{"a":' * 5_000), NoData, 3),
     "broken compression": (lambda e: e.send(b"no gzip", **{"Content-Encoding": "gzip"}), NoData, 3),
@@ -80,6 +83,19 @@ FAULTS: dict[str, tuple[Answer, type[FeedError], int]] = {
     "premium": (refusing("info_premium_endpoint.json"), PremiumOnly, 1),
     "duplicate date": (loopback.whole(DAILY.replace(b"2026-11-19", b"2026-11-20")), BadPayload, 1),
 }
+
+
+def everything_about(error: BaseException) -> str:
+    """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback with variables."""
+    shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    shown += [f"{frame.line} {frame.locals}" for frame in frames if "stockml" in Path(frame.filename).parts]
+    chain: list[BaseException | None] = [error]
+    for link in chain:
+        if link is not None and len(chain) < 20:
+            shown += [str(link), repr(link), repr(link.__dict__), pickle.dumps(link).decode("latin-1")]
+            chain += [link.__cause__, link.__context__]
+    return "\n".join(shown)
 
 
 def payload(content: bytes = DAILY) -> Payload:

@@ -1,5 +1,6 @@
 """The client over a real loopback connection: what it asks, how it waits, what a fault becomes, and no key anywhere."""
 
+import logging
 import pickle
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.storage.notes import FileNotes
-from tests.stockml.provider.connected import DAILY, FAULTS, KEY, NOW, Clock, Connected, refusing
+from tests.stockml.provider.connected import DAILY, FAULTS, KEY, NOW, Clock, Connected, everything_about, refusing
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Exchange, Loopback
 
@@ -85,9 +86,10 @@ def test_a_bad_ticker_or_size_is_refused_before_any_request(connected: Connected
 
 @pytest.mark.parametrize("plan", ["free", "75/min"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford(
-    fault: str, plan: str, connected: Connected
+def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford_and_shows_no_key(
+    fault: str, plan: str, connected: Connected, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     answer, expected, requests = FAULTS[fault]
     with Loopback(answer) as server, pytest.raises(FeedError) as caught:
         connected(server, plan=plan, read_timeout_s=0.2, total_s=0.2, max_bytes=4_000_000).daily("IBM")
@@ -95,6 +97,10 @@ def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford(
     few = 2 if expected is UnknownSymbol else 1
     assert len(server.asked) == (requests if plan != "free" else few)
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+    assert server.asked[0]["apikey"] == KEY
+    assert KEY not in everything_about(caught.value) + caplog.text
+    assert all(KEY not in repr(vars(record)) for record in caplog.records)
+    assert all(KEY not in f"{path}{path.read_text()}" for path in connected.folder.rglob("*"))
 
 
 def test_a_body_over_the_size_limit_is_not_read_to_its_end(connected: Connected) -> None:

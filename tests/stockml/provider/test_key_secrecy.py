@@ -4,7 +4,6 @@ import gzip
 import json
 import logging
 import pickle
-import traceback
 from datetime import date
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +12,7 @@ import pytest
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
-from stockml.errors import FeedError, NoData, QuotaSpent
+from stockml.errors import NoData
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import PriceProvider
 from stockml.provider.parsing import parse_daily
@@ -21,40 +20,9 @@ from stockml.provider.payload_archive import archive, read_archived
 from stockml.provider.tiingo import Tiingo
 from stockml.redaction import ApiKey, redacted
 from stockml.storage.notes import FileNotes
-from tests.stockml.provider.connected import DAILY, FAULTS, KEY, Connected
+from tests.stockml.provider.connected import DAILY, KEY, Connected, everything_about
 from tests.support import loopback
 from tests.support.loopback import Loopback
-
-
-def everything_about(error: BaseException) -> str:
-    """All that a log, a UI or a debugger could show of an error: its text, its chain, its traceback with variables."""
-    shown = [str(error), repr(error), repr(error.args), *traceback.format_exception(error)]
-    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-    shown += [f"{frame.line} {frame.locals}" for frame in frames if "stockml" in Path(frame.filename).parts]
-    chain: list[BaseException | None] = [error]
-    for link in chain:
-        if link is not None and len(chain) < 20:
-            shown += [str(link), repr(link), repr(link.__dict__), pickle.dumps(link).decode("latin-1")]
-            chain += [link.__cause__, link.__context__]
-    return "\n".join(shown)
-
-
-LEAKS = FAULTS | {"bad header": (loopback.bad_header(b"{}"), NoData, 3), "echo": (loopback.echo, QuotaSpent, 1)}
-
-
-@pytest.mark.parametrize("fault", LEAKS)
-def test_the_key_is_in_no_error_no_log_and_no_file(
-    fault: str, connected: Connected, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    with Loopback(LEAKS[fault][0]) as server, pytest.raises(FeedError) as caught:
-        connected(server, read_timeout_s=0.2, total_s=0.2, max_bytes=4_000_000).daily("IBM")
-    assert server.asked[0]["apikey"] == KEY
-    assert KEY not in everything_about(caught.value)
-    assert KEY not in caplog.text
-    assert all(KEY not in repr(vars(record)) for record in caplog.records)
-    for path in connected.folder.rglob("*"):
-        assert KEY not in f"{path}{path.read_text()}"
 
 
 def test_urllib3s_own_log_lines_show_the_address_without_the_key(
