@@ -69,13 +69,10 @@ def believed_series(
     series, joins = chained(ticker, bars, imports, sessions)
     if series is None:
         return None
-    adjustment = [
-        [[str(split.effective), split.factor] for split in applied],
-        [[str(join.cut), join.ratio] for join in joins],
-    ]
+    adjustment = [[(split.effective, split.factor) for split in applied], [(join.cut, join.ratio) for join in joins]]
     all_bars = recorded(fetched, imports, sessions)
     set_aside = _settled([*broken(all_bars, sessions), *doubtful(series)], judged, all_bars)
-    identity = hashlib.sha256(json.dumps(adjustment).encode()).hexdigest()
+    identity = hashlib.sha256(json.dumps(adjustment, default=str).encode()).hexdigest()
     return View(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
 
 
