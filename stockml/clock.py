@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from stockml.errors import InvalidSetting
@@ -30,7 +30,9 @@ def stands_still(environ: Mapping[str, str] = os.environ) -> bool:
     return bool(environ.get("STOCKML_CLOCK"))
 
 
-def wait(seconds: float) -> None:
+def wait(
+    seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
     """Sleep; every wait of a night goes through here. A replay's clock stands still, so there it returns at once."""
-    if not stands_still():
-        time.sleep(seconds)
+    if not stands_still(environ):
+        sleep(seconds)

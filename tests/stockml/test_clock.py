@@ -1,6 +1,5 @@
 """A replay's clock stands at the moment that it names; otherwise it is now."""
 
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -18,13 +17,11 @@ def test_without_a_replay_it_is_now() -> None:
     assert before <= clock.now({}) <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize(("named", "waited"), [("2013-03-01T23:00:00-05:00", []), ("", [1_800.0])])
-def test_only_a_replay_skips_waiting(named: str, waited: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
-    monkeypatch.setenv("STOCKML_CLOCK", named)
-    clock.wait(1_800.0)
-    assert waits == waited
+@pytest.mark.parametrize(("environ", "waits"), [({"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, False), ({}, True)])
+def test_only_a_replay_skips_waiting(environ: dict[str, str], waits: bool) -> None:
+    waited: list[float] = []
+    clock.wait(1_800.0, environ, sleep=waited.append)
+    assert waited == ([1_800.0] if waits else [])
 
 
 @pytest.mark.parametrize(
