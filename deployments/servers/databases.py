@@ -1,16 +1,27 @@
-"""The servers' own databases: faults and their remedies, creation on PostgreSQL, vacuum."""
+"""The servers' own databases: faults and their remedies, creation, vacuum.
 
+`prefect_schema.sql` holds Prefect's tables as its migrations leave them, which spares a new home their seven seconds:
+Alembic, which runs them, has no shortcut, and SQLAlchemy's `create_all` fails on a duplicate index. `python -m
+tests.support.prefect_tables > deployments/servers/prefect_schema.sql` dumps those of the installed version; a test
+compares the two. Any other version runs its migrations.
+"""
+
+import asyncio
 import os
+import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import Home
-from stockml.storage.files import NO_ROOM
+from stockml.storage.files import NO_ROOM, write_atomically
 from stockml.storage.notes import refusal
 from stockml.storage.sqlite_files import fault_of
 
@@ -19,6 +30,9 @@ if TYPE_CHECKING:
 
 SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
 ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is for shared state
+DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
+TABLES = Path(__file__).with_name("prefect_schema.sql")
+SQLITE = "sqlite+aiosqlite:///"
 MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock for creating databases and tables
 
 
@@ -105,13 +119,45 @@ def connected(address: str) -> "Iterator[psycopg.Connection[Any]]":
         raise ServerUnavailable("PostgreSQL", place, "check STOCKML_DATABASE_URL", refusal(error)) from None
 
 
+def local_database(environ: Mapping[str, str]) -> Path | None:
+    """The SQLite file in Prefect's settings if given by a plain absolute path; None for any other address."""
+    url = environ.get(DATABASE, "")
+    return Path(url.removeprefix(SQLITE)) if url.startswith(f"{SQLITE}{os.sep}") and "?" not in url else None
+
+
+def create_prefect(database: Path, tables: Path = TABLES) -> None:
+    """Create the database with empty tables if there is none: atomic, and safe against concurrent calls.
+
+    Does nothing if the write-ahead log of a removed database is left: SQLite would replay it into the new one.
+    """
+    written, log = tables.read_text(encoding="utf-8"), database.with_name(f"{database.name}-wal")
+    if database.exists() or log.exists() or not written.startswith(heading()):
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(written)
+        content = new.serialize()
+    with FileLock(database.with_name("layout.lock")):
+        if not database.exists():
+            write_atomically(database, content)
+
+
+def migrate() -> None:
+    """Let Prefect create its database or bring it up to date, by its own migrations."""
+    from prefect.server.database import provide_database_interface
+
+    asyncio.run(provide_database_interface().create_db())
+
+
+def heading() -> str:
+    return f"-- Prefect {version('prefect')}, as its migrations leave an empty SQLite database\n"
+
+
 def vacuum() -> None:
     """Delete Prefect's runs that ended longer ago than its settings keep them, as `stockml up`'s server does hourly.
 
     Call it where Prefect's settings name the database, as within `prefect_api()`.
     """
-    import asyncio
-
     from prefect.server.database import provide_database_interface
     from prefect.server.services.db_vacuum import vacuum_old_flow_runs
 

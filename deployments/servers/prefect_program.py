@@ -22,7 +22,6 @@ from filelock import FileLock
 from deployments.process import imports_uncollected
 from deployments.servers import databases
 from deployments.servers.access import Access, Guard
-from deployments.servers.prefect_schema import create_database, local_database, migrate
 from stockml.home import home
 from stockml.storage.files import write_atomically
 
@@ -51,8 +50,8 @@ def main(port: int) -> None:
     os.environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
     if folder := page_folder(os.environ):
         os.environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
-    if database := local_database(os.environ):
-        create_database(database)
+    if database := databases.local_database(os.environ):
+        databases.create_prefect(database)
     with imports_uncollected():
         import uvicorn
         from prefect.server.api.server import create_app
@@ -150,11 +149,11 @@ def _bring_up_to_date(folder: Path) -> None:
     head = folder / "migrated.txt"
     wanted = f"{version('prefect')}\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
-    if local := local_database(os.environ):
-        create_database(local)
+    if local := databases.local_database(os.environ):
+        databases.create_prefect(local)
     with FileLock(folder / "migrated.lock"), databases.alone(home()):
         if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
-            migrate()
+            databases.migrate()
             write_atomically(head, wanted)
 
 

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from deployments.servers.prefect_schema import DATABASE, PREFIX, heading, migrate
+from deployments.servers.databases import DATABASE, SQLITE, heading, migrate
 
 
 def tables_of(database: Path) -> str:
@@ -20,7 +20,7 @@ def main() -> None:
     """Let Prefect create an empty database, and print its dump."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "prefect.db"
-        os.environ[DATABASE] = f"{PREFIX}{database}"
+        os.environ[DATABASE] = f"{SQLITE}{database}"
         migrate()
         sys.stdout.write(heading() + tables_of(database))
 
