@@ -41,21 +41,21 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield Check("Python", "ok", python_version())
     yield home_folder(home)
     yield from rights(home, environ)
-    yield from settled("prices", lambda: prices(home, environ))
+    yield from settled("prices", prices, home, environ)
     yield key(home, environ)
     yield from databases(home)
-    yield from settled("shared state", lambda: shared_state(home))
-    yield from settled("uncommitted", lambda: uncommitted(home))
-    yield from settled("quota", lambda: quota(home, environ, now))
-    yield from settled("price service", lambda: price_service(home, environ))
+    yield from settled("shared state", shared_state, home)
+    yield from settled("uncommitted", uncommitted, home)
+    yield from settled("quota", quota, home, environ, now)
+    yield from settled("price service", price_service, home, environ)
     yield clock(now, environ)
-    yield from settled("digest", lambda: digest(environ))
-    yield from settled("Prefect", lambda: prefect(home, environ))
+    yield from settled("digest", digest, environ)
+    yield from settled("Prefect", prefect, home, environ)
     yield mlflow(home)
-    yield from pages(home, environ, ports)
-    yield from settled("webhook", lambda: webhook(environ))
+    yield from settled("pages", pages, home, environ, ports)
+    yield from settled("webhook", webhook, environ)
     yield from notices(home)
-    yield from settled("Dask", lambda: dask(environ))
+    yield from settled("Dask", dask, environ)
     yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from kept.settings(home)
     yield from kept.nights(home)
@@ -87,7 +87,7 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
 
 def databases(home: Home) -> Iterator[Check]:
     if home.database:
-        yield from settled("database", lambda: database(home.database or ""))
+        yield from settled("database", database, home.database or "")
     for fault in faults(home, thorough=True):
         found, _, advice = fault.why.partition("; ")
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
@@ -235,13 +235,10 @@ def mlflow_fault(home: Home) -> OSError | str | None:
 
 
 def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
-    try:
-        access = Access.of(environ)
-    except StockmlError as error:
-        yield Check("pages", "problem", str(error))
-        return
+    access = Access.of(environ)
     yield Check("pages", "ok", f"on {access.address}, {'with a' if access.password else 'without a'} password")
-    yield from (port(name, number, access.address, home) for name, number in ports.items())
+    for name, number in ports.items():
+        yield from settled(f"port {number}", port, name, number, access.address, home)
 
 
 def port(name: str, number: int, address: str, home: Home) -> Check:
@@ -251,8 +248,6 @@ def port(name: str, number: int, address: str, home: Home) -> Check:
         check_port(name, number, f"--{name.lower()}-port", address)
     except PortTaken as taken:
         return Check(f"port {number}", "note", str(taken))
-    except StockmlError as refused:
-        return Check(f"port {number}", "problem", str(refused))
     return Check(f"port {number}", "ok", f"free for {name}")
 
 

@@ -45,14 +45,16 @@ class Check:
         return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
 
 
-def settled(name: str, look: Callable[[], object]) -> Iterator[Check]:
-    """Yield the check that `look` returns, if it returns one; an error that it raises becomes a problem."""
+def settled(name: str, look: Callable[..., object], *arguments: object) -> Iterator[Check]:
+    """Yield each check that `look` returns or yields, if any; an error that it raises becomes a problem."""
     try:
-        found = look()
+        found = look(*arguments)
+        if isinstance(found, Check):
+            yield found
+        elif isinstance(found, Iterator):
+            yield from found
     except (StockmlError, OSError) as error:
-        found = Check(name, "problem", str(error))
-    if isinstance(found, Check):
-        yield found
+        yield Check(name, "problem", str(error))
 
 
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
@@ -71,7 +73,7 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
     champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
     for name in sorted({*names, *ledgers, *champions}):
-        yield from settled(name, partial(_ticker, home, name, now, replay))
+        yield from settled(name, _ticker, home, name, now, replay)
 
 
 def _ticker(home: Home, name: str, now: datetime, replay: bool) -> Check:
@@ -100,19 +102,16 @@ def _ticker(home: Home, name: str, now: datetime, replay: bool) -> Check:
 
 
 def settings(home: Home) -> Iterator[Check]:
-    yield from settled("list of tickers", lambda: tickers_of(home))
+    yield from settled("list of tickers", tickers_of, home)
     for path in sorted(home.settings.glob("*.json")):
-        yield from settled(f"settings of {path.stem}", partial(tuned_settings, home, path.stem))
+        yield from settled(f"settings of {path.stem}", tuned_settings, home, path.stem)
 
 
 def nights(home: Home) -> Iterator[Check]:
     """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
     found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
     for name, faults in found.items():
-        try:
-            yield from (Check(name, "problem", fault) for fault in faults(home))
-        except OSError as error:  # such as of a file that belongs to another user
-            yield Check(name, "problem", str(error))
+        yield from settled(name, map, partial(Check, name, "problem"), faults(home))
     if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
 
