@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
@@ -22,7 +22,7 @@ from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.storage.files import NO_ROOM
 
-app = typer.Typer(
+app = Typer(
     name="stockml",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -39,13 +39,13 @@ def _show_version(wanted: bool) -> None:
         from importlib.metadata import version
 
         print(f"stockml {version('stockml')}")
-        raise typer.Exit
+        raise Exit
 
 
 @app.callback()
 def every_command(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Retrain stock-price LSTMs every night and publish scored forecasts."""
@@ -88,7 +88,7 @@ def _exit_code(error: BaseException) -> int:
     match error:
         case TyperException():
             return _wrong_usage(error)
-        case KeyboardInterrupt() | typer.Abort():
+        case KeyboardInterrupt() | Abort():
             _say("interrupted; the same command goes on where it stopped")
             return INTERRUPTED
         case BrokenPipeError():

@@ -3,12 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from deployments.cli.runs import asked_of
@@ -24,22 +24,20 @@ if TYPE_CHECKING:
     from stockml.prices.csv_import import ImportReport
     from stockml.prices.store import BarStore
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command("import")
 def import_history(
-    ticker: Annotated[str, typer.Argument(metavar="TICKER|FOLDER", help="The ticker; or only a folder of CSV files.")],
-    file: Annotated[
-        Path | None, typer.Argument(help="The ticker's CSV file in Kaggle's, Stooq's or Yahoo's layout.")
-    ] = None,
+    ticker: Annotated[str, Argument(metavar="TICKER|FOLDER", help="The ticker; or only a folder of CSV files.")],
+    file: Annotated[Path | None, Argument(help="The ticker's CSV file in Kaggle's, Stooq's or Yahoo's layout.")] = None,
     calendar: Calendar = None,
     dates: Annotated[
-        DateOrder | None, typer.Option(help="How to read dates such as 03/04/2026 if the file is ambiguous.")
+        DateOrder | None, Option(help="How to read dates such as 03/04/2026 if the file is ambiguous.")
     ] = None,
-    decimal: Annotated[DecimalMark | None, typer.Option(help="The decimal mark, if ambiguous.")] = None,
+    decimal: Annotated[DecimalMark | None, Option(help="The decimal mark, if ambiguous.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the first and last rows as parsed; import nothing.")
+        bool, Option("--dry-run", help="Show the first and last rows as parsed; import nothing.")
     ] = False,
     as_json: Json = False,
 ) -> int:
@@ -51,11 +49,9 @@ def import_history(
     place = home()
     readings = Readings(dates, decimal)
     if file is None and not Path(ticker).is_dir():
-        raise typer.BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+        raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
     if file and file.is_dir():
-        raise typer.BadParameter(
-            f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs"
-        )
+        raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
     if file:
         calendar = asked_of(as_ticker(ticker), None, calendar, None)["calendar"]
     store = BarStore.of(place, calendar or None)
@@ -84,7 +80,7 @@ def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readin
     """Show how each file is read, and import nothing; return exit code 1 if one of a folder's would be refused."""
     from stockml.prices.csv_import import understood
 
-    shown, refusals, now = [], dict[str, StockmlError](), datetime.now(UTC)
+    lines, shown, refusals, now = list[str](), [], dict[str, StockmlError](), datetime.now(UTC)
     for path, ticker in files.items():
         try:
             report, history = understood(store, path, now=now, ticker=ticker, readings=readings)
@@ -93,17 +89,12 @@ def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readin
                 raise
             refusals[str(path)] = refusal
             continue
-        if as_json:
-            span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
-            shown.append({"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span})
-            continue
+        span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
+        shown.append({"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span})
         told = f"{counted(report.sessions, 'session')} as understood from {path.name}; nothing was imported"
         over = history.bars.loc[: str(report.last)]
-        print("\n".join([f"{report.ticker}: {told}", rows_of(over, ends=3), *_notes(report), *_set_aside(report)]))
-    if as_json:
-        print(json.dumps({"understood": shown} | ({"refused": refusals} if refusals else {}), default=str))
-        return int(bool(refusals))
-    return _told_of(refusals)
+        lines += [f"{report.ticker}: {told}", rows_of(over, ends=3), *_notes(report), *_set_aside(report)]
+    return _told(lines, {"understood": shown} | ({"refused": refusals} if refusals else {}), refusals, as_json)
 
 
 def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_json: bool) -> int:
@@ -123,16 +114,15 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
             except StockmlError as refusal:
                 refusals[str(path)] = refusal
             bar.advance(task)
-    if as_json:
-        print(json.dumps({"imported": [vars(report) for report in reports], "refused": refusals}, default=str))
-        return int(bool(refusals))
-    print("\n".join([*map(_report_text, reports)]) or f"{folder}: no CSV files")
-    return _told_of(refusals)
+    found = {"imported": [vars(report) for report in reports], "refused": refusals}
+    return _told([*map(_report_text, reports)] or [f"{folder}: no CSV files"], found, refusals, as_json)
 
 
-def _told_of(refusals: Mapping[str, StockmlError]) -> int:
-    """Print the refusals on standard error; return the exit code."""
-    for path, error in refusals.items():
+def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlError], as_json: bool) -> int:
+    """Print the lines, and the refusals on standard error, or all as JSON; return the exit code."""
+    if as_json or lines:
+        print(json.dumps(found, default=str) if as_json else "\n".join(lines))
+    for path, error in () if as_json else refusals.items():
         named = "" if path in str(error) else f"{path}: "
         print(f"stockml: {named}{error}", file=sys.stderr)
     return int(bool(refusals))
@@ -172,12 +162,12 @@ def _set_aside(report: "ImportReport") -> list[str]:
 def bars(
     ticker: Ticker,
     as_of: Annotated[
-        datetime | None, typer.Option(parser=as_time, metavar="TIME", help="Show bars as known then; UTC if no zone.")
+        datetime | None, Option(parser=as_time, metavar="TIME", help="Show bars as known then; UTC if no zone.")
     ] = None,
-    adjusted: Annotated[bool, typer.Option("--adjusted", help="Adjust for splits and join imported history.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print every bar as CSV.")] = False,
-    restated: Annotated[bool, typer.Option("--restated", help="Show values that the provider changed later.")] = False,
-    holes: Annotated[bool, typer.Option("--holes", help="Show missing sessions and bars set aside.")] = False,
+    adjusted: Annotated[bool, Option("--adjusted", help="Adjust for splits and join imported history.")] = False,
+    csv: Annotated[bool, Option("--csv", help="Print every bar as CSV.")] = False,
+    restated: Annotated[bool, Option("--restated", help="Show values that the provider changed later.")] = False,
+    holes: Annotated[bool, Option("--holes", help="Show missing sessions and bars set aside.")] = False,
     accept: Annotated[date | None, day("Use a bar that was set aside.", "SESSION")] = None,
     reject: Annotated[date | None, day("Set a bar aside until it is restated.", "SESSION")] = None,
     calendar: Calendar = None,
@@ -187,14 +177,14 @@ def bars(
     from stockml.nights.glance import store_of
 
     if csv and as_json:
-        raise typer.BadParameter("expected --csv or --json, found both")
+        raise BadParameter("expected --csv or --json, found both")
     if restated and holes:
-        raise typer.BadParameter("expected --restated or --holes, found both")
+        raise BadParameter("expected --restated or --holes, found both")
     doubts = _given({"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject})
     if doubts and (of_bars := _given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})):
-        raise typer.BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
+        raise BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
     if accept and accept == reject:
-        raise typer.BadParameter(f"expected {accept} to be accepted or rejected, found both")
+        raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
     store = store_of(home(), ticker, calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:

@@ -1,10 +1,11 @@
 """Commands that show the results of nights: the newest forecast, the scores of past ones, the plots."""
 
 import json
+import sys
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
 from stockml.errors import HistoryError, InvalidFile, NoBars, NoForecast, TrackingUnavailable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from stockml.forecasts.ledger import LedgerEntry
     from stockml.prices.store import BarStore
 
-app = typer.Typer()
+app = Typer()
 SHOWN_LEADS = (1, 5, 10, 20, 30, 40, 50)
 
 
@@ -23,9 +24,7 @@ def forecast(
     ticker: Ticker,
     expires_after: Annotated[
         int | None,
-        typer.Option(
-            min=0, metavar="SESSIONS", help="Age beyond which it counts as expired; default: its night's setting."
-        ),
+        Option(min=0, metavar="SESSIONS", help="Age beyond which it counts as expired; default: its night's setting."),
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -125,7 +124,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     try:
         Tracking.of(place).log_plots(night)
     except TrackingUnavailable as error:
-        typer.echo(f"not in MLflow: {error}", err=True)
+        print(f"not in MLflow: {error}", file=sys.stderr)
     if as_json:
         print(json.dumps({"folder": night.plots_folder, "plots": night.figures}))
         return

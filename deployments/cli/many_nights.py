@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import (
     Calendar,
@@ -29,16 +29,16 @@ from stockml.settings import FailWhen, Mode
 if TYPE_CHECKING:
     from stockml.nights.universe import NightRow
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command("backfill")
 def catch_up(
     ticker: Ticker,
-    first: Annotated[date, typer.Argument(parser=as_session, metavar="FIRST", help="The first day, YYYY-MM-DD.")],
-    last: Annotated[date, typer.Argument(parser=as_session, metavar="LAST", help="The last day.")],
+    first: Annotated[date, Argument(parser=as_session, metavar="FIRST", help="The first day, YYYY-MM-DD.")],
+    last: Annotated[date, Argument(parser=as_session, metavar="LAST", help="The last day.")],
     every_night: Annotated[
-        bool, typer.Option("--every-night", help="Train and publish for every session, not just the last.")
+        bool, Option("--every-night", help="Train and publish for every session, not just the last.")
     ] = False,
     mode: Mode = "auto",
     profile: OwnProfile = None,
@@ -67,9 +67,9 @@ def many_tickers(
     mode: Mode = "auto",
     profile: OwnProfile = None,
     settings: Settings = None,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
-    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler, tcp://...")] = None,
-    fail_when: Annotated[FailWhen, typer.Option(help="When the whole run counts as failed.")] = "all fail",
+    processes: Annotated[int, Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
+    dask: Annotated[str | None, Option(metavar="ADDRESS", help="A running Dask scheduler, tcp://...")] = None,
+    fail_when: Annotated[FailWhen, Option(help="When the whole run counts as failed.")] = "all fail",
     as_json: Json = False,
 ) -> int:
     """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
@@ -90,9 +90,9 @@ def many_tickers(
 @app.command("backtest")
 def replay(
     tickers: Tickers = None,
-    first: Annotated[date | None, typer.Option("--from", parser=as_session, metavar="DATE", help="First day.")] = None,
-    last: Annotated[date | None, typer.Option("--to", parser=as_session, metavar="DATE", help="Last day.")] = None,
-    every: Annotated[int, typer.Option(min=1, max=250, help="Sessions from one night to the next.")] = 5,
+    first: Annotated[date | None, Option("--from", parser=as_session, metavar="DATE", help="First day.")] = None,
+    last: Annotated[date | None, Option("--to", parser=as_session, metavar="DATE", help="Last day.")] = None,
+    every: Annotated[int, Option(min=1, max=250, help="Sessions from one night to the next.")] = 5,
     prices: Annotated[Path | None, folder("Use these daily price files, not the store.")] = None,
     vintages: Annotated[Path | None, folder("Use only these bases and regressions.")] = None,
     settings: Settings = None,
@@ -107,14 +107,14 @@ def replay(
     from stockml.evaluation.backtest_table import markdown
 
     if not tickers and prices is None:
-        raise typer.BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
+        raise BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
     if first is None or last is None or last <= first:
         found = f"--from {first or 'missing'} and --to {last or 'missing'}"
-        raise typer.BadParameter(f"expected --from DATE before --to DATE, found {found}")
+        raise BadParameter(f"expected --from DATE before --to DATE, found {found}")
     sessions = 5 * ((last - first).days // 7 + 1)  # at most
     if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # too short a span, whatever the history
         found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights} at most"
-        raise typer.BadParameter(f"{found}; take a longer one, or a smaller --every")
+        raise BadParameter(f"{found}; take a longer one, or a smaller --every")
     arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings)}
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)

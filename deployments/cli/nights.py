@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import typer
+from typer import Option, Typer
 
 from deployments.cli.options import Calendar, Json, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
 from deployments.cli.runs import asked_of, foreseen, quiet_libraries, recorded_prices, run_flow
@@ -22,7 +22,7 @@ from stockml.settings import Mode
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
 
-app = typer.Typer()
+app = Typer()
 T = TypeVar("T")
 
 
@@ -30,11 +30,11 @@ T = TypeVar("T")
 def nightly(
     ticker: Ticker,
     session: Session = None,
-    mode: Annotated[Mode, typer.Option(help="auto chooses by rule and says why.")] = "auto",
+    mode: Annotated[Mode, Option(help="auto chooses by rule and says why.")] = "auto",
     profile: OwnProfile = None,
     settings: Settings = None,
     calendar: Calendar = None,
-    force: Annotated[bool, typer.Option("--force", help="Recompute every step.")] = False,
+    force: Annotated[bool, Option("--force", help="Recompute every step.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run one night: fetch, train, evaluate, log and publish."""
@@ -75,7 +75,7 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
 @app.command()
 def rollback(
     ticker: Ticker,
-    reason: Annotated[str, typer.Option(help="Recorded in the promotion history.")] = "rolled back by hand",
+    reason: Annotated[str, Option(help="Recorded in the promotion history.")] = "rolled back by hand",
     as_json: Json = False,
 ) -> None:
     """Restore the previous champion, in MLflow too."""

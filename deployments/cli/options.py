@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated, Any
 
-import typer
 import yaml
+from typer import Argument, BadParameter, Option
 
 from deployments.errors import refused_as
 from stockml.settings import Profile, nested, settings_for, tutorial_settings
@@ -17,7 +17,7 @@ YEARS = range(1700, 2200)  # what pandas can represent in nanoseconds, in every 
 
 
 def as_ticker(text: str) -> str:
-    with refused_as(typer.BadParameter):
+    with refused_as(BadParameter):
         return validated_ticker(text)
 
 
@@ -25,7 +25,7 @@ def as_session(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"expected a trading day as YYYY-MM-DD, found {text[:40]!r}") from error
+        raise BadParameter(f"expected a trading day as YYYY-MM-DD, found {text[:40]!r}") from error
 
 
 def as_time(text: str) -> datetime:
@@ -35,7 +35,7 @@ def as_time(text: str) -> datetime:
         if moment.year not in YEARS:
             raise ValueError(f"year {moment.year}")
     except ValueError as error:
-        raise typer.BadParameter(f"expected a time as 2026-11-20T22:45:00-05:00, found {text[:40]!r}") from error
+        raise BadParameter(f"expected a time as 2026-11-20T22:45:00-05:00, found {text[:40]!r}") from error
     if len(text) <= len("2026-11-20"):
         moment = moment.replace(hour=23, minute=59, second=59)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -44,7 +44,7 @@ def as_time(text: str) -> datetime:
 def as_calendar(name: str) -> str:
     from stockml.prices.calendar import sessions_for
 
-    with refused_as(typer.BadParameter):
+    with refused_as(BadParameter):
         sessions_for("", name)
     return name
 
@@ -64,12 +64,12 @@ def _by_name(assignments: Sequence[str] | None, check: Callable[[dict[str, Any]]
     for assignment in assignments or ():
         name, equals, value = assignment.partition("=")
         if not (equals and all(name.strip().partition("."))):
-            raise typer.BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")
+            raise BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")
         try:
             found[name.strip()] = _value(value)
         except (yaml.YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
-            raise typer.BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
-    with refused_as(typer.BadParameter):
+            raise BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
+    with refused_as(BadParameter):
         check(found)
     return found
 
@@ -84,25 +84,23 @@ def _value(text: str) -> Any:
 
 
 def day(text: str, metavar: str = "DATE") -> Any:
-    return typer.Option(parser=as_session, metavar=metavar, help=text)
+    return Option(parser=as_session, metavar=metavar, help=text)
 
 
 def folder(text: str) -> Any:
-    return typer.Option(exists=True, file_okay=False, metavar="FOLDER", help=text)
+    return Option(exists=True, file_okay=False, metavar="FOLDER", help=text)
 
 
-_TICKER = typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")
+_TICKER = Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")
 Ticker = Annotated[str, _TICKER]
 Tickers = Annotated[list[str] | None, _TICKER]
 Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newest.")]
 Calendar = Annotated[
-    str | None, typer.Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
+    str | None, Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
 ]
-OwnProfile = Annotated[
-    Profile | None, typer.Option(help="A named set of model settings; default: the list's, else nightly.")
-]
+OwnProfile = Annotated[Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable."),
+    Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
+from typer import BadParameter
 
 from deployments.process import restored
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
@@ -141,7 +141,7 @@ def outcome(
         state = run_shown(flow, deployment, *arguments, **given)
     found = state.result(raise_on_failure=False)
     if isinstance(found, ParameterTypeError):
-        raise typer.BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
+        raise BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
     if isinstance(found, BaseException):
         raise found
     return found

@@ -10,16 +10,14 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal, NoReturn
 
-import typer
+from typer import Argument, Option, Typer
 
 from deployments.cli.options import Json, as_time
 from stockml.home import home
 
-app = typer.Typer()
-PrefectPort = Annotated[
-    int, typer.Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")
-]
-MlflowPort = Annotated[int, typer.Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
+app = Typer()
+PrefectPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")]
+MlflowPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
 USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above."
 
 
@@ -28,7 +26,7 @@ def up(
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
     address: Annotated[
-        str | None, typer.Option(help="Default 127.0.0.1; an address that others can reach needs a password.")
+        str | None, Option(help="Default 127.0.0.1; an address that others can reach needs a password.")
     ] = None,
 ) -> None:
     """Run Prefect, MLflow and a worker here until Ctrl-C."""
@@ -48,12 +46,12 @@ def up(
 
 @app.command()
 def serve(
-    part: Annotated[Literal["prefect", "mlflow", "worker"], typer.Argument(metavar="PART", help="The part to run.")],
+    part: Annotated[Literal["prefect", "mlflow", "worker"], Argument(metavar="PART", help="The part to run.")],
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
-    prefect_url: Annotated[str, typer.Option(envvar="PREFECT_API_URL", help=USED_BY_WORKER)] = "",
-    mlflow_url: Annotated[str, typer.Option(envvar="MLFLOW_TRACKING_URI", help=USED_BY_WORKER)] = "",
-    deploy: Annotated[bool, typer.Option(help="Let the worker first update Prefect's deployments.")] = True,
+    prefect_url: Annotated[str, Option(envvar="PREFECT_API_URL", help=USED_BY_WORKER)] = "",
+    mlflow_url: Annotated[str, Option(envvar="MLFLOW_TRACKING_URI", help=USED_BY_WORKER)] = "",
+    deploy: Annotated[bool, Option(help="Let the worker first update Prefect's deployments.")] = True,
 ) -> None:
     """Run one part of `stockml up` in the foreground. For containers, and for workers on other machines."""
     from deployments.servers import databases, stack
@@ -96,10 +94,10 @@ def _interrupted(*_: object) -> NoReturn:
 
 @app.command()
 def feed(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
     clock: Annotated[
         datetime | None,
-        typer.Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end."),
+        Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end."),
     ] = None,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.home import Home, home
@@ -15,10 +15,10 @@ from stockml.settings import Profile
 if TYPE_CHECKING:
     from deployments.registration.tickers import TickersFile
 
-app = typer.Typer()
-mine = typer.Typer(help="List, add or remove the tickers that run every night.")
+app = Typer()
+mine = Typer(help="List, add or remove the tickers that run every night.")
 app.add_typer(mine, name="tickers")
-Named = Annotated[list[str], typer.Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
+Named = Annotated[list[str], Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
 
 
 @mine.command("list")
@@ -46,8 +46,8 @@ def list_tickers(as_json: Json = False) -> None:
 def add(
     tickers: Named,
     calendar: Calendar = None,
-    at: Annotated[str | None, typer.Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
-    profile: Annotated[Profile | None, typer.Option(help="Nightly or tutorial.")] = None,
+    at: Annotated[str | None, Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
+    profile: Annotated[Profile | None, Option(help="Nightly or tutorial.")] = None,
 ) -> None:
     """Add tickers to run every night."""
     from deployments.registration import own_list
@@ -77,8 +77,8 @@ def remove(tickers: Named) -> None:
 
 @app.command()
 def rename(
-    old: Annotated[str, typer.Argument(parser=as_ticker, metavar="OLD", help="The symbol until now.")],
-    new: Annotated[str, typer.Argument(parser=as_ticker, metavar="NEW", help="The symbol from now on.")],
+    old: Annotated[str, Argument(parser=as_ticker, metavar="OLD", help="The symbol until now.")],
+    new: Annotated[str, Argument(parser=as_ticker, metavar="NEW", help="The symbol from now on.")],
 ) -> None:
     """Rename a ticker whose symbol changed. Moves its bars, forecasts, models, MLflow's runs and its deployment."""
     from deployments.registration import own_list
@@ -87,14 +87,14 @@ def rename(
 
     place = home()
     if new == old:
-        raise typer.BadParameter(f"expected another symbol than {old}", param_hint="NEW")
+        raise BadParameter(f"expected another symbol than {old}", param_hint="NEW")
     known = [entry.ticker for entry in own_list.tickers_of(place).tickers]
     listed = old in known
     if listed and new in known:
         either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
-        raise typer.BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
+        raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
     if not (listed or is_known(place, old) or is_known(place, new)):
-        raise typer.BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
+        raise BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     if listed:
         own_list.rename(place, old, new, only_check=True)
     moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
@@ -108,9 +108,9 @@ def rename(
 
 @app.command()
 def deploy(
-    file: Annotated[Path | None, typer.Option(help="Replace the home's tickers.yaml by this list first.")] = None,
+    file: Annotated[Path | None, Option(help="Replace the home's tickers.yaml by this list first.")] = None,
     crash_orphans: Annotated[
-        bool, typer.Option("--crash-orphans", help="Mark runs whose process is gone as crashed.", hidden=True)
+        bool, Option("--crash-orphans", help="Mark runs whose process is gone as crashed.", hidden=True)
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from stockml.training.tuned_settings import TrialRecord
     from stockml.training.tuning import TuningResult
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command("pretrain")
 def learn_base(
     prices: Annotated[Path | None, folder("Learn from these daily price files.")] = None,
     through: Annotated[date | None, day("The last session to learn from.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=10, help="Networks, of whose forecasts the base is the mean.")] = 2,
+    seeds: Annotated[int, Option(min=1, max=10, help="Networks, of whose forecasts the base is the mean.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""
@@ -41,12 +41,12 @@ def learn_base(
 
 @app.command("tune")
 def search(
-    what: Annotated[str, typer.Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")],
-    trials: Annotated[int, typer.Option(min=1, help="Trials in total; a repeated search continues up to it.")] = 30,
-    sampler: Annotated[Sampler, typer.Option(help="How the next settings are chosen.")] = "tpe",
-    profile: Annotated[Profile, typer.Option(help="Only `tutorial` can be searched.")] = "tutorial",
+    what: Annotated[str, Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")],
+    trials: Annotated[int, Option(min=1, help="Trials in total; a repeated search continues up to it.")] = 30,
+    sampler: Annotated[Sampler, Option(help="How the next settings are chosen.")] = "tpe",
+    profile: Annotated[Profile, Option(help="Only `tutorial` can be searched.")] = "tutorial",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it.")
+        list[str] | None, Option("--set", metavar="NAME=VALUE", help="A setting to fix instead of searching it.")
     ] = None,
     calendar: Calendar = None,
     as_json: Json = False,
@@ -56,10 +56,10 @@ def search(
     Settings are compared on the validation part only.
     """
     if profile != "tutorial":
-        raise typer.BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
+        raise BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
     if is_file := Path(what).is_file() or Path(what).suffix in (".csv", ".txt"):
         if calendar:
-            raise typer.BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
+            raise BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
         tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings), trials, sampler, quiet=as_json)
     else:
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings)}
@@ -114,18 +114,18 @@ def _tuned_tutorial(
 
 @app.command()
 def tutorial(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Daily prices as CSV, such as hpq.us.txt.")],
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="Daily prices as CSV, such as hpq.us.txt.")],
     epochs: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Passes over the training part; default 30, as published.")
+        int | None, Option(min=1, max=1000, help="Passes over the training part; default 30, as published.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, streams and dropout; default 1.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds to train, counting up from --seed.")] = 1,
+    seed: Annotated[int | None, Option(min=0, help="Seed of weights, streams and dropout; default 1.")] = None,
+    seeds: Annotated[int, Option(min=1, help="How many seeds to train, counting up from --seed.")] = 1,
     decay_on: Annotated[
-        DecayPart | None, typer.Option(help="Part that decays the learning rate; test is as published, but leaks.")
+        DecayPart | None, Option(help="Part that decays the learning rate; test is as published, but leaks.")
     ] = None,
     settings: Settings = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where to put the plots; default: in the home.")
+        Path | None, Option(metavar="FOLDER", help="Where to put the plots; default: in the home.")
     ] = None,
 ) -> None:
     """Train by the published tutorial's recipe. Prints, draws and logs its figures.
@@ -138,7 +138,7 @@ def tutorial(
     given = {name: value for name, value in options.items() if value is not None}
     changed = as_tutorial_settings(settings)
     if twice := sorted(changed.keys() & given.keys()):
-        raise typer.BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
+        raise BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
     changed |= given
     first = changed.get("training.seed", 1)
     trainings = itertools.product(files, range(first, first + seeds))

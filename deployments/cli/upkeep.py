@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import Json
 from deployments.cli.runs import outcome
@@ -22,15 +22,13 @@ from stockml.provider.price_source import replay_home
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command("maintenance")
 def clear_up(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
-    keep: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")
-    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only list what would be removed.")] = False,
+    keep: Annotated[list[str] | None, Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")] = None,
     as_json: Json = False,
 ) -> int:
     """End dead runs, resume waiting ones, remove old data.
@@ -61,7 +59,7 @@ def clear_up(
 
 
 @app.command()
-def backup(file: Annotated[Path, typer.Argument(help="The zip archive to create.")], as_json: Json = False) -> int:
+def backup(file: Annotated[Path, Argument(help="The zip archive to create.")], as_json: Json = False) -> int:
     """Archive all that cannot be recomputed. Bars, ledger, champions, settings and night records; nights may run on.
 
     Exit code 1 if an archived file is damaged.
@@ -73,8 +71,8 @@ def backup(file: Annotated[Path, typer.Argument(help="The zip archive to create.
 
 @app.command("restore")
 def restore_home(
-    file: Annotated[Path, typer.Argument(help="An archive made by `stockml backup`.")],
-    only: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one, such as ledger/IBM.parquet.")] = None,
+    file: Annotated[Path, Argument(help="An archive made by `stockml backup`.")],
+    only: Annotated[str | None, Option(metavar="NAME", help="Only this one, such as ledger/IBM.parquet.")] = None,
     as_json: Json = False,
 ) -> int:
     """Restore an archive into an empty home. All or nothing.
@@ -133,8 +131,8 @@ def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
     for assignment in assignments or ():
         name, _, value = assignment.partition("=")
         if not value.isdecimal():
-            raise typer.BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
+            raise BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
         days[name.strip()] = int(value)
-    with refused_as(typer.BadParameter):
+    with refused_as(BadParameter):
         RetentionSettings().changed(**days)
     return days
