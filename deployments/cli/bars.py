@@ -115,7 +115,8 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
                 refusals[str(path)] = refusal
             bar.advance(task)
     found = {"imported": [vars(report) for report in reports], "refused": refusals}
-    return _told([*map(_report_text, reports)] or [f"{folder}: no CSV files"], found, refusals, as_json)
+    nothing = [] if refusals else [f"{folder}: no CSV files"]
+    return _told([*map(_report_text, reports)] or nothing, found, refusals, as_json)
 
 
 def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlError], as_json: bool) -> int:

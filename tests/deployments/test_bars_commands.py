@@ -126,6 +126,10 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
         assert "IBM: 50 sessions" in captured.out
         assert "MSFT: 50 sessions" in captured.out
         assert captured.err.count("broken.csv") == 1
+    (tmp_path / "ibm.us.txt").rename(tmp_path / "ibm")
+    (tmp_path / "msft.us.txt").rename(tmp_path / "msft")
+    assert run(["import", str(tmp_path)]) == 1
+    assert capsys.readouterr().out == "", "there is a CSV file, which is refused"
     for more in (["--dry-run"], []):
         assert run(["import", str(tmp_path), "--json", *more]) == 1
         assert list(json.loads(capsys.readouterr().out)["refused"]) == [str(tmp_path / "broken.csv")]
