@@ -22,12 +22,14 @@ _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
 
 
-def start_time(text: str) -> str:
-    """Normalise a time to HH:MM. Raises ValueError for other text, and for times that clock changes skip or repeat."""
+def start_time(text: Any) -> str:
+    """Normalise a time to HH:MM. Raises ValueError for all else, and for times that clock changes skip or repeat."""
+    if isinstance(text, int | float):  # 22:30 is 1350 to YAML
+        raise ValueError(f'expected a time in quotes, as "23:00", found what YAML reads as {text}')
     try:
         start = time.fromisoformat(text)
         is_early = start < _DST_ENDS
-    except (ValueError, TypeError) as error:  # TypeError: it has a UTC offset
+    except (ValueError, TypeError) as error:  # TypeError: no text, or it has a UTC offset
         raise ValueError(f'expected a time as "23:00", found {text!r}') from error
     if is_early:
         raise ValueError(f"expected a time outside 00:00 to 03:00, which clock changes skip or repeat, found {text}")
@@ -44,12 +46,6 @@ def digest_time(environ: Mapping[str, str]) -> time:
         raise InvalidSetting("STOCKML_DIGEST_AT", named, wanted) from error
 
 
-def _in_quotes(time_of_day: Any) -> Any:
-    if isinstance(time_of_day, int | float):  # 22:30 is 1350 to YAML
-        raise ValueError(f'expected a time in quotes, as "23:00", found what YAML reads as {time_of_day}')
-    return time_of_day
-
-
 def _spelled(text: str) -> str:
     with refused_as(ValueError):
         return validated_ticker(text)
@@ -63,7 +59,7 @@ class TickerEntry(BaseModel):
     ticker: Annotated[str, AfterValidator(_spelled)]
     profile: Profile = "nightly"
     calendar: str | None = None
-    at: Annotated[Annotated[str, AfterValidator(start_time)] | None, BeforeValidator(_in_quotes)] = None
+    at: Annotated[str, BeforeValidator(start_time)] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -78,8 +74,8 @@ class TickerEntry(BaseModel):
     @model_validator(mode="after")
     def _starts_when_bars_are_final(self) -> "TickerEntry":
         with refused_as(ValueError):
-            final = _final_moment(self)
-        if self.at and _closing(self).time() <= time.fromisoformat(self.at) < final.time():
+            close, final = _close_and_final(self)
+        if self.at and close.time() <= time.fromisoformat(self.at) < final.time():
             raise ValueError(f"expected a start after {final:%H:%M}, when the day's bar is final, found {self.at}")
         return self
 
@@ -88,10 +84,11 @@ class TickerEntry(BaseModel):
 
         A start in the evening, where the day's bar is final only after midnight, as in Frankfurt, is put off till then.
         """
-        start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else _default_start(self)
-        if _closing(self).replace(tzinfo=None) <= start < _final_moment(self).replace(tzinfo=None):
-            start = _default_start(self)
-        evening = start.date() == _A_WINTER_DAY and start.time() > _closing(self).time()
+        close, final = _close_and_final(self)
+        start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else close
+        if close <= start < final:
+            start = _default_start(final)
+        evening = start.date() == _A_WINTER_DAY and start > close
         start += timedelta(minutes=minutes_later)
         if evening:  # stay before midnight, after which clocks change
             start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
@@ -187,22 +184,18 @@ def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     named = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
     if not isinstance(named, str):  # YAML reads ON and NO as booleans, 0005 as a number
         raise ValueError(f'expected a ticker, found {named!r}; put one that YAML reads otherwise in quotes, as "ON"')
-    if isinstance(entry, str):
-        return {**defaults, "ticker": entry}
-    return {**defaults, **entry}
+    return {**defaults, **({"ticker": entry} if isinstance(entry, str) else entry)}
 
 
-def _final_moment(entry: TickerEntry) -> datetime:
-    return sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY)
+def _close_and_final(entry: TickerEntry) -> tuple[datetime, datetime]:
+    """When the exchange closes on a winter day, and when its bar is final, by the exchange's clocks."""
+    final = sessions_for(entry.ticker, entry.calendar).final_time(_A_WINTER_DAY).replace(tzinfo=None)
+    return final - FINAL_AFTER_CLOSE, final
 
 
-def _closing(entry: TickerEntry) -> datetime:
-    return _final_moment(entry) - FINAL_AFTER_CLOSE
-
-
-def _default_start(entry: TickerEntry) -> datetime:
+def _default_start(final: datetime) -> datetime:
     """15 minutes after bars are final, or 06:00 the next morning if the stagger could then pass midnight."""
-    start = (_final_moment(entry) + AFTER_FINAL).replace(tzinfo=None)
+    start = final + AFTER_FINAL
     if start + timedelta(minutes=STAGGER_WINDOW) < datetime.combine(_A_WINTER_DAY, time.max):
         return start
     return datetime.combine(_A_WINTER_DAY + timedelta(days=1), time(6, 0))
