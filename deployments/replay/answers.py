@@ -38,29 +38,6 @@ class Answer:
     content: bytes
 
 
-def answer(
-    query: Mapping[str, str],
-    now: datetime,
-    *,
-    rows: Callable[[str, datetime], Sequence[RecordedRow]] | None = None,
-) -> Answer:
-    """Answer a GET of /query at `now` (aware). Keys that start with "premium" may request the full series.
-
-    rows: returns the rows of a symbol published by a time; by default the recorded ones.
-    """
-    if refusal := _key_refusal(query.get("apikey", "")):
-        return refusal
-    function, symbol = query.get("function", "").upper(), query.get("symbol", "")
-    if function == "LISTING_STATUS":
-        return Answer(200, LISTING_HEADER)
-    if function == "TIME_SERIES_DAILY":
-        shown = (rows or published)(symbol, now)
-        return _daily(query, shown, query["apikey"].startswith("premium"))
-    if function == "SPLITS":
-        return _splits(symbol, now)
-    return _json({"Error Message": f"This API function ({function}) does not exist."})
-
-
 def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
     """The rows of `symbol` published by `now`, oldest first; none for a symbol that was not recorded."""
     if symbol.upper() not in symbols():
@@ -70,6 +47,23 @@ def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
 
 def publication(session: date) -> datetime:
     return datetime.combine(session, PUBLISHED_AT, NEW_YORK)
+
+
+Rows = Callable[[str, datetime], Sequence[RecordedRow]]  # of a symbol, published by a time
+
+
+def answer(query: Mapping[str, str], now: datetime, *, rows: Rows = published) -> Answer:
+    """Answer a GET of /query at `now` (aware). Keys that start with "premium" may request the full series."""
+    if refusal := _key_refusal(query.get("apikey", "")):
+        return refusal
+    function, symbol = query.get("function", "").upper(), query.get("symbol", "")
+    if function == "LISTING_STATUS":
+        return Answer(200, LISTING_HEADER)
+    if function == "TIME_SERIES_DAILY":
+        return _daily(query, rows(symbol, now), query["apikey"].startswith("premium"))
+    if function == "SPLITS":
+        return _splits(symbol, now)
+    return _json({"Error Message": f"This API function ({function}) does not exist."})
 
 
 def _key_refusal(key: str) -> Answer | None:
