@@ -64,12 +64,14 @@ def foreseen(
 def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any) -> Any:
     """Run the flow named `module.function` and return its `outcome`; start a Prefect API if none is up.
 
-    pages: deployments to create first so that they have a page; the run is shown on the first one's.
+    pages: deployments to create first, so that a later `up` shows the run on the first one's page.
     """
     with prefect_api(home()):
-        from deployments.registration.prefect_deployments import flow_of
+        from deployments.registration.own_list import tickers_of
+        from deployments.registration.prefect_deployments import announce, flow_of
 
-        announce_pages(*pages)
+        if pages and OWN_SERVER in os.environ:  # a server that is up has them
+            announce(tickers_of(home()).tickers, pages)
         return outcome(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
 
 
@@ -111,17 +113,6 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
     place = home()
     for ticker in tickers if place.state is None else ():
         store_of(place, ticker, calendar).view(ticker)
-
-
-def announce_pages(*names: str) -> None:
-    """Create these deployments, so that a later `up` shows earlier runs under them; a server that is up has them."""
-    if not (names and os.environ.get(OWN_SERVER)):
-        return
-    from deployments.registration.own_list import tickers_of
-    from deployments.registration.prefect_deployments import announce, of_other_flows, of_tickers
-
-    listed = tickers_of(home()).tickers
-    announce([each for each in (*of_tickers(listed), *of_other_flows(listed)) if each.name in names])
 
 
 def outcome(

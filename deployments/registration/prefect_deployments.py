@@ -127,13 +127,14 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
     return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
 
 
-def announce(wanted: Sequence[Wanted]) -> None:
-    """Create the missing ones without a schedule, so that they have a page; `register` completes them."""
-    named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
+def announce(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:
+    """Create those of these names that are missing, without a schedule: for a page; `register` completes them."""
+    named = DeploymentFilter.model_validate({"name": {"any_": list(names)}})
     with get_client(sync_client=True) as client:
         there = {each.name for each in all_of(client.read_deployments, deployment_filter=named)}
-    if new := [replace(each, cron=None) for each in wanted if each.name not in there]:
-        register(new, delete_others=False)
+    wanted = [each for each in (*of_tickers(entries), *of_other_flows(entries)) if each.name in {*names} - there]
+    if wanted:
+        register([replace(each, cron=None) for each in wanted], delete_others=False)
 
 
 def make_pool(client: SyncPrefectClient) -> None:
