@@ -1,5 +1,6 @@
 """Parsing and validation of `tickers.yaml`: what runs every night, when, and with which settings."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -149,10 +150,9 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
     """Read and check the file. Raises InvalidFile, which names the entry and the rule."""
     try:
         return parsed(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError as error:
-        raise InvalidFile(str(path), "expected a list of tickers, found no file") from error
-    except IsADirectoryError as error:
-        raise InvalidFile(str(path), "expected a list of tickers, found a folder") from error
+    except (FileNotFoundError, IsADirectoryError) as error:
+        found = "a folder" if path.is_dir() else "no file"
+        raise InvalidFile(str(path), f"expected a list of tickers, found {found}") from error
     except UnicodeDecodeError as error:
         raise InvalidFile(str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?") from error
 
@@ -171,12 +171,11 @@ def parsed(text: str, where: str) -> TickersFile:
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
     """Pair each entry with its cron line; equal start times are spread over the minutes that follow."""
-    seen: dict[tuple[str, str], int] = {}
-    lines = []
+    seen, lines = Counter[tuple[str, str]](), []
     for entry in entries:
         start = (entry.timezone, entry.cron())
-        lines.append((entry, entry.cron(seen.get(start, 0) % STAGGER_WINDOW)))
-        seen[start] = seen.get(start, 0) + 1
+        lines.append((entry, entry.cron(seen[start] % STAGGER_WINDOW)))
+        seen[start] += 1
     return lines
 
 

@@ -36,17 +36,15 @@ _OFF = (
 )
 
 
-def protection(access: Access, port: int) -> dict[str, str]:
-    """Prefect's own settings that guard against pages of other origins; its own page asks only where it came from."""
-    return {
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": access.url(port),
-        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-    }
+def protect(access: Access, port: int) -> None:
+    """Set what guards Prefect against pages of other origins; its own page asks only where it came from."""
+    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = access.url(port)
+    os.environ["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] = "true"
 
 
 def main(port: int) -> None:
     access = Access.of(os.environ)
-    os.environ.update(protection(access, port))
+    protect(access, port)
     os.environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # relative: works under any of the server's names
     if folder := page_folder(os.environ):
         os.environ["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = folder
@@ -131,7 +129,7 @@ def serve_socket(descriptor: int, folder: Path) -> None:
     os.environ.update(dict.fromkeys(_OFF, "false"))
     listening = socket.socket(fileno=descriptor)
     access = Access()
-    os.environ.update(protection(access, listening.getsockname()[1]))
+    protect(access, listening.getsockname()[1])
     with imports_uncollected():
         _bring_up_to_date(folder)
         import uvicorn
