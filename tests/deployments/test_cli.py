@@ -236,14 +236,15 @@ def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_
     assert [oct(path.stat().st_mode)[-3:] for path in (home.root, home.root / "last-error.txt")] == ["700", "600"]
 
 
-def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     for place in (blocked, Path("/proc/nope")):
         monkeypatch.setenv("STOCKML_HOME", str(place))
-        failed = stockml("nightly", "IBM")
-        assert failed.returncode == 1
-        assert "expected a home that can be written, found" in failed.stderr.splitlines()[-1]
+        assert run(["nightly", "IBM"]) == 1
+        assert "expected a home that can be written, found" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["backtest KOO --from 2009-01-05 --to 2012-01-05", "tune KOO"])
@@ -281,12 +282,12 @@ def test_output_that_cannot_be_written_is_reported(home: Home) -> None:
     assert failed.stderr.startswith("stockml: expected room on the disk, found none (No space left on device)")
 
 
-def test_a_taken_port_is_reported_with_the_option_that_changes_it(feed: Feed, home: Home) -> None:
+def test_a_taken_port_is_reported_with_the_option_that_changes_it(feed: Feed, home: Home, capsys: Captured) -> None:
     port = feed.address.rpartition(":")[2]
-    failed = stockml("feed", "--port", port)
-    assert failed.returncode == 1
-    assert f"expected port {port} to be free for the replay feed" in failed.stderr
-    assert "--port" in failed.stderr
+    assert run(["feed", "--port", port]) == 1
+    said = capsys.readouterr().err
+    assert f"expected port {port} to be free for the replay feed" in said
+    assert "--port" in said
 
 
 def test_settings_and_times_are_read_as_people_write_them() -> None:

@@ -127,9 +127,3 @@ def test_requests_are_counted_and_the_key_is_not_kept(feed: ScriptedFeed) -> Non
         "compact",
     )
     assert "secret123" not in json.dumps([str(asked) for asked in feed.asked])
-
-
-def test_two_feeds_take_two_ports_on_loopback() -> None:
-    with ScriptedFeed() as one, ScriptedFeed() as other:
-        assert one.url != other.url
-        assert one.url.startswith("http://127.0.0.1:")

@@ -3,13 +3,8 @@
 import exchange_calendars
 import pytest
 
-from deployments.errors import NotRecorded
-from deployments.replay.recording import recorded_rows, recorded_splits, symbols
+from deployments.replay.recording import recorded_splits
 from tests.support.recordings import recorded_bars
-
-
-def test_the_recording_holds_five_symbols() -> None:
-    assert symbols() == ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])
@@ -30,8 +25,3 @@ def test_a_split_divides_the_raw_close_by_its_factor(symbol: str) -> None:
     for split in recorded_splits(symbol):
         at = list(raw.index.date).index(split.effective)
         assert raw.iloc[at - 1] / raw.iloc[at] == pytest.approx(split.factor, rel=0.1)
-
-
-def test_an_unknown_symbol_says_what_the_recording_holds() -> None:
-    with pytest.raises(NotRecorded, match="AAPL, FB, GOOG, IBM, MSFT"):
-        recorded_rows("HPQ")

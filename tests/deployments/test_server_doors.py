@@ -109,23 +109,6 @@ def test_another_host_name_is_refused_with_what_to_do(servers: dict[str, OwnServ
             assert "STOCKML_ALLOWED_HOSTS" in answer.body
 
 
-def test_a_foreign_page_can_read_nothing(servers: dict[str, OwnServer], name: str) -> None:
-    port = servers[name].port
-    for origin in (EVIL, "null", f"http://127.0.0.1:{port + 1}", f"http://localhost:{port + 1}"):
-        for path in (HEALTH[name], "/"):
-            assert ask(port, path, Origin=origin).shown_to is None
-        preflight = ask(port, CHANGES[name][0], "OPTIONS", Origin=origin, **PREFLIGHT)
-        assert (preflight.status, preflight.shown_to) == (400, None)
-
-
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/x-www-form-urlencoded"])
-def test_a_foreign_page_can_change_nothing(servers: dict[str, OwnServer], name: str, kind: str) -> None:
-    port, (path, content) = servers[name].port, CHANGES[name]
-    for origin in (EVIL, "null", f"http://localhost:{port + 1}"):
-        assert ask(port, path, "POST", json.dumps(content), Origin=origin, Content_Type=kind).status == 403
-    assert ask(port, PLANTED[name]).status == 404
-
-
 def test_prefect_refuses_a_change_without_a_token_and_accepts_one_with_it(servers: dict[str, OwnServer]) -> None:
     port, (path, content) = servers["prefect"].port, CHANGES["prefect"]
     body = json.dumps({**content, "name": "own"})
@@ -146,10 +129,6 @@ def test_a_foreign_page_can_open_no_web_socket(servers: dict[str, OwnServer]) ->
         for origin in (EVIL, f"http://127.0.0.1:{port + 1}", f"http://evil.localhost:{port + 1}"):
             assert ask(port, path, Origin=origin, **UPGRADE).status == 403
         assert ask(port, path, Host="evil.example", **UPGRADE).status == 403
-
-
-def test_no_other_site_may_frame_a_page(servers: dict[str, OwnServer], name: str) -> None:
-    assert ask(servers[name].port, "/").headers["x-frame-options"] == "SAMEORIGIN"
 
 
 def test_a_request_without_a_host_is_refused(servers: dict[str, OwnServer], name: str) -> None:
