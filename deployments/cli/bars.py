@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stockml.prices.store import BarStore
 
 app = Typer()
+DAY = "%Y-%m-%d"
 
 
 @app.command("import")
@@ -190,36 +191,33 @@ def bars(
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
+    if csv:
+        _found(store, ticker, as_of, adjusted=adjusted)[0].to_csv(sys.stdout, date_format=DAY, lineterminator="\n")
+        return
     if holes or accept or reject:
-        _show_holes(ticker, store, as_json)
+        plain, text = _holes(ticker, store)
     elif restated:
-        _show_restated(ticker, store, as_json)
+        plain, text = _restated(ticker, store)
     else:
-        _show_bars(ticker, store, as_of, adjusted=adjusted, csv=csv, as_json=as_json)
+        plain, text = _bars(ticker, store, as_of, adjusted=adjusted)
+    print(json.dumps({"ticker": ticker, **plain}) if as_json else text)
 
 
 def _given(options: Mapping[str, object]) -> list[str]:
     return [name for name, value in options.items() if value]
 
 
-def _show_bars(
-    ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool, csv: bool, as_json: bool
-) -> None:
+def _bars(ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool) -> tuple[dict[str, Any], str]:
+    """The bars for JSON, and the newest as text."""
     found, how = _found(store, ticker, as_of, adjusted=adjusted)
-    if csv:
-        found.to_csv(sys.stdout, date_format="%Y-%m-%d", lineterminator="\n")
-    elif as_json:
-        values = found.astype(object).where(found.notna(), None).to_dict("records")
-        rows = [{"session": f"{day:%Y-%m-%d}", **row} for day, row in zip(found.index, values, strict=True)]
-        print(json.dumps({"ticker": ticker, "sessions": len(rows), "bars": rows}))
-    else:
-        first, last = found.index[0].date(), found.index[-1].date()
-        print(f"{ticker}: {len(found):,} sessions, {first} to {last}, {how}")
-        print(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
-        absent = store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ()
-        if absent:
-            named = ", ".join(map(str, absent[:SHOWN_ROWS]))
-            print(f"{len(absent)} sessions of the calendar have no bar: {named}{' …' * (len(absent) > SHOWN_ROWS)}")
+    values = found.astype(object).where(found.notna(), None).to_dict("records")
+    rows = [{"session": f"{day:{DAY}}", **row} for day, row in zip(found.index, values, strict=True)]
+    lines = [f"{ticker}: {len(rows):,} sessions, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
+    lines.append(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
+    if absent := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
+        named = ", ".join(map(str, absent[:SHOWN_ROWS])) + " …" * (len(absent) > SHOWN_ROWS)
+        lines.append(f"{len(absent)} sessions of the calendar have no bar: {named}")
+    return {"sessions": len(rows), "bars": rows}, "\n".join(lines)
 
 
 def rows_of(bars: "pd.DataFrame", ends: int) -> str:
@@ -227,16 +225,13 @@ def rows_of(bars: "pd.DataFrame", ends: int) -> str:
     return str(shown.to_string(float_format=lambda value: f"{value:,.4f}".rstrip("0").rstrip(".")))
 
 
-def _show_holes(ticker: str, store: "BarStore", as_json: bool) -> None:
+def _holes(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:
     view = store.view(ticker)
     holes = view.holes(store.sessions(ticker))
-    if as_json:
-        aside = [{"session": str(bar.session), "reason": bar.reason} for bar in view.set_aside]
-        print(json.dumps({"ticker": ticker, "holes": list(map(str, holes)), "set_aside": aside}))
-        return
-    lines = [f"{bar.session} set aside: {bar.reason}" for bar in view.set_aside]
-    lines = sorted([*lines, *(f"{day} no bar" for day in holes)])
-    print("\n".join(lines) or f"{ticker}: every session has a bar that is believed")
+    aside = [{"session": str(bar.session), "reason": bar.reason} for bar in view.set_aside]
+    lines = [f"{bar['session']} set aside: {bar['reason']}" for bar in aside] + [f"{day} no bar" for day in holes]
+    text = "\n".join(sorted(lines)) or f"{ticker}: every session has a bar that is believed"
+    return {"holes": list(map(str, holes)), "set_aside": aside}, text
 
 
 def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
@@ -256,12 +251,7 @@ def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: 
         raise InvalidSetting("--as-of", str(as_of), bound) from None
 
 
-def _show_restated(ticker: str, store: "BarStore", as_json: bool) -> None:
+def _restated(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:
     changes = store.restatements(ticker)
-    if as_json:
-        rows = json.loads(changes.to_json(orient="records", date_format="iso"))
-        print(json.dumps({"ticker": ticker, "restated": rows}))
-    elif changes.empty:
-        print(f"{ticker}: nothing was restated")
-    else:
-        print(changes.to_string(index=False))
+    text = f"{ticker}: nothing was restated" if changes.empty else changes.to_string(index=False)
+    return {"restated": json.loads(changes.to_json(orient="records", date_format="iso"))}, text

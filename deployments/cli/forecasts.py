@@ -125,11 +125,9 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
         Tracking.of(place).log_plots(night)
     except TrackingUnavailable as error:
         print(f"not in MLflow: {error}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"folder": night.plots_folder, "plots": night.figures}))
-        return
-    print(f"{night.run_name}: {len(night.figures)} plots in {night.plots_folder}")
-    print("\n".join(f"  {name}.png" for name in night.figures))
+    plain = {"folder": night.plots_folder, "plots": night.figures}
+    drawn = [f"{night.run_name}: {len(night.figures)} plots in {night.plots_folder}"]
+    print(json.dumps(plain) if as_json else "\n".join([*drawn, *(f"  {name}.png" for name in night.figures)]))
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

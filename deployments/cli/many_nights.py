@@ -144,8 +144,6 @@ def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> 
     from stockml.nights.universe import ending, records, text
 
     name, message = ending(rows, fail_when)
-    if as_json:
-        print(json.dumps({"status": name, "message": message, "nights": records(rows)}))
-    else:
-        print(f"{text(rows)}\n{message}")
+    plain = {"status": name, "message": message, "nights": records(rows)}
+    print(json.dumps(plain) if as_json else f"{text(rows)}\n{message}")
     return int(name == "Failed")
