@@ -7,7 +7,7 @@ names it.
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,17 +124,19 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
 
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:
-    """The runs whose key is not in `kept_keys` and none of whose versions has an alias."""
-    old = (_old(client, run) for run in runs if run.data.tags.get("stockml.key") not in kept_keys)
+    """The runs, not a person's own, whose key is not in `kept_keys` and of whose versions a person needs none."""
+    ours = (run for run in runs if _is_ours(run.data.tags))
+    old = (_old(client, run) for run in ours if run.data.tags.get("stockml.key") not in kept_keys)
     return tuple(run for run in old if run is not None)
 
 
 def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
-    """The run with its versions and models; None if one of the versions is champion or challenger."""
+    """The run with its versions and models; None if one of the versions has an alias, or is a person's own."""
     run_id = run.info.run_id
     versions = client.search_model_versions(f"run_id = '{run_id}'")
     # a search omits aliases; reading the version gives them
-    if any(client.get_model_version(version.name, version.version).aliases for version in versions):
+    read = (client.get_model_version(version.name, version.version) for version in versions)
+    if any(version.aliases or not _is_ours(version.tags) for version in read):
         return None
     logged = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     folders = [run.info.artifact_uri, *(model.artifact_location for model in logged)]
@@ -145,6 +147,11 @@ def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
         logged=tuple(model.model_id for model in logged),
         size=sum(_size(folder) for folder in folders),
     )
+
+
+def _is_ours(tags: Mapping[str, str]) -> bool:
+    """Whether stockml made what has these tags, rather than a person: nights, bases, trials and tutorials say so."""
+    return any(name.startswith("stockml.") for name in tags)
 
 
 def _size(address: str | None) -> int:
