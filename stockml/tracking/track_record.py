@@ -49,10 +49,13 @@ class TrackRecord:
             self._begin(known, _tags(glances[max(glances)], page))
 
     def _whole(self) -> "Run | None":
-        """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash."""
+        """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash.
+
+        So does one whose newest session a person deleted among its tags: it is made anew from the kept nights.
+        """
         mine = f"tags.ticker = '{self.ticker}' AND tags.`{INSTALLATION}` = '{self.installation}'"
         found = self.client.search_runs([self.experiment_id], mine)
-        whole = [run for run in found if run.info.status == "FINISHED"][:1]
+        whole = [run for run in found if run.info.status == "FINISHED" and "session" in run.data.tags][:1]
         for run in found:
             if run not in whole:
                 self.client.delete_run(run.info.run_id)

@@ -65,6 +65,18 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
     assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
 
 
+def test_a_track_record_whose_session_a_person_deleted_among_its_tags_is_made_anew(
+    tracking: Tracking, night: Night
+) -> None:
+    tracking.keep_and_log(night)
+    run, before = track_record(tracking)
+    client(tracking).delete_tag(run.info.run_id, "session")
+    tracking.keep_and_log(replace(night, key="e" * 64, session=night.session + timedelta(1)))
+    again, figures = track_record(tracking)
+    assert again.data.tags["session"] == "2013-03-01"
+    assert all(set(figures[name]) == {20130228, 20130301} for name in before)
+
+
 def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracking, night: Night) -> None:
     """MLflow's page colours runs by id, so that two of four tickers often looked alike."""
     for ticker in ("AAPL", "GOOG", "IBM", "MSFT"):
