@@ -30,6 +30,7 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+REFUSALS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND"}  # whatever is asked
 LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
 MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
 
@@ -130,7 +131,7 @@ def _is_outage(error: BaseException | None) -> bool:
     underneath = (SQLAlchemyError, sqlite3.Error, OSError, *_refusals_of_s3())
     while error is not None:
         code = getattr(error, "error_code", "")
-        if isinstance(error, underneath) or code == "TEMPORARILY_UNAVAILABLE":
+        if isinstance(error, underneath) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:
             return True
         # not MLflow's answer: another program listens there, or a proxy answers for it
         if type(error) is MlflowException and str(error).startswith("API request to endpoint"):
