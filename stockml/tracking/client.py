@@ -73,17 +73,19 @@ class Tracking:
         path.with_name(WAITING).unlink(missing_ok=True)
         return known
 
-    def log_night(self, night: Night, experiment_id: str | None = None) -> Night:
+    def log_night(self, night: Night, experiment_id: str | None = None, *, is_champion: bool = False) -> Night:
         """Log the night in a new or resumed run, unless it is logged already; returns it with run, version and links.
 
-        experiment_id: where it is known.  The version is None if no model of the night was ever registered.
+        experiment_id: where it is known.  is_champion: its model is wanted even if it was cleared away.
+        The version is None if no model of the night was ever registered.
         """
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
             run = runs.of_key(client, experiment_id, night.key, self._installation)
             if run and run.info.status == "FINISHED":
                 version = models.version_of(client, night)
-                if version is None and retention.CLEARED not in run.data.tags:  # a person deleted it
+                is_lost = version is None or not models.has_model(client, model_name(night.ticker), version)
+                if is_lost and (is_champion or retention.CLEARED not in run.data.tags):  # a person deleted it
                     version = models.log(client, run, night, is_new=False)
             else:
                 is_new = run is None
@@ -170,8 +172,8 @@ class Tracking:
             if pointed and pointed.tags.get("stockml.key") == key:
                 return str(pointed.version)
             version = models.version_of_key(client, name, key)
-            if version is None and (night := kept_night(self.nights, ticker, key)):  # a person deleted it
-                version = self.log_night(night).model_version
+            if version is None and (night := kept_night(self.nights, ticker, key)):  # deleted, or cleared away
+                version = self.log_night(night, is_champion=True).model_version
             if version:
                 models.point(client, name, "champion", version)
             return version

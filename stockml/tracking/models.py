@@ -39,11 +39,16 @@ EXAMPLE_SESSIONS = 300
 
 def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
     """Log and register tonight's model once; returns the night's version.  is_new: the run has no model yet."""
-    name, version = model_name(night.ticker), version_of(client, night)
-    if night.keeps_champion or not _can_be_served(night):
+    name, found = model_name(night.ticker), version_of(client, night)
+    if night.keeps_champion:
+        return found
+    version = found if found and has_model(client, name, found) else None
+    if not _can_be_served(night):
         return version
     if version is None:
         model = _uploaded(client, run, night, is_new=is_new)
+        if found:
+            client.delete_model_version(name, found)
         version = new_version(
             client,
             name,
@@ -59,6 +64,19 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
     if before is None or before.tags.get("session", "") <= str(night.session):  # a night caught up moves nothing
         point(client, name, "challenger", version)
     return version
+
+
+def has_model(client: "MlflowClient", name: str, version: str) -> bool:
+    """Whether the version's model is still there: MLflow lets a person delete it and keep the version."""
+    return bool(_files(client, client.get_model_version_download_uri(name, version)))
+
+
+def _files(client: "MlflowClient", address: str) -> list[Any]:
+    """What is in the folder at an artifact address; nothing if there is none."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    repository: Any = get_artifact_repository(address, tracking_uri=client.tracking_uri)
+    return list(repository.list_artifacts())
 
 
 def about(ticker: str) -> str:
@@ -110,7 +128,7 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool)
     model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-    if str(model.status) != "READY":
+    if str(model.status) != "READY" or not _files(client, model.artifact_location):
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
     return model

@@ -18,6 +18,7 @@ from stockml.nights.record import Night, night_path, read_night
 from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.database import missing_folders
+from stockml.tracking.retention import empty_trash
 from stockml.tracking.study_runs import log_trial
 from stockml.training.tuned_settings import TrialRecord
 from tests.stockml.tracking.logged import client, runs, versions
@@ -113,7 +114,7 @@ def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain
     assert len(runs(Tracking.of(home))) == 1
 
 
-@pytest.mark.parametrize("deleted", ["registered model", "version", "version and its files"])
+@pytest.mark.parametrize("deleted", ["registered model", "version", "version and its files", "files", "logged model"])
 def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted: str, home: Home, night: Night) -> None:
     model, tracking = str(night.model_folder), Tracking.of(home)
     line = Promotion("IBM", "promote", night.key, model, sha256_of(model) or "", None, night.session, "", NOW)
@@ -121,12 +122,15 @@ def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted:
     [before] = versions(tracking)
     if deleted == "registered model":
         client(tracking).delete_registered_model("lstm-IBM")
-    else:
+    elif deleted.startswith("version"):
         client(tracking).delete_model_version("lstm-IBM", before.version)
-    if deleted == "version and its files":
+    elif deleted == "files":
+        shutil.rmtree(home.root / "artifacts")
+    if deleted in ("version and its files", "logged model"):
         [logged] = client(tracking).search_logged_models([runs(tracking)[0].info.experiment_id])
         client(tracking).delete_logged_model(logged.model_id)
-        shutil.rmtree(urlsplit(before.source).path)
+        empty_trash(tracking.uri, tracking.uri, 0)
+        assert not Path(urlsplit(before.source).path).exists()
     assert run(["rebuild-tracking"]) == 0
     [again] = versions(tracking)
     assert (again.tags["stockml.key"], again.run_id) == (night.key, before.run_id)
