@@ -31,6 +31,8 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 REFUSALS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND"}  # whatever is asked
+# not MLflow's answer, but another program's or a proxy's; or a database of another MLflow version
+NOT_OURS = ("API request to endpoint", "Detected out-of-date database schema")
 LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
 MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
 
@@ -133,8 +135,7 @@ def _is_outage(error: BaseException | None) -> bool:
         code = getattr(error, "error_code", "")
         if isinstance(error, underneath) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:
             return True
-        # not MLflow's answer: another program listens there, or a proxy answers for it
-        if type(error) is MlflowException and str(error).startswith("API request to endpoint"):
+        if type(error) is MlflowException and str(error).startswith(NOT_OURS):
             return True
         # from a server that failed, or whose own database did, which MLflow calls a bad request
         if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or "sqlalche.me" in str(error)):

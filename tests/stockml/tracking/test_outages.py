@@ -1,8 +1,10 @@
 """While MLflow is out of reach, nights wait to be logged and the champion's alias follows later."""
 
 import json
+import sqlite3
 import traceback
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +80,16 @@ def test_a_database_that_cannot_be_opened_is_reported_as_unavailable(
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(TrackingUnavailable):
         replace(tracking, uri=f"sqlite:///{tmp_path}/file/mlflow.db").log_night(night)
+
+
+def test_a_database_of_another_mlflow_version_is_reported_as_unavailable_with_the_way_on(
+    tracking: Tracking, night: Night
+) -> None:
+    with closing(sqlite3.connect(tracking.uri.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'a later one'")
+    with pytest.raises(TrackingUnavailable, match=r"found version a later one, .* 'mlflow db upgrade"):
+        tracking.keep_and_log(night)
+    assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
 def test_our_own_mistake_is_not_reported_as_unavailable(tracking: Tracking, night: Night) -> None:
