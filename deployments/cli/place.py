@@ -7,11 +7,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from stockml.errors import InvalidFile, StockmlError, StoreError
+from stockml.errors import InvalidFile, StockmlError, StoreBusy, StoreError
 from stockml.home import Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_all, refresh
+from stockml.storage.sharing import commit_all, commit_common, refresh
 
 SECRETS = (
     "TIINGO_API_KEY",
@@ -57,15 +57,21 @@ def shared(place: Home, command: str) -> Iterator[None]:
     if place.state is None or command in ("", "doctor"):
         yield
         return
-    tickers = () if command in BY_THEMSELVES else None
-    refresh(place, tickers, Depth.EVERYTHING if command in WHOLE else Depth.NIGHT)
+    if command in BY_THEMSELVES:
+        commit = commit_common
+        refresh(place, ())
+        with suppress(StoreBusy):  # its next night sets aside what another machine was faster to change
+            commit_all(place)  # a home that becomes the state does so before another machine's night of its tickers
+    else:
+        commit = commit_all
+        refresh(place, depth=Depth.EVERYTHING if command in WHOLE else Depth.NIGHT)
     try:
         yield
     except BaseException:  # a command that fails late has changed something, such as the list before Prefect is told
         with suppress(StockmlError):  # report the first error, not this one
-            commit_all(place)
+            commit(place)
         raise
-    commit_all(place)
+    commit(place)
 
 
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:

@@ -1,12 +1,13 @@
 """One rule decides which home a command works in and which prices that holds; only success stamps it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deployments.cli.app import run
-from deployments.cli.place import in_home
+from deployments.cli.place import in_home, shared
 from stockml.errors import InvalidFile, MixedPrices, RecordUnreadable
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -151,9 +152,9 @@ def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Otherwise the next command would bring the old ticker's files back beside the new one's."""
-    shared = {"STOCKML_STATE": s3_folder, "STOCKML_DATABASE_URL": stockml_database}
+    there = {"STOCKML_STATE": s3_folder, "STOCKML_DATABASE_URL": stockml_database}
     away = {"PREFECT_API_URL": "http://127.0.0.1:1/api", "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    for name, value in {**KEY, **shared, **away}.items():
+    for name, value in {**KEY, **there, **away}.items():
         monkeypatch.setenv(name, value)
     store_of(here := home_of(), "FB")
     commit_all(here)
@@ -161,9 +162,40 @@ def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the
     said = capsys.readouterr()
     assert "FB is META: bars" in said.out
     assert "expected Prefect at http://127.0.0.1:1/api, found no answer" in said.err
-    another = home_of({**shared, "STOCKML_HOME": str(tmp_path / "another")})
+    another = home_of({**there, "STOCKML_HOME": str(tmp_path / "another")})
     refresh(another)
     assert BarStore.of(another).tickers() == ("META",)
+
+
+def test_a_home_is_the_state_before_servers_and_nights_start_from_it(
+    home: Home, s3_folder: str, tmp_path: Path
+) -> None:
+    """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
+    store_of(home, "IBM")
+    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    another = replace(here, root=tmp_path / "another", store=str(tmp_path / "another" / "store"))
+    with shared(here, "serve"):
+        refresh(another)
+        assert BarStore.of(another).tickers() == ("IBM",)
+
+
+def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(
+    home: Home, s3_folder: str, tmp_path: Path
+) -> None:
+    """As after a kill: the other ticker's next night sets it aside. Each night until then ended in an error."""
+    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    another = replace(here, root=tmp_path / "another")
+    for machine in (here, another):
+        with shared(machine, "status"):
+            machine.ledger.mkdir(parents=True, exist_ok=True)
+    (here.ledger / "IBM.parquet").write_text("of a night that was killed")
+    (another.ledger / "IBM.parquet").write_text("of the one that took its place")
+    commit_all(another)
+    with shared(here, "nightly"):
+        here.tickers.write_text("MSFT: {}")
+    refresh(another)
+    assert another.tickers.read_text() == "MSFT: {}"
+    assert (another.ledger / "IBM.parquet").read_text() == "of the one that took its place"
 
 
 def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None:
