@@ -98,10 +98,12 @@ class Ledger:
             return True
 
     def check_free(self, old: str, new: str) -> None:
-        """Raise StoreError where `new` has other forecasts than `old`; RecordUnreadable."""
-        if self.file(old).exists() and self.file(new).exists() and not self._table(new).equals(self._table(old)):
-            found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
-            raise StoreError(str(self.file(new)), found)
+        """Raise StoreError where `new` has forecasts that `old` has not; RecordUnreadable."""
+        if self.file(old).exists() and self.file(new).exists():
+            there = self._table(new)
+            if not there.equals(self._table(old)[: len(there)]):
+                found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
+                raise StoreError(str(self.file(new)), found)
 
     def _lock(self, ticker: str) -> AbstractContextManager[None]:
         path = self.file(ticker)

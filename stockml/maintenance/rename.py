@@ -36,7 +36,7 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
         for before, after in _places(home, old, new):
             if _has_something_to_move(before, after):
-                if after.exists():  # no more than locks and empty folders
+                if after.is_dir():  # nothing of its own
                     shutil.rmtree(after)
                 before.rename(after)
                 moved.append(before.parent.name)
@@ -51,7 +51,7 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
 
 def is_known(home: Home, ticker: str) -> bool:
     """Whether anything is kept of the ticker; for a new name, whether the rename was already made."""
-    places = (_holds_something(after) for _, after in _places(home, ticker, ticker))
+    places = (_held(after) for _, after in _places(home, ticker, ticker))
     kept = any(places) or Ledger(home.ledger).file(ticker).exists()
     return kept or ticker in BarStore.of(home).tickers()
 
@@ -63,15 +63,21 @@ def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
 
 
 def _has_something_to_move(before: Path, after: Path) -> bool:
-    """Whether there is something to move. Raises StoreError if something is in its way."""
-    if _holds_something(before) and _holds_something(after):
+    """Whether there is something to move. Raises StoreError if something of its own is in its way.
+
+    A killed rename leaves copies under the new name where machines share the state: it brings the old name's back.
+    """
+    found, there = _held(before), _held(after)
+    differs = before.is_file() and after.is_file() and before.read_bytes() != after.read_bytes()
+    if found and (differs or not there <= found):
         raise StoreError(str(after), f"expected nothing there yet, found data beside {before}; move one of them away")
-    return _holds_something(before)
+    return bool(found)
 
 
-def _holds_something(path: Path) -> bool:
-    """Whether a file is kept there. What another machine moved away leaves its folders, and locks in them, behind."""
-    return path.is_file() or any(each.is_file() for each in path.rglob("[!.]*"))
+def _held(path: Path) -> set[Path]:
+    """What is kept there. What another machine moved away leaves its folders, and locks in them, behind."""
+    files = [path] if path.is_file() else [each for each in path.rglob("[!.]*") if each.is_file()]
+    return {each.relative_to(path) for each in files}
 
 
 def _nights(home: Home, old: str, new: str) -> list[str]:

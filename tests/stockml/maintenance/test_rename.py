@@ -1,6 +1,7 @@
 """A share goes on under another symbol: everything kept of it follows, wherever the rename is interrupted."""
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -91,6 +92,30 @@ def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled:
     check_followed(filled, before)
 
 
+def test_a_rename_that_was_killed_is_finished_beside_what_the_shared_state_brought_back(
+    filled: Home, tmp_path: Path
+) -> None:
+    """What had moved was committed under the new name, and the old one has had a night since."""
+    shutil.copytree(filled.root, tmp_path / "state")
+    while moves_one(filled):
+        killed = replace(filled, root=tmp_path / "killed", store=str(tmp_path / "killed" / "store"))
+        for folder in (filled.root, tmp_path / "state"):
+            shutil.copytree(folder, killed.root, dirs_exist_ok=True)
+        Ledger(killed.ledger).publish(entry(61))
+        BarStore.of(killed).append("IBM", BARS.iloc[-1:] + 1.0, recorded_at=NOW, source="test", session=DAY)
+        before = everything(killed, "IBM")
+        rename(killed, "IBM", "BIM", missed=lambda _: None)
+        check_followed(killed, before)
+        shutil.rmtree(killed.root)
+
+
+def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: Home) -> None:
+    write_tuned_settings(filled, "BIM", {"training.epochs": 3}, {})
+    with pytest.raises(StoreError, match=r"settings.BIM\.json: expected nothing there yet"):
+        rename(filled, "IBM", "BIM", missed=print)
+    assert tuned_settings(filled, "BIM") == {"training.epochs": 3}
+
+
 def moves_one(home: Home) -> bool:
     """Rename, interrupted once one file or folder has moved; return whether anything was left to move."""
     moved: list[Path] = []
@@ -137,8 +162,8 @@ def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
     with pytest.raises(StoreError, match="expected no rows there yet"):
         rename(filled, "IBM", "MSFT", missed=print)
     assert store.tickers() == ("IBM", "MSFT")
-    (filled.models / "MSFT").mkdir()
-    (filled.models / "MSFT" / "promotions.jsonl").touch()
+    (filled.models / "MSFT" / "key").mkdir(parents=True)
+    (filled.models / "MSFT" / "key" / "model.json").touch()
     with pytest.raises(StoreError, match="expected nothing there yet"):
         rename(filled, "IBM", "MSFT", missed=print)
     with pytest.raises(InvalidTicker):
