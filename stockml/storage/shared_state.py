@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
 from stockml.storage.files import write_atomically
-from stockml.storage.manifests import COMMON, WAITING, Manifest, files_of, is_merged, merged, tickers_of
+from stockml.storage.manifests import COMMON, NEWEST_COUNTS, WAITING, Manifest, files_of, is_merged, merged, tickers_of
 from stockml.storage.notes import Database
 from stockml.storage.objects import Objects, Overtaken
 
@@ -195,9 +195,9 @@ class SharedState:
         return False
 
     def _leave(self, part: str, known: CheckedOut, name: str) -> None:
-        """Move a file out of the way, or delete it if unchanged here: the state has another by now, or none."""
+        """Move a file out of the way, or delete it if nobody misses it: the state has another by now, or none."""
         path = self.root / name
-        if known.local.get(name) == _stat(path):
+        if known.local.get(name) == _stat(path) or path.name in NEWEST_COUNTS:
             path.unlink(missing_ok=True)
             return
         aside = self.root / "uncommitted" / part / secrets.token_hex(4) / name
