@@ -86,8 +86,7 @@ class SharedState:
             known = CheckedOut(Manifest(part), {}, adopted=bool(here))
         if found.content is None:
             if known.manifest.commit:
-                why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"
-                raise StoreError(self.objects.address(_manifest(part)), why)
+                raise self._gone(part)
             self._remember(part, known)
             return
         manifest = Manifest.read(found.content, self.objects.address(_manifest(part)))
@@ -171,11 +170,13 @@ class SharedState:
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
         """Replace the part's manifest; in a merged part another machine's changes to other files are kept.
 
-        Raises StoreBusy if another machine changed the same file, or any file of a part that is not merged.
+        Raises StoreBusy if another machine changed the same file, or any file of a part that is not merged; StoreError.
         """
         mine = after.files
         for _ in range(ATTEMPTS):
             found = self.objects.read(_manifest(part))
+            if before.commit and found.content is None:
+                raise self._gone(part)
             now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
             if now.commit != before.commit:
                 both = merged(before.files, mine, now.files) if is_merged(part) else None
@@ -187,6 +188,10 @@ class SharedState:
                 return after
         why = "it was committed by another machine meanwhile, whose state stands: run again"
         raise StoreBusy(self.objects.address(_manifest(part)), why)
+
+    def _gone(self, part: str) -> StoreError:
+        why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"
+        return StoreError(self.objects.address(_manifest(part)), why)
 
     def _differs(self, manifest: Manifest, name: str) -> bool:
         with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile

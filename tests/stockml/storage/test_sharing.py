@@ -1,18 +1,19 @@
 """Commands where machines share a home's state, beside runs and readers at the same time."""
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stockml.errors import StoreBusy
+from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
 from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, ENDED
 from stockml.storage.shared_state import SharedState
-from stockml.storage.sharing import both_locked, commit_all, commit_ended, refresh
+from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh
 from tests.support.postgres_server import is_installed
 
 
@@ -86,6 +87,26 @@ def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_wit
         "META": "a champion",
         "FB": "of a night that lost its lock",
     }
+
+
+def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: Home, tmp_path: Path) -> None:
+    """With the new base alone in it: every other machine would then delete its list, settings and bases."""
+    here = replace(home, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
+    here.tickers.parent.mkdir(parents=True)
+    here.tickers.write_text("tickers: [IBM]")
+    commit_all(here)
+    (tmp_path / "state").rename(tmp_path / "moved")
+    here.bases.mkdir()
+    (here.bases / "base-2020.npz").write_text("learned meanwhile")
+    with pytest.raises(StoreError, match=r"expected _common, which .* has seen there, found nothing"):
+        commit_common(here)
+    assert not (tmp_path / "state" / "parts").exists()
+    (tmp_path / "state").mkdir(exist_ok=True)
+    shutil.copytree(tmp_path / "moved", tmp_path / "state", dirs_exist_ok=True)
+    commit_common(here)
+    refresh(away := replace(here, root=tmp_path / "away"))
+    assert away.tickers.read_text() == "tickers: [IBM]"
+    assert (away.bases / "base-2020.npz").read_text() == "learned meanwhile"
 
 
 def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_being_committed(
