@@ -1,7 +1,8 @@
 """The tutorial's published figures beside this project's own, from a price file: what anyone can check."""
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,16 +158,13 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
     return days_of(bars), ((bars["high"] + bars["low"]) / 2).to_numpy(np.float64)
 
 
-def report(
-    path: Path, changed: Mapping[str, Any], *, folder: Path, on_epoch: Callable[[EpochProgress], None] | None = None
-) -> TutorialReport:
-    """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
+def opened(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
+    """The report of a price file before training, with everything that needs no network.
 
-    `changed`: dotted settings, as `{"network.cell": "gru"}`.  `folder` keeps the checkpoint, for a repeated call to
-    resume.  Raises InvalidFile, InvalidSetting, TooFewBars, Diverged.
+    `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, InvalidSetting, TooFewBars.
     """
     sessions, mid = prices_of(path)
-    settings = tutorial_settings(changed)
+    settings = tutorial_settings({"training.seed": 1, **(changed or {})})
     recipe = Recipe.of(mid, train_length(len(mid)), settings)
     return TutorialReport(
         name=share_of(path),
@@ -174,8 +172,24 @@ def report(
         mid=mid,
         one_step=one_step_errors(recipe.prepared),
         paths=path_errors(recipe.prepared, recipe.test, settings.evaluation.horizon),
-        fitted=fit(recipe, folder=folder, on_epoch=on_epoch),
+        fitted=TutorialFit(recipe, (), 0, (), np.empty((0, len(recipe.test), settings.evaluation.horizon))),
     )
+
+
+def report(
+    path: Path,
+    changed: Mapping[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+    on_epoch: Callable[[EpochProgress], None] | None = None,
+) -> TutorialReport:
+    """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
+
+    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `opened`, and Diverged.
+    """
+    page = opened(path, changed)
+    with tempfile.TemporaryDirectory() as scratch:
+        return replace(page, fitted=fit(page.fitted.recipe, folder=folder or Path(scratch), on_epoch=on_epoch))
 
 
 def share_of(path: Path) -> str:
