@@ -119,6 +119,8 @@ def _copied(home: Home, root: Path) -> Iterator[str]:
 
 def _names(home: Home) -> Iterator[str]:
     root = home.root
+    for folder in (*(str(root / place) for place in PLACES), home.store):
+        list(os.walk(folder, onerror=_refuse))
     yield from (KIND_OF_PRICES, "tickers.yaml")
     for pattern in ("settings/*.json", "ledger/*.parquet"):
         yield from _under(root, pattern)
@@ -144,6 +146,13 @@ def _champions(home: Home, ticker: str) -> list[str]:
     nights = (kept_night(home.nights, ticker, champion.key) for champion in newest)
     assessed = {Path(night.evaluation_folder).name: None for night in nights if night and night.evaluation_folder}
     return [f"models/{ticker}/{name}/*" for name in models] + [f"evaluations/{ticker}/{name}/*" for name in assessed]
+
+
+def _refuse(error: OSError) -> None:
+    """Raise InvalidFile for a folder that may not be read, which `glob` takes for an empty one."""
+    if isinstance(error, PermissionError):
+        why = f"expected a folder that can be read, found {error.strerror}; restore access, then run this again"
+        raise InvalidFile(error.filename, why) from error
 
 
 def _under(root: Path, *patterns: str) -> list[str]:

@@ -204,6 +204,18 @@ def test_a_full_disk_is_named_and_the_archive_is_not_blamed(
     assert not [*tmp_path.glob(f"{backup.STAGING}*"), *other.root.glob(f"{backup.STAGING}*")]
 
 
+@pytest.mark.parametrize("name", ["store", "ledger", "models/IBM", "nights"])
+def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled: Home, tmp_path: Path, name: str) -> None:
+    (closed := filled.root / name).chmod(0)
+    as_others = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = [*as_others, sys.executable, "-m", "deployments.cli", "backup", str(tmp_path / "a.zip")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    closed.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"stockml: {closed}: expected a folder that can be read, found Permission denied; restore" in done.stderr
+    assert not [*tmp_path.glob("a.zip"), *tmp_path.glob(f"{backup.STAGING}*")]
+
+
 @pytest.fixture
 def writing(home: Home) -> Iterator[None]:
     """Nights one after another, bars first and then their forecast, until the test has ended."""
