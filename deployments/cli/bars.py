@@ -12,7 +12,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from deployments.cli.runs import asked_of
-from stockml.errors import InvalidSetting, NoBars, StockmlError, counted
+from stockml.errors import InvalidFile, InvalidSetting, NoBars, StockmlError, counted
 from stockml.home import home
 from stockml.provider.price_source import check, kind_of, replay_home
 from stockml.settings import DateOrder, DecimalMark
@@ -49,8 +49,10 @@ def import_history(
 
     place = home()
     readings = Readings(dates, decimal)
-    if file is None and not Path(ticker).is_dir():
+    if file is None and not (ticker and Path(ticker).is_dir()):
         raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+    if file is None and not files_in(Path(ticker)):
+        raise InvalidFile(ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none")
     if file and file.is_dir():
         raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
     if file:
@@ -116,8 +118,7 @@ def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_jso
                 refusals[str(path)] = refusal
             bar.advance(task)
     found = {"imported": [vars(report) for report in reports], "refused": refusals}
-    nothing = [] if refusals else [f"{folder}: no CSV files"]
-    return _told([*map(_report_text, reports)] or nothing, found, refusals, as_json)
+    return _told([*map(_report_text, reports)], found, refusals, as_json)
 
 
 def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlError], as_json: bool) -> int:

@@ -135,6 +135,19 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
         assert list(json.loads(capsys.readouterr().out)["refused"]) == [str(tmp_path / "broken.csv")]
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
+def test_importing_a_folder_without_price_files_fails(
+    home: Home, tmp_path: Path, capsys: Captured, more: list[str]
+) -> None:
+    assert run(["import", str(tmp_path), *more]) == 1
+    told = capsys.readouterr()
+    assert told.err == (
+        f"stockml: {tmp_path}: expected a folder of CSV files of daily prices, such as ibm.us.txt, found none\n"
+    )
+    assert (told.out, home.root.exists()) == ("", False)
+    assert run(["import", "", *more]) == 2, "an empty variable is not the folder one is in"
+
+
 def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path: Path, capsys: Captured) -> None:
     recorded_bars("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
     for more in ([], ["--dry-run"]):
