@@ -125,14 +125,15 @@ def tutorial(
     ] = None,
     settings: Settings = None,
     plots: Annotated[
-        Path | None, Option(metavar="FOLDER", help="Where to put the plots; default: in the home.")
+        Path | None,
+        Option(file_okay=False, metavar="FOLDER", help="Where to put the plots; default: in the home."),
     ] = None,
 ) -> None:
     """Train by the published tutorial's recipe. Prints, draws and logs its figures.
 
     With several files or seeds, also prints how far the seed alone moves the result.
     """
-    from stockml.evaluation.tutorial_report import luck_table
+    from stockml.evaluation.tutorial_report import luck_table, opened
 
     options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on}
     given = {name: value for name, value in options.items() if value is not None}
@@ -140,6 +141,8 @@ def tutorial(
     if twice := sorted(changed.keys() & given.keys()):
         raise BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
     changed |= given
+    for file in files:
+        opened(file, changed)  # raises before the hours that the files before it take
     first = changed.get("training.seed", 1)
     trainings = itertools.product(files, range(first, first + seeds))
     reports = [_train_and_report(file, changed | {"training.seed": each}, plots) for file, each in trainings]

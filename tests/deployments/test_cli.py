@@ -96,6 +96,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             "expected training.seed once, found it as an option and in --set",
         ),
         (["backtest", f"--prices={__file__}", "--from=2012-01-03", "--to=2012-12-03"], "test_cli.py' is a file"),
+        (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli.py' is a file"),
         (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (
             ["tune", "hpq.us.txt", "--profile", "tutorial", "--calendar", "XNYS"],

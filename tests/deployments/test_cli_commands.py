@@ -189,6 +189,14 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installat
     assert len(kept) == 7
 
 
+def test_the_tutorial_refuses_a_wrong_file_before_it_trains_on_the_files_before_it(here: Installation) -> None:
+    missing = here.home.root / "ko.us.txt"
+    wanted = ["tutorial", str(price_file(here)), str(missing), "--epochs=1", "--set=network.units=[6]"]
+    told, refused = here.stockml(*wanted, code=1)
+    assert told == ""
+    assert refused.startswith(f"stockml: {missing}: cannot be read: No such file or directory")
+
+
 def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation) -> None:
     fixed = ["--set=network.units=[6]", "--set=training.epochs=2", "--set=network.cell=lstm"]
     found = here.found("tune", str(price_file(here)), "--profile=tutorial", "--trials=2", *fixed)
