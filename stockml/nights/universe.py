@@ -99,10 +99,10 @@ def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 
 def text(rows: Sequence[NightRow]) -> str:
-    """The rows in the order given, for the terminal: gains within the noise marked, chances beside their base rate."""
+    """The rows by ticker, for the terminal: gains within the noise marked, chances beside their base rate."""
     shape = "{:<10} {:<11} {:<16} {:<10} {:>10} {:>12} {:>9} {:>9} {:>5} {:>5}"
     lines = [shape.format(*COLUMNS)]
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
         clear = row.network_adds is None or is_clear(row.noise_p)
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
