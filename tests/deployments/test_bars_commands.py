@@ -127,7 +127,7 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
         assert "MSFT: 50 sessions" in captured.out
         assert captured.err.count("broken.csv") == 1
     (tmp_path / "ibm.us.txt").rename(tmp_path / "ibm")
-    (tmp_path / "msft.us.txt").rename(tmp_path / "msft")
+    (tmp_path / "more" / "msft.us.txt").rename(tmp_path / "msft")
     assert run(["import", str(tmp_path)]) == 1
     assert capsys.readouterr().out == "", "there is a CSV file, which is refused"
     for more in (["--dry-run"], []):
