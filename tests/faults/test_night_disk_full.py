@@ -23,7 +23,7 @@ from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.storage.objects import sha256_of
 from tests.support import replaying
-from tests.support.night_process import Standing, copied, forked, nights, standing, start_night, stored
+from tests.support.night_process import Standing, copied, forked, nights, reporting, standing, start_night, stored
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import fill, make_room, mount_small_disk
 
@@ -129,15 +129,7 @@ def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str,
 
 
 def _seen(home: Home, disk: Path, free: int, api: str) -> Seen:
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        PREFECT_LOGGING_TO_API_ENABLED,
-        temporary_settings,
-    )
-
-    quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
-    with temporary_settings({PREFECT_API_URL: api, **quiet}), Warnings() as warned:
+    with reporting(api, quiet=True), Warnings() as warned:
         fill(disk, free)
         ended = _night()
         steps, said = tuple(warned.last), " | ".join(warned.last.values())

@@ -1,80 +1,90 @@
 """Simulated machines: each has its own file system, host name and processes, and shares the loopback.
 
-`unshare` creates them, each with its own disk mounted at the same path. Run as a program, this module is what runs in
-one: it runs the nights requested on stdin, one per line.
+Each is forked from a process that has imported everything, into namespaces of its own.
 """
 
-import json
+import ctypes
 import os
-import subprocess
-import sys
+import signal
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from prefect.settings import PREFECT_API_URL
 
-from deployments.process import imports_uncollected
+from tests.support.night_process import forked, reporting
+from tests.support.small_disk import NEW_MOUNTS, PRIVATE, called
 
-APART = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
-SETTINGS = 'hostname "$0" && mount -t tmpfs tmpfs "$1" && exec "$2" -m tests.support.machines'
+NEW_NAME, NEW_PROCESSES = 0x0400_0000, 0x2000_0000  # CLONE_NEWUTS, CLONE_NEWPID
+DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True)
 class Machine:
     """A running machine: `night` starts a night there, `outcome` waits for its end."""
 
-    name: str
-    process: "subprocess.Popen[str]"
+    process: ForkServerProcess
+    line: Connection
 
     def night(self, **asked: Any) -> None:
-        assert self.process.stdin is not None
-        print(json.dumps(asked, default=str), file=self.process.stdin, flush=True)
+        self.line.send(asked)
 
     def outcome(self) -> str:
         """`Completed`, or the name of another state and its message; "" once the machine is gone."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        with suppress(EOFError):
+            return str(self.line.recv())
+        return ""
 
     def kill(self) -> None:
         """End the machine as a power failure would, with all its processes and its disk."""
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
 
 @contextmanager
 def machine(name: str, disk: Path, environ: Mapping[str, str]) -> Iterator[Machine]:
     """Run a machine whose own disk is mounted at the folder `disk`; its nights get this environment."""
     disk.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(
-        [*APART, "sh", "-c", SETTINGS, name, str(disk), sys.executable],
-        env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", **environ},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    found = Machine(name, process)
-    try:
-        assert found.outcome() == "up"
-        yield found
-    finally:
-        found.kill()
-        process.stdin.close()  # type: ignore[union-attr]
-        process.stdout.close()  # type: ignore[union-attr]
+    ours, theirs = Pipe()
+    with ours, theirs:
+        found = Machine(forked(_apart, name, str(disk), dict(environ), str(PREFECT_API_URL.value()), theirs), ours)
+        theirs.close()  # otherwise the end of the machine would not end the line
+        try:
+            assert found.outcome() == "up"
+            yield found
+        finally:
+            found.kill()
 
 
-def main() -> None:
-    with imports_uncollected():
-        from flows.nightly import nightly
-    said, sys.stdout = sys.stdout, sys.stderr
-    print("up", file=said, flush=True)
-    for line in sys.stdin:
-        state: Any = nightly(**json.loads(line), return_state=True)
+def _apart(name: str, disk: str, environ: Mapping[str, str], api: str, line: Connection) -> None:
+    """The machine, as the first process of its namespace, which dies with the process that started it."""
+    called("unshare", ctypes.c_int(NEW_MOUNTS | NEW_NAME | NEW_PROCESSES))
+    if os.fork():
+        line.close()
+        os.wait()
+        return
+    called("prctl", DIES_WITH_PARENT, ctypes.c_ulong(signal.SIGKILL))
+    called("mount", None, b"/", None, ctypes.c_ulong(PRIVATE), None)
+    called("mount", b"proc", b"/proc", b"proc", ctypes.c_ulong(0), None)
+    called("mount", b"tmpfs", os.fsencode(disk), b"tmpfs", ctypes.c_ulong(0), None)
+    socket.sethostname(name)
+    os.environ.update(environ)
+    with reporting(api, quiet=False), suppress(EOFError):
+        _nights(line)
+
+
+def _nights(line: Connection) -> None:
+    """Run the nights that the line asks for, one after the other, and say how each ended."""
+    from flows.nightly import nightly
+
+    line.send("up")
+    while True:
+        state: Any = nightly(**line.recv(), return_state=True)
         message = "" if state.is_completed() else f": {' '.join(str(state.message).split())}"
-        print(f"{state.name}{message}", file=said, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        line.send(f"{state.name}{message}")

@@ -8,7 +8,8 @@ import importlib
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -68,6 +69,13 @@ def _as_here(environ: dict[str, str], target: Callable[..., None], arguments: tu
 
 def _run(root: str, api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> None:
     os.environ["STOCKML_HOME"] = root
+    with reporting(api, quiet):
+        getattr(importlib.import_module(f"flows.{MODULES.get(flow, flow)}"), flow)(**asked)
+
+
+@contextmanager
+def reporting(api: str, quiet: bool) -> Iterator[None]:
+    """Record this process's runs on the server at `api`; quiet as in `start_flow`."""
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -78,7 +86,7 @@ def _run(root: str, api: str, quiet: bool, flow: str, asked: dict[str, Any]) -> 
     loud = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30, PREFECT_LOGGING_TO_API_ENABLED: True}
     reports = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False} if quiet else loud
     with temporary_settings({PREFECT_API_URL: api, **reports}):
-        getattr(importlib.import_module(f"flows.{MODULES.get(flow, flow)}"), flow)(**asked)
+        yield
 
 
 def copied(home: Home, folder: Path) -> Home:

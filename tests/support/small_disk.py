@@ -24,7 +24,7 @@ def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
     user, group, found = os.geteuid(), os.getegid(), []
     for flags in (NEW_MOUNTS | NEW_USER, NEW_MOUNTS):
         try:
-            _called("unshare", ctypes.c_int(flags))
+            called("unshare", ctypes.c_int(flags))
             break
         except OSError as refused:
             found.append(refused)
@@ -34,8 +34,8 @@ def mount_small_disk(folder: Path, size_mib: int = 64) -> None:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             Path(f"/proc/self/{name}").write_text(text)
     folder.mkdir(parents=True, exist_ok=True)
-    _called("mount", None, b"/", None, ctypes.c_ulong(PRIVATE), None)
-    _called("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), f"size={size_mib}m".encode())
+    called("mount", None, b"/", None, ctypes.c_ulong(PRIVATE), None)
+    called("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), f"size={size_mib}m".encode())
 
 
 def fill(disk: Path, free: int) -> None:
@@ -62,7 +62,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-def _called(name: str, *arguments: object) -> None:
+def called(name: str, *arguments: object) -> None:
     """Call a C library function; raise OSError if it fails."""
     if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments):
         number = ctypes.get_errno()
