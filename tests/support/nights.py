@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
+from stockml.features.windows import split_origins
 from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, save
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.tracking import run_content
 from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.train import before_the_nights_parts
 from tests.support.recordings import recorded_bars
 
 SETTINGS = Settings()
@@ -70,6 +73,29 @@ def trained(ticker: str, day: date) -> TrainedModel:
     """The ticker's retrained network, used even where training did not help."""
     asked = Decision("retrain", "asked for")
     return train_ticker(series_until(ticker, day), Settings(mode="retrain"), asked, start=None)
+
+
+def tutorial_model(series: PriceSeries, settings: Settings) -> TrainedModel:
+    """A night's model of the tutorial, with random weights of one LSTM layer: no TensorFlow is needed to train it."""
+    rng, [units] = np.random.default_rng(0), settings.network.units
+    shapes = ((1, 4 * units), (units, 4 * units), 4 * units, (units, 1), 1)
+    weights = tuple(rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes)
+
+    def network(end: int) -> TutorialForecaster:
+        scale = TutorialScale.of(prepare(series.mid, end), series.sessions)
+        return TutorialForecaster(settings, weights, scale, series.sessions[end - 1])
+
+    return TrainedModel(
+        held_out=network(len(before_the_nights_parts(series, settings))),
+        published=network(len(series)),
+        settings=settings,
+        decision=Decision("retrain", "asked for"),
+        parts=split_origins(len(series), settings.evaluation),
+        sessions=len(series),
+        last_session=series.sessions[-1],
+        retrained_at=series.sessions[-1],
+        history=(),
+    )
 
 
 @cache

@@ -21,8 +21,7 @@ from stockml.evaluation.candidates import Candidate, Unseen
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
 from stockml.home import Home
-from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import TrainedModel, pool_files
+from stockml.models.trained_model import TrainedModel, pool_files, save
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -30,8 +29,7 @@ from stockml.settings import Settings, settings_for
 from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
 from stockml.training.ticker_training import unseen_parts
-from stockml.training.train import train
-from tests.support.nights import SETTINGS, recorded_night, series_until, trained, with_files
+from tests.support.nights import SETTINGS, recorded_night, series_until, trained, tutorial_model, with_files
 from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
 
@@ -113,7 +111,7 @@ def predicted(folder: Path, *models: tuple[str, str, str]) -> list[dict[str, Any
 
 @dataclass(frozen=True)
 class Tutorial:
-    """A night of the tutorial's network. version: MLflow's, of its model."""
+    """A night of the tutorial's network, of random weights. version: MLflow's, of its model."""
 
     series: PriceSeries
     settings: Settings
@@ -125,9 +123,10 @@ class Tutorial:
 @pytest.fixture(scope="module")
 def tutorial(installation: Home, tmp_path_factory: pytest.TempPathFactory) -> Tutorial:
     folder = tmp_path_factory.mktemp("tutorial")
-    changed = {"network.units": [8], "network.look_back": 10, "training.epochs": 2}
-    settings, series = settings_for("tutorial", changed), series_until("MSFT", DAY)
-    model = train(series, settings, Decision("retrain", "asked for"), champion=None, folder=folder / "model")
+    settings = settings_for("tutorial", {"network.units": [8], "network.look_back": 10})
+    series = series_until("MSFT", DAY)
+    model = tutorial_model(series, settings)
+    save(model, folder / "model")
     upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is no session there
     split = unseen_parts(series, settings.evaluation)
     write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation")
