@@ -1,9 +1,7 @@
-"""TensorFlow loads silently, and no other output is lost."""
+"""TensorFlow loads silently (tests/stockml/training/test_tutorial.py), and no other output is lost."""
 
 import subprocess
 import sys
-
-import pytest
 
 HELD_BACK = """
 import os, sys
@@ -29,8 +27,3 @@ def test_a_failure_inside_is_passed_on() -> None:
     code = "from stockml.models.tensorflow import without_notices\nwith without_notices():\n    raise SystemExit(3)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == 3
-
-
-@pytest.mark.slow
-def test_tensorflow_loads_silently() -> None:
-    assert stderr_of("from stockml.models.tensorflow import tensorflow\ntensorflow().constant(1.0) + 1") == []
