@@ -190,5 +190,6 @@ def own_sources(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setattr(code_version, "PACKAGE", folder)
     patch.setattr(dataset, "SHIPPED", folder / VINTAGES)
     patch.setattr(dataset, "_shipped", dataset._shipped.__wrapped__)
+    code_version.code_hash.cache_clear()
     yield
     code_version.code_hash.cache_clear()

@@ -18,17 +18,12 @@ from stockml.prices.series import PriceSeries
 from stockml.training import base_trainer
 from stockml.training.base_trainer import STRETCH, MemberSettings, Trainer, TrainingSet, mean_loss, member_of
 from stockml.training.pretrain import PretrainProgress, cosine_rates, pretrain
-from tests.support.copied_code import copied, run_on
+from tests.support.cache_table import own_sources
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
 SMALL = tuple(MemberSettings(seed=seed, units=(5, 4), dense=6, epochs=2, batch=4) for seed in (1, 2))
 Regressions = tuple[PooledRegression, PooledRidge]
-LEARN = """
-import json, pathlib, sys
-from tests.stockml.training.test_pretrain import epochs
-print(json.dumps(epochs(pathlib.Path(sys.argv[1]))))
-"""
 
 
 def tickers() -> dict[str, PriceSeries]:
@@ -93,21 +88,21 @@ def test_a_checkpoint_of_other_bars_is_not_continued(
     assert digest(found) == digest(replace(undisturbed, members=undisturbed.members[:1], scores=found.scores))
 
 
-def epochs(folder: Path) -> list[tuple[int, float]]:
-    """Learn one small network, continuing from the folder's checkpoint; each epoch and how long it took."""
-    reported: list[PretrainProgress] = []
-    regressions = regressions_of(tickers(), UNTIL)
-    pretrain(tickers(), UNTIL, *regressions, folder=folder, members=SMALL[:1], on_epoch=reported.append)
-    return [(row.epoch, row.seconds) for row in reported]
-
-
 @pytest.mark.slow
-def test_a_checkpoint_of_other_code_is_not_continued(tmp_path: Path) -> None:
-    copy = copied(tmp_path)
-    with (copy / "training" / "pretrain.py").open("a") as file:
-        file.write("MORE = 1\n")
-    theirs = [(epoch, seconds) for epoch, seconds in run_on(copy, LEARN, str(tmp_path / "base"))]
-    ours = epochs(tmp_path / "base")
+def test_a_checkpoint_of_other_code_is_not_continued(
+    regressions: Regressions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def epochs() -> list[tuple[int, float]]:
+        """Learn one small network, or continue it; each epoch and how long it took."""
+        reported: list[PretrainProgress] = []
+        pretrain(tickers(), UNTIL, *regressions, folder=tmp_path / "base", members=SMALL[:1], on_epoch=reported.append)
+        return [(row.epoch, row.seconds) for row in reported]
+
+    with monkeypatch.context() as patch, own_sources(copy := tmp_path / "stockml", patch):
+        with (copy / "training" / "pretrain.py").open("a") as file:
+            file.write("MORE = 1\n")
+        theirs = epochs()
+    ours = epochs()
     assert [epoch for epoch, _ in theirs] == [epoch for epoch, _ in ours] == [1, 2]
     assert not {*theirs} & {*ours}, "a continued one reports its earlier epochs with the seconds that they took"
 
