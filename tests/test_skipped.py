@@ -25,10 +25,3 @@ def test_a_run_ends_with_a_line_that_names_what_is_missing() -> None:
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert ran.stdout.splitlines()[-2] == f"2 tests not run: 1 × {ABSENT}; 1 × {FULL}"
     assert ran.stdout.splitlines()[-1].startswith("2 skipped")
-
-
-def test_a_run_that_left_nothing_out_has_no_such_line() -> None:
-    one = "tests/test_skipped.py::test_each_reason_is_listed_once_with_its_count"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-    assert "not run" not in ran.stdout
