@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -53,8 +54,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def pytest_configure() -> None:
-    """Collect garbage as rarely as a server does: every 700 objects would cost the suite an eighth of its time."""
+    """Collect garbage as rarely as a server does: every 700 objects would cost the suite an eighth of its time.
+
+    And keep what is compiled even where the environment says not to: hundreds of processes would each compile it.
+    """
     gc.set_threshold(10_000, 10, 10)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_finish() -> None:
