@@ -71,11 +71,11 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+def servers(tmp_path_factory: pytest.TempPathFactory, installation: Home) -> Iterator[Mapping[str, str]]:
     """An object store, and an MLflow server whose artifacts are on it too; the variables that their clients need."""
     with (
         object_store(tmp_path_factory.mktemp("objects"), "state") as objects,
-        mlflow_server(home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("mlflow"))})) as tracking,
+        mlflow_server(installation) as tracking,
     ):
         yield {**objects.environ, "STOCKML_ARTIFACTS": "s3://state/artifacts", "MLFLOW_TRACKING_URI": tracking}
 
@@ -120,7 +120,7 @@ def at(feed: Feed, session: date, ticker: str, monkeypatch: pytest.MonkeyPatch) 
 
 @of("IBM")
 def test_nights_on_three_machines_of_which_one_dies_equal_those_of_one_byte_for_byte(
-    shared: Shared, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, with_tables: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One dies after committing its bars and before its forecast; the others run that night and the next."""
     before = shared.committed()
@@ -132,11 +132,11 @@ def test_nights_on_three_machines_of_which_one_dies_equal_those_of_one_byte_for_
                 there.kill()
             else:
                 assert there.outcome() == "Completed"
-    replaying.fill(home, [shared.ticker])
+    replaying.fill(alone := with_tables, [shared.ticker])
     for session in (replaying.THURSDAY, FRIDAY):
         with at(feed, session, shared.ticker, monkeypatch) as asked:
             assert nightly(**asked, return_state=True).is_completed()
-    there, alone = shared.read(), home
+    there = shared.read()
     for name in (each.format(shared.ticker) for each in SAME):
         assert (there.root / name).read_bytes() == (alone.root / name).read_bytes(), name
     # the bars too; when each was recorded differs

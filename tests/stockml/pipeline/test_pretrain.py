@@ -45,11 +45,6 @@ def tickers(count: int) -> dict[str, PriceSeries]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return home({"STOCKML_HOME": str(tmp_path_factory.mktemp("home"))})
-
-
-@pytest.fixture(scope="module")
 def learned(installation: Home) -> tuple[BaseNetwork, Path]:
     """A base whose pretraining was killed once trained but not yet scored, beside a half-written file, then resumed."""
     heard: list[PretrainProgress] = []

@@ -211,9 +211,9 @@ def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(
 
 @pytest.mark.slow
 def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
-    home: Home, prefect_server: None
+    with_tables: Home, prefect_server: None
 ) -> None:
-    fill(home, ["IBM"])
+    fill(home := with_tables, ["IBM"])
     for _ in range(2):
         found = tune_flow("IBM", trials=2, sampler="random", settings=SMALL_FORM)
     client = MlflowClient(tracking_uri=home.tracking_uri)
