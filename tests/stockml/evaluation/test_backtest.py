@@ -87,9 +87,8 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
     assert found().widths[CENTRED].skills == pytest.approx([0.0] * 12)
     one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
-    assert (
-        abs(found().over[WITHOUT_NETWORK].skills[0] - (1 - one / other)) < 0.01
-    )  # equal but for a location, which both have
+    published = found().over[WITHOUT_NETWORK].skills[0]
+    assert published == pytest.approx(1 - one / other, abs=0.01), "equal but for a location, which both have"
     assert found().paths[LAST_CLOSE].skills == pytest.approx([0.0] * 12)
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 
@@ -226,9 +225,8 @@ def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
     still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
     with pytest.raises(NoRow, match=r"left out: expected a price that moves, found one still at a lead: STILL$"):
         backtest_table([still], {})
-    assert backtest_table([still, found()], {}).adds.mean == pytest.approx(
-        100 * found().over[WITHOUT_NETWORK].skills[0]
-    )
+    adds = 100 * found().over[WITHOUT_NETWORK].skills[0]
+    assert backtest_table([still, found()], {}).adds.mean == pytest.approx(adds)
 
 
 def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_about() -> None:
