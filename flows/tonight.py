@@ -32,7 +32,7 @@ from stockml.tickers import unnamed
 from tasks.caching import with_home_storage
 from tasks.lost_runs import deaths
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
-from tasks.run_records import put_off
+from tasks.run_records import reschedule
 from tasks.steps import append_bars, ask_who_is_delisted, explain_jumps, fetch_daily, fetch_history, import_history
 
 SOONEST_S = 20.0  # a worker takes up a run ten seconds early, and this process must have ended by then
@@ -184,7 +184,7 @@ def wait_for(late: Outcome, seconds: float) -> None:
         return
     due = datetime.now(UTC) + timedelta(seconds=max(seconds, SOONEST_S))
     with get_client(sync_client=True) as client:
-        state = put_off(client, run.id, due, f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
+        state = reschedule(client, run.id, due, f"{late}; asked again at {due:%Y-%m-%d %H:%M} UTC")
     raise Pause(state.message, state=state)
 
 

@@ -13,16 +13,16 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host
-from tasks.run_records import NIGHTLY, NIGHTS, UNFINISHED, end, end_tasks, in_state, name_of, put_off, runs_of
+from tasks.run_records import NIGHTLY, NIGHTS, UNFINISHED, end, end_tasks, in_state, name_of, reschedule, runs_of
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
-AGAIN, AGAIN_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
+REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 ORPHAN = "nothing works on this run any more; run it again"
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
 GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
-BY_HAND_FOR = timedelta(hours=6)  # a run may take whose process is not known; the longest profile takes less
+LONGEST_BY_HAND = timedelta(hours=6)  # a run may take whose process is not known; the longest profile takes less
 
 
 def why_dead(
@@ -61,7 +61,7 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     end(client, run, Crashed(message=f"Ended from outside: {why}"))
 
 
-def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
+def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     """Put a worker's night whose process died back into the queue, unless it is there; returns whether it goes on.
 
     It does not if it is being cancelled, if another run waits for it, or if it died too often.
@@ -74,13 +74,13 @@ def done_again(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
         return False
     end_tasks(client, run, Crashed(message=why))
-    due = datetime.now(UTC) + AGAIN_AFTER
+    due = datetime.now(UTC) + REQUEUE_AFTER
     with suppress(Abort):
-        return put_off(client, run_id, due, f"{why}; {AGAIN} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
+        return reschedule(client, run_id, due, f"{why}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
     return False
 
 
-def do_lost_again(now: datetime | None = None) -> None:
+def requeue_lost(now: datetime | None = None) -> None:
     """Put nights lost with their worker, or with its machine, back into the queue; end those that died too often.
 
     A lost worker cannot do this for its runs: another does, or it does once started again. Does nothing while the
@@ -94,7 +94,7 @@ def do_lost_again(now: datetime | None = None) -> None:
         unfinished = (*runs_of(client, silent, flows=NIGHTS), *runs_of(client, taken, flows=NIGHTS))
         for run in (*unfinished, *filter(_is_lost, runs_of(client, ended, flows=NIGHTS))):
             why = _why_lost(client, run, now) if run.deployment_id else None
-            if why and not done_again(client, run.id, why) and not _is_lost(run):
+            if why and not requeue(client, run.id, why) and not _is_lost(run):
                 crash(client, run, why)
 
 
@@ -128,7 +128,7 @@ def _is_of_a_container(process: str | None) -> bool:
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
     """How often the run was put back because its process died; its run count includes waits for a late bar too."""
-    return sum(AGAIN in (state.message or "") for state in client.read_flow_run_states(run_id))
+    return sum(REQUEUED in (state.message or "") for state in client.read_flow_run_states(run_id))
 
 
 def end_killed(ticker: str) -> None:
@@ -151,7 +151,7 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     instead, and one that was being cancelled is Cancelled; what a process of this host is known to work on, such as a
     command in a terminal, is left alone. To be called before any worker is started.
     """
-    names, long_ago = [], (now or datetime.now(UTC)) - BY_HAND_FOR
+    names, long_ago = [], (now or datetime.now(UTC)) - LONGEST_BY_HAND
     with get_client(sync_client=True) as client:
         unfinished = in_state((*UNFINISHED, StateType.PENDING))
         for run in tuple(runs_of(client, unfinished)):
@@ -159,7 +159,7 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
             is_old = began is not None and began < long_ago
             if began and is_at_work(process, began):
                 continue
-            if run.deployment_id and not is_old and done_again(client, run.id, "nothing worked on it any more"):
+            if run.deployment_id and not is_old and requeue(client, run.id, "nothing worked on it any more"):
                 names.append(f"{name_of(run)}, which is done again")
             elif run.deployment_id or is_old or why_gone(process):
                 is_unwanted = run.state_type == StateType.CANCELLING

@@ -132,7 +132,7 @@ def name_of(run: FlowRun) -> str:
     return run.name if ticker in run.name else f"{ticker} ({run.name})"
 
 
-def put_off(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
+def reschedule(client: SyncPrefectClient, run_id: UUID, due: datetime, message: str) -> State:
     """Put a worker's run back into the queue, AwaitingRetry until `due`; returns its state then. Raises Abort."""
     # if cancelled with a process on record, it would wait for ever for that one, which has ended
     client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"infrastructure_pid": None})

@@ -37,7 +37,7 @@ from tasks.artifacts import epoch_report, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
-AGAIN: dict[str, Any] = {
+RETRY_TRANSIENT: dict[str, Any] = {
     "retries": 1,
     "retry_delay_seconds": 65,
     "retry_jitter_factor": 0.3,
@@ -45,7 +45,7 @@ AGAIN: dict[str, Any] = {
 }
 
 
-@step("fetch", module="pipeline.ingest", task_run_name="fetch {ticker} {session}", **AGAIN)
+@step("fetch", module="pipeline.ingest", task_run_name="fetch {ticker} {session}", **RETRY_TRANSIENT)
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
@@ -58,7 +58,7 @@ def fetch_daily(
     return kept
 
 
-@step("fetch history", module="pipeline.ingest", task_run_name="fetch history {ticker} {session}", **AGAIN)
+@step("fetch history", module="pipeline.ingest", task_run_name="fetch history {ticker} {session}", **RETRY_TRANSIENT)
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
     try:
@@ -95,7 +95,7 @@ def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: dat
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
-@step("explain jumps", of="bars", module="pipeline.ingest", **AGAIN)
+@step("explain jumps", of="bars", module="pipeline.ingest", **RETRY_TRANSIENT)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
     with provider() as asked:

@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runner import _control_channel, _flow_run_executor
 
 from deployments.servers.warm_run import ADDRESS
-from tasks.lost_runs import done_again
+from tasks.lost_runs import requeue
 
 
 class ControlChannel(_control_channel.ControlChannel):
@@ -57,7 +57,7 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
         if known or process is None or (process.returncode or 0) >= 0:
             return known
         with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-            if done_again(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
+            if requeue(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
                 return StateOwnershipDelegation("reschedule")
         return None
 

@@ -39,7 +39,7 @@ from deployments.servers.attempts import Attempts, ControlChannel
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 from stockml.storage.files import write_atomically
-from tasks.lost_runs import do_lost_again
+from tasks.lost_runs import requeue_lost
 from tasks.run_records import in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
@@ -175,7 +175,7 @@ class WarmWorker(process.ProcessWorker):
     async def sync_with_backend(self) -> None:
         """Every half minute: send a heartbeat, and requeue nights that a lost worker has left."""
         await super().sync_with_backend()
-        await anyio.to_thread.run_sync(do_lost_again)
+        await anyio.to_thread.run_sync(requeue_lost)
 
     async def run(
         self,

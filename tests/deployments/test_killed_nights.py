@@ -21,7 +21,7 @@ from prefect.events.filters import EventFilter
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, crash_orphans, do_lost_again, done_again
+from tasks.lost_runs import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, crash_orphans, requeue, requeue_lost
 from tests.support import patience
 from tests.support.workers import deployed
 
@@ -56,7 +56,7 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
             return made
 
         def names_after(passed: timedelta) -> list[str | None]:
-            do_lost_again(beat.occurred + passed)
+            requeue_lost(beat.occurred + passed)
             return [client.read_flow_run(each).state_name for each in runs]
 
         runs = [run(gone), run("elsewhere:1"), run(gone)]
@@ -82,7 +82,7 @@ def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) 
             taken[process] = client.set_flow_run_state(made, Pending(), force=True).state.timestamp, made
 
         def names_after(passed: timedelta) -> list[str | None]:
-            do_lost_again(max(at for at, _ in taken.values()) + passed)
+            requeue_lost(max(at for at, _ in taken.values()) + passed)
             return [client.read_flow_run(made).state_name for _, made in taken.values()]
 
         assert names_after(LOST_AFTER - timedelta(minutes=1)) == ["Pending"] * 4
@@ -113,10 +113,10 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_once_all_is_up(st
         assert client.read_flow_run(run.id).state_name == "Crashed", "too long ago to be tonight's"
         for _ in range(1, MOST_DEATHS):
             client.set_flow_run_state(run.id, state, force=True)
-            assert done_again(client, run.id, "killed")
-            assert done_again(client, run.id, "killed"), "it is already in the queue, and has not died twice"
+            assert requeue(client, run.id, "killed")
+            assert requeue(client, run.id, "killed"), "it is already in the queue, and has not died twice"
         client.set_flow_run_state(run.id, state, force=True)
-        assert not done_again(client, run.id, "killed"), "the limit holds for one that dies before it begins, too"
+        assert not requeue(client, run.id, "killed"), "the limit holds for one that dies before it begins, too"
         client.delete_deployment(deployment)
 
 

@@ -21,7 +21,7 @@ from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Cras
 
 from deployments.servers.process_worker import AHEAD
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import A_NIGHT, ABORTED, AGAIN, MOST_DEATHS, SILENT, do_lost_again, done_again
+from tasks.lost_runs import A_NIGHT, ABORTED, MOST_DEATHS, REQUEUED, SILENT, requeue, requeue_lost
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 
@@ -74,7 +74,7 @@ def test_a_night_whose_process_is_killed_is_run_again_but_not_for_ever(tmp_path:
         once, always = made("ONCE", 1), made("ALWAYS", 9)
         for _ in range(1, MOST_DEATHS):
             client.set_flow_run_state(always, Running(), force=True)
-            assert done_again(client, always, "killed")
+            assert requeue(client, always, "killed")
         client.set_flow_run_state(always, not_yet, force=True)
         for run_id, end, attempts in ((once, "Completed", 2), (always, "Crashed", MOST_DEATHS + 1)):
             due_now(client, run_id)
@@ -142,19 +142,19 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         ends["OTHER"] = Running()
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(made["OFTEN"], Running(), force=True)
-            assert done_again(client, made["OFTEN"], "killed")
+            assert requeue(client, made["OFTEN"], "killed")
         for name, run_id in made.items():
             process = {"infrastructure_pid": mark() if name in ("ASLEEP", "AT WORK") else "elsewhere:1"}
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json=process)
             client.set_flow_run_state(run_id, Cancelling() if name == "STOPPED" else Running(), force=True)
             client.set_flow_run_state(run_id, ends[name], force=True)
         left = {name: str(end.name) for name, end in ends.items()}
-        do_lost_again(datetime.now(UTC) + 2 * A_NIGHT)
+        requeue_lost(datetime.now(UTC) + 2 * A_NIGHT)
         assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
         with one_slot(tmp_path, POOL, every_s=1):
             for run_id in (outlives, made["LOST"]):
                 until(client, run_id, "AwaitingRetry")
-                assert f"{AGAIN} " in str(client.read_flow_run(run_id).state)
+                assert f"{REQUEUED} " in str(client.read_flow_run(run_id).state)
                 due_now(client, run_id)
                 until(client, run_id, "Completed")
         assert client.read_flow_run(outlives).run_count == 2

@@ -19,7 +19,7 @@ from prefect.states import AwaitingRetry, Cancelling, Running, State
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from tasks.lost_runs import MOST_DEATHS, done_again
+from tasks.lost_runs import MOST_DEATHS, requeue
 from tests.support import patience
 from tests.support.night_process import held_locks, nights
 from tests.support.replaying import SMALL, THURSDAY, store_of
@@ -98,7 +98,7 @@ def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(re
     with deployed_run(late_retries=MOST_DEATHS) as (client, run_id):
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(run_id, Running(), force=True)
-            assert done_again(client, run_id, "killed")
+            assert requeue(client, run_id, "killed")
             make_due(client, run_id)
             assert picked_up(client, run_id) is None, "waits"
             make_due(client, run_id)
