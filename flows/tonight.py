@@ -189,8 +189,8 @@ def wait_for(late: Outcome, seconds: float) -> None:
 
 
 def _scheduled_run() -> FlowRun | None:
-    """This run, if a schedule or a form began it; None if a replay's clock stands still, as there is no later."""
+    """This run, if a schedule or a form began it; None if a replay's clock is frozen, as there is no later."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     is_own = run and run.deployment_id and run.parent_task_run_id is None
-    return run if is_own and not clock.stands_still(os.environ) else None
+    return run if is_own and not clock.is_frozen(os.environ) else None

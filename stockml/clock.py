@@ -26,13 +26,13 @@ def now(environ: Mapping[str, str] = os.environ) -> datetime:
     return moment.astimezone(UTC)
 
 
-def stands_still(environ: Mapping[str, str] = os.environ) -> bool:
+def is_frozen(environ: Mapping[str, str] = os.environ) -> bool:
     return bool(environ.get("STOCKML_CLOCK"))
 
 
 def wait(
     seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Sleep; every wait of a night goes through here. A replay's clock stands still, so there it returns at once."""
-    if not stands_still(environ):
+    """Sleep, as a night does except between Prefect's retries. A replay's clock is frozen: there it returns at once."""
+    if not is_frozen(environ):
         sleep(seconds)

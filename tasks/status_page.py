@@ -56,7 +56,7 @@ def show_status() -> None:
         refresh(place, depth=Depth.STATUS)
         scheduled = next_runs(client)
         listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)
-        whose = ", the recorded prices' time; runs start by today's clock" if clock.stands_still() else ""
+        whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
         wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         kept = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)

@@ -18,7 +18,7 @@ from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server, faults
 from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
-from stockml.clock import stands_still
+from stockml.clock import is_frozen
 from stockml.errors import StockmlError, TrackingUnavailable, counted
 from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
@@ -148,7 +148,7 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
         return None
     ledger = QuotaLedger.of(notes, given, Plan.of(environ))
-    now = datetime.now(UTC) if stands_still(environ) else now  # requests count today, even if the clock is a replay's
+    now = datetime.now(UTC) if is_frozen(environ) else now  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
     if left == 0:

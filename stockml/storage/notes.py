@@ -28,10 +28,10 @@ T = TypeVar("T")
 DATABASE = "stockml"
 TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea NOT NULL)"
 # a machine that is cut off is noticed within a minute, both by itself and by the server
-ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
+CLIENT_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
 # how a server words it that it will never let this login in; it has no code for a connection that it refuses
-LASTING = re.compile("authentication failed|no password supplied|pg_hba.conf|does not exist|permission denied")
-HEARD_FROM = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+PERMANENT = re.compile("authentication failed|no password supplied|pg_hba.conf|does not exist|permission denied")
+SERVER_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Database:
             driver = _driver()
         except ImportError as error:
             raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
-        passing = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_lasting(error))
+        passing = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_permanent(error))
         attempts = Retrying(retry=passing, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
         try:
             return attempts(asked)
@@ -149,9 +149,9 @@ class Database:
 
     def _connection(self) -> "psycopg.Connection[Any]":
         server: psycopg.Connection[Any] = _driver().connect(
-            f"postgresql://{self.account}/{DATABASE}", autocommit=True, **ALIVE
+            f"postgresql://{self.account}/{DATABASE}", autocommit=True, **CLIENT_KEEPALIVES
         )
-        server.execute(HEARD_FROM)
+        server.execute(SERVER_KEEPALIVES)
         return server
 
     def _unlike(self, found: str) -> RecordUnreadable:
@@ -180,9 +180,9 @@ def notes_of(home: Home, folder: Path) -> Notes:
     return Database(home.database, f"{home.state} {folder.name}")
 
 
-def _is_lasting(error: "psycopg.Error") -> bool:
+def _is_permanent(error: "psycopg.Error") -> bool:
     """Whether asking again is of no use: the table is another, or the server refuses user, password or address."""
-    return _is_of_the_table(error) or LASTING.search(str(error)) is not None
+    return _is_of_the_table(error) or PERMANENT.search(str(error)) is not None
 
 
 def _is_of_the_table(error: "psycopg.Error") -> bool:

@@ -42,7 +42,7 @@ def sha256_of(address: str | Path) -> str | None:
         return None
 
 
-class Overtaken(Exception):
+class WriteConflict(Exception):
     """Somebody else replaced the object between our read and our write."""
 
 
@@ -100,13 +100,13 @@ class Objects:
 
     @_after_a_restart
     def replace(self, name: str, content: bytes, found: Found) -> None:
-        """Write `content` if the object is still as in `found`. Raises Overtaken.
+        """Write `content` if the object is still as in `found`. Raises WriteConflict.
 
         On S3, not if it already is `content`: the answer to an earlier try of the same write may have been lost."""
         with self._refused(name):
             if not self._is_s3:
                 if self.read(name).content != found.content:
-                    raise Overtaken
+                    raise WriteConflict
                 self._write({name: content})
                 return
             condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
@@ -117,7 +117,7 @@ class Objects:
                 if not vanished and "condition" not in str(problem).lower():
                     raise
                 if self.read(name).content != content:
-                    raise Overtaken from problem
+                    raise WriteConflict from problem
 
     @_after_a_restart
     def put(self, contents: Mapping[str, bytes]) -> None:
@@ -203,7 +203,7 @@ class Objects:
     def _refused(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (Overtaken, StoreError):
+        except (WriteConflict, StoreError):
             raise
         except Exception as problem:  # botocore, aiohttp and fsspec raise a dozen types
             why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import Found, Objects, Overtaken
+from stockml.storage.objects import Found, Objects, WriteConflict
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class TableFiles:
                 if changed is None:
                     return told, hashlib.sha256(found.content or b"").hexdigest()
                 written = as_bytes(changed, ticker)
-                with suppress(Overtaken):
+                with suppress(WriteConflict):
                     self._replace(name, written, found)
                     return told, hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")

@@ -24,7 +24,7 @@ from stockml.home import Home
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import COMMON, NEWEST_COUNTS, WAITING, Manifest, files_of, is_merged, merged, tickers_of
 from stockml.storage.notes import Database
-from stockml.storage.objects import Objects, Overtaken
+from stockml.storage.objects import Objects, WriteConflict
 
 AT_ONCE = 64
 ATTEMPTS = 5
@@ -183,7 +183,7 @@ class SharedState:
                 if both is None:
                     break
                 after = replace(after, files=both)
-            with suppress(Overtaken):
+            with suppress(WriteConflict):
                 self.objects.replace(_manifest(part), after.content(), found)
                 return after
         why = "it was committed by another machine meanwhile, whose state stands: run again"
