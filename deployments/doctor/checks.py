@@ -11,8 +11,8 @@ from platform import python_version
 from shlex import quote
 from urllib.parse import urlsplit
 
-from deployments.doctor import kept
-from deployments.doctor.kept import Check, settled
+from deployments.doctor import stored
+from deployments.doctor.stored import Check, settled
 from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
@@ -56,10 +56,10 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("webhook", webhook, environ)
     yield from notices(home)
     yield from settled("Dask", dask, environ)
-    yield from kept.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
-    yield from kept.settings(home)
-    yield from kept.nights(home)
-    yield from kept.tracked(home)
+    yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
+    yield from stored.settings(home)
+    yield from stored.nights(home)
+    yield from stored.tracked(home)
 
 
 def home_folder(home: Home) -> Check:

@@ -10,7 +10,7 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.doctor.checks import examine
-from deployments.doctor.kept import Check
+from deployments.doctor.stored import Check
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models.registry import Registry

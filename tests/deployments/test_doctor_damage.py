@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from deployments.doctor.kept import Check, nights
+from deployments.doctor.stored import Check, nights
 from deployments.servers import databases
 from deployments.servers.stack import up
 from stockml.errors import StoreError
