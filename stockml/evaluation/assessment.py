@@ -91,7 +91,7 @@ def assess(
     Raises LooksAhead where any row rests on a bar after its origin.
     """
     unseen = Unseen.of(series, split, settings, model)
-    found = judge_models(unseen, model, champion, kept=kept, unreadable=unreadable)
+    found = select_model(unseen, model, champion, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
     check_look_ahead(unseen, candidates)
     author, close = candidates[row_of(publisher)], series.close[unseen.test]
@@ -117,7 +117,7 @@ def assess(
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class ModelSelection:
     """Each model as it would have been published, on the same origins; who is champion, and who publishes."""
 
     candidates: dict[str, Candidate]
@@ -127,7 +127,7 @@ class Judgement:
     publisher: str
 
 
-def judge_models(
+def select_model(
     unseen: Unseen,
     model: TrainedModel,
     champion: TrainedModel | None,
@@ -135,7 +135,7 @@ def judge_models(
     kept: bool = False,
     unreadable: str | None = None,
     simple_rows: bool = True,
-) -> Judgement:
+) -> ModelSelection:
     """Measure the models as they would have been published, let the gate decide, and choose what is published.
 
     simple_rows: whether the table includes the simple forecasts. Otherwise as `assess`.
@@ -163,7 +163,7 @@ def judge_models(
     worse = table.is_worse(author, clearly=candidates[author].own is None)
     publisher = author if has_network and not worse else POOLED
     adds = table.over_simple.get(author) if has_network else None
-    return Judgement(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
+    return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
 
 def _evaluated(unseen: Unseen, candidates: Mapping[str, Candidate], author: Candidate) -> Evaluation:

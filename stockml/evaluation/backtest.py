@@ -15,7 +15,7 @@ from typing import get_args
 import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
-from stockml.evaluation.assessment import judge_models
+from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_scores import DistributionScore, Gain, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import corrections, row_of
@@ -187,7 +187,7 @@ def _nights(
             model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
             kept = champion is not None and same_forecast(model, champion)
             unseen = Unseen.of(known, split, settings.evaluation, model)
-            found = judge_models(unseen, model, champion, kept=kept, simple_rows=False)
+            found = select_model(unseen, model, champion, kept=kept, simple_rows=False)
             champion = model if found.promoted else champion
             skill_of_own = model.evidence.skill if model.evidence else None
             nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, NoRow, TooFewBars
-from stockml.evaluation.assessment import judge_models
+from stockml.evaluation.assessment import select_model
 from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.candidates import Unseen
@@ -66,7 +66,7 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
         model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
         kept = champion is not None and same_forecast(model, champion)
         split = unseen_parts(known, settings.evaluation)
-        night = judge_models(Unseen.of(known, split, settings.evaluation, model), model, champion, kept=kept)
+        night = select_model(Unseen.of(known, split, settings.evaluation, model), model, champion, kept=kept)
         champion = model if night.promoted else champion
         promoted.append(night.promoted)
         bases.append(model.published.pool.base.through)
