@@ -231,8 +231,8 @@ def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coef
 
 def test_file_names_of_all_kinds_sort_by_date() -> None:
     days = [date(year, month, 28) for year in (1999, 2005, 2017) for month in (2, 11)]
-    for kind, vintage in vars(Pool.before(LATER)).items():
-        if kind in KINDS:
-            names = [pooled_vintages.file_name(replace(vintage, through=day)) for day in days]
-            assert names == sorted(names)
-            assert all(Path(name).match(KINDS[kind].pattern) for name in names)
+    pool = Pool.before(LATER)
+    for kind, described in KINDS.items():
+        names = [pooled_vintages.file_name(replace(getattr(pool, kind), through=day)) for day in days]
+        assert names == sorted(names)
+        assert all(Path(name).match(described.pattern) for name in names)
