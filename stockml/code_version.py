@@ -9,9 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NIGHT_PACKAGES = tuple(
-    PACKAGE.parent / name for name in ("stockml", "tasks", "flows")
-)  # the packages that a night runs
+NIGHT_PACKAGES = tuple(PACKAGE.parent / name for name in ("stockml", "tasks", "flows"))  # what a night runs
 NUMBER_LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scipy", "scikit-learn")
 TEXTS_ONLY = {"errors"}  # the wording of an error affects no number
 _version = cache(version)

@@ -86,7 +86,7 @@ def simple_distributions(
 
 
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
-    """The last 1,000 origins, or all there are, whose outcomes are known by the end of `known`. Raises TooFewBars."""
+    """(m,) the last 1,000 origins, or all there are, whose outcomes `known` holds. Raises TooFewBars."""
     stop = len(known) - furthest
     found = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
     if len(found) < FEWEST_CALIBRATED:

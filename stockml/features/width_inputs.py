@@ -93,7 +93,7 @@ class InputScale:
 
 
 def standardised(inputs: Floats, means: Floats, deviations: Floats) -> Floats:
-    """Inputs in standard deviations from their means, finite and clipped at ±5; what is not known is the mean."""
+    """(m, k) inputs in standard deviations from their means, (k,) both: finite, clipped at ±5; an unknown one is 0."""
     standard = np.nan_to_num((inputs - means) / deviations)
     return np.asarray(np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT), dtype=np.float64)
 

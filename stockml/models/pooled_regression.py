@@ -1,4 +1,4 @@
-"""The strongest simple distribution: one regression of the width, and one shape, pooled over many tickers.
+"""A simple distribution (HAR): one regression of the width, and one shape, pooled over many tickers.
 
 One ticker's history is too short to learn a width from; that of a hundred tickers is not. The forecast is of
 log(mid price at a lead / close of the origin), centred on that close: how far, not which way.

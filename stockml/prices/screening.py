@@ -88,7 +88,7 @@ def _usual(volume: Floats, at: int) -> float:
 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:
-    """Whether each decimal logarithm means about ten, a hundred, … times, or a tenth, a hundredth, …"""
+    """(n,) whether each decimal logarithm, (n,), means about ten, a hundred, … times, or a tenth, a hundredth, …"""
     size = np.abs(times)
     return np.asarray((size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD), dtype=np.bool_)
 

@@ -176,7 +176,7 @@ def learning_rate(initial: float, losses: Iterable[float]) -> float:
 
 
 def half_mse(predicted: Floats, real: Floats) -> float:
-    """The tutorial's error: half of the mean squared error, in scaled units."""
+    """The tutorial's error: half of the mean squared error of two arrays of one shape, in scaled units squared."""
     return 0.5 * float(np.mean((predicted - real) ** 2))
 
 
@@ -188,7 +188,10 @@ def one_step_errors(prepared: Prepared) -> dict[str, float]:
 
 
 def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, float]:
-    """Errors over the `horizon` points from each start, by name, of the constant forecasts known just before it."""
+    """Half MSE over the `horizon` points from each start, by name, of the constant forecasts known just before it.
+
+    at: (starts,), points, from 1 on.
+    """
     outcomes = futures(prepared.values, at, horizon)
     return {name: half_mse(each[at - 1, None], outcomes) for name, each in _known(prepared.values).items()}
 
