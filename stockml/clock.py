@@ -31,8 +31,8 @@ def is_frozen(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def wait(
-    seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] = time.sleep
+    seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] | None = None
 ) -> None:
     """Sleep, as a night does except between Prefect's retries. A replay's clock is frozen: there it returns at once."""
     if not is_frozen(environ):
-        sleep(seconds)
+        (sleep or time.sleep)(seconds)
