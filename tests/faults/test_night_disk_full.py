@@ -92,10 +92,8 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
         else:
             assert found.ended == "Failed: DiskFull", (name, found)
             assert "make room, then run this again" in found.said, (name, found)
-            assert found.left in ((found.bars, 0, 1), (found.bars, 1, 1)), (
-                name,
-                found,
-            )  # published before it is logged
+            left = ((found.bars, 0, 1), (found.bars, 1, 1))  # published before it is logged
+            assert found.left in left, (name, found)
         assert found.half_written == [], name
         assert found.again == "Completed", (name, found)
         assert found.after == expected, name

@@ -56,9 +56,7 @@ def test_both_servers_on_postgresql_take_many_nights_at_once(
             assert dict(runs)["COMPLETED"] == 2 + len(PLAYED_BY)
         with psycopg.connect(f"{address}/mlflow") as database:
             finished = database.execute("SELECT status, count(*) FROM runs GROUP BY 1").fetchall()
-            assert finished == [
-                ("FINISHED", 2 * (1 + len(PLAYED_BY)))
-            ]  # each ticker also has a run with its track record
+            assert finished == [("FINISHED", 2 * (1 + len(PLAYED_BY)))], "each ticker also has its track record's run"
     assert not (home.root / "mlflow.db").exists()
     assert not (home.prefect / "prefect.db").exists()
 

@@ -79,9 +79,8 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_other_tickers_were_
 
 
 def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
-    (tmp_path / "abx.csv").write_text(
-        "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"
-    )  # no session in New York
+    holiday = "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"  # in New York
+    (tmp_path / "abx.csv").write_text(holiday)
     with pytest.raises(InvalidFile, match="a file of ABX"):
         reading(["ABX"], tmp_path)
     assert reading(["ABX"], tmp_path, "XLON") == ["ABX"]

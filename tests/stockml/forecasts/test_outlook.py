@@ -36,9 +36,8 @@ def test_moves_to_a_mid_price_are_converted_to_moves_from_close_to_close(lead: i
         bars = recorded_bars(ticker)
         mid, close = np.log((bars["high"] + bars["low"]) / 2).to_numpy(), np.log(bars["close"].to_numpy())
         squares = [moves**2 for moves in (mid[lead:] - close[:-lead], close[lead:] - close[:-lead])]
-        found, whole = (
-            np.minimum(each, np.quantile(each, 0.98)).mean() for each in squares
-        )  # capped, to leave out the splits
+        capped = [np.minimum(each, np.quantile(each, 0.98)) for each in squares]  # to leave out the splits
+        found, whole = (each.mean() for each in capped)
         ratios.append(found / whole)
     assert np.median(ratios) == pytest.approx((lead - MID_BEHIND) / lead, abs=0.02)
 

@@ -116,9 +116,8 @@ def test_only_the_newest_thirty_years_of_a_very_long_history_are_learned_from() 
     assert new_origins(OwnErrors(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
     learned_from = new_origins(OwnErrors(), SERIES)
     weight = sum(np.exp(-age / 600) for age in range(len(learned_from)))
-    assert network(usual(), "published").errors.weight == pytest.approx(weight), (
-        "these origins are what is learned from"
-    )
+    found = network(usual(), "published").errors.weight
+    assert found == pytest.approx(weight), "these origins are what is learned from"
 
 
 def test_with_another_pool_training_starts_afresh() -> None:
@@ -177,9 +176,8 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_given(damaged: bool
 
 
 def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
-    around = replace(
-        SERIES, sessions=SERIES.sessions - np.timedelta64(1_050, "D")
-    )  # the oldest vintage ends on session 499
+    sessions = SERIES.sessions - np.timedelta64(1_050, "D")  # the oldest vintage ends on session 499
+    around = replace(SERIES, sessions=sessions)
     assert unseen_parts(SERIES, SMALL.evaluation).validation.start == 775
     first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))
     assert first == 500
