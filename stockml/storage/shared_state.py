@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import secrets
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
@@ -108,11 +108,12 @@ class SharedState:
         now = {name: stat for name in committed.union(asked) if (stat := _stat(self.root / name))}
         self._remember(part, CheckedOut(manifest, now, depth, found.version))
 
-    def commit(self, part: str, *, may_remove: bool = False) -> bool:
+    def commit(self, part: str, *, may_remove: bool = False, held: bool = True) -> bool:
         """Commit the part's files as they are here; False if nothing changed.
 
         may_remove: a file that was deleted here leaves the state too, as a night's mark `waiting` always does.
-        Raises StoreBusy if another machine committed meanwhile, whose state stands, and StoreError.
+        held: the caller has the ticker's lock; otherwise a commit that changes something takes it.  Raises StoreBusy if
+        that is not free, or another machine committed meanwhile, whose state stands, and StoreError.
         """
         known, here = self._known(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
         files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
@@ -131,9 +132,10 @@ class SharedState:
                 now[name] = stat
         manifest = known.manifest
         if changed := files != manifest.files:
-            self.objects.put(bodies)
-            mine = replace(manifest, files=files, commit=secrets.token_hex(8))
-            manifest = self._replace(part, manifest, mine)
+            with nullcontext() if held or is_merged(part) else self.database.locked(part, 0):
+                self.objects.put(bodies)
+                mine = replace(manifest, files=files, commit=secrets.token_hex(8))
+                manifest = self._replace(part, manifest, mine)
             if manifest.files != files:  # another machine's changes to other files, not here yet
                 manifest = replace(known.manifest, files=files)
         if changed or now != known.local:

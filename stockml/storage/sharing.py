@@ -103,7 +103,8 @@ def commit_ended(home: Home, ticker: str) -> None:
 def commit_all(home: Home, *, may_remove: bool = False) -> None:
     """Commit a command's changes to all tickers, except those with a run at work here.
 
-    Raises StoreBusy, once the others are committed, for the first that another machine committed meanwhile; StoreError.
+    Raises StoreBusy, once the others are committed, for the first with a run at work on another machine, or which
+    another machine committed meanwhile; StoreError.
     """
     if (state := SharedState.of(home)) is None:
         return
@@ -117,9 +118,9 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
 
 
 def _refusal(state: SharedState, part: str, may_remove: bool) -> StoreBusy | None:
-    """Commit the part; what refuses it, if another machine committed it meanwhile.  Raises StoreError."""
+    """Commit the part; what refuses it, if another machine is at work on it or was meanwhile.  Raises StoreError."""
     try:
-        state.commit(part, may_remove=may_remove)
+        state.commit(part, may_remove=may_remove, held=False)
     except StoreBusy as busy:
         return busy
     return None

@@ -167,23 +167,25 @@ def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the
     assert BarStore.of(another).tickers() == ("META",)
 
 
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_a_home_is_the_state_before_servers_and_nights_start_from_it(
-    home: Home, s3_folder: str, tmp_path: Path
+    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
 ) -> None:
     """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
     store_of(home, "IBM")
-    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
     another = replace(here, root=tmp_path / "another", store=str(tmp_path / "another" / "store"))
     with shared(here, "serve"):
         refresh(another)
         assert BarStore.of(another).tickers() == ("IBM",)
 
 
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(
-    home: Home, s3_folder: str, tmp_path: Path
+    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
 ) -> None:
     """As after a kill: the other ticker's next night sets it aside. Each night until then ended in an error."""
-    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
     another = replace(here, root=tmp_path / "another")
     for machine in (here, another):
         with shared(machine, "status"):

@@ -13,7 +13,7 @@ from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, ENDED
 from stockml.storage.shared_state import SharedState
-from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh
+from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh, ticker_lock
 from tests.support.postgres_server import is_installed
 
 
@@ -41,11 +41,12 @@ def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
     assert not attempt.exists()
 
 
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean_up(
-    home: Home, s3_folder: str, tmp_path: Path
+    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
 ) -> None:
     """As by `rm -rf $STOCKML_HOME/*`, which leaves what the cache knows of the state."""
-    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
     forecasts = here.ledger / "IBM.parquet"
     forecasts.parent.mkdir(parents=True)
     forecasts.write_text("years of forecasts")
@@ -109,11 +110,12 @@ def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: Home, tmp
     assert (away.bases / "base-2020.npz").read_text() == "learned meanwhile"
 
 
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_being_committed(
-    home: Home, s3_folder: str, tmp_path: Path
+    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
 ) -> None:
     """As for a folder's import, or the weekly clean-up, while nights run elsewhere."""
-    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
     away = replace(here, root=tmp_path / "away")
     for place, tickers in ((away, ["IBM"]), (here, ["IBM", "MSFT"])):
         place.ledger.mkdir(parents=True)
@@ -127,3 +129,23 @@ def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_b
         "IBM.parquet": "of away",
         "MSFT.parquet": f"of {here.root.name}",
     }
+
+
+@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+def test_a_command_leaves_a_ticker_to_its_night_on_another_machine(
+    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
+) -> None:
+    """An import, a clean-up, or any command of a machine whose own night was killed: the other's night was refused."""
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
+    away = replace(here, root=tmp_path / "away")
+    with ticker_lock(away, "IBM"):
+        for place in (here, away):
+            place.ledger.mkdir(parents=True)
+        for ticker in ("IBM", "MSFT"):
+            (here.ledger / f"{ticker}.parquet").write_text("of a command")
+        with pytest.raises(StoreBusy, match=r"IBM: another process holds this lock"):
+            commit_all(here)
+        (away.ledger / "IBM.parquet").write_text("of a night")
+    refresh(away)
+    assert (away.ledger / "IBM.parquet").read_text() == "of a night"
+    assert (away.ledger / "MSFT.parquet").read_text() == "of a command"
