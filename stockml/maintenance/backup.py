@@ -10,10 +10,11 @@ replaced whole, never edited, what a copied file rests on is in the copy as it w
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -78,8 +79,9 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
     """Restore the archive's files into a home that lacks them or has the very same; after a kill, repeat it to go on.
 
     only: one file, or all below a folder (`ledger/IBM.parquet`, `models/IBM`), such as damaged ones that were moved
-    away. Raises InvalidFile for an archive that is not whole or a home with other content, DiskFull if there is no room
-    to unpack it; nothing is changed then.
+    away; where machines share the state, which brings those back, they are moved to `damaged/` here. Raises InvalidFile
+    for an archive that is not whole or a home with other content, DiskFull if there is no room to unpack it; nothing is
+    changed then.
     """
     home.root.mkdir(parents=True, exist_ok=True)
     with _staging(home, home.root) as staged:
@@ -87,13 +89,18 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
         names = [name for name in _extracted(file, staged.root) if f"{name}/".startswith(below)]
         if not names:
             raise InvalidFile(str(file), f"expected {only} in the archive, found nothing of that name")
+        damaged = _damaged(home, names) if home.state and only else set()
         for name in names:
-            if (there := _read(home, name)) is not None and there != (staged.root / name).read_bytes():
+            if name not in damaged and _read(home, name) not in (None, (staged.root / name).read_bytes()):
                 objects, within = _place(home, name)
                 why = "expected a home without it, found other content than the archive's"
                 way_on = "move it away, or name an empty folder in STOCKML_HOME"
                 raise InvalidFile(objects.address(within), f"{why}; {way_on}")
         found = _found(staged, home)
+        aside = home.root / "damaged" / secrets.token_hex(4)
+        for name in damaged:
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(home.root / name, aside / name)
         for name in reversed(names):  # first what others rest on
             if _read(home, name) is None:
                 objects, within = _place(home, name)
@@ -219,6 +226,17 @@ def _staging(home: Home, beside: Path) -> Iterator[Home]:
 def _found(staged: Home, home: Home) -> list[str]:
     """The faults of the copy, with the home's own paths."""
     return [fault.replace(str(staged.root), str(home.root)) for fault in faults(staged)]
+
+
+def _damaged(home: Home, names: Iterable[str]) -> set[str]:
+    """Those of these files that are damaged here, or in a folder that is."""
+    told = tuple(faults(home))
+    paths = {name: home.root / name for name in names}
+    return {
+        name
+        for name, path in paths.items()
+        if path.exists() and any(fault.startswith((f"{path}: ", f"{path.parent}: ")) for fault in told)
+    }
 
 
 def _place(home: Home, name: str) -> tuple[Objects, str]:

@@ -181,6 +181,26 @@ def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(filled: Home, 
     assert BarStore.of(filled).tickers() == ("IBM",)
 
 
+def test_where_machines_share_the_state_a_damaged_file_is_moved_away_for_the_person(
+    filled: Home, tmp_path: Path
+) -> None:
+    """A file that a person moves away comes back from the state, by the same command: it was refused for good."""
+    shared = replace(filled, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
+    backup.back_up(shared, tmp_path / "b.zip", NOW)
+    ledger, settings = Ledger(filled.ledger).file("IBM"), filled.settings / "IBM.json"
+    before = ledger.read_bytes()
+    for path in (ledger, settings):
+        path.write_bytes(b"damaged")
+    with pytest.raises(InvalidFile, match=r"expected a home without it, found other content"):
+        backup.restore(filled, tmp_path / "b.zip", only="ledger")
+    backup.restore(shared, tmp_path / "b.zip", only="ledger/IBM.parquet")
+    assert (ledger.read_bytes(), settings.read_bytes()) == (before, b"damaged")
+    assert [path.read_bytes() for path in filled.root.glob("damaged/*/ledger/*")] == [b"damaged"]
+    BarStore.of(filled).record_splits("IBM", [Split(day(30), 3.0)], recorded_at=NOW, source="newer than the backup")
+    with pytest.raises(InvalidFile, match=r"splits/IBM.parquet: expected a home without it, found other content"):
+        backup.restore(shared, tmp_path / "b.zip", only="store")
+
+
 def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(other: Home, tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(b"no archive")
     for name, why in (("a.zip", "found no file"), ("b.zip", "expected a whole backup")):
