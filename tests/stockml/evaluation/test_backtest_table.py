@@ -1,0 +1,98 @@
+"""A table of many backtests: every figure is recomputed by a loop over tickers that have nothing in common."""
+
+from datetime import date
+from itertools import count
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.backtest import CENTRED, DecisionNight, RiseScore, TickerBacktest
+from stockml.evaluation.backtest_table import Line, backtest_table
+from stockml.evaluation.distribution_scores import DistributionScore, Gain
+from stockml.evaluation.distribution_table import BASE
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.simple_distributions import POOLED
+from stockml.models.lead_grid import LEADS
+from stockml.models.pooled_ridge import RIDGE
+
+WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)
+PATHS = (LAST_CLOSE, TREND_PRIOR, PUBLISHED)
+DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
+
+
+def ticker(name: str, seed: int, rise: RiseScore, *nights: DecisionNight) -> TickerBacktest:
+    random, number = np.random.default_rng(seed), count(1)
+
+    def gain(_: str) -> Gain:
+        return Gain(DAYS, random.random(len(DAYS)), 1 + random.random(len(DAYS)), tuple(random.normal(0, 0.1, 12)))
+
+    def score(_: str) -> DistributionScore:
+        held = {"50": 0.4 + seed / 100 + next(number) / 1000, "80": 0.8 + seed / 100, "95": 0.9 + seed / 200}
+        return DistributionScore(len(DAYS), 0.1, (), held, {}, {"80": float(random.random())})
+
+    widths, over, scores, paths = (
+        {row: made(row) for row in rows}
+        for made, rows in (
+            (gain, WIDTHS),
+            (gain, WIDTHS),
+            (score, WIDTHS),
+            (gain, (LAST_CLOSE, TREND_PRIOR, PUBLISHED)),
+        )
+    )
+    widths[CENTRED] = Gain(DAYS, np.ones(len(DAYS)), np.ones(len(DAYS)), (0.0,) * 12)
+    span = (date(2004, 1, 5 + seed), date(2005, 1, 5 + seed))
+    whole, location = gain(""), gain("")
+    return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, location, paths, rise, nights, {})
+
+
+TUNED, WITHOUT = DecisionNight("fine-tune", 0.03, True, "LSTM"), DecisionNight("keep", None, False, POOLED)
+FOUND = (
+    ticker("ABC", 2, RiseScore(30, 0.25, 0.2, 0.1875), TUNED, WITHOUT, WITHOUT),
+    ticker("DEF", 1, RiseScore(30, 0.75, 0.125, 0.1875), TUNED, DecisionNight("keep", -0.01, True, "champion")),
+    ticker("GHI", 3, RiseScore(30, 0.8, 0.1, 0.16), WITHOUT, WITHOUT),
+)
+TABLE = backtest_table(FOUND, {})
+
+
+def check(line: Line, gains: list[Gain]) -> None:
+    leads = {str(lead): 1 + LEADS.index(lead) for lead in (1, 5, 10, 20, 50)}
+    mean, share, not_worse = (
+        [100 * sum(of(each.skills[i]) for each in gains) / len(gains) for i in range(12)]
+        for of in (float, lambda skill: skill > 0, lambda skill: skill >= 0)
+    )
+    assert (line.tickers, line.mean, line.share) == (3, pytest.approx(mean[0]), pytest.approx(share[0])), line.row
+    assert line.not_worse == pytest.approx(not_worse[1]), line.row
+    assert line.by_lead == pytest.approx({lead: mean[i] for lead, i in leads.items()}), line.row
+    assert line.share_by_lead == pytest.approx({lead: share[i] for lead, i in leads.items()}), line.row
+
+
+def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zero() -> None:
+    for line in TABLE.distributions:
+        check(line, [each.widths[line.row] for each in FOUND])
+    for line in TABLE.over:
+        check(line, [each.over[line.row.removeprefix("over ")] for each in FOUND])
+    for line in TABLE.paths:
+        check(line, [each.paths[line.row] for each in FOUND])
+    check(TABLE.adds, [each.over[WITHOUT_NETWORK] for each in FOUND])
+    for line, gains in zip(
+        TABLE.whole, ([each.whole for each in FOUND], [each.location for each in FOUND]), strict=True
+    ):
+        check(line, gains)
+
+
+def test_bands_are_means_over_tickers_beside_the_lowest_and_highest_of_them() -> None:
+    centred = [each.scores[CENTRED] for each in FOUND]
+    for line in TABLE.distributions:
+        scores = [each.scores[line.row] for each in FOUND]
+        own, simple = ([each.interval_scores["80"] for each in found] for found in (scores, centred))
+        held = {level: 100 * sum(each.coverage[level] for each in scores) / 3 for level in ("50", "80", "95")}
+        assert line.interval_score == pytest.approx(100 * float(np.mean(1 - np.divide(own, simple))))
+        assert (line.coverage_80, line.coverage) == (pytest.approx(held["80"]), pytest.approx(held))
+        assert line.worst_coverage_80 == pytest.approx((81, 83))
+
+
+def test_nights_and_chances_of_a_rise_are_counted_over_all_tickers() -> None:
+    assert (TABLE.first, TABLE.last, TABLE.origins) == ("2004-01-06", "2005-01-08", 36)
+    rise = {"lead": 30, "rose": 60, "brier": 0.425 / 3, "climatology": 0.535 / 3, "tickers better than climatology": 2}
+    assert TABLE.rise == pytest.approx(rise)
+    assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
