@@ -63,6 +63,7 @@ def test_every_figure_equals_that_of_a_naive_loop() -> None:
     assert found.mase == pytest.approx(np.mean(mase))
     assert found.skill == pytest.approx(1 - np.mean(scaled) / np.mean(naive))
     assert found.skill_by_lead["30"] == pytest.approx(1 - np.mean(lead_30) / np.mean(naive_30))
+    assert list(found.skill_by_lead) == ["1", "5", "10", "30", "50"]
     assert found.mse_by_lead[29] == pytest.approx(np.mean(lead_30))
     assert found.direction.accuracy == pytest.approx(np.mean(right))
 
@@ -128,6 +129,12 @@ def test_models_are_compared_with_the_last_close_and_with_the_champion() -> None
     assert naive.skill_difference == pytest.approx(found.scores[LSTM].skill)
     assert naive.interval is not None
     assert naive.interval.low <= (naive.skill_difference or 0) <= naive.interval.high
+    rival, scores = found.comparison(LSTM, CHAMPION), found.scores
+    assert rival is not None
+    assert rival.test is not None
+    more = (scores[LSTM].skill or 0) - (scores[CHAMPION].skill or 0)
+    assert rival.skill_difference == pytest.approx(more)
+    assert rival.interval == rival.test.around(rival.skill_difference or 0), "of the difference, not of the skill"
 
 
 def test_network_adds_compares_the_published_path_with_the_same_without_a_network() -> None:

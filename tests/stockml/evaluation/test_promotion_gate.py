@@ -155,6 +155,8 @@ def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None
     assert numbers["origins"] == len(origins)
     apart = (found.scores[PUBLISHED].skill or 0) - (found.scores[WITHOUT_NETWORK].skill or 0)
     assert numbers["network_adds"] == pytest.approx(apart)
-    assert 0 <= numbers["network_adds_p_value"] <= 1
+    adds = found.comparison(PUBLISHED, WITHOUT_NETWORK)
+    assert adds is not None
+    assert numbers["network_adds_p_value"] == adds.p_value
     assert numbers["crps_skill"] == -0.01
     assert "crps_skill_p_value" not in numbers

@@ -46,12 +46,17 @@ def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> No
     assert night.distributions
     assert night.verdict
     adds = night.distributions.network_adds
+    held = night.metrics["answer/coverage_80_pct"] / 100
     assert adds
     assert (found.path_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
     assert (found.publisher, found.network_adds) == (CHAMPION, adds.skill)
     assert found.crps_skill == night.distributions.whole[CHAMPION].skill
-    assert found.metrics()["record/width_against_usual_pct"] == pytest.approx(80.0)
-    assert found.metrics()["record/promoted"] == float(night.verdict.promoted)
+    shares = {"published_skill_pct": found.published_skill, "crps_skill_pct": found.crps_skill}
+    shares |= {"network_adds_crps_pct": adds.skill, "live_skill_pct": found.live_skill}
+    shares |= {"live_coverage_80_pct": found.live_coverage_80, "coverage_80_pct": held}
+    expected = {name: 100 * (share or 0) for name, share in shares.items()} | {"width_against_usual_pct": 80.0}
+    expected |= {"own_training_crps_pct": 0.12, "live_independent": 2, "promoted": float(night.verdict.promoted)}
+    assert found.metrics() == pytest.approx({f"record/{name}": figure for name, figure in expected.items()})
     assert read_record(Glance, written_record(found)) == found
 
 
