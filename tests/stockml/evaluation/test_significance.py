@@ -119,3 +119,11 @@ def test_a_clear_difference_is_found() -> None:
     losses = [overlapping_losses(generator, 145, 5) for _ in range(400)]
     clear = [test for each in losses if (test := diebold_mariano(each + generator.normal(0.5, 1, 145), each, 5))]
     assert sum(test.p_worse < 0.05 for test in clear) / 400 > 0.95
+
+
+def test_three_origins_are_enough_and_gains_that_cancel_out_have_no_interval() -> None:
+    assert diebold_mariano(np.array([1.0, 2.0, 4.0]), np.ones(3), 1) is not None
+    assert diebold_mariano(np.array([1.0, 2.0]), np.ones(2), 1) is None
+    even = diebold_mariano(np.array([1.0, 0.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0]), 1)
+    assert even is not None
+    assert (even.statistic, even.p_value, even.around(0.0)) == (0.0, 1.0, None)

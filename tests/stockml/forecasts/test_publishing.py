@@ -124,6 +124,14 @@ def test_quantiles_are_finite_and_never_fall(seed: int, simple: float, network: 
     assert ((found.shares >= 0) & (found.shares <= 1)).all()
 
 
+def test_shares_and_feedback_stop_at_their_bounds_and_not_before() -> None:
+    series, at = walk(1_200, seed=5), np.arange(100, 1_190, 5)
+    absurd = combine(series, at, components(at, simple=0.012, network=0.2))
+    assert absurd.shares.min() == pytest.approx(1 / (1 + np.exp(20)))
+    narrow = combine(series, at, components(at, simple=1e-6, network=None))
+    assert (narrow.feedback.max(), narrow.feedback[-1]) == (FURTHEST_FEEDBACK, FURTHEST_FEEDBACK)
+
+
 def test_a_price_that_never_moves_leaves_the_share_unchanged() -> None:
     at = np.arange(60, 200)
     nothing = Components(np.zeros((len(at), 5)), np.zeros((len(at), 5, 21)), np.zeros((len(at), 5, 21)))
