@@ -112,3 +112,14 @@ def test_a_night_read_back_from_its_record_gives_the_same_summary_row_for_row(tm
     assert summary.text(again) == summary.text(night)
     assert summary.markdown(again) == summary.markdown(night)
     assert len(rows_of(again, "distribution", 34)) == len(night.distributions.scores)
+
+
+def test_the_range_is_the_bands_last_one_and_live_figures_are_those_first_known() -> None:
+    night = recorded_night()
+    assert night.forecast is not None
+    band = night.forecast.band(80)
+    assert f"(80%: {band.low[-1]:.2f} to {band.high[-1]:.2f}; close " in " ".join(summary.text(night).split())
+    known = {"live/first_known_skill": 0.5, "live/first_known_coverage_80": 0.25}
+    told = "skill +0.500, 25% inside the 80% band"
+    assert told in " ".join(summary.text(replace(night, metrics={**night.metrics, **known})).split())
+    assert told not in summary.text(night)
