@@ -99,7 +99,7 @@ class Ledger:
 
     def check_free(self, old: str, new: str) -> None:
         """Raise StoreError where `new` has forecasts that `old` has not; RecordUnreadable."""
-        if self.file(old).exists() and self.file(new).exists():
+        if self.file(old).exists():
             there = self._table(new)
             if not there.equals(self._table(old)[: len(there)]):
                 found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
