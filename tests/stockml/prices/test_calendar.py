@@ -155,6 +155,7 @@ def test_a_forecast_can_look_beyond_the_holidays_that_bombay_has_announced():
     ahead = sessions_for("RELIANCE.BSE").after(date(2026, 12, 15), 50)
     assert len(ahead) == 50
     assert all(day.weekday() < 5 for day in ahead)
+    assert list(ahead) == sorted(set(ahead))
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,9 @@ def test_a_number_that_cannot_be_read_as_the_switch_says_is_refused(
         read_history(path, NEW_YORK, readings=Readings(decimal=decimal))
 
 
-@pytest.mark.parametrize(("sold", "read"), [('"12,34,567"', 1234567.0), ('"1,234,567"', 1234567.0), ("1.2K", 1200.0)])
+@pytest.mark.parametrize(
+    ("sold", "read"), [('"12,34,567"', 1234567.0), ('"1,234,567"', 1234567.0), ("1.2K", 1200.0), ("3m", 3e6)]
+)
 def test_a_volume_may_be_in_groups_of_any_country_or_shortened(tmp_path: Path, sold: str, read: float) -> None:
     text = POINTS.format(",", "2016-10-03").replace("Close", "Close,Volume").replace("10\n", f"10,{sold}\n")
     assert read_history(written(tmp_path, text), NEW_YORK).bars["volume"].tolist() == [read]

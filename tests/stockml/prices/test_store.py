@@ -35,7 +35,9 @@ def test_appending_again_changes_no_byte(store):
 
 
 def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
-    append(store, IBM.iloc[:100])
+    for count in (60, 100):
+        append(store, IBM.iloc[:count])
+    assert store.recorded_between("IBM", NOW, NOW) == (100, 0), "two answers of one moment"
     later = NOW + timedelta(days=1)
     receipt = append(store, restated(IBM.iloc[1:101], -2, "volume", 1.015), later)
     assert counts(receipt) == (1, 1, 98)
@@ -66,7 +68,7 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
     assert newest["high"].iloc[730] == pytest.approx(first["high"].iloc[730] * 1.02)
 
 
-def test_what_was_first_known_until_a_session_is_in_the_shares_of_that_session(store):
+def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_are_in_that_sessions_shares(store):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
     append(store, restated(bars.iloc[700:800], 30, "high", 1.01), NOW + timedelta(days=1), "MSFT")
@@ -74,6 +76,10 @@ def test_what_was_first_known_until_a_session_is_in_the_shares_of_that_session(s
     first, series = store.first_known("MSFT", until=date(2003, 2, 14)), store.adjusted("MSFT", until=date(2003, 2, 14))
     assert first.index.equals(series.index)
     assert first["high"].equals(bars["high"].loc[first.index])
+    restated_day = store.first_known("MSFT", until=bars.index[730].date())
+    assert restated_day["high"].iloc[-1] == bars["high"].iloc[730]
+    for until, units in ((date(2003, 2, 14), 1.0), (None, 0.5)):
+        assert store.restated_units("MSFT", until=until).to_dict() == {bars.index[730]: units}
 
 
 def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_a_hole(store):

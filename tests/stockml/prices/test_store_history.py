@@ -23,14 +23,30 @@ def test_history_is_usable_before_any_bar_was_fetched(store):
         store.read("IBM")
 
 
+def test_an_import_within_an_earlier_one_takes_nothing_from_it(store):
+    for part in (slice(2000), slice(500, 1000)):
+        store.record_import("IBM", IBM.iloc[part], recorded_at=NOW, source="test")
+    assert store.adjusted("IBM").equals(IBM.iloc[:2000])
+
+
 def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
     store.record_import("IBM", scaled(IBM.iloc[:3200], 0.5), recorded_at=NOW, source="test")
-    append(store, IBM.iloc[-100:])
+    append(store, IBM.iloc[-100:], NOW + timedelta(days=1))
+    assert store.first_recorded("IBM") == NOW
     series = store.adjusted("IBM")
     assert series.index.equals(IBM.index)
     np.testing.assert_allclose(series["close"], IBM["close"], rtol=1e-12)
     until = IBM.index[3100].date()
     np.testing.assert_allclose(store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5)
+
+
+def test_a_bar_is_judged_whether_it_was_imported_or_fetched(store):
+    store.record_import("IBM", IBM.iloc[:3200], recorded_at=NOW, source="test")
+    append(store, IBM.iloc[-100:])
+    days = [IBM.index[row].date() for row in (0, 3180, -1)]
+    for day in days:
+        store.judge("IBM", day, accepted=False, recorded_at=NOW, source="test")
+    assert [bar.session for bar in store.view("IBM").set_aside] == days
 
 
 def test_history_reaches_back_through_splits_of_the_fetched_bars(store):

@@ -89,6 +89,14 @@ def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     assert store.splits("MSFT", as_of=NOW) == (split,)
 
 
+def test_a_split_recorded_after_the_clock_was_set_back_is_known_right_after_the_bars_before_it(store):
+    append(store, recorded("MSFT").iloc[:10], ticker="MSFT")
+    split = Split(date(2003, 2, 18), 2.0)
+    store.record_splits("MSFT", [split], recorded_at=NOW - timedelta(days=1), source="SPLITS")
+    assert store.splits("MSFT", as_of=NOW) == ()
+    assert store.splits("MSFT", as_of=NOW + timedelta(microseconds=1)) == (split,)
+
+
 @pytest.mark.parametrize("listed_first", [date(2003, 2, 14), date(2003, 2, 19), date(2003, 2, 25)])
 def test_a_split_whose_day_the_provider_corrects_is_applied_once(store, listed_first):
     """If both were applied, all earlier prices would be a quarter."""

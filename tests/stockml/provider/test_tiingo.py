@@ -93,7 +93,7 @@ REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
     "the month": ({"detail": "Error: You have run over your 500 symbol look up for this month."}, 200, TiingoSpent, 1),
     "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, TiingoSpent, 1),
     "nothing": ([], 200, NoData, 3),
-    "a fault": (b"<html>Bad gateway</html>", 502, NoData, 3),
+    "a fault": (b"<html>Passerelle erron\xe9e</html>", 502, NoData, 3),
     "half an answer": (b'[{"date": "2013-03-01T', 200, NoData, 3),
 }
 
@@ -202,6 +202,7 @@ def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_
         arguments = {"ticker": "MSFT", "calendar": None, "now": NOW}
         assert ingest.import_history(home, client, **arguments)
         assert not ingest.import_history(home, client, **arguments)
+        assert all(asked["startDate"] < "1970" for asked in service.asked), "without one, Tiingo sends its newest day"
     view = store.view("MSFT")
     assert view.holes(store.sessions("MSFT")) == ()
     assert view.bars["close"].equals(adjusted(bars))
