@@ -71,7 +71,7 @@ def test_the_columns_are_those_of_earlier_versions_so_that_these_can_read_the_fi
     ("change", "said"),
     [
         ({"path": (1.0,) * 3}, "different lengths"),
-        ({"path": (float("nan"),) * HORIZON}, "not finite"),
+        ({"path": (float("inf"),) * HORIZON}, "not finite"),
         ({"path": (0.0,) * HORIZON}, "above 0"),
         ({"last_value": float("inf")}, "not finite"),
         ({"weights": (0.5,)}, "different lengths"),

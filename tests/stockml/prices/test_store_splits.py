@@ -24,7 +24,9 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
     append(store, bars, ticker=symbol)
     assert store.unexplained_jumps(symbol) == effective
     answer = [Split(day, 2.0) for day in effective]
-    store.record_splits(symbol, answer, recorded_at=NOW, source="SPLITS", asked=effective)
+    for later, split in enumerate(answer):  # years apart, so that one in a later answer corrects no earlier one
+        now = NOW + timedelta(days=later)
+        store.record_splits(symbol, [split], recorded_at=now, source="SPLITS", asked=[split.effective])
     assert store.unexplained_jumps(symbol) == ()
     assert store.splits(symbol) == tuple(answer)
     adjusted = store.adjusted(symbol)
