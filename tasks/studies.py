@@ -81,13 +81,13 @@ def read_prices(
                 left_out[ticker] = str(unreadable)
                 get_run_logger().warning("%s is left out: %s", ticker, unreadable)
         return series, left_out
-    found, refusals = read_folder(folder, calendar)
-    missing = [ticker for ticker in tickers if ticker not in found]
-    for name, refusal in refusals.items() if missing or not tickers else ():
+    found, refusals = read_folder(folder, calendar, tickers)
+    for name, refusal in refusals.items():
         left_out[name] = str(refusal)
         get_run_logger().warning("%s is left out: %s", name, refusal)
-    if missing:
-        raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none")
+    if missing := [ticker for ticker in tickers if ticker not in found]:
+        why = "".join(f"; {refusal}" for refusal in refusals.values())
+        raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none{why}")
     if not found:
         raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
     return {ticker: found[ticker] for ticker in tickers or found}, left_out

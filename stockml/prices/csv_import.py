@@ -2,13 +2,14 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 
-from stockml.errors import BadPayload, InvalidFile, StockmlError
+from stockml.errors import BadPayload, InvalidFile, InvalidTicker, StockmlError
 from stockml.prices.bars import (
     COLUMNS,
     PRICES,
@@ -180,21 +181,27 @@ def understood(
     return report, history
 
 
-def read_folder(folder: Path, calendar: str | None = None) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
-    """Believed series by ticker, of every price file under a folder; refusals by file name.
+def read_folder(
+    folder: Path, calendar: str | None = None, tickers: Collection[str] = ()
+) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
+    """Believed series by ticker, of every price file under a folder; refusals by the file's path below it.
 
-    A ticker's second file is refused.  calendar: of every ticker; None goes by its suffix.
+    A ticker's second file is refused.  calendar: of every ticker; None goes by its suffix.  tickers: the only ones
+    whose files are read, if there are any.
     """
     series: dict[str, PriceSeries] = {}
     refusals: dict[str, StockmlError] = {}
     for path in files_in(folder):
         try:
             ticker = ticker_of(path)
+            if tickers and ticker not in tickers:
+                continue
             if ticker in series:
                 raise InvalidFile(str(path), f"expected one file of {ticker}, found another before it")
             series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker, calendar)).believed)
         except StockmlError as refusal:
-            refusals[path.name] = refusal
+            if not (tickers and isinstance(refusal, InvalidTicker)):
+                refusals[str(path.relative_to(folder))] = refusal
     return series, refusals
 
 

@@ -58,22 +58,28 @@ def test_a_folder_named_in_a_form_may_begin_at_the_users_own_and_is_refused_if_t
         folder_named("~/price")
 
 
-def test_each_unreadable_file_of_a_folder_is_reported_unless_other_tickers_were_named(
+def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_that_was_not_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = "2013-02-28,1,2,1,2,5\n2013-03-01,2,3,2,3,5\n"
-    files = {"abx.us.txt": rows, "abx.csv": rows, "ko.csv": "", "x.csv": "2013-03-01,2,NaN,2,3,5\n"}
+    without_low = "2013-03-01,2,NaN,2,3,5\n"
+    files = {"ibm.csv": rows, "abx.us.txt": rows, "abx.csv": rows, "ko.csv": "", "x.csv": without_low, "an x.csv": rows}
+    (tmp_path / "nyse").mkdir()
+    files |= {"nyse/ko.csv": "", "nyse/x.csv": without_low}
     for name, content in files.items():
         (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n{content}" if content else "")
-    assert reading(["ABX"], tmp_path) == ["ABX"]
+    assert reading(["IBM"], tmp_path) == ["IBM"]
     assert "left out" not in caplog.text
-    assert reading([], tmp_path) == ["ABX"]
-    for name in ("abx.us.txt", "ko.csv", "x.csv"):
+    assert reading(["ABX"], tmp_path) == ["ABX"]
+    assert "abx.us.txt is left out: " in caplog.text, "nobody is to guess which of two files was taken"
+    assert "x.csv is left out: " not in caplog.text
+    assert reading([], tmp_path) == ["ABX", "IBM"]
+    for name in ("abx.us.txt", "an x.csv", "ko.csv", "x.csv", "nyse/ko.csv", "nyse/x.csv"):
         assert f"{name} is left out: " in caplog.text
-    with pytest.raises(InvalidFile, match="expected a file of X that can be read, found none"):
+    with pytest.raises(InvalidFile, match=r"a file of X that can be read, found none; .*/x.csv: .* found .*nan"):
         reading(["X"], tmp_path)
-    (tmp_path / "abx.csv").unlink()
-    (tmp_path / "abx.us.txt").unlink()
+    for name in ("abx.csv", "abx.us.txt", "ibm.csv"):
+        (tmp_path / name).unlink()
     with pytest.raises(InvalidFile, match="found none that can be read"):
         reading([], tmp_path)
 
