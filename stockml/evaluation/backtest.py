@@ -192,7 +192,7 @@ def _nights(
             skill_of_own = model.evidence.skill if model.evidence else None
             nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
             both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
-            quantiles.append([each.tonight.quantiles[0] for each in both])
+            quantiles.append(np.array([each.tonight.quantiles[0] for each in both]))  # a view would keep every origin's
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
