@@ -8,6 +8,7 @@ given. Every refusal names the file, what was expected, and the line if there is
 import csv
 import re
 from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR
 from pathlib import Path
 from typing import TypeAlias
 
@@ -203,8 +204,9 @@ def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
 
 
 def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
-    if parsed.isna().any():
-        line = parsed.index[parsed.isna()][0]
+    no_date = ~parsed.dt.year.between(MINYEAR, MAXYEAR)  # NaT, and a number that is no day as Excel counts
+    if no_date.any():
+        line = parsed.index[no_date][0]
         like = "a day of the calendar" if line == text.index[0] else f"a date like {str(text.iloc[0])[:30]!r}"
         raise InvalidFile(str(path), f"line {line}: expected {like}, found {str(text[line])[:30]!r}")
     days: Days = parsed.to_numpy().astype("datetime64[D]")

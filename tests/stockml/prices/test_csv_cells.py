@@ -281,6 +281,7 @@ def test_a_pipe_is_refused_by_name_and_not_waited_for(tmp_path):
 @given(
     layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
 )
+@example(layout="Stooq, bulk", at=85, gone=13, put=b"")  # 20261120 below 20210, a day as Excel counts
 @example(layout="Yahoo, download", at=195, gone=3, put=b"")  # a close of 0 beside an adjusted one of 1,250
 def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(tmp_path, layout, at, gone, put):
     content = LAYOUTS[layout].encode()
