@@ -3,12 +3,10 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from prefect import task
@@ -36,6 +34,7 @@ from stockml.training.train import before_the_nights_parts
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, time_left
+from tasks.process_pool import process_pool
 
 BAR = 24  # characters
 
@@ -105,7 +104,7 @@ def backtest_tickers(
     began, found, left_out = time.monotonic(), {}, {}
     one, workers = partial(_one, span=span, settings=settings, folders=folders), min(len(series), os.cpu_count() or 1)
     try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext() as pool:
+        with process_pool(workers) if workers > 1 else nullcontext() as pool:
             results = (pool.map if pool else map)(one, series, series.values())
             for done, (ticker, result) in enumerate(zip(series, results, strict=True), start=1):
                 if isinstance(result, StockmlError):

@@ -89,7 +89,7 @@ def _exit_code(error: BaseException) -> int:
         case TyperException():
             return _wrong_usage(error)
         case KeyboardInterrupt() | Abort():
-            _say("interrupted; the same command goes on where it stopped")
+            _say("interrupted; run the same command again: a night or a training goes on where it stopped")
             return INTERRUPTED
         case BrokenPipeError():
             # the reader (such as `head`) has closed the pipe; keep Python's flush at exit from complaining

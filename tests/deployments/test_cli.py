@@ -216,7 +216,8 @@ def test_an_interrupted_command_says_so(home: Home) -> None:
     with prices.open("wb"):  # opens once the command reads, which lasts until this is closed
         reading.send_signal(signal.SIGINT)
         said = reading.communicate(timeout=PATIENCE_S)[1]
-    assert (reading.returncode, said) == (130, "stockml: interrupted; the same command goes on where it stopped\n")
+    told = "interrupted; run the same command again: a night or a training goes on where it stopped"
+    assert (reading.returncode, said) == (130, f"stockml: {told}\n")
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: Home, capsys: Captured) -> None:
