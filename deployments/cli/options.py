@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
@@ -19,6 +20,12 @@ YEARS = range(1700, 2200)  # what pandas can represent in nanoseconds, in every 
 def as_ticker(text: str) -> str:
     with refused_as(BadParameter):
         return validated_ticker(text)
+
+
+def as_folder(text: str) -> Path:
+    if not (text and Path(text).is_dir()):  # an unset variable is not the folder one is in
+        raise BadParameter(f"expected a folder, found {text[:200]!r}")
+    return Path(text)
 
 
 def as_session(text: str) -> date:
@@ -88,7 +95,7 @@ def day(text: str, metavar: str = "DATE") -> Any:
 
 
 def folder(text: str) -> Any:
-    return Option(exists=True, file_okay=False, metavar="FOLDER", help=text)
+    return Option(parser=as_folder, metavar="FOLDER", help=text)
 
 
 _TICKER = Argument(parser=as_ticker, metavar="TICKER", help="Such as IBM, BRK-B or TSCO.LON.")

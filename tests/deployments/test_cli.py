@@ -95,7 +95,8 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
             ["tutorial", "hpq.us.txt", "--seed", "2", "--set", "training.seed=3"],
             "expected training.seed once, found it as an option and in --set",
         ),
-        (["backtest", f"--prices={__file__}", "--from=2012-01-03", "--to=2012-12-03"], "test_cli.py' is a file"),
+        (["backtest", f"--prices={__file__}"], "expected a folder, found '" + __file__),
+        (["backtest", "--prices="], "expected a folder, found ''"),
         (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli.py' is a file"),
         (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (
@@ -111,10 +112,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["bars", "IBM", "--as-of", "0001-01-01"], "expected a time as 2026-11-20T22:45:00-05:00, found '0001-01-01'"),
         (["bars", "IBM", "--csv", "--json"], "expected --csv or --json, found both"),
         (["bars", "IBM", "--accept=2013-03-01", "--reject=2013-03-01"], "accepted or rejected, found both"),
-        (
-            ["bars", "IBM", "--holes", "--as-of=2013-03-01"],
-            "expected --as-of for the bars themselves, found it with --holes",
-        ),
+        (["bars", "IBM", "--holes", "--as-of=2013-03-01"], "for the bars themselves, found it with --holes"),
         (["bars", "IBM", "--restated", "--csv"], "expected --csv for the bars themselves, found it with --restated"),
         (["bars", "IBM", "--restated", "--holes"], "expected --restated or --holes, found both"),
         (["bars", "IBM", "--upside-down"], "No such option: --upside-down"),
