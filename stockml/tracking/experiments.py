@@ -14,7 +14,7 @@ from stockml.nights.record import model_name
 from stockml.tracking import views
 from stockml.tracking.connection import LOOPBACK, MOST, Suppressed, without_password
 from stockml.tracking.database import ALL_TICKERS
-from stockml.tracking.models import about
+from stockml.tracking.models import about, link, versions_of
 from stockml.tracking.views import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         for run in client.search_runs([found.experiment_id], max_results=MOST):
             for tag in ("stockml.ticker", "ticker"):
                 client.set_tag(run.info.run_id, tag, new)
+        for model in client.search_logged_models([found.experiment_id], max_results=MOST):
+            for version in versions_of(model):
+                link(client, model.model_id, model_name(new), version)
         client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # the note names the ticker: arrange anew
         client.rename_experiment(found.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")

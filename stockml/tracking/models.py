@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
+VERSIONS = "mlflow.modelVersions"  # MLflow's own tag
 SERVED = "tracking.served_model"
 SCRIPT = Path(__file__).with_name("served_model.py")
 PINNED = ("mlflow", "numpy", "pandas", "pyarrow", "scipy", "exchange_calendars", "pydantic")
@@ -60,6 +61,7 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
             tags=_version_tags(night),
             description=version_note(night),
         )
+        link(client, model.model_id, name, version)
     before = aliased(client, name, "challenger")
     if before is None or before.tags.get("session", "") <= str(night.session):  # a night caught up moves nothing
         point(client, name, "challenger", version)
@@ -219,6 +221,16 @@ def _version_tags(night: Night) -> dict[str, str]:
         "mode": night.mode,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def link(client: "MlflowClient", model_id: str, name: str, version: str) -> None:
+    """Let the pages of a logged model and its run name the version; MLflow itself does only where it has a server."""
+    client.set_logged_model_tags(model_id, {VERSIONS: json.dumps([{"name": name, "version": version}])})
+
+
+def versions_of(model: "LoggedModel") -> list[str]:
+    """The versions that its page names."""
+    return [each["version"] for each in json.loads(model.tags.get(VERSIONS, "[]"))]
 
 
 def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:

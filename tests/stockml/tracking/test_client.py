@@ -61,6 +61,7 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     logged = tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     assert tracking.rename("IBM", "BIM") == ["MLflow's experiment", "MLflow's model"]
+    assert registered_as(tracking, "BIM") == [{"name": "lstm-BIM", "version": logged.model_version}]
     [run] = runs(tracking, "BIM")
     assert (run.info.run_id, run.data.tags["stockml.ticker"]) == (logged.mlflow_run_id, "BIM")
     assert run.data.tags["ticker"] == "BIM"
@@ -204,9 +205,16 @@ def test_the_summarys_links_open_the_run_and_the_tickers_nights_as_arranged(trac
     assert tracking.keep_and_log(night).mlflow_nights_url is None, "no page is up"
 
 
+def registered_as(tracking: Tracking, ticker: str) -> list[dict[str, str]]:
+    """Which versions the page of the ticker's only logged model names."""
+    [model] = client(tracking).search_logged_models([experiment(tracking, ticker).experiment_id])
+    return list(json.loads(model.tags["mlflow.modelVersions"]))
+
+
 def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
     assert tracking.log_night(night) == tracking.log_night(night)
     assert len(runs(tracking)) == len(versions(tracking)) == 1
+    assert registered_as(tracking, "IBM") == [{"name": "lstm-IBM", "version": "1"}]
 
 
 def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_challenger(
