@@ -1,6 +1,6 @@
 """Processes that end with the one that needs them: `concurrent.futures` waits for all their work instead.
 
-Joblib and Dask end theirs too, but neither tells a worker that was killed for want of memory from one that failed.
+Joblib's pool can end its own when it is interrupted, but leaves them at work where its process is killed.
 """
 
 import os

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -111,9 +110,13 @@ def nights(home: Home) -> Iterator[Check]:
     """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
     found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
     for name, faults in found.items():
-        yield from settled(name, map, partial(Check, name, "problem"), faults(home))
+        yield from settled(name, _problems, name, faults, home)
     if waiting := Tracking.of(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
+
+
+def _problems(name: str, faults: Callable[[Home], Iterator[str]], home: Home) -> Iterator[Check]:
+    return (Check(name, "problem", fault) for fault in faults(home))
 
 
 def tracked(home: Home) -> Iterator[Check]:

@@ -31,7 +31,7 @@ from tests.deployments.test_doctor import NOW, found
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured
 from tests.support.nights import recorded_night
-from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.postgres_server import needs_postgres, postgres_server
 from tests.support.small_disk import files_of_at_most
 
 
@@ -215,7 +215,7 @@ def test_files_left_behind_when_the_home_was_moved_are_named(home: Home, empty_d
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_a_moved_home_with_mlflow_on_postgresql_gets_the_command_that_finds_its_files(
     home: Home, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -18,7 +18,7 @@ from stockml.home import home as home_of
 from stockml.prices.store import BarStore
 from stockml.storage.locks import file_lock
 from tests.support.commands import Captured, store_of
-from tests.support.postgres_server import is_installed
+from tests.support.postgres_server import needs_postgres
 
 MINE = """# what I hold
 tickers:   # few
@@ -113,7 +113,7 @@ def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: Home) 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_a_rename_looks_for_mlflow_in_the_configured_database(
     home: Home, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -1,7 +1,6 @@
 """One rule decides which home a command works in and which prices that holds; only success stamps it."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from stockml.provider.price_source import check, claim, kind_here, kind_in
 from stockml.storage.sharing import commit_all, refresh
 from tests.support.commands import store_of
 from tests.support.old_homes import moved_to
-from tests.support.postgres_server import is_installed
+from tests.support.postgres_server import needs_postgres
 from tests.support.recordings import recorded_bars
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
@@ -142,7 +141,7 @@ def test_a_secret_is_read_from_its_file(person: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the_state(
     home: Home,
     s3_folder: str,
@@ -167,26 +166,20 @@ def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the
     assert BarStore.of(another).tickers() == ("META",)
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_a_home_is_the_state_before_servers_and_nights_start_from_it(
-    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
-) -> None:
+@needs_postgres
+def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: tuple[Home, Home]) -> None:
     """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
-    store_of(home, "IBM")
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    another = replace(here, root=tmp_path / "another", store=str(tmp_path / "another" / "store"))
+    here, another = two_homes
+    store_of(here, "IBM")
     with shared(here, "serve"):
         refresh(another)
         assert BarStore.of(another).tickers() == ("IBM",)
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(
-    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
-) -> None:
+@needs_postgres
+def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(two_homes: tuple[Home, Home]) -> None:
     """As after a kill: the other ticker's next night sets it aside. Each night until then ended in an error."""
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    another = replace(here, root=tmp_path / "another")
+    here, another = two_homes
     for machine in (here, another):
         with shared(machine, "status"):
             machine.ledger.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ from tests.support.commands import up
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
-from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.postgres_server import is_installed, needs_postgres, postgres_server
 from tests.walk_howtos import commands
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def shown_by(client: SyncPrefectClient) -> list[str]:
     return [client.request("POST", path, json=content).text for path, content in asked.items()]
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> None:
     """The last test of what is up: it kills it."""
     secret, place, (prefect, mlflow) = reached.secret, home_of(), reached.addresses

@@ -20,12 +20,12 @@ from tests.support.commands import make_run, stockml
 from tests.support.night_process import nights, standing, start_night
 from tests.support.own_servers import OwnServer
 from tests.support.patience import PATIENCE_S, until
-from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.postgres_server import needs_postgres, postgres_server
 from tests.support.scripted_feed import ScriptedFeed
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+    needs_postgres,
 ]
 
 PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(5)}

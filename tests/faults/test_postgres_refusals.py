@@ -15,11 +15,11 @@ from stockml.provider.price_source import claim
 from stockml.storage.notes import Database
 from tests.support.commands import Captured, stockml
 from tests.support.nights import recorded_night
-from tests.support.postgres_server import is_installed, postgres_server
+from tests.support.postgres_server import needs_postgres, postgres_server
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+    needs_postgres,
 ]
 RIGHT, WRONG = "r1ght", "wr0ng"
 REFUSED = 'a refusal (FATAL: password authentication failed for user "stockml")'

@@ -26,12 +26,12 @@ from tests.support.night_process import standing
 from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port, mlflow_server
 from tests.support.patience import until
-from tests.support.postgres_server import is_installed
+from tests.support.postgres_server import needs_postgres
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("prefect_server"),
-    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+    needs_postgres,
 ]
 
 FRIDAY = date(2013, 3, 1)

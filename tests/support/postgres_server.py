@@ -6,13 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from deployments.servers import databases
-from stockml.home import home
+from stockml.home import Home
+from stockml.home import home as home_of
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
@@ -21,6 +23,11 @@ BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 def is_installed() -> bool:
     return bool(BINARIES)
+
+
+needs_postgres = pytest.mark.skipif(
+    not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"
+)
 
 
 @contextmanager
@@ -76,5 +83,13 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
 def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with this project's databases, shared by all tests of a process."""
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
-        databases.create(home({"STOCKML_DATABASE_URL": running}))
+        databases.create(home_of({"STOCKML_DATABASE_URL": running}))
         yield running
+
+
+@pytest.fixture
+def two_homes(home: Home, s3_folder: str, stockml_database: str, tmp_path: Path) -> tuple[Home, Home]:
+    """The test's home and another machine's, which share a new state."""
+    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
+    away = tmp_path / "away"
+    return here, replace(here, root=away, store=str(away / "store"))

@@ -13,11 +13,11 @@ from stockml.errors import QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import Plan, QuotaLedger, quota_day
 from stockml.storage.notes import Database
 from tests.support.patience import PATIENCE_S
-from tests.support.postgres_server import is_installed
+from tests.support.postgres_server import needs_postgres
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql"),
+    needs_postgres,
 ]
 
 

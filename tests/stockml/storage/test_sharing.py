@@ -14,7 +14,7 @@ from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, ENDED
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh, ticker_lock
-from tests.support.postgres_server import is_installed
+from tests.support.postgres_server import needs_postgres
 
 
 def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
@@ -41,12 +41,12 @@ def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
     assert not attempt.exists()
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean_up(
-    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
+    two_homes: tuple[Home, Home],
 ) -> None:
     """As by `rm -rf $STOCKML_HOME/*`, which leaves what the cache knows of the state."""
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
+    here, away = two_homes
     forecasts = here.ledger / "IBM.parquet"
     forecasts.parent.mkdir(parents=True)
     forecasts.write_text("years of forecasts")
@@ -56,17 +56,15 @@ def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean
     refresh(here)
     assert forecasts.read_text() == "years of forecasts"
     commit_all(here, may_remove=True)
-    away = replace(here, root=tmp_path / "away")
     refresh(away)
     assert (away.ledger / "IBM.parquet").read_text() == "years of forecasts"
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_without_its_files(
-    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
+    two_homes: tuple[Home, Home],
 ) -> None:
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    away = replace(here, root=tmp_path / "away")
+    here, away = two_homes
     before, after = (here.models / ticker / "model.json" for ticker in ("FB", "META"))
     before.parent.mkdir(parents=True)
     before.write_text("a champion")
@@ -110,13 +108,12 @@ def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: Home, tmp
     assert (away.bases / "base-2020.npz").read_text() == "learned meanwhile"
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
+@needs_postgres
 def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_being_committed(
-    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
+    two_homes: tuple[Home, Home],
 ) -> None:
     """As for a folder's import, or the weekly clean-up, while nights run elsewhere."""
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    away = replace(here, root=tmp_path / "away")
+    here, away = two_homes
     for place, tickers in ((away, ["IBM"]), (here, ["IBM", "MSFT"])):
         place.ledger.mkdir(parents=True)
         for ticker in tickers:
@@ -131,13 +128,10 @@ def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_b
     }
 
 
-@pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed: apt-get install postgresql")
-def test_a_command_leaves_a_ticker_to_its_night_on_another_machine(
-    home: Home, s3_folder: str, stockml_database: str, tmp_path: Path
-) -> None:
+@needs_postgres
+def test_a_command_leaves_a_ticker_to_its_night_on_another_machine(two_homes: tuple[Home, Home]) -> None:
     """An import, a clean-up, or any command of a machine whose own night was killed: the other's night was refused."""
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    away = replace(here, root=tmp_path / "away")
+    here, away = two_homes
     with ticker_lock(away, "IBM"):
         for place in (here, away):
             place.ledger.mkdir(parents=True)
