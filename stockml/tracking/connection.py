@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-
 from stockml.errors import TrackingUnavailable
 from stockml.tracking import database
 
@@ -48,8 +46,7 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     from mlflow import MlflowClient
 
     try:
-        # two processes that create a database at once would spoil it for each other
-        with nullcontext() if is_server else FileLock(locks / "mlflow-database.lock", timeout=120):
+        with nullcontext() if is_server else database.alone(uri, locks):
             database.ensure(uri, artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
