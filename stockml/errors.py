@@ -66,8 +66,8 @@ class InvalidFile(InvalidInput):
     text = "{path}: {why}"
 
 
-class OtherVersion(InvalidFile):
-    """What rests on this file was made by another version of stockml, which shipped it; no damage."""
+class OtherVersion(InvalidFile):  # no damage: it shipped what this rests on, as every first night after an upgrade says
+    text = "expected the {path} that it was built on, found that of another version of stockml; retrain"
 
 
 class MixedPrices(InvalidInput):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from stockml.errors import InvalidFile, TooFewBars
+from stockml.errors import InvalidFile, OtherVersion, TooFewBars
 from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
 from stockml.models import pooled_vintages
@@ -130,6 +130,10 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(fold
     other = {**found.identity(), "base": f"{newest.name} {'0' * 64}"}
     with pytest.raises(InvalidFile, match="found another of that name, as another version of stockml has it"):
         Pool.identified(other, [folder, own])
+    with pytest.raises(OtherVersion) as upgraded:
+        Pool.identified(other, [pooled_vintages.SHIPPED])
+    briefly = f"expected the {newest.name} that it was built on, found that of another version of stockml; retrain"
+    assert str(upgraded.value) == briefly
     nothing = Pool.before(EARLIER)
     assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
 
