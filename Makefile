@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do $
 BIN := .venv/bin
 TICKER ?= IBM
 
-.PHONY: help run test up bench fmt lock audit clean
+.PHONY: help run test up bench fmt lock audit clean anew
 .DEFAULT_GOAL := run
 
 help: ## these targets
@@ -44,10 +44,11 @@ LOCK := --upgrade --quiet --universal --python-version 3.11 --generate-hashes --
 clean: ## remove the environment; STOCKML_HOME stays
 	rm -rf .venv build *.egg-info
 
-.venv/pip.stamp:
+# made anew if its Python has gone, as an upgrade of the system's leaves it
+.venv/pip.stamp: $(if $(wildcard .venv/pip.stamp),$(shell $(BIN)/python -c 'import pip' 2>/dev/null || echo anew))
 	@echo "making .venv with $(PYTHON)"
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else f"expected Python 3.11 to 3.13, found {v[0]}.{v[1]}; name one with make PYTHON=...")'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv $(if $(wildcard $@),--clear) .venv
 	@touch $@
 
 .venv/run.stamp: .venv/pip.stamp requirements.lock pyproject.toml
