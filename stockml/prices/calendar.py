@@ -67,6 +67,10 @@ class Sessions:
         present: NDArray[np.bool_] = known[at] == days
         return present
 
+    def before_each(self, days: Days) -> NDArray[np.int64]:
+        """For (n,) datetime64[D], how many sessions of the calendar are before each: (n,)."""
+        return np.searchsorted(_days(self.name).sessions, days)
+
     def between(self, first: date, last: date) -> tuple[date, ...]:
         """The sessions from `first` to `last`, both included; empty if `last` is earlier."""
         return tuple(_days(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())

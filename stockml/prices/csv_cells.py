@@ -7,6 +7,7 @@ given. Every refusal names the file, what was expected, and the line if there is
 
 import csv
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR
 from pathlib import Path
@@ -66,6 +67,7 @@ NUMBERS = {
     mark: rf"-?(\d*|[1-9]\d{{0,2}}({thousands}\d{{3}})+)({decimal}\d+)?"
     for mark, decimal, thousands in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
+PLAIN = r"[0-9]+(\.[0-9]+)?"  # without a sign or anything to remove or to understand, as in most files
 GROUPS = r"(?<=\d),(?=(?:\d\d,)*\d{3}(?!\d))"  # a comma before each three digits, or as in India: 12,34,567
 THOUSANDS = {"K": "e3", "M": "e6", "B": "e9"}  # as volumes are shortened: 1.41M
 
@@ -99,41 +101,50 @@ def content_of(path: Path) -> bytes:
 
 def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
-    header, rows, separator = _rows(path, _lines(path, content))
-    names = [_meaning(column) for column in header]
-    known = [name for name in names if name]
-    absent = [name for name in ("date", *PRICES) if name not in known]
-    columns = tuple(column[:20] for column in header[:10])
-    if absent or len(set(known)) < len(known):
-        what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
-        found = f"{what} among {', '.join(columns)}"
-        raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
-    kept = [at for at, name in enumerate(names) if name]
-    table = [[row[at].strip() if at < len(row) else "" for at in kept] for _, row in rows]
-    cells = pd.DataFrame(table, columns=known, index=pd.Index([line for line, _ in rows], dtype=int), dtype=str)
-    return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator
-
-
-def _rows(path: Path, lines: list[str]) -> tuple[list[str], list[tuple[int, list[str]]], str]:
-    """The header; the rows below it that are not empty, with their lines; the separator. Raises InvalidFile."""
+    lines = _lines(path, content)
     # below titles and empty lines: no other line names as many of our columns
     at = max(range(min(len(lines), LINES_ABOVE)), key=lambda at: len({*map(_meaning, _split(lines[at]))} - {None}))
     separator = _separator(lines[at])
     if separator not in lines[at]:
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found no columns in its first line")
-    text = (line + "\n" for line in lines[at:])
-    reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
+    rows = _rows(path, lines, at, separator)
+    _, header = next(rows)
+    known = [name for column in header if (name := _meaning(column))]
+    places = {name: at for at, column in enumerate(header) if (name := _meaning(column))}
+    numbers, texts = list[int](), list[str]()  # the texts of all rows in one list: thousands of lists take longer
+    for number, row in rows:
+        numbers.append(number)
+        texts += [row[at].strip() if at < len(row) else "" for at in places.values()]
+    absent = [name for name in ("date", *PRICES) if name not in places]
+    columns = tuple(column[:20] for column in header[:10])
+    if absent or len(places) < len(known):
+        what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
+        found = f"{what} among {', '.join(columns)}"
+        raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
+    table = {name: texts[at :: len(places)] for at, name in enumerate(places)}
+    cells = pd.DataFrame(table, index=pd.Index(numbers, dtype=int), dtype=str)
+    return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator
+
+
+def _rows(path: Path, lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The header in line `at`, counted from 0, and the rows below it that are not empty, each with its line number.
+
+    Raises InvalidFile at the end, if a row has more cells than the header.
+    """
+    reader = csv.reader((line + "\n" for line in lines[at:]), delimiter=separator, skipinitialspace=True, strict=True)
+    width, too_wide = 0, ""
     try:
-        (_, header), *rows = [(at + reader.line_num, row) for row in reader if row]
+        for row in filter(None, reader):
+            width = width or len(row)
+            if len(row) > width and not too_wide and any(map(str.strip, row[width:])):
+                too_wide = f"line {at + reader.line_num}: expected {width} cells as in the header, found {len(row)}"
+            yield at + reader.line_num, row
     except csv.Error as problem:
         why = f"expected a CSV file of daily prices, found {problem}; see that every quote is closed"
         raise InvalidFile(str(path), f"line {at + reader.line_num}: {why}") from problem
-    for line, row in rows:
-        if any(map(str.strip, row[len(header) :])):
-            found = f"expected {len(header)} cells as in the header, found {len(row)}"
-            advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
-            raise InvalidFile(str(path), f"line {line}: {found}; {advice}")
-    return header, rows, separator
+    if too_wide:
+        advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
+        raise InvalidFile(str(path), f"{too_wide}; {advice}")
 
 
 def _lines(path: Path, content: bytes) -> list[str]:
@@ -218,7 +229,11 @@ def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
 
     A comma may always stand for thousands; a point may where `;` separates the columns, or days are like 03.10.2016.
     """
-    every = cells.drop(columns="date").replace(IGNORED_CHARACTERS, "", regex=True).melt(ignore_index=False)
+    numbers = cells.drop(columns="date")
+    plain = all(numbers[name].str.fullmatch(rf"({PLAIN})?").all() for name in numbers)
+    if plain and not numbers["close"].str.fullmatch(NUMBERS["comma"]).all():
+        return "point"  # the same as below: nothing has a decimal comma, and a close has a decimal point
+    every = numbers.replace(IGNORED_CHARACTERS, "", regex=True).melt(ignore_index=False)
     comma, point = (every["value"].str.fullmatch(NUMBERS[mark]) for mark in MARKS)
     lines = {"comma": every.index[comma & ~point], "point": every.index[point & ~comma]}
     if len(lines["comma"]) and len(lines["point"]):
@@ -243,9 +258,11 @@ def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark) -> Flo
     """One column as (n,) numbers, NaN where the cell is empty. Raises InvalidFile, with the line of any other text."""
     if name not in cells:
         return np.full(len(cells), np.nan)
-    text = cells[name].str.replace(IGNORED_CHARACTERS, "", regex=True)
-    text = text if decimal == "point" else text.str.translate(str.maketrans(",.", ".,"))
-    text = text.str.replace(GROUPS, "", regex=True)
+    text = cells[name] if decimal == "point" else cells[name].str.translate(str.maketrans(",.", ".,"))
+    if text.str.fullmatch(PLAIN).all():
+        plain: Floats = text.to_numpy(object).astype(np.float64)
+        return plain
+    text = text.str.replace(IGNORED_CHARACTERS, "", regex=True).str.replace(GROUPS, "", regex=True)
     for unit, power in THOUSANDS.items() if name == "volume" else ():
         text = text.str.replace(rf"(?<=\d){unit}$", power, case=False, regex=True)
     values = pd.to_numeric(text, errors="coerce")

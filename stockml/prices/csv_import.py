@@ -281,8 +281,7 @@ def _is_rush(bars: Bars, at: int) -> bool:
 
 def _check_daily(path: Path, days: Days, sessions: Sessions) -> None:
     """Refuse weekly or monthly bars. Raises InvalidFile."""
-    within = np.array(sessions.between(days[0].item(), days[-1].item()), dtype="datetime64[D]")
-    apart = np.diff(np.searchsorted(within, days))
+    apart = np.diff(sessions.before_each(days))
     if len(days) >= FEWEST_ROWS and np.mean(apart <= 1) < DAILY:
         usual = f"one every {np.median(apart):.0f} sessions"
         raise InvalidFile(str(path), f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")
