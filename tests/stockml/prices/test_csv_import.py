@@ -144,6 +144,14 @@ def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_
     assert all((report.empty, report.repaired, report.off_calendar) == (0, 0, ()) for report in reports)
 
 
+def test_what_is_hidden_in_a_folder_is_no_price_file(tmp_path):
+    for name in ("._IBM.csv", ".ipynb_checkpoints/IBM-checkpoint.csv", "a/b/IBM.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        written(tmp_path, LAYOUTS["Kaggle"], name)
+    assert files_in(tmp_path) == (tmp_path / "a/b/IBM.csv",)
+    assert files_in(tmp_path / ".ipynb_checkpoints") == (tmp_path / ".ipynb_checkpoints/IBM-checkpoint.csv",)
+
+
 @pytest.mark.parametrize("rows", [slice(None), slice(-100, None), slice(1000, 1100)])
 def test_kaggles_ibm_is_joined_to_the_recorded_bars_despite_dividends(store, rows):
     bars = recorded("IBM").iloc[rows]
