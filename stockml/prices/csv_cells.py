@@ -153,6 +153,8 @@ def _lines(path: Path, content: bytes) -> list[str]:
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     if 0 in content[:2]:  # half of a character in UTF-16, without a byte order mark
         encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
+    if content.startswith(b"\x1f\x8b"):
+        raise InvalidFile(str(path), "expected a CSV file of daily prices, found one packed by gzip; unpack it")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:

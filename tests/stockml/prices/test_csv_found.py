@@ -1,5 +1,6 @@
 """Price files as people find them: more layouts that are read, and refusals that say what to do."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,10 @@ def test_a_volume_may_be_in_groups_of_any_country_or_shortened(tmp_path: Path, s
 )
 def test_a_number_that_can_be_read_in_one_way_only_settles_the_file(tmp_path: Path, text: str, closed: float) -> None:
     assert read_history(written(tmp_path, text), NEW_YORK).bars["close"].tolist() == [closed]
+
+
+def test_a_packed_file_is_refused_as_such(tmp_path):
+    path = tmp_path / "IBM.csv"
+    path.write_bytes(gzip.compress(LAYOUTS["Kaggle"].encode()))
+    with pytest.raises(InvalidFile, match=r"IBM\.csv: expected a CSV file of daily prices, found one packed by gzip"):
+        read_history(path, NEW_YORK)
