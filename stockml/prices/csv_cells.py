@@ -129,13 +129,13 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
 def _rows(path: Path, lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The header in line `at`, counted from 0, and the rows below it that are not empty, each with its line number.
 
-    Raises InvalidFile at the end, if a row has more cells than the header.
+    Raises InvalidFile at the end, if a row has more cells than the header, or the last one is cut off.
     """
     reader = csv.reader((line + "\n" for line in lines[at:]), delimiter=separator, skipinitialspace=True, strict=True)
-    width, too_wide = 0, ""
+    width, before, last, too_wide = 0, 0, 0, ""
     try:
         for row in filter(None, reader):
-            width = width or len(row)
+            width, before, last = width or len(row), last, len(row)
             if len(row) > width and not too_wide and any(map(str.strip, row[width:])):
                 too_wide = f"line {at + reader.line_num}: expected {width} cells as in the header, found {len(row)}"
             yield at + reader.line_num, row
@@ -145,16 +145,19 @@ def _rows(path: Path, lines: list[str], at: int, separator: str) -> Iterator[tup
     if too_wide:
         advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
         raise InvalidFile(str(path), f"{too_wide}; {advice}")
+    if lines[-1] and 1 < last < before:  # of its last number, too, a part may be missing
+        found = f"expected {before} cells as in the line before, found {last} and no line end"
+        raise InvalidFile(str(path), f"line {len(lines)}: {found}; see that the file is whole")
 
 
 def _lines(path: Path, content: bytes) -> list[str]:
     if content.startswith(b"PK"):
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found a workbook; save it as CSV")
+    if content.startswith(b"\x1f\x8b"):
+        raise InvalidFile(str(path), "expected a CSV file of daily prices, found one packed by gzip; unpack it")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     if 0 in content[:2]:  # half of a character in UTF-16, without a byte order mark
         encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
-    if content.startswith(b"\x1f\x8b"):
-        raise InvalidFile(str(path), "expected a CSV file of daily prices, found one packed by gzip; unpack it")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:

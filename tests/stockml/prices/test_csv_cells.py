@@ -247,6 +247,10 @@ REFUSALS = {
         + "".join(f"{day},{p},{p},{p},{p},1\n" for day, p in zip(SESSIONS, [1.5] * 10 + [150] * 10, strict=True)),
         f"expected prices of one scale, found 150 on {SESSIONS[10]}, 100 times the 1.5 of {SESSIONS[9]}",
     ),
+    "a last line that is cut off": (
+        LAYOUTS["Kaggle"][:-15],
+        "line 3: expected 7 cells as in the line before, found 5 and no line end; see that the file is whole",
+    ),
     "a workbook": ("PK\x03\x04xl", "found a workbook; save it as CSV"),
     "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no columns in its first line"),
     "a text": ("# stockml\n\nprices, and more\n", "found no columns in its first line"),
