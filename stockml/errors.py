@@ -66,7 +66,9 @@ class InvalidFile(InvalidInput):
     text = "{path}: {why}"
 
 
-class OtherVersion(InvalidFile):  # no damage: it shipped what this rests on, as every first night after an upgrade says
+class OtherVersion(InvalidFile):
+    """No damage: another version of stockml shipped what this rests on. A first night after an upgrade may say so."""
+
     text = "expected the {path} that it was built on, found that of another version of stockml; retrain"
 
 
