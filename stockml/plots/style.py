@@ -90,7 +90,7 @@ def dates(axes: "Axes") -> None:
     from matplotlib import dates as marks
 
     locator = marks.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
-    formatter = marks.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+    formatter = marks.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(formatter)
 

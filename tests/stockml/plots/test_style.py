@@ -114,3 +114,13 @@ def lab(colour: str) -> np.ndarray:
     mixed = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
     x, y, z = np.cbrt(mixed / (0.9505, 1.0, 1.089))
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize(("first", "days"), [("2017-04-28", 140), ("2016-11-01", 140), ("2017-09-04", 20)])
+def test_an_axis_over_dates_names_the_year_even_where_no_january_is_on_it(first: str, days: int) -> None:
+    figure, (axes,) = style.canvas("a title", "a subtitle")
+    axes.plot(np.datetime64(first, "D") + np.arange(days), np.arange(days))
+    style.over_time(axes, "price")
+    style.png(figure)
+    shown = [*(label.get_text() for label in axes.get_xticklabels()), axes.xaxis.get_offset_text().get_text()]
+    assert any("2017" in text for text in shown), shown
