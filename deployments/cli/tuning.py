@@ -86,7 +86,7 @@ def _tuned_tutorial(
 ) -> "TuningResult":
     import numpy as np
 
-    from stockml.evaluation.tutorial_report import prices_of, share_of
+    from stockml.evaluation.tutorial_report import check_length, prices_of, share_of
     from stockml.prices.series import PriceSeries
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
@@ -94,9 +94,11 @@ def _tuned_tutorial(
     from stockml.training.tuning import SPACE, Search, tune
 
     sessions, mid = prices_of(file)
+    settings = tutorial_settings(changed)
+    check_length(file, len(mid), settings)
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
     space = {name: values for name, values in SPACE.items() if name not in changed}
-    search = Search(f"{share_of(file)}.tutorial", series, tutorial_settings(changed), sampler, space)
+    search = Search(f"{share_of(file)}.tutorial", series, settings, sampler, space)
     with quiet_libraries() as terminal:
 
         def on_trial(trial: "TrialRecord") -> None:

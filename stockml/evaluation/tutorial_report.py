@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from stockml.prices.bars import broken, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_history
 from stockml.prices.screening import doubtful
-from stockml.settings import tutorial_settings
+from stockml.settings import Settings, tutorial_settings
 from stockml.storage.arrays import Days, Floats
 from stockml.training.checkpoint import EpochProgress
-from stockml.training.tutorial import Recipe, TutorialFit, fit
+from stockml.training.tutorial import VALIDATION_SHARE, Recipe, TutorialFit, fit
 
 PUBLISHED = {"standard average": 0.00418, "EMA": 0.00003, "LSTM": 0.00243}  # the tutorial's own, on HPQ
 NOISE = 0.0006  # of the LSTM's figure: from epoch 10 on the page's moves from 0.00235 to 0.00321, as ours does
@@ -158,13 +159,24 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
     return days_of(bars), ((bars["high"] + bars["low"]) / 2).to_numpy(np.float64)
 
 
+def check_length(path: Path, sessions: int, settings: Settings) -> None:
+    """Raise InvalidFile, with how many sessions are enough, for a file whose training part would be too short."""
+    least = VALIDATION_SHARE * settings.evaluation.horizon
+    if train_length(sessions) < least:
+        enough = next(n for n in count(sessions) if train_length(n) >= least)
+        why = f"expected at least {enough:,} sessions for the tutorial's recipe, found {sessions:,}; use a longer file"
+        raise InvalidFile(str(path), why)
+
+
 def opened(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
     """The report of a price file before training, with everything that needs no network.
 
-    `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, InvalidSetting, TooFewBars.
+    `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, also for too short a file, and
+    InvalidSetting.
     """
     sessions, mid = prices_of(path)
     settings = tutorial_settings({"training.seed": 1, **(changed or {})})
+    check_length(path, len(mid), settings)
     recipe = Recipe.of(mid, train_length(len(mid)), settings)
     return TutorialReport(
         name=share_of(path),
@@ -185,7 +197,8 @@ def report(
 ) -> TutorialReport:
     """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
 
-    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `opened`, and Diverged.
+    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `opened`, also
+    TooFewBars for a look-back that is too long, and Diverged.
     """
     page = opened(path, changed)
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.tutorial_report import prices_of
+from stockml.evaluation.tutorial_report import opened, prices_of
 from stockml.prices.bars import Bars, days_of
 from tests.support.kaggle import LONG, kaggle_folder, kaggle_mid
 from tests.support.recordings import recorded
@@ -68,3 +68,14 @@ def test_a_line_without_prices_is_left_out_and_a_day_without_trades_or_a_session
     sessions, mid = prices_of(path)
     assert sessions.tolist() == [*np.delete(days_of(IBM), 100).tolist(), np.datetime64("2013-03-02").item()]
     assert np.array_equal(mid[:100], ((IBM["high"] + IBM["low"]) / 2).to_numpy()[:100])
+
+
+@pytest.mark.parametrize(("decay_on", "sessions"), [("validation", 300), ("test", 600), ("validation", 603)])
+def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are_enough(
+    tmp_path: Path, decay_on: str, sessions: int
+) -> None:
+    bars, changed = recorded("IBM"), {"training.decay_on": decay_on}
+    short, enough = saved(tmp_path, bars.tail(sessions), "short.csv"), saved(tmp_path, bars.tail(604))
+    with pytest.raises(InvalidFile, match=rf"short\.csv: expected at least 604 sessions .*, found {sessions}; use a"):
+        opened(short, changed)
+    assert len(opened(enough, changed).fitted.recipe.test) == 1
