@@ -146,13 +146,17 @@ def tutorial(
     for file in files:
         opened(file, changed)  # raises before the hours that the files before it take
     first = changed.get("training.seed", 1)
-    trainings = itertools.product(files, range(first, first + seeds))
-    reports = [_train_and_report(file, changed | {"training.seed": each}, plots) for file, each in trainings]
+    trainings = list(itertools.product(files, range(first, first + seeds)))
+    reports = []
+    for number, (file, each) in enumerate(trainings, start=1):
+        place = f"training {number} of {len(trainings)}" if len(trainings) > 1 else ""
+        reports.append(_train_and_report(file, changed | {"training.seed": each}, plots, place))
     if len(reports) > 1:
         print(luck_table(reports))
 
 
-def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -> "TutorialReport":
+def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, place: str) -> "TutorialReport":
+    """place: which of several trainings this is; empty for a single one."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
     from stockml.settings import tutorial_settings
@@ -161,10 +165,13 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None) -
 
     # named by all settings, so that an interrupted training survives a run with others
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
+    lead, end = (f"{place}, {share_of(file)} seed {changed['training.seed']}: ", " of it") if place else ("", "")
     folder = home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
     with quiet_libraries() as terminal:
-        found = report(file, changed, folder=folder, on_epoch=lambda row: print(row, file=terminal, flush=True))
+        found = report(
+            file, changed, folder=folder, on_epoch=lambda row: print(f"{lead}{row}{end}", file=terminal, flush=True)
+        )
         drawn = draw(found, pictures)
         try:
             run = log_tutorial(Tracking.of(home()), found, pictures, now=now())

@@ -163,7 +163,11 @@ def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here: 
 
 def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installation) -> None:
     changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
-    lines, _ = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
+    lines, told = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
+    epochs = [line.partition(": train")[0] for line in told.splitlines()]
+    places = ["training 1 of 2, IBM seed 3", "training 2 of 2, IBM seed 4"]
+    assert epochs == [f"{place}: epoch {epoch} of 2" for place in places for epoch in (1, 2)]
+    assert all(line.endswith(" min left of it") for line in told.splitlines())
     first, _, luck = lines.split("\n\n", 2)
     head, names, *rows = first.splitlines()
     assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 start; ")
