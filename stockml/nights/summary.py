@@ -30,7 +30,7 @@ def text(night: Night, age: Age | None = None) -> str:
     lines += [line for note in night.data_notes for line in _row("data", note)]
     if night.status != "completed":
         return "\n".join([*lines, *_row(night.status, night.reason)])
-    lines += _row("model", f"{night.mode}: {night.reason}")
+    lines += _row("model", _trained(night))
     lines += [*_row("history", _short_history(night)), *tables.paths(night).lines()]
     lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
     lines += [*tables.distributions(night).lines(), ""]
@@ -213,6 +213,12 @@ def _where(night: Night) -> list[str]:
     return [line for label, place in places for line in _row(label, place or "")]
 
 
+def _trained(night: Night) -> str:
+    """How the model was trained and why; a tutorial night says so: its leaks are the recipe's."""
+    recipe = "; by the published tutorial's recipe, which leaks: not a model to trade by"
+    return f"{night.mode}: {night.reason}" + (recipe if night.settings.get("profile") == "tutorial" else "")
+
+
 def _short_history(night: Night) -> str:
     """Which of the volatilities behind the width the history is still too short for; empty where none."""
     unknown = [f"{sessions:,}" for sessions in RANGE_SESSIONS if night.sessions < sessions]
@@ -231,7 +237,7 @@ def _markdown_facts(night: Night) -> list[str]:
         f"- bars: {_bars(night)}",
         *([f"- history: {short}"] if (short := _short_history(night)) else []),
         *(f"- data: {note}" for note in night.data_notes),
-        f"- {night.mode}: {night.reason}",
+        f"- {_trained(night)}",
         f"- key `{night.key[:16]}` (data `{night.data_hash[:8]}`, config `{night.config_hash[:8]}`, "
         f"code `{night.code_hash[:8]}`)",
         *(f"- [{name}]({url})" for name, url in links.items() if url),

@@ -123,3 +123,10 @@ def test_the_range_is_the_bands_last_one_and_live_figures_are_those_first_known(
     told = "skill +0.500, 25% inside the 80% band"
     assert told in " ".join(summary.text(replace(night, metrics={**night.metrics, **known})).split())
     assert told not in summary.text(night)
+
+
+def test_a_night_of_the_tutorials_recipe_says_so_on_the_terminal_and_on_both_pages() -> None:
+    usual = recorded_night()
+    for night, count in ((usual, 0), (replace(usual, settings={**usual.settings, "profile": "tutorial"}), 1)):
+        for shown in (summary.text(night), summary.markdown(night)):
+            assert " ".join(shown.split()).count("by the published tutorial's recipe, which leaks") == count
