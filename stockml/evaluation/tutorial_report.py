@@ -102,12 +102,13 @@ class TutorialReport:
         right, rose = self.directions()
         moves, count = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
         starts = counted(count, "start")
-        fewer = f"; {recipe.width} streams, as many as its length allows" if recipe.width < training.batch_size else ""
+        fewer = [f"{recipe.width} streams, as many as its length allows"] * (recipe.width < training.batch_size)
         return "\n".join(
             [
                 f"{self.name}: {n:,} sessions from {self.sessions[0]} to {self.sessions[-1]}, "
                 f"{recipe.prepared.train_end:,} of them the training part; {starts}; seed {training.seed}; "
-                f"rate decayed on the {training.decay_on} part{fewer}",
+                f"rate decayed on the {training.decay_on} part",
+                *fewer,
                 f"{'0.5 · MSE, scaled':<64}{'here':>9}{'page, on HPQ':>14}",
                 *(_line(*row) for row in rows),
                 f"the page's {PUBLISHED['LSTM']:.5f} is one run's: seeds and late epochs move it by ± {NOISE:.5f}",
