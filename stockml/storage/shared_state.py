@@ -81,7 +81,8 @@ class SharedState:
         `uncommitted/`. Call it under the part's lock. Raises StoreError, also if the folder holds files of its own.
         """
         found, known = self.objects.read(_manifest(part)), self._known(part)
-        here = set(files_of(self.root, part))
+        stats = {name: stat for name in files_of(self.root, part) if (stat := _stat(self.root / name))}
+        here = set(stats)
         if known is None:
             known = CheckedOut(Manifest(part), {}, adopted=bool(here))
         if found.content is None:
@@ -93,7 +94,7 @@ class SharedState:
         if known.adopted and not known.manifest.commit and any(self._differs(manifest, name) for name in here):
             why = f"expected a cache of {self.address}, found files of {part} that are this folder's own"
             raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
-        changed_here = {name for name in here if known.local.get(name) != _stat(self.root / name)}
+        changed_here = {name for name in here if known.local.get(name) != stats[name]}
         changed_there = {name for name in here if manifest.files.get(name) != known.manifest.files.get(name)}
         differing = {name for name in changed_here if self._differs(manifest, name)}
         committed = (here - changed_here - changed_there) | (changed_here - differing)
@@ -104,8 +105,8 @@ class SharedState:
         for name in here - committed - mine:
             self._leave(part, known, name)
         asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
-        self._bring(manifest, asked)
-        now = {name: stat for name in committed.union(asked) if (stat := _stat(self.root / name))}
+        brought = self._bring(manifest, asked)
+        now = {name: stats[name] for name in committed} | brought  # as they were: a command may change them meanwhile
         self._remember(part, CheckedOut(manifest, now, depth, found.version))
 
     def commit(self, part: str, *, may_remove: bool = False, held: bool = True) -> bool:
@@ -212,7 +213,8 @@ class SharedState:
         with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile
             os.replace(path, aside)
 
-    def _bring(self, manifest: Manifest, names: list[str]) -> None:
+    def _bring(self, manifest: Manifest, names: list[str]) -> dict[str, Stat]:
+        brought = dict[str, Stat]()
         for start in range(0, len(names), AT_ONCE):
             some = {name: _object(manifest.files[name][0]) for name in names[start : start + AT_ONCE]}
             found = self.objects.fetch(set(some.values()))
@@ -223,6 +225,8 @@ class SharedState:
                     raise StoreError(self.objects.address(stands), f"{why}: bring this object back from a copy")
                 write_atomically(self.root / name, found[stands])
                 os.utime(self.root / name, (written, written))  # clean-up goes by the age of a file
+                brought[name] = (len(found[stands]), written * SECOND)
+        return brought
 
     def _known(self, part: str) -> CheckedOut | None:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError):

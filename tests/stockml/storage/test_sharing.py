@@ -1,17 +1,21 @@
 """Commands where machines share a home's state, beside runs and readers at the same time."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from stockml.errors import StoreBusy, StoreError
 from stockml.home import Home
 from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
-from stockml.storage.manifests import ATTEMPT, ENDED
+from stockml.storage.manifests import ATTEMPT, COMMON, ENDED
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh, ticker_lock
 from tests.support.postgres_server import needs_postgres
@@ -126,6 +130,54 @@ def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_b
         "IBM.parquet": "of away",
         "MSFT.parquet": f"of {here.root.name}",
     }
+
+
+class Interrupted(MemoryFileSystem):
+    """An object store during whose first answer with an object something else happens."""
+
+    protocol = "interrupted"
+    meanwhile: ClassVar[list[Callable[[], object]]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(path.replace("interrupted:", "memory:"))
+
+    def cat_file(self, path: str, *range: Any, **options: Any) -> Any:
+        if "/objects/" in path and self.meanwhile:
+            self.meanwhile.pop()()
+        return super().cat_file(path, *range, **options)
+
+
+@pytest.mark.parametrize(
+    ("changed", "brought"),
+    [("tickers.yaml", "settings/IBM.json"), ("store/history/IBM.parquet", "ledger/IBM.parquet")],
+)
+def test_what_a_command_changes_while_a_reader_brings_other_files_is_committed(
+    home: Home, tmp_path: Path, changed: str, brought: str
+) -> None:
+    """A list that is edited, or a history that is imported: it counted as committed, and stayed on this machine."""
+    fsspec.register_implementation("interrupted", Interrupted, clobber=True)
+    here = replace(home, state=f"interrupted://{tmp_path.name}", database="nobody@127.0.0.1:1")
+    away = replace(here, root=tmp_path / "away")
+    for machine, name in ((here, changed), (away, brought)):
+        refresh(machine)
+        (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / name).write_text("before")
+        for part in (COMMON, "IBM"):
+            state_of(machine).commit(part)
+    Interrupted.meanwhile = [lambda: (here.root / changed).write_text("what a command changed")]
+    refresh(here)
+    assert not Interrupted.meanwhile
+    for part in (COMMON, "IBM"):
+        state_of(here).commit(part)
+    refresh(away)
+    assert (away.root / changed).read_text() == "what a command changed"
+
+
+def state_of(machine: Home) -> SharedState:
+    state = SharedState.of(machine)
+    assert state
+    return state
 
 
 @needs_postgres
