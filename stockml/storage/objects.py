@@ -19,6 +19,8 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 from stockml.errors import StoreError
 from stockml.storage.files import write_atomically
 
+PASSING = (500, 502, 503, 504)  # a fault within, a gateway's word for a store that restarts, or requests too fast
+
 
 def sha256_of(address: str | Path) -> str | None:
     """SHA-256 of a file, or of a folder's files in name order; None if nothing is there, or it disappears meanwhile.
@@ -55,13 +57,16 @@ class Found:
 
 
 def _is_away(refused: BaseException) -> bool:
-    """Whether the connection was refused or cut, as it is while an object store restarts."""
+    """Whether the connection was refused or cut, as it is while an object store restarts, or the store is too busy."""
     if not isinstance(refused, StoreError) or refused.__cause__ is None:
         return False
     try:
-        from botocore.exceptions import ConnectionClosedError, ConnectionError
+        from botocore.exceptions import ClientError, ConnectionClosedError, ConnectionError
     except ImportError:  # no S3: a folder, or another kind of store
         return False
+    said = refused.__cause__.__cause__  # s3fs makes an OSError of it
+    if isinstance(said, ClientError):
+        return said.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in PASSING
     return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)
 
 

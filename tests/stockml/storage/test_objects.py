@@ -20,10 +20,10 @@ from tests.support.own_servers import free_port
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """A server that gives every connection this answer, or stays silent if it is empty."""
+def answering(*answers: bytes) -> Iterator[str]:
+    """A server that gives each connection the next answer, then always the last; stays silent if it is empty."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        open_ones = []
+        open_ones, coming = [], iter(answers)
 
         def serve() -> None:
             while True:
@@ -32,7 +32,7 @@ def answering(answer: bytes) -> Iterator[str]:
                 except OSError:
                     return
                 open_ones.append(connection)
-                if answer:
+                if answer := next(coming, answers[-1]):
                     connection.recv(65536)
                     connection.sendall(answer)
                     connection.close()
@@ -60,7 +60,7 @@ def test_a_store_that_gives_no_proper_answer_is_named(answer: bytes, monkeypatch
         with pytest.raises(
             StoreError, match=r"s3://bucket/state/parts/IBM\.json: could not be read or written"
         ) as told:
-            Objects("s3://bucket/state", answer_s=0.2).read("parts/IBM.json")
+            Objects("s3://bucket/state", answer_s=0.2, return_s=0).read("parts/IBM.json")
         assert "secret" not in str(told.value)
         fsspec.filesystem("s3").clear_instance_cache()
 
@@ -81,6 +81,20 @@ def test_a_store_that_is_down_is_named_and_waited_for_while_it_restarts(
         with object_store(tmp_path, "state", port):
             assert (found.result(), sha256.result()) == (Found(None), None)
     fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_store_that_is_too_busy_or_behind_a_gateway_that_misses_it_is_asked_again(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night failed at the first such answer, of which each provider sends a few."""
+    busy = b"HTTP/1.1 %d Later\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status
+    found = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+    with answering(busy, found) as address:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        assert Objects("s3://bucket/state").read("parts/IBM.json").content == b""
+        fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
