@@ -6,7 +6,8 @@
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            what is on disk: StoreUnreadable, RecordUnreadable, StoreBusy, DiskFull, NoBars
+    ├── StoreError            what is on disk: StoreUnreadable, RecordUnreadable, DiskFull, NoBars; StoreBusy, and
+    │                         CommittedMeanwhile, where machines share it
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow;
     │                         LooksAhead, a number that rests on a later bar
@@ -169,6 +170,13 @@ class DiskFull(StoreError):
 
 class StoreBusy(StoreError):
     text = "{path}: another process holds this lock ({why}); try again when it has finished"
+
+
+class CommittedMeanwhile(StoreBusy):
+    text = (
+        "{path}: expected {why} as this machine read it, found it committed by another machine meanwhile, "
+        "whose state stands: run again"
+    )
 
 
 class NoBars(StoreError):

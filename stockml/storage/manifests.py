@@ -85,14 +85,22 @@ def tickers_of(root: Path) -> Iterator[str]:
         yield from (path.name for path in (root / folder).glob("*") if path.is_dir())
 
 
-def merged(
-    base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]
-) -> dict[str, Entry] | None:
-    """`theirs` with my changes since `base`; None if both changed a file differently, unless it is in NEWEST_COUNTS."""
-    changed = {name for name in base.keys() | mine.keys() if base.get(name) != mine.get(name)}
-    for name in changed:
+def conflicts(base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> list[str]:
+    """The files that both changed differently since `base`, apart from those in NEWEST_COUNTS."""
+    found = []
+    for name in sorted(_changed(base, mine)):
         before, here, there = (files.get(name, ("",))[0] for files in (base, mine, theirs))
         if there not in (before, here) and PurePosixPath(name).name not in NEWEST_COUNTS:
-            return None
+            found.append(name)
+    return found
+
+
+def merged(base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> dict[str, Entry]:
+    """`theirs` with my changes since `base`."""
+    changed = _changed(base, mine)
     kept = {name: entry for name, entry in theirs.items() if name not in changed}
     return kept | {name: mine[name] for name in changed & mine.keys()}
+
+
+def _changed(base: Mapping[str, Entry], mine: Mapping[str, Entry]) -> set[str]:
+    return {name for name in base.keys() | mine.keys() if base.get(name) != mine.get(name)}

@@ -19,10 +19,20 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
-from stockml.errors import StoreBusy, StoreError
+from stockml.errors import CommittedMeanwhile, StoreError
 from stockml.home import Home
 from stockml.storage.files import write_atomically
-from stockml.storage.manifests import COMMON, NEWEST_COUNTS, WAITING, Manifest, files_of, is_merged, merged, tickers_of
+from stockml.storage.manifests import (
+    COMMON,
+    NEWEST_COUNTS,
+    WAITING,
+    Manifest,
+    conflicts,
+    files_of,
+    is_merged,
+    merged,
+    tickers_of,
+)
 from stockml.storage.notes import Database
 from stockml.storage.objects import Objects, WriteConflict
 
@@ -114,7 +124,7 @@ class SharedState:
 
         may_remove: a file that was deleted here leaves the state too, as a night's mark `waiting` always does.
         held: the caller has the ticker's lock; otherwise a commit that changes something takes it.  Raises StoreBusy if
-        that is not free, or another machine committed meanwhile, whose state stands, and StoreError.
+        that is not free; CommittedMeanwhile if another machine was faster, whose state stands; and StoreError.
         """
         known, here = self._known(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
         files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
@@ -173,24 +183,22 @@ class SharedState:
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
         """Replace the part's manifest; in a merged part another machine's changes to other files are kept.
 
-        Raises StoreBusy if another machine changed the same file, or any file of a part that is not merged; StoreError.
+        Raises CommittedMeanwhile if another machine changed the same file, or any of a part that is not merged.
         """
-        mine = after.files
+        mine, at_stake = after.files, list[str]()
         for _ in range(ATTEMPTS):
             found = self.objects.read(_manifest(part))
             if before.commit and found.content is None:
                 raise self._gone(part)
             now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
             if now.commit != before.commit:
-                both = merged(before.files, mine, now.files) if is_merged(part) else None
-                if both is None:
+                if at_stake := conflicts(before.files, mine, now.files) if is_merged(part) else [part]:
                     break
-                after = replace(after, files=both)
+                after = replace(after, files=merged(before.files, mine, now.files))
             with suppress(WriteConflict):
                 self.objects.replace(_manifest(part), after.content(), found)
                 return after
-        why = "it was committed by another machine meanwhile, whose state stands: run again"
-        raise StoreBusy(self.objects.address(_manifest(part)), why)
+        raise CommittedMeanwhile(self.objects.address(_manifest(part)), ", ".join(at_stake or [part]))
 
     def _gone(self, part: str) -> StoreError:
         why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"

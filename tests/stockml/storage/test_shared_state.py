@@ -95,7 +95,7 @@ def test_the_second_of_two_nights_from_one_state_is_refused_and_loses_nothing(
     write(one, LEDGER, "the first")
     write(other, LEDGER, "the second")
     one.commit("IBM")
-    with pytest.raises(StoreBusy, match=r"parts/IBM\.json.*run again"):
+    with pytest.raises(StoreBusy, match=r"parts/IBM\.json: expected IBM as.*run again"):
         other.commit("IBM")
     assert checked_out(other) == {LEDGER: "the first"}
     assert [path.read_text() for path in (other.root / "uncommitted").rglob("*.parquet")] == ["the second"]
@@ -195,7 +195,7 @@ def test_the_second_of_two_changes_to_one_common_file_is_refused_and_kept(
         write(state, "prices.json", "the same")
         write(state, "delistings.json", content)
     one.commit(COMMON)
-    with pytest.raises(StoreBusy, match=r"parts/_common\.json.*run again"):
+    with pytest.raises(StoreBusy, match=rf"parts/_common\.json: expected {name} as this machine read it.*run again"):
         other.commit(COMMON)
     other.checkout(COMMON)
     assert (other.root / name).read_text() == "the first"
