@@ -28,6 +28,7 @@ from stockml.provider.turns import noted_turns
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
 from stockml.storage.shared_state import SharedState
+from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, host_and_port, without_password
 from stockml.tracking.database import PREFIX
@@ -103,6 +104,7 @@ def shared_state(home: Home) -> Check | None:
         return None
     parts = replace(state.objects, return_s=0).names("parts")
     replace(state.database, return_s=0).read("doctor")
+    refresh(home, ())  # refused if this folder is no cache of it
     return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
 
 

@@ -101,8 +101,9 @@ class SharedState:
             self._remember(part, known)
             return
         manifest = Manifest.read(found.content, self.objects.address(_manifest(part)))
-        if known.adopted and not known.manifest.commit and any(self._differs(manifest, name) for name in here):
-            why = f"expected a cache of {self.address}, found files of {part} that are this folder's own"
+        is_new = known.adopted and not known.manifest.commit
+        if own := next((name for name in sorted(here) if is_new and self._differs(manifest, name)), None):
+            why = f"expected a cache of {self.address}, found {own}, which is this folder's own"
             raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
         changed_here = {name for name in here if known.local.get(name) != stats[name]}
         changed_there = {name for name in here if manifest.files.get(name) != known.manifest.files.get(name)}

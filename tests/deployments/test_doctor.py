@@ -19,11 +19,13 @@ from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
 from stockml.storage.notes import FileNotes
+from stockml.storage.sharing import commit_common
 from stockml.tracking.client import WAITING, Tracking
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
+from tests.support.postgres_server import needs_postgres
 from tests.support.scripted_feed import ScriptedFeed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -257,3 +259,17 @@ def test_changes_that_another_machine_kept_from_being_committed_are_named(home: 
     assert check.verdict == "note"
     assert f"1 file of this machine that another was faster to change, such as {aside}" in check.found
     assert f"do again what you miss of their changes, and delete {home.root / 'uncommitted'}" in check.advice
+
+
+@needs_postgres
+def test_a_home_that_was_never_a_cache_of_the_state_is_a_problem(two_homes: tuple[Home, Home]) -> None:
+    """Every other command refused it, while the doctor found nothing amiss."""
+    for machine in two_homes:
+        machine.root.mkdir(parents=True, exist_ok=True)
+        machine.tickers.write_text(f"tickers: [KO]  # of {machine.root.name}\n")
+    first, other = two_homes
+    commit_common(first)
+    assert found(first)["shared state"].verdict == "ok"
+    check = found(other)["shared state"]
+    assert check.verdict == "problem"
+    assert "found tickers.yaml, which is this folder's own; name an empty folder in STOCKML_HOME" in str(check)
