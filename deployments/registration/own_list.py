@@ -35,7 +35,12 @@ def own_choices(home: Home, ticker: str) -> dict[str, Any]:
 
 
 def list_file(home: Home) -> Path:
-    return home.tickers if home.tickers.exists() else TICKERS_FILE
+    return home.tickers if _is_there(home) else TICKERS_FILE
+
+
+def _is_there(home: Home) -> bool:
+    """Whether the home has a list of its own, even if only as a link to a file that is away just now."""
+    return home.tickers.is_symlink() or home.tickers.exists()
 
 
 def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
@@ -44,7 +49,7 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
     Adding the first ticker starts the home's own list. Raises InvalidFile, and then changes nothing.
     """
     with _lock(home):
-        known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if home.tickers.exists() else []
+        known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if _is_there(home) else []
         new = tuple(dict.fromkeys(ticker for ticker in tickers if ticker not in known))
         before, items, after = _parts(home.tickers if known else TICKERS_FILE)
         indent = items[0].partition("-")[0]

@@ -150,8 +150,9 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
     """Read and check the file. Raises InvalidFile, which names the entry and the rule."""
     try:
         return parsed(path.read_text(encoding="utf-8"), str(path))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        found = "a folder" if path.is_dir() else "no file"
+    except OSError as error:
+        kinds = {FileNotFoundError: "no file", IsADirectoryError: "a folder"}
+        found = kinds.get(type(error), f"one that cannot be read ({error.strerror})")
         raise InvalidFile(str(path), f"expected a list of tickers, found {found}") from error
     except UnicodeDecodeError as error:
         raise InvalidFile(str(path), "expected text in UTF-8, found other bytes; is it a list of tickers?") from error
@@ -165,7 +166,7 @@ def parsed(text: str, where: str) -> TickersFile:
         problems = error.errors()  # report an empty list only if no other problem explains it
         told = [each for each in problems if each["type"] != "too_short"] or problems
         raise InvalidFile(where, "; ".join(map(_in_words, told[:3]))) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: something looks like a date, and is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: it looks like a date, and is none
         raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
 
 

@@ -82,6 +82,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [{ticker: IBM, at: 2026-02-30}]", "expected YAML, found day is out of range for month"),
         ("[IBM]", "expected `tickers:` with a list"),
         ("tickers: [IBM", "expected YAML, found"),
+        pytest.param("tickers: " + "[" * 10_000, "expected YAML, found maximum recursion depth exceeded", id="deep"),
     ],
 )
 def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content: str, says: str) -> None:
