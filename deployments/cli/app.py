@@ -20,7 +20,7 @@ from deployments.cli.place import in_home, shared
 from deployments.process import as_program
 from stockml.errors import StockmlError
 from stockml.home import home
-from stockml.storage.files import NO_ROOM
+from stockml.storage.files import NO_ROOM, refused
 
 app = Typer(
     name="stockml",
@@ -115,14 +115,12 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
     """Say which file failed and why; a home that cannot be created has its own message."""
     if isinstance(error, UnicodeDecodeError):
         return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
-    why, file = error.strerror or str(error), str(error.filename2 or error.filename or "")
-    root, place = home().root, f"{file}: " if file else ""
-    if error.errno in NO_ROOM:
-        return f"{place}expected room on the disk, found none ({why}); make room, then run this again"
-    within = error.errno in NOT_WRITABLE and Path(file or os.sep).is_relative_to(root)
-    if within or (file and Path(file) in (root, *root.parents)):
+    root, file = home().root, Path(error.filename2 or error.filename or os.sep)
+    is_closed = error.errno in NOT_WRITABLE and file.is_relative_to(root) and not os.access(root, os.W_OK | os.X_OK)
+    if error.errno not in NO_ROOM and (is_closed or (error.filename and file in (root, *root.parents))):
+        why = error.strerror or str(error)
         return f"expected a home that can be written, found {root} ({why}); name another folder in STOCKML_HOME"
-    return f"{place}{why}; see that it is there, and that you may read and write it"
+    return refused(error)
 
 
 def _unexpected(error: BaseException) -> int:

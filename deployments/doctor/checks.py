@@ -82,8 +82,23 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
         found, advice = f"{home.root} is open to others on this machine", f"`chmod go= {quote(str(home.root))}`"
         yield Check("rights", "problem" if home.in_use else "note", found, advice)
         return
+    if closed := next(_closed_to_us(home.root), None):
+        found = f"{closed} in it may not be read and written by this user, as after `sudo stockml`"
+        advice = f"`sudo chown -R $(id -un): {quote(str(home.root))}; chmod -R u+rwX {quote(str(home.root))}`"
+        yield Check("rights", "problem", found, advice)
+        return
     shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
     yield Check("rights", "ok", "the home is for its owner only", "" if environ.get(PASSWORD) else shared)
+
+
+def _closed_to_us(folder: Path) -> Iterator[str]:
+    """The files below a folder that this user may not read, and the folders that it may not change."""
+    for place, folders, files in os.walk(folder):
+        looked_at = [(name, os.R_OK | os.W_OK | os.X_OK) for name in folders] + [(name, os.R_OK) for name in files]
+        for name, mode in looked_at:
+            path = os.path.join(place, name)
+            if not os.access(path, mode) and os.path.exists(path):  # a dangling link is no matter of rights
+                yield path
 
 
 def databases(home: Home) -> Iterator[Check]:

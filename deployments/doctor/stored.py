@@ -20,6 +20,7 @@ from stockml.nights.record import kept_night
 from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
+from stockml.storage.files import refused
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password
@@ -53,7 +54,7 @@ def settled(name: str, look: Callable[..., object], *arguments: object) -> Itera
         elif isinstance(found, Iterator):
             yield from found
     except (StockmlError, OSError) as error:
-        yield Check(name, "problem", str(error))
+        yield Check(name, "problem", refused(error) if isinstance(error, OSError) else str(error))
 
 
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.prices.store import BarStore
+from stockml.storage.files import refused
 from stockml.storage.records import unsealed
 from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
@@ -66,8 +67,10 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
             look(name)
         except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
             continue
-        except (StoreError, InvalidFile, OSError) as fault:  # the last of a file that belongs to another user, say
+        except (StoreError, InvalidFile) as fault:
             yield str(fault)
+        except OSError as fault:  # of a file that belongs to another user, say
+            yield refused(fault)
 
 
 def check_champion(home: Home, ticker: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from stockml.errors import StoreError
 from stockml.evaluation.evaluate import PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
@@ -16,7 +17,7 @@ from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.storage.files import write_atomically
+from stockml.storage.files import refused, write_atomically
 from stockml.storage.records import read_record, record, written_record
 
 FILE = "newest.json"
@@ -124,9 +125,12 @@ def keep_newest(nights: Path, night: Night) -> None:
 
 
 def newest(nights: Path, ticker: str) -> Glance | None:
-    """The ticker's newest completed night; None before its first."""
+    """The ticker's newest completed night; None before its first.  Raises StoreError where it may not be read."""
+    path = nights / ticker / FILE
     try:
-        return read_record(Glance, (nights / ticker / FILE).read_bytes())
+        return read_record(Glance, path.read_bytes())
+    except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
+        raise StoreError(str(path), refused(error).partition(": ")[2]) from error
     except (OSError, ValueError):  # earlier versions kept none, or in another form: the records hold it all
         return next(reversed(history(nights, ticker)), None)
 

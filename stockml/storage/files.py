@@ -11,6 +11,15 @@ from stockml.errors import DiskFull
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def refused(error: OSError) -> str:
+    """What the system refused, in a line for a message: which file it is, and what to do."""
+    why, file = error.strerror or str(error), error.filename2 or error.filename
+    place = f"{file}: " if file else ""
+    if error.errno in NO_ROOM:
+        return f"{place}expected room on the disk, found none ({why}); make room, then run this again"
+    return f"{place}{why}; see that it is there, and that you may read and write it"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the target, fsync, and replace it in one step: a reader sees the old file or the new one.
 

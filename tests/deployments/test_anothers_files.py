@@ -1,0 +1,98 @@
+"""What another user left in a home, as `sudo stockml` does, is named, and costs nothing but what needs it."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deployments.registration import own_list
+from stockml.errors import InvalidFile
+from stockml.forecasts.ledger import Ledger
+from stockml.home import Home
+from stockml.nights.glance import keep_newest
+from stockml.nights.record import night_path, write_night
+from stockml.provider.price_source import claim
+from tests.support.commands import store_of
+from tests.support.forecasts import entry
+from tests.support.nights import recorded_night
+from tests.support.patience import PATIENCE_S
+
+CAPBSET_DROP, OVER_ALL_RIGHTS = 24, (1, 2)  # Linux: those by which root reads and writes whatever it likes
+REFUSED = "Permission denied; see that it is there, and that you may read and write it"
+
+
+def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(home: Home) -> None:
+    store_of(home)
+    closed(home.root / "prices.json", b'{"prices": "market"}')
+    told = plainly("tickers", "list")
+    assert told.returncode == 1
+    assert told.stderr == f"stockml: {home.root / 'prices.json'}: {REFUSED}\n"
+
+
+def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home) -> None:
+    night = recorded_night()
+    write_night(night, night_path(home.nights, "IBM", night.key))
+    keep_newest(home.nights, night)
+    Ledger(home.ledger).publish(entry(3))
+    (home.nights / "IBM").chmod(0)
+    shown = plainly("status", "--json")
+    state = {row["ticker"]: row["state"] for row in json.loads(shown.stdout)["tickers"]}["IBM"]
+    assert state == f"{home.nights / 'IBM' / 'newest.json'}: {REFUSED}"
+
+
+def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home) -> None:
+    Ledger(home.ledger).publish(entry(3))
+    closed(home.tickers, b"tickers: [KO]\n")
+    shown = plainly("status", "--json")
+    assert [row["ticker"] for row in json.loads(shown.stdout)["tickers"]] == ["IBM"]
+    refused = "expected a list of tickers, found one that cannot be read (Permission denied)"
+    assert shown.stderr == f"stockml: without your list: {home.tickers}: {refused}\n"
+
+
+@pytest.mark.parametrize("place", ["locks/IBM.night.lock", "settings", "store/IBM.parquet"])
+def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, place: str) -> None:
+    store_of(home)
+    claim(home, "replay")
+    path = home.root / place
+    path.parent.mkdir(exist_ok=True)
+    path.touch() if path.suffix else path.mkdir()
+    home.root.chmod(0o700)
+    path.chmod(0)
+    [rights] = [line for line in plainly("doctor").stdout.splitlines() if " rights: " in line]
+    assert rights.startswith(f"PROBLEM rights: {path} in it may not be read and written by this user")
+    assert "chown" in rights
+    path.chmod(0o700)
+    assert "ok      rights" in plainly("doctor").stdout
+
+
+def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: Home, tmp_path: Path) -> None:
+    home.root.mkdir()
+    home.tickers.symlink_to(tmp_path / "away.yaml")
+    for change in (lambda: own_list.tickers_of(home), lambda: own_list.add(home, ["KO"], {})):
+        with pytest.raises(InvalidFile, match=r"tickers\.yaml: expected a list of tickers, found no file"):
+            change()
+    assert home.tickers.is_symlink()
+
+
+def closed(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0)
+
+
+def plainly(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command without root's right to read and write what it may not."""
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, preexec_fn=_as_any_user
+    )
+
+
+def _as_any_user() -> None:
+    if os.geteuid() == 0:
+        for right in OVER_ALL_RIGHTS:
+            ctypes.CDLL(None).prctl(CAPBSET_DROP, right, 0, 0, 0)
