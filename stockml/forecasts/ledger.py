@@ -18,13 +18,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stockml.errors import InvalidForecast, RecordUnreadable, StoreError
+from stockml.errors import InvalidForecast, StoreError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import LiveScores, Timing, scored_steps, scores_of, steps_that_count, timing_of
 from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import write_atomically
+from stockml.storage.files import unreadable, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
 from stockml.storage.parquet_files import as_bytes, from_bytes
@@ -148,11 +148,11 @@ class Ledger:
         return scores_of("live", counting, scored_steps(counting, series, units))
 
     def _sha256(self, ticker: str) -> str | None:
-        path = str(self.file(ticker))
+        path = self.file(ticker)
         try:
             return sha256_of(path)
         except OSError as error:
-            raise RecordUnreadable(path, str(error)) from error
+            raise unreadable(path, error) from error
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
@@ -161,7 +161,7 @@ class Ledger:
         except FileNotFoundError:
             return SCHEMA.empty_table()
         except (OSError, ValueError) as error:
-            raise RecordUnreadable(str(path), str(error)) from error
+            raise unreadable(path, error) from error
 
 
 @lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame

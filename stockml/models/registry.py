@@ -14,7 +14,7 @@ from typing import Literal
 
 from stockml.errors import InvalidFile, NoChampion, RecordUnreadable, StoreError
 from stockml.home import Home
-from stockml.storage.files import write_atomically
+from stockml.storage.files import unreadable, write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
 from stockml.storage.records import as_text, read_record, record
@@ -66,7 +66,7 @@ class Registry:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise RecordUnreadable(str(path), str(error)) from error
+            raise unreadable(path, error) from error
         if not content:
             raise RecordUnreadable(str(path), "an empty file")
         crc, before, promotions = 0, b"", []

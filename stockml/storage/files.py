@@ -6,7 +6,7 @@ import threading
 from itertools import takewhile
 from pathlib import Path
 
-from stockml.errors import DiskFull
+from stockml.errors import DiskFull, RecordUnreadable
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -18,6 +18,13 @@ def refused(error: OSError) -> str:
     if error.errno in NO_ROOM:
         return f"{place}expected room on the disk, found none ({why}); make room, then run this again"
     return f"{place}{why}; see that it is there, and that you may read and write it"
+
+
+def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
+    """The error of a record that cannot be read; one that is merely closed to this user is not to be moved away."""
+    if isinstance(error, PermissionError):
+        return RecordUnreadable(str(path), error.strerror or str(error), "see that you may read and write it")
+    return RecordUnreadable(str(path), str(error))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

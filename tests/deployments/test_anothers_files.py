@@ -53,6 +53,20 @@ def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home) -> None:
     assert shown.stderr == f"stockml: without your list: {home.tickers}: {refused}\n"
 
 
+@pytest.mark.parametrize(
+    ("place", "command"), [("ledger/IBM.parquet", "ledger"), ("models/IBM/promotions.jsonl", "rollback")]
+)
+def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(home: Home, place: str, command: str) -> None:
+    store_of(home)
+    claim(home, "market")
+    closed(home.root / place, b"as it was")
+    told = plainly(command, "IBM").stderr
+    refused = (
+        "expected a readable record, found Permission denied; it was left as it is: see that you may read and write it"
+    )
+    assert told == f"stockml: {home.root / place}: {refused}\n"
+
+
 @pytest.mark.parametrize("place", ["locks/IBM.night.lock", "settings", "store/IBM.parquet"])
 def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, place: str) -> None:
     store_of(home)
