@@ -64,7 +64,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
 
 
 def home_folder(home: Home) -> Check:
-    there = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
+    there = _nearest(home.root)
     free_gb = shutil.disk_usage(there).free / 1e9
     found = f"{home.root}, {free_gb:.1f} GB free"
     if not os.access(there, os.W_OK):
@@ -72,6 +72,11 @@ def home_folder(home: Home) -> Check:
     if free_gb < DISK_NEEDED_GB:
         return Check("home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME")
     return Check("home", "ok", found if home.root.exists() else f"{found}, not made yet")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or that which it would be made in."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
@@ -82,23 +87,13 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
         found, advice = f"{home.root} is open to others on this machine", f"`chmod go= {quote(str(home.root))}`"
         yield Check("rights", "problem" if home.in_use else "note", found, advice)
         return
-    if closed := next(_closed_to_us(home.root), None):
+    if closed := next(stored.closed_to_us(home.root), None):
         found = f"{closed} in it may not be read and written by this user, as after `sudo stockml`"
         advice = f"`sudo chown -R $(id -un): {quote(str(home.root))}; chmod -R u+rwX {quote(str(home.root))}`"
         yield Check("rights", "problem", found, advice)
         return
     shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
     yield Check("rights", "ok", "the home is for its owner only", "" if environ.get(PASSWORD) else shared)
-
-
-def _closed_to_us(folder: Path) -> Iterator[str]:
-    """The files below a folder that this user may not read, and the folders that it may not change."""
-    for place, folders, files in os.walk(folder):
-        looked_at = [(name, os.R_OK | os.W_OK | os.X_OK) for name in folders] + [(name, os.R_OK) for name in files]
-        for name, mode in looked_at:
-            path = os.path.join(place, name)
-            if not os.access(path, mode) and os.path.exists(path):  # a dangling link is no matter of rights
-                yield path
 
 
 def databases(home: Home) -> Iterator[Check]:
@@ -119,6 +114,8 @@ def shared_state(home: Home) -> Check | None:
         return None
     parts = replace(state.objects, return_s=0).names("parts")
     replace(state.database, return_s=0).read("doctor")
+    if state.objects.folder and not os.access(there := _nearest(state.objects.folder), os.W_OK | os.X_OK):
+        return Check("shared state", "problem", f"{there} cannot be written", "correct its rights, or STOCKML_STATE")
     refresh(home, ())  # refused if this folder is no cache of it
     return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.support.commands import store_of
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
+from tests.support.postgres_server import needs_postgres
 
 CAPBSET_DROP, OVER_ALL_RIGHTS = 24, (1, 2)  # Linux: those by which root reads and writes whatever it likes
 REFUSED = "Permission denied; see that it is there, and that you may read and write it"
@@ -92,18 +94,28 @@ def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: Home, 
     assert home.tickers.is_symlink()
 
 
+@needs_postgres
+def test_a_shared_state_that_can_only_be_read_is_a_problem(home: Home, stockml_database: str, tmp_path: Path) -> None:
+    claim(home, "replay")
+    (state := tmp_path / "state").mkdir(mode=0o555)
+    there = {"STOCKML_STATE": state.as_uri(), "STOCKML_DATABASE_URL": stockml_database}
+    advice = "correct its rights, or STOCKML_STATE"
+    assert f"PROBLEM shared state: {state} cannot be written; {advice}\n" in plainly("doctor", **there).stdout
+    state.chmod(0o755)
+    assert "ok      shared state" in plainly("doctor", **there).stdout
+
+
 def closed(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     path.chmod(0)
 
 
-def plainly(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command without root's right to read and write what it may not."""
-    command = [sys.executable, "-m", "deployments.cli", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, preexec_fn=_as_any_user
-    )
+def plainly(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command without root's right to read and write what it may not. more: environment variables."""
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command, environ = [sys.executable, "-m", "deployments.cli", *arguments], os.environ | more
+    return subprocess.run(command, **streams, env=environ, timeout=PATIENCE_S, check=False, preexec_fn=_as_any_user)
 
 
 def _as_any_user() -> None:
