@@ -20,7 +20,8 @@ from deployments.cli.place import in_home, shared
 from deployments.process import as_program
 from stockml.errors import StockmlError
 from stockml.home import home
-from stockml.storage.files import NO_ROOM, refused
+from stockml.storage.files import NO_ROOM
+from stockml.storage.refusals import refused
 
 app = Typer(
     name="stockml",

@@ -21,7 +21,7 @@ from stockml.nights.record import kept_night
 from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-from stockml.storage.files import refused
+from stockml.storage.refusals import refused
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password

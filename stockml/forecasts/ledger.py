@@ -24,11 +24,12 @@ from stockml.forecasts.ledger_scores import LiveScores, Timing, scored_steps, sc
 from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
-from stockml.storage.files import unreadable, write_atomically
+from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
 from stockml.storage.parquet_files import as_bytes, from_bytes
 from stockml.storage.receipts import Receipt
+from stockml.storage.refusals import unreadable
 from stockml.tickers import validated_ticker
 
 SCHEMA = pa.schema(

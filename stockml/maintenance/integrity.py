@@ -16,8 +16,8 @@ from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.prices.store import BarStore
-from stockml.storage.files import refused
 from stockml.storage.records import unsealed
+from stockml.storage.refusals import refused
 from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
 

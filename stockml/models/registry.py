@@ -14,10 +14,11 @@ from typing import Literal
 
 from stockml.errors import InvalidFile, NoChampion, RecordUnreadable, StoreError
 from stockml.home import Home
-from stockml.storage.files import unreadable, write_atomically
+from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
 from stockml.storage.records import as_text, read_record, record
+from stockml.storage.refusals import unreadable
 from stockml.tickers import validated_ticker
 
 FILE = "promotions.jsonl"

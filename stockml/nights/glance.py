@@ -17,8 +17,9 @@ from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from stockml.storage.files import refused, write_atomically
+from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
+from stockml.storage.refusals import refused
 
 FILE = "newest.json"
 WIDTH = "answer/width_against_usual_pct"
