@@ -87,7 +87,7 @@ class Home:
         """The address of `mlflow` or `prefect_api`, as `stockml up` wrote it here; None if it cannot be read."""
         try:
             return str(json.loads(self.servers.read_text())[name])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

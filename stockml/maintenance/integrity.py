@@ -91,7 +91,7 @@ def _check_evaluation(folder: Path) -> None:
         json.loads(unsealed((folder / "assessment.json").read_bytes()))
         with zipfile.ZipFile(folder / "paths.npz") as arrays:
             damaged = (name := arrays.testzip()) and f"damage in {name}"
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         damaged = "no " + Path(error.filename).name if isinstance(error, FileNotFoundError) else str(error)
     if damaged:
         way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"

@@ -36,7 +36,7 @@ def kind_in(home: Home) -> Kind | None:
             raise ValueError(f"prices of {kind!r}")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordUnreadable(str(path), str(error), f"{RESTORE} {WRITE_AGAIN}") from error
     except IsADirectoryError as error:
         raise RecordUnreadable(str(path), "a folder", f"{RESTORE} move it away and {WRITE_AGAIN}") from error

@@ -52,7 +52,7 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
             return {}
         found: dict[str, Any] = dict(kept["settings"])
         settings_for(PROFILE, found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidSetting) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSetting) as error:
         way_back = "restore it from a backup, correct it or remove it"
         raise InvalidFile(str(path), f"expected tuned settings, found {error}; {way_back}") from error
     return found

@@ -34,6 +34,8 @@ from tests.support.nights import recorded_night
 from tests.support.postgres_server import needs_postgres, postgres_server
 from tests.support.small_disk import files_of_at_most
 
+DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
+
 
 @pytest.mark.parametrize(
     ("place", "content", "says"),
@@ -43,6 +45,7 @@ from tests.support.small_disk import files_of_at_most
         ("prefect/prefect.db", b"no database, but long enough to be one" * 9, "stockml deploy"),
         ("prefect/prefect.db", b"", "stockml deploy"),
         ("settings/IBM.json", b"{}", "restore it from a backup"),
+        *(pytest.param(name, b"[" * 10_000, "restore it from a backup", id=name) for name in DEEP),
     ],
 )
 def test_a_damaged_file_is_named_with_the_way_back(home: Home, place: str, content: bytes, says: str) -> None:
