@@ -11,11 +11,14 @@ def test_a_night_that_is_over_keeps_only_its_forecast() -> None:
     """That is 17 kB of two forecasts; those from its past origins, in the same arrays, are 550 kB."""
     settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
     series = walk(1_400, seed=6)
-    peaks = []
-    for nights in (20, 30):  # the first reads what all others find cached
-        tracemalloc.start()
+
+    def run(nights: int) -> None:
         span = Span(series.sessions[860].item(), series.sessions[859 + nights].item(), every=1)
         backtest("ABC", series, span, settings)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 20e6, peaks
+
+    run(20)  # reads what all others find cached
+    tracemalloc.start()
+    run(30)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
