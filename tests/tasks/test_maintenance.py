@@ -58,10 +58,10 @@ def test_the_trash_behind_a_running_page_is_emptied_with_its_files(
 
 @pytest.mark.slow
 def test_a_database_that_is_not_behind_the_page_is_not_taken_for_the_one_that_is(
-    with_tables: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_tables: Home, installation: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where MLFLOW_TRACKING_URI is another server's: people are told to empty its trash there."""
-    with mlflow_server(home({"STOCKML_HOME": str(tmp_path / "elsewhere")})) as page:
+    with mlflow_server(installation) as page:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
         assert mlflow_database(home()) == with_tables.tracking_uri
         client = MlflowClient(page)
