@@ -1,6 +1,5 @@
 """What many tests start from: a running replay feed and an empty home."""
 
-import gc
 import os
 import sys
 from collections import Counter
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.process import restored
+from deployments.process import imports_uncollected, restored
 from deployments.servers.environment import settings_of
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -54,17 +53,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def pytest_configure() -> None:
-    """Collect garbage as rarely as a server does: every 700 objects would cost the suite an eighth of its time.
-
-    And keep what is compiled even where the environment says not to: hundreds of processes would each compile it.
-    """
-    gc.set_threshold(10_000, 10, 10)
+    """Keep what is compiled even where the environment says not to: hundreds of processes would each compile it."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are imported, and then as rarely as a server does.
+
+    Every 700 objects would cost the suite an eighth of its time, and each of its processes a fifth of its imports'.
+    """
+    with imports_uncollected():
+        return (yield)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
