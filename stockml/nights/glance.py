@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.errors import StoreError
 from stockml.evaluation.evaluate import PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
@@ -19,7 +18,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
-from stockml.storage.refusals import refused
+from stockml.storage.refusals import unreadable
 
 FILE = "newest.json"
 WIDTH = "answer/width_against_usual_pct"
@@ -126,12 +125,12 @@ def keep_newest(nights: Path, night: Night) -> None:
 
 
 def newest(nights: Path, ticker: str) -> Glance | None:
-    """The ticker's newest completed night; None before its first.  Raises StoreError where it may not be read."""
+    """The ticker's newest completed night; None before its first.  Raises RecordUnreadable where it may not be read."""
     path = nights / ticker / FILE
     try:
         return read_record(Glance, path.read_bytes())
     except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
-        raise StoreError(str(path), refused(error).partition(": ")[2]) from error
+        raise unreadable(path, error) from error
     except (OSError, ValueError):  # earlier versions kept none, or in another form: the records hold it all
         return next(reversed(history(nights, ticker)), None)
 

@@ -43,7 +43,10 @@ def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home) 
     (home.nights / "IBM").chmod(0)
     shown = plainly("status", "--json")
     state = {row["ticker"]: row["state"] for row in json.loads(shown.stdout)["tickers"]}["IBM"]
-    assert state == f"{home.nights / 'IBM' / 'newest.json'}: {REFUSED}"
+    found = (
+        "expected a readable record, found Permission denied; it was left as it is: see that you may read and write it"
+    )
+    assert state == f"{home.nights / 'IBM' / 'newest.json'}: {found}"
 
 
 def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home) -> None:
