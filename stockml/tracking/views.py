@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stockml.errors import counted
+
 EXPERIMENT = "stockml"  # for all tickers; those that begin with it and a slash are the tickers' own
 KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
@@ -139,16 +141,25 @@ def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
 
 
 def record_note(page: str, experiment_id: str) -> str:
-    """The note above all tickers: `page`, cut at a line to fit MLflow's limit, then what the metrics are."""
+    """The note above all tickers: as much of `page` as MLflow has room for, then what the metrics are."""
     links = (
         f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
         "one run per ticker, one step per session (YYYYMMDD)"
     )
-    room = LONGEST - len(note(links, RECORD)) - 40
-    lines = page.splitlines()
-    while len("\n".join(lines)) > room:
-        lines.pop()
+    lines = _fitting(page.splitlines(), LONGEST - len(note(links, RECORD)) - 100)
     return "\n".join([*lines, "", note(links, RECORD)])
+
+
+def _fitting(lines: list[str], room: int) -> list[str]:
+    """The lines that fit, without the table's last rows where there are too many; what is left out is counted."""
+    table = [at for at, line in enumerate(lines) if line.startswith("|")]
+    kept, rows, size = list(lines), table[2:], sum(len(line) + 1 for line in lines)
+    while size > room:
+        size -= len(kept.pop(rows.pop() if rows else -1)) + 1
+    if left := len(table[2:]) - len(rows):
+        at = table[1] + 1 + len(rows)
+        kept[at:at] = ["", f"{counted(left, 'more ticker')}: `stockml status`, or the artifact `status` in Prefect"]
+    return kept
 
 
 def note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:

@@ -12,7 +12,7 @@ import pytest
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
 
 from stockml.forecasts.ledger_scores import LiveScores
-from stockml.nights import summary
+from stockml.nights import status, summary
 from stockml.nights.glance import WIDTH
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import run_content, views
@@ -134,6 +134,27 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     (version,) = versions(tracking)
     assert "2013-02-28 (fine-tune: 1 new session)" in version.description
     assert f"That night {summary.headline(night)}." in version.description
+
+
+@pytest.mark.parametrize("reasons", [1, 400])
+def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: int) -> None:
+    names, day = [f"T{at:03}" for at in range(500)], date(2013, 2, 28)
+    listed = [
+        status.Row(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
+        for at, name in enumerate(names)
+    ]
+    links = {name: views.view_url("", str(at)) for at, name in enumerate(names)}
+    note = views.record_note(status.markdown(listed, links), "1")
+    lines = note.splitlines()
+    shown = [line for line in lines if line.startswith("| [T")]
+    assert MAX_EXPERIMENT_TAG_VAL_LENGTH - 250 < len(note) <= MAX_EXPERIMENT_TAG_VAL_LENGTH
+    assert "- T000: failed: 0" in lines
+    assert lines[lines.index(shown[-1]) + 1 :][:2] == [
+        "",
+        f"{500 - len(shown)} more tickers: `stockml status`, or the artifact `status` in Prefect",
+    ]
+    assert status.LEGEND in lines
+    assert "| record/promoted | 0 or 1 | whether that night's model was promoted |" in lines
 
 
 def test_a_page_someone_rearranged_stays_that_way(tracking: Tracking, night: Night) -> None:
