@@ -16,9 +16,9 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights import states
 from stockml.nights.glance import Glance, calendar_of, newest
+from stockml.nights.reasons import by_reason, in_a_line
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
-from stockml.redaction import brief
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import ATTEMPT
@@ -34,8 +34,6 @@ NO_NIGHT = "no night yet"
 LINE = 100  # columns in the terminal
 A_NIGHT = timedelta(hours=2)  # from a bar's final time to its night's end, an hour of asking for a late bar included
 FEW = "too few origins"  # to test: a figure from three or four says nothing
-NAMED = 20  # tickers in the line of missing forecasts; `stockml status` has all of them
-WHY = 160
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
 
 
@@ -211,19 +209,24 @@ def text(listed: Sequence[Row]) -> str:
     table = [COLUMNS, *(row.cells() for row in listed)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    told = [f"{row.ticker}: {row.state}" for row in listed if row.brief]
-    return "\n".join([*lines, "", share_sentence(listed), *told, fill(LEGEND, LINE)])
+    return "\n".join([*lines, "", share_sentence(listed), *_told(listed), fill(LEGEND, LINE)])
 
 
 def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:
-    """The share sentence, the table, and states cut short in it; `links`: from a ticker to its own page."""
+    """The share sentence, states cut short in the table, and the table; `links`: from a ticker to its own page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
         ticker, *cells = (cell.replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
-    told = "\n".join(f"- {row.ticker}: {row.state.replace('<', '&lt;')}" for row in listed if row.brief)
-    return "\n\n".join(part for part in (share_sentence(listed), "\n".join(lines), told, LEGEND) if part)
+    told = "\n".join(f"- {line.replace('<', '&lt;')}" for line in _told(listed))
+    return "\n\n".join(part for part in (share_sentence(listed), told, "\n".join(lines), LEGEND) if part)
+
+
+def _told(listed: Sequence[Row]) -> list[str]:
+    """The states that the table cuts short, each with all its tickers."""
+    told = by_reason((row.ticker, row.state) for row in listed if row.brief)
+    return [f"{', '.join(names)}: {state}" for state, names in told.items()]
 
 
 def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:
@@ -245,9 +248,8 @@ def missing_line(found: Sequence[Row], count: int) -> str:
     """One line: which of the `count` tickers looked at lack a forecast, and why."""
     if not found:
         return f"no forecast is missing, of {counted(count, 'ticker')}"
-    named = "; ".join(f"{row.ticker} ({brief(row.state, WHY)})" for row in found[:NAMED])
-    rest = f"; and {len(found) - NAMED} more: `stockml status`" if len(found) > NAMED else ""
-    return f"no forecast of the newest session for {len(found)} of {count}: {named}{rest}"
+    line = in_a_line([(row.ticker, row.state) for row in found], "{names} ({why})", others=": `stockml status`")
+    return f"no forecast of the newest session for {len(found)} of {count}: {line}"
 
 
 def _has_newest(home: Home, row: Row, now: datetime, calendar: str | None) -> bool:

@@ -16,8 +16,8 @@ from stockml.forecasts.forecast import price_text
 from stockml.home import Home
 from stockml.nights import states
 from stockml.nights.glance import Glance
+from stockml.nights.reasons import in_a_line
 from stockml.nights.record import Night, Status
-from stockml.redaction import brief
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
@@ -27,7 +27,6 @@ LEGEND = (
     "skill: of the published path over the last close; network adds: CRPS saved by the network, ~: within the noise "
     "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"
 )
-NAMED, WHY = 20, 160  # tickers in a message, and characters of why; the table has all of them
 
 
 @dataclass(frozen=True)
@@ -150,8 +149,8 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
     counts: Counter[str] = Counter(row.status for row in rows)
     line = ", ".join(f"{counts[status]} {status}" for status in ("completed", "skipped", "failed") if counts[status])
     if bad := [row for row in rows if row.status == "failed"]:
-        told = [f"{row.ticker} {row.session or ''}".strip() + f": {brief(row.why, WHY)}" for row in bad[:NAMED]]
-        line += f". Failed: {'; '.join(told)}" + (f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+        told = [(f"{row.ticker} {row.session or ''}".strip(), row.why) for row in bad]
+        line += f". Failed: {in_a_line(told, '{names}: {why}')}"
         if fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows)):
             return "Failed", line
         return states.WITH_FAILURES, line

@@ -8,7 +8,8 @@ import pytest
 from stockml.errors import RecordUnreadable
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
-from stockml.nights.status import NAMED, WHY, Attempt, Row, keep_attempt, missing, missing_line
+from stockml.nights.reasons import NAMED, WHY
+from stockml.nights.status import Attempt, Row, keep_attempt, missing, missing_line
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -80,10 +81,20 @@ def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_othe
 
 
 def test_the_line_stays_a_single_readable_line() -> None:
-    rows = [Row(f"T{n:03}", None, "failed:\n" + "x" * 1000, None, False, None) for n in range(200)]
+    rows = [Row(f"T{n:03}", None, f"failed:\n{n}" + "x" * 1000, None, False, None) for n in range(200)]
     line = missing_line(rows, 300)
     assert "\n" not in line
     assert len(line) < NAMED * (WHY + 12) + 200
-    assert "xxx…); T001 (failed: xxx" in line, "a reason that is cut short shows it"
+    assert "xxx…); T001 (failed: 1xxx" in line, "a reason that is cut short shows it"
     assert line.endswith("; and 180 more: `stockml status`")
     assert missing_line([], 1) == "no forecast is missing, of 1 ticker"
+
+
+def test_a_reason_that_many_tickers_share_is_given_once_and_hides_no_other() -> None:
+    rows = [Row(f"T{n:02}", None, "failed: unknown symbol") for n in range(40)]
+    line = missing_line([*rows, Row("X", None, "failed: the disk is full")], 120)
+    first = ", ".join(f"T{n:02}" for n in range(NAMED))
+    assert line == (
+        f"no forecast of the newest session for 41 of 120: {first}, … (failed: unknown symbol); "
+        "X (failed: the disk is full); and 20 more: `stockml status`"
+    )

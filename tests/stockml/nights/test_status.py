@@ -124,6 +124,17 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
 
 
+def test_tickers_in_the_same_state_share_its_line_above_the_table() -> None:
+    usual, wrong = "expired, 8 sessions behind", "failed: <!DOCTYPE html>"
+    states = {"A": usual, "B": wrong, "C": usual, "D": "up to date"}
+    listed = [status.Row(name, DAY, state, brief="" if name == "D" else "x") for name, state in states.items()]
+    told = [f"A, C: {usual}", f"B: {wrong}"]
+    assert [line for line in status.text(listed).splitlines() if ": " in line][:2] == told
+    shown = status.markdown(listed).splitlines()
+    assert [line for line in shown if line.startswith("- ")] == [f"- A, C: {usual}", "- B: failed: &lt;!DOCTYPE html>"]
+    assert shown.index(f"- A, C: {usual}") < shown.index("|---|---|---|---|---|---|---|")
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(home: Home, is_first: bool) -> None:
     """The forecast is put into the ledger first; the night's record may then find no room on the disk."""
