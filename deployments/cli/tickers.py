@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
+from stockml.errors import InvalidSetting
 from stockml.home import Home, home
 from stockml.settings import Profile
 from stockml.storage.sharing import commit_common
@@ -54,6 +56,7 @@ def add(
     from deployments.registration import own_list
     from deployments.replay.recording import recorded_rows
     from stockml.provider.price_source import plays_recorded
+    from stockml.provider.quota import Plan
 
     place = home()
     for ticker in tickers if plays_recorded(place, os.environ) else ():  # an unrecorded ticker would fail every night
@@ -63,6 +66,10 @@ def add(
     there = [ticker for ticker in tickers if ticker not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
     _print_and_register(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
+    with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
+        shared = Plan.of(os.environ).shared_by(len(own_list.tickers_of(place).tickers))
+        if shared and not plays_recorded(place, os.environ):
+            print(shared)
 
 
 @mine.command()

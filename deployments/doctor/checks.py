@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from deployments.doctor import stored
 from deployments.doctor.stored import Check, settled
 from deployments.errors import PortTaken, ServerUnavailable
+from deployments.registration.own_list import tickers_of
 from deployments.registration.tickers import digest_time
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server, faults
@@ -161,12 +162,16 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None
     noted_turns(notes, now)  # a night reads this too: raises if damaged
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
         return None
-    ledger = QuotaLedger.of(notes, given, Plan.of(environ))
+    plan = Plan.of(environ)
+    ledger = QuotaLedger.of(notes, given, plan)
     now = datetime.now(UTC) if is_frozen(environ) else now  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
     if left == 0:
         return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
+    with suppress(StockmlError):  # `list of tickers` reports it
+        if shared := plan.shared_by(len(tickers_of(home).tickers)):
+            return Check("quota", "note", f"{left} requests left today", shared)
     return Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
 
 

@@ -6,6 +6,7 @@ refusal after 19:00 in winter would block the whole next evening. Only a prefix 
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,6 +47,16 @@ class Plan:
     def is_scarce(self) -> bool:
         """Whether retries for one ticker could leave no requests for the others."""
         return self.requests_per_day is not None and self.requests_per_day < 100
+
+    def shared_by(self, tickers: int) -> str:
+        """What so many tickers mean for each of them; empty if a day has a request for each."""
+        if self.requests_per_day is None or tickers <= self.requests_per_day:
+            return ""
+        nights = math.ceil(tickers / self.requests_per_day)
+        return (
+            f"{self.requests_per_day} requests a day for {tickers} tickers: each is fetched about every {nights} "
+            "nights, those first that waited longest; for a premium key, set ALPHAVANTAGE_PLAN to its rate, as 75/min"
+        )
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":

@@ -47,6 +47,27 @@ def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: Home
     assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "the file says how to edit it"
 
 
+def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K3Y12345")
+    monkeypatch.setenv("ALPHAVANTAGE_URL", "http://127.0.0.1:9")
+
+    def said(*tickers: str) -> str:
+        assert run(["tickers", "add", *tickers]) == 0
+        return capsys.readouterr().out
+
+    many = [f"T{at}" for at in range(60)]
+    assert "requests" not in said(*many[:25])
+    told = "25 requests a day for 60 tickers: each is fetched about every 3 nights, those first that waited longest; "
+    assert told in said(*many)
+    run(["doctor"])
+    assert f"note    quota: 25 requests left today; {told}" in capsys.readouterr().out
+    for plan in ("75/min", "much"):
+        monkeypatch.setenv("ALPHAVANTAGE_PLAN", plan)
+        assert "requests" not in said("KO")
+
+
 def test_removing_from_the_projects_list_starts_ones_own(home: Home) -> None:
     assert remove(home, ["AAPL", "KO"]) == ("AAPL",)
     assert names(home) == ["IBM", "MSFT"]
