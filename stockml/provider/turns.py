@@ -55,14 +55,17 @@ def _lately(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | Non
 
 @dataclass(frozen=True)
 class NextTurn:
-    """Other tickers are staler, or no requests are left today: this one is fetched after the close of `session`."""
+    """Other tickers are staler, or no requests are left today: this one is fetched after the close of `session`.
+
+    Said without how many they are: the tickers of one session are then told of in one line.
+    """
 
     session: date
     ahead: int
 
     def __str__(self) -> str:
-        others = "1 ticker has" if self.ahead == 1 else f"{self.ahead} tickers have"
-        why = f"{others} waited longer for today's requests" if self.ahead else "today's requests are used up"
+        others = "today's requests go to tickers that have waited longer"
+        why = others if self.ahead else "today's requests are used up"
         return f"{why}; next fetch: {self.session:%A}, {self.session}"
 
 

@@ -100,7 +100,9 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     left = {"remaining": 1, "per_day": 25, "sessions": NEW_YORK}
     assert next_turn("KO", waiting, tonight, **left) is None
     later = next_turn("IBM", waiting, tonight, **left)
-    assert str(later) == "1 ticker has waited longer for today's requests; next fetch: Monday, 2026-11-23"
+    said = "today's requests go to tickers that have waited longer; next fetch: Monday, 2026-11-23"
+    assert str(later) == said
+    assert str(NextTurn(date(2026, 11, 23), 2)) == said, "tickers with the same next fetch share a line of the status"
     alone = next_turn("IBM", {}, tonight, **left | {"remaining": 0})
     assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
