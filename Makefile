@@ -24,7 +24,7 @@ test: .venv/test.stamp ## linters, types, layers, tests
 up: .venv/run.stamp ## the Prefect and MLflow pages, and a worker; Ctrl-C stops all
 	@$(BIN)/python -m deployments.cli up
 
-bench: .venv/test.stamp ## every speed and memory figure; FAST=1 for the short one
+bench: .venv/test.stamp ## speed and memory figures; FAST=1 for a short run
 	$(BIN)/python -m tests.bench $(if $(FAST),--fast)
 
 fmt: .venv/test.stamp ## format and sort
