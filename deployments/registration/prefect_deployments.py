@@ -92,7 +92,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
         ),
         Wanted(
-            "maintenance.maintenance", "weekly clean-up", "Ends zombies, resumes what waited, removes what is old.",
+            "maintenance.maintenance", "weekly clean-up", "Ends dead runs, resumes waiting ones, removes old data.",
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
