@@ -39,7 +39,8 @@ ELSEWHERE = {
     "stockml serve worker --no-deploy": "the same",
     "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
-    "stockml rename KO NEW": "KO is still traded: tests/stockml/maintenance/test_rename.py",
+    "stockml rename KO KO-OLD": "the next pages go on with KO: tests/stockml/maintenance/test_rename.py",
+    "stockml rename KO NEW": "KO is still traded: the same",
     "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
 }
 OF_SERVICES = {  # whatever begins so
