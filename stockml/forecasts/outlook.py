@@ -40,8 +40,8 @@ class Outlook:
         if self.percentile is None:
             return "too short a history to say"
         low, high = USUAL
-        word = "calmer than" if self.percentile < low else "wilder than" if self.percentile > high else "as"
         place = min(max(round(self.percentile), 1), 99)  # below all of them is the first
+        word = "calmer than" if place < low else "wilder than" if place > high else "as"
         ending = "th" if 10 <= place <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
         return f"{word} usual, {place}{ending} percentile"
 

@@ -81,8 +81,10 @@ def test_each_span_is_described_at_its_own_lead() -> None:
         (None, "too short a history to say"),
         (1.0, "calmer than usual, 1st percentile"),
         (12.0, "calmer than usual, 12th percentile"),
+        (39.6, "as usual, 40th percentile"),  # the word goes by the number beside it
         (40.0, "as usual, 40th percentile"),
         (60.0, "as usual, 60th percentile"),
+        (60.4, "as usual, 60th percentile"),
         (92.0, "wilder than usual, 92nd percentile"),
         (0.0, "calmer than usual, 1st percentile"),
         (100.0, "wilder than usual, 99th percentile"),
