@@ -9,7 +9,7 @@ from stockml.errors import counted
 from stockml.features.segments import HOLE, divided_by, starts
 from stockml.features.windows import within_segment
 from stockml.models.lead_grid import LEADS
-from stockml.prices.bars import days_of, jumps
+from stockml.prices.bars import Bars, days_of, jumps
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
@@ -37,6 +37,11 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         for day in jumps(view.bars)
         if day in days[-SESSIONS_TO_LIST:]
     ]
+    if again := [day for day in repeats(view.bars) if day >= recent]:
+        notes.append(
+            f"prices and volume of {listed(again)} are those of the bar before once more, as of a feed that stands "
+            f"still: if they are not real, `stockml bars {ticker} --reject {again[0]}`"
+        )
     notes += [
         f"a split of {split.factor:g} to 1 on {split.effective} is listed, and no close near it moved that way: prices "
         "before it are left as they are"
@@ -60,6 +65,13 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         if join.overlap == 1
     ]
     return tuple(notes)
+
+
+def repeats(bars: Bars) -> list[date]:
+    """The sessions whose bar is the one before once more, though it has a range and a volume: no market's doing."""
+    same = (bars.diff() == 0).all(axis=1) & (bars["high"] > bars["low"]) & (bars["volume"] > 0)
+    found: list[date] = days_of(bars[same]).tolist()
+    return found
 
 
 def listed(days: Sequence[date]) -> str:

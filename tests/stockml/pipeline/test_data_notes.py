@@ -122,6 +122,19 @@ def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: Home) -> No
     assert named not in "\n".join(data_notes("IBM", until, store_of(home).sessions("IBM")))
 
 
+def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_are_recent(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[-3:-1] = bars.iloc[-4].to_numpy()
+    bars.iloc[500] = bars.iloc[499].to_numpy()
+    bars.iloc[-6:-4] = [*4 * [bars.iloc[-7, 3]], 1_000.0]  # two round trades at one price may be real
+    append(home, bars)
+    assert notes(home).startswith(f"prices and volume of {DAYS[-3]}, {DAYS[-2]} are those of the bar before once more")
+    assert notes(home).endswith(f"`stockml bars IBM --reject {DAYS[-3]}`")
+    for day in DAYS[-3:-1]:
+        store_of(home).judge("IBM", day, accepted=False, recorded_at=NOW, source="test")
+    assert "once more" not in notes(home)
+
+
 def test_history_that_is_joined_by_one_close_is_named(home: Home) -> None:
     append(home, IBM.iloc[500:])
     store_of(home).record_import("IBM", IBM.iloc[:501], recorded_at=NOW, source="test")
