@@ -12,6 +12,7 @@ from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import first_known, with_independent
+from stockml.forecasts.outlook import SPANS
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 
@@ -118,8 +119,10 @@ def _heading(night: Night) -> list[str]:
 
 
 def _median(night: Night) -> str:
-    """What the median is made of; an earlier version, whose forecasts have no outlook, published no rise."""
-    return "last close and half the usual rise" if night.forecast and night.forecast.outlook else "last close"
+    """What the median is made of; there is no rise at lead 1, and an earlier version, without an outlook, had none."""
+    forecast = night.forecast
+    rises = forecast and (forecast.outlook or 1 < len(forecast.path) < SPANS[0])
+    return "last close and half the usual rise" if rises else "last close"
 
 
 def _over_regression(night: Night) -> list[str]:
@@ -172,7 +175,7 @@ def _end_point(forecast: Forecast) -> str:
     end, low, high, mid = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.last_value))
     now = "now" if close is None else f"close {price_text(close)},"
     return (
-        f"{end} on {forecast.sessions[-1]}, {len(forecast.path)} sessions ahead "
+        f"{end} on {forecast.sessions[-1]}, {counted(len(forecast.path), 'session')} ahead "
         f"(80%: {low} to {high}; {now} mid price {mid})"
     )
 

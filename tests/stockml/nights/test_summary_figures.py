@@ -130,3 +130,21 @@ def test_a_night_of_the_tutorials_recipe_says_so_on_the_terminal_and_on_both_pag
     for night, count in ((usual, 0), (replace(usual, settings={**usual.settings, "profile": "tutorial"}), 1)):
         for shown in (summary.text(night), summary.markdown(night)):
             assert " ".join(shown.split()).count("by the published tutorial's recipe, which leaks") == count
+
+
+@pytest.mark.parametrize(
+    ("horizon", "median", "ahead"),
+    [(1, "last close", "1 session ahead"), (4, "last close and half the usual rise", "4 sessions ahead")],
+)
+def test_a_horizon_too_short_for_an_outlook_is_told_of_its_median_all_the_same(
+    horizon: int, median: str, ahead: str
+) -> None:
+    whole = recorded_night().forecast
+    assert whole
+    first = {name: getattr(whole, name)[:horizon] for name in ("sessions", "path", "weights")}
+    bands = tuple(replace(band, low=band.low[:horizon], high=band.high[:horizon]) for band in whole.bands)
+    night = recorded_night(forecast=replace(whole, **first, bands=bands, outlook=()))
+    text = " ".join(summary.text(night).split())
+    assert f"published: the {median}, width by" in text
+    assert f"published median: {median}; width" in text
+    assert f"{whole.sessions[horizon - 1]}, {ahead} (80%: " in text
