@@ -45,7 +45,9 @@ class Table:
 
 def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
-    said = f"{forecast.probability_of_rise:.0%} that the price is higher in {forecast.direction_step} sessions"
+    said = (
+        f"{forecast.probability_of_rise:.0%} that the price is higher in {counted(forecast.direction_step, 'session')}"
+    )
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
     said += f"; it was higher after {rate:.0%} of {counted(night.evaluation.origins, 'origin')}"

@@ -85,6 +85,7 @@ def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
     told = rise(night, night.forecast)
     assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
     assert rise(None, night.forecast) == told.partition(";")[0]
+    assert rise(None, replace(night.forecast, direction_step=1)).endswith("higher in 1 session")
 
 
 @pytest.mark.parametrize("page", [summary.text, summary.markdown])
