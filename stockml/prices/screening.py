@@ -58,7 +58,9 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
             return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
     usual = _usual(volume, at)
     if volume[at] == 0 and usual > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
-        return f"no share was traded, and the close moved from {last:g} to {bar[CLOSE]:g}", 1
+        moved = f"the close moved from {last:g} to {bar[CLOSE]:g}"
+        ranged = f"prices ranged from {bar[LOW]:g} to {bar[HIGH]:g}"
+        return f"no share was traded, and {ranged if bar[CLOSE] == last else moved}", 1
     if is_busy(volume, at):
         return "", 0
     around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]

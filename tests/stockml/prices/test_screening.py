@@ -49,6 +49,17 @@ def test_a_misprint_is_set_aside_whether_or_not_the_next_session_is_known(row, f
     assert reason in found.reason
 
 
+def test_prices_without_trades_are_told_as_they_were():
+    bars = altered([LAST], volume=0.0)
+    (moved,) = doubtful(bars)
+    last, close = bars["close"].iloc[[-2, -1]]
+    assert moved.reason == f"no share was traded, and the close moved from {last:g} to {close:g}"
+    bars.iloc[LAST, :4] = bars.iloc[LAST - 1, :4]
+    (ranged,) = doubtful(bars)
+    low, high = bars[["low", "high"]].iloc[-1]
+    assert ranged.reason == f"no share was traded, and prices ranged from {low:g} to {high:g}"
+
+
 def test_the_usual_volume_is_that_of_the_sessions_just_before():
     bars = altered([LAST], high=2.5)
     bars.iloc[:-30, bars.columns.get_loc("volume")] /= 100
