@@ -128,16 +128,21 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         root=root,
         state=_state(root, database, environ),
         database=database,
-        store=store if "://" in store else str(_folder("STOCKML_STORE", store)),
+        store=store if "://" in store else str(_folder("STOCKML_STORE", store, inside=root)),
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=_tracking(environ),
     )
     return place if place.tracking_uri else replace(place, tracking_uri=place.mlflow_database)
 
 
-def _folder(name: str, path: str) -> Path:
+def _folder(name: str, path: str, inside: Path | None = None) -> Path:
+    """The path, resolved; one that is not `inside` a home must not lead over a link to what is not there."""
     try:
-        return Path(path).expanduser().resolve()
+        given = Path(path).expanduser()
+        away = (each for each in (given, *given.parents) if each.is_symlink() and not each.exists())
+        if given.parent != inside and (link := next(away, None)):
+            raise InvalidSetting(name, path, f"a folder that is there (mount the disk that {link} leads to)")
+        return given.resolve()
     except (RuntimeError, OSError) as error:  # ~ of an unknown user; a symlink loop
         raise InvalidSetting(name, path, f"a path that leads to a folder ({error})") from error
 

@@ -10,6 +10,7 @@ from deployments.process import restored
 from stockml.errors import InvalidFile, StockmlError, StoreBusy, StoreError
 from stockml.home import Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
+from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_all, commit_common, refresh
 
@@ -78,6 +79,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     place = _usual(command, environ)
     excused = suppress(StoreError) if command == "doctor" else nullcontext()  # it reports them among its checks
     with excused:
+        check_home(place)
         refresh(place, ())
     environ["STOCKML_HOME"] = str(place.root)
     with excused:

@@ -28,6 +28,7 @@ from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
 from stockml.redaction import ApiKey
 from stockml.storage.notes import notes_of
+from stockml.storage.refusals import check_home, closed_to_us
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
@@ -42,6 +43,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
     yield Check("Python", "ok", python_version())
     yield home_folder(home)
+    yield from settled("home", check_home, home)
     yield from rights(home, environ)
     yield from settled("prices", prices, home, environ)
     yield key(home, environ)
@@ -88,8 +90,8 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
         found, advice = f"{home.root} is open to others on this machine", f"`chmod go= {quote(str(home.root))}`"
         yield Check("rights", "problem" if home.in_use else "note", found, advice)
         return
-    if closed := next(stored.closed_to_us(home.root), None):
-        found = f"{closed} in it may not be read and written by this user, as after `sudo stockml`"
+    if closed := next(closed_to_us(home.root), None):
+        found = f"{closed} may not be read and written by this user, as after `sudo stockml`"
         advice = f"`sudo chown -R $(id -un): {quote(str(home.root))}; chmod -R u+rwX {quote(str(home.root))}`"
         yield Check("rights", "problem", found, advice)
         return

@@ -1,6 +1,5 @@
 """Checks of the stored files: bars, forecasts, champions, settings, bases, nights, and MLflow's copies of them."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,16 +55,6 @@ def settled(name: str, look: Callable[..., object], *arguments: object) -> Itera
             yield from found
     except (StockmlError, OSError) as error:
         yield Check(name, "problem", refused(error) if isinstance(error, OSError) else str(error))
-
-
-def closed_to_us(folder: Path) -> Iterator[str]:
-    """The files below a folder that this user may not read, and the folders that it may not change."""
-    for place, folders, files in os.walk(folder):
-        looked_at = [(name, os.R_OK | os.W_OK | os.X_OK) for name in folders] + [(name, os.R_OK) for name in files]
-        for name, mode in looked_at:
-            path = os.path.join(place, name)
-            if not os.access(path, mode) and os.path.exists(path):  # a dangling link is no matter of rights
-                yield path
 
 
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:

@@ -33,6 +33,7 @@ from stockml.provider.price_source import REPLAY
 from stockml.storage.files import NO_ROOM, sync_folder
 from stockml.storage.objects import Found, Objects
 from stockml.storage.process_marks import is_gone, mark
+from stockml.storage.refusals import check_links
 
 FORMAT = "stockml backup, 1"
 MANIFEST, ARCHIVE, STAGING = "manifest.json", "archive.zip", ".staging-"
@@ -127,7 +128,8 @@ def _copied(home: Home, root: Path) -> Iterator[str]:
 def _names(home: Home) -> Iterator[str]:
     root = home.root
     for folder in (*(str(root / place) for place in PLACES), home.store):
-        list(os.walk(folder, onerror=_refuse))
+        for place, _, files in os.walk(folder, onerror=_refuse):
+            check_links(Path(place, name) for name in files)  # `glob` passes over these too
     yield from (KIND_OF_PRICES, "tickers.yaml")
     for pattern in ("settings/*.json", "ledger/*.parquet"):
         yield from _under(root, pattern)

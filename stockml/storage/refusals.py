@@ -1,9 +1,14 @@
 """What is said of a file that the system refuses. Separate from `files`, which a night's numbers rest on."""
 
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stockml.errors import RecordUnreadable
+from stockml.errors import RecordUnreadable, StoreError
+from stockml.home import Home
 from stockml.storage.files import NO_ROOM
+
+KEPT = ("", "prices.json", "store", "ledger", "nights", "models", "bases", "settings")
 
 
 def refused(error: OSError) -> str:
@@ -20,3 +25,31 @@ def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
     if isinstance(error, PermissionError):
         return RecordUnreadable(str(path), error.strerror or str(error), "see that you may read and write it")
     return RecordUnreadable(str(path), str(error))
+
+
+def check_home(home: Home) -> None:
+    """Raise StoreError if what a home keeps is behind a link to what is not there, such as an unmounted disk.
+
+    It would be taken for nothing kept, and begun anew.
+    """
+    check_links(home.root / name for name in KEPT)
+
+
+def check_links(paths: Iterable[Path]) -> None:
+    """Raise StoreError for the first of these that is a link to what is not there."""
+    for path in paths:
+        if path.is_symlink() and not path.exists():
+            why = f"expected what is kept there, found a link to {os.readlink(path)}, where nothing is"
+            raise StoreError(str(path), f"{why}; mount that disk or bring it back, or remove the link to begin anew")
+
+
+def closed_to_us(path: Path) -> Iterator[Path]:
+    """The files that this user may not read, and the folders that it may not change: the path, and all below it."""
+    yield from filter(_is_closed, [path])
+    for place, folders, files in os.walk(path):
+        yield from filter(_is_closed, (Path(place, name) for name in (*folders, *files)))
+
+
+def _is_closed(path: Path) -> bool:
+    mode = os.R_OK | os.W_OK | os.X_OK if os.path.isdir(path) else os.R_OK
+    return not os.access(path, mode) and os.path.exists(path)  # a dangling link is no matter of rights

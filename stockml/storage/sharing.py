@@ -8,6 +8,7 @@ from stockml.errors import StockmlError, StoreBusy
 from stockml.home import Home
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import COMMON, ENDED, is_merged
+from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth, SharedState
 
 BUSY_S = 30.0
@@ -19,6 +20,7 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
 
     On entry its files are checked out as last committed; on exit changes are committed. Raises StoreBusy, StoreError.
     """
+    check_home(home)
     with ExitStack() as held:
         held.enter_context(_lock(home, ticker, timeout_s))
         if state := SharedState.of(home):
@@ -36,6 +38,7 @@ def both_locked(home: Home, old: str, new: str, timeout_s: float = 1.0) -> Itera
     On entry both are checked out; on exit what was moved is committed, first where it is, then where it was: a kill in
     between leaves both. Raises StoreBusy, StoreError.
     """
+    check_home(home)
     with ExitStack() as held:
         state = SharedState.of(home)
         for ticker in sorted({old, new}):

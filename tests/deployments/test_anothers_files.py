@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from deployments.registration import own_list
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import night_path, write_night
 from stockml.provider.price_source import claim
+from stockml.storage.sharing import ticker_lock
 from tests.support.commands import store_of
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
@@ -82,10 +83,37 @@ def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, place: str
     home.root.chmod(0o700)
     path.chmod(0)
     [rights] = [line for line in plainly("doctor").stdout.splitlines() if " rights: " in line]
-    assert rights.startswith(f"PROBLEM rights: {path} in it may not be read and written by this user")
+    assert rights.startswith(f"PROBLEM rights: {path} may not be read and written by this user")
     assert "chown" in rights
     path.chmod(0o700)
     assert "ok      rights" in plainly("doctor").stdout
+
+
+@pytest.mark.parametrize("place", ["store", "ledger", "nights", "models"])
+def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(home: Home, tmp_path: Path, place: str) -> None:
+    store_of(home)
+    claim(home, "replay")
+    Ledger(home.ledger).publish(entry(3))
+    away, linked = tmp_path / "disk" / place, home.root / place
+    linked.rename(tmp_path / "aside") if linked.exists() else None
+    linked.symlink_to(away)
+    way_back = f"found a link to {away}, where nothing is; mount that disk or bring it back"
+    for command in (["forecast", "IBM"], ["bars", "IBM"], ["nightly", "IBM"], ["rename", "IBM", "KO"], ["status"]):
+        told = plainly(*command)
+        assert told.returncode == 1
+        assert told.stderr.startswith(f"stockml: {linked}: expected what is kept there, {way_back}")
+    with pytest.raises(StoreError, match="mount that disk"), ticker_lock(home, "IBM"):
+        pass
+    assert f"PROBLEM home: {linked}: " in plainly("doctor").stdout
+    assert not away.parent.exists()
+
+
+def test_a_home_on_a_disk_that_is_away_is_no_new_one(home: Home, tmp_path: Path) -> None:
+    (linked := tmp_path / "linked").symlink_to(tmp_path / "disk")
+    told = plainly("status", STOCKML_HOME=str(linked / "stockml"))
+    assert told.returncode == 1
+    assert f"STOCKML_HOME to be a folder that is there (mount the disk that {linked} leads to)" in told.stderr
+    assert not (tmp_path / "disk").exists()
 
 
 def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: Home, tmp_path: Path) -> None:

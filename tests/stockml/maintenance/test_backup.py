@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from stockml.errors import DiskFull, InvalidFile
+from stockml.errors import DiskFull, InvalidFile, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -271,6 +271,14 @@ def test_a_backup_taken_while_nights_run_is_of_one_moment(home: Home, tmp_path: 
         assert forecast <= bars.index[-1].date()
         reached.add(forecast)
     assert len(reached) > 1
+
+
+def test_what_is_behind_a_link_to_a_disk_that_is_away_is_not_left_out(filled: Home, tmp_path: Path) -> None:
+    (filled.nights / "IBM").rename(tmp_path / "aside")
+    (filled.nights / "IBM").symlink_to(tmp_path / "disk")
+    with pytest.raises(StoreError, match=r"nights/IBM: expected what is kept there, found a link to .*disk"):
+        backup.back_up(filled, tmp_path / "b.zip", NOW)
+    assert not (tmp_path / "b.zip").exists()
 
 
 def test_an_empty_home_is_not_backed_up(other: Home, tmp_path: Path) -> None:
