@@ -16,6 +16,7 @@ from stockml.nights import glance
 from stockml.nights.record import readable, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.manifests import FOLDERS
+from stockml.storage.refusals import check_links, closed_to_us
 from stockml.storage.sharing import both_locked
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
@@ -24,12 +25,13 @@ from stockml.tracking.client import Tracking
 def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
     """Move all that is kept of `old` to `new`; returns what moved, in words. `missed` is told if MLflow is away.
 
-    Raises InvalidTicker, StoreError where `new` has something of its own already, StoreBusy while a night runs, here or
-    on another machine that shares the state.
+    Raises InvalidTicker, StoreError where `new` has something of its own already, or where something of `old` cannot be
+    reached, StoreBusy while a night runs, here or on another machine that shares the state.
     """
     old, new = validated_ticker(old), validated_ticker(new)
     with both_locked(home, old, new):
         for before, after in _places(home, old, new):
+            _check_reach(before)
             _has_something_to_move(before, after)
         Ledger(home.ledger).check_free(old, new)
         moved = ["bars"] if BarStore.of(home).rename(old, new) else []
@@ -60,6 +62,14 @@ def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
     """The old and new path of everything that is found by the name of its folder or file alone."""
     found = [(home.root / what / old, home.root / what / new) for what in (*FOLDERS, "plots")]
     return [*found, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
+
+
+def _check_reach(path: Path) -> None:
+    """Raise StoreError if not all that is kept there can be moved: the rest would be left under the old name."""
+    check_links([path])
+    if closed := next(closed_to_us(path), None):
+        why = "expected what may be read and written, found it closed; restore access, then run this again"
+        raise StoreError(str(closed), why)
 
 
 def _has_something_to_move(before: Path, after: Path) -> bool:

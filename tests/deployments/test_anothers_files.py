@@ -89,6 +89,18 @@ def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, place: str
     assert "ok      rights" in plainly("doctor").stdout
 
 
+@pytest.mark.parametrize("place", ["nights/IBM", "nights/IBM/0/night.json", "models/IBM/a", "settings/IBM.json"])
+def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(home: Home, place: str) -> None:
+    store_of(home)
+    claim(home, "replay")
+    closed(home.root / place, b"as it was") if Path(place).suffix else (home.root / place).mkdir(parents=True, mode=0)
+    told = plainly("rename", "IBM", "IBMX")
+    assert told.returncode == 1
+    refused = "expected what may be read and written, found it closed; restore access, then run this again"
+    assert told.stderr == f"stockml: {home.root / place}: {refused}\n"
+    assert [path.name for path in (home.root / "store").glob("*.parquet")] == ["IBM.parquet"]
+
+
 @pytest.mark.parametrize("place", ["store", "ledger", "nights", "models"])
 def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(home: Home, tmp_path: Path, place: str) -> None:
     store_of(home)
