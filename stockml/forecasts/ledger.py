@@ -27,7 +27,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
-from stockml.storage.parquet_files import as_bytes, from_bytes
+from stockml.storage.parquet_files import CHECKSUM_KEY, NUMBERS_KEY, as_bytes, from_bytes
 from stockml.storage.receipts import Receipt
 from stockml.storage.refusals import unreadable
 from stockml.tickers import validated_ticker
@@ -121,8 +121,7 @@ class Ledger:
 
     def steps(self, ticker: str) -> pd.DataFrame:
         """The file's rows, one per step; dates are naive midnights.  Raises RecordUnreadable."""
-        frame = self._table(ticker).to_pandas(date_as_object=False)
-        return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
+        return _steps(self._table(ticker))
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored: one forecast per session, by `ledger_scores.steps_that_count`."""
@@ -158,7 +157,10 @@ class Ledger:
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
         try:
-            return from_bytes(path.read_bytes(), ticker, SCHEMA, unmarked=True).replace_schema_metadata()
+            table = from_bytes(path.read_bytes(), ticker, SCHEMA, unmarked=True)
+            if not {CHECKSUM_KEY, NUMBERS_KEY} & set(table.schema.metadata or {}):
+                _check_unmarked(ticker, table)
+            return table.replace_schema_metadata()
         except FileNotFoundError:
             return SCHEMA.empty_table()
         except (OSError, ValueError) as error:
@@ -168,6 +170,22 @@ class Ledger:
 @lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
     return steps_that_count(ledger.steps(ticker), sessions)
+
+
+def _check_unmarked(ticker: str, table: pa.Table) -> None:
+    """Raise ValueError unless the rows, of an early version or written by hand, are those of forecasts."""
+    try:
+        published = entries_of(ticker, _steps(table))
+        as_published = pa.concat_tables([SCHEMA.empty_table(), *map(_rows, published)])
+    except (InvalidForecast, TypeError, ValueError, OverflowError) as fault:
+        raise ValueError(f"rows of no forecast: {getattr(fault, 'why', fault)}") from fault
+    if not as_published.equals(table.replace_schema_metadata()):
+        raise ValueError("rows of no forecast: repeated, out of order, or without a key")
+
+
+def _steps(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas(date_as_object=False)
+    return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
@@ -112,6 +113,28 @@ def test_a_damaged_ledger_is_an_error_that_names_the_file_and_is_never_overwritt
         with pytest.raises(RecordUnreadable, match=r"IBM\.parquet"):
             attempt()
     assert path.read_bytes() == found
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("path", float("nan")), ("path", -5.0), ("low_80", None), ("due", None), ("lead", 7), ("key", None)],
+)
+def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger: Ledger, column: str, value: object) -> None:
+    for number in (10, 11):
+        ledger.publish(entry(number))
+    published, path = ledger.entries("IBM"), ledger.file("IBM")
+    table = pq.read_table(path).replace_schema_metadata()
+    pq.write_table(table, path)
+    assert ledger.entries("IBM") == published
+    values = table[column].to_pylist()
+    values[3] = value
+    at = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type)), path)
+    with pytest.raises(RecordUnreadable, match="rows of no forecast"):
+        ledger.entries("IBM")
+    pq.write_table(pa.concat_tables([table, table]), path)
+    with pytest.raises(RecordUnreadable, match="rows of no forecast"):
+        ledger.publish(entry(12))
 
 
 def test_each_ticker_has_its_own_file_and_is_validated(ledger: Ledger) -> None:
