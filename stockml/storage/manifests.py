@@ -48,7 +48,7 @@ class Manifest:
             if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in manifest.files):
                 raise ValueError("a file outside of any home")
             return manifest
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"
             raise StoreError(place, f"{why}: bring back an earlier version of this object") from problem
 

@@ -218,7 +218,7 @@ def test_two_machines_may_ask_for_delistings_at_once_and_the_last_commit_counts(
     assert (two[0].root / "delistings.json").read_text() == "the second"
 
 
-@pytest.mark.parametrize("damage", ["manifest", "object", "gone", "all gone"])
+@pytest.mark.parametrize("damage", ["manifest", "nested", "object", "gone", "all gone"])
 def test_damage_is_named_and_never_checked_out(
     two: tuple[SharedState, SharedState], s3_folder: str, damage: str
 ) -> None:
@@ -230,6 +230,8 @@ def test_damage_is_named_and_never_checked_out(
     manifest, (stands,) = f"{base}/parts/IBM.json", fs.find(f"{base}/objects")
     if damage == "manifest":
         fs.pipe_file(manifest, fs.cat_file(manifest).replace(b"IBM", b"IBN"))
+    elif damage == "nested":
+        fs.pipe_file(manifest, b"[" * 100_000)
     elif damage == "object":
         fs.pipe_file(stands, b"another")
     else:
