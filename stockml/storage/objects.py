@@ -19,6 +19,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 from stockml.errors import StoreError
 from stockml.storage.files import write_atomically
 
+AT_ONCE = 64  # requests
 PASSING = (500, 502, 503, 504)  # a fault within, a gateway's word for a store that restarts, or requests too fast
 
 
@@ -93,11 +94,13 @@ class Objects:
         return str(self.folder / name) if self.folder else f"{self.root.rstrip('/')}/{name}"
 
     @_after_a_restart
-    def read(self, name: str) -> Found:
-        """Read the version, then the content: if the object changes in between, a later `replace` is refused."""
+    def read(self, name: str, version: str | None = None) -> Found:
+        """Read the version, then the content: if the object changes in between, a later `replace` is refused.
+
+        version: as it was listed just before, which saves a request."""
         with self._refused(name):
             try:
-                version = self._fs.info(name).get("ETag")
+                version = version or self._fs.info(name).get("ETag")
                 return Found(self._fs.cat_file(name), version)
             except FileNotFoundError:
                 self._check_bucket(name)
@@ -168,6 +171,10 @@ class Objects:
         scheme, found, path = self.root.rpartition("://")
         return Path(path) if not found or scheme == "file" else None
 
+    def open(self) -> None:
+        """Make the client: threads would each make their own, which takes longer than a request."""
+        _ = self._fs
+
     def _check_bucket(self, name: str) -> None:
         """Raise StoreError if nothing was found because there is no bucket: the address is mistyped, say."""
         if self._is_s3:
@@ -195,8 +202,12 @@ class Objects:
     def _fs(self) -> Any:
         if self.folder:
             return DirFileSystem(str(self.folder), fsspec.filesystem("file"))
-        waits = {"connect_timeout": min(5.0, self.answer_s), "read_timeout": self.answer_s}
-        of_s3 = {"config_kwargs": waits | {"retries": {"max_attempts": 0}}} if self.root.startswith("s3:") else {}
+        of_s3: dict[str, Any] = {}
+        if self.root.startswith("s3:"):
+            waits = {"connect_timeout": min(5.0, self.answer_s), "read_timeout": self.answer_s}
+            config = waits | {"retries": {"max_attempts": 0}, "max_pool_connections": AT_ONCE}
+            # an object is read in one request, and not in several, after one for its size
+            of_s3 = {"config_kwargs": config, "max_concurrency": 1}
         fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False, **of_s3)
         return DirFileSystem(base.rstrip("/"), fs)
 

@@ -34,9 +34,8 @@ from stockml.storage.manifests import (
     tickers_of,
 )
 from stockml.storage.notes import Database
-from stockml.storage.objects import Objects, WriteConflict
+from stockml.storage.objects import AT_ONCE, Objects, WriteConflict
 
-AT_ONCE = 64
 ATTEMPTS = 5
 SECOND = 1_000_000_000
 
@@ -84,13 +83,13 @@ class SharedState:
             return None
         return cls(home.state, home.root, Database(home.database, home.state))
 
-    def checkout(self, part: str, depth: Depth = Depth.EVERYTHING) -> None:
+    def checkout(self, part: str, depth: Depth = Depth.EVERYTHING, version: str | None = None) -> None:
         """Bring the part's files here as they were committed, as far as `depth` asks for them; others may be absent.
 
         A local change that was never committed stays if the state has not moved on since, and is otherwise moved to
         `uncommitted/`. Call it under the part's lock. Raises StoreError, also if the folder holds files of its own.
         """
-        found, known = self.objects.read(_manifest(part)), self._known(part)
+        found, known = self.objects.read(_manifest(part), version), self._known(part)
         stats = {name: stat for name in files_of(self.root, part) if (stat := _stat(self.root / name))}
         here = set(stats)
         if known is None:
@@ -172,9 +171,11 @@ class SharedState:
     def unreferenced(self) -> dict[str, dict[str, Any]]:
         """Objects that no manifest refers to, by name: those of earlier states, and of commits in progress."""
         unnamed = self.objects.names("objects")
-        for content in (self.objects.read(_manifest(part)).content for part in self.parts()):
-            for sha, *_ in Manifest.read(content, self.address).files.values() if content else ():
-                unnamed.pop(_object(sha), None)
+        manifests = [_manifest(part) for part in self.parts()]
+        for start in range(0, len(manifests), AT_ONCE):
+            for content in self.objects.fetch(manifests[start : start + AT_ONCE]).values():
+                for sha, *_ in Manifest.read(content, self.address).files.values():
+                    unnamed.pop(_object(sha), None)
         return unnamed
 
     @cached_property

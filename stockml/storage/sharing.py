@@ -1,8 +1,10 @@
 """How runs, readers and commands check out and commit a shared state; only locks where the home is the state."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
+from typing import TypeVar
 
 from stockml.errors import StockmlError, StoreBusy
 from stockml.home import Home
@@ -12,6 +14,8 @@ from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth, SharedState
 
 BUSY_S = 30.0
+AT_ONCE = 16  # parts; more would each hold a connection to the database while they are committed
+T = TypeVar("T")
 
 
 @contextmanager
@@ -80,13 +84,16 @@ def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Dep
     """Check these tickers (None: all) out for reading, as last committed, except those with a run at work here."""
     if (state := SharedState.of(home)) is None:
         return
-    _checkout_common(home, state)
     versions = state.parts()
-    asked = None if tickers is None else {each for ticker in tickers for each in (ticker, ticker + ENDED)}
-    for part in sorted(versions.keys() - {COMMON} if asked is None else versions.keys() & asked):
-        if not state.is_current(part, versions[part], depth):
-            with suppress(StoreBusy), _lock(home, part, 0):
-                state.checkout(part, depth)
+    if not state.is_current(COMMON, versions.get(COMMON), Depth.EVERYTHING):
+        _checkout_common(home, state)
+
+    def bring(part: str) -> None:
+        with suppress(StoreBusy), _lock(home, part, 0):
+            state.checkout(part, depth, versions[part])
+
+    asked = versions.keys() - {COMMON} if tickers is None else versions.keys() & _parts_of(tickers)
+    _at_once(state, bring, (part for part in sorted(asked) if not state.is_current(part, versions[part], depth)))
 
 
 def commit_common(home: Home) -> None:
@@ -103,8 +110,8 @@ def commit_ended(home: Home, ticker: str) -> None:
             state.commit(ticker + ENDED)
 
 
-def commit_all(home: Home, *, may_remove: bool = False) -> None:
-    """Commit a command's changes to all tickers, except those with a run at work here.
+def commit_all(home: Home, tickers: Iterable[str] | None = None, *, may_remove: bool = False) -> None:
+    """Commit a command's changes to these tickers (None: all), except those with a run at work here.
 
     Raises StoreBusy, once the others are committed, for the first with a run at work on another machine, or which
     another machine committed meanwhile; StoreError.
@@ -113,9 +120,14 @@ def commit_all(home: Home, *, may_remove: bool = False) -> None:
         return
     with _lock(home, COMMON):
         refused = [_refusal(state, COMMON, may_remove)]
-    for part in sorted(state.parts_here() - {COMMON}):
+
+    def committed(part: str) -> StoreBusy | None:
         with suppress(StoreBusy), _lock(home, part, 0):
-            refused.append(_refusal(state, part, may_remove))
+            return _refusal(state, part, may_remove)
+        return None
+
+    asked = state.parts_here() - {COMMON}
+    refused += _at_once(state, committed, sorted(asked if tickers is None else asked & _parts_of(tickers)))
     for busy in filter(None, refused):
         raise busy
 
@@ -138,6 +150,17 @@ def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
     if remove:
         state.objects.remove(old)
     return old
+
+
+def _at_once(state: SharedState, work: Callable[[str], T], parts: Iterable[str]) -> list[T]:
+    """Do it for some parts at a time; what it raises for one keeps those from it that have not begun."""
+    state.objects.open()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(work, parts))
+
+
+def _parts_of(tickers: Iterable[str]) -> set[str]:
+    return {part for ticker in tickers for part in (ticker, ticker + ENDED)}
 
 
 def _checkout_common(home: Home, state: SharedState) -> None:

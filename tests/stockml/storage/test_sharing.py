@@ -1,7 +1,9 @@
 """Commands where machines share a home's state, beside runs and readers at the same time."""
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +18,10 @@ from stockml.home import Home
 from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, COMMON, ENDED
-from stockml.storage.shared_state import SharedState
+from stockml.storage.shared_state import Depth, SharedState
 from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh, ticker_lock
+from tests.support.object_store import ObjectStore
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
 
 
@@ -130,6 +134,65 @@ def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_b
         "IBM.parquet": "of away",
         "MSFT.parquet": f"of {here.root.name}",
     }
+
+
+def test_a_machine_asks_the_store_once_for_all_that_is_current_and_once_for_each_thing_that_is_not(
+    home: Home, s3_folder: str, s3_server: ObjectStore, tmp_path: Path
+) -> None:
+    """Each part was asked for in turn, three times, and each of its files twice: minutes on a slow line."""
+    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    away = replace(here, root=tmp_path / "away")
+    write(here, "tickers.yaml", "ledger/IBM.parquet", "models/IBM/model.json", "ledger/KO.parquet")
+    for part in (COMMON, "IBM", "KO"):
+        state_of(here).commit(part)
+    for tickers, depth, asked in (
+        (["KO"], Depth.NIGHT, {"LIST": 1, "HEAD": 1, "GET": 2 + 2}),  # the list of tickers too
+        (["KO"], Depth.NIGHT, {"LIST": 1}),
+        (None, Depth.STATUS, {"LIST": 1, "GET": 2}),
+        (None, Depth.NIGHT, {"LIST": 1, "GET": 2}),
+        ((), Depth.NIGHT, {"LIST": 1}),
+    ):
+        before = s3_server.asked()
+        refresh(away, tickers, depth)
+        assert s3_server.asked() - before == asked
+    assert (away.models / "IBM" / "model.json").read_text() == "models/IBM/model.json"
+
+
+def write(machine: Home, *names: str) -> None:
+    for name in names:
+        (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / name).write_text(name)
+
+
+class Meeting(MemoryFileSystem):
+    """An object store that answers one request for a ticker only once there is another."""
+
+    protocol = "meeting"
+    both = threading.Barrier(2)
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(path.replace("meeting:", "memory:"))
+
+    def cat_file(self, path: str, *range: Any, **options: Any) -> Any:
+        if "parts/K" in path:
+            self.both.wait(PATIENCE_S)
+        return super().cat_file(path, *range, **options)
+
+
+def test_tickers_are_checked_out_and_committed_at_the_same_time(home: Home, tmp_path: Path) -> None:
+    """One after the other, a new machine waited minutes for hundreds of tickers."""
+    fsspec.register_implementation("meeting", Meeting, clobber=True)
+    here = replace(home, state=f"meeting://{tmp_path.name}", database="nobody@127.0.0.1:1")
+    names = [f"nights/{ticker}/{ATTEMPT}" for ticker in ("KO", "KR")]
+    write(here, *names)
+    with ThreadPoolExecutor() as both:
+        list(both.map(lambda ticker: commit_ended(here, ticker), ("KO", "KR")))
+    for name in names:
+        (here.root / name).write_text("changed")
+    commit_all(here)
+    refresh(away := replace(here, root=tmp_path / "away"))
+    assert [(away.root / name).read_text() for name in names] == ["changed", "changed"]
 
 
 class Interrupted(MemoryFileSystem):
