@@ -23,9 +23,10 @@ from stockml.home import home
 from stockml.storage.files import NO_ROOM
 from stockml.storage.refusals import refused
 
+HELP = {"-h", "--help"}
 app = Typer(
     name="stockml",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": sorted(HELP)},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -63,8 +64,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    command = next((each for each in given if not each.startswith("-")), "")
-    with in_home(command) as place, shared(place, command):
+    command, *words = [each for each in given if not (each.startswith("-") or HELP & {*given})] or [""]
+    with in_home(command) as place, shared(place, command, words):
         code: int = app(args=given, prog_name="stockml", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
             raise KeyboardInterrupt

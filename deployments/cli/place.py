@@ -2,17 +2,18 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from stockml.errors import InvalidFile, StockmlError, StoreBusy, StoreError
+from stockml.errors import InvalidFile, InvalidTicker, StockmlError, StoreBusy, StoreError
 from stockml.home import Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_all, commit_common, refresh
+from stockml.storage.sharing import commit_all, refresh
+from stockml.tickers import validated_ticker
 
 SECRETS = (
     "TIINGO_API_KEY",
@@ -22,8 +23,11 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
-WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need the whole shared state
-BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed")
+WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all files of what they refresh
+OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
+# their flows refresh what they need, or they need no ticker's files
+BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed",
+                 "tickers", "deploy", "tutorial")  # fmt: skip
 FOR_THE_MARKET = ("import", "restore")  # a recording needs no imported history
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
@@ -50,29 +54,42 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
 
 
 @contextmanager
-def shared(place: Home, command: str) -> Iterator[None]:
+def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[None]:
     """If machines share the home's state, refresh it before the command and commit the command's changes after it.
 
-    Flows do this themselves, one ticker at a time. `doctor` examines what is here and why the rest cannot be reached.
+    Of a command whose `words` name tickers, these alone. Flows do this themselves, one ticker at a time. `doctor`
+    examines what is here and why the rest cannot be reached.
     """
+    named = _tickers_of(command, words)
     if place.state is None or command in ("", "doctor"):
         yield
         return
-    if command in BY_THEMSELVES:
-        commit = commit_common
-        refresh(place, ())
+    if named is not None:
         with suppress(StoreBusy):  # its next night sets aside what another machine was faster to change
             commit_all(place)  # a home that becomes the state does so before another machine's night of its tickers
-    else:
-        commit = commit_all
-        refresh(place, depth=Depth.EVERYTHING if command in WHOLE else Depth.NIGHT)
+    if command not in BY_THEMSELVES:
+        depth = Depth.EVERYTHING if command in WHOLE else Depth.STATUS if command == "status" else Depth.NIGHT
+        refresh(place, named, depth)
     try:
         yield
     except BaseException:  # a command that fails late has changed something, such as the list before Prefect is told
         with suppress(StockmlError):  # report the first error, not this one
-            commit(place)
+            commit_all(place, named)
         raise
-    commit(place)
+    commit_all(place, named)
+
+
+def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
+    """What the command needs refreshed: all words that may be tickers, as an option's value may; None for all."""
+    if command in BY_THEMSELVES:
+        return []
+    if command not in OF_TICKERS or not words or any(Path(word).is_dir() for word in words):  # of files to import
+        return None
+    named = list[str]()
+    for word in words:
+        with suppress(InvalidTicker):
+            named.append(validated_ticker(word))
+    return named
 
 
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
@@ -90,6 +107,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
             environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
             place = replay_home(environ)
             environ["STOCKML_HOME"] = str(place.root)
+            refresh(place, ())
     return place
 
 

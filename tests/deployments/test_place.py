@@ -193,6 +193,44 @@ def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(two_
     assert (another.ledger / "IBM.parquet").read_text() == "of the one that took its place"
 
 
+@needs_postgres
+def test_a_command_that_names_a_ticker_waits_for_no_other(
+    two_homes: tuple[Home, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at one ticker's bars brought the files of all, minutes of them on a slow line."""
+    here, another = two_homes
+    for ticker in ("IBM", "MSFT"):
+        store_of(here, ticker)
+    commit_all(here)
+    (tmp_path / "MSFT").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for words, brought in (
+        (["bars", "ibm"], ("IBM",)),
+        (["import", "--calendar", "XNYS", "AAPL", "aapl.csv"], ("IBM",)),
+        (["tickers", "list"], ("IBM",)),
+        (["import", "MSFT"], ("IBM", "MSFT")),
+    ):
+        with shared(another, words[0], words[1:]):
+            assert BarStore.of(another).tickers() == brought
+
+
+@needs_postgres
+def test_a_command_that_names_a_ticker_is_refused_for_no_other(two_homes: tuple[Home, Home]) -> None:
+    """The other's next night sets aside what this machine could not commit."""
+    here, another = two_homes
+    for machine, ticker in ((here, "IBM"), (another, "IBM"), (here, "MSFT")):
+        store_of(machine, ticker)
+    (another.ledger / "IBM.parquet").parent.mkdir()
+    (another.ledger / "IBM.parquet").write_text("of this machine alone")
+    commit_all(here)
+    with shared(another, "rollback", ["MSFT"]):
+        champion = another.models / "MSFT" / "champion.json"
+        champion.parent.mkdir(parents=True)
+        champion.write_text("the previous one")
+    refresh(here)
+    assert (here.models / "MSFT" / "champion.json").read_text() == "the previous one"
+
+
 def test_a_proxy_is_not_used_for_this_machines_own_servers(person: Path) -> None:
     own = "127.0.0.1,localhost,::1"
     for given, expected in (
