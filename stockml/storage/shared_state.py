@@ -58,7 +58,8 @@ class Depth(IntEnum):
 class CheckedOut:
     """What this cache knows of a part: the manifest it was checked out from, and the files here that are as committed.
 
-    version: by which the server knew that manifest.  adopted: files were here before the part was first checked out.
+    version: by which the server knew that manifest.  adopted: files were here before the part was first checked out; of
+    COMMON, any.
     """
 
     manifest: Manifest
@@ -93,7 +94,7 @@ class SharedState:
         stats = {name: stat for name in files_of(self.root, part) if (stat := _stat(self.root / name))}
         here = set(stats)
         if known is None:
-            known = CheckedOut(Manifest(part), {}, adopted=bool(here))
+            known = CheckedOut(Manifest(part), {}, adopted=self._is_own(part, here))
         if found.content is None:
             if known.manifest.commit:
                 raise self._gone(part)
@@ -117,7 +118,7 @@ class SharedState:
         asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
         brought = self._bring(manifest, asked)
         now = {name: stats[name] for name in committed} | brought  # as they were: a command may change them meanwhile
-        self._remember(part, CheckedOut(manifest, now, depth, found.version))
+        self._remember(part, CheckedOut(manifest, now, depth, found.version, known.adopted and part == COMMON))
 
     def commit(self, part: str, *, may_remove: bool = False, held: bool = True) -> bool:
         """Commit the part's files as they are here; False if nothing changed.
@@ -201,6 +202,13 @@ class SharedState:
                 self.objects.replace(_manifest(part), after.content(), found)
                 return after
         raise CommittedMeanwhile(self.objects.address(_manifest(part)), ", ".join(at_stake or [part]))
+
+    def _is_own(self, part: str, here: set[str]) -> bool:
+        """Whether a part's files may be older than this cache, and not left here by a command that was cut short."""
+        if part == COMMON:
+            return bool(here) or any(tickers_of(self.root))
+        began = self._known(COMMON)
+        return bool(here) and (began is None or began.adopted)
 
     def _gone(self, part: str) -> StoreError:
         why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"

@@ -158,6 +158,23 @@ def test_a_machine_asks_the_store_once_for_all_that_is_current_and_once_for_each
     assert (away.models / "IBM" / "model.json").read_text() == "models/IBM/model.json"
 
 
+def test_what_a_machine_could_not_commit_of_a_new_ticker_is_set_aside_once_another_has_committed_it(
+    home: Home, tmp_path: Path
+) -> None:
+    """An import on two machines, of which one was killed: each later command told it to name an empty folder."""
+    here = replace(home, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
+    away = replace(here, root=tmp_path / "away")
+    for machine in (here, away):
+        refresh(machine)
+        write(machine, "ledger/IBM.parquet")
+    (away.ledger / "IBM.parquet").write_text("of the one that was killed")
+    state_of(here).commit("IBM")
+    refresh(away)
+    assert (away.ledger / "IBM.parquet").read_text() == "ledger/IBM.parquet"
+    [aside] = (path for path in (away.root / "uncommitted").rglob("*") if path.is_file())
+    assert aside.read_text() == "of the one that was killed"
+
+
 def write(machine: Home, *names: str) -> None:
     for name in names:
         (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
