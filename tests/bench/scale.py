@@ -48,8 +48,8 @@ class Constants:
     prefect_cpu_s: float = 0.28
     mlflow_cpu_s: float = 0.18
     requests: int = 1  # to the provider
-    reads: int = 68  # of the object store: GET, HEAD, LIST
-    writes: int = 28
+    reads: int = 31  # of the object store: GET, HEAD, LIST
+    writes: int = 49
     stored_kb: float = 1_300.0
     prefect_rows: int = 148
     mlflow_rows: int = 301
