@@ -97,7 +97,8 @@ class Objects:
     def read(self, name: str, version: str | None = None) -> Found:
         """Read the version, then the content: if the object changes in between, a later `replace` is refused.
 
-        version: as it was listed just before, which saves a request."""
+        version: as it was listed just before, which saves a request.
+        """
         with self._refused(name):
             try:
                 version = version or self._fs.info(name).get("ETag")
