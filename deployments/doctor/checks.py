@@ -282,14 +282,15 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
 
 
 def notices(home: Home) -> Iterator[Check]:
-    from httpx import HTTPError
-
-    with suppress(StockmlError, HTTPError), looked_up(home) as client:  # `prefect` reports one that is away
+    with suppress(StockmlError), looked_up(home) as client:  # `prefect` reports one that is away
         if client:
+            from httpx import HTTPError
+
             from deployments.registration.automations import TAKE_NOTICES, refused_notice
 
-            if found := refused_notice(client, datetime.now(UTC)):
-                yield Check("notices", "problem", found, TAKE_NOTICES)
+            with suppress(HTTPError):
+                if found := refused_notice(client, datetime.now(UTC)):
+                    yield Check("notices", "problem", found, TAKE_NOTICES)
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:
