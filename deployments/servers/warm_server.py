@@ -44,7 +44,10 @@ IMPORTED = (
     "rich._emoji_codes",
     "mlflow.pyfunc",
     "mlflow.tracking.request_header.registry",
+    "pandas.core.arrays.arrow.extension_types",
+    "pandas.core.methods.to_dict",
     "pyarrow.dataset",
+    "scipy.fft",
     "sqlalchemy",
     "stockml.pipeline.train",
 )
@@ -97,7 +100,7 @@ def _at_first_use() -> None:
 
     PIL.Image.preinit()
     style.png(style.canvas("")[0])
-    for name in ("dbruntime", "pyspark"):  # MLflow tries to import these before every request
+    for name in ("IPython", "dbruntime", "pyspark"):  # MLflow tries to import these before every request
         sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: not importable
     _get_store_registry()  # type: ignore[no-untyped-call]
     mlflows: Any = requirements_utils
