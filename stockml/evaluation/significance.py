@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from stockml.storage.arrays import Floats, Indices
 
@@ -51,6 +50,8 @@ class DieboldMariano:
         """
         if self.freedom is None or self.statistic == 0:
             return None
+        from scipy.special import stdtrit
+
         half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * abs(figure / self.statistic)
         return Interval(figure - half, figure + half)
 
@@ -67,6 +68,7 @@ def diebold_mariano(loss: Floats, other: Floats, overlapping: int) -> DieboldMar
     2 · `overlapping` origins or fewer than 3, or where the transforms are 0: no honest answer exists.
     """
     from scipy.fft import dct
+    from scipy.special import stdtr
 
     difference = loss - other
     count = len(difference)

@@ -276,10 +276,9 @@ def test_a_home_that_was_never_a_cache_of_the_state_is_a_problem(two_homes: tupl
     assert "found tickers.yaml, which is this folder's own; name an empty folder in STOCKML_HOME" in str(check)
 
 
-def test_where_no_server_is_up_the_doctor_loads_no_client_of_one(tmp_path: Path) -> None:
-    asked = (
-        "import sys; from deployments.cli.app import run; run(['doctor']); print({'httpx', 'prefect'} & {*sys.modules})"
-    )
+def test_where_no_server_is_up_the_doctor_loads_no_client_of_one_and_no_scipy(tmp_path: Path) -> None:
+    loaded = "print({'httpx', 'prefect', 'scipy'} & {*sys.modules})"
+    asked = f"import sys; from deployments.cli.app import run; run(['doctor']); {loaded}"
     own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     shown = subprocess.run([sys.executable, "-c", asked], env=own, capture_output=True, text=True, check=True)
     assert shown.stdout.endswith("set()\n")
