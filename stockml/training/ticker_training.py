@@ -81,7 +81,7 @@ def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Se
             errors = before.errors if before.learned_until <= seen else errors
         origins = new_origins(errors, known)
         for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
-            errors = errors.updated(errors_of(pool, known, at), known.sessions[at[-1]])
+            errors = errors.updated(errors_of(pool, series, at), known.sessions[at[-1]])
         seen = max(seen, np.datetime64(pool.through))
     return TickerNetwork(pool, errors, own=True, learned_until=seen)
 
