@@ -2,12 +2,11 @@
 
     StockmlError
     ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile,
-    │                         OtherVersion; MixedPrices, a replay and the market in one home
+    │                         OtherVersion, no damage; MixedPrices, a replay and the market in one home
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            what is on disk: StoreUnreadable, RecordUnreadable, DiskFull, NoBars; StoreBusy, and
-    │                         CommittedMeanwhile, where machines share it
+    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommittedMeanwhile
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow;
     │                         LooksAhead, a number that rests on a later bar
@@ -15,8 +14,7 @@
     ├── UnlikeWorker          a worker process has a different home, different addresses or different code from the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
 
-An error carries its data as attributes and survives pickling; its text says what was expected, what was found
-and what to do. Retrying is decided by type: `TransientFeedError` and nothing else.
+An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
 """
 
 from dataclasses import dataclass
@@ -68,8 +66,6 @@ class InvalidFile(InvalidInput):
 
 
 class OtherVersion(InvalidFile):
-    """No damage: another version of stockml shipped what this rests on. A first night after an upgrade may say so."""
-
     text = "expected the {path} that it was built on, found that of another version of stockml; retrain"
 
 
@@ -80,10 +76,8 @@ class MixedPrices(InvalidInput):
 
     def __str__(self) -> str:
         way = "set ALPHAVANTAGE_API_KEY to go on with it" if self.held == "market" else "keep it for replays"
-        return (
-            f"{self.root}: expected a home for {self.wanted} prices, found one with {self.held} prices; "
-            f"{way}, or name another folder in STOCKML_HOME"
-        )
+        found = f"expected a home for {self.wanted} prices, found one with {self.held} prices"
+        return f"{self.root}: {found}; {way}, or name another folder in STOCKML_HOME"
 
 
 class FeedError(StockmlError):
@@ -173,10 +167,7 @@ class StoreBusy(StoreError):
 
 
 class CommittedMeanwhile(StoreBusy):
-    text = (
-        "{path}: expected {why} as this machine read it, found it committed by another machine meanwhile, "
-        "whose state stands: run again"
-    )
+    text = "{path}: {why} was committed by another machine meanwhile, whose state stands: run again"
 
 
 class NoBars(StoreError):

@@ -9,18 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from platform import python_version
 from shlex import quote
-from urllib.parse import urlsplit
 
-from deployments.doctor import stored
+from deployments.doctor import services, stored
 from deployments.doctor.stored import Check, settled
-from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration.own_list import tickers_of
 from deployments.registration.tickers import digest_time
-from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
+from deployments.servers.access import PASSWORD
 from deployments.servers.databases import check_server, faults
-from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
 from stockml.clock import is_frozen
-from stockml.errors import StockmlError, TrackingUnavailable, counted
+from stockml.errors import StockmlError, counted
 from stockml.home import Home, checked_address
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import kind_here, plays_recorded
@@ -31,9 +28,7 @@ from stockml.storage.notes import notes_of
 from stockml.storage.refusals import check_home, closed_to_us
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import refresh
-from stockml.tracking.client import Tracking
-from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, host_and_port, without_password
-from stockml.tracking.database import PREFIX
+from stockml.tracking.connection import connection_fault, host_and_port
 
 DISK_NEEDED_GB = 2.0
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
@@ -54,12 +49,12 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("price service", price_service, home, environ)
     yield clock(now, environ)
     yield from settled("digest", digest, environ)
-    yield from settled("Prefect", prefect, home, environ)
-    yield mlflow(home)
-    yield from settled("pages", pages, home, environ, ports)
-    yield from settled("webhook", webhook, environ)
-    yield from notices(home)
-    yield from settled("Dask", dask, environ)
+    yield from settled("Prefect", services.prefect, home, environ)
+    yield services.mlflow(home)
+    yield from settled("pages", services.pages, home, environ, ports)
+    yield from settled("webhook", services.webhook, environ)
+    yield from services.notices(home)
+    yield from settled("Dask", services.dask, environ)
     yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from stored.settings(home)
     yield from stored.nights(home)
@@ -200,103 +195,3 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
 
 def digest(environ: Mapping[str, str]) -> Check:
     return Check("digest", "ok", f"missing forecasts are told at {digest_time(environ):%H:%M} in New York")
-
-
-def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    configured = given_api(environ)
-    if configured and (fault := unhealthy(configured)):
-        found = f"{without_password(configured)}: {fault}"
-        return Check("Prefect", "problem", found, "start it, or unset PREFECT_API_URL")
-    if address := configured or running_server(home):
-        shown = without_password(address)
-        if refuses(address, environ, home):
-            return Check("Prefect", "problem", f"{shown} expects a password, found none or a wrong one", SET_PASSWORD)
-        return Check("Prefect", "ok", f"{shown} answers")
-    if home.servers.exists():
-        left = f"{home.servers} is left from a server that is gone"
-        return Check("Prefect", "note", left, "start `stockml up`, or what else served it, again")
-    return Check("Prefect", "ok", "not up; commands start a server of their own")
-
-
-def mlflow(home: Home) -> Check:
-    scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
-    if scheme == "sqlite":
-        is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
-        if not is_there and any(home.nights.glob("*/*/night.json")):
-            return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
-        return Check("MLflow", "ok", shown)
-    if fault := mlflow_fault(home):
-        with_password = (
-            "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
-        )
-        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else with_password
-        advice = f"start it, or check {named}; nights are kept and logged on the next run"
-        return Check("MLflow", "problem", f"{shown}: {fault}", advice)
-    return Check("MLflow", "ok", f"{shown} answers")
-
-
-def mlflow_fault(home: Home) -> OSError | str | None:
-    """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
-    parts = urlsplit(home.tracking_uri)
-    try:
-        if parts.scheme.startswith("postgres"):
-            # its own database is made by the first command
-            is_own = home.tracking_uri == home.mlflow_database
-            check_server(f"{home.database}/postgres" if is_own else parts.netloc + parts.path)
-            return None
-        if parts.scheme not in ("http", "https"):
-            return connection_fault(home.tracking_uri)
-        with Tracking.of(home).client() as client:
-            client.search_experiments(max_results=1)
-    except TrackingUnavailable as away:
-        return away.why
-    except ServerUnavailable as away:
-        return away.found
-    return None
-
-
-def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
-    access = Access.of(environ)
-    yield Check("pages", "ok", f"on {access.address}, {'with a' if access.password else 'without a'} password")
-    for name, number in ports.items():
-        yield from settled(f"port {number}", port, name, number, access.address, home)
-
-
-def port(name: str, number: int, address: str, home: Home) -> Check:
-    if running_server(home):
-        return Check(f"port {number}", "ok", f"a server is up; {name} is there or on a port of its own")
-    try:
-        check_port(name, number, f"--{name.lower()}-port", address)
-    except PortTaken as taken:
-        return Check(f"port {number}", "note", str(taken))
-    return Check(f"port {number}", "ok", f"free for {name}")
-
-
-def webhook(environ: Mapping[str, str]) -> Check | None:
-    if not (url := environ.get("STOCKML_WEBHOOK_URL")):
-        return None
-    from deployments.registration.automations import webhook_address
-
-    webhook_address(url)
-    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
-
-
-def notices(home: Home) -> Iterator[Check]:
-    with suppress(StockmlError), looked_up(home) as client:  # `prefect` reports one that is away
-        if client:
-            from httpx import HTTPError
-
-            from deployments.registration.automations import TAKE_NOTICES, refused_notice
-
-            with suppress(HTTPError):
-                if found := refused_notice(client, datetime.now(UTC)):
-                    yield Check("notices", "problem", found, TAKE_NOTICES)
-
-
-def dask(environ: Mapping[str, str]) -> Check | None:
-    if not (address := environ.get("STOCKML_DASK_ADDRESS")):
-        return None
-    from flows.cluster import check_scheduler
-
-    check_scheduler(address, timeout_s=CONNECT_TIMEOUT_S)
-    return Check("Dask", "ok", f"a scheduler answers at {address}")

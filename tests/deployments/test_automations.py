@@ -26,7 +26,7 @@ from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import outcome
-from deployments.doctor.checks import notices
+from deployments.doctor.services import notices
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
 from flows.notices import missing_forecasts, notice

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.doctor import checks
+from deployments.doctor import services
 from deployments.errors import PortTaken, ServerUnavailable
 from deployments.replay.feed import Feed
 from deployments.servers.access import check_port
@@ -93,7 +93,7 @@ def test_an_invalid_or_unreachable_api_is_reported_at_once(home: Home) -> None:
 def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(home: Home) -> None:
     """The name service would be asked for `me:hidden@127.0.0.1`."""
     environ = {"PREFECT_API_URL": "http://me:hidden@127.0.0.1:9/api"}
-    for asks in (lambda: configured_api(home, environ), lambda: checks.prefect(home, environ)):
+    for asks in (lambda: configured_api(home, environ), lambda: services.prefect(home, environ)):
         with pytest.raises(InvalidSetting, match="PREFECT_API_AUTH_STRING takes them") as refused:
             asks()
         assert "hidden" not in "".join(traceback.format_exception(refused.value))

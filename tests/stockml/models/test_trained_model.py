@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, OtherVersion
 from stockml.models.pool import Pool
 from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save
 from stockml.storage.objects import sha256_of
@@ -88,7 +88,6 @@ NO_POOLS = [with_pool(pool) for pool in (None, "base-2001-06.npz", {"base": 3}, 
     [
         *((without(name), name) for name in ("sessions", "decision", "validation")),
         (without("form"), "one that an earlier version of stockml made"),
-        (other_vintage, "base-2001-06.npz"),
         (lambda kept: kept | {"networks": {}}, "held_out"),
         (lambda kept: [], "expected a trained model"),
         (lambda kept: kept | {"settings": kept["settings"] | {"of_a_later_version": 1}}, "of_a_later_version"),
@@ -102,6 +101,12 @@ def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(
     with pytest.raises(InvalidFile, match="champion") as refusal:
         load_model(champion)
     assert said in str(refusal.value)
+
+
+def test_a_model_on_a_base_of_another_version_is_no_damage(champion: Path) -> None:
+    changed(champion, other_vintage)
+    with pytest.raises(OtherVersion, match=r"expected the base-2001-06\.npz that it was built on"):
+        load_model(champion)
 
 
 @pytest.mark.parametrize("change", [lambda kept: [], lambda kept: kept | {"networks": {"held_out": []}}, *NO_POOLS])

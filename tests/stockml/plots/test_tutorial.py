@@ -163,9 +163,10 @@ def test_a_network_is_named_after_its_cell() -> None:
 def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     lines = usual().table().splitlines()
     assert lines[0].startswith(f"HPQ: {N:,} sessions from 2001-01-01 to 2010-01-13, {END:,} of them the training part")
-    assert [line.split()[-1] for line in lines[2:4]] == ["0.00418", "0.00003"]
-    assert lines[4].split()[-1] == f"{usual().one_step['last value']:.5f}"
-    cells = {line[26:64].strip(): line[64:].split() for line in lines[5:11]}
+    assert lines[1].endswith("streams, as many as its length allows")
+    assert [line.split()[-1] for line in lines[3:5]] == ["0.00418", "0.00003"]
+    assert lines[5].split()[-1] == f"{usual().one_step['last value']:.5f}"
+    cells = {line[26:64].strip(): line[64:].split() for line in lines[6:12]}
     assert cells["last value"] == [f"{usual().paths['last value']:.5f}"]
     assert cells["LSTM, as epoch 3 left it"] == [f"{usual().by_epoch[2]:.5f}", "0.00243"]
     assert cells["LSTM, epoch 2, by validation"] == [f"{usual().by_epoch[1]:.5f}"]

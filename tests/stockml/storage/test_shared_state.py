@@ -95,7 +95,7 @@ def test_the_second_of_two_nights_from_one_state_is_refused_and_loses_nothing(
     write(one, LEDGER, "the first")
     write(other, LEDGER, "the second")
     one.commit("IBM")
-    with pytest.raises(StoreBusy, match=r"parts/IBM\.json: expected IBM as.*run again"):
+    with pytest.raises(StoreBusy, match=r"parts/IBM\.json: IBM was committed.*run again"):
         other.commit("IBM")
     assert checked_out(other) == {LEDGER: "the first"}
     assert [path.read_text() for path in (other.root / "uncommitted").rglob("*.parquet")] == ["the second"]
@@ -195,7 +195,7 @@ def test_the_second_of_two_changes_to_one_common_file_is_refused_and_kept(
         write(state, "prices.json", "the same")
         write(state, "delistings.json", content)
     one.commit(COMMON)
-    with pytest.raises(StoreBusy, match=rf"parts/_common\.json: expected {name} as this machine read it.*run again"):
+    with pytest.raises(StoreBusy, match=rf"parts/_common\.json: {name} was committed by another machine.*run again"):
         other.commit(COMMON)
     other.checkout(COMMON)
     assert (other.root / name).read_text() == "the first"
@@ -276,8 +276,7 @@ def test_nothing_written_is_lost_whatever_two_machines_do(
         machine.checkout("IBM")
     owed, stands = set[str](), dict[str, str]()
     for number, (which, action, name) in enumerate(actions):
-        machine = machines[which]
-        before = read(machine)
+        before = read(machine := machines[which])
         if action == "write":
             committed = bytes_at_the_address()
             if (over := before.get(name)) and not any(over in content for content in committed):
@@ -294,8 +293,7 @@ def test_nothing_written_is_lost_whatever_two_machines_do(
             assert before != stands
     everywhere = [path.read_text() for path in folder.rglob("*") if path.is_file()] + bytes_at_the_address()
     assert all(any(each in content for content in everywhere) for each in owed)
-    fresh = SharedState("memory://state", folder / "fresh", NOWHERE)
-    assert checked_out(fresh) == stands
+    assert checked_out(SharedState("memory://state", folder / "fresh", NOWHERE)) == stands
 
 
 def bytes_at_the_address() -> list[str]:

@@ -1,0 +1,118 @@
+"""Checks of the servers: Prefect, MLflow, the pages' ports, where notices go, Dask."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deployments.doctor.stored import Check, settled
+from deployments.errors import PortTaken, ServerUnavailable
+from deployments.servers.access import SET_PASSWORD, Access, check_port
+from deployments.servers.databases import check_server
+from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
+from stockml.errors import StockmlError, TrackingUnavailable
+from stockml.home import Home
+from stockml.tracking.client import Tracking
+from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
+from stockml.tracking.database import PREFIX
+
+
+def prefect(home: Home, environ: Mapping[str, str]) -> Check:
+    configured = given_api(environ)
+    if configured and (fault := unhealthy(configured)):
+        found = f"{without_password(configured)}: {fault}"
+        return Check("Prefect", "problem", found, "start it, or unset PREFECT_API_URL")
+    if address := configured or running_server(home):
+        shown = without_password(address)
+        if refuses(address, environ, home):
+            return Check("Prefect", "problem", f"{shown} expects a password, found none or a wrong one", SET_PASSWORD)
+        return Check("Prefect", "ok", f"{shown} answers")
+    if home.servers.exists():
+        left = f"{home.servers} is left from a server that is gone"
+        return Check("Prefect", "note", left, "start `stockml up`, or what else served it, again")
+    return Check("Prefect", "ok", "not up; commands start a server of their own")
+
+
+def mlflow(home: Home) -> Check:
+    scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
+    if scheme == "sqlite":
+        is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
+        if not is_there and any(home.nights.glob("*/*/night.json")):
+            return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
+        return Check("MLflow", "ok", shown)
+    if fault := mlflow_fault(home):
+        with_password = (
+            "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
+        )
+        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else with_password
+        advice = f"start it, or check {named}; nights are kept and logged on the next run"
+        return Check("MLflow", "problem", f"{shown}: {fault}", advice)
+    return Check("MLflow", "ok", f"{shown} answers")
+
+
+def mlflow_fault(home: Home) -> OSError | str | None:
+    """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
+    parts = urlsplit(home.tracking_uri)
+    try:
+        if parts.scheme.startswith("postgres"):
+            # its own database is made by the first command
+            is_own = home.tracking_uri == home.mlflow_database
+            check_server(f"{home.database}/postgres" if is_own else parts.netloc + parts.path)
+            return None
+        if parts.scheme not in ("http", "https"):
+            return connection_fault(home.tracking_uri)
+        with Tracking.of(home).client() as client:
+            client.search_experiments(max_results=1)
+    except TrackingUnavailable as away:
+        return away.why
+    except ServerUnavailable as away:
+        return away.found
+    return None
+
+
+def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
+    access = Access.of(environ)
+    yield Check("pages", "ok", f"on {access.address}, {'with a' if access.password else 'without a'} password")
+    for name, number in ports.items():
+        yield from settled(f"port {number}", port, name, number, access.address, home)
+
+
+def port(name: str, number: int, address: str, home: Home) -> Check:
+    if running_server(home):
+        return Check(f"port {number}", "ok", f"a server is up; {name} is there or on a port of its own")
+    try:
+        check_port(name, number, f"--{name.lower()}-port", address)
+    except PortTaken as taken:
+        return Check(f"port {number}", "note", str(taken))
+    return Check(f"port {number}", "ok", f"free for {name}")
+
+
+def webhook(environ: Mapping[str, str]) -> Check | None:
+    if not (url := environ.get("STOCKML_WEBHOOK_URL")):
+        return None
+    from deployments.registration.automations import webhook_address
+
+    webhook_address(url)
+    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
+
+
+def notices(home: Home) -> Iterator[Check]:
+    with suppress(StockmlError), looked_up(home) as client:  # `prefect` reports one that is away
+        if client:
+            from httpx import HTTPError
+
+            from deployments.registration.automations import TAKE_NOTICES, refused_notice
+
+            with suppress(HTTPError):
+                if found := refused_notice(client, datetime.now(UTC)):
+                    yield Check("notices", "problem", found, TAKE_NOTICES)
+
+
+def dask(environ: Mapping[str, str]) -> Check | None:
+    if not (address := environ.get("STOCKML_DASK_ADDRESS")):
+        return None
+    from flows.cluster import check_scheduler
+
+    check_scheduler(address, timeout_s=CONNECT_TIMEOUT_S)
+    return Check("Dask", "ok", f"a scheduler answers at {address}")
