@@ -15,10 +15,12 @@ from prefect.states import Completed, Failed, State
 from pydantic import BeforeValidator, Field, create_model
 
 from flows.form import NO_CHANGES, form_of
+from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
 from stockml.nights import states
+from stockml.storage.refusals import refused
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from tasks import maintenance as steps
@@ -73,4 +75,11 @@ def reports_of(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[Ste
     result = one(*args, return_state=True, **kwargs).result(raise_on_failure=False)
     if isinstance(result, StepReport):
         return [result]
-    return result if isinstance(result, list) else [StepReport(one.name, failed=f"{type(result).__name__}: {result}")]
+    return result if isinstance(result, list) else [StepReport(one.name, failed=cause_of(result))]
+
+
+def cause_of(fault: Any) -> str:
+    """What kept a step from its work, with what to do about it."""
+    if isinstance(fault, StockmlError):
+        return str(fault)
+    return refused(fault) if isinstance(fault, OSError) else f"{type(fault).__name__}: {fault}"

@@ -45,15 +45,16 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     horizon = paths.shape[1]
     actual = mid[origins + horizon]
     missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
-    title = f"{ticker}: after {horizon} sessions, the price was {missed.mean():+.1%} from the forecast on average"
+    ahead = counted(horizon, "session")
+    title = f"{ticker}: after {ahead}, the price was {missed.mean():+.1%} from the forecast on average"
     many = counted(len(origins), "origin")
-    subtitle = f"What happened against what was said {horizon} sessions before, {many} of the test part"
+    subtitle = f"What happened against what was said {ahead} before, {many} of the test part"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
     axes.plot(sessions[origins], missed, "o", color=MODEL, markersize=4)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * round(share, 6):zg}%".replace("-", "−"))
-    axes.set_ylabel(f"price after {horizon} sessions, from the forecast")
+    axes.set_ylabel(f"price after {ahead}, from the forecast")
     bins = np.linspace(min(missed.min(), naive.min()), max(missed.max(), naive.max()), 24).tolist()
     beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
     beside.hist(missed, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)

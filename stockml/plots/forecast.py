@@ -47,8 +47,9 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     band = forecast.band(80)
     whose = "the regression" if publisher == POOLED else "the network and the regression"
     low, high = _price(band.low[-1]), _price(band.high[-1])
-    title = f"{ticker}: {low} to {high} in {len(forecast.path)} sessions (80%), by {whose}"
-    rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {forecast.direction_step} sessions"
+    title = f"{ticker}: {low} to {high} in {counted(len(forecast.path), 'session')} (80%), by {whose}"
+    ahead = counted(forecast.direction_step, "session")
+    rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
     draw_price(axes, sessions[recent], mid[recent], TRUTH, 1.5)

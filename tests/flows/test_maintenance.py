@@ -29,7 +29,7 @@ from prefect.states import Cancelling, Completed, Running
 
 from deployments.servers.databases import vacuum
 from deployments.servers.environment import RUN_DAYS, settings_of
-from flows.maintenance import maintenance
+from flows.maintenance import cause_of, maintenance
 from stockml.home import Home
 from stockml.maintenance.report import StepReport, markdown, readable, summary
 from stockml.models.registry import Promotion, Registry
@@ -293,3 +293,8 @@ def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
 def test_sizes_are_readable(size: int, text: str) -> None:
     assert readable(int(size)) == text
+
+
+def test_a_step_that_could_not_be_done_says_what_to_do() -> None:
+    fault = PermissionError(13, "Permission denied", "/home/nights")
+    assert cause_of(fault).startswith("/home/nights: Permission denied; see that")
