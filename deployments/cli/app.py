@@ -64,8 +64,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    command, *words = [each for each in given if not (each.startswith("-") or HELP & {*given})] or [""]
-    with in_home(command) as place, shared(place, command, words):
+    words = [] if HELP & {*given} else [each for each in given if not each.startswith("-")]
+    command = words[0] if words else ""
+    with in_home(command) as place, shared(place, command, words[1:]):
         code: int = app(args=given, prog_name="stockml", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
             raise KeyboardInterrupt

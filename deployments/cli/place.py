@@ -25,9 +25,8 @@ SECRETS = (
 )
 WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all files of what they refresh
 OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
-# their flows refresh what they need, or they need no ticker's files
-BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed",
-                 "tickers", "deploy", "tutorial")  # fmt: skip
+BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed")
+OF_NO_TICKER = ("tickers", "deploy", "tutorial")  # need no ticker's files; the flows of those above bring their own
 FOR_THE_MARKET = ("import", "restore")  # a recording needs no imported history
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
@@ -67,7 +66,7 @@ def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[Non
     if named is not None:
         with suppress(StoreBusy):  # its next night sets aside what another machine was faster to change
             commit_all(place)  # a home that becomes the state does so before another machine's night of its tickers
-    if command not in BY_THEMSELVES:
+    if named != []:  # the list is refreshed already
         depth = Depth.EVERYTHING if command in WHOLE else Depth.STATUS if command == "status" else Depth.NIGHT
         refresh(place, named, depth)
     try:
@@ -81,7 +80,7 @@ def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[Non
 
 def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
     """What the command needs refreshed: all words that may be tickers, as an option's value may; None for all."""
-    if command in BY_THEMSELVES:
+    if command in (*BY_THEMSELVES, *OF_NO_TICKER):
         return []
     if command not in OF_TICKERS or not words or any(Path(word).is_dir() for word in words):  # of files to import
         return None

@@ -1,9 +1,9 @@
 """The tutorial's published figures beside this project's own, from a price file: what anyone can check."""
 
+import itertools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,8 @@ class TutorialReport:
         right, rose = self.directions()
         moves, count = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
         starts = counted(count, "start")
-        fewer = [f"{recipe.width} streams, as many as its length allows"] * (recipe.width < training.batch_size)
+        streams = f"{recipe.width} streams, as many as its length allows"
+        fewer = [streams] if recipe.width < training.batch_size else []
         return "\n".join(
             [
                 f"{self.name}: {n:,} sessions from {self.sessions[0]} to {self.sessions[-1]}, "
@@ -164,7 +165,7 @@ def check_length(path: Path, sessions: int, settings: Settings) -> None:
     """Raise InvalidFile, with how many sessions are enough, for a file whose training part would be too short."""
     least = VALIDATION_SHARE * settings.evaluation.horizon
     if train_length(sessions) < least:
-        enough = next(n for n in count(sessions) if train_length(n) >= least)
+        enough = next(n for n in itertools.count(sessions) if train_length(n) >= least)
         why = f"expected at least {enough:,} sessions for the tutorial's recipe, found {sessions:,}; use a longer file"
         raise InvalidFile(str(path), why)
 
