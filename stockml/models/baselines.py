@@ -19,6 +19,7 @@ USUAL_RISE = 0.0003  # log return per session at the usual volatility, 8 % a yea
 RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
 CLOSE_SHARE = 0.75  # of the way from the mid to the close, the last trade: made at once
 RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
+HIGHEST_VOLATILITY = 0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to reverse, is left out of the year
 
@@ -80,8 +81,13 @@ def _start(series: PriceSeries) -> Floats:
 
 
 def usual_rise(series: PriceSeries) -> Floats:
-    """(n,) usual log return per session of a share with this volatility."""
-    return USUAL_RISE * (ewma_volatility(series) / USUAL_VOLATILITY) ** RISE_POWER
+    """(n,) usual log return per session of a share with this volatility: the same for all beyond HIGHEST_VOLATILITY.
+
+    On 105 tickers it was the highest from 1983 to 1998, and lower bounds (0.02 to 0.1) lost there. In later eras it
+    gained 0.1 to 0.2 % of CRPS on the 56 origins beyond it, after which prices fell by a fifth in 50 sessions.
+    """
+    bounded = np.minimum(ewma_volatility(series), HIGHEST_VOLATILITY)
+    return np.asarray(USUAL_RISE * (bounded / USUAL_VOLATILITY) ** RISE_POWER, dtype=np.float64)
 
 
 def published_moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stockml.features.range_volatility import ewma_volatility
-from stockml.models.baselines import baseline_paths, prior_path, trend
+from stockml.models.baselines import baseline_paths, prior_path, published_moves, trend
 from stockml.prices.series import PriceSeries
 from tests.support.walks import walk
 
@@ -128,3 +128,12 @@ def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> 
     """Both have risen for two years, equally in units of their own volatility."""
     quiet, wild = (prior_path(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02))
     np.testing.assert_allclose(np.diff(wild) / np.diff(quiet), 2**0.75)
+
+
+def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> None:
+    halved, crashed = (steady([0.01, -0.01] * 250 + [np.log(kept)]) for kept in (0.5, 0.05))
+    at, leads = np.array([499, 500]), np.array([1, 50])
+    ordinary, after = published_moves(crashed, at, leads)
+    assert ordinary[1] == pytest.approx(0.5 * 0.0003 * (ewma_volatility(crashed)[499] / 0.015) ** 0.75 * 49)
+    assert after[0] == 0
+    assert after[1] == published_moves(halved, at, leads)[1, 1] == pytest.approx(0.036, abs=0.001)
