@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.prices.screening import OTHER_UNITS, is_tenfold, is_traded_heavily
+from stockml.prices.screening import is_tenfold, is_traded_heavily
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -27,11 +27,8 @@ def holes(sessions: Days) -> Indices:
 @lru_cache(maxsize=4)  # by identity: a series never changes
 def starts(series: PriceSeries) -> Indices:
     """(segments,) index of each segment's first session."""
-    times = series.close[1:] / series.close[:-1]
-    # a logarithm of every ratio would double the time
-    far = np.flatnonzero((times > OTHER_UNITS) | (times < 1 / OTHER_UNITS))
-    tenfold = far[is_tenfold(np.log10(times[far]))]
-    units = [at for at in 1 + tenfold if not is_traded_heavily(series.close, series.volume, at)]
+    tenfold = 1 + np.flatnonzero(is_tenfold(np.log10(series.close[1:] / series.close[:-1])))
+    units = [at for at in tenfold.tolist() if not is_traded_heavily(series.close, series.volume, at)]
     return np.concatenate([[0], np.union1d(holes(series.sessions), units)]).astype(np.int64)
 
 

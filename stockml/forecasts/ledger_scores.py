@@ -27,7 +27,6 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
-TIMINGS: tuple[Timing, ...] = get_args(Timing)
 FEWEST_INDEPENDENT = 30  # a correct 80 % band holds 73 to 87 % of 30 prices two times in three; fewer tell less
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
@@ -128,7 +127,7 @@ def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     entries = steps[steps["lead"] == 1].copy()
     moments = zip(entries["published_at"], entries["due"], strict=True)
     timings = [timing_of(at.to_pydatetime(), due.date(), sessions) for at, due in moments]
-    entries["timing"] = pd.Categorical(timings, categories=TIMINGS[::-1], ordered=True)
+    entries["timing"] = pd.Categorical(timings, categories=get_args(Timing)[::-1], ordered=True)
     entries = entries.sort_values(["session", "timing", "published_at"], kind="stable")
     chosen = entries.drop_duplicates("session", keep="last").set_index("key")["timing"].astype(object)
     counting = steps[steps["key"].isin(chosen.index)]

@@ -94,6 +94,7 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
 
 
 def too_many(found: int, of: int, share: float = MOST_BROKEN) -> bool:
+    """Whether these are more than one and more than this share of all: one alone is let pass, however few there are."""
     return found > max(1, share * of)
 
 
@@ -136,8 +137,6 @@ def jumps(bars: Bars) -> tuple[date, ...]:
     never fourfold; so a fourfold step counts on any day, as reverse splits come on wild days too.
     Only the day itself and the 20 sessions before it are used.
     """
-    if len(bars) < 2:
-        return ()
     ratios = bars["close"].to_numpy()[:-1] / bars["open"].to_numpy()[1:]
     candidates = np.flatnonzero(np.abs(np.log(ratios)) > np.log(FORWARD_FACTORS[0]) - 0.04)
     ratio = ratios[candidates]

@@ -139,6 +139,7 @@ def sessions_for(ticker: str, override: str | None = None) -> Sessions:
 @lru_cache(maxsize=32)
 def _days(name: str) -> _Days:
     import exchange_calendars
+    import pandas as pd
 
     try:
         with warnings.catch_warnings():
@@ -150,9 +151,10 @@ def _days(name: str) -> _Days:
     except (NotImplementedError, ValueError) as unmade:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         wanted = f"a calendar that exchange_calendars can make with this pandas, which says: {unmade}"
         raise InvalidSetting("calendar", name, wanted[:300]) from None
-    sessions = calendar.sessions.to_numpy().astype("datetime64[D]")
+    # Bombay and Shanghai announce their holidays only a year ahead
+    sessions = calendar.sessions.union(pd.bdate_range(last + timedelta(days=1), LAST_DAY))
     return _Days(
-        sessions=np.concatenate([sessions, _weekdays_after(sessions[-1])]),
+        sessions=sessions.to_numpy().astype("datetime64[D]"),
         opens=calendar.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),
         usual_open=calendar.open_times[-1][1],
@@ -171,9 +173,3 @@ def _bounds(name: str) -> tuple[date, date]:
     factory = _default_calendar_factories[resolved]
     first, last = factory.bound_min(), factory.bound_max()
     return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(last.date(), LAST_DAY) if last else LAST_DAY
-
-
-def _weekdays_after(last: np.datetime64) -> Days:
-    """Weekdays after `last`, to LAST_DAY: Bombay and Shanghai announce their holidays only a year ahead."""
-    days = np.arange(last + A_DAY, np.datetime64(LAST_DAY, "D") + A_DAY, dtype="datetime64[D]")
-    return days[np.is_busday(days)] if np.datetime64(LAST_DAY, "D") - last > np.timedelta64(7, "D") else days[:0]

@@ -79,9 +79,7 @@ def is_busy(volume: Floats, at: int, times: float = BUSY) -> bool:
 
 def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
     """Whether trading was heavy by shares (which a split multiplies) and by money (which a change of units does)."""
-    recent = slice(max(at - USUAL_SESSIONS, 0), at + 1)
-    traded = volume[recent], (close * volume)[recent]
-    return all(is_busy(each, len(each) - 1) for each in traded)
+    return is_busy(volume, at) and is_busy(close * volume, at)
 
 
 def _usual(volume: Floats, at: int) -> float:
