@@ -103,7 +103,8 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
     lines = _lines(path, content)
     # below titles and empty lines: no other line names as many of our columns
-    at = max(range(min(len(lines), LINES_ABOVE)), key=lambda at: len({*map(_meaning, _split(lines[at]))} - {None}))
+    named = [{*map(_meaning, line.split(_separator(line)))} - {None} for line in lines[:LINES_ABOVE]]
+    at = int(np.argmax([*map(len, named)]))
     separator = _separator(lines[at])
     if separator not in lines[at]:
         raise InvalidFile(str(path), "expected a CSV file of daily prices, found no columns in its first line")
@@ -168,10 +169,6 @@ def _lines(path: Path, content: bytes) -> list[str]:
 
 def _separator(line: str) -> str:
     return max(",;\t", key=line.count)
-
-
-def _split(line: str) -> list[str]:
-    return line.split(_separator(line))
 
 
 def _meaning(column: str) -> str | None:

@@ -110,12 +110,9 @@ def ticker_of(path: Path) -> str:
 
 def files_in(folder: Path) -> tuple[Path, ...]:
     """The price files in it and in its folders, but for what is hidden: copies of an editor, notes of a Mac."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and not _is_hidden(p.relative_to(folder)))
-    return tuple(sorted(filter(Path.is_file, found)))
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    named = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    shown = (folder / path for path in named if not any(part.startswith(".") for part in path.parts))
+    return tuple(sorted(filter(Path.is_file, shown)))
 
 
 def read_history(path: Path, sessions: Sessions, ticker: str | None = None, readings: Readings = AS_FOUND) -> History:
