@@ -123,9 +123,8 @@ def _starts(cell: str, inputs: int, units: int, seed: int) -> list[tuple[Any, tu
     ]
     if cell == "gru":
         return [*kernels, ("zeros", (2, columns))]
-    forgetting = np.repeat([0.0, 1.0, 0.0, 0.0], units)  # remember at first
-    biases = (lambda *_, **__: tensorflow().constant(forgetting, "float32"), (columns,))
-    return [*kernels, biases, *([("zeros", (3, units))] if cell == "peephole" else [])]
+    biases = keras.initializers.Constant(np.repeat([0.0, 1.0, 0.0, 0.0], units))  # remember at first
+    return [*kernels, (biases, (columns,)), *([("zeros", (3, units))] if cell == "peephole" else [])]
 
 
 def side_by_side(

@@ -256,9 +256,8 @@ class TutorialForecaster:
     scale: TutorialScale
     learned_until: np.datetime64
 
-    def paths(self, series: PriceSeries, origins: Indices | Sequence[int], horizon: int) -> Floats:
+    def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
         """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below look_back - 2."""
-        at, network = np.asarray(origins, dtype=np.int64), self.settings.network
-        prepared = self.scale.prepared(series, len(series.through(self.learned_until)))
-        fed = pasts(prepared.values, at + 1, network.look_back)
-        return prepared.prices(at, rollout(self.weights, fed, horizon, network.cell))
+        network, prepared = self.settings.network, self.scale.prepared(series, len(series.through(self.learned_until)))
+        fed = pasts(prepared.values, origins + 1, network.look_back)
+        return prepared.prices(origins, rollout(self.weights, fed, horizon, network.cell))

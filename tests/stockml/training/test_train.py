@@ -236,7 +236,7 @@ def test_after_a_split_a_champion_that_is_scaled_to_prices_is_not_continued(want
     scaled = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[600])
     champion = replace(usual(), held_out=scaled, published=scaled)
     divided = with_prices(SERIES, 0.25)
-    assert scaled.paths(divided, [899], 1)[0, 0] > 3 * divided.mid[899], "it knows nothing of the split"
+    assert scaled.paths(divided, np.array([899]), 1)[0, 0] > 3 * divided.mid[899], "it knows nothing of the split"
     facts = facts_about(champion, divided, ONE, same_adjustment=False)
     assert decide(facts, wanted, ONE.policy).mode == "retrain"
     assert decide(facts_about(champion, SERIES, ONE), "keep", ONE.policy).mode == "keep"

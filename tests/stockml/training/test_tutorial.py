@@ -284,8 +284,8 @@ def test_a_forecast_from_some_of_the_bars_equals_the_one_from_all() -> None:
     model = TutorialForecaster(small(), weights, scale, series.sessions[3_199])
     for origin in (3_199, 3_299):
         part = PriceSeries(*(values[origin - 299 : origin + 1] for values in vars(series).values()))
-        expected = model.paths(series, [origin], 10)
-        assert model.paths(part, [299], 10) == pytest.approx(expected, rel=1e-6)
+        expected = model.paths(series, np.array([origin]), 10)
+        assert model.paths(part, np.array([299]), 10) == pytest.approx(expected, rel=1e-6)
         said = prepared.prices(np.array([origin]), rollout(weights, prepared.values[None, origin - 3 : origin + 1], 10))
         assert expected == pytest.approx(said), "scaled as in the page's recipe"
 
