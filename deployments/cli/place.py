@@ -7,12 +7,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from stockml.errors import InvalidFile, InvalidTicker, StockmlError, StoreBusy, StoreError
+from stockml.errors import InvalidFile, InvalidTicker, StoreBusy, StoreError
 from stockml.home import Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_all, refresh
+from stockml.storage.sharing import commit_all, committing, refresh
 from stockml.tickers import validated_ticker
 
 SECRETS = (
@@ -69,13 +69,8 @@ def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[Non
     if named != []:  # the list is refreshed already
         depth = Depth.EVERYTHING if command in WHOLE else Depth.STATUS if command == "status" else Depth.NIGHT
         refresh(place, named, depth)
-    try:
+    with committing(lambda: commit_all(place, named)):
         yield
-    except BaseException:  # a command that fails late has changed something, such as the list before Prefect is told
-        with suppress(StockmlError):  # report the first error, not this one
-            commit_all(place, named)
-        raise
-    commit_all(place, named)
 
 
 def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:

@@ -31,7 +31,7 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
             held.enter_context(state.database.locked(ticker, timeout_s))
             _checkout_common(home, state)
             state.checkout(ticker, Depth.NIGHT)
-            held.enter_context(_committing(lambda: commit(home, ticker)))
+            held.enter_context(committing(lambda: commit(home, ticker)))
         yield
 
 
@@ -50,17 +50,20 @@ def both_locked(home: Home, old: str, new: str, timeout_s: float = 1.0) -> Itera
             if state:
                 held.enter_context(state.database.locked(ticker, timeout_s))
                 state.checkout(ticker)
-        held.enter_context(_committing(lambda: _commit_moved(home, old, new)))
+        held.enter_context(committing(lambda: _commit_moved(home, old, new)))
         yield
 
 
 @contextmanager
-def _committing(commit: Callable[[], None]) -> Iterator[None]:
-    """Commit after the block, also after one that fails or is cancelled: it may have stored bars, or moved files."""
+def committing(commit: Callable[[], None]) -> Iterator[None]:
+    """Commit after the block, also after one that fails or is cancelled: it may have stored bars, or moved files.
+
+    An error of the block is raised, not that of the commit after it.
+    """
     try:
         yield
     except BaseException:
-        with suppress(StockmlError):  # report the first error, not this one
+        with suppress(StockmlError):
             commit()
         raise
     commit()
