@@ -63,7 +63,6 @@ def serve(
     place.prefect.mkdir(parents=True, exist_ok=True)
     if part == "worker":
         from deployments.cli.tickers import register_all
-        from deployments.registration.own_list import tickers_of
 
         prefect_url = prefect_url or f"{access.url(prefect_port)}/api"
         mlflow_url = mlflow_url or access.url(mlflow_port)
@@ -71,7 +70,7 @@ def serve(
         set_environment(place)
         configured_api(place, os.environ)
         if deploy:
-            print(*register_all(place, tickers_of(place)), sep="\n", flush=True)
+            print(*register_all(place), sep="\n", flush=True)
         stack.remember_api(place, prefect_url)
         program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
     else:

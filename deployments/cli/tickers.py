@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, BadParameter, Option, Typer
 
@@ -14,9 +14,6 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home, home
 from stockml.settings import Profile
 from stockml.storage.sharing import commit_common
-
-if TYPE_CHECKING:
-    from deployments.registration.tickers import TickersFile
 
 app = Typer()
 mine = Typer(help="List, add or remove the tickers that run every night.")
@@ -129,14 +126,15 @@ def deploy(
     if file:
         own_list.keep(place, file)
         commit_common(place)
-    print(*register_all(place, own_list.tickers_of(place), crash_orphans=crash_orphans, as_json=as_json), sep="\n")
+    print(*register_all(place, crash_orphans=crash_orphans, as_json=as_json), sep="\n")
 
 
-def register_all(
-    place: Home, listed: "TickersFile", *, crash_orphans: bool = False, as_json: bool = False
-) -> list[str]:
+def register_all(place: Home, *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
+    """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
+    from deployments.registration.own_list import tickers_of
     from deployments.servers.prefect_api import prefect_api
 
+    listed = tickers_of(place).tickers
     with prefect_api(place):
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import of_other_flows, of_tickers, register
@@ -145,8 +143,8 @@ def register_all(
         from tasks.status_page import show_status
 
         told = list(lost_runs.crash_orphans()) if crash_orphans else []
-        others = of_other_flows(listed.tickers, digest_time(os.environ))
-        done = register([*of_tickers(listed.tickers), *others], delete_others=True)
+        others = of_other_flows(listed, digest_time(os.environ))
+        done = register([*of_tickers(listed), *others], delete_others=True)
         automations = install(os.environ)
         show_status()
     if as_json:
@@ -167,7 +165,7 @@ def _print_and_register(place: Home, done: str) -> None:
     print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
         try:
-            print(*register_all(place, tickers_of(place)), sep="\n")
+            print(*register_all(place), sep="\n")
         except Exception:  # such as of a server that asks for a password: told after this line
             print("the list is changed; `stockml deploy` tells Prefect")
             raise

@@ -15,7 +15,7 @@ from prefect.states import Completed, Scheduled
 
 from deployments.cli.tickers import register_all
 from deployments.process import restored
-from deployments.registration.tickers import TickersFile
+from deployments.registration import own_list
 from deployments.servers.environment import settings_of
 from stockml.home import Home
 from tasks.run_records import in_state, runs_of
@@ -115,7 +115,8 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     with restored(os.environ, settings_of(home)):
-        register_all(home, TickersFile.model_validate({"tickers": ["FIRST", "SECOND"]}))
+        own_list.add(home, ["FIRST", "SECOND"], {})
+        register_all(home)
     with get_client(sync_client=True) as client:
         of_status = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
         (page,) = client.read_artifacts(artifact_filter=of_status)
