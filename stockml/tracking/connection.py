@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stockml.errors import TrackingUnavailable
@@ -73,6 +73,13 @@ def _refusals_of_s3() -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     return (Boto3Error, BotoCoreError, ClientError)
+
+
+def files_at(client: "MlflowClient", address: str) -> Any:
+    """MLflow's access to the folder at an artifact address, which has methods to list and delete what is there."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(address, tracking_uri=client.tracking_uri)
 
 
 class Suppressed(AbstractContextManager[None]):

@@ -21,7 +21,7 @@ from stockml.models.trained_model import load_model, pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.storage.records import unsealed
-from stockml.tracking.connection import Suppressed
+from stockml.tracking.connection import Suppressed, files_at
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -70,15 +70,7 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
 
 def has_model(client: "MlflowClient", name: str, version: str) -> bool:
     """Whether the version's model is still there: MLflow lets a person delete it and keep the version."""
-    return bool(_files(client, client.get_model_version_download_uri(name, version)))
-
-
-def _files(client: "MlflowClient", address: str) -> list[Any]:
-    """What is in the folder at an artifact address; nothing if there is none."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    repository: Any = get_artifact_repository(address, tracking_uri=client.tracking_uri)
-    return list(repository.list_artifacts())
+    return bool(files_at(client, client.get_model_version_download_uri(name, version)).list_artifacts())
 
 
 def about(ticker: str) -> str:
@@ -130,7 +122,7 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool)
     model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-    if str(model.status) != "READY" or not _files(client, model.artifact_location):
+    if str(model.status) != "READY" or not files_at(client, model.artifact_location).list_artifacts():
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
     return model

@@ -11,10 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stockml.errors import TrackingUnavailable
-from stockml.tracking.connection import MOST, reason, without_login, without_password
+from stockml.tracking.connection import MOST, files_at, reason, without_login, without_password
 from stockml.tracking.database import folder_at
 from stockml.tracking.runs import experiment_ids, milliseconds
 
@@ -87,10 +87,10 @@ def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime)
     for run in runs:
         _delete_versions(client, run)
         for model_id in run.logged:
-            _remove(client, client.get_logged_model(model_id).artifact_location)
+            files_at(client, client.get_logged_model(model_id).artifact_location).delete_artifacts()
             client.delete_logged_model(model_id)
         found = client.get_run(run.run_id)
-        _remove(client, found.info.artifact_uri)
+        files_at(client, found.info.artifact_uri).delete_artifacts()
         note = found.data.tags.get("mlflow.note.content", "").split("\n\n")
         without_plots = "\n\n".join(part for part in note if not part.startswith(("![", "Plots: ")))
         client.set_tag(run.run_id, "mlflow.note.content", without_plots)
@@ -100,13 +100,6 @@ def clear_files(client: "MlflowClient", runs: Collection[OldRun], now: datetime)
 def _delete_versions(client: "MlflowClient", run: OldRun) -> None:
     for name, version in run.models:
         client.delete_model_version(name, version)
-
-
-def _remove(client: "MlflowClient", address: str) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    repository: Any = get_artifact_repository(address, tracking_uri=client.tracking_uri)
-    repository.delete_artifacts()
 
 
 def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
