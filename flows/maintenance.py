@@ -80,6 +80,4 @@ def reports_of(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[Ste
 
 def cause_of(fault: Any) -> str:
     """What kept a step from its work, with what to do about it."""
-    if isinstance(fault, StockmlError):
-        return str(fault)
-    return refused(fault) if isinstance(fault, OSError) else f"{type(fault).__name__}: {fault}"
+    return refused(fault) if isinstance(fault, StockmlError | OSError) else f"{type(fault).__name__}: {fault}"

@@ -96,7 +96,7 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
 
 def databases(home: Home) -> Iterator[Check]:
     if home.database:
-        yield from settled("database", database, home.database or "")
+        yield from settled("database", database, home.database)
     for fault in faults(home, thorough=True):
         found, _, advice = fault.why.partition("; ")
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)

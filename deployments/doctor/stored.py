@@ -54,7 +54,7 @@ def settled(name: str, look: Callable[..., object], *arguments: object) -> Itera
         elif isinstance(found, Iterator):
             yield from found
     except (StockmlError, OSError) as error:
-        yield Check(name, "problem", refused(error) if isinstance(error, OSError) else str(error))
+        yield Check(name, "problem", refused(error))
 
 
 def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:

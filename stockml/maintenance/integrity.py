@@ -67,9 +67,7 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
             look(name)
         except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
             continue
-        except (StoreError, InvalidFile) as fault:
-            yield str(fault)
-        except OSError as fault:  # of a file that belongs to another user, say
+        except (StoreError, InvalidFile, OSError) as fault:  # the last of a file that belongs to another user, say
             yield refused(fault)
 
 

@@ -4,15 +4,17 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stockml.errors import RecordUnreadable, StoreError
+from stockml.errors import RecordUnreadable, StockmlError, StoreError
 from stockml.home import Home
 from stockml.storage.files import NO_ROOM
 
 KEPT = ("", "prices.json", "store", "ledger", "nights", "models", "bases", "settings")
 
 
-def refused(error: OSError) -> str:
-    """What the system refused, in a line for a message: which file it is, and what to do."""
+def refused(error: OSError | StockmlError) -> str:
+    """What the system refused, in a line for a message: which file it is, and what to do. Ours say so themselves."""
+    if isinstance(error, StockmlError):
+        return str(error)
     why, file = error.strerror or str(error), error.filename2 or error.filename
     place = f"{file}: " if file else ""
     if error.errno in NO_ROOM:
