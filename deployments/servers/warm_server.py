@@ -136,8 +136,7 @@ class Server:
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._ended, selectors.EVENT_READ, self._reap)
         while self._children or not self._stale:
-            # handle ended children last: they are forgotten then
-            for key, _ in sorted(self._selector.select(), key=lambda ready: ready[0].fileobj is self._ended):
+            for key, _ in self._selector.select():
                 key.data()
 
     def _accept(self) -> None:
@@ -180,9 +179,10 @@ class Server:
             each.close()
 
     def _left(self, pid: int) -> None:
-        """Kill the child whose requester has closed its connection."""
-        self._selector.unregister(self._children[pid])
-        os.kill(pid, signal.SIGKILL)
+        """Kill the child whose requester has closed its connection, unless it has just ended."""
+        if pid in self._children:
+            self._selector.unregister(self._children[pid])
+            os.kill(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         """Send each ended child's exit code to its requester; negative for a signal."""
