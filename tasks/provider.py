@@ -13,13 +13,13 @@ from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
 from stockml.provider.turns import NextTurn, next_turn, note_turns, noted_turns
-from stockml.storage.notes import Notes, notes_of
+from stockml.storage.notes import notes_of
 
 
 def provider() -> AlphaVantage:
     """The price provider, with the key of the environment or of a Secret block. Raises MixedPrices."""
     price_source.check(home(), price_source.kind_of(os.environ))
-    return AlphaVantage(os.environ, _notes(), key=_key_from_block(), sleep=clock.wait)
+    return AlphaVantage(os.environ, notes_of(home()), key=_key_from_block(), sleep=clock.wait)
 
 
 def plan_gives_history() -> bool:
@@ -40,7 +40,7 @@ def _key_from_block() -> str | None:
 
 
 def second_provider() -> Tiingo:
-    return Tiingo(os.environ, _notes(), sleep=clock.wait)
+    return Tiingo(os.environ, notes_of(home()), sleep=clock.wait)
 
 
 def history_is_elsewhere() -> bool:
@@ -52,7 +52,7 @@ def history_is_elsewhere() -> bool:
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     """Note that these tickers share a capped key, each with its newest session; returns the sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
-    return note_turns(_notes(), lasts, clock.now()) if capped else lasts
+    return note_turns(notes_of(home()), lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
@@ -60,11 +60,7 @@ def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None or (last is not None and last >= tonight):
         return None
-    waiting = noted_turns(_notes(), clock.now())
+    waiting = noted_turns(notes_of(home()), clock.now())
     with provider() as asked:
         remaining = asked.remaining()
     return next_turn(ticker, waiting, tonight, remaining=remaining, per_day=per_day, sessions=sessions)
-
-
-def _notes() -> Notes:
-    return notes_of(home(), home().quota)

@@ -155,7 +155,7 @@ def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:
-    notes = notes_of(home, home.quota)
+    notes = notes_of(home)
     noted_turns(notes, now)  # a night reads this too: raises if damaged
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
         return None

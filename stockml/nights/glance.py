@@ -135,7 +135,7 @@ def newest(nights: Path, ticker: str) -> Glance | None:
         return next(reversed(history(nights, ticker)), None)
 
 
-def calendar_of(found: Glance | None, override: str | None = None) -> str | None:
+def calendar_of(found: Glance | None, override: str | None) -> str | None:
     """The calendar that a ticker goes by: `override`, else its newest night's; None stands for its suffix's."""
     return override or (found.calendar if found else None)
 

@@ -173,11 +173,11 @@ def _refused_by_disk(path: Path) -> Iterator[None]:
 Notes: TypeAlias = FileNotes | Database
 
 
-def notes_of(home: Home, folder: Path) -> Notes:
-    """The notes of `folder`, one of the home's own: in the database if the home's state is shared, else as files."""
+def notes_of(home: Home) -> Notes:
+    """The notes on a key's requests: in the database if the home's state is shared, else in the folder `quota`."""
     if home.state is None or home.database is None:
-        return FileNotes(folder)
-    return Database(home.database, f"{home.state} {folder.name}")
+        return FileNotes(home.quota)
+    return Database(home.database, f"{home.state} {home.quota.name}")
 
 
 def _is_permanent(error: "psycopg.Error") -> bool:

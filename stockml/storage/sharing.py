@@ -13,7 +13,7 @@ from stockml.storage.manifests import COMMON, ENDED, is_merged
 from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth, SharedState
 
-BUSY_S = 30.0
+BUSY_S, MOVE_BUSY_S = 30.0, 1.0  # to wait for a lock; a person waits for a rename
 AT_ONCE = 16  # parts; more would each hold a connection to the database while they are committed
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
 
 
 @contextmanager
-def both_locked(home: Home, old: str, new: str, timeout_s: float = 1.0) -> Iterator[None]:
+def both_locked(home: Home, old: str, new: str) -> Iterator[None]:
     """Hold two tickers' locks, on every machine, while all that is kept of `old` is moved to `new`.
 
     On entry both are checked out; on exit what was moved is committed, first where it is, then where it was: a kill in
@@ -46,9 +46,9 @@ def both_locked(home: Home, old: str, new: str, timeout_s: float = 1.0) -> Itera
     with ExitStack() as held:
         state = SharedState.of(home)
         for ticker in sorted({old, new}):
-            held.enter_context(_lock(home, ticker, timeout_s))
+            held.enter_context(_lock(home, ticker, MOVE_BUSY_S))
             if state:
-                held.enter_context(state.database.locked(ticker, timeout_s))
+                held.enter_context(state.database.locked(ticker, MOVE_BUSY_S))
                 state.checkout(ticker)
         held.enter_context(committing(lambda: _commit_moved(home, old, new)))
         yield

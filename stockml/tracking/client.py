@@ -81,7 +81,8 @@ class Tracking:
         """
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
-            run = runs.of_key(client, experiment_id, night.key, self._installation)
+            installation = self._installation
+            run = runs.of_key(client, experiment_id, night.key, installation)
             if run and run.info.status == "FINISHED":
                 version = models.version_of(client, night)
                 is_lost = version is None or not models.has_model(client, model_name(night.ticker), version)
@@ -89,7 +90,7 @@ class Tracking:
                     version = models.log(client, run, night, is_new=False)
             else:
                 is_new = run is None
-                run = runs.started(client, experiment_id, night, run, self._installation)
+                run = runs.started(client, experiment_id, night, run, installation)
                 if run is None:
                     where = connection.without_password(self.uri)
                     raise TrackingUnavailable(where, "another home logs this very night")
@@ -97,7 +98,7 @@ class Tracking:
                 version = models.log(client, run, night, is_new=is_new)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
             earlier = partial(glance.history, self.nights, night.ticker)
-            record = track_record.TrackRecord(client, self._overview(client), night.ticker, self._installation)
+            record = track_record.TrackRecord(client, self._overview(client), night.ticker, installation)
             record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
         return replace(
             night,
