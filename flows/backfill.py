@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.form import NO_CHANGES, CalendarName, Changes, PastDay, TickerName, chosen
+from flows import form
 from flows.nightly import exclusive_run, skipped, train_and_publish
 from flows.tonight import NightRequest, bring_history
 from stockml import clock
@@ -38,8 +38,8 @@ from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 @flow(name="history", flow_run_name="history {ticker}")
 def history(
-    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    ticker: form.TickerName = form.TICKER,
+    calendar: form.CalendarName = form.CALENDAR,
 ) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
@@ -59,19 +59,19 @@ def history(
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
 def backfill(
-    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    first: PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
-    last: PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
+    ticker: form.TickerName = form.TICKER,
+    first: form.PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
+    last: form.PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
     learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
         description="Train once, for the last session; or for every session in turn, where one that is older than "
         "the champion may not know it and trains from scratch",
     ),
-    mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
-    profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    force: bool = Field(False, description="Recompute every step instead of using cached results"),
-    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
+    mode: Mode = form.MODE,
+    profile: Profile = form.PROFILE,
+    calendar: form.CalendarName = form.CALENDAR,
+    force: bool = form.FORCE,
+    settings: form.Changes = form.SETTINGS,
 ) -> State:
     """Bring the range's bars into the store, then learn and publish its nights from the oldest to the newest.
 
@@ -80,7 +80,7 @@ def backfill(
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
     refresh(home(), [ticker])
     sessions = past_sessions(sessions_for(ticker, named), first, last, now)
-    asked = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), named, force)
+    asked = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), named, force)
     try:
         with exclusive_run(ticker):
             missing = fetch_missing(asked, sessions, now)
@@ -105,13 +105,13 @@ def past_night(
     session: date,
     mode: Mode = "auto",
     profile: Profile = "nightly",
-    calendar: CalendarName = "",
+    calendar: form.CalendarName = "",
     force: bool = False,
     has_bar: bool = True,
-    settings: Changes = NO_CHANGES,
+    settings: form.Changes = form.NO_CHANGES,
 ) -> State:
     """Run one night from what the store has, as `nightly` does once its bars have been fetched."""
-    tonight = NightRequest(ticker, chosen(profile, mode, settings, ticker=ticker), calendar or None, force)
+    tonight = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar or None, force)
     if not has_bar:
         missing = Outcome(session, "the store has no bar of this session that is believed", states.NO_BAR)
         return skipped(tonight, missing)

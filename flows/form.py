@@ -41,6 +41,17 @@ CalendarName = Annotated[str, BeforeValidator(lambda name: name or "")]
 NO_DAY: Any = ""
 NO_CHANGES: Any = {}
 
+# what several forms ask for in the same words
+TICKER: Any = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON")
+SESSION: Any = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final")
+MODE: Any = Field("auto", description="auto decides by stated rules, and says why")
+PROFILE: Any = Field("nightly", description="nightly, or the published tutorial recipe")
+CALENDAR: Any = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix")
+FORCE: Any = Field(False, description="Recompute every step instead of using cached results")
+LATE_RETRIES: Any = Field(3, description="How often to ask again for a late bar this night (0 to 12)")
+LATE_WAIT_S: Any = Field(1200.0, description="Seconds to wait before asking again for a late bar (0 to 7,200)")
+SETTINGS: Any = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values")
+
 
 def form_of(settings: Checked) -> type[Form]:
     """A pydantic model with a field for each setting; `settings` are the values of fields that stay empty."""

@@ -14,9 +14,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from prefect.utilities.urls import url_for
-from pydantic import Field
 
-from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, Retries, TickerName, WaitSeconds, chosen
+from flows import form
 from flows.tonight import NightRequest, bars_of
 from stockml import clock
 from stockml.errors import NightBusy, StockmlError, StoreBusy
@@ -65,17 +64,15 @@ def run_name() -> str:
     on_cancellation=[remember],
 )
 def nightly(
-    ticker: TickerName = Field("IBM", description="The symbol as Alpha Vantage writes it: IBM, BRK-B, TSCO.LON"),
-    session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
-    mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
-    profile: Profile = Field("nightly", description="nightly, or the published tutorial recipe"),
-    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    force: bool = Field(False, description="Recompute every step instead of using cached results"),
-    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night (0 to 12)"),
-    late_wait_s: WaitSeconds = Field(
-        1200.0, description="Seconds to wait before asking again for a late bar (0 to 7,200)"
-    ),
-    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
+    ticker: form.TickerName = form.TICKER,
+    session: form.Day = form.SESSION,
+    mode: Mode = form.MODE,
+    profile: Profile = form.PROFILE,
+    calendar: form.CalendarName = form.CALENDAR,
+    force: bool = form.FORCE,
+    late_retries: form.Retries = form.LATE_RETRIES,
+    late_wait_s: form.WaitSeconds = form.LATE_WAIT_S,
+    settings: form.Changes = form.SETTINGS,
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
@@ -85,7 +82,7 @@ def nightly(
     run_records.relate_to_run_only()
     ticker = validated_ticker(ticker)
     sharing.refresh(home(), [ticker])
-    wanted = chosen(profile, mode, settings, ticker=ticker)
+    wanted = form.chosen(profile, mode, settings, ticker=ticker)
     for name in without_effect(wanted):
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
     tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)

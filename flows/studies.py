@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.form import NO_CHANGES, NO_DAY, CalendarName, Changes, Day, PastDay, TickerName, chosen
+from flows import form
 from stockml import clock
 from stockml.errors import TooFewTickers
 from stockml.evaluation.backtest import Span
@@ -26,7 +26,7 @@ from tasks.studies import backtest_tickers, folder_named, learn_base, read_price
 @flow(name="pretrain", flow_run_name="learn a base network")
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    through: Day = Field(NO_DAY, description="The last session to learn from; empty for the newest"),
+    through: form.Day = Field(form.NO_DAY, description="The last session to learn from; empty for the newest"),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
         2, description="Networks, from one random seed each; the base is their mean (1 to 10)"
     ),
@@ -50,7 +50,7 @@ def pretrain(
 
 @flow(name="tune", flow_run_name="tune {ticker}")
 def tune(
-    ticker: TickerName = Field("IBM", description="A symbol whose bars are in the store"),
+    ticker: form.TickerName = Field("IBM", description="A symbol whose bars are in the store"),
     trials: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30, description="Trials in total (1 to 10,000); a second run continues from those done"
     ),
@@ -58,11 +58,13 @@ def tune(
         "tpe",
         description="How the next settings are chosen: from earlier trials' results, at random, or all in turn",
     ),
-    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
-    settings: Changes = Field(NO_CHANGES, description="What all trials share; empty fields keep the profile's values"),
+    calendar: form.CalendarName = form.CALENDAR,
+    settings: form.Changes = Field(
+        form.NO_CHANGES, description="What all trials share; empty fields keep the profile's values"
+    ),
 ) -> TuningResult:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
-    ticker, base = validated_ticker(ticker), chosen("tutorial", "auto", settings)
+    ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
     refresh(home(), [ticker])
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
     commit_common(home())
@@ -73,24 +75,24 @@ def tune(
 
 @flow(name="backtest", flow_run_name="backtest {first} to {last}")
 def backtest(
-    tickers: list[TickerName] = Field(
+    tickers: list[form.TickerName] = Field(
         ["IBM"], description="Symbols in the store, or in the folder; empty for all of it"
     ),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    first: PastDay = Field(date(2009, 9, 30), description="The first past night"),
-    last: PastDay = Field(
+    first: form.PastDay = Field(date(2009, 9, 30), description="The first past night"),
+    last: form.PastDay = Field(
         date(2012, 12, 31), description="The last past night; scored only if its next 50 sessions are known"
     ),
     every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
     vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),
-    settings: Changes = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values"),
-    calendar: CalendarName = Field("", description="Exchange calendar such as XNYS; empty goes by the suffix"),
+    settings: form.Changes = form.SETTINGS,
+    calendar: form.CalendarName = form.CALENDAR,
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
     refresh(home(), named or None)
     series, unread = read_prices(named, folder_named(prices), calendar or None)
-    wanted, folder = chosen("nightly", "auto", settings), folder_named(vintages)
+    wanted, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
     found, unused = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, unused | unread)
     text = "\n".join(markdown(table))

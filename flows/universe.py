@@ -19,19 +19,7 @@ from prefect.states import Cancelled, Crashed, Failed, State
 from prefect.transactions import CommitMode, transaction
 from pydantic import Field
 
-from flows.form import (
-    NO_CHANGES,
-    NO_DAY,
-    CalendarName,
-    Changes,
-    Choices,
-    Day,
-    Retries,
-    TickerName,
-    WaitSeconds,
-    chosen,
-    of_ticker,
-)
+from flows import form
 from flows.nightly import nightly
 from stockml.errors import StoreError, counted
 from stockml.home import home
@@ -47,7 +35,7 @@ from tasks.provider import join_turns
 from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
 
-Tickers = Annotated[list[TickerName], Field(min_length=1, max_length=2_000)]
+Tickers = Annotated[list[form.TickerName], Field(min_length=1, max_length=2_000)]
 Gibibytes = Annotated[float, Field(ge=1, le=256)]
 
 
@@ -58,23 +46,25 @@ def run_name() -> str:
 @flow(name="universe", flow_run_name=run_name)
 def universe(
     tickers: Tickers = Field(description="The symbols as Alpha Vantage writes them"),
-    session: Day = Field(NO_DAY, description="The trading day, YYYY-MM-DD; empty for the newest whose bar is final"),
-    mode: Mode = Field("auto", description="auto decides by stated rules, and says why"),
+    session: form.Day = form.SESSION,
+    mode: Mode = form.MODE,
     profile: Profile = Field("nightly", description="tutorial for all; nightly leaves each ticker its own choice"),
-    calendar: CalendarName = Field("", description="Exchange calendar of all; empty goes by choices, then the suffix"),
-    force: bool = Field(False, description="Recompute every step instead of using cached results"),
-    late_retries: Retries = Field(3, description="How often to ask again for a late bar this night (0 to 12)"),
-    late_wait_s: WaitSeconds = Field(
-        1200.0, description="Seconds to wait before asking again for a late bar (0 to 7,200)"
+    calendar: form.CalendarName = Field(
+        "", description="Exchange calendar of all; empty goes by choices, then the suffix"
     ),
+    force: bool = form.FORCE,
+    late_retries: form.Retries = form.LATE_RETRIES,
+    late_wait_s: form.WaitSeconds = form.LATE_WAIT_S,
     processes: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Worker processes on this machine (1 to 64)"),
     memory_gb: Gibibytes = Field(3.0, description="A worker process above this many GiB is replaced (1 to 256)"),
     dask_address: str = Field(
         "", description="A running Dask scheduler, tcp://host:8786; empty for STOCKML_DASK_ADDRESS or local processes"
     ),
     fail_when: FailWhen = Field("all fail", description="When the whole run counts as failed"),
-    settings: Changes = Field(NO_CHANGES, description="What to change for all; empty fields keep each ticker's values"),
-    choices: dict[str, Choices] = Field(
+    settings: form.Changes = Field(
+        form.NO_CHANGES, description="What to change for all; empty fields keep each ticker's values"
+    ),
+    choices: dict[str, form.Choices] = Field(
         {}, description="Per ticker: the profile, calendar and settings of its own nights; fields filled in above win"
     ),
 ) -> State:
@@ -84,13 +74,13 @@ def universe(
     table on the run's page and in STOCKML_HOME/universe/SESSION.csv. The state carries a NightRow per ticker.
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
-    chosen(profile, mode, settings)
+    form.chosen(profile, mode, settings)
     refresh(home(), names, Depth.STATUS)
     common: dict[str, Any] = {"session": session, "mode": mode, "force": force}
     common |= {"late_retries": late_retries, "late_wait_s": late_wait_s}
     asked = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))
     own = {validated_ticker(ticker): choice.model_dump(exclude_none=True) for ticker, choice in choices.items()}
-    parameters = {ticker: common | of_ticker(own.get(ticker, {}), *asked) for ticker in names}
+    parameters = {ticker: common | form.of_ticker(own.get(ticker, {}), *asked) for ticker in names}
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
     left_over: State = Crashed(message="Its worker process has ended")
     rows, on_night = list[NightRow](), night_report("universe", len(names))
