@@ -44,31 +44,23 @@ def import_history(
 ) -> int:
     """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import files_in, import_file
+    from stockml.prices.csv_import import import_file
     from stockml.prices.store import BarStore
 
-    place = home()
-    readings = Readings(dates, decimal)
-    if file is None and not (ticker and Path(ticker).is_dir()):
-        raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
-    if file is None and not files_in(Path(ticker)):
-        raise InvalidFile(ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none")
-    if file and file.is_dir():
-        raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
+    place, readings, files = home(), Readings(dates, decimal), _files(ticker, file)
     if file:
         calendar = asked_of(as_ticker(ticker), None, calendar, None)["calendar"]
     store = BarStore.of(place, calendar or None)
     if dry_run:
-        files = {file: as_ticker(ticker)} if file else dict.fromkeys(files_in(Path(ticker)))
         return _show_understood(store, files, readings, as_json)
     check(place, kind_of(os.environ))
     replay = replay_home(os.environ)
     leaves_replay = replay.in_use and not (place.in_use or os.environ.get("ALPHAVANTAGE_API_KEY"))
     code = 0
     if file is None:
-        code = _import_folder(store, Path(ticker), readings, as_json)
+        code = _import_folder(store, list(files), readings, as_json)
     else:
-        report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=as_ticker(ticker), readings=readings)
+        report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=files[file], readings=readings)
         print(json.dumps(vars(report), default=str) if as_json else _report_text(report))
     if leaves_replay and place.in_use:
         print(
@@ -77,6 +69,21 @@ def import_history(
             file=sys.stderr,
         )
     return code
+
+
+def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
+    """The files to import, each with its ticker; None for the files of a folder, which are named for theirs."""
+    from stockml.prices.csv_import import files_in
+
+    if file and file.is_dir():
+        raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
+    if file:
+        return {file: as_ticker(ticker)}
+    if not (ticker and Path(ticker).is_dir()):
+        raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
+    if not (found := files_in(Path(ticker))):
+        raise InvalidFile(ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none")
+    return dict.fromkeys(found)
 
 
 def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", as_json: bool) -> int:
@@ -100,14 +107,14 @@ def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readin
     return _told(lines, {"understood": shown} | ({"refused": refusals} if refusals else {}), refusals, as_json)
 
 
-def _import_folder(store: "BarStore", folder: Path, readings: "Readings", as_json: bool) -> int:
-    """Import every CSV file below the folder, with a progress bar; return exit code 1 if any was refused."""
+def _import_folder(store: "BarStore", paths: Sequence[Path], readings: "Readings", as_json: bool) -> int:
+    """Import a folder's files, with a progress bar; return exit code 1 if any was refused."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from stockml.prices.csv_import import files_in, import_file
+    from stockml.prices.csv_import import import_file
 
-    reports, refusals, paths = [], dict[str, StockmlError](), files_in(folder)
+    reports, refusals = [], dict[str, StockmlError]()
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task("importing", total=len(paths))
         for path in paths:
