@@ -13,6 +13,7 @@ from typing import NoReturn
 
 @contextlib.contextmanager
 def restored(environ: MutableMapping[str, str], names: Iterable[str]) -> Iterator[None]:
+    """Give these variables the values back that they had before the block; one that was not set is unset."""
     before = {name: environ.get(name) for name in names}
     try:
         yield

@@ -30,6 +30,8 @@ from stockml.training.checkpoint import EpochProgress
 
 
 class ProgressBar:
+    """A bar on the run's page, made by its first move."""
+
     def __init__(self, key: str, description: str) -> None:
         self._key, self._description = key, description
         self._artifact: UUID | None = None

@@ -27,6 +27,7 @@ _begun: dict[UUID, threading.Timer] = {}
 
 
 def suit_short_runs() -> None:
+    """Put the functions below in the place of Prefect's, in this process."""
     engine: Any = flow_engine
     engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
     of_tasks: Any = task_engine

@@ -110,6 +110,8 @@ class TickerEntry(BaseModel):
 
 
 class TickersFile(BaseModel):
+    """The list: `tickers:`, of which one alone may stand for its entry, and `defaults:` for what entries leave out."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tickers: tuple[TickerEntry, ...] = Field(min_length=1)

@@ -16,6 +16,7 @@ def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) 
 
 
 def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables as this project wants them for the home; what the user has set in `environ` is to win."""
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # this home's servers ask for it; a server elsewhere must not be sent it
     as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}

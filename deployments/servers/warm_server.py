@@ -71,6 +71,7 @@ def main(address: str) -> None:
 
 
 def prepare() -> None:
+    """Import, read and compute in advance all that does not depend on which night comes."""
     from tasks.short_runs import suit_short_runs
 
     for name in IMPORTED:
@@ -122,6 +123,8 @@ def sources() -> float:
 
 
 class Server:
+    """Answers each request on the socket with a child of its own.  imported: when the sources were last changed."""
+
     def __init__(self, listening: socket.socket, imported: float) -> None:
         self._listening, self._imported = listening, imported
         self._children: dict[int, socket.socket] = {}

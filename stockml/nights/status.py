@@ -135,6 +135,7 @@ def _row(home: Home, ticker: str, now: datetime, calendar: str | None) -> Row:
 
 
 def last_attempt(nights: Path, ticker: str) -> Attempt | None:
+    """How the ticker's last run ended; None if none has, or if that cannot be read."""
     try:
         kept = read_record(Attempt, (nights / ticker / ATTEMPT).read_bytes())
         return replace(kept, why=unnamed(ticker, kept.why))

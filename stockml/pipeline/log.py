@@ -32,6 +32,8 @@ from stockml.tracking.client import Tracking
 
 @dataclass(frozen=True)
 class StepReceipts:
+    """What a night's steps left, its settings and its key: all that the night is logged from."""
+
     bars: StoreReceipt
     dataset: DatasetReceipt
     model: ModelReceipt

@@ -136,6 +136,7 @@ class Objects:
 
     @_after_a_restart
     def fetch(self, names: Collection[str]) -> dict[str, bytes]:
+        """The contents of these objects, asked for at once. Raises StoreError also if one is missing."""
         asked = list(names)
         with self._refused(next(iter(asked), "")):
             try:
@@ -157,6 +158,7 @@ class Objects:
 
     @_after_a_restart
     def remove(self, names: Collection[str]) -> None:
+        """Delete these objects. Raises StoreError also if the first is still there."""
         with self._refused(""):
             if gone := list(names):
                 self._fs.rm(gone)

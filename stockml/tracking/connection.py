@@ -37,6 +37,10 @@ MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000
 
 @contextmanager
 def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
+    """MLflow's client for the database or server at `uri`; a database is made first if it is missing.
+
+    Raises TrackingUnavailable if either is away or refuses, also from within the block; other errors pass.
+    """
     is_server = urlsplit(uri).scheme in {"http", "https"}
     # shows in milliseconds, before mlflow is imported, whether a server is away
     if is_server and (fault := connection_fault(uri)):

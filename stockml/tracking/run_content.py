@@ -178,6 +178,7 @@ def lead_points(night: Night, at: int) -> list[Point]:
 
 
 def dataset(night: Night) -> dict[str, str]:
+    """The series that the model saw, as the fields of MLflow's `Dataset`."""
     columns = {"session": "datetime"} | dict.fromkeys(COLUMNS, "double")
     schema = [{"type": kind, "name": name, "required": True} for name, kind in columns.items()]
     return {
