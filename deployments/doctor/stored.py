@@ -17,6 +17,7 @@ from stockml.maintenance.integrity import check_champion, damaged_bases, damaged
 from stockml.models.registry import FILE, Registry
 from stockml.nights.glance import store_of
 from stockml.nights.record import kept_night
+from stockml.nights.status import known_tickers
 from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
@@ -70,9 +71,8 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
     # a ticker may have forecasts or a champion although its bars are gone
-    ledgers = {path.stem for path in home.ledger.glob("*.parquet") if not path.name.startswith(".")}
     champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
-    for name in sorted({*names, *ledgers, *champions}):
+    for name in sorted({*names, *known_tickers(home), *champions}):
         yield from settled(name, _ticker, home, name, now, replay)
 
 

@@ -15,6 +15,7 @@ from stockml.models.pooled_vintages import KINDS, read
 from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night, kept_night, kept_nights
+from stockml.nights.status import known_tickers
 from stockml.prices.store import BarStore
 from stockml.storage.records import unsealed
 from stockml.storage.refusals import refused
@@ -28,9 +29,10 @@ def faults(home: Home) -> Iterator[str]:
     """The damaged or missing bars, forecasts, champions, settings, bases and nights: one line each, with advice."""
     store, ledger = BarStore.of(home), Ledger(home.ledger)
     yield from _faults(store.view, store.tickers())
-    yield from _faults(ledger.entries, _stems(home.ledger, "*.parquet"))
+    yield from _faults(ledger.entries, sorted(known_tickers(home)))
     yield from _faults(partial(check_champion, home), [path.parent.name for path in home.models.glob(f"*/{FILE}")])
-    yield from _faults(partial(tuned_settings, home), _stems(home.settings, "*.json"))
+    settings = filter(TICKER.fullmatch, (path.stem for path in home.settings.glob("*.json")))
+    yield from _faults(partial(tuned_settings, home), sorted(settings))
     yield from damaged_bases(home)
     yield from damaged_nights(home)
     yield from missing(home)
@@ -94,7 +96,3 @@ def _check_evaluation(folder: Path) -> None:
     if damaged:
         way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"
         raise InvalidFile(str(folder), f"expected the champion's evaluation, found {damaged}; {way_back}")
-
-
-def _stems(folder: Path, pattern: str) -> list[str]:
-    return sorted(path.stem for path in folder.glob(pattern) if TICKER.fullmatch(path.stem))

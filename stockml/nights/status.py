@@ -23,7 +23,7 @@ from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import ATTEMPT
 from stockml.storage.records import read_record, record, written_record
-from stockml.tickers import unnamed
+from stockml.tickers import TICKER, unnamed
 
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
@@ -94,7 +94,8 @@ def keep_attempt(nights: Path, ticker: str, attempt: Attempt) -> None:
 
 
 def known_tickers(home: Home) -> set[str]:
-    return {path.stem for path in home.ledger.glob("*.parquet")}
+    """The tickers that have forecasts; files of other names, such as a stray copy, are ignored, as by the store."""
+    return set(filter(TICKER.fullmatch, (path.stem for path in home.ledger.glob("*.parquet"))))
 
 
 def rows(

@@ -152,6 +152,13 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
 
 
+def test_a_stray_copy_of_a_ledger_is_no_ticker(home: Home) -> None:
+    home.ledger.mkdir(parents=True)
+    for name in ("IBM", "IBM (1)", "._IBM"):
+        (home.ledger / f"{name}.parquet").touch()
+    assert status.known_tickers(home) == {"IBM"}
+
+
 def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_the_noise() -> None:
     usual = Glance.of(recorded_night())
     glances = [
