@@ -241,12 +241,6 @@ def test_the_runs_state_and_message_say_how_its_nights_ended(
     assert message in str(state.message)
 
 
-def test_of_many_failures_twenty_are_named_each_with_the_start_of_its_reason() -> None:
-    _, message = ending([row(f"T{i}", "failed", why="x" * 1_000) for i in range(30)], "all fail")
-    assert message.endswith("x…; and 10 more")
-    assert len(message) < 4_000
-
-
 def test_a_failure_names_its_ticker_once_and_keeps_its_advice() -> None:
     key = BadKey("IBM", f"the notice {'of many words ' * 20} https://www.alphavantage.co/support/#api-key")
     _, message = ending([row_of("IBM", THURSDAY, Failed(data=key))], "all fail")
