@@ -71,13 +71,16 @@ def add(
 
 @mine.command()
 def remove(tickers: Named) -> None:
-    """Stop running these; their bars, models and forecasts stay."""
+    """Stop running these; their bars, models and forecasts stay. Exit code 2 if one is not in the list."""
     from deployments.registration import own_list
 
     place = home()
     gone = own_list.remove(place, tickers)
-    missing = [ticker for ticker in tickers if ticker not in gone]
-    _print_and_register(place, _phrases({"removed {}": gone, "{} not in the list": missing}))
+    if gone:
+        _print_and_register(place, f"removed {', '.join(gone)}")
+    if missing := [ticker for ticker in tickers if ticker not in gone]:
+        found = f"expected tickers in {own_list.list_file(place)}, found {', '.join(missing)}"
+        raise BadParameter(found, param_hint="TICKER")
 
 
 @app.command()
@@ -98,17 +101,18 @@ def rename(
     if listed and new in known:
         either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
         raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
+    strange = BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     if not (listed or is_known(place, old) or is_known(place, new)):
-        raise BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
+        raise strange
     if listed:
         own_list.rename(place, old, new, only_check=True)
     moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
-    _print_and_register(
-        place, f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"
-    )
+    if not moved:
+        raise strange
+    _print_and_register(place, f"{old} is {new}: {', '.join(moved)}")
 
 
 @app.command()

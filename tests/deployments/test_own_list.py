@@ -135,6 +135,14 @@ def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: Home) 
     assert home.tickers.read_text() == 'tickers:\n  - {at: "23:40", ticker: T}\n  - META\n'
 
 
+def test_a_rename_of_what_is_not_there_fails_though_the_new_name_is_known(home: Home, capsys: Captured) -> None:
+    store_of(home, "GOOG")
+    assert run(["rename", "GOOGL", "GOOG"]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, BarStore.of(home).tickers()) == ("", ("GOOG",))
+    assert "knows, found GOOGL; " in shown.err
+
+
 @pytest.mark.slow
 @needs_postgres
 def test_a_rename_looks_for_mlflow_in_the_configured_database(
@@ -267,8 +275,12 @@ def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: 
     assert capsys.readouterr().out.startswith("added FB; MSFT there already, its entry as it was; 4 in ")
     assert run(["tickers", "remove", "FB"]) == 0
     capsys.readouterr()
-    assert run(["tickers", "remove", "GOOG", "IBM"]) == 0
-    assert capsys.readouterr().out.startswith("removed GOOG; IBM not in the list; 2 in ")
+    assert run(["tickers", "remove", "GOOG", "IBM"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.startswith("removed GOOG; 2 in ")
+    assert f"expected tickers in {own}, found IBM; " in shown.err
+    assert run(["tickers", "remove", "IBM"]) == 2
+    assert capsys.readouterr().out == ""
     assert run(["tickers", "list", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     crons = [(row["ticker"], row["cron"]) for row in shown["tickers"]]
