@@ -3,6 +3,8 @@
 import json
 import sys
 from datetime import date
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option, Typer
@@ -67,7 +69,7 @@ def forecast(
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
-    print(rise(night, published))
+    print(fill(rise(night, published), get_terminal_size().columns))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the regression's interval")
     print("\n".join([*outlook(published).lines(), ""]).lstrip("\n"))

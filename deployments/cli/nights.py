@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from typer import Option, Typer
@@ -109,7 +110,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     if as_json:
         print(json.dumps({"said": share_sentence(listed), "tickers": [row.plain() for row in listed]}))
     else:
-        print(text(listed))
+        print(text(listed, get_terminal_size().columns))
         if due is None and not missed:
             print(f"No server is up in {place.root}, so no run is due: `stockml up` starts one")
     for line in (*missed, *filter(None, [refused])):

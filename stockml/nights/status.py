@@ -28,12 +28,13 @@ from stockml.tickers import TICKER, unnamed
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
     "relative to this share's usual range, from network and regression (network) or the latter alone (pooled); "
-    "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; next run: UTC"
+    "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: origins for a "
+    "test; next run: UTC"
 )
 NO_NIGHT = "no night yet"
-LINE = 100  # columns in the terminal
+LINE = 80  # columns of a terminal whose width is not known
 A_NIGHT = timedelta(hours=2)  # from a bar's final time to its night's end, an hour of asking for a late bar included
-FEW = "too few origins"  # to test: a figure from three or four says nothing
+FEW = "too few"  # origins to test: a figure from three or four says nothing
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
 
 
@@ -206,12 +207,15 @@ def share_sentence(listed: Sequence[Row]) -> str:
     return f"The network adds something on {share}, on {clearly} by more than the noise."
 
 
-def text(listed: Sequence[Row]) -> str:
-    """The table for the terminal, with columns fitted to their content, the share sentence, and states cut short."""
+def text(listed: Sequence[Row], width: int = LINE) -> str:
+    """The table for the terminal, with columns fitted to their content, the share sentence, and states cut short.
+
+    width: of the terminal, to which the sentences are wrapped.
+    """
     table = [COLUMNS, *(row.cells() for row in listed)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([*lines, "", share_sentence(listed), *_told(listed), fill(LEGEND, LINE)])
+    return "\n".join([*lines, "", fill(share_sentence(listed), width), *_told(listed), fill(LEGEND, width)])
 
 
 def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:

@@ -21,10 +21,10 @@ from stockml.nights.record import Night, Status
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
-COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "network adds", "now", "forecast", "rise", "rose")
+COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "forecast", "rise", "rose")
 CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
 LEGEND = (
-    "skill: of the published path over the last close; network adds: CRPS saved by the network, ~: within the noise "
+    "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise "
     "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"
 )
 
@@ -99,14 +99,18 @@ def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 def text(rows: Sequence[NightRow]) -> str:
     """The rows by ticker, for the terminal: gains within the noise marked, chances beside their base rate."""
-    shape = "{:<10} {:<11} {:<16} {:<10} {:>10} {:>12} {:>9} {:>9} {:>5} {:>5}"
-    lines = [shape.format(*COLUMNS)]
+    told: list[Sequence[str]] = [COLUMNS]
     for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
         clear = row.network_adds is None or is_clear(row.noise_p)
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
         figures[1] += "" if clear else " ~"
-        lines.append(shape.format(row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
+        told.append((row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
+    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
+    sides = "<" * (len(COLUMNS) - len(CELLS)) + ">" * len(CELLS)
+    lines = [
+        " ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)) for row in told
+    ]
     return "\n".join([*lines, fill(LEGEND, len(lines[0]))])
 
 

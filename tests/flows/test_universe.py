@@ -291,4 +291,4 @@ def test_the_terminal_marks_a_gain_within_the_noise_and_shows_a_chance_beside_it
     assert "+1.23% ~" in rows[2], "too few origins to test"
     assert [failed.split()[0], *failed.split()[3:]] == ["AAPL", *["-"] * 6], "by ticker, in whatever order they ended"
     assert "~: within the noise" in " ".join(rows[3:])
-    assert all(len(line) <= len(head) for line in rows)
+    assert all(len(line) <= len(head) <= 80 for line in rows), "in a terminal's usual width"

@@ -185,7 +185,7 @@ def test_a_gain_of_zero_is_shown_differently_from_an_unknown_one(path_adds: floa
     assert status.Row("IBM", DAY, "", 0, False, glance).cells()[5] == shown
 
 
-@pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few origins")])
+@pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few")])
 def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_figures(
     p_value: float | None, shown: str
 ) -> None:
@@ -196,6 +196,8 @@ def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_f
     assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
     clearly = f"on 1 of 1 ticker (100%), on {int(shown == '+1.00%')} by more than the noise"
     assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)
+    for given, width in (((), 80), ((60,), 60)):
+        assert max(map(len, status.text(listed, *given).partition("\n\n")[2].splitlines())) <= width
 
 
 def test_a_bands_width_is_relative_to_the_shares_usual_range_over_as_many_sessions() -> None:
