@@ -184,6 +184,7 @@ def bars(
     as_json: Json = False,
 ) -> None:
     """Show a ticker's stored bars. Or accept or reject a doubtful one."""
+    from deployments.registration.own_list import own_calendars
     from stockml.nights.glance import store_of
 
     if csv and as_json:
@@ -195,7 +196,7 @@ def bars(
         raise BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
     if accept and accept == reject:
         raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
-    store = store_of(home(), ticker, calendar)
+    store = store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")

@@ -33,6 +33,7 @@ def forecast(
 ) -> None:
     """Show a ticker's newest forecast and its age."""
     from deployments.cli import ledger_text
+    from deployments.registration.own_list import own_calendars
     from stockml import clock
     from stockml.evaluation.simple_distributions import POOLED
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
@@ -46,7 +47,7 @@ def forecast(
         raise NoForecast(ticker, str(home().root))
     # a replay publishes several at the same moment: take the last
     entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
-    store = store_of(home(), ticker, calendar)
+    store = store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
     sessions = store.sessions(ticker)
     night = kept_night(home().nights, ticker, entry.key)  # None if maintenance has removed its record
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
@@ -79,12 +80,13 @@ def forecast(
 def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
     from deployments.cli import ledger_text
+    from deployments.registration.own_list import own_calendars
     from stockml.forecasts.ledger import Ledger
     from stockml.forecasts.ledger_scores import last_closes, restated_bars, steps_across, steps_without_bar
     from stockml.nights.glance import store_of
     from stockml.prices.series import PriceSeries
 
-    kept, store = Ledger(home().ledger), store_of(home(), ticker, calendar)
+    kept, store = Ledger(home().ledger), store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     units = store.restated_units(ticker)

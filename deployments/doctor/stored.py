@@ -9,7 +9,7 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from deployments.registration.own_list import tickers_of
+from deployments.registration.own_list import own_calendars, tickers_of
 from stockml.errors import NoBars, StockmlError, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -72,12 +72,13 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
         yield Check("store", "problem", str(error))
     # a ticker may have forecasts or a champion although its bars are gone
     champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
+    calendars = own_calendars(home)
     for name in sorted({*names, *known_tickers(home), *champions}):
-        yield from settled(name, _ticker, home, name, now, replay)
+        yield from settled(name, _ticker, home, name, calendars.get(name), now, replay)
 
 
-def _ticker(home: Home, name: str, now: datetime, replay: bool) -> Check:
-    store = store_of(home, name)
+def _ticker(home: Home, name: str, calendar: str | None, now: datetime, replay: bool) -> Check:
+    store = store_of(home, name, calendar)
     try:
         forecasts = len(Ledger(home.ledger).entries(name))
         check_champion(home, name)
@@ -98,7 +99,7 @@ def _ticker(home: Home, name: str, now: datetime, replay: bool) -> Check:
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
     advice = str(rests or f"`stockml nightly {name}`") if age > OLD_AGE else advice
-    return Check(name, "note" if advice else "ok", f"{found}, {counted(age, 'session')} behind", advice)
+    return Check(name, "note" if advice else "ok", f"{found}, bars {counted(age, 'session')} behind", advice)
 
 
 def settings(home: Home) -> Iterator[Check]:

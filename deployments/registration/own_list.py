@@ -6,7 +6,7 @@ Until it exists, the list shipped with the project applies.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,13 @@ def tickers_of(home: Home) -> TickersFile:
 def own_choices(home: Home, ticker: str) -> dict[str, Any]:
     """What the list chooses for the ticker's nights: profile, calendar, settings. Raises InvalidFile."""
     return next((entry.own for entry in tickers_of(home).tickers if entry.ticker == ticker), {})
+
+
+def own_calendars(home: Home) -> dict[str, str]:
+    """The calendars that the list chooses, by ticker; none where it cannot be read, which costs no bars."""
+    with suppress(InvalidFile):
+        return {entry.ticker: entry.calendar for entry in tickers_of(home).tickers if entry.calendar}
+    return {}
 
 
 def list_file(home: Home) -> Path:

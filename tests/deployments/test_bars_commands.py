@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from deployments.cli.app import run
+from deployments.doctor.checks import examine
 from stockml.home import Home
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -103,6 +104,19 @@ def test_an_unknown_price_is_null_in_json_and_a_bar_set_aside_again_where_the_cs
     (file := tmp_path / "MSFT.csv").write_text(capsys.readouterr().out)
     assert run(["import", "MSFT", str(file)]) == 0
     assert f"set aside {day}: expected finite prices above 0, found open nan" in capsys.readouterr().out
+
+
+def test_bars_go_by_the_calendar_of_the_list_before_their_first_night(home: Home, capsys: Captured) -> None:
+    """London is closed on other days than New York; the status already went by the list."""
+    store_of(home)
+    home.tickers.write_text("tickers:\n  - {ticker: IBM, calendar: XLON}\n")
+    told = []
+    for calendar in ([], ["--calendar", "XLON"], ["--calendar", "XNYS"]):
+        assert run(["bars", "IBM", "--holes", "--json", *calendar]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0] == told[1] != told[2]
+    checks = {check.name: check for check in examine(home, {}, datetime(2013, 3, 4, tzinfo=UTC), {})}
+    assert f"{len(told[0]['holes'])} without a bar, {len(told[0]['set_aside'])} set aside" in checks["IBM"].found
 
 
 def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earliest_time(

@@ -170,7 +170,7 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
     Path(home.store, "MSFT.parquet").write_bytes(b"not Parquet")
     checks = found(home, now=datetime(2013, 3, 20, tzinfo=UTC))
     assert checks["IBM"].verdict == "note"
-    assert "11 sessions behind" in checks["IBM"].found
+    assert "bars 11 sessions behind" in checks["IBM"].found
     assert checks["IBM"].advice == "`stockml nightly IBM`"
     Delistings(None, {"IBM": date(2013, 3, 4)}).write(home.delistings)
     rests = found(home, now=datetime(2013, 3, 20, tzinfo=UTC))["IBM"]
