@@ -38,9 +38,9 @@ NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from deployments import version
 
-        print(f"stockml {version('stockml')}")
+        print(version.told())
         raise Exit
 
 
@@ -127,7 +127,8 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _unexpected(error: BaseException) -> int:
-    """Report the error in one line; write its traceback to a file for a bug report."""
+    """Report the error in one line; write the version and the traceback to a file for a bug report."""
+    from deployments import version
     from deployments.servers.access import fault_of_server
 
     if fault := fault_of_server(error):
@@ -135,7 +136,8 @@ def _unexpected(error: BaseException) -> int:
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
+        text = "".join([f"{version.told()}\n", *traceback.format_exception(error)])
+        kept.write_text(text, "utf-8", "backslashreplace")
     except OSError:
         kept = Path(os.devnull)
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")

@@ -2,12 +2,12 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -37,7 +37,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 
 def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     assert run(["--version"]) == 0
-    assert capsys.readouterr().out == f"stockml {version('stockml')}\n"
+    assert re.fullmatch(r"stockml \S+ \(code [0-9a-f]{8}(, commit [0-9a-f]{12}.*)?\)\n", capsys.readouterr().out)
     commands = stockml("--help", COLUMNS="80").stdout.partition("Commands:")[2]
     assert "rebuild-tracking  Make MLflow's runs again from" in commands
     assert "..." not in commands, "each description fits on its line"
@@ -223,7 +223,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: 
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 1
     assert "unexpected ZeroDivisionError" in shown.err
-    assert "Traceback" in (home.root / "last-error.txt").read_text()
+    assert re.match(r"(?s)stockml \S+ \(code .*Traceback", (home.root / "last-error.txt").read_text())
 
 
 def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_what_is_no_text(home: Home) -> None:
