@@ -1,7 +1,8 @@
 """Make Prefect's deployments match `tickers.yaml`: one per ticker, nightly in the exchange's own time zone.
 
-Changed ones are updated, removed ones deleted, and paused ones stay paused. Every other flow that a person can start
-from the page gets one deployment. Deployments without the tag `tickers.yaml` are left alone.
+Changed ones are updated, removed ones deleted, and paused ones stay paused, as do schedules that a person added in the
+page. Every other flow that can be started from the page gets one deployment. Deployments without the tag `tickers.yaml`
+are left alone.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
@@ -34,6 +35,7 @@ from tasks.run_records import all_of
 from tasks.workplace import of_scheduler
 
 NIGHTLY = "nightly.nightly"
+SLUGS = ("nightly", "morning", "weekly", "yearly")  # of our schedules: any other is a person's
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Registered:
-    """The names of what was created, updated, left unchanged and deleted."""
+    """The names of what was created, updated, left unchanged and deleted; and of what has a person's schedules too."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+    own_schedules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return ", ".join(f"{len(names)} {what}" for what, names in vars(self).items() if names) or "none"
+        done = {what: names for what, names in vars(self).items() if names and what != "own_schedules"}
+        own = f"; schedules of your own stay: {', '.join(self.own_schedules)}" if self.own_schedules else ""
+        return (", ".join(f"{len(names)} {what}" for what, names in done.items()) or "none") + own
 
 
 def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
@@ -116,7 +121,9 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
         for each in wanted:
             flow_id = flows[each.flow]
             earlier = known.get((flow_id, each.name)) or known.get((flow_id, each.before))
-            done[_agree(client, flow_id, earlier, each)].append(each.name)
+            theirs_too = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
+            done[_agree(client, flow_id, earlier, each, theirs_too)].append(each.name)
+            done["own_schedules"] += [each.name] if theirs_too else []
         if delete_others:
             ours = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
             kept = {(flows[each.flow], each.name) for each in wanted}
@@ -170,15 +177,28 @@ def _spec(wanted: Wanted) -> dict[str, Any]:
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 
 
-def _agree(client: SyncPrefectClient, flow_id: UUID, known: DeploymentResponse | None, wanted: Wanted) -> str:
-    spec = _spec(wanted)
-    if known and known.version == spec["version"] and len(known.schedules) == bool(wanted.cron):
+def _is_ours(schedule: DeploymentSchedule, wanted: Wanted) -> bool:
+    is_nameless = schedule.slug is None and getattr(schedule.schedule, "cron", None) == wanted.cron
+    return schedule.slug in SLUGS or is_nameless
+
+
+def _agree(
+    client: SyncPrefectClient,
+    flow_id: UUID,
+    known: DeploymentResponse | None,
+    wanted: Wanted,
+    theirs: Sequence[DeploymentSchedule],
+) -> str:
+    """Make the deployment as wanted, unless it is. A person's schedules of it, `theirs`, stay as they are."""
+    spec, ours = _spec(wanted), [each for each in known.schedules if each not in theirs] if known else []
+    if known and known.version == spec["version"] and len(ours) == bool(wanted.cron):
         return "unchanged"
-    schedules = []
+    fields = set(DeploymentScheduleCreate.model_fields)
+    schedules = [DeploymentScheduleCreate(**each.model_dump(include=fields)) for each in theirs]
     if wanted.cron:
         cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
-        active = known is None or all(schedule.active for schedule in known.schedules)  # keep a paused schedule paused
-        schedules = [DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug)]
+        active = all(schedule.active for schedule in ours)  # keep a paused schedule paused
+        schedules.append(DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug))
     made = client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,26 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
         assert {MANAGED, NIGHTS} <= {*kept["AAA"].tags}
         form = kept["AAA"].parameter_openapi_schema["properties"]
         assert "Alpha Vantage" in form["ticker"]["description"]
+
+
+@pytest.mark.slow
+def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(prefect_server: None) -> None:
+    nights = of_tickers(listed("OWN").tickers)
+    by_hand = [replace(each, name="by day") for each in of_other_flows(listed("OWN").tickers) if each.cron is None][:1]
+    register([*nights, *by_hand], delete_others=False)
+    mine = {"schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}, "parameters": {"force": True}}
+    with get_client(sync_client=True) as client:
+        for name, slug in (("nightly/OWN", "mine"), ("universe/by day", None)):
+            place = {"id": client.read_deployment_by_name(name).id}
+            client.request("POST", "/deployments/{id}/schedules", path_params=place, json=[{**mine, "slug": slug}])
+        again = register([*nights, *by_hand], delete_others=False)
+        changed = register(of_tickers(listed({"ticker": "OWN", "at": "23:30"}).tickers), delete_others=False)
+        found = client.read_deployment_by_name("nightly/OWN").schedules
+    assert set(again.unchanged) == set(again.own_schedules) == {"OWN", "by day"}
+    assert (changed.updated, changed.own_schedules) == (("OWN",), ("OWN",))
+    assert str(changed) == "1 updated; schedules of your own stay: OWN"
+    crons = {each.slug: (each.schedule.cron, each.parameters) for each in found}
+    assert crons == {"nightly": ("30 23 * * 1-5", {}), "mine": ("0 12 * * 6", {"force": True})}
 
 
 @pytest.mark.slow
