@@ -18,6 +18,7 @@ from stockml.settings import DecayPart, Profile, Sampler
 
 if TYPE_CHECKING:
     from stockml.evaluation.tutorial_report import TutorialReport
+    from stockml.training.checkpoint import EpochProgress
     from stockml.training.tuned_settings import TrialRecord
     from stockml.training.tuning import TuningResult
 
@@ -168,10 +169,13 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
     lead, end = (f"{place}, {share_of(file)} seed {changed['training.seed']}: ", " of it") if place else ("", "")
     folder = home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
+    compiled = iter([", or less: this epoch compiled its steps too"])
     with quiet_libraries() as terminal:
-        found = report(
-            file, changed, folder=folder, on_epoch=lambda row: print(f"{lead}{row}{end}", file=terminal, flush=True)
-        )
+
+        def on_epoch(row: "EpochProgress") -> None:
+            print(f"{lead}{row}{end}{next(compiled, '') if row.seconds_left else ''}", file=terminal, flush=True)
+
+        found = report(file, changed, folder=folder, on_epoch=on_epoch)
         drawn = draw(found, pictures)
         try:
             run = log_tutorial(Tracking.of(home()), found, pictures, now=now())
