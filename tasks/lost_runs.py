@@ -7,17 +7,20 @@ from uuid import UUID
 
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventFilter
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host
-from tasks.run_records import NIGHTLY, NIGHTS, UNFINISHED, end, end_tasks, in_state, name_of, reschedule, runs_of
+from tasks.run_records import NIGHTLY, UNFINISHED, end, end_children, end_tasks, in_state, name_of, reschedule, runs_of
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
+OF_NIGHTS = (NIGHTLY, "universe")  # the flows that are done again: what a night has finished is not done twice
+DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*OF_NIGHTS]}})
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 ORPHAN = "nothing works on this run any more; run it again"
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
@@ -64,16 +67,18 @@ def crash(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     """Put a worker's night whose process died back into the queue, unless it is there; returns whether it goes on.
 
-    It does not if it is being cancelled, if another run waits for it, or if it died too often.
+    Or a night of many tickers, whose own nights end. It does not go on if it is being cancelled, if another run waits
+    for it, or if it died too often.
     """
     run = client.read_flow_run(run_id)
     if run.state_type == StateType.SCHEDULED:
         return True
-    is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name == NIGHTLY
+    is_own = run.parent_task_run_id is None and client.read_flow(run.flow_id).name in OF_NIGHTS
     is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING) or _is_lost(run)
     if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
         return False
     end_tasks(client, run, Crashed(message=why))
+    end_children(run_id, Crashed(message=why))
     due = datetime.now(UTC) + REQUEUE_AFTER
     with suppress(Abort):
         return reschedule(client, run_id, due, f"{why}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
@@ -91,8 +96,8 @@ def requeue_lost(now: datetime | None = None) -> None:
     taken = in_state([StateType.PENDING])
     ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
-        unfinished = (*runs_of(client, silent, flows=NIGHTS), *runs_of(client, taken, flows=NIGHTS))
-        for run in (*unfinished, *filter(_is_lost, runs_of(client, ended, flows=NIGHTS))):
+        unfinished = (*runs_of(client, silent, flows=DONE_AGAIN), *runs_of(client, taken, flows=DONE_AGAIN))
+        for run in (*unfinished, *filter(_is_lost, runs_of(client, ended, flows=DONE_AGAIN))):
             why = _why_lost(client, run, now) if run.deployment_id else None
             if why and not requeue(client, run.id, why) and not _is_lost(run):
                 crash(client, run, why)

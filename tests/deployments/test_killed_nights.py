@@ -12,6 +12,7 @@ from socket import gethostname
 from uuid import UUID, uuid4
 
 import pytest
+from prefect import Flow, Task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
@@ -68,6 +69,24 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
         assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", "Running", "Running"]
         assert f"its process {ended.pid} is gone; done again at" in str(client.read_flow_run(runs[0]).state)
         assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry"]
+
+
+def test_a_night_of_many_tickers_whose_process_is_gone_is_run_again_and_its_own_nights_end(tmp_path: Path) -> None:
+    """They would hold their tickers' only slots, and what they have finished is not done twice."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"many {uuid4()}", type="process")).name
+        many = deployed(client, tmp_path, NIGHTLY.replace("nightly(", "universe("), "universe", pool)
+        run = client.create_flow_run_from_deployment(many, parameters={"ticker": "MANY"})
+        process = {"infrastructure_pid": f"{gethostname()}:{ended.pid}"}
+        client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json=process)
+        began = client.set_flow_run_state(run.id, Running(), force=True).state.timestamp
+        task = client.create_task_run(Task(fn=deployed, name="night"), run.id, "0", state=Running())
+        night = client.create_flow_run(Flow(fn=deployed, name="nightly"), parent_task_run_id=task.id, state=Running())
+        requeue_lost(began + LOST_AFTER)
+        states = [client.read_flow_run(each.id).state_name for each in (run, night)]
+    assert states == ["AwaitingRetry", "Crashed"]
 
 
 def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) -> None:
