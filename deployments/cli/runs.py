@@ -32,6 +32,7 @@ _RETRY = re.compile(r"^Task run failed .*will start (\d+)", re.DOTALL)
 _SUFFIX = re.compile(r"-[0-9a-f]{3}$")  # Prefect's, of a task run without a name of its own
 _NOISE = re.compile(
     r"Beginning |Created |View at|Executing|Finished in state|Starting temporary|Task run failed|Enc|Running hook|Hook "
+    r"|Crash detected! Execution was aborted by an interrupt"  # Ctrl-C, which has a line of its own
 )
 
 

@@ -1,6 +1,7 @@
 """Nights run by the command line or by another run are on their deployment's page, and no worker takes them."""
 
 import logging
+import signal
 from typing import Any
 
 import pytest
@@ -89,3 +90,19 @@ def test_whoever_waits_is_told_what_failed_and_when_it_is_retried(
     said = capfd.readouterr().err
     assert "asked again in 0 s: IBM: expected a daily series, found 'no complete answer" in said
     assert ["passing_fault", "done"] in [line.split() for line in said.splitlines()]
+
+
+@task
+def interrupted() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@flow(name="toy wait")
+def toy_wait() -> None:
+    interrupted()
+
+
+def test_ctrl_c_is_not_called_a_crash(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        outcome(toy_wait)
+    assert "Crash detected" not in capfd.readouterr().err
