@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, BadParameter, Option, Typer
+from typer import Argument, BadParameter, Exit, Option, Typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.errors import InvalidSetting
@@ -101,18 +101,19 @@ def rename(
     if listed and new in known:
         either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
         raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
-    strange = BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     if not (listed or is_known(place, old) or is_known(place, new)):
-        raise strange
+        raise BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
     if listed:
         own_list.rename(place, old, new, only_check=True)
     moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if listed:
         own_list.rename(place, old, new)
         moved = (*moved, "its place in the list")
+    # also where nothing was left to move: an earlier run may have been killed before it told Prefect
+    done = f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"
+    _print_and_register(place, done)
     if not moved:
-        raise strange
-    _print_and_register(place, f"{old} is {new}: {', '.join(moved)}")
+        raise Exit(2)
 
 
 @app.command()
