@@ -3,10 +3,11 @@
 import ctypes
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -18,17 +19,38 @@ from stockml.nights.glance import keep_newest
 from stockml.nights.record import night_path, write_night
 from stockml.provider.price_source import claim
 from stockml.storage.sharing import ticker_lock
-from tests.support.commands import store_of
+from tests.support.commands import Captured, here, store_of
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
-from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
 
-CAPBSET_DROP, OVER_ALL_RIGHTS = 24, (1, 2)  # Linux: those by which root reads and writes whatever it likes
+OVER_ALL_RIGHTS = 0b110  # Linux: those by which root reads and writes whatever it likes
+CAPABILITIES_3 = 0x20080522
 REFUSED = "Permission denied; see that it is there, and that you may read and write it"
 
 
-def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(home: Home) -> None:
+Command = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(home: Home, capsys: Captured) -> Command:
+    """Run a command in this process, in the test's home; its exit code and what it printed."""
+
+    def ended(*arguments: str, run: Callable[..., int] = here, **more: str) -> CompletedProcess[str]:
+        capsys.readouterr()
+        code = run(*arguments, **more)
+        return CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return ended
+
+
+@pytest.fixture
+def plainly(command: Command) -> Command:
+    """Run a command without root's right to read and write what it may not."""
+    return partial(command, run=as_any_user)
+
+
+def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(home: Home, plainly: Command) -> None:
     store_of(home)
     closed(home.root / "prices.json", b'{"prices": "market"}')
     told = plainly("tickers", "list")
@@ -36,7 +58,7 @@ def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(h
     assert told.stderr == f"stockml: {home.root / 'prices.json'}: {REFUSED}\n"
 
 
-def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home) -> None:
+def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home, plainly: Command) -> None:
     night = recorded_night()
     write_night(night, night_path(home.nights, "IBM", night.key))
     keep_newest(home.nights, night)
@@ -50,7 +72,7 @@ def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home) 
     assert state == f"{home.nights / 'IBM' / 'newest.json'}: {found}"
 
 
-def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home) -> None:
+def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home, plainly: Command) -> None:
     Ledger(home.ledger).publish(entry(3))
     closed(home.tickers, b"tickers: [KO]\n")
     shown = plainly("status", "--json")
@@ -60,13 +82,15 @@ def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "command"), [("ledger/IBM.parquet", "ledger"), ("models/IBM/promotions.jsonl", "rollback")]
+    ("place", "word"), [("ledger/IBM.parquet", "ledger"), ("models/IBM/promotions.jsonl", "rollback")]
 )
-def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(home: Home, place: str, command: str) -> None:
+def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(
+    home: Home, plainly: Command, place: str, word: str
+) -> None:
     store_of(home)
     claim(home, "market")
     closed(home.root / place, b"as it was")
-    told = plainly(command, "IBM").stderr
+    told = plainly(word, "IBM").stderr
     refused = (
         "expected a readable record, found Permission denied; it was left as it is: see that you may read and write it"
     )
@@ -74,7 +98,7 @@ def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(home: Home, place
 
 
 @pytest.mark.parametrize("place", ["locks/IBM.night.lock", "settings", "store/IBM.parquet"])
-def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, place: str) -> None:
+def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, plainly: Command, place: str) -> None:
     store_of(home)
     claim(home, "replay")
     path = home.root / place
@@ -90,7 +114,9 @@ def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, place: str
 
 
 @pytest.mark.parametrize("place", ["nights/IBM", "nights/IBM/0/night.json", "models/IBM/a", "settings/IBM.json"])
-def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(home: Home, place: str) -> None:
+def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
+    home: Home, plainly: Command, place: str
+) -> None:
     store_of(home)
     claim(home, "replay")
     closed(home.root / place, b"as it was") if Path(place).suffix else (home.root / place).mkdir(parents=True, mode=0)
@@ -102,7 +128,9 @@ def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(h
 
 
 @pytest.mark.parametrize("place", ["store", "ledger", "nights", "models"])
-def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(home: Home, tmp_path: Path, place: str) -> None:
+def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(
+    home: Home, command: Command, tmp_path: Path, place: str
+) -> None:
     store_of(home)
     claim(home, "replay")
     Ledger(home.ledger).publish(entry(3))
@@ -110,19 +138,19 @@ def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(home: Home, tmp
     linked.rename(tmp_path / "aside") if linked.exists() else None
     linked.symlink_to(away)
     way_back = f"found a link to {away}, where nothing is; mount that disk or bring it back"
-    for command in (["forecast", "IBM"], ["bars", "IBM"], ["nightly", "IBM"], ["rename", "IBM", "KO"], ["status"]):
-        told = plainly(*command)
+    for words in (["forecast", "IBM"], ["bars", "IBM"], ["nightly", "IBM"], ["rename", "IBM", "KO"], ["status"]):
+        told = command(*words)
         assert told.returncode == 1
         assert told.stderr.startswith(f"stockml: {linked}: expected what is kept there, {way_back}")
     with pytest.raises(StoreError, match="mount that disk"), ticker_lock(home, "IBM"):
         pass
-    assert f"PROBLEM home: {linked}: " in plainly("doctor").stdout
+    assert f"PROBLEM home: {linked}: " in command("doctor").stdout
     assert not away.parent.exists()
 
 
-def test_a_home_on_a_disk_that_is_away_is_no_new_one(home: Home, tmp_path: Path) -> None:
+def test_a_home_on_a_disk_that_is_away_is_no_new_one(home: Home, command: Command, tmp_path: Path) -> None:
     (linked := tmp_path / "linked").symlink_to(tmp_path / "disk")
-    told = plainly("status", STOCKML_HOME=str(linked / "stockml"))
+    told = command("status", STOCKML_HOME=str(linked / "stockml"))
     assert told.returncode == 1
     assert f"STOCKML_HOME to be a folder that is there (mount the disk that {linked} leads to)" in told.stderr
     assert not (tmp_path / "disk").exists()
@@ -138,7 +166,9 @@ def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: Home, 
 
 
 @needs_postgres
-def test_a_shared_state_that_can_only_be_read_is_a_problem(home: Home, stockml_database: str, tmp_path: Path) -> None:
+def test_a_shared_state_that_can_only_be_read_is_a_problem(
+    home: Home, plainly: Command, stockml_database: str, tmp_path: Path
+) -> None:
     claim(home, "replay")
     (state := tmp_path / "state").mkdir(mode=0o555)
     there = {"STOCKML_STATE": state.as_uri(), "STOCKML_DATABASE_URL": stockml_database}
@@ -154,14 +184,16 @@ def closed(path: Path, content: bytes) -> None:
     path.chmod(0)
 
 
-def plainly(*arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command without root's right to read and write what it may not. more: environment variables."""
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command, environ = [sys.executable, "-m", "deployments.cli", *arguments], os.environ | more
-    return subprocess.run(command, **streams, env=environ, timeout=PATIENCE_S, check=False, preexec_fn=_as_any_user)
+def as_any_user(*arguments: str, **more: str) -> int:
+    """Run the command in a thread of its own, as Linux counts root's rights by the thread, which cannot regain them."""
+    with ThreadPoolExecutor(1, initializer=_without_roots_rights) as thread:
+        return thread.submit(here, *arguments, **more).result()
 
 
-def _as_any_user() -> None:
+def _without_roots_rights() -> None:
     if os.geteuid() == 0:
-        for right in OVER_ALL_RIGHTS:
-            ctypes.CDLL(None).prctl(CAPBSET_DROP, right, 0, 0, 0)
+        libc, of_this_thread = ctypes.CDLL(None, use_errno=True), (ctypes.c_uint32 * 2)(CAPABILITIES_3, 0)
+        held = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, then those above 31
+        assert libc.capget(of_this_thread, held) == 0
+        held[:3] = [rights & ~OVER_ALL_RIGHTS for rights in held[:3]]
+        assert libc.capset(of_this_thread, held) == 0, os.strerror(ctypes.get_errno())
