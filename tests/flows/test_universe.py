@@ -31,7 +31,7 @@ from stockml.home import Home
 from stockml.nights.status import last_attempt
 from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
 from stockml.prices.calendar import sessions_for
-from stockml.provider.quota import QuotaLedger
+from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
 from stockml.settings import Settings
 from stockml.storage.notes import FileNotes
@@ -203,8 +203,8 @@ def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
 
 
 def spend_all_but(home: Home, left: int) -> None:
-    """Use up requests of today's quota, as so many nights would have."""
-    ledger = QuotaLedger.of(FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"])
+    """Use up requests of today's quota, as so many nights would have, at a rate that the next one need not wait for."""
+    ledger = QuotaLedger.of(FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"], Plan(1_200, None))
     with provider() as asked:
         requests = asked.remaining() or 0
     for _ in range(requests - left):
