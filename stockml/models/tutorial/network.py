@@ -170,7 +170,8 @@ def unrolled(cell: str, rate: float, bits: Any, states: Sequence[Any]) -> Callab
             """slopes: the loss's gradient by the outputs; that by the last states is ignored."""
             of_x: list[Any] = []
             of_h: list[Any] = []
-            of_rest, later = [tf.zeros_like(weight) for weight in rest], None
+            of_rest = [tf.zeros_like(weight) for weight in rest]
+            later = [tf.zeros_like(state) for state in (hidden[-1], *now)]
             for entry, slope in zip(reversed(entries), reversed(tf.unstack(slopes)), strict=True):
                 x, h, of_states, of_rest = backward(cell, rate, *entry, slope, later, of_rest)
                 of_x, of_h = [x, *of_x], [h, *of_h]
@@ -204,17 +205,14 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
     def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
         """Gradients by x, h, the states and `rest`, the last added to the sum of the later steps.
 
-        after: the loss's gradient by this step's output; by its states, None after the last step, the hidden one's in
-        two parts, through the next step's product and through its cell; and the sum for `rest`.
+        after: the loss's gradient by this step's output; by its states, the hidden one's in two parts, through the next
+        step's product and through its cell; and the sum for `rest`.
         """
-        slope, later, total = after
+        slope, (product, direct, *others), total = after
         with tf.GradientTape() as tape:
             tape.watch([x, h, *rest, *states])
             output, (hidden, *memory), _ = step(cell, rate, x, h, rest, states, bits)
-        targets, slopes = [output], [slope]
-        if later is not None:
-            product, direct, *others = later
-            targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
+        targets, slopes = [output, hidden, *memory], [slope, tf.cast(product, tf.float32) + direct, *others]
         of_x, of_h, of_rest, of_states = tape.gradient(targets, [x, h, rest, states], slopes, "zero")
         if CELLS[cell].is_summed:  # the same as that by h
             of_x = None
