@@ -1,8 +1,6 @@
 """Today's code opens a home of the version before the rooms, in another place; nothing is lost."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -30,7 +28,6 @@ from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt
 from stockml.tracking.client import Tracking
 from tests.support.old_homes import moved_to
-from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
 
 SESSION = date(2013, 3, 1)
@@ -178,13 +175,16 @@ def test_mlflow_gets_the_run_back_without_its_model_which_is_an_earlier_versions
 
 
 @pytest.mark.slow
-def test_the_next_night_replaces_its_champion_uncompared_and_keeps_what_was_published(old: Home) -> None:
+def test_the_next_night_replaces_its_champion_uncompared_and_keeps_what_was_published(
+    old: Home, stockml: Callable[..., str], prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     before = content(old.root)
     published = Ledger(old.ledger).steps("IBM")
-    command = ["-m", "deployments.cli", "nightly", "IBM", "--session", "2013-03-01", "--mode", "auto", "--json"]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode == 0, done.stderr
-    night: dict[str, Any] = json.loads(done.stdout)
+    said = stockml("nightly", "IBM", "--session", "2013-03-01", "--mode", "auto", "--json")
+    night: dict[str, Any] = json.loads(said)
     assert (night["status"], night["rows_added"], night["rows_restated"]) == ("completed", 0, 0)
     assert f"the champion cannot be continued: {old.models}/IBM/{MODEL}: expected a trained model" in night["reason"]
     assert (night["promoted"], "answer/beats_champion_pct" in night["metrics"]) == (True, False)
