@@ -1,6 +1,5 @@
 """A night that is killed, logged twice at once or left twice by a lost answer ends as one run."""
 
-import multiprocessing
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,8 @@ from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
+from tests.support.night_process import KILLED, forked
+from tests.support.patience import PATIENCE_S
 
 STEPS = (
     *(
@@ -74,10 +75,9 @@ def _log_until_killed(tracking: Tracking, night: Night) -> None:
 @pytest.fixture
 def killed(tracking: Tracking, night: Night) -> Night:
     """A night whose process was killed while it uploaded the model: its run is RUNNING."""
-    process = multiprocessing.get_context("spawn").Process(target=_log_until_killed, args=(tracking, night))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -9
+    process = forked(_log_until_killed, tracking, night)
+    process.join(PATIENCE_S)
+    assert process.exitcode == KILLED
     assert [run.info.status for run in runs(tracking)] == ["RUNNING"]
     return night
 
