@@ -41,6 +41,9 @@ pytestmark = pytest.mark.slow
 
 WEDNESDAY = date(2013, 2, 27)
 QUICK = [f"--set={part}.{name}={value}" for part, values in SMALL.items() for name, value in values.items()]
+# one kind and shape of layers for all trials: TensorFlow compiles each once a process, for two CPU seconds
+TRIALS = ["--trials=2", "--set=network.units=[6]", "--set=network.cell=gru", "--set=training.epochs=2"]
+STREAMS = 32  # as many as the length of the price file allows
 TICKERS = ("AAPL", "IBM", "MSFT")
 
 
@@ -152,8 +155,8 @@ def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Ins
 
 
 def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here: Installation) -> None:
-    small = ["--set=network.units=[6]", "--set=network.look_back=10", "--set=training.epochs=2"]
-    found = here.found("tune", "MSFT", "--trials=2", "--sampler=random", *QUICK, *small)
+    small = ["--set=network.look_back=10", f"--set=training.batch_size={STREAMS}"]
+    found = here.found("tune", "MSFT", "--sampler=random", *TRIALS, *QUICK, *small)
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert found["path"] == str(here.home.settings / "MSFT.json")
@@ -175,7 +178,7 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installat
     head, streams, names, *rows = first.splitlines()
     assert head.startswith("IBM: 640 sessions from 2010-08-16 to 2013-03-01, 583 of them the training part; 1 start; ")
     assert head.endswith("seed 3; rate decayed on the validation part")
-    assert streams == "32 streams, as many as its length allows", "a longer line is cut on MLflow's page"
+    assert streams == f"{STREAMS} streams, as many as its length allows", "a longer line is cut on MLflow's page"
     assert names.split() == ["0.5", "·", "MSE,", "scaled", "here", "page,", "on", "HPQ"]
     contenders = [row[26:64].split(",")[0].strip() for row in rows[:9]]
     assert contenders == ["standard average", "EMA", "last value"] * 2 + ["LSTM"] * 3
@@ -206,14 +209,14 @@ def test_the_tutorial_refuses_a_wrong_file_before_it_trains_on_the_files_before_
 
 
 def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation) -> None:
-    fixed = ["--set=network.units=[6]", "--set=training.epochs=2", "--set=network.cell=lstm"]
-    found = here.found("tune", str(price_file(here)), "--profile=tutorial", "--trials=2", *fixed)
+    found = here.found("tune", str(price_file(here)), "--profile=tutorial", *TRIALS)
     assert (found["ticker"], found["trials"]) == ("IBM.tutorial", 2)
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert {"training.optimizer", "training.learning_rate", "network.dropout"} <= set(found["settings"])
     assert tutorial_settings(found["settings"]).network.units == (6,)
-    text, _ = here.stockml("tune", str(price_file(here)), "--profile=tutorial", "--trials=2", *fixed)
-    assert f"stockml tutorial {price_file(here)} --set 'network.units=[6]' --set" in text, "quoted for any shell"
+    text, _ = here.stockml("tune", str(price_file(here)), "--profile=tutorial", *TRIALS)
+    named = f"stockml tutorial {price_file(here)} --set network.cell=gru --set 'network.units=[6]' --set "
+    assert named in text, "quoted for any shell"
     assert f"--set training.optimizer={found['settings']['training.optimizer']} " in text
     assert tuned_settings(here.home, "IBM") == {}, "the nights' settings are unchanged"
     trials = logged(here, "IBM.tutorial/trials")
