@@ -5,15 +5,16 @@ Each step looks at what is still under the old name, so a rename that was cut sh
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from stockml.errors import StoreError, TrackingUnavailable, counted
+from stockml.errors import InvalidFile, StoreError, TrackingUnavailable, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights import glance
-from stockml.nights.record import readable, write_night
+from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.manifests import FOLDERS
 from stockml.storage.refusals import check_links, closed_to_us
@@ -95,8 +96,7 @@ def _nights(home: Home, old: str, new: str) -> list[str]:
     renamed = 0
     (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
-        night = readable(path)  # a damaged one is left as it is: whoever reads it is told
-        if night and night.ticker == old:
-            write_night(replace(night, ticker=new), path)
+        with suppress(InvalidFile):  # a damaged one is left as it is: whoever reads it is told
+            write_night(replace(read_night(path, of=old), ticker=new), path)
             renamed += 1
     return [f"records of {counted(renamed, 'night')}"] if renamed else []

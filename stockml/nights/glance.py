@@ -17,7 +17,7 @@ from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
-from stockml.storage.records import read_record, record, written_record
+from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 from stockml.storage.refusals import unreadable
 
 FILE = "newest.json"
@@ -121,18 +121,21 @@ def keep_newest(nights: Path, night: Night) -> None:
     """Write the night's glance beside the ticker's nights, unless that of a later night is there."""
     before, tonight = newest(nights, night.ticker), Glance.of(night)
     if before is None or (before.session, before.finished_at) <= (tonight.session, tonight.finished_at):
-        write_atomically(nights / night.ticker / FILE, written_record(tonight))
+        write_atomically(nights / night.ticker / FILE, sealed(written_record(tonight)))
 
 
 def newest(nights: Path, ticker: str) -> Glance | None:
     """The ticker's newest completed night; None before its first.  Raises RecordUnreadable where it may not be read."""
     path = nights / ticker / FILE
     try:
-        return read_record(Glance, path.read_bytes())
+        found = read_record(Glance, unsealed(path.read_bytes()))
+        if found.ticker == ticker:
+            return found
     except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
         raise unreadable(path, error) from error
-    except (OSError, ValueError):  # earlier versions kept none, or in another form: the records hold it all
-        return next(reversed(history(nights, ticker)), None)
+    except (OSError, ValueError):  # earlier versions kept none, or in another form
+        pass
+    return next(reversed(history(nights, ticker)), None)  # the records hold it all
 
 
 def calendar_of(found: Glance | None, override: str | None) -> str | None:

@@ -162,11 +162,15 @@ def write_night(night: Night, path: Path) -> None:
     write_atomically(path, sealed(written_record(night, dense=True)))
 
 
-def read_night(path: Path) -> Night:
-    """Read what `write_night` wrote, its paths corrected where the home has moved. Raises InvalidFile."""
+def read_night(path: Path, *, of: str = "") -> Night:
+    """Read what `write_night` wrote, its paths corrected where the home has moved. Raises InvalidFile.
+
+    of: the ticker that the night is of, if its folder has another's name already.
+    """
+    place, *at = path.absolute().parts[-4:-1]
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
-        if path.absolute().parts[-4:-3] == ("nights",) and path.absolute().parent.name != night.key[:16]:
+        if place == "nights" and [of or at[0], at[1]] != [night.ticker, night.key[:16]]:
             raise ValueError(f"that of another, {night.run_name} ({night.key[:16]})")
     except ValueError as error:
         way_back = "restore it from a backup, or move it away; that night run again makes it anew"
@@ -181,7 +185,9 @@ def check_night(path: Path) -> None:
     """Raise InvalidFile as `read_night` does, in a tenth of the time: a record that fits its seal needs no parsing."""
     try:
         content = path.read_bytes()
-        if unsealed(content) != content and path.parent.name.encode() in content:
+        ticker, key = path.parts[-3:-1]
+        whose = (f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " "))  # dense, or an earlier version's
+        if unsealed(content) != content and key.encode() in content and any(whose):
             return
     except ValueError:
         pass

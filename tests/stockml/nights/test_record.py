@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
-from stockml.nights.record import Night, check_night, kept_night, night_path, put_aside, read_night, write_night
+from stockml.nights.record import (
+    Night,
+    check_night,
+    kept_night,
+    kept_nights,
+    night_path,
+    put_aside,
+    read_night,
+    write_night,
+)
 from stockml.storage.receipts import ModelReceipt, RunReceipt
 from tasks.steps import promote
 from tests.support.nights import recorded_night
@@ -128,6 +137,17 @@ def test_another_nights_record_is_not_taken_for_this_nights(tmp_path: Path) -> N
         with pytest.raises(InvalidFile, match=f"found that of another, {other.run_name} .{'2' * 16}.; restore"):
             look(mixed_up)
     assert kept_night(tmp_path / "nights", "IBM", one.key) is None
+
+
+def test_a_night_of_another_ticker_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    """Its figures and plots would be shown as this ticker's."""
+    other = replace(recorded_night(), ticker="MSFT")
+    write_night(other, moved := night_path(tmp_path / "nights", "IBM", other.key))
+    for look in (read_night, check_night):
+        with pytest.raises(InvalidFile, match=f"found that of another, {other.run_name} .{other.key[:16]}.; restore"):
+            look(moved)
+    assert kept_nights(tmp_path / "nights", "IBM") == []
+    assert read_night(moved, of="MSFT").ticker == "MSFT"
 
 
 def test_a_night_without_a_verdict_makes_no_champion(tmp_path: Path) -> None:

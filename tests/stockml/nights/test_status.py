@@ -68,8 +68,13 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_f
     assert found == Glance.of(night)
     (home.nights / "IBM" / FILE).unlink()
     assert newest(home.nights, "IBM") == found
-    (home.nights / "IBM" / FILE).write_text("{")
-    assert newest(home.nights, "IBM") == found
+    kept(home, replace(night, ticker="MSFT", publisher=POOLED))
+    of_another = (home.nights / "MSFT" / FILE).read_bytes()
+    kept(home)
+    changed = (home.nights / "IBM" / FILE).read_bytes().replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
+    for damaged in (b"{", changed, of_another):
+        (home.nights / "IBM" / FILE).write_bytes(damaged)
+        assert newest(home.nights, "IBM") == found
     assert [each.session for each in history(home.nights, "IBM")] == [older.session, night.session]
 
 
