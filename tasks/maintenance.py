@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 
 from stockml.home import Home, home
 from stockml.maintenance import retention
+from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
@@ -102,9 +103,9 @@ def _removed(kind: str, gone: Sequence[retention.Removal]) -> StepReport:
 
 def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:
     """The keys of the nights of present champions and of those that a rollback needs."""
-    tickers = [path.name for path in place.models.iterdir() if path.is_dir()] if place.models.is_dir() else []
     registry = Registry(place.models)
-    return {reign.key for ticker in tickers for reign in registry.champion_history(ticker)[-keep.champions :]}
+    champions = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(place))
+    return {reign.key for reigns in champions for reign in reigns}
 
 
 def mlflow_database(place: Home) -> str | None:

@@ -13,8 +13,8 @@ from deployments.registration.own_list import own_calendars, tickers_of
 from stockml.errors import NoBars, StockmlError, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing
-from stockml.models.registry import FILE, Registry
+from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing, promoted_tickers
+from stockml.models.registry import Registry
 from stockml.nights.glance import store_of
 from stockml.nights.record import kept_night
 from stockml.nights.status import known_tickers
@@ -71,9 +71,8 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
     # a ticker may have forecasts or a champion although its bars are gone
-    champions = {path.parent.name for path in home.models.glob(f"*/{FILE}")}
     calendars = own_calendars(home)
-    for name in sorted({*names, *known_tickers(home), *champions}):
+    for name in sorted({*names, *known_tickers(home), *promoted_tickers(home)}):
         yield from settled(name, _ticker, home, name, calendars.get(name), now, replay)
 
 
@@ -145,7 +144,7 @@ def tracked(home: Home) -> Iterator[Check]:
 def _untracked_champions(home: Home, logged: set[str]) -> Iterator[str]:
     """Yield the night of each champion that MLflow has no run of and that is not waiting to be logged."""
     known = logged | {night.key for night in Tracking.of(home).pending()}
-    for name in (path.parent.name for path in home.models.glob(f"*/{FILE}")):
+    for name in promoted_tickers(home):
         with suppress(StockmlError):  # a damaged history is reported with its ticker
             champion = Registry(home.models).champion(name)
             if champion and champion.key not in known and kept_night(home.nights, name, champion.key):

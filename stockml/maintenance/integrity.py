@@ -30,9 +30,8 @@ def faults(home: Home) -> Iterator[str]:
     store, ledger = BarStore.of(home), Ledger(home.ledger)
     yield from _faults(store.view, store.tickers())
     yield from _faults(ledger.entries, sorted(known_tickers(home)))
-    yield from _faults(partial(check_champion, home), [path.parent.name for path in home.models.glob(f"*/{FILE}")])
-    settings = filter(TICKER.fullmatch, (path.stem for path in home.settings.glob("*.json")))
-    yield from _faults(partial(tuned_settings, home), sorted(settings))
+    yield from _faults(partial(check_champion, home), promoted_tickers(home))
+    yield from _faults(partial(tuned_settings, home), _named(path.stem for path in home.settings.glob("*.json")))
     yield from damaged_bases(home)
     yield from damaged_nights(home)
     yield from missing(home)
@@ -40,7 +39,7 @@ def faults(home: Home) -> Iterator[str]:
 
 def missing(home: Home) -> Iterator[str]:
     """The ledgers and promotion histories that nights' records imply and that are not there, one line each."""
-    tickers = () if home.state else sorted(path.name for path in home.nights.glob("*") if TICKER.fullmatch(path.name))
+    tickers = [] if home.state else _named(path.name for path in home.nights.glob("*"))
     for ticker in tickers:  # under shared state, a home holds only what its own nights needed
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
@@ -96,3 +95,12 @@ def _check_evaluation(folder: Path) -> None:
     if damaged:
         way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"
         raise InvalidFile(str(folder), f"expected the champion's evaluation, found {damaged}; {way_back}")
+
+
+def promoted_tickers(home: Home) -> list[str]:
+    """The tickers with a promotion history; folders of other names, such as a copy made by hand, are ignored."""
+    return _named(path.parent.name for path in home.models.glob(f"*/{FILE}"))
+
+
+def _named(names: Iterable[str]) -> list[str]:
+    return sorted(filter(TICKER.fullmatch, names))

@@ -18,6 +18,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night, night_path, read_night
 from stockml.settings import Checked
+from stockml.tickers import TICKER
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
@@ -173,4 +174,5 @@ def _of_nights(folder: Path) -> set[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    """The tickers' folders in it; those of other names, such as a copy made by hand, are left alone."""
+    return sorted(path for path in folder.glob("*") if path.is_dir() and TICKER.fullmatch(path.name))

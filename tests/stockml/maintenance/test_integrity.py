@@ -3,17 +3,24 @@
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from deployments.doctor.stored import tickers
 from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, faults
+from stockml.maintenance.retention import RetentionSettings, needed
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
+from stockml.nights.status import known_tickers, rows
 from stockml.storage.objects import sha256_of
+from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def champion_on(home: Home, base: str) -> None:
@@ -35,3 +42,16 @@ def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: Home, ba
     shutil.copy(SHIPPED / "base-2005-06.npz", home.bases)
     with pytest.raises(InvalidFile, match=f"{base}: expected content of SHA-256 0"):
         check_champion(home, "IBM")
+
+
+def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: Home) -> None:
+    champion_on(home, "base-2005-06.npz")
+    shutil.copytree(home.models / "IBM", home.models / "IBM copy")
+    home.ledger.mkdir()
+    for name in ("IBM copy.parquet", "._IBM.parquet"):  # the latter a Mac's, on a disk of another system
+        (home.ledger / name).write_bytes(b"a copy")
+    assert list(faults(home)) == []
+    assert needed(home, 2).tickers == frozenset()
+    assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
+    assert rows(home, known_tickers(home), NOW) == []
+    assert _kept_keys(home, RetentionSettings()) == {f"{1:064x}"}
