@@ -101,8 +101,10 @@ def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
     if shown.exists():
-        cost, _, _ = shown.read_text().partition(" ")  # what it last took; empty until that is known
-        is_fresh = time.time() - shown.stat().st_mtime < max(EVERY_S, float(cost or 0) / SHARE)
+        cost = 0.0
+        with suppress(ValueError):  # empty until it is known, or damaged
+            cost = float(shown.read_text().partition(" ")[0])
+        is_fresh = time.time() - shown.stat().st_mtime < max(EVERY_S, cost / SHARE)
         if is_fresh and not is_last():
             return False
     shown.touch()

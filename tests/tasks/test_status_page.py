@@ -59,6 +59,13 @@ def test_pages_that_take_long_are_updated_less_often(tmp_path: Path) -> None:
         assert is_due(tmp_path, other_waits) is due
 
 
+@pytest.mark.parametrize("damage", [bytes(5), b"\xff\xfe"])
+def test_a_damaged_note_of_what_the_pages_took_does_not_end_their_updates(tmp_path: Path, damage: bytes) -> None:
+    """After a power loss, say: each night would fail to read it, and none would write it anew."""
+    (tmp_path / SHOWN).write_bytes(damage)
+    assert is_due(tmp_path, alone)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next_run(
