@@ -10,7 +10,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry, champion_for, check_intact
-from stockml.models.retrain_policy import Facts, decide
+from stockml.models.retrain_policy import Chosen, Facts, decide
 from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
@@ -32,7 +32,7 @@ class KeptDecision:
     session: date
     champion: str | None
     champion_sha256: str | None
-    mode: str
+    mode: Chosen
     reason: str
     unreadable: str | None = None
 

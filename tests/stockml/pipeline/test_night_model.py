@@ -86,6 +86,14 @@ def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: H
     assert decide_mode(home, after_a_split, ONE).reason == "price adjustment changed since the champion learned"
 
 
+def test_a_kept_decision_for_no_mode_is_made_anew(home: Home) -> None:
+    """A changed byte would end this night, and each repetition of it."""
+    dataset = dataset_of(home, OWN.until(900))
+    first = decide_mode(home, dataset, ONE)
+    Path(first.path).write_bytes(Path(first.path).read_bytes().replace(b'"retrain"', b'"retrbin"'))
+    assert decide_mode(home, dataset, ONE) == first
+
+
 def test_each_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:
     """Deciding and training need the champion, evaluating needs both models, and each needs the series."""
     night(home, OWN.until(900)).promoted(home)
