@@ -6,7 +6,7 @@ Never here: the decision itself (that is the gate's), or a change to a written l
 
 import json
 import zlib
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -59,9 +59,12 @@ class Registry:
     def file(self, ticker: str) -> Path:
         return self.models / validated_ticker(ticker) / FILE
 
-    def history(self, ticker: str) -> tuple[Promotion, ...]:
-        """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable."""
-        path = self.file(ticker)
+    def history(self, ticker: str, *, of: str = "") -> tuple[Promotion, ...]:
+        """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable.
+
+        of: the ticker that they are of, if its folder has another's name already.
+        """
+        path, whose = self.file(ticker), of or validated_ticker(ticker)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -74,6 +77,8 @@ class Registry:
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             try:
                 promotions.append(self._read(line, crc, must_be_checked=CHECK in before))
+                if promotions[-1].ticker != whose:
+                    raise ValueError(f"a promotion of {promotions[-1].ticker}, expected of {whose}")
             except ValueError as error:
                 raise RecordUnreadable(str(path), f"line {number}: {error}") from error
             crc, before = zlib.crc32(line, crc), line
@@ -129,11 +134,11 @@ class Registry:
         if not self.file(new).exists():
             return False
         with self._locked(new):
-            history = self.history(new)
-            if all(line.ticker == new for line in history):
+            with suppress(RecordUnreadable):
+                self.history(new)
                 return False
             content = b""
-            for line in history:
+            for line in self.history(new, of=old):
                 path = self._relative(line.path).replace(f"{old}/", f"{new}/", 1)
                 content += _line(replace(line, ticker=new, path=path), content)
             write_atomically(self.file(new), content)

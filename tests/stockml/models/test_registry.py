@@ -226,6 +226,18 @@ def test_a_changed_history_is_refused_and_never_replaced_by_a_new_one(registry: 
     assert path.read_bytes() == found
 
 
+def test_a_history_of_another_ticker_is_refused(registry: Registry) -> None:
+    """Its model would be scored and continued as this ticker's champion."""
+    registry.promote(night(registry.models, 1, "MSFT"))
+    registry.file("IBM").parent.mkdir()
+    registry.file("IBM").write_bytes(registry.file("MSFT").read_bytes())
+    for look in (registry.history, registry.champion):
+        with pytest.raises(RecordUnreadable, match="found line 1: a promotion of MSFT, expected of IBM"):
+            look("IBM")
+    assert registry.renamed("MSFT", "IBM")  # as after a rename that was cut short
+    assert [line.ticker for line in registry.history("ibm")] == ["IBM"]
+
+
 def test_lines_of_earlier_versions_have_no_checksum_but_are_covered_by_the_next_lines(registry: Registry) -> None:
     for number in (1, 2):
         registry.promote(night(registry.models, number))
