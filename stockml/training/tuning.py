@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.code_version import code_hash
-from stockml.errors import Diverged, InvalidSetting
+from stockml.errors import Diverged, InvalidFile, InvalidSetting
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
@@ -101,7 +101,7 @@ def tune(
 
     `on_trial` is called for every finished trial, first for those of an earlier, interrupted call. Ctrl-C ends the
     search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy, Diverged when every trial diverged, and
-    InvalidFile, before the first of them, where the ticker has settings that cannot be read.
+    InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
     """
     tuned_settings(home, search.ticker)
     with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
@@ -151,6 +151,7 @@ def _study(home: Home, search: Search) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = home.root / "tuning" / f"{search.ticker}.journal"
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_journal(path)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))),
         study_name=search.study,
@@ -168,6 +169,22 @@ def _study(home: Home, search: Search) -> "Study":
     if not study.trials and (search.sampler != "grid" or len(start) == len(search.space)):
         study.enqueue_trial(start)
     return study
+
+
+def _check_journal(path: Path) -> None:
+    """Raise InvalidFile for a journal that is not whole: Optuna would append to a line that was cut off."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            is_whole = line.endswith(b"\n") and "op_code" in json.loads(line)
+        except (ValueError, TypeError):
+            is_whole = False
+        if not is_whole:
+            way_on = "move it away, and the search starts over"
+            if number == len(lines) > 1:
+                way_on = f"remove that line, and the search goes on from the others; or {way_on}"
+            found = f"expected the trials of a search, found damage in line {number} of {len(lines)}"
+            raise InvalidFile(str(path), f"{found}; {way_on}")
 
 
 def _queue_grid(search: Search, study: "Study", most: int) -> int:
