@@ -39,7 +39,7 @@ def forecast(
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.glance import store_of
-    from stockml.nights.record import kept_night
+    from stockml.nights.record import night_path, read_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
@@ -49,7 +49,11 @@ def forecast(
     entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
     store = store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
     sessions = store.sessions(ticker)
-    night = kept_night(home().nights, ticker, entry.key)  # None if maintenance has removed its record
+    night, record = None, night_path(home().nights, ticker, entry.key)
+    try:
+        night = read_night(record) if record.is_file() else None  # maintenance may have removed it
+    except InvalidFile as damaged:
+        print(f"stockml: left out, what its night says of it: {damaged}", file=sys.stderr)
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER

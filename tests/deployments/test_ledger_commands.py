@@ -250,6 +250,11 @@ def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Hom
     write_night(night, night_path(home.nights, "IBM", entry.key))
     told = " ".join(shown(capsys, "forecast", "IBM").split())
     assert f" {chance}; it was higher after 68% of 93 origins (Brier score " in told
+    (path := night_path(home.nights, "IBM", entry.key)).write_bytes(b"{")
+    assert run(["forecast", "IBM"]) == 0
+    found = capsys.readouterr()
+    assert chance in found.out.splitlines()
+    assert found.err.startswith(f"stockml: left out, what its night says of it: {path}: expected a night's record, ")
 
 
 @pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])
