@@ -64,8 +64,9 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
 @task(name="clear MLflow")
 def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
-    with Tracking.of(home()).client() as client:
-        old = mlflow_retention.outdated(client, now - timedelta(days=keep.mlflow_days), _kept_keys(home(), keep))
+    tracking, before = Tracking.of(home()), now - timedelta(days=keep.mlflow_days)
+    with tracking.client() as client:
+        old = mlflow_retention.outdated(client, before, _kept_keys(home(), keep), tracking.is_own)
         trashed = None if dry_run else mlflow_retention.to_trash(client, old)
     things = tuple(run.name for run in old)
     database = mlflow_database(home())
@@ -79,8 +80,9 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
 @task(name="clear MLflow's files")
 def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
-    with Tracking.of(home()).client() as client:
-        old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep))
+    tracking = Tracking.of(home())
+    with tracking.client() as client:
+        old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep), tracking.is_own)
         if not dry_run:
             mlflow_retention.clear_files(client, old, now)
     things = tuple(run.name for run in old)

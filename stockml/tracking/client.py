@@ -184,6 +184,13 @@ class Tracking:
         with self.client() as client:
             return experiments.renamed(client, old, new)
 
+    def is_own(self, run: "Run") -> bool:
+        """Whether the run is none of another home's, which logs to the same MLflow and clears up after itself."""
+        tags = run.data.tags
+        if runs.INSTALLATION not in tags or tags[runs.INSTALLATION] == self._installation:
+            return True
+        return night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"]).exists()  # a restored home's
+
     @property
     def _installation(self) -> str:
         return runs.installation(self.nights, self.locks)

@@ -1,17 +1,17 @@
 """Old nights in MLflow: which keep only their figures, and which go to its trash with their models, then for good.
 
 What may go is decided by the local promotion history and by MLflow's own aliases: a champion's run stays if either
-names it.
+names it. So do the runs of other homes that log to the same MLflow, which know their own champions (`is_own`).
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from stockml.errors import TrackingUnavailable
 from stockml.tracking.connection import MOST, files_at, reason, without_login, without_password
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+IsOwn: TypeAlias = "Callable[[Run], bool]"
 CLEARED = "stockml.cleared"
 GC_TIMEOUT_S = 3600
 
@@ -37,24 +38,24 @@ class OldRun:
     size: int
 
 
-def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str], is_own: IsOwn) -> tuple[OldRun, ...]:
     """The ended runs begun before the moment that may go, oldest first; the newest of each experiment stays."""
     found: list[Run] = []
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
     for experiment in experiment_ids(client).values():
         newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
         runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
-        found += [run for run in runs if run.info.run_id != newest[0].info.run_id]
+        found += [run for run in runs if run.info.run_id != newest[0].info.run_id and is_own(run)]
     return _removable(client, found, kept_keys)
 
 
-def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]) -> tuple[OldRun, ...]:
+def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str], is_own: IsOwn) -> tuple[OldRun, ...]:
     """The nights that still have files and may go, beyond the newest `count` of each experiment, newest first."""
     found: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
     for experiment in experiment_ids(client).values():
         nights = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time DESC"])
-        found += [run for run in nights[count:] if CLEARED not in run.data.tags]
+        found += [run for run in list(filter(is_own, nights))[count:] if CLEARED not in run.data.tags]
     return _removable(client, found, kept_keys)
 
 

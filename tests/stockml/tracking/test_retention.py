@@ -1,14 +1,16 @@
-"""What the clean-up may take from MLflow: a person's own runs, and nights whose model they registered, stay.
+"""What the clean-up may take from MLflow: a person's own runs, nights whose model they registered, other homes' stay.
 
 A model that was cleared away and is champion again comes back.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as artifacts
 
-from stockml.nights.record import Night
+from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import retention
 from stockml.tracking.client import Tracking
 from tests.stockml.tracking.logged import NOW, client, experiment, versions
@@ -19,13 +21,13 @@ def test_a_model_that_was_cleared_away_comes_back_with_a_rollback_to_it(tracking
     tracking.keep_and_log(night)
     reached = client(tracking)
     reached.delete_registered_model_alias("lstm-IBM", "challenger")
-    retention.clear_files(reached, retention.beyond_newest(reached, 0, []), NOW)
+    retention.clear_files(reached, retention.beyond_newest(reached, 0, [], tracking.is_own), NOW)
     assert (versions(tracking), [each.model_version for each in tracking.rebuild()]) == ([], [None])
     version = tracking.follow_champion("IBM", night.key)
     [champion] = versions(tracking)
     assert artifacts(champion.source).list_artifacts()
     assert version == tracking.follow_champion("IBM", night.key) == str(champion.version)
-    assert retention.beyond_newest(reached, 0, []) == ()
+    assert retention.beyond_newest(reached, 0, [], tracking.is_own) == ()
 
 
 def test_what_a_person_made_in_a_tickers_experiment_is_never_old(tracking: Tracking, night: Night) -> None:
@@ -39,6 +41,39 @@ def test_what_a_person_made_in_a_tickers_experiment_is_never_old(tracking: Track
     [source] = [version.source for version in versions(tracking) if str(version.version) == first.model_version]
     reached.create_registered_model("favourites")
     reached.create_model_version("favourites", source, first.mlflow_run_id)
-    old = retention.outdated(reached, NOW + timedelta(days=200), [])
+    old = retention.outdated(reached, NOW + timedelta(days=200), [], tracking.is_own)
     assert [each.run_id for each in old] == [second.mlflow_run_id]
-    assert retention.beyond_newest(reached, 1, []) == old
+    assert retention.beyond_newest(reached, 1, [], tracking.is_own) == old
+
+
+def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its_own_clean_up(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
+    """It may keep more of them, and its rollbacks need those that only its own promotion history names."""
+    other = replace(tracking, nights=tmp_path / "other" / "nights", locks=tmp_path / "other" / "locks")
+    logged = [replace(night, key=f"{day}" * 64, finished_at=night.finished_at + timedelta(day)) for day in range(3)]
+    others, old, newest = (by.keep_and_log(each) for by, each in zip((other, tracking, tracking), logged, strict=True))
+    reached = client(tracking)
+    reached.delete_registered_model_alias("lstm-IBM", "challenger")
+    for home, ended in ((tracking, [newest, old]), (other, [others])):
+        assert _ids(retention.beyond_newest(reached, 0, [], home.is_own)) == [each.mlflow_run_id for each in ended]
+    past = reached, NOW + timedelta(days=200), []
+    assert _ids(retention.outdated(*past, tracking.is_own)) == [old.mlflow_run_id]
+    assert _ids(retention.outdated(*past, other.is_own)) == [others.mlflow_run_id]
+
+
+def test_the_nights_of_a_home_that_was_restored_from_a_backup_are_its_own(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
+    """Which does not hold the mark by which its runs were told apart."""
+    logged = tracking.keep_and_log(night)
+    restored = replace(tracking, nights=tmp_path / "restored" / "nights", locks=tmp_path / "restored" / "locks")
+    reached = client(tracking)
+    reached.delete_registered_model_alias("lstm-IBM", "challenger")
+    assert retention.beyond_newest(reached, 0, [], restored.is_own) == ()
+    write_night(logged, night_path(restored.nights, "IBM", logged.key))
+    assert _ids(retention.beyond_newest(reached, 0, [], restored.is_own)) == [logged.mlflow_run_id]
+
+
+def _ids(found: Iterable[retention.OldRun]) -> list[str]:
+    return [run.run_id for run in found]
