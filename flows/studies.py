@@ -17,6 +17,7 @@ from stockml.evaluation.backtest_table import backtest_table, markdown
 from stockml.home import home
 from stockml.nights import states
 from stockml.settings import Sampler
+from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
@@ -33,7 +34,7 @@ def pretrain(
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     place = home()
-    refresh(place)
+    refresh(place, () if prices else None, Depth.STATUS)
     series, _ = read_prices([], folder_named(prices), None)
     try:
         base = learn_base(series, through or clock.now().date(), seeds)
@@ -90,7 +91,7 @@ def backtest(
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
-    refresh(home(), named or None)
+    refresh(home(), () if prices else named or None, Depth.STATUS)
     series, unread = read_prices(named, folder_named(prices), calendar or None)
     wanted, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
     found, unused = backtest_tickers(series, span, wanted, folder)

@@ -25,8 +25,8 @@ SECRETS = (
 )
 WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all files of what they refresh
 OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
-BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "tune", "pretrain", "maintenance", "up", "serve", "feed")
-OF_NO_TICKER = ("tickers", "deploy", "tutorial")  # need no ticker's files; the flows of those above bring their own
+BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "backtest", "tune", "pretrain", "maintenance")
+OF_NO_TICKER = ("tickers", "deploy", "tutorial", "up", "serve", "feed")  # of those above, the flows bring the files
 FOR_THE_MARKET = ("import", "restore")  # a recording needs no imported history
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins

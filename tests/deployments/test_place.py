@@ -205,6 +205,7 @@ def test_a_command_that_names_a_ticker_waits_for_no_other(
     (tmp_path / "MSFT").mkdir()
     monkeypatch.chdir(tmp_path)
     for words, brought in (
+        (["backtest", "IBM", "--from", "2012-01-05"], ()),  # its run brings what it needs
         (["bars", "ibm"], ("IBM",)),
         (["import", "--calendar", "XNYS", "AAPL", "aapl.csv"], ("IBM",)),
         (["tickers", "list"], ("IBM",)),

@@ -17,9 +17,11 @@ from flows.studies import backtest
 from stockml.errors import NoRow
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.prices.store import BarStore
 from stockml.storage.manifests import Manifest
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import commit_all, refresh
+from tests.bench.material import write_csv
 from tests.support import replaying
 from tests.support.machines import machine
 from tests.support.night_process import standing
@@ -27,6 +29,7 @@ from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port, mlflow_server
 from tests.support.patience import until
 from tests.support.postgres_server import needs_postgres
+from tests.support.recordings import recorded_bars
 
 pytestmark = [
     pytest.mark.slow,
@@ -187,5 +190,10 @@ def test_a_backtest_reads_what_another_machine_has_committed(
     """In a home that has not seen the state yet; without the bars, the error would not be about the span."""
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
+    asked: dict[str, Any] = {"first": date(2012, 6, 1), "last": date(2012, 6, 8)}
+    write_csv(recorded_bars("MSFT"), home.root / "files" / "msft.us.txt")
     with pytest.raises(NoRow, match="of 20 nights"):
-        backtest([shared.ticker], first=date(2012, 6, 1), last=date(2012, 6, 8))
+        backtest([], prices=str(home.root / "files"), **asked)
+    assert BarStore.of(home).tickers() == (), "what a folder's files need of the state is the bases"
+    with pytest.raises(NoRow, match="of 20 nights"):
+        backtest([shared.ticker], **asked)
