@@ -30,11 +30,11 @@ def read(column, sign=""):
 
 
 def outcome(action, *arguments):
-    """What is found, or the words of the refusal without the sign; as text, in which -0.0 differs from 0.0."""
+    """What is found, or how the refusal begins, without the sign; as text, in which -0.0 differs from 0.0."""
     try:
         found = action(*arguments)
     except InvalidFile as refusal:
-        return str(refusal).replace("$", "")
+        return str(refusal).replace("$", "")[:70]  # it quotes so many characters, of which the sign is one
     return found if isinstance(found, str) else repr(found.tolist())
 
 
@@ -44,6 +44,7 @@ def outcome(action, *arguments):
 @example(["1.234", "2.345"])  # either mark may be meant
 @example(["-0", "1"])  # 0 without a sign, as all numbers are whole
 @example(["1", "x"])
+@example(["0.1000000000000000055511151231257827"])
 def test_numbers_and_the_decimal_mark_do_not_depend_on_the_way(column):
     assert read(column) == read(column, "$")
 
