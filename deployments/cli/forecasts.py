@@ -35,9 +35,9 @@ def forecast(
     from deployments.cli import ledger_text
     from deployments.registration.own_list import own_calendars
     from stockml import clock
-    from stockml.evaluation.simple_distributions import POOLED
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger
+    from stockml.models.pooled_regression import POOLED
     from stockml.nights.glance import store_of
     from stockml.nights.record import night_path, read_night
     from stockml.nights.summary import forecast_json

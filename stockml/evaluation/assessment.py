@@ -19,7 +19,6 @@ from stockml.evaluation.distribution_table import DistributionTable, distributio
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.metrics import Evaluation
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.segments import to_newest_units
 from stockml.features.windows import OriginSplit, known_outcomes
 from stockml.forecasts.forecast import Band, Forecast
@@ -27,6 +26,7 @@ from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
 from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
+from stockml.models.pooled_regression import POOLED
 from stockml.models.trained_model import TrainedModel, unscored
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings

@@ -10,9 +10,10 @@ from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import Gain, pooled_test
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, EWMA_20, EWMA_60, GJR_GARCH, OWN_HAR, POOLED
+from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, GJR_GARCH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.lead_grid import LEADS
+from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED
 from stockml.models.pooled_ridge import RIDGE
 
 ROWS = (

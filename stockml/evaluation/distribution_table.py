@@ -13,9 +13,10 @@ from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, compared, scored
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import is_clear
-from stockml.evaluation.simple_distributions import POOLED, DistributionRows, simple_distributions
+from stockml.evaluation.simple_distributions import DistributionRows, simple_distributions
 from stockml.models.lead_grid import moves
 from stockml.models.pool import Pool
+from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices

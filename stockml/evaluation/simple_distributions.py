@@ -17,12 +17,11 @@ from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
 from stockml.models import pooled_regression as pooled
 from stockml.models.lead_grid import LEVELS, moves
-from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 CONSTANT_WIDTH = "last close, constant width"
-EWMA_20, EWMA_60, POOLED = pooled.EWMA_20, pooled.EWMA_60, pooled.POOLED
 OWN_HAR = "HAR range (ticker's own)"
 GJR_GARCH = "GJR-GARCH"
 SHAPES = {

@@ -12,8 +12,8 @@ from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
+from stockml.models.pooled_regression import POOLED
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 

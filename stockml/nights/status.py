@@ -9,10 +9,10 @@ from typing import Any
 
 from stockml.errors import RecordUnreadable, StockmlError, counted
 from stockml.evaluation.significance import is_clear
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import age_of
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.models.pooled_regression import POOLED
 from stockml.models.registry import Registry
 from stockml.nights import states
 from stockml.nights.glance import Glance, calendar_of, newest

@@ -8,11 +8,11 @@ from typing import Any
 from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
-from stockml.evaluation.simple_distributions import EWMA_60, POOLED
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.forecasts.outlook import SPANS
+from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
 

@@ -9,10 +9,11 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Score
-from stockml.evaluation.simple_distributions import POOLED, SHAPES
+from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.baselines import LAST_MID
+from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.nights.record import Night
 

@@ -8,9 +8,9 @@ import numpy as np
 from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation, skill_over
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import baseline_paths
+from stockml.models.pooled_regression import POOLED
 from stockml.plots.style import (
     COLOURS,
     DOT_OF_ONE,

@@ -12,11 +12,11 @@ import pytest
 import stockml
 from deployments.cli.app import run
 from stockml.evaluation.evaluate import LSTM
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import first_known
 from stockml.home import Home
+from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
 from stockml.pipeline.log import live_metrics
 from stockml.prices.bars import PRICES, Bars, Split

@@ -12,10 +12,10 @@ from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.features.windows import every_nth
 from stockml.models.baselines import published_moves
 from stockml.models.pool import Pool
+from stockml.models.pooled_regression import POOLED
 from stockml.models.retrain_policy import Decision
 from stockml.prices.series import PriceSeries
 from stockml.storage.objects import sha256_of

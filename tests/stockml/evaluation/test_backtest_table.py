@@ -11,8 +11,8 @@ from stockml.evaluation.backtest_table import Line, backtest_table
 from stockml.evaluation.distribution_scores import DistributionScore, Gain
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.models.lead_grid import LEADS
+from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 
 WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)

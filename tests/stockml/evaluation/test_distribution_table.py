@@ -14,10 +14,11 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import DieboldMariano
-from stockml.evaluation.simple_distributions import OWN_HAR, POOLED, SHAPES, simple_distributions
+from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_distributions
 from stockml.forecasts.publishing import CombinedForecast, Components
 from stockml.models.lead_grid import LEVELS
 from stockml.models.pool import Pool
+from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.storage.records import read_record, written_record
 from tests.support.walks import walk

@@ -10,7 +10,7 @@ from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.promotion_gate import Incumbent, judge, verdict
 from stockml.evaluation.significance import DieboldMariano
-from stockml.evaluation.simple_distributions import POOLED
+from stockml.models.pooled_regression import POOLED
 from stockml.settings import EvaluationSettings
 
 FRESH, OLD = Incumbent(19), Incumbent(20)

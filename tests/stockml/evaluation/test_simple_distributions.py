@@ -10,10 +10,7 @@ from stockml.errors import InvalidSetting
 from stockml.evaluation.simple_distributions import (
     CALIBRATION_SESSIONS,
     CONSTANT_WIDTH,
-    EWMA_20,
-    EWMA_60,
     OWN_HAR,
-    POOLED,
     SHAPES,
     DistributionRows,
     ShapeSource,
@@ -22,7 +19,7 @@ from stockml.evaluation.simple_distributions import (
 )
 from stockml.features.range_volatility import Volatilities
 from stockml.models.lead_grid import LEVELS, moves
-from stockml.models.pooled_regression import PooledRegression
+from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, constant, walk
 

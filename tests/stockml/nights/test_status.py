@@ -11,10 +11,10 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
+from stockml.models.pooled_regression import POOLED
 from stockml.nights import status
 from stockml.nights.glance import FILE, Glance, history, keep_newest, newest, night_age
 from stockml.nights.record import Night, night_path, write_night

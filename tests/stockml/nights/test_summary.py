@@ -10,7 +10,7 @@ import pytest
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
-from stockml.evaluation.simple_distributions import POOLED
+from stockml.models.pooled_regression import POOLED
 from stockml.nights import summary
 from stockml.nights.glance import Glance
 from stockml.nights.record import Night

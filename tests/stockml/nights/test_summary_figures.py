@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED
-from stockml.evaluation.simple_distributions import EWMA_60
+from stockml.models.pooled_regression import EWMA_60
 from stockml.nights import summary
 from stockml.nights.record import Night, read_night, write_night
 from stockml.nights.tables import rise

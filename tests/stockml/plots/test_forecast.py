@@ -8,8 +8,8 @@ from matplotlib.collections import LineCollection
 
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
 from stockml.evaluation.metrics import Evaluation
-from stockml.evaluation.simple_distributions import POOLED
 from stockml.forecasts.forecast import Forecast
+from stockml.models.pooled_regression import POOLED
 from stockml.plots.forecast import FAN, forecast_fan, skill_by_lead
 from stockml.plots.style import COLOURS, MODEL, MUTED, TRUTH
 from stockml.storage.arrays import Days
