@@ -2,7 +2,7 @@
 
 Columns are known by name, in any order and case. `11/12/2026` and `1,234` mean different things in different countries:
 the reading is inferred from the whole file, never from one cell; a file with two readings is refused, and both are
-given. Every refusal names the file, what was expected, and the line if there is one.
+given.
 """
 
 import csv
@@ -83,6 +83,10 @@ class Readings:
 AS_FOUND = Readings()
 
 
+class NotPrices(Exception):
+    """What was expected and what was found, with the line if there is one. Of which file, the reader of it adds."""
+
+
 def content_of(path: Path) -> bytes:
     if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write into it
         raise InvalidFile(str(path), "expected a file with daily prices, found a folder, a pipe or a device")
@@ -99,16 +103,16 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
+def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
-    lines = _lines(path, content)
+    lines = _lines(content)
     # below titles and empty lines: no other line names as many of our columns
     named = [{*map(_meaning, line.split(_separator(line)))} - {None} for line in lines[:LINES_ABOVE]]
     at = int(np.argmax([*map(len, named)]))
     separator = _separator(lines[at])
     if separator not in lines[at]:
-        raise InvalidFile(str(path), "expected a CSV file of daily prices, found no columns in its first line")
-    rows = _rows(path, lines, at, separator)
+        raise NotPrices("expected a CSV file of daily prices, found no columns in its first line")
+    rows = _rows(lines, at, separator)
     _, header = next(rows)
     known = [name for column in header if (name := _meaning(column))]
     places = {name: at for at, column in enumerate(header) if (name := _meaning(column))}
@@ -121,16 +125,16 @@ def cells_of(path: Path, content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     if absent or len(places) < len(known):
         what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
         found = f"{what} among {', '.join(columns)}"
-        raise InvalidFile(str(path), f"expected the columns date, open, high, low, close; found {found}")
+        raise NotPrices(f"expected the columns date, open, high, low, close; found {found}")
     table = {name: texts[at :: len(places)] for at, name in enumerate(places)}
     cells = pd.DataFrame(table, index=pd.Index(numbers, dtype=int), dtype=str)
     return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator
 
 
-def _rows(path: Path, lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The header in line `at`, counted from 0, and the rows below it that are not empty, each with its line number.
 
-    Raises InvalidFile at the end, if a row has more cells than the header, or the last one is cut off.
+    Raises NotPrices at the end, if a row has more cells than the header, or the last one is cut off.
     """
     reader = csv.reader((line + "\n" for line in lines[at:]), delimiter=separator, skipinitialspace=True, strict=True)
     width, before, last, too_wide = 0, 0, 0, ""
@@ -142,20 +146,20 @@ def _rows(path: Path, lines: list[str], at: int, separator: str) -> Iterator[tup
             yield at + reader.line_num, row
     except csv.Error as problem:
         why = f"expected a CSV file of daily prices, found {problem}; see that every quote is closed"
-        raise InvalidFile(str(path), f"line {at + reader.line_num}: {why}") from problem
+        raise NotPrices(f"line {at + reader.line_num}: {why}") from problem
     if too_wide:
         advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
-        raise InvalidFile(str(path), f"{too_wide}; {advice}")
+        raise NotPrices(f"{too_wide}; {advice}")
     if lines[-1] and 1 < last < before:  # of its last number, too, a part may be missing
         found = f"expected {before} cells as in the line before, found {last} and no line end"
-        raise InvalidFile(str(path), f"line {len(lines)}: {found}; see that the file is whole")
+        raise NotPrices(f"line {len(lines)}: {found}; see that the file is whole")
 
 
-def _lines(path: Path, content: bytes) -> list[str]:
+def _lines(content: bytes) -> list[str]:
     if content.startswith(b"PK"):
-        raise InvalidFile(str(path), "expected a CSV file of daily prices, found a workbook; save it as CSV")
+        raise NotPrices("expected a CSV file of daily prices, found a workbook; save it as CSV")
     if content.startswith(b"\x1f\x8b"):
-        raise InvalidFile(str(path), "expected a CSV file of daily prices, found one packed by gzip; unpack it")
+        raise NotPrices("expected a CSV file of daily prices, found one packed by gzip; unpack it")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     if 0 in content[:2]:  # half of a character in UTF-16, without a byte order mark
         encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
@@ -175,37 +179,37 @@ def _meaning(column: str) -> str | None:
     return NAMES.get(re.sub("[^a-z]", "", column.lower()))
 
 
-def dates_of(path: Path, cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
-    """The days of the column `date`. Raises InvalidFile with the line, or with both readings."""
+def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
+    """The days of the column `date`. Raises NotPrices with the line, or with both readings."""
     text = cells["date"]
     first = str(text.iloc[0])
     if TWO_ORDERS.match(first):
-        return _in_an_order(path, text, sessions, order)
+        return _in_an_order(text, sessions, order)
     if EXCEL_DAY.fullmatch(first):
-        return _days(path, text, pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="D", origin="1899-12-30"))
+        return _days(text, pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="D", origin="1899-12-30"))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):
             # a time of day may follow: the date is what counts
             parts = text.str.slice(0, match.end()) if layout.startswith("%Y") else text
-            return _days(path, text, pd.to_datetime(parts, format=layout, errors="coerce"))
-    raise InvalidFile(str(path), f"line {cells.index[0]}: expected a date like 2026-11-20, found {first[:30]!r}")
+            return _days(text, pd.to_datetime(parts, format=layout, errors="coerce"))
+    raise NotPrices(f"line {cells.index[0]}: expected a date like 2026-11-20, found {first[:30]!r}")
 
 
-def _in_an_order(path: Path, text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
-    """The days in `order`, else in the only order that gives a sequence of sessions. Raises InvalidFile."""
+def _in_an_order(text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
+    """The days in `order`, else in the only order that gives a sequence of sessions. Raises NotPrices."""
     days = text.str.replace(r"[.-]", "/", regex=True).str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
     read = {name: pd.to_datetime(days, format=layout, errors="coerce") for name, layout in ORDERS.items()}
     if order:
-        return _days(path, text, read[order])
+        return _days(text, read[order])
     whole = {name: found for name, found in read.items() if not found.isna().any()}
     fitting = {name: found for name, found in whole.items() if _fits(found, sessions)}
     chosen = fitting or whole
     if len(chosen) == 2 and not chosen["day-first"].equals(chosen["month-first"]):
         shown = " or ".join(f"{found.iloc[0]:%Y-%m-%d} ({name})" for name, found in chosen.items())
         why = f"line {text.index[0]}: {text.iloc[0]} may be {shown}; say which with --dates day-first or month-first"
-        raise InvalidFile(str(path), why)
+        raise NotPrices(why)
     nearest = min(read.values(), key=lambda found: int(found.isna().sum()))
-    return _days(path, text, next(iter(chosen.values()), nearest))
+    return _days(text, next(iter(chosen.values()), nearest))
 
 
 def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
@@ -216,18 +220,18 @@ def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
     return in_order and daily and not too_many(off, len(days), MOST_OFF_CALENDAR)
 
 
-def _days(path: Path, text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
+def _days(text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
     no_date = ~parsed.dt.year.between(MINYEAR, MAXYEAR)  # NaT, and a number that is no day as Excel counts
     if no_date.any():
         line = parsed.index[no_date][0]
         like = "a day of the calendar" if line == text.index[0] else f"a date like {str(text.iloc[0])[:30]!r}"
-        raise InvalidFile(str(path), f"line {line}: expected {like}, found {str(text[line])[:30]!r}")
+        raise NotPrices(f"line {line}: expected {like}, found {str(text[line])[:30]!r}")
     days: Days = parsed.to_numpy().astype("datetime64[D]")
     return days
 
 
-def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
-    """The decimal mark that all numbers of the file can have. Raises InvalidFile, with both readings, if either may be.
+def decimal_mark(cells: Cells, separator: str) -> DecimalMark:
+    """The decimal mark that all numbers of the file can have. Raises NotPrices, with both readings, if either may be.
 
     A comma may always stand for thousands; a point may where `;` separates the columns, or days are like 03.10.2016.
     """
@@ -240,8 +244,7 @@ def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
     lines = {"comma": every.index[comma & ~point], "point": every.index[point & ~comma]}
     if len(lines["comma"]) and len(lines["point"]):
         found = " and ".join(f"a decimal {mark} in line {proofs[0]}" for mark, proofs in lines.items())
-        why = f"expected one decimal mark, found {found}; say which with --decimal comma or point"
-        raise InvalidFile(str(path), why)
+        raise NotPrices(f"expected one decimal mark, found {found}; say which with --decimal comma or point")
     for mark in MARKS:
         if len(lines[mark]):
             return mark
@@ -251,13 +254,12 @@ def decimal_mark(path: Path, cells: Cells, separator: str) -> DecimalMark:
     if len(unsure):
         text = str(unsure["value"].iloc[0])
         readings = f"{text.replace(',', '')} (point) or {text.replace('.', '').replace(',', '.')} (comma)"
-        why = f"line {unsure.index[0]}: {text} may be {readings}; say which with --decimal point or comma"
-        raise InvalidFile(str(path), why)
+        raise NotPrices(f"line {unsure.index[0]}: {text} may be {readings}; say which with --decimal point or comma")
     return "point"
 
 
-def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark) -> Floats:
-    """One column as (n,) numbers, NaN where the cell is empty. Raises InvalidFile, with the line of any other text."""
+def numbers_of(cells: Cells, name: str, decimal: DecimalMark) -> Floats:
+    """One column as (n,) numbers, NaN where the cell is empty. Raises NotPrices, with the line of any other text."""
     if name not in cells:
         return np.full(len(cells), np.nan)
     text = cells[name] if decimal == "point" else cells[name].str.translate(str.maketrans(",.", ".,"))
@@ -271,6 +273,6 @@ def numbers_of(path: Path, cells: Cells, name: str, decimal: DecimalMark) -> Flo
     wrong = values.isna() & (text != "")
     if wrong.any():
         line = wrong.index[wrong][0]
-        raise InvalidFile(str(path), f"line {line}: expected a number as {name}, found {cells[name][line][:30]!r}")
+        raise NotPrices(f"line {line}: expected a number as {name}, found {cells[name][line][:30]!r}")
     numbers: Floats = values.to_numpy(np.float64)
     return numbers

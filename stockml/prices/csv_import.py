@@ -28,6 +28,7 @@ from stockml.prices.csv_cells import (
     AS_FOUND,
     MARKS,
     Cells,
+    NotPrices,
     Readings,
     cells_of,
     content_of,
@@ -119,29 +120,36 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     content = content_of(path)
-    cells, columns, separator = cells_of(path, content)
+    source = f"{excerpt(path.name)} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
+    try:
+        return _history(ticker, content, source, sessions, readings)
+    except NotPrices as problem:
+        raise InvalidFile(str(path), str(problem)) from problem
+    except BadPayload as problem:
+        raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
+
+
+def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readings: Readings) -> History:
+    """A file's content, checked. Raises NotPrices, BadPayload."""
+    cells, columns, separator = cells_of(content)
     has_values = ~cells[list(PRICES)].eq("").all(axis=1).to_numpy()
     # Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices
     has_values &= ~cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
     kept = cells[has_values]
     if kept.empty:
-        raise InvalidFile(str(path), "expected daily prices, found no row that has any")
-    mark = readings.decimal or decimal_mark(path, kept, separator)
-    days = dates_of(path, kept, sessions, readings.dates)
-    raw = make_bars(days, {name: numbers_of(path, kept, name, mark) for name in COLUMNS})
+        raise NotPrices("expected daily prices, found no row that has any")
+    mark = readings.decimal or decimal_mark(kept, separator)
+    days = dates_of(kept, sessions, readings.dates)
+    raw = make_bars(days, {name: numbers_of(kept, name, mark) for name in COLUMNS})
     repaired, repairs = _within_rounding(raw, kept, MARKS[mark])
-    adjusted = _scaled_to_adjusted(path, repaired, kept, mark)
-    ordered = _in_order(path, adjusted)
-    _check_daily(path, days_of(ordered), sessions)
-    bars, off_calendar = _on_calendar(path, ordered, sessions)
-    try:
-        bars = checked(ticker, bars, sessions)
-    except BadPayload as problem:
-        raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
+    adjusted = _scaled_to_adjusted(repaired, kept, mark)
+    ordered = _in_order(adjusted)
+    _check_daily(days_of(ordered), sessions)
+    bars, off_calendar = _on_calendar(ordered, sessions)
+    bars = checked(ticker, bars, sessions)
     found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert found is not None  # `checked` refuses a file whose bars are all broken
-    _check_scale(path, found.bars, without(bars, broken(bars, None)))
-    source = f"{excerpt(path.name)} sha256:{hashlib.sha256(content).hexdigest()[:16]}"
+    _check_scale(found.bars, without(bars, broken(bars, None)))
     empty = int((~has_values).sum())
     no_volume_among = () if "volume" in cells else columns
     notes = CsvNotes(ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among)
@@ -224,44 +232,43 @@ def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
     return make_bars(days_of(bars), columns), len(rows)
 
 
-def _scaled_to_adjusted(path: Path, bars: Bars, cells: Cells, mark: DecimalMark) -> Bars:
+def _scaled_to_adjusted(bars: Bars, cells: Cells, mark: DecimalMark) -> Bars:
     if "adjusted" not in cells:
         return bars
     close = bars["close"].to_numpy()
     factor = np.ones(len(bars))  # a bar without a close above 0 is not scaled, but judged as it is
     with np.errstate(over="ignore"):  # a close near 0 gives prices that are not finite, and so are set aside
-        np.divide(numbers_of(path, cells, "adjusted", mark), close, out=factor, where=close > 0)
+        np.divide(numbers_of(cells, "adjusted", mark), close, out=factor, where=close > 0)
     return bars.assign(**{name: bars[name] * factor for name in PRICES})
 
 
-def _in_order(path: Path, bars: Bars) -> Bars:
-    """Sort oldest first and drop repeated lines. Raises InvalidFile for two different bars of one day."""
+def _in_order(bars: Bars) -> Bars:
+    """Sort oldest first and drop repeated lines. Raises NotPrices for two different bars of one day."""
     ordered = bars.sort_index(kind="stable")
     kept = ordered[~ordered.reset_index().duplicated().to_numpy()]
     if (repeated := kept.index.duplicated()).any():
         day = days_of(kept)[repeated][0]
-        raise InvalidFile(str(path), f"expected one bar a session, found two different ones of {day}")
+        raise NotPrices(f"expected one bar a session, found two different ones of {day}")
     return kept
 
 
-def _on_calendar(path: Path, bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
-    """Leave out the odd day that is no session. Raises InvalidFile for too many: another exchange's calendar."""
+def _on_calendar(bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
+    """Leave out the odd day that is no session. Raises NotPrices for too many: another exchange's calendar."""
     days = days_of(bars)
     fits = sessions.are_sessions(days)
     others = tuple(days[~fits].tolist())
     if another_calendars(others, len(days)):
         named = ", ".join(str(day) for day in others[:3])
         earlier = f"it begins on {sessions.first}: leave out the lines before"
-        raise InvalidFile(
-            str(path),
+        raise NotPrices(
             f"expected sessions of the calendar {sessions.name}, found {len(others)} of {len(days)} days without one "
             f"({named}); {earlier if others[0] < sessions.first else 'is it another exchange?'}",
         )
     return bars[fits], others
 
 
-def _check_scale(path: Path, believed: Bars, sound: Bars) -> None:
-    """Refuse a lasting step of the believed price that no share takes but in a rush. Raises InvalidFile.
+def _check_scale(believed: Bars, sound: Bars) -> None:
+    """Refuse a lasting step of the believed price that no share takes but in a rush. Raises NotPrices.
 
     sound: the believed bars and the doubtful ones, as a step may begin with one of those.
     """
@@ -272,7 +279,7 @@ def _check_scale(path: Path, believed: Bars, sound: Bars) -> None:
         if not _is_rush(sound, int(sound.index.searchsorted(believed.index[at - 1])) + 1):
             found = f"{close[at]:g} on {days[at]}, {times[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
             advice = f"correct the file, or leave out the lines before {days[at]}; nothing was imported"
-            raise InvalidFile(str(path), f"expected prices of one scale, found {found}; {advice}")
+            raise NotPrices(f"expected prices of one scale, found {found}; {advice}")
 
 
 def _is_rush(bars: Bars, at: int) -> bool:
@@ -282,9 +289,9 @@ def _is_rush(bars: Bars, at: int) -> bool:
     return is_busy(volume, at) and (is_wild or is_busy(close * volume, at, MORE_MONEY))
 
 
-def _check_daily(path: Path, days: Days, sessions: Sessions) -> None:
-    """Refuse weekly or monthly bars. Raises InvalidFile."""
+def _check_daily(days: Days, sessions: Sessions) -> None:
+    """Refuse weekly or monthly bars. Raises NotPrices."""
     apart = np.diff(sessions.before_each(days))
     if len(days) >= FEWEST_ROWS and np.mean(apart <= 1) < DAILY:
         usual = f"one every {np.median(apart):.0f} sessions"
-        raise InvalidFile(str(path), f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")
+        raise NotPrices(f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")

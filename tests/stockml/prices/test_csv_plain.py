@@ -1,15 +1,11 @@
 """Plain numbers are read a shorter way, with the same result as behind a currency sign, which is not plain."""
 
-from pathlib import Path
-
 import pandas as pd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stockml.errors import InvalidFile
-from stockml.prices.csv_cells import decimal_mark, numbers_of
+from stockml.prices.csv_cells import NotPrices, decimal_mark, numbers_of
 
-FILE = Path("IBM.csv")
 NEARLY_PLAIN = (
     "1e5", "1_000", "٣", "१.५", "１", "1,5", "1.234", "1,234.5", "nan", "inf", "-0", "-1", "+1", "0x10", "007", "00.5",
     "1.", ".5", ".", "", "-", "12345678901234567890", "18446744073709551616", "9007199254740993", "1e400", "9" * 400,
@@ -26,14 +22,14 @@ def read(column, sign=""):
     """The decimal mark and the numbers of a file with the texts in two columns, each behind the sign."""
     texts = [sign + text if text else "" for text in column]
     cells = pd.DataFrame({"date": "2026-11-20", "close": texts, "volume": texts}, dtype=str)
-    return [outcome(decimal_mark, FILE, cells, ";"), *(outcome(numbers_of, FILE, cells, *how) for how in HOW)]
+    return [outcome(decimal_mark, cells, ";"), *(outcome(numbers_of, cells, *how) for how in HOW)]
 
 
 def outcome(action, *arguments):
     """What is found, or how the refusal begins, without the sign; as text, in which -0.0 differs from 0.0."""
     try:
         found = action(*arguments)
-    except InvalidFile as refusal:
+    except NotPrices as refusal:
         return str(refusal).replace("$", "")[:70]  # it quotes so many characters, of which the sign is one
     return found if isinstance(found, str) else repr(found.tolist())
 
