@@ -123,21 +123,17 @@ def replay(
 
 
 def shown(lines: Sequence[str]) -> list[str]:
-    """Return Markdown lines with each table aligned in columns."""
+    """Return Markdown lines with each table aligned in columns, numbers flush right."""
+    from stockml.nights.tables import aligned
+
     found: list[str] = []
     for is_table, block in itertools.groupby(lines, key=lambda line: line.startswith("|")):
-        rows = list(block)
-        found += aligned(rows) if is_table else rows
+        if is_table:
+            head, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in block)
+            found += aligned([head, *rows], "".join(">" if cell.endswith(":") else "<" for cell in rule))
+        else:
+            found += block
     return found
-
-
-def aligned(markdown: Sequence[str]) -> list[str]:
-    """Return the rows of a Markdown table in aligned columns, numbers flush right."""
-    head, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in markdown)
-    rows, right = [head, *rows], [cell.endswith(":") for cell in rule]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = (zip(row, widths, right, strict=True) for row in rows)
-    return ["  ".join(f"{text:>{wide}}" if flush else f"{text:<{wide}}" for text, wide, flush in row) for row in cells]
 
 
 def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:

@@ -17,6 +17,7 @@ from stockml.models.registry import Registry
 from stockml.nights import states
 from stockml.nights.glance import Glance, calendar_of, newest
 from stockml.nights.reasons import by_reason, in_a_line
+from stockml.nights.tables import aligned
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
 from stockml.settings import AgeingSettings
@@ -212,9 +213,7 @@ def text(listed: Sequence[Row], width: int = LINE) -> str:
 
     width: of the terminal, to which the sentences are wrapped.
     """
-    table = [COLUMNS, *(row.cells() for row in listed)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = aligned([COLUMNS, *(row.cells() for row in listed)], "<" * len(COLUMNS))
     return "\n".join([*lines, "", fill(share_sentence(listed), width), *_told(listed), fill(LEGEND, width)])
 
 

@@ -44,6 +44,13 @@ class Table:
         return "\n\n".join(part for part in (table, notes) if part) if self.rows else ""
 
 
+def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[str]:
+    """The rows as lines for the terminal, each column as wide as its widest cell.  sides: < or >, one a column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    shape = gap.join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    return [shape.format(*row).rstrip() for row in rows]
+
+
 def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
     said = (

@@ -18,6 +18,7 @@ from stockml.nights import states
 from stockml.nights.glance import Glance
 from stockml.nights.reasons import in_a_line
 from stockml.nights.record import Night, Status
+from stockml.nights.tables import aligned
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
@@ -106,11 +107,7 @@ def text(rows: Sequence[NightRow]) -> str:
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
         figures[1] += "" if clear else " ~"
         told.append((row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
-    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
-    sides = "<" * (len(COLUMNS) - len(CELLS)) + ">" * len(CELLS)
-    lines = [
-        " ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)) for row in told
-    ]
+    lines = aligned(told, "<" * (len(COLUMNS) - len(CELLS)) + ">" * len(CELLS), gap=" ")
     return "\n".join([*lines, fill(LEGEND, len(lines[0]))])
 
 
