@@ -51,9 +51,9 @@ def night_outcome(
     if newest is None or newest >= session:
         return Outcome(session, f"session {session}{', a half day' if sessions.is_half_day(session) else ''}")
     age, known = len(sessions.between(newest + timedelta(days=1), session)), sessions.holidays_known_through
-    unsure = f" (the holidays of {sessions.name} are known through {known}: update exchange-calendars)"
+    unsure = f"; the holidays of {sessions.name} are known through {known}: update exchange-calendars"
     doubt = unsure if session > known else ""
     if age < stale_after:
-        return Outcome(session, f"the bar of {session} is late{doubt}; the newest published is {newest}", states.LATE)
-    text = f"the feed is stale{doubt}: its last bar is of {newest}, {age} sessions before {session}"
+        return Outcome(session, f"the bar of {session} is late; the newest published is {newest}{doubt}", states.LATE)
+    text = f"the feed is stale: its last bar is of {newest}, {age} sessions before {session}{doubt}"
     return Outcome(session, text, states.STALE)

@@ -12,8 +12,10 @@ import pytest
 from stockml import clock
 from stockml.errors import InvalidSession, InvalidSetting
 from stockml.nights import states
+from stockml.nights.reasons import WHY
 from stockml.pipeline.session_status import Outcome, night_outcome
 from stockml.prices.calendar import Sessions, sessions_for
+from stockml.redaction import brief
 
 NEW_YORK = sessions_for("IBM")
 
@@ -213,12 +215,12 @@ def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays
     shanghai = sessions_for("600104.SHH")
     known = shanghai.holidays_known_through
     newest, session, *later = known, *shanghai.after(known, 5)
+    advice = f"; the holidays of XSHG are known through {known}: update exchange-calendars"
     for asked, says in ((session, f"the bar of {session} is late"), (later[-1], "the feed is stale")):
         now = shanghai.final_time(asked)
         found = night_outcome(shanghai, requested=None, now=now, last_stored=newest, newest=newest)
-        assert str(found).startswith(
-            f"{says} (the holidays of XSHG are known through {known}: update exchange-calendars)"
-        )
+        assert str(found).startswith(says)
+        assert brief(f"1 session behind; late: {found}", WHY).endswith(advice), "the morning's report keeps it whole"
     assert NEW_YORK.holidays_known_through > date(2040, 12, 1)
 
 
