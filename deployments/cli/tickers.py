@@ -35,9 +35,11 @@ def list_tickers(as_json: Json = False) -> None:
         return
     for entry, cron in lines:
         minute, hour, *_, days = cron.split()
-        when = "Monday to Friday" if days == "1-5" else "Tuesday to Saturday"
+        when, at = "Monday to Friday" if days == "1-5" else "Tuesday to Saturday", f"{hour:0>2}:{minute:0>2}"
         other = "" if entry.profile == "nightly" else f", {entry.profile}"
-        print(f"{entry.ticker:<12} {when} at {hour:0>2}:{minute:0>2} {entry.timezone}{other}")
+        if days != "1-5" and at >= f"{entry.opens:%H:%M}":
+            other += ", once the market is open: only Friday's forecasts are live"
+        print(f"{entry.ticker:<12} {when} at {at} {entry.timezone}{other}")
     own = "" if path == place.tickers else "; `stockml tickers add TICKER` begins one of your own"
     print(f"{len(lines)} in {path}{own}")
 

@@ -100,6 +100,11 @@ class TickerEntry(BaseModel):
         return sessions_for(self.ticker, self.calendar).tz.key
 
     @property
+    def opens(self) -> time:
+        """When the exchange opens on a winter day, by its clocks."""
+        return sessions_for(self.ticker, self.calendar).open_time(_A_WINTER_DAY).time()
+
+    @property
     def own(self) -> dict[str, Any]:
         """The flow's parameters apart from the ticker, only those that differ from the form's defaults."""
         chosen = {"profile": self.profile, "calendar": self.calendar, "settings": nested(self.settings)}

@@ -280,6 +280,12 @@ def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: 
     assert f"expected tickers in {own}, found IBM; " in shown.err
     assert run(["tickers", "remove", "IBM"]) == 2
     assert capsys.readouterr().out == ""
+    own.write_text('tickers: [{ticker: IBM, at: "12:00"}, {ticker: MSFT, at: "09:00"}, SAP.DEX]\n')
+    assert run(["tickers", "list"]) == 0
+    noon, nine, berlin, _ = capsys.readouterr().out.splitlines()
+    assert noon.endswith(" at 12:00 America/New_York, once the market is open: only Friday's forecasts are live")
+    assert (nine[-22:], berlin[-19:]) == ("09:00 America/New_York", "06:00 Europe/Berlin")
+    own.write_text("tickers: [MSFT, AAPL]\n")
     assert run(["tickers", "list", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     crons = [(row["ticker"], row["cron"]) for row in shown["tickers"]]
