@@ -74,6 +74,11 @@ def forecast(
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
+    if published.sessions[-1] > (known := sessions.holidays_known_through):
+        unsure = (
+            f"the holidays of {sessions.name} are known through {known}: after it every weekday counts as a session"
+        )
+        print(fill(f"{unsure}, so later dates may be too early", get_terminal_size().columns))
     print(fill(rise(night, published), get_terminal_size().columns))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the regression's interval")

@@ -289,3 +289,12 @@ def test_a_backfilled_forecast_says_so(home: Home, capsys: Captured) -> None:
     publish(home, FRIDAY, hours_later=24 * 4)
     told = shown(capsys, "forecast", "IBM").splitlines()[1]
     assert told == "backfilled: published 2013-02-27 04:00 UTC, when the bar of its first session was final"
+
+
+def test_a_forecast_says_from_when_its_sessions_may_be_holidays(home: Home, capsys: Captured) -> None:
+    publish(home, LAST)
+    [entry], known = Ledger(home.ledger).entries("IBM"), sessions_for("600104.SHH").holidays_known_through
+    said = replace(entry.forecast, sessions=sessions_for("600104.SHH").after(known - timedelta(30), HORIZON))
+    Ledger(home.ledger).publish(replace(entry, ticker="600104.SHH", forecast=said))
+    told = [" ".join(shown(capsys, "forecast", ticker).split()) for ticker in ("IBM", "600104.SHH")]
+    assert [f"XSHG are known through {known}: after it every weekday counts" in each for each in told] == [False, True]
