@@ -84,12 +84,13 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
             ticker, f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}"
         )
     wrong = broken(tidy, None)
-    off_calendar = broken(without(tidy, wrong), sessions)
-    many, another = too_many(len(wrong), len(tidy)), another_calendars([bar.session for bar in off_calendar], len(tidy))
-    for found, is_refused in ((wrong, many), (off_calendar, another)):
-        if found and (len(found) == len(tidy) or is_refused):
-            more = f" (and {len(found) - 1} more of {len(tidy)})" if len(found) > 1 else ""
-            raise BadPayload(ticker, f"session {found[0]}{more}")
+    if wrong and (len(wrong) == len(tidy) or too_many(len(wrong), len(tidy))):
+        more = f" (and {len(wrong) - 1} more of {len(tidy)})" if len(wrong) > 1 else ""
+        raise BadPayload(ticker, f"session {wrong[0]}{more}")
+    others = [bar.session for bar in broken(without(tidy, wrong), sessions)]
+    if sessions and others and (len(others) == len(tidy) or another_calendars(others, len(tidy))):
+        found = f"expected sessions of {sessions.name}, found {len(others)} others of {len(tidy)} ({others[0]})"
+        raise BadPayload(ticker, f"{found}: set `calendar:` in tickers.yaml")
     return tidy
 
 

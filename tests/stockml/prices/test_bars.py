@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from stockml.errors import BadPayload, NoOverlap, UnevenOverlap
+from stockml.nights.reasons import WHY
 from stockml.prices.bars import (
     COLUMNS,
     PRICES,
@@ -22,6 +23,8 @@ from stockml.prices.bars import (
 from stockml.prices.believed import View
 from stockml.prices.calendar import sessions_for
 from stockml.prices.split_adjustment import back_adjusted, effective, joined
+from stockml.redaction import brief
+from stockml.tickers import unnamed
 from tests.support import strategies
 from tests.support.recordings import recorded
 
@@ -75,13 +78,14 @@ def test_a_broken_bar_is_named_by_session_and_rule_and_many_are_refused(row, col
     [
         ([DAYS[0], DAYS[0]], DAYS[0], "unique and ascending"),
         ([DAYS[1], DAYS[0]], DAYS[0], "unique and ascending"),
-        ([date(2024, 1, 1), DAYS[0], date(2024, 1, 6)], date(2024, 1, 1), "a session of the calendar XNYS"),
+        ([date(2024, 1, 1), DAYS[0], date(2024, 1, 6)], date(2024, 1, 1), "set `calendar:` in tickers.yaml"),
     ],
 )
 def test_days_must_be_sessions_in_order(days, named, rule):
     bars = make_bars(days, {name: np.full(len(days), 5.0) for name in COLUMNS})
-    with pytest.raises(BadPayload, match=f"session {named}.*{rule}"):
+    with pytest.raises(BadPayload, match=f"{named}.*{rule}") as refused:
         checked("IBM", bars, NEW_YORK)
+    assert rule in brief(f"failed: BadPayload: {unnamed('IBM', str(refused.value))}", WHY), "in the morning's line too"
 
 
 def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():
@@ -98,7 +102,7 @@ def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():
     assert [bar.session for bar in broken(bars_with(special), bombay)] == special
     holidays = [date(2023, 11, 14), date(2024, 1, 26)]
     for others in (holidays, [days[0] + timedelta(6 + 7 * week) for week in range(9)]):
-        with pytest.raises(BadPayload, match=f"session {others[0]}: .*calendar XBOM.* {len(others) - 1} more of"):
+        with pytest.raises(BadPayload, match=f"expected sessions of XBOM, found {len(others)} .*{others[0]}"):
             checked("RELIANCE.BSE", bars_with(others), bombay)
 
 

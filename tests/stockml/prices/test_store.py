@@ -191,7 +191,7 @@ def test_tickers_are_those_with_bars_or_history(store):
 
 def test_another_calendar_can_be_named(tmp_path):
     london = BarStore(str(tmp_path / "store"), tmp_path / "locks", "XLON")
-    with pytest.raises(BadPayload, match="calendar XLON"):
+    with pytest.raises(BadPayload, match="expected sessions of XLON"):
         append(london, IBM)
 
 
