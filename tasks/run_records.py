@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
@@ -34,6 +34,7 @@ from tasks.short_runs import suit_short_runs
 
 T = TypeVar("T")
 
+A_DAY = timedelta(days=1)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
@@ -165,10 +166,13 @@ def end_children(parent: UUID, state: State) -> None:
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """Keep how the ticker's night ended, unless a later end is kept. Raises StockmlError, OSError."""
+    """Keep how the ticker's night ended, unless a later end is kept, which a clock that was ahead may have dated.
+
+    Raises StockmlError, OSError.
+    """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
     kept = last_attempt(home().nights, ticker)
-    if kept is None or kept.at <= at:
+    if kept is None or kept.at <= at or kept.at > datetime.now(UTC) + A_DAY:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
         keep_attempt(home().nights, ticker, Attempt(name, why, at))

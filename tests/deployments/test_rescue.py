@@ -99,6 +99,15 @@ def test_the_status_says_why_a_night_failed_in_its_own_words(home: Home) -> None
     assert [row.state for row in rows(home, ["FAILED"], began)] == ["failed: NoBars: no bars of FAILED"]
 
 
+def test_an_end_kept_while_the_clock_was_ahead_gives_way_to_the_next(home: Home) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=1_000)
+    keep_attempt(home.nights, "AHEAD", Attempt("Stale", "the feed is stale", ahead))
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(night, parameters={"ticker": "AHEAD"}, state=Running())
+    keep_end(run, Failed(message="the disk is full"), datetime.now(UTC))
+    assert [row.state for row in rows(home, ["AHEAD"], datetime.now(UTC))] == ["failed: the disk is full"]
+
+
 def test_a_tickers_next_night_ends_only_that_tickers_dead_runs(runs: dict[str, str]) -> None:
     end_killed("ANOTHER")
     assert states(runs)["gone"] == "Running"
