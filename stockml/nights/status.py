@@ -238,7 +238,7 @@ def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mappin
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
     A ticker delisted after its last forecast is at rest and lacks nothing.  now: with its zone.  calendars: of tickers
-    that do not go by their suffix.  Raises RecordUnreadable where the list of delistings is: who is at rest is unknown.
+    that do not go by their suffix.
     """
     delisted, today = Delistings.read(home.delistings), now.date()
     return [

@@ -86,7 +86,7 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> O
 
 
 def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
-    """The outcome if the share is known to be delisted by `session`; else None. Raises RecordUnreadable, StoreError.
+    """The outcome if the share is known to be delisted by `session`; else None. Raises StoreError.
 
     Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
     day = Delistings.read(home.delistings).day_of(ticker)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from stockml.errors import NoData, RecordUnreadable
+from pydantic import AwareDatetime
+
+from stockml.errors import NoData
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, written_record
 
@@ -20,7 +22,7 @@ HEADER = "symbol,name,exchange,assetType,ipoDate,delistingDate,status"
 class Delistings:
     """The delisting date of each symbol that is no longer listed, as known at `asked`; kept in one file."""
 
-    asked: datetime | None
+    asked: AwareDatetime | None
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
@@ -36,13 +38,11 @@ class Delistings:
 
     @classmethod
     def read(cls, path: Path) -> "Delistings":
-        """Read what `write` wrote; without a file, nothing was asked yet. Raises RecordUnreadable."""
+        """Read what `write` wrote; without a file, or after damage, nothing was asked yet: the next answer is kept."""
         try:
             return read_record(cls, path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return cls(None, {})
-        except ValueError as error:
-            raise RecordUnreadable(str(path), str(error), "delete it, and it is asked for again") from error
 
 
 def is_listing(content: bytes) -> bool:

@@ -1,11 +1,10 @@
 """A share that is no longer listed is at rest. One request a week asks for all, and only where a feed fell silent."""
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from stockml.errors import NoData, RecordUnreadable, UnknownSymbol
+from stockml.errors import NoData, UnknownSymbol
 from stockml.home import Home
 from stockml.pipeline import ingest
 from stockml.prices.store import BarStore
@@ -65,6 +64,19 @@ def test_a_share_class_is_at_rest_however_it_is_spelt(home: Home, ticker: str) -
     assert ingest.at_rest(home, ticker, NOW.date())
 
 
+@pytest.mark.parametrize(
+    "damaged", [b"", b"[]", bytes(50), b'{"asked": "2013-02-28T12:00:00", "days": {}}', b'{"asked": null, "days": [1]}']
+)
+def test_a_damaged_list_is_asked_for_again(home: Home, damaged: bytes) -> None:
+    """It ended each night of every ticker, and the morning's report, until somebody deleted it."""
+    keep_bars(home, "IBM", GONE)
+    home.delistings.write_bytes(damaged)
+    assert ingest.at_rest(home, "IBM", NOW.date()) is None
+    with ScriptedFeed(delisted={"IBM": GONE}) as feed, client(home, feed) as provider:
+        assert ingest.ask_who_is_delisted(home, provider, "IBM", NOW)
+    assert ingest.at_rest(home, "IBM", NOW.date())
+
+
 def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
     Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
@@ -73,7 +85,7 @@ def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home:
     assert Delistings.read(home.delistings).days == {"IBM": GONE}
 
 
-def test_a_listing_is_parsed_and_any_other_answer_is_refused(tmp_path: Path) -> None:
+def test_a_listing_is_parsed_and_any_other_answer_is_refused() -> None:
     rows = ["AA-W,A,NYSE,Stock,1990-01-02,2016-11-01,Delisted", "fb,F,NASDAQ,Stock,2012-05-18,null,Active"]
     rows += ["IBM,I,NYSE,Stock,1990-01-02,2001-01-02,Delisted", "IBM,I,NYSE,Stock,2002-01-02,2013-02-20,Delisted"]
     content = "\r\n".join([HEADER, *rows, ""]).encode()
@@ -81,9 +93,3 @@ def test_a_listing_is_parsed_and_any_other_answer_is_refused(tmp_path: Path) -> 
     for wrong in (b"", b"{}", b"symbol,price\r\nIBM,1\r\n", content + b'KO,"K,NYSE' + b"\r\nA,B,C" * 20_000):
         with pytest.raises(NoData):
             parse_delisted(wrong)
-    path = tmp_path / "delistings.json"
-    path.write_text("[]")
-    with pytest.raises(
-        RecordUnreadable, match=r"delistings\.json.*it was left as it is: delete it, and it is asked for again"
-    ):
-        Delistings.read(path)
