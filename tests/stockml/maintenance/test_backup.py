@@ -1,5 +1,6 @@
 """A backup brings everything back byte for byte, or says why not; taken while nights run, it is of one moment."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -207,6 +208,17 @@ def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(other: Home
         with pytest.raises(InvalidFile, match=why):
             backup.restore(other, tmp_path / name)
     assert kept(other) == {}
+
+
+def test_whose_prices_an_archive_holds_is_no_matter_of_its_damage(tmp_path: Path) -> None:
+    """In the usual home, an archive with a password, or damaged there, ended in 'unexpected error; please report it'"""
+    with zipfile.ZipFile(whole := tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("prices.json", '{"prices": "replay"}')
+    assert backup.holds_replay(whole)
+    content, damaged = whole.read_bytes(), tmp_path / "b.zip"
+    for at, bit in itertools.product(range(len(content)), (0, 1)):
+        damaged.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+        backup.holds_replay(damaged)
 
 
 @pytest.mark.parametrize("size", [0, 200, 2_000])
