@@ -13,7 +13,15 @@ from deployments.registration.own_list import own_calendars, tickers_of
 from stockml.errors import NoBars, StockmlError, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.maintenance.integrity import check_champion, damaged_bases, damaged_nights, missing, promoted_tickers
+from stockml.maintenance.integrity import (
+    BARS_BACK,
+    NO_BARS,
+    check_champion,
+    damaged_bases,
+    damaged_nights,
+    missing,
+    promoted_tickers,
+)
 from stockml.models.registry import Registry
 from stockml.nights.glance import store_of
 from stockml.nights.record import kept_night
@@ -84,8 +92,7 @@ def _ticker(home: Home, name: str, calendar: str | None, now: datetime, replay: 
         view = store.view(name)
         rests = at_rest(home, name, store.sessions(name).last_final(now))
     except NoBars as error:
-        found = f"{error.path}: no bars, though there are forecasts or a champion of it"
-        return Check(name, "problem", found, "restore it from a backup, or fetch anew with `stockml nightly`")
+        return Check(name, "problem", f"{error.path}: {NO_BARS}", BARS_BACK)
     bars, holes = view.bars, view.holes(store.sessions(name))
     recorded = store.newest_record(name)
     if recorded and not replay and recorded > now + CLOCK_TOLERANCE:

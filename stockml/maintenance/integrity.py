@@ -23,13 +23,17 @@ from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
 
 T = TypeVar("T")
+NO_BARS = "no bars, though there are forecasts or a champion of it"
+BARS_BACK = "restore it from a backup, or fetch anew with `stockml nightly`"
 
 
 def faults(home: Home) -> Iterator[str]:
     """The damaged or missing bars, forecasts, champions, settings, bases and nights: one line each, with advice."""
     store, ledger = BarStore.of(home), Ledger(home.ledger)
-    yield from _faults(store.view, store.tickers())
-    yield from _faults(ledger.entries, sorted(known_tickers(home)))
+    stored, forecast = store.tickers(), known_tickers(home)
+    yield from _faults(store.view, stored)
+    yield from (f"{store.path(name)}: {NO_BARS}; {BARS_BACK}" for name in sorted(forecast.difference(stored)))
+    yield from _faults(ledger.entries, sorted(forecast))
     yield from _faults(partial(check_champion, home), promoted_tickers(home))
     yield from _faults(partial(tuned_settings, home), _named(path.stem for path in home.settings.glob("*.json")))
     yield from damaged_bases(home)

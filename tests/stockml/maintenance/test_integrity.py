@@ -10,15 +10,18 @@ import pytest
 
 from deployments.doctor.stored import tickers
 from stockml.errors import InvalidFile
+from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, faults
 from stockml.maintenance.retention import RetentionSettings, needed
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
 from stockml.nights.status import known_tickers, rows
+from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
 from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
+from tests.support.forecasts import bars, day, entry
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -42,6 +45,16 @@ def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: Home, ba
     shutil.copy(SHIPPED / "base-2005-06.npz", home.bases)
     with pytest.raises(InvalidFile, match=f"{base}: expected content of SHA-256 0"):
         check_champion(home, "IBM")
+
+
+def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_them(home: Home) -> None:
+    """A backup without them was made in silence, with exit code 0."""
+    Ledger(home.ledger).publish(entry(20))
+    [missing], [_, check] = faults(home), tickers(home, NOW, replay=False)
+    assert missing == f"{check.found}; {check.advice}"
+    assert missing.startswith(f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts")
+    BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
+    assert list(faults(home)) == []
 
 
 def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: Home) -> None:
