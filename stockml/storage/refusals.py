@@ -19,6 +19,8 @@ def refused(error: OSError | StockmlError) -> str:
     place = f"{file}: " if file else ""
     if error.errno in NO_ROOM:
         return f"{place}expected room on the disk, found none ({why}); make room, then run this again"
+    if isinstance(error, IsADirectoryError):
+        return f"{place}expected a file, found a folder; name another, or move it away, then run this again"
     return f"{place}{why}; see that it is there, and that you may read and write it"
 
 

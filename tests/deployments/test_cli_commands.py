@@ -283,4 +283,5 @@ def test_a_folder_in_place_of_a_file_is_named_rather_than_the_temporary_file(
 ) -> None:
     (there := home.root / "model.json").mkdir(parents=True)
     assert reported(lambda: write_atomically(there, b"{}") or 0) == 1
-    assert capsys.readouterr().err.startswith(f"stockml: {there}: Is a directory; see that it is there")
+    said = capsys.readouterr().err
+    assert said.startswith(f"stockml: {there}: expected a file, found a folder; name another, or move it away")
