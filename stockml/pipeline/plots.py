@@ -16,12 +16,13 @@ from stockml.features.windows import every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import Home
-from stockml.models.trained_model import TrainedModel, load_model
+from stockml.models.trained_model import Provenance, TrainedModel, load_model
 from stockml.nights.glance import newest
 from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.storage.objects import sha256_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,12 +95,18 @@ def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
 
 
 def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
-    """Draw the night's missing figures; returns the files drawn. Raises InvalidFile if their sources are gone."""
+    """Draw the night's missing figures; returns the files drawn.
+
+    Raises InvalidFile if their sources are gone, or the series is another: the session's, as a later run found it.
+    """
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
     if all((folder / f"{name}.png").exists() for name in night.figures):
         return ()
     sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
     series, evaluation, model = (_existing(night, path) for path in sources)
+    if sha256_of(series) != Provenance.read(model).dataset:  # the evaluation's origins are rows of that one
+        why = "expected the series that the night saw, found another: damage, or what a later run of its session saw"
+        raise InvalidFile(str(series), f"{why}; run that night again")
     made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
     return draw(made, (name for name in night.figures if name in made), folder)
 

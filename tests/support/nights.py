@@ -14,12 +14,13 @@ from stockml.evaluation.assessment import Assessment, assess, write_assessment
 from stockml.features.windows import split_origins
 from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
-from stockml.models.trained_model import TrainedModel, save
+from stockml.models.trained_model import Provenance, TrainedModel, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
+from stockml.storage.objects import sha256_of
 from stockml.tracking import run_content
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from stockml.training.train import before_the_nights_parts
@@ -150,6 +151,7 @@ def with_files(night: Night, folder: Path) -> Night:
     series_until(night.ticker, night.session).write(folder / "series.parquet")
     write_assessment(assessed(night.ticker, night.session), folder / "evaluation")
     save(trained(night.ticker, night.session), folder / "model")
+    Provenance("", "", sha256_of(folder / "series.parquet") or "").write(folder / "model")
     return replace(
         night,
         dataset_path=str(folder / "series.parquet"),
