@@ -18,7 +18,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
 from stockml.storage.records import as_text, read_record, record
-from stockml.storage.refusals import unreadable
+from stockml.storage.refusals import unfinished_rename, unreadable
 from stockml.tickers import validated_ticker
 
 FILE = "promotions.jsonl"
@@ -62,9 +62,9 @@ class Registry:
     def history(self, ticker: str, *, of: str = "") -> tuple[Promotion, ...]:
         """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable.
 
-        of: the ticker that they are of, if its folder has another's name already.
+        of: the ticker that they may be of too, if its folder has another's name already.
         """
-        path, whose = self.file(ticker), of or validated_ticker(ticker)
+        path, ticker = self.file(ticker), validated_ticker(ticker)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -77,10 +77,11 @@ class Registry:
         for number, line in enumerate(content.splitlines(keepends=True), start=1):
             try:
                 promotions.append(self._read(line, crc, must_be_checked=CHECK in before))
-                if promotions[-1].ticker != whose:
-                    raise ValueError(f"a promotion of {promotions[-1].ticker}, expected of {whose}")
             except ValueError as error:
                 raise RecordUnreadable(str(path), f"line {number}: {error}") from error
+            if (was := promotions[-1].ticker) not in (ticker, of):
+                found = f"line {number}: a promotion of {was}, expected of {ticker}"
+                raise RecordUnreadable(str(path), found, unfinished_rename(was, ticker) + RecordUnreadable.advice)
             crc, before = zlib.crc32(line, crc), line
         return tuple(promotions)
 

@@ -16,6 +16,7 @@ from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.models.pooled_regression import POOLED
 from stockml.storage.files import write_atomically
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
+from stockml.storage.refusals import unfinished_rename
 
 Status = Literal["completed", "skipped"]
 
@@ -168,12 +169,14 @@ def read_night(path: Path, *, of: str = "") -> Night:
     of: the ticker that the night is of, if its folder has another's name already.
     """
     place, *at = path.absolute().parts[-4:-1]
+    way_back = "restore it from a backup, or move it away; that night run again makes it anew"
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
         if place == "nights" and [of or at[0], at[1]] != [night.ticker, night.key[:16]]:
+            if night.ticker != at[0]:
+                way_back = unfinished_rename(night.ticker, at[0]) + way_back
             raise ValueError(f"that of another, {night.run_name} ({night.key[:16]})")
     except ValueError as error:
-        way_back = "restore it from a backup, or move it away; that night run again makes it anew"
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
     places = ("model_folder", "evaluation_folder", "dataset_path")
     here: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in places}

@@ -57,3 +57,8 @@ def closed_to_us(path: Path) -> Iterator[Path]:
 def _is_closed(path: Path) -> bool:
     mode = os.R_OK | os.W_OK | os.X_OK if os.path.isdir(path) else os.R_OK
     return not os.access(path, mode) and os.path.exists(path)  # a dangling link is no matter of rights
+
+
+def unfinished_rename(was: str, ticker: str) -> str:
+    """The way on where something of `was` stands under another ticker's name, to be followed by what else to do."""
+    return f"if {was} was to be renamed, finish it: `stockml rename {was} {ticker}`; else "

@@ -232,10 +232,24 @@ def test_a_history_of_another_ticker_is_refused(registry: Registry) -> None:
     registry.file("IBM").parent.mkdir()
     registry.file("IBM").write_bytes(registry.file("MSFT").read_bytes())
     for look in (registry.history, registry.champion):
-        with pytest.raises(RecordUnreadable, match="found line 1: a promotion of MSFT, expected of IBM"):
+        with pytest.raises(RecordUnreadable, match=r"of MSFT, .*: if MSFT .* MSFT IBM`; else restore it"):
             look("IBM")
     assert registry.renamed("MSFT", "IBM")  # as after a rename that was cut short
     assert [line.ticker for line in registry.history("ibm")] == ["IBM"]
+
+
+def test_a_history_that_went_on_after_a_rename_was_cut_short_can_still_be_renamed(registry: Registry) -> None:
+    """Earlier versions wrote the new name's champions behind those of the old one."""
+    for number in (1, 2):
+        registry.promote(night(registry.models, number))
+    path = registry.file("IBM")
+    first, second = path.read_bytes().splitlines()
+    unchecked = first.rpartition(b", ")[0].replace(b"IBM", b"MSFT") + b"}\n"
+    path.write_bytes(unchecked + second.rpartition(b", ")[0] + b"}\n")
+    with pytest.raises(RecordUnreadable, match="line 1: a promotion of MSFT"):
+        registry.history("IBM")
+    assert registry.renamed("MSFT", "IBM")
+    assert [line.ticker for line in registry.history("IBM")] == ["IBM", "IBM"]
 
 
 def test_lines_of_earlier_versions_have_no_checksum_but_are_covered_by_the_next_lines(registry: Registry) -> None:
