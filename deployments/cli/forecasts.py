@@ -125,6 +125,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     from stockml.nights.record import kept_nights
     from stockml.pipeline.plots import draw_rest
     from stockml.tracking.client import Tracking
+    from stockml.tracking.run_content import plot_names
 
     place = home()
     found = [night for night in kept_nights(place.nights, ticker) if session in (None, night.session)]
@@ -138,9 +139,10 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
         Tracking.of(place).log_plots(night)
     except TrackingUnavailable as error:
         print(f"not in MLflow: {error}", file=sys.stderr)
-    plain = {"folder": night.plots_folder, "plots": night.figures}
-    drawn = [f"{night.run_name}: {len(night.figures)} plots in {night.plots_folder}"]
-    print(json.dumps(plain) if as_json else "\n".join([*drawn, *(f"  {name}.png" for name in night.figures)]))
+    names = plot_names(night)
+    plain = {"folder": night.plots_folder, "plots": names}
+    drawn = [f"{night.run_name}: {len(names)} plots in {night.plots_folder}"]
+    print(json.dumps(plain) if as_json else "\n".join([*drawn, *(f"  {name}.png" for name in names)]))
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

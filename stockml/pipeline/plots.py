@@ -100,7 +100,8 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
     Raises InvalidFile if their sources are gone, or the series is another: the session's, as a later run found it.
     """
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
-    if all((folder / f"{name}.png").exists() for name in night.figures):
+    there = {path.stem for path in folder.glob("*.png")}
+    if there and there >= {*night.figures}:  # an earlier version's record names none: all were drawn with it
         return ()
     sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
     series, evaluation, model = (_existing(night, path) for path in sources)
@@ -108,7 +109,7 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
         why = "expected the series that the night saw, found another: damage, or what a later run of its session saw"
         raise InvalidFile(str(series), f"{why}; run that night again")
     made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
-    return draw(made, (name for name in night.figures if name in made), folder)
+    return draw(made, (name for name in night.figures or made if name in made), folder)
 
 
 def drawn_when_opened(home: Home) -> bool:

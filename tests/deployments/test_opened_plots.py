@@ -1,6 +1,7 @@
 """Which requests of MLflow's pages ask for plots, and how they are answered."""
 
 import asyncio
+import json
 import shutil
 from dataclasses import replace
 from datetime import date
@@ -10,9 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from starlette.responses import PlainTextResponse
 
+from deployments.cli.app import run
 from deployments.servers.mlflow_program import OpenedPlots, asked_for
 from stockml.home import Home
 from stockml.nights.record import night_path, write_night
+from tests.support.commands import Captured, store_of
 from tests.support.nights import recorded_night, with_files
 
 LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
@@ -68,3 +71,13 @@ def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(home: Home, 
 
 async def _nothing(*_: object) -> None:
     """Receive and send nothing."""
+
+
+def test_a_nights_plots_that_an_earlier_versions_record_does_not_name_are_named(home: Home, capsys: Captured) -> None:
+    store_of(home)
+    night = recorded_night(plots_folder=str(home.plots / "IBM" / "0f"))
+    write_night(night, night_path(home.nights, "IBM", night.key))
+    (home.plots / "IBM" / "0f").mkdir(parents=True)
+    (home.plots / "IBM" / "0f" / "fan.png").touch()
+    assert run(["plots", "IBM", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": night.plots_folder, "plots": ["fan"]}
