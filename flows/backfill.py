@@ -8,7 +8,6 @@ from datetime import date, datetime
 from typing import Literal
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
@@ -21,7 +20,6 @@ from stockml.errors import QuotaSpent
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.summary import message
-from stockml.nights.universe import table
 from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
 from stockml.pipeline.session_status import Outcome
 from stockml.prices.calendar import sessions_for
@@ -29,7 +27,7 @@ from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, unnamed, validated_ticker
-from tasks.artifacts import final_state, night_report, row_of, show_night
+from tasks.artifacts import final_state, night_report, row_of, show_night, show_nights
 from tasks.caching import with_home_storage
 from tasks.provider import history_is_elsewhere
 from tasks.status_page import show_status
@@ -94,7 +92,7 @@ def backfill(
         )
         rows.append(row_of(ticker, session, state))
         on_night()
-    create_table_artifact(table(rows), key=f"backfill-{as_key(ticker)}", description=f"{ticker} {first} to {last}")
+    show_nights(rows, f"backfill-{as_key(ticker)}", f"{ticker} {first} to {last}")
     show_status()
     return final_state(rows)
 

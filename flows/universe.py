@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import TerminationSignal
 from prefect.futures import as_completed
@@ -23,14 +22,14 @@ from flows import form
 from flows.nightly import nightly
 from stockml.errors import StoreError, counted
 from stockml.home import home
-from stockml.nights.universe import NightRow, table, write_csv
+from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.store import BarStore
 from stockml.provider.turns import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import final_state, night_report, row_of
+from tasks.artifacts import final_state, night_report, row_of, show_nights
 from tasks.provider import join_turns
 from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
@@ -97,7 +96,7 @@ def universe(
         end_children(UUID(flow_run.id), left_over)
     write_csv(home(), rows)
     description = f"{counted(len(rows), 'ticker')}, {session or 'the newest session'}"
-    create_table_artifact(table(rows), key="universe", description=description)
+    show_nights(rows, "universe", description)
     show_status()
     return final_state(rows, fail_when)
 

@@ -22,7 +22,8 @@ from stockml.home import Home, home
 from stockml.nights.glance import newest, night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
-from stockml.nights.universe import NightRow, ending
+from stockml.nights.tables import paths
+from stockml.nights.universe import PAGE_LEGEND, NightRow, ending, table
 from stockml.settings import FailWhen
 from stockml.tickers import as_key, unnamed
 from stockml.tracking.connection import without_password
@@ -71,12 +72,19 @@ def show_night(night: Night) -> None:
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
     create_markdown_artifact(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
-        best_first = sorted(night.evaluation.scores.items(), key=lambda named: -(named[1].skill or 0.0))
-        rows = [
-            {"forecast": name, "MSE": _rounded(score.mse), "skill": _rounded(score.skill), "RMSE": _rounded(score.rmse)}
-            for name, score in best_first
-        ]
-        create_table_artifact(rows, key=ticker and f"scores-{ticker}", description="All on the same origins")
+        scores = night.evaluation.scores
+        heading, *rows = paths(night).rows
+        best_first = sorted(rows, key=lambda row: -(scores[row[0]].skill or 0.0))
+        create_table_artifact(
+            [dict(zip(heading, row, strict=True)) for row in best_first],
+            key=ticker and f"scores-{ticker}",
+            description=f"{night.ticker} {night.session}: all on the same origins, the best first",
+        )
+
+
+def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
+    """Show many nights as a table, with what its columns are."""
+    create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}")
 
 
 def _in_mlflow(night: Night) -> list[str]:
@@ -97,10 +105,6 @@ def mlflow_pages(place: Home) -> str | None:
     server = place.tracking_uri if place.tracking_uri.startswith("http") else ""
     found = without_password(os.environ.get("STOCKML_MLFLOW_PAGE") or server)
     return found.rstrip("/") or place.server("mlflow")
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:

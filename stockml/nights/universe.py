@@ -24,9 +24,15 @@ from stockml.storage.files import write_atomically
 
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "forecast", "rise", "rose")
 CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
+PAGE_CELLS = {"change": "{:+z.1%}".format, "rise": CELLS[-1], "rose": CELLS[-1], "network_adds": CELLS[1]}
+PAGE_CELLS |= {"noise_p": "{:.2f}".format}
 LEGEND = (
     "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise "
     "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"
+)
+PAGE_LEGEND = (
+    "Change: from the last close to the forecast's end; Rise: the probability of a rise, Rose: how often the price "
+    "rose; Network adds: CRPS saved by the network; p: how likely as much is by luck"
 )
 
 
@@ -112,16 +118,14 @@ def text(rows: Sequence[NightRow]) -> str:
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
-    """The rows for a page 1,280 pixels wide, with numbers that sort; reasons come last, if any night failed."""
-    shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change, %"}
-    shown |= {"rise": "Rise, %", "rose": "Rose, %", "network_adds": "Network adds, %", "noise_p": "p"}
+    """The rows for a page 1,280 pixels wide, which does not sort them; reasons come last, if any night failed."""
+    shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change"}
+    shown |= {"rise": "Rise", "rose": "Rose", "network_adds": "Network adds", "noise_p": "p"}
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"
-    as_shown = {"change": (100, 1), "rise": (100, 0), "rose": (100, 0), "network_adds": (100, 2), "noise_p": (1, 2)}
 
     def cell(key: str, value: Any) -> Any:
-        factor, digits = as_shown.get(key, (1, 0))
-        return value if value is None or key not in as_shown else round(value * factor, digits)
+        return ("–" if value is None else PAGE_CELLS[key](value)) if key in PAGE_CELLS else value
 
     return [{name: cell(key, line[key]) for key, name in shown.items()} for line in records(rows)]
 

@@ -1,6 +1,7 @@
 """The night, end to end, on a real Prefect server, a real feed and a real MLflow store: what runs, what is cached, what
 stands afterwards, and how nights without an ordinary bar end."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.glance import newest
+from stockml.nights.tables import paths
 from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
 from tests.support.patience import until
@@ -77,6 +79,11 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     (page,) = pages("status")  # one for all nights, which each updates
     assert "| IBM | 2013-02-28 | " in page
     before = replay.stands()
+    heading, *rows = paths(night).rows  # the same figures as in the night's text
+    scores = json.loads(pages("scores-ibm")[0])
+    assert [tuple(each) for each in scores] == [heading] * len(rows)
+    assert {tuple(each.values()) for each in scores} == set(rows)
+    assert [float(each["MSE"]) for each in scores] == sorted(float(row[1]) for row in rows)
     asked = replay.feed.requests
     again = replay.night()
     assert again.result().key == night.key

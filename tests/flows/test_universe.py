@@ -29,7 +29,7 @@ from stockml.errors import BadKey
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.status import last_attempt
-from stockml.nights.universe import NightRow, as_csv, ending, records, table, text
+from stockml.nights.universe import PAGE_LEGEND, NightRow, as_csv, ending, records, table, text
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
@@ -272,10 +272,12 @@ def test_the_pages_table_has_few_readable_columns_and_a_reason_where_one_failed(
     )
     [line] = table([good])
     assert line == {
-        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Change, %": 5.0, "Rise, %": 54,
-        "Rose, %": 61, "Network adds, %": 1.23, "p": 0.2,
+        "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Change": "+5.0%", "Rise": "54%",
+        "Rose": "61%", "Network adds": "+1.23%", "p": "0.20",
     }  # fmt: skip
     assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]
+    assert [row["Rise"] for row in table([good, BAD])] == ["–", "54%"]
+    assert [name for name in line if f"{name}: " not in PAGE_LEGEND] == ["Ticker", "Session", "Outcome"]
     assert list(table([good, BAD])[0]) == [*line, "Why"]  # last, so that it is cut and not the others' figures
 
 
