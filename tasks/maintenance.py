@@ -33,7 +33,7 @@ def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) 
             for run, why in dead:
                 lost_runs.crash(client, run, why)
     things = tuple(f"{name_of(run)}: {why}" for run, why in dead)
-    return StepReport("zombie runs ended", len(dead), things=things)
+    return StepReport("dead runs ended", len(dead), things=things)
 
 
 @task(name="resume what waited")

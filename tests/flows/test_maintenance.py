@@ -85,10 +85,10 @@ def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
     dead, alive = running(prefect_client, "dead", dead_pid), running(prefect_client, "alive", os.getpid())
     stuck = running(prefect_client, "stuck", dead_pid)
     prefect_client.set_flow_run_state(stuck.id, Cancelling(), force=True)
-    found = steps(dry_run=True)["zombie runs ended"]
+    found = steps(dry_run=True)["dead runs ended"]
     assert {thing.split(":")[0] for thing in found.things} == {"dead", "stuck"}
     assert prefect_client.read_flow_run(dead.id).state_name == "Running"
-    assert steps()["zombie runs ended"].count == 2
+    assert steps()["dead runs ended"].count == 2
     ended = prefect_client.read_flow_run(dead.id).state
     assert (ended.name, ended.message) == ("Crashed", f"Ended from outside: its process {dead_pid} is gone")
     assert prefect_client.read_flow_run(stuck.id).state_name == "Crashed"
@@ -149,8 +149,8 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
         written = (datetime.now(UTC) - timedelta(days=days)).timestamp()
         os.utime(folder / checkpoint.NAME, (written, written))
     found = steps()
-    assert found["zombie runs ended"].things[0].startswith("silent: no sign of life since ")
-    assert found["zombie runs ended"].count == 1
+    assert found["dead runs ended"].things[0].startswith("silent: no sign of life since ")
+    assert found["dead runs ended"].count == 1
     assert (given_up.exists(), unfinished.exists()) == (False, True)
     assert prefect_client.read_flow_run(recent.id).state_name == "Running"
     for run in (silent, recent):
