@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 HISTORY_SHOWN = 150
 FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is, the widest first
 SHOWN_BASELINES = ("drift", "momentum")
-LINES = {"momentum": 1.3, "drift": 1.3, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}  # widths
+SIMPLE = dict.fromkeys(("standard average", "EMA", "momentum", "drift"), 1.3)  # widths of lines
+LINES = {**SIMPLE, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}
 DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # formulas, no network
-NOT_DRAWN = ("standard average", "EMA")
 TOLD = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
@@ -102,7 +102,7 @@ def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill over the last close at each lead, same origins; the averages, far below, are only named at the edge."""
+    """Skill over the last close at each lead, same origins; what falls below the picture is named at its edge."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     known = {name: [*map(skill_over, score.mse_by_lead, naive)] for name, score in evaluation.scores.items()}
     skills = {name: np.array(skill, dtype=np.float64) for name, skill in known.items()}  # None as NaN
@@ -124,10 +124,9 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
         shown = np.where(skill < floor, np.nan, skill)
         dot, dashes = DOT_OF_ONE.get(len(leads)), DASHES.get(name, "-")
         axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=dashes, marker=dot)
-        below = f"  (≤ {np.nanmax(skill):+.2f})" if skill[-1] < floor else ""
-        ends.append((name + below, max(float(skill[np.isfinite(skill)][-1]), floor), colour))
-    for name in (name for name in NOT_DRAWN if name in skills):
-        ends.append((f"not drawn: {name} ≤ {np.nanmax(skills[name]):+.2f}", floor, MUTED))
+        last = float(skill[np.isfinite(skill)][-1])
+        below = f"  (≤ {np.nanmax(skill):+.2f})" if last < floor else ""
+        ends.append((name + below, max(last, floor), colour))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
     axes.set(xlim=(1, max(evaluation.horizon, 2)), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])

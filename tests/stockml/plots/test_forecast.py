@@ -28,7 +28,7 @@ from tests.stockml.plots.recorded import DAY, drawn, series, tonight
 from tests.support.nights import assessed
 
 LEADS = np.arange(1, 51)
-SHOWN = ("momentum", "drift", TREND_PRIOR, PUBLISHED)  # from bottom to top
+SHOWN = ("standard average", "EMA", "momentum", "drift", TREND_PRIOR, PUBLISHED)  # from bottom to top
 
 
 def days() -> Days:
@@ -139,15 +139,15 @@ def skills_of(evaluation: Evaluation) -> dict[str, list[float]]:
     }
 
 
-def test_skill_is_drawn_lead_by_lead_and_the_averages_are_named_at_the_edge() -> None:
+def test_skill_is_drawn_lead_by_lead_and_what_falls_below_the_picture_is_named_at_its_edge() -> None:
     (axes,), skills = drawn("leads").axes, skills_of(assessed("IBM", DAY).evaluation)
     lines = {name: skills[name] for name in SHOWN}
     floor, ceiling = min(-0.3, min(skills[PUBLISHED]) - 0.05), max(0.15, max(map(max, lines.values())) + 0.05)
     shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in lines.items()}
     check_curves(axes, *((COLOURS[name], LEADS, skill) for name, skill in shown.items()))
-    ends = [(name, skill[-1], COLOURS[name]) for name, skill in lines.items()]
-    for name in ("standard average", "EMA"):
-        ends.append((f"not drawn: {name} ≤ {max(skills[name]):+.2f}", floor, MUTED))
+    below = {name: f"  (≤ {max(skill):+.2f})" if skill[-1] < floor else "" for name, skill in lines.items()}
+    assert (below["standard average"] != "", max(lines["EMA"]) > 0) == (True, True)
+    ends = [(name + below[name], max(skill[-1], floor), COLOURS[name]) for name, skill in lines.items()]
     assert labels(axes) == in_order(sorted([*ends, (LAST_CLOSE, 0.0, TRUTH)]))  # equal ones by name
     assert levels(axes) == [(TRUTH, 0.0)]
     assert axes.get_ylim() == pytest.approx((floor, ceiling))
@@ -201,8 +201,8 @@ def test_a_line_whose_last_skill_is_unknown_keeps_its_name() -> None:
     found = assessed("IBM", DAY).evaluation
     naive = replace(found.scores[LAST_CLOSE], mse_by_lead=(*found.scores[LAST_CLOSE].mse_by_lead[:-1], 0.0))
     (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, LAST_CLOSE: naive})).axes
-    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
-    assert {*SHOWN, LAST_CLOSE} < set(heights)
+    heights = {text.get_text().partition("  (≤ ")[0]: text.get_position()[1] for text in axes.texts}
+    assert {*SHOWN, LAST_CLOSE} == set(heights)
     assert np.isfinite([*heights.values()]).all()
 
 
