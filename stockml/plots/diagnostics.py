@@ -98,7 +98,7 @@ def volatility(
     """
     said, usual = "how far the price was expected to go, and how far it went", tonight and tonight.usual
     if tonight is not None:
-        said = f"{tonight.volatility:.0%} volatility a year expected" + (f", {tonight.place}" if usual else "")
+        said = f"{tonight.volatility:.1%} volatility a year expected" + (f", {tonight.place}" if usual else "")
     tint = "; tinted: 80% of the forecasts" if usual else ""
     subtitle = f"Annualised, next {span} sessions, {counted(len(origins), 'origin')} it had not seen{tint}"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)

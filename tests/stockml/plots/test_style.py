@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE_S
 
 TITLES = {
     "forecast": "IBM: 186 to 219 in 50 sessions (80%), by the network and the regression",
-    "volatility": "IBM: 14% volatility a year expected, calmer than usual, 13th percentile",
+    "volatility": "IBM: 14.0% volatility a year expected, calmer than usual, 13th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
     "calibration": "IBM: the 80% bands held 85% of the prices",
