@@ -106,7 +106,10 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     if not as_json:
         steps = kept.steps(ticker).drop_duplicates("key")
         closes = dict(zip(steps["key"], last_closes(steps, first, units), strict=True))  # as known then
-        listed = [ledger_text.entry_line(entry, sessions, closes[entry.key]) for entry in entries[-SHOWN_ROWS:]]
+        shown, counted = entries[-SHOWN_ROWS:], set(counting["key"])
+        listed = [ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted) for each in shown]
+        if any(each.key not in counted for each in shown):
+            listed.append(ledger_text.NOT_COUNTED)
         print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, listed))
         return
     made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]

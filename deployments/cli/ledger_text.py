@@ -16,6 +16,7 @@ WHEN: dict[Timing, str] = {
     "late": "after the market had opened on its first session",
     "backfilled": "when the bar of its first session was final",
 }
+NOT_COUNTED = "*: in no count or figure: another forecast of its session is"
 
 
 def record_text(
@@ -85,9 +86,9 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         yield f"  {bar.session}  {bar.price} {change}, in {counted(bar.steps, 'step')}"
 
 
-def entry_line(entry: LedgerEntry, sessions: Sessions, close: float) -> str:
+def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: bool) -> str:
     """close: of the origin, where the path begins; NaN where it has no bar: its mid price is what the ledger keeps."""
     end = entry.forecast
     start = f"mid price {price_text(end.last_value)}" if math.isnan(close) else f"close {price_text(close)}"
     path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"
-    return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}"
+    return f"  {path}  {entry.timing(sessions):<10}  {entry.key[:16]}{'' if counts else '*'}"

@@ -99,6 +99,15 @@ def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captu
         assert " ".join(told[name]).split() == ["not", "known", "yet", "0", "0"], name
 
 
+def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, capsys: Captured) -> None:
+    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    for hours in (0.0, 1.0):
+        publish(home, date(2013, 2, 28), hours)
+    heading, *_, first, second, legend = shown(capsys, "ledger", "IBM").splitlines()
+    assert heading.startswith("IBM: 1 live forecast, ")
+    assert (first[-4:], second[-4:], legend[:15]) == ("0.0*", " 1.0", "*: in no count ")
+
+
 def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys: Captured) -> None:
     record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 26))
