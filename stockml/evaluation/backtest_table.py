@@ -192,9 +192,9 @@ def markdown(table: BacktestTable) -> list[str]:
         "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
             **table.rise
         ),
-        "nights: {nights}, own training used: {own training used}, "
-        "own training, mean skill: {own training, mean skill:.4g} %, "
-        "promoted: {promoted}, without a network: {without a network}.".format(**table.trained),
+        "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f} % of "
+        "CRPS on the validation part, mean over all nights), {promoted} were promoted, {without a network} published "
+        "without a network.".format(**table.trained),
         *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
