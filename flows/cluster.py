@@ -2,11 +2,14 @@
 
 Each is checked against the run's home, addresses and code before it gets nights; workers import this module for it.
 Whoever can speak to a scheduler runs code as its owner: the local one speaks TLS, to those with this run's certificate.
+So does whoever can write to Dask's folder, from which its processes import first: usually one in /tmp that any user may
+have made.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask
@@ -61,7 +64,12 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
     own = get_settings_context()
-    with dask.config.set(CONFIG), marked(home()) as here, SentSettings(profile=own.profile, settings=own.settings):
+    with (
+        TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True) as private,
+        dask.config.set({**CONFIG, "temporary-directory": private}),
+        marked(home()) as here,
+        SentSettings(profile=own.profile, settings=own.settings),
+    ):
         if address:
             check_scheduler(address)
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)

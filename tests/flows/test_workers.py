@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_IMODE
 from threading import Lock
 from typing import Any
 from urllib.error import HTTPError
@@ -104,17 +105,28 @@ def settings_of_a_worker(address: str) -> int:
         return found
 
 
+def imported_from() -> set[str]:
+    return {*sys.path}
+
+
 @flow
-def doors_of_local_workers() -> tuple[str, list[int]]:
-    """The scheduler's address, and what every port answers that a universe opens; a stranger is let in nowhere."""
+def doors_of_local_workers() -> tuple[str, list[int], list[int]]:
+    """The scheduler's address; what every port answers that a universe opens, where a stranger is let in nowhere; the
+    rights to the folders that Dask has it and its workers import from.
+    """
+    before = imported_from()
     with workers(None, 1, 1.0) as runner:
         address = str(runner.client.scheduler_info()["address"])
+        imported = [imported_from() - before, *runner.client.run(imported_from).values()]
+        scratch = [folder.partition("/dask-scratch")[0] for folder in set().union(*imported) if "/dask-s" in folder]
+        rights = [S_IMODE(os.stat(folder).st_mode) for folder in scratch]
         place = address.partition("://")[2]
         strangers = (f"tcp://{place}", None), (f"tls://{place}", Security.temporary())
         for asked, certificate in strangers:
             with pytest.raises(OSError, match=r"Connection|connect|certificate"):
                 Client(asked, security=certificate, timeout=2, set_as_default=False)
-        return address, [answered(port) for port in open_ports() if port != int(place.rpartition(":")[2])]
+        answers = [answered(port) for port in open_ports() if port != int(place.rpartition(":")[2])]
+        return address, answers, rights
 
 
 def open_ports() -> set[int]:
@@ -136,11 +148,12 @@ def answered(port: int) -> int:
 
 
 @pytest.mark.usefixtures("home")
-def test_another_user_of_this_machine_gets_no_answer_from_a_universe_of_local_processes() -> None:
-    """Whoever could speak to its scheduler would run code as the user whose universe it is."""
-    address, answers = doors_of_local_workers()
+def test_another_user_of_this_machine_gets_no_answer_from_a_universe_and_can_put_no_code_in_its_path() -> None:
+    """Whoever could do either would run code as the user whose universe it is."""
+    address, answers, rights = doors_of_local_workers()
     assert address.startswith("tls://127.0.0.1:")
     assert set(answers) <= {0, 404}
+    assert set(rights) == {0o700}
 
 
 def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCluster) -> None:
