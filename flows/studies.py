@@ -16,6 +16,7 @@ from stockml.evaluation.backtest import Span
 from stockml.evaluation.backtest_table import backtest_table, markdown
 from stockml.home import home
 from stockml.nights import states
+from stockml.redaction import unformatted
 from stockml.settings import Sampler
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_common, refresh
@@ -97,7 +98,7 @@ def backtest(
     found, unused = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, unused | unread)
     text = "\n".join(markdown(table))
-    create_markdown_artifact(text, key="backtest", description=str(table))
+    create_markdown_artifact(unformatted(text), key="backtest", description=str(table))
     logger.info("\n%s", text)
     left_out = f"; {len(table.left_out)} left out" if table.left_out else ""
     return Completed(message=f"{table}{left_out}", data=table)

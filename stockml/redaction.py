@@ -49,6 +49,11 @@ def excerpt(text: str, length: int = 200) -> str:
     return shown.encode("utf-8", "replace").decode()
 
 
+def unformatted(text: str) -> str:
+    """`text` as Markdown that shows it: nothing in it is a link, HTML or an image, which a page would fetch."""
+    return text.replace("<", "&lt;").replace("[", "&#91;")
+
+
 def brief(text: str, length: int) -> str:
     """An excerpt that keeps the advice, which stands behind the last `; `, and cuts what is before it between words."""
     text = " ".join(redacted(text).split())

@@ -20,6 +20,7 @@ from stockml.nights.reasons import by_reason, in_a_line
 from stockml.nights.tables import aligned
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
+from stockml.redaction import unformatted
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import ATTEMPT
@@ -224,7 +225,7 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
         ticker, *cells = (cell.replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
-    told = "\n".join(f"- {line.replace('<', '&lt;')}" for line in _told(listed))
+    told = "\n".join(f"- {unformatted(line)}" for line in _told(listed))
     return "\n\n".join(part for part in (share_sentence(listed), told, "\n".join(lines), LEGEND) if part)
 
 

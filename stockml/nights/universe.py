@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,6 +24,7 @@ from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
 
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "forecast", "rise", "rose")
+NO_MARKDOWN = re.compile(r"<|](?=\()")  # HTML, a link or an image; a space behind these ends it
 CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
 PAGE_CELLS = {"change": "{:+z.1%}".format, "rise": CELLS[-1], "rose": CELLS[-1], "network_adds": CELLS[1]}
 PAGE_CELLS |= {"noise_p": "{:.2f}".format}
@@ -125,6 +127,8 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
         shown["why"] = "Why"
 
     def cell(key: str, value: Any) -> Any:
+        if key == "why":  # Prefect's V1 page takes it for Markdown, the other one does not
+            return NO_MARKDOWN.sub(r"\g<0> ", value)
         return ("–" if value is None else PAGE_CELLS[key](value)) if key in PAGE_CELLS else value
 
     return [{name: cell(key, line[key]) for key, name in shown.items()} for line in records(rows)]

@@ -3,7 +3,7 @@
 from datetime import date
 
 from stockml.nights.reasons import by_reason, in_a_line
-from stockml.nights.universe import NightRow, ending
+from stockml.nights.universe import NightRow, ending, table
 
 DAY = date(2013, 2, 28)
 
@@ -27,3 +27,8 @@ def test_a_run_in_which_forty_tickers_failed_alike_says_why_the_forty_first_did(
     assert message.startswith("41 failed. Failed: T0 2013-02-28, T1 2013-02-28, ")
     assert message.count("unknown symbol") == 1
     assert message.endswith("T19 2013-02-28, …: unknown symbol; X 2013-02-28: the disk is full; and 20 more")
+
+
+def test_a_reason_in_a_table_is_no_image_that_a_page_would_fetch_no_link_and_no_html() -> None:
+    [row] = table([NightRow("T", DAY, "failed", "Failed", why="found '<img src=//x> ![i](//x) [a](//x)' [1]")])
+    assert row["Why"] == "found '< img src=//x> ![i] (//x) [a] (//x)' [1]"
