@@ -49,6 +49,11 @@ def excerpt(text: str, length: int = 200) -> str:
     return shown.encode("utf-8", "replace").decode()
 
 
+def one_line(text: str) -> str:
+    """`text` on one line, with what a terminal obeys instead of printing it as Python writes it: `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+
+
 def unformatted(text: str) -> str:
     """`text` as Markdown that shows it: nothing in it is a link, HTML or an image, which a page would fetch."""
     return text.replace("<", "&lt;").replace("[", "&#91;")

@@ -20,6 +20,7 @@ from deployments.cli.place import in_home, shared
 from deployments.process import as_program
 from stockml.errors import StockmlError
 from stockml.home import home
+from stockml.redaction import one_line
 from stockml.storage.files import NO_ROOM
 from stockml.storage.refusals import refused
 
@@ -145,5 +146,5 @@ def _unexpected(error: BaseException) -> int:
 
 def _say(text: str) -> int:
     """Print one line on standard error and return 1, the exit code of a failure."""
-    print("stockml:", " ".join(text.split()), file=sys.stderr)
+    print("stockml:", one_line(text), file=sys.stderr)
     return 1

@@ -15,6 +15,7 @@ from deployments.cli.runs import asked_of
 from stockml.errors import InvalidFile, InvalidSetting, NoBars, StockmlError, counted
 from stockml.home import home
 from stockml.provider.price_source import check, kind_of, replay_home
+from stockml.redaction import one_line
 from stockml.settings import DateOrder, DecimalMark
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _import_folder(store: "BarStore", paths: Sequence[Path], readings: "Readings
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task("importing", total=len(paths))
         for path in paths:
-            bar.update(task, description=path.name)
+            bar.update(task, description=one_line(path.name))
             try:
                 reports.append(import_file(store, path, recorded_at=datetime.now(UTC), readings=readings))
             except StockmlError as refusal:
@@ -134,7 +135,7 @@ def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlErr
         print(json.dumps(found, default=str) if as_json else "\n".join(lines))
     for path, error in () if as_json else refusals.items():
         named = "" if path in str(error) else f"{path}: "
-        print(f"stockml: {named}{error}", file=sys.stderr)
+        print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
     return int(bool(refusals))
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from stockml.errors import InvalidFile
 from stockml.prices.bars import MOST_OFF_CALENDAR, PRICES, too_many
 from stockml.prices.calendar import Sessions
+from stockml.redaction import excerpt
 from stockml.settings import DateOrder, DecimalMark
 from stockml.storage.arrays import Days, Floats
 
@@ -121,7 +122,7 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
         numbers.append(number)
         texts += [row[at].strip() if at < len(row) else "" for at in places.values()]
     absent = [name for name in ("date", *PRICES) if name not in places]
-    columns = tuple(column[:20] for column in header[:10])
+    columns = tuple(excerpt(column, 20) for column in header[:10])
     if absent or len(places) < len(known):
         what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
         found = f"{what} among {', '.join(columns)}"

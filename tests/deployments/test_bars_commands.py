@@ -244,6 +244,23 @@ def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, ca
     assert said in capsys.readouterr().out
 
 
+def test_what_a_files_name_and_columns_would_have_a_terminal_do_is_not_printed(
+    home: Home, tmp_path: Path, capsys: Captured
+) -> None:
+    title = "\x1b]0;title\x07"
+    file = tmp_path / f"{title}.csv"
+    file.write_text(f"date,open,high,low,close,{title}\n2013-02-28,1,1,1,1,1\n")
+    assert run(["import", "IBM", str(file)]) == 0
+    file.write_text(f"date,open,{title}\n")
+    assert run(["import", "IBM", str(file)]) == 1
+    assert run(["import", str(tmp_path)]) == 1
+    shown = "".join(capsys.readouterr())
+    assert "close, ?]0;title?)" in shown
+    assert f"{tmp_path}/\\x1b]0;title\\x07.csv: expected" in shown
+    assert "\x1b]" not in shown
+    assert "\x07" not in shown
+
+
 def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
     home: Home, tmp_path: Path, capsys: Captured
 ) -> None:
