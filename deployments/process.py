@@ -39,8 +39,12 @@ def imports_uncollected() -> Iterator[None]:
 
 
 def as_program(command: Callable[[], int]) -> NoReturn:
-    """Run the command and exit with its code. Files that it creates are its owner's only: 0700 and 0600."""
+    """Run the command and exit with its code. Files that it creates are its owner's only: 0700 and 0600.
+
+    Processes that it starts import nothing from the working folder, as it does not itself.
+    """
     _settle_streams()
+    os.environ["PYTHONSAFEPATH"] = "1"
     os.umask(0o077)
     gc.set_threshold(100_000, 20, 100)  # imports make many objects but little garbage: this saves a night a second
     leave(command())

@@ -142,10 +142,19 @@ def create_prefect(database: Path, tables: Path = TABLES) -> None:
             write_atomically(database, content)
 
 
+def migrate_without_this_folder() -> None:
+    """Make Prefect's migrations leave the path of imports alone: they put the working folder first in it."""
+    from alembic.config import Config
+
+    alembics: Any = Config
+    alembics.get_prepend_sys_paths_list = lambda self: None
+
+
 def migrate() -> None:
     """Let Prefect create its database or bring it up to date, by its own migrations."""
     from prefect.server.database import provide_database_interface
 
+    migrate_without_this_folder()
     asyncio.run(provide_database_interface().create_db())
 
 

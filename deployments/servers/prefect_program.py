@@ -56,6 +56,7 @@ def main(port: int) -> None:
         from prefect.settings import get_current_settings
 
         write_from_the_start()
+        databases.migrate_without_this_folder()
         if database:
             compute_tokens(token_key(database.parent))
         server, app = get_current_settings().server, create_app(final=True)

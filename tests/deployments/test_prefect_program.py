@@ -1,5 +1,6 @@
 """Prefect's server as it is run here: its tokens' key and its page. A server that runs: test_server_files.py."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -32,3 +33,23 @@ def test_the_page_is_kept_in_the_home_if_the_installation_belongs_to_another_use
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(asked)], capture_output=True, text=True, check=True)
     own = os.geteuid() != 0 and os.access(Path(prefect.__file__).parent / "server", os.W_OK)
     assert ended.stdout == f"None {None if own else '/home/prefect/page'}"
+
+
+def test_a_server_imports_nothing_from_the_folder_in_which_its_command_was_run(tmp_path: Path) -> None:
+    """Which may hold a script that is named as a package is, or be one, such as /tmp, that others write to."""
+    server = """
+        import sys
+        from alembic.script import ScriptDirectory
+        from deployments.servers.databases import migrate_without_this_folder
+        migrate_without_this_folder()
+        from prefect.server.database.alembic_commands import alembic_config
+        ScriptDirectory.from_config(alembic_config())
+        print(sys.path)
+    """
+    child = [sys.executable, "-c", textwrap.dedent(server)]
+    command = (
+        f"import subprocess; from deployments.process import as_program; as_program(lambda: subprocess.call({child}))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    shown = subprocess.check_output([sys.executable, "-c", command], cwd=tmp_path, env=environ, text=True)
+    assert not {"", ".", str(tmp_path)} & {*ast.literal_eval(shown)}
