@@ -1,61 +1,35 @@
-"""`stockml forecast` and `stockml ledger`: age, counts before figures, live apart from late, restatements."""
+"""`stockml ledger`: counts before figures, live apart from late, restatements."""
 
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 import stockml
 from deployments.cli.app import run
-from stockml.evaluation.evaluate import LSTM
-from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import first_known
 from stockml.home import Home
-from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
 from stockml.pipeline.log import live_metrics
-from stockml.prices.bars import PRICES, Bars, Split
+from stockml.prices.bars import PRICES, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from tests.support.nights import recorded_night
+from tests.support.publishing import FRIDAY, SATURDAY, publish, record
 from tests.support.recordings import recorded_bars
 
-HORIZON, DIRECTION = 50, 30
 NEW_YORK = sessions_for("IBM")
-FRIDAY, LAST = date(2013, 2, 22), date(2013, 3, 1)
 Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
 def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the clock to noon in New York on the day after the recording's last session."""
-    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T12:00:00-05:00")
-
-
-def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
-    store, recorded_at = BarStore.of(home), datetime.combine(at, time(4), UTC)
-    store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
-
-
-def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
-    """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
-    bar = recorded_bars("IBM").loc[str(origin)]
-    last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
-    path = last * (1 + lead / 1_000)
-    bands = tuple(
-        Band(band, tuple((path * (1 - width)).tolist()), tuple((path * (1 + width)).tolist()))
-        for band, width in ((50, 0.02), (80, 0.04), (95, 0.06))
-    )
-    sessions = sessions_for(ticker).after(origin, HORIZON)
-    said = Forecast(origin, last, sessions, tuple(path.tolist()), bands, 0.6, (0.5,) * HORIZON, DIRECTION)
-    published = datetime.combine(origin, time(4), UTC) + timedelta(days=1, hours=hours_later)
-    Ledger(home.ledger).publish(LedgerEntry(ticker, f"{origin} {hours_later}", published, said))
+    monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
 
 
 def shown(capsys: Captured, *arguments: str) -> str:
@@ -213,97 +187,3 @@ def test_steps_across_a_change_of_units_are_reported_but_not_scored(home: Home, 
     assert "change of units on 2013-02-21: in no figure 7 steps across it" in shown(capsys, "ledger", "IBM")
     found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     assert (found["steps"], found["across_units"]) == (1, {"2013-02-21": 7})
-
-
-def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
-    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
-    publish(home, LAST)
-    age, prices, *_ = shown(capsys, "forecast", "IBM").splitlines()
-    assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
-    assert prices == "last close 202.91, last mid price 201.15; the forecast is of mid prices, (high + low) / 2"
-    found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
-    assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
-    assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
-
-
-def test_the_last_close_shown_is_the_one_the_forecast_was_made_from_even_if_restated_since(
-    home: Home, capsys: Captured
-) -> None:
-    bars = recorded_bars("IBM").tail(300)
-    record(home, bars, date(2013, 3, 2))
-    publish(home, LAST)
-    [entry] = Ledger(home.ledger).entries("IBM")
-    night = recorded_night(key=entry.key, forecast=replace(entry.forecast, last_close=202.91))
-    write_night(night, night_path(home.nights, "IBM", entry.key))
-    restated = bars.copy()
-    restated.loc[str(LAST), "close"] = 202.5
-    record(home, restated, date(2013, 3, 3))
-    assert shown(capsys, "forecast", "IBM").splitlines()[1].startswith("last close 202.91, ")
-    assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["last_close"] == 202.91
-
-
-def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(home: Home, capsys: Captured) -> None:
-    publish(home, LAST)
-    [first] = Ledger(home.ledger).entries("IBM")
-    Ledger(home.ledger).publish(replace(first, key="run again"))
-    assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["key"] == "run again"
-    assert stockml.Home(home.root).forecast("IBM").attrs["key"] == "run again"
-
-
-def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:
-    publish(home, LAST)
-    chance = "60% that the price is higher in 30 sessions"
-    assert chance in shown(capsys, "forecast", "IBM").splitlines(), "without its night's record"
-    [entry] = Ledger(home.ledger).entries("IBM")
-    night = recorded_night(key=entry.key, forecast=entry.forecast)
-    write_night(night, night_path(home.nights, "IBM", entry.key))
-    told = " ".join(shown(capsys, "forecast", "IBM").split())
-    assert f" {chance}; it was higher after 68% of 93 origins (Brier score " in told
-    (path := night_path(home.nights, "IBM", entry.key)).write_bytes(b"{")
-    assert run(["forecast", "IBM"]) == 0
-    found = capsys.readouterr()
-    assert chance in found.out.splitlines()
-    assert found.err.startswith(f"stockml: left out, what its night says of it: {path}: expected a night's record, ")
-
-
-@pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])
-def test_a_forecast_whose_nights_record_is_kept_shows_its_outlook_and_its_author(
-    home: Home, capsys: Captured, publisher: str, without: bool
-) -> None:
-    """A network that forecasts a path has no share of the width, but does have a part in the forecast."""
-    publish(home, LAST)
-    [entry] = Ledger(home.ledger).entries("IBM")
-    outlook = recorded_night().forecast.outlook
-    said = replace(entry.forecast, outlook=outlook, weights=(0.0,) * HORIZON)
-    night = recorded_night(key=entry.key, forecast=said, publisher=publisher)
-    write_night(night, night_path(home.nights, "IBM", entry.key))
-    told = shown(capsys, "forecast", "IBM")
-    assert ("no network has a part in it" in told) is without
-    assert outlook[0].place in told
-    found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
-    assert [each["sessions"] for each in found["outlook"]] == [5, 20, 50]
-
-
-@pytest.mark.parametrize(("limit", "expired"), [([], False), (["--expires-after", "4"], True)])
-def test_an_old_forecast_is_called_expired(home: Home, capsys: Captured, limit: list[str], expired: bool) -> None:
-    publish(home, FRIDAY)
-    first, prices, *_ = shown(capsys, "forecast", "IBM", *limit).splitlines()
-    made = "made after the close of 2013-02-22, 5 sessions ago"
-    assert first == (f"IBM: expired: {made} (limit 4)" if expired else f"IBM: {made}")
-    assert prices.startswith("last mid price"), "there are no bars"
-    assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
-
-
-def test_a_backfilled_forecast_says_so(home: Home, capsys: Captured) -> None:
-    publish(home, FRIDAY, hours_later=24 * 4)
-    told = shown(capsys, "forecast", "IBM").splitlines()[1]
-    assert told == "backfilled: published 2013-02-27 04:00 UTC, when the bar of its first session was final"
-
-
-def test_a_forecast_says_from_when_its_sessions_may_be_holidays(home: Home, capsys: Captured) -> None:
-    publish(home, LAST)
-    [entry], known = Ledger(home.ledger).entries("IBM"), sessions_for("600104.SHH").holidays_known_through
-    said = replace(entry.forecast, sessions=sessions_for("600104.SHH").after(known - timedelta(30), HORIZON))
-    Ledger(home.ledger).publish(replace(entry, ticker="600104.SHH", forecast=said))
-    told = [" ".join(shown(capsys, "forecast", ticker).split()) for ticker in ("IBM", "600104.SHH")]
-    assert [f"XSHG are known through {known}: after it every weekday counts" in each for each in told] == [False, True]

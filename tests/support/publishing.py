@@ -1,0 +1,37 @@
+"""Recorded bars and forecasts of IBM put into a home, as nights would have left them."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import numpy as np
+
+from stockml.forecasts.forecast import Band, Forecast
+from stockml.forecasts.ledger import Ledger, LedgerEntry
+from stockml.home import Home
+from stockml.prices.bars import Bars
+from stockml.prices.calendar import sessions_for
+from stockml.prices.store import BarStore
+from tests.support.recordings import recorded_bars
+
+HORIZON, DIRECTION = 50, 30
+FRIDAY, LAST = date(2013, 2, 22), date(2013, 3, 1)
+SATURDAY = "2013-03-02T12:00:00-05:00"  # noon in New York on the day after the recording's last session
+
+
+def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
+    store, recorded_at = BarStore.of(home), datetime.combine(at, time(4), UTC)
+    store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
+
+
+def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
+    """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
+    bar = recorded_bars("IBM").loc[str(origin)]
+    last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
+    path = last * (1 + lead / 1_000)
+    bands = tuple(
+        Band(band, tuple((path * (1 - width)).tolist()), tuple((path * (1 + width)).tolist()))
+        for band, width in ((50, 0.02), (80, 0.04), (95, 0.06))
+    )
+    sessions = sessions_for(ticker).after(origin, HORIZON)
+    said = Forecast(origin, last, sessions, tuple(path.tolist()), bands, 0.6, (0.5,) * HORIZON, DIRECTION)
+    published = datetime.combine(origin, time(4), UTC) + timedelta(days=1, hours=hours_later)
+    Ledger(home.ledger).publish(LedgerEntry(ticker, f"{origin} {hours_later}", published, said))
