@@ -30,8 +30,8 @@ from stockml.tickers import TICKER, unnamed
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
     "relative to this share's usual range, from network and regression (network) or the latter alone (pooled); "
-    "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: origins for a "
-    "test; next run: UTC"
+    "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: fewer origins "
+    "than a test needs; next run: UTC"
 )
 NO_NIGHT = "no night yet"
 LINE = 80  # columns of a terminal whose width is not known
