@@ -92,6 +92,12 @@ def test_the_walk_covers_every_how_to_and_their_commands_are_valid_shell() -> No
     assert set(walk_howtos.ELSEWHERE) - set(shown) == set()
     for line in shown:
         subprocess.run(["sh", "-n", "-c", line], check=True)
+    added = set[str]()  # removing a ticker that is not in the list ends the walk
+    for line in (line for page in walk_howtos.PAGES for line in walk_howtos.commands(page)):
+        if line.startswith("stockml tickers add "):
+            added |= {*line.split()[3:]}
+        elif line.startswith("stockml tickers remove ") and line not in walk_howtos.ELSEWHERE:
+            assert {*line.split()[3:]} <= added, line
 
 
 def test_the_variables_of_the_code_are_those_of_the_docs() -> None:
