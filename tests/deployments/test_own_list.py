@@ -1,6 +1,8 @@
 """A person's own list in the home: edited line by line, comments kept; what cannot be edited is left alone."""
 
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +47,12 @@ def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: Home
     assert add(home, ["KO"], {}) == ()
     assert names(home) == ["KO", "ON", "0005.HKG"]
     assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "the file says how to edit it"
+
+
+def test_a_list_is_read_without_its_exchanges_calendars() -> None:
+    asked = "import sys; from deployments.registration.tickers import parsed; parsed('tickers: [SAP.DEX]', '')"
+    child = [sys.executable, "-c", f"{asked}; print('exchange_calendars' in sys.modules)"]
+    assert subprocess.check_output(child, text=True) == "False\n"
 
 
 def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
