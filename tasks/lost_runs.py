@@ -159,7 +159,9 @@ def crash_orphans(now: datetime | None = None) -> tuple[str, ...]:
     names, long_ago = [], (now or datetime.now(UTC)) - LONGEST_BY_HAND
     with get_client(sync_client=True) as client:
         unfinished = in_state((*UNFINISHED, StateType.PENDING))
-        for run in tuple(runs_of(client, unfinished)):
+        for run in sorted(runs_of(client, unfinished), key=lambda run: run.parent_task_run_id is not None):
+            if run.parent_task_run_id and client.read_flow_run(run.id).state_type == StateType.CRASHED:
+                continue  # ended just now, with the run around it, which is done again
             process, began = run.infrastructure_pid, run.start_time or run.expected_start_time
             is_old = began is not None and began < long_ago
             if began and is_at_work(process, began):

@@ -73,20 +73,27 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
 
 def test_a_night_of_many_tickers_whose_process_is_gone_is_run_again_and_its_own_nights_end(tmp_path: Path) -> None:
     """They would hold their tickers' only slots, and what they have finished is not done twice."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"many {uuid4()}", type="process")).name
         many = deployed(client, tmp_path, NIGHTLY.replace("nightly(", "universe("), "universe", pool)
         run = client.create_flow_run_from_deployment(many, parameters={"ticker": "MANY"})
-        process = {"infrastructure_pid": f"{gethostname()}:{ended.pid}"}
+        process = {"infrastructure_pid": f"{gethostname()}:{gone.pid}"}
         client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json=process)
         began = client.set_flow_run_state(run.id, Running(), force=True).state.timestamp
         task = client.create_task_run(Task(fn=deployed, name="night"), run.id, "0", state=Running())
         night = client.create_flow_run(Flow(fn=deployed, name="nightly"), parent_task_run_id=task.id, state=Running())
         requeue_lost(began + LOST_AFTER)
         states = [client.read_flow_run(each.id).state_name for each in (run, night)]
+        for each in (run, night):
+            client.set_flow_run_state(each.id, Running(), force=True)
+        client.request("PATCH", "/flow_runs/{id}", path_params={"id": night.id}, json=process)
+        told = [line for line in crash_orphans() if run.name in line or night.name in line]  # as `stockml up` does
+        ended = client.read_flow_run(night.id).state
     assert states == ["AwaitingRetry", "Crashed"]
+    assert told == [f"MANY ({run.name}), which is done again"]
+    assert (ended.name, ended.message) == ("Crashed", "nothing worked on it any more"), "not: run it again"
 
 
 def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) -> None:
