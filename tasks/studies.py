@@ -25,6 +25,7 @@ from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.redaction import one_line
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
@@ -81,9 +82,9 @@ def read_prices(
                 get_run_logger().warning("%s is left out: %s", ticker, unreadable)
         return series, left_out
     found, refusals = read_folder(folder, calendar, tickers)
-    for name, refusal in refusals.items():
-        left_out[name] = str(refusal)
-        get_run_logger().warning("%s is left out: %s", name, refusal)
+    for path, refusal in refusals.items():
+        left_out[name := one_line(path)] = why = one_line(str(refusal))
+        get_run_logger().warning("%s is left out: %s", name, why)
     if missing := [ticker for ticker in tickers if ticker not in found]:
         why = "".join(f"; {refusal}" for refusal in refusals.values())
         raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none{why}")

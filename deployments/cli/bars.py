@@ -102,7 +102,7 @@ def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readin
             continue
         span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
         shown.append({"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span})
-        told = f"{counted(report.sessions, 'session')} as understood from {path.name}; nothing was imported"
+        told = f"{counted(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
         over = history.bars.loc[: str(report.last)]
         lines += [f"{report.ticker}: {told}", rows_of(over, ends=3), *_notes(report), *_set_aside(report)]
     return _told(lines, {"understood": shown} | ({"refused": refusals} if refusals else {}), refusals, as_json)

@@ -250,7 +250,8 @@ def test_what_a_files_name_and_columns_would_have_a_terminal_do_is_not_printed(
     title = "\x1b]0;title\x07"
     file = tmp_path / f"{title}.csv"
     file.write_text(f"date,open,high,low,close,{title}\n2013-02-28,1,1,1,1,1\n")
-    assert run(["import", "IBM", str(file)]) == 0
+    for more in ([], ["--dry-run"]):
+        assert run(["import", "IBM", str(file), *more]) == 0
     file.write_text(f"date,open,{title}\n")
     assert run(["import", "IBM", str(file)]) == 1
     assert run(["import", str(tmp_path)]) == 1

@@ -65,7 +65,8 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
     without_low = "2013-03-01,2,NaN,2,3,5\n"
     files = {"ibm.csv": rows, "abx.us.txt": rows, "abx.csv": rows, "ko.csv": "", "x.csv": without_low, "an x.csv": rows}
     (tmp_path / "nyse").mkdir()
-    files |= {"nyse/ko.csv": "", "nyse/x.csv": without_low}
+    (tmp_path / "\x1b]0;title\x07").mkdir()
+    files |= {"nyse/ko.csv": "", "nyse/x.csv": without_low, "\x1b]0;title\x07/ko.csv": ""}
     for name, content in files.items():
         (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n{content}" if content else "")
     assert reading(["IBM"], tmp_path) == ["IBM"]
@@ -74,8 +75,9 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
     assert "abx.us.txt is left out: " in caplog.text, "nobody is to guess which of two files was taken"
     assert "x.csv is left out: " not in caplog.text
     assert reading([], tmp_path) == ["ABX", "IBM"]
-    for name in ("abx.us.txt", "an x.csv", "ko.csv", "x.csv", "nyse/ko.csv", "nyse/x.csv"):
+    for name in ("abx.us.txt", "an x.csv", "ko.csv", "x.csv", "nyse/ko.csv", "nyse/x.csv", r"\x1b]0;title\x07/ko.csv"):
         assert f"{name} is left out: " in caplog.text
+    assert "\x1b" not in caplog.text, "a terminal would obey it"
     with pytest.raises(InvalidFile, match=r"a file of X that can be read, found none; .*/x.csv: .* found .*nan"):
         reading(["X"], tmp_path)
     for name in ("abx.csv", "abx.us.txt", "ibm.csv"):
