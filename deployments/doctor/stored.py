@@ -21,6 +21,7 @@ from stockml.maintenance.integrity import (
     damaged_nights,
     missing,
     promoted_tickers,
+    tuned_tickers,
 )
 from stockml.models.registry import Registry
 from stockml.nights.glance import store_of
@@ -110,8 +111,8 @@ def _ticker(home: Home, name: str, calendar: str | None, now: datetime, replay: 
 
 def settings(home: Home) -> Iterator[Check]:
     yield from settled("list of tickers", tickers_of, home)
-    for path in sorted(home.settings.glob("*.json")):
-        yield from settled(f"settings of {path.stem}", tuned_settings, home, path.stem)
+    for name in tuned_tickers(home):
+        yield from settled(f"settings of {name}", tuned_settings, home, name)
 
 
 def nights(home: Home) -> Iterator[Check]:

@@ -35,7 +35,7 @@ def faults(home: Home) -> Iterator[str]:
     yield from (f"{store.path(name)}: {NO_BARS}; {BARS_BACK}" for name in sorted(forecast.difference(stored)))
     yield from _faults(ledger.entries, sorted(forecast))
     yield from _faults(partial(check_champion, home), promoted_tickers(home))
-    yield from _faults(partial(tuned_settings, home), _named(path.stem for path in home.settings.glob("*.json")))
+    yield from _faults(partial(tuned_settings, home), tuned_tickers(home))
     yield from damaged_bases(home)
     yield from damaged_nights(home)
     yield from missing(home)
@@ -43,8 +43,8 @@ def faults(home: Home) -> Iterator[str]:
 
 def missing(home: Home) -> Iterator[str]:
     """The ledgers and promotion histories that nights' records imply and that are not there, one line each."""
-    tickers = [] if home.state else _named(path.name for path in home.nights.glob("*"))
-    for ticker in tickers:  # under shared state, a home holds only what its own nights needed
+    # under shared state, a home holds only what its own nights needed
+    for ticker in [] if home.state else _tickers_of_nights(home):
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
         finished = sorted(nights, key=lambda night: night.finished_at)[:-1]  # the last may still be about to promote
@@ -63,7 +63,8 @@ def damaged_bases(home: Home) -> Iterator[str]:
 
 def damaged_nights(home: Home) -> Iterator[str]:
     """The records of nights that cannot be read or are not as they were written, one line each."""
-    return _faults(check_night, sorted(home.nights.glob("*/*/night.json")))
+    found = (home.nights.glob(f"{ticker}/*/night.json") for ticker in _tickers_of_nights(home))
+    return _faults(check_night, sorted(path for of_ticker in found for path in of_ticker))
 
 
 def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
@@ -104,6 +105,15 @@ def _check_evaluation(folder: Path) -> None:
 def promoted_tickers(home: Home) -> list[str]:
     """The tickers with a promotion history; folders of other names, such as a copy made by hand, are ignored."""
     return _named(path.parent.name for path in home.models.glob(f"*/{FILE}"))
+
+
+def tuned_tickers(home: Home) -> list[str]:
+    """The tickers with tuned settings; files of other names are ignored likewise."""
+    return _named(path.stem for path in home.settings.glob("*.json"))
+
+
+def _tickers_of_nights(home: Home) -> list[str]:
+    return _named(path.name for path in home.nights.glob("*"))
 
 
 def _named(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.doctor.stored import tickers
+from deployments.doctor.stored import nights, settings, tickers
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -16,12 +16,15 @@ from stockml.maintenance.integrity import check_champion, faults
 from stockml.maintenance.retention import RetentionSettings, needed
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
+from stockml.nights.record import night_path, write_night
 from stockml.nights.status import known_tickers, rows
 from stockml.prices.store import BarStore
+from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
 from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import bars, day, entry
+from tests.support.nights import recorded_night
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -63,7 +66,9 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     home.ledger.mkdir()
     for name in ("IBM copy.parquet", "._IBM.parquet"):  # the latter a Mac's, on a disk of another system
         (home.ledger / name).write_bytes(b"a copy")
-    assert list(faults(home)) == []
+    write_night(recorded_night(), night_path(home.nights, "IBM copy", recorded_night().key))
+    write_atomically(home.settings / "._IBM.json", b"a copy")
+    assert [*faults(home), *settings(home), *nights(home)] == []
     assert needed(home, 2).tickers == frozenset()
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
