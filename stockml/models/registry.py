@@ -140,7 +140,9 @@ class Registry:
                 return False
             content = b""
             for line in self.history(new, of=old):
-                path = self._relative(line.path).replace(f"{old}/", f"{new}/", 1)
+                path = self._relative(line.path)
+                if line.ticker == old:
+                    path = path.replace(f"{old}/", f"{new}/", 1)
                 content += _line(replace(line, ticker=new, path=path), content)
             write_atomically(self.file(new), content)
             return True
