@@ -189,7 +189,8 @@ class Tracking:
         tags = run.data.tags
         if runs.INSTALLATION not in tags or tags[runs.INSTALLATION] == self._installation:
             return True
-        return night_path(self.nights, tags["stockml.ticker"], tags["stockml.key"]).exists()  # a restored home's
+        ticker, key = (tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))  # a person may delete tags
+        return night_path(self.nights, ticker, key).exists()  # a restored home's
 
     @property
     def _installation(self) -> str:

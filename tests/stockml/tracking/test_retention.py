@@ -60,6 +60,8 @@ def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its
     past = reached, NOW + timedelta(days=200), []
     assert _ids(retention.outdated(*past, tracking.is_own)) == [old.mlflow_run_id]
     assert _ids(retention.outdated(*past, other.is_own)) == [others.mlflow_run_id]
+    reached.delete_tag(others.mlflow_run_id or "", "stockml.ticker")  # as a person may, on its page
+    assert _ids(retention.outdated(*past, tracking.is_own)) == [old.mlflow_run_id]
 
 
 def test_the_nights_of_a_home_that_was_restored_from_a_backup_are_its_own(
