@@ -193,8 +193,8 @@ def markdown(table: BacktestTable) -> list[str]:
             **table.rise
         ),
         "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f} % of "
-        "CRPS on the validation part, mean over all nights), {promoted} were promoted, {without a network} published "
-        "without a network.".format(**table.trained),
+        "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
+        "published without a network.".format(**table.trained),
         *(f"{row}: {why}." for row, why in table.missing.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]

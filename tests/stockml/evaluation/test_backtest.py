@@ -272,8 +272,8 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
     scores = f"chance: {found().rise.brier:.4f}, of the ticker's own share every time: {found().rise.climatology:.4f}"
     assert scores in said
-    told = f"own training ({table.trained['own training, mean skill']:+.3f} % of CRPS on the validation part"
-    assert told in said
+    for told in ("; {own training used} used", "({own training, mean skill:+.3f} % of CRPS", ", {promoted} promoted a"):
+        assert told.format(**table.trained) in said
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
     assert all(f"\n{heading}\n\n|" in said for heading in HEADINGS)
