@@ -23,7 +23,6 @@ from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, SATURDAY, publish, record
 from tests.support.recordings import recorded_bars
 
-NEW_YORK = sessions_for("IBM")
 Captured = pytest.CaptureFixture[str]
 
 

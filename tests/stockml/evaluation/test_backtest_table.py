@@ -16,7 +16,6 @@ from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 
 WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)
-PATHS = (LAST_CLOSE, TREND_PRIOR, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
 
 

@@ -25,7 +25,6 @@ from stockml.training.base_trainer import TrainingSet
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.support.walks import SMALL, hole_of_a_year, walk, with_prices
 
-YEAR = np.timedelta64(365, "D")
 UNTIL = date(2010, 1, 1)
 
 

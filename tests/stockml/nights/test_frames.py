@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,6 @@ from stockml.home import Home
 from tests.support.notebook import NOTEBOOK, outputs
 from tests.support.old_homes import moved_to
 from tests.support.recordings import recorded
-
-PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture
