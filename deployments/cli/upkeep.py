@@ -62,7 +62,7 @@ def clear_up(
 def backup(file: Annotated[Path, Argument(help="The zip archive to create.")], as_json: Json = False) -> int:
     """Archive all that cannot be recomputed. Bars, ledger, champions, settings and night records; nights may run on.
 
-    Exit code 1 if an archived file is damaged.
+    Exit code 1 if one of these files is damaged or missing.
     """
     from stockml.maintenance.backup import back_up
 
@@ -119,7 +119,7 @@ def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> 
     else:
         print(f"{counted(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
         for fault in done.damaged:
-            print(f"stockml: damaged, and archived as it is: {fault}", file=sys.stderr)
+            print(f"stockml: damaged or missing, also in the archive: {fault}", file=sys.stderr)
     return 1 if done.damaged else 0
 
 

@@ -43,7 +43,7 @@ WAY_BACK = "take another copy of it, or an older backup; nothing was restored"
 
 @dataclass(frozen=True)
 class Archived:
-    """What was archived or restored: the number of files, the archive's bytes, and what is damaged, a line each."""
+    """What was archived or restored: how many files, the archive's bytes, and a line for each one damaged or gone."""
 
     files: int
     size: int

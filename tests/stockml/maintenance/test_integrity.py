@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.cli.app import run
 from deployments.doctor.stored import nights, settings, tickers
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
@@ -50,12 +51,16 @@ def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: Home, ba
         check_champion(home, "IBM")
 
 
-def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_them(home: Home) -> None:
+def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_them(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A backup without them was made in silence, with exit code 0."""
     Ledger(home.ledger).publish(entry(20))
     [missing], [_, check] = faults(home), tickers(home, NOW, replay=False)
     assert missing == f"{check.found}; {check.advice}"
     assert missing.startswith(f"{BarStore.of(home).path('IBM')}: no bars, though there are forecasts")
+    assert run(["backup", str(tmp_path / "a.zip")]) == 1
+    assert capsys.readouterr().err == f"stockml: damaged or missing, also in the archive: {missing}\n"
     BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
     assert list(faults(home)) == []
 
