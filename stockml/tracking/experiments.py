@@ -81,7 +81,7 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     found = _existing_or_restored(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
         for run in client.search_runs([found.experiment_id], max_results=MOST):
-            for tag in ("stockml.ticker", "ticker"):
+            for tag in {"stockml.ticker", "ticker"} & run.data.tags.keys():  # a person's own run has neither
                 client.set_tag(run.info.run_id, tag, new)
         for model in client.search_logged_models([found.experiment_id], max_results=MOST):
             for version in versions_of(model):

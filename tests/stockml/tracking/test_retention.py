@@ -44,6 +44,8 @@ def test_what_a_person_made_in_a_tickers_experiment_is_never_old(tracking: Track
     old = retention.outdated(reached, NOW + timedelta(days=200), [], tracking.is_own)
     assert [each.run_id for each in old] == [second.mlflow_run_id]
     assert retention.beyond_newest(reached, 1, [], tracking.is_own) == old
+    tracking.rename("IBM", "BIM")
+    assert _ids(retention.outdated(reached, NOW + timedelta(days=200), [], tracking.is_own)) == [second.mlflow_run_id]
 
 
 def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its_own_clean_up(
