@@ -185,8 +185,7 @@ def bars(
     as_json: Json = False,
 ) -> None:
     """Show a ticker's stored bars. Or accept or reject a doubtful one."""
-    from deployments.registration.own_list import own_calendars
-    from stockml.nights.glance import store_of
+    from deployments.registration.own_list import own_store
 
     if csv and as_json:
         raise BadParameter("expected --csv or --json, found both")
@@ -197,7 +196,7 @@ def bars(
         raise BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
     if accept and accept == reject:
         raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
-    store = store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
+    store = own_store(home(), ticker, calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")

@@ -15,6 +15,7 @@ from stockml.home import home
 
 if TYPE_CHECKING:
     from stockml.forecasts.ledger import LedgerEntry
+    from stockml.nights.record import Night
     from stockml.prices.store import BarStore
 
 app = Typer()
@@ -33,13 +34,11 @@ def forecast(
 ) -> None:
     """Show a ticker's newest forecast and its age."""
     from deployments.cli import ledger_text
-    from deployments.registration.own_list import own_calendars
+    from deployments.registration.own_list import own_store
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger
     from stockml.models.pooled_regression import POOLED
-    from stockml.nights.glance import store_of
-    from stockml.nights.record import night_path, read_night
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
@@ -47,13 +46,8 @@ def forecast(
         raise NoForecast(ticker, str(home().root))
     # a replay publishes several at the same moment: take the last
     entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
-    store = store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
+    store, night = own_store(home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
-    night, record = None, night_path(home().nights, ticker, entry.key)
-    try:
-        night = read_night(record) if record.is_file() else None  # maintenance may have removed it
-    except InvalidFile as damaged:
-        print(f"stockml: left out, what its night says of it: {damaged}", file=sys.stderr)
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
     if expires_after is None:
         expires_after = night.expires_after if night else EXPIRES_AFTER
@@ -64,7 +58,7 @@ def forecast(
         told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
         print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **told}))
         return
-    band = published.band(80)
+    band, width = published.band(80), get_terminal_size().columns
     print(f"{ticker}: {age}")
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
@@ -75,27 +69,36 @@ def forecast(
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
     if published.sessions[-1] > (known := sessions.holidays_known_through):
-        unsure = (
-            f"the holidays of {sessions.name} are known through {known}: after it every weekday counts as a session"
-        )
-        print(fill(f"{unsure}, so later dates may be too early", get_terminal_size().columns))
-    print(fill(rise(night, published), get_terminal_size().columns))
+        unsure = f"the holidays of {sessions.name} are known through {known}: after it every weekday counts as a "
+        print(fill(f"{unsure}session, so later dates may be too early", width))
+    print(fill(rise(night, published), width))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the regression's interval")
     print("\n".join([*outlook(published).lines(), ""]).lstrip("\n"))
+
+
+def _night_of(entry: "LedgerEntry") -> "Night | None":
+    """The record of the entry's night; None if maintenance has removed it, or it is damaged, which is said."""
+    from stockml.nights.record import night_path, read_night
+
+    record = night_path(home().nights, entry.ticker, entry.key)
+    try:
+        return read_night(record) if record.is_file() else None
+    except InvalidFile as damaged:
+        print(f"stockml: left out, what its night says of it: {damaged}", file=sys.stderr)
+        return None
 
 
 @app.command()
 def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
     from deployments.cli import ledger_text
-    from deployments.registration.own_list import own_calendars
+    from deployments.registration.own_list import own_store
     from stockml.forecasts.ledger import Ledger
     from stockml.forecasts.ledger_scores import last_closes, restated_bars, steps_across, steps_without_bar
-    from stockml.nights.glance import store_of
     from stockml.prices.series import PriceSeries
 
-    kept, store = Ledger(home().ledger), store_of(home(), ticker, calendar or own_calendars(home()).get(ticker))
+    kept, store = Ledger(home().ledger), own_store(home(), ticker, calendar)
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
     units = store.restated_units(ticker)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +18,9 @@ from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+
+if TYPE_CHECKING:
+    from stockml.prices.store import BarStore
 
 BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
 BUSY_S = 10.0
@@ -39,6 +42,13 @@ def own_calendars(home: Home) -> dict[str, str]:
     with suppress(InvalidFile):
         return {entry.ticker: entry.calendar for entry in tickers_of(home).tickers if entry.calendar}
     return {}
+
+
+def own_store(home: Home, ticker: str, calendar: str | None) -> "BarStore":
+    """The ticker's bars, on the calendar given, else that of the list, else that of its newest night."""
+    from stockml.nights.glance import store_of
+
+    return store_of(home, ticker, calendar or own_calendars(home).get(ticker))
 
 
 def list_file(home: Home) -> Path:

@@ -15,21 +15,15 @@ from stockml.home import Home
 from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
 from stockml.prices.calendar import sessions_for
+from tests.support.commands import Captured, shown
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, HORIZON, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded_bars
-
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
 def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
-
-
-def shown(capsys: Captured, *arguments: str) -> str:
-    assert run(list(arguments)) == 0
-    return capsys.readouterr().out
 
 
 def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import stockml
-from deployments.cli.app import run
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import first_known
 from stockml.home import Home
@@ -19,21 +18,15 @@ from stockml.prices.bars import PRICES, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from tests.support.commands import Captured, shown
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, SATURDAY, publish, record
 from tests.support.recordings import recorded_bars
-
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
 def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
-
-
-def shown(capsys: Captured, *arguments: str) -> str:
-    assert run(list(arguments)) == 0
-    return capsys.readouterr().out
 
 
 def test_every_page_judges_timing_by_the_nights_own_calendar(

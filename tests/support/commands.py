@@ -38,6 +38,12 @@ def here(*arguments: str, **more: str) -> int:
         return run(arguments)
 
 
+def shown(capsys: Captured, *arguments: str) -> str:
+    """What the command prints, run in this process, once it has succeeded."""
+    assert run(arguments) == 0
+    return capsys.readouterr().out
+
+
 @contextmanager
 def up(
     ports: tuple[int, int], *arguments: str, umask: int = -1, without: Container[str] = (), **more: str
