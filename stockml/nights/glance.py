@@ -129,12 +129,12 @@ def newest(nights: Path, ticker: str) -> Glance | None:
     path = nights / ticker / FILE
     try:
         found = read_record(Glance, unsealed(path.read_bytes()))
-        if found.ticker == ticker:
-            return found
     except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
         raise unreadable(path, error) from error
     except (OSError, ValueError):  # earlier versions kept none, or in another form
-        pass
+        found = None
+    if found and found.ticker == ticker:
+        return found
     return next(reversed(history(nights, ticker)), None)  # the records hold it all
 
 

@@ -26,8 +26,14 @@ from stockml.storage.files import write_atomically
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "forecast", "rise", "rose")
 NO_MARKDOWN = re.compile(r"<|](?=\()")  # HTML, a link or an image; a space behind these ends it
 CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
-PAGE_CELLS = {"change": "{:+z.1%}".format, "rise": CELLS[-1], "rose": CELLS[-1], "network_adds": CELLS[1]}
-PAGE_CELLS |= {"noise_p": "{:.2f}".format}
+PERCENT = "{:.0%}".format
+PAGE_CELLS = {
+    "change": "{:+z.1%}".format,
+    "rise": PERCENT,
+    "rose": PERCENT,
+    "network_adds": "{:+z.2%}".format,
+    "noise_p": "{:.2f}".format,
+}
 LEGEND = (
     "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise "
     "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"

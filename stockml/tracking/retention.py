@@ -119,7 +119,7 @@ def empty_trash(database: str, tracking_uri: str, older_than_days: int) -> None:
 
 def _removable(client: "MlflowClient", runs: Sequence["Run"], kept_keys: Collection[str]) -> tuple[OldRun, ...]:
     """The runs, not a person's own, whose key is not in `kept_keys` and of whose versions a person needs none."""
-    ours = (run for run in runs if _is_ours(run.data.tags))
+    ours = (run for run in runs if _is_stockmls(run.data.tags))
     old = (_old(client, run) for run in ours if run.data.tags.get("stockml.key") not in kept_keys)
     return tuple(run for run in old if run is not None)
 
@@ -130,7 +130,7 @@ def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
     versions = client.search_model_versions(f"run_id = '{run_id}'")
     # a search omits aliases; reading the version gives them
     read = (client.get_model_version(version.name, version.version) for version in versions)
-    if any(version.aliases or not _is_ours(version.tags) for version in read):
+    if any(version.aliases or not _is_stockmls(version.tags) for version in read):
         return None
     logged = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     folders = [run.info.artifact_uri, *(model.artifact_location for model in logged)]
@@ -143,7 +143,7 @@ def _old(client: "MlflowClient", run: "Run") -> OldRun | None:
     )
 
 
-def _is_ours(tags: Mapping[str, str]) -> bool:
+def _is_stockmls(tags: Mapping[str, str]) -> bool:
     """Whether stockml made what has these tags, rather than a person: nights, bases, trials and tutorials say so."""
     return any(name.startswith("stockml.") for name in tags)
 
