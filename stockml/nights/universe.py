@@ -25,13 +25,13 @@ from stockml.storage.files import write_atomically
 
 COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "forecast", "rise", "rose")
 NO_MARKDOWN = re.compile(r"<|](?=\()")  # HTML, a link or an image; a space behind these ends it
-CELLS = ("{:+.3f}".format, "{:+z.2%}".format, price_text, price_text, "{:.0%}".format, "{:.0%}".format)  # of figures
-PERCENT = "{:.0%}".format
+PERCENT, ADDS = "{:.0%}".format, "{:+z.2%}".format
+CELLS = ("{:+.3f}".format, ADDS, price_text, price_text, PERCENT, PERCENT)  # of figures
 PAGE_CELLS = {
     "change": "{:+z.1%}".format,
     "rise": PERCENT,
     "rose": PERCENT,
-    "network_adds": "{:+z.2%}".format,
+    "network_adds": ADDS,
     "noise_p": "{:.2f}".format,
 }
 LEGEND = (
