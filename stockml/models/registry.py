@@ -110,7 +110,7 @@ class Registry:
 
     def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:
         """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy."""
-        from stockml.models.trained_model import pool_files  # which the nights' status need not load
+        from stockml.models.trained_model import load_model  # which the nights' status need not load
 
         if not self.file(ticker).exists():  # locking would create its folder
             raise NoChampion(ticker, f"no earlier one in {self.models}")
@@ -122,7 +122,7 @@ class Registry:
             if not champions[-2].intact():
                 raise NoChampion(ticker, f"the earlier champion in {champions[-2].path} is gone or was changed")
             try:
-                pool_files(Path(champions[-2].path))
+                load_model(Path(champions[-2].path))
             except InvalidFile as missing:
                 why = f"the earlier champion in {champions[-2].path} cannot be loaded: {missing}"
                 raise NoChampion(ticker, why) from missing

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, NoChampion
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -109,6 +110,15 @@ def test_its_network_the_tickers_own_lstm_is_refused_by_name_as_an_earlier_versi
     assert champion is None
     assert f"{MODEL}: expected a trained model" in (unreadable or "")
     assert content(old.models) == before
+
+
+def test_a_rollback_does_not_put_it_back_in_office(old: Home) -> None:
+    """The next night could not score it, and would replace it without a comparison."""
+    registry = Registry(old.models)
+    [first] = registry.history("IBM")
+    registry.promote(replace(first, key="of a later night"))
+    with pytest.raises(NoChampion, match=rf"{MODEL} cannot be loaded: .* found one that an earlier version"):
+        registry.rollback("IBM", at=datetime(2013, 3, 4, tzinfo=UTC))
 
 
 def test_the_nights_record_can_be_read(old: Home) -> None:

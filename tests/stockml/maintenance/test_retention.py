@@ -18,6 +18,7 @@ from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
 from stockml.training import checkpoint
+from tests.support.models import write_model
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEEP = RetentionSettings(
@@ -124,7 +125,10 @@ def test_what_mlflow_needs_to_serve_a_champion_stays(home: Home) -> None:
 
 def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
     for number in range(3):
-        crown(home, model(home, f"m{number}", 500 - number), number)
+        folder = write_model(home.models / "IBM" / f"m{number}")
+        for file in folder.iterdir():
+            put(file, 500 - number, file.read_bytes())
+        crown(home, folder, number)
     Registry(home.models).rollback("IBM", at=NOW)
     model(home, "newest", 400)
     assert going(home) == ["models models/IBM/m2"]

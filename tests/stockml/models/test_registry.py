@@ -15,15 +15,14 @@ from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBus
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry, champion_for
 from stockml.storage.objects import sha256_of
+from tests.support.models import write_model
 
 EVENING = datetime(2013, 2, 28, 23, 30, tzinfo=UTC)
 
 
 def night(models: Path, number: int, ticker: str = "IBM") -> Promotion:
     """The promotion of a model made on the `number`-th evening."""
-    folder = models / ticker / f"{number:016x}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").write_text("{}")
+    folder = write_model(models / ticker / f"{number:016x}")
     (folder / "weights.npz").write_bytes(f"weights {number}".encode())
     return Promotion(
         ticker=ticker,
@@ -139,8 +138,9 @@ def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> Non
 
 def test_a_champion_whose_base_is_gone_is_not_rolled_back_to(registry: Registry) -> None:
     first, second = night(registry.models, 1), night(registry.models, 2)
-    networks = {"published": {"pool": {"base": f"base-2013-01.npz {'0' * 64}"}}}
-    (Path(first.path) / "model.json").write_text(json.dumps({"networks": networks}))
+    model = json.loads((Path(first.path) / "model.json").read_text())
+    model["networks"]["published"]["pool"]["base"] = f"base-2013-01.npz {'0' * 64}"
+    (Path(first.path) / "model.json").write_text(json.dumps(model))
     registry.promote(replace(first, sha256=sha256_of(first.path) or ""))
     registry.promote(second)
     with pytest.raises(

@@ -1,6 +1,5 @@
 """The verdict is made once: what a night's record says of its promotion is what happens."""
 
-import json
 from datetime import UTC, date, datetime
 
 import pytest
@@ -11,6 +10,7 @@ from stockml.models.registry import Registry
 from stockml.pipeline.promote import as_it_stands, promote
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
+from tests.support.models import write_model
 
 WEDNESDAY, THURSDAY, FRIDAY = date(2013, 2, 27), date(2013, 2, 28), date(2013, 3, 1)
 NOW = datetime(2013, 3, 2, 4, tzinfo=UTC)
@@ -19,9 +19,7 @@ WORSE = Verdict(False, "worse", {})
 
 
 def model_of(home: Home, session: date) -> ModelReceipt:
-    folder = home.models / "IBM" / str(session)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").write_text(json.dumps({"last_session": str(session)}))
+    folder = write_model(home.models / "IBM" / str(session), sessions=session.toordinal())
     return ModelReceipt("IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for")
 
 

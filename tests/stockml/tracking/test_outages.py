@@ -22,6 +22,7 @@ from stockml.tracking.connection import without_password
 from stockml.tracking.retention import empty_trash
 from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
+from tests.support.models import write_model
 from tests.support.object_store import ObjectStore, environment
 from tests.support.own_servers import free_port
 
@@ -112,9 +113,7 @@ def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of
 def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
     home: Home, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, versions = home.models / "IBM" / "model", {}
-    folder.mkdir(parents=True)
-    (folder / "model.json").write_text("{}")  # built on no base
+    folder, versions = write_model(home.models / "IBM" / "model"), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
         versions[key] = tracking.log_night(replace(night, key=key)).model_version or ""
         line = (key, str(folder), sha256_of(str(folder)) or "", versions[key], night.session, "better", NOW)
