@@ -6,7 +6,7 @@ the page at least a minute old, and so old that its update took little of that t
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,8 +54,9 @@ def show_status() -> None:
     place = home()
     with suppress(StockmlError, OSError), get_client(sync_client=True) as client:
         refresh(place, depth=Depth.STATUS)
-        scheduled = next_runs(client)
-        listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), scheduled)
+        scheduled = next_nights(client)
+        calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
+        listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), _starts(scheduled), calendars)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
         wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
@@ -69,19 +70,29 @@ def show_status() -> None:
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
-    """The start of each ticker's next scheduled run; runs are read in order until each deployment has had one."""
-    found: dict[str, datetime] = {}
+    """The start of each ticker's next scheduled run."""
+    return _starts(next_nights(client))
+
+
+def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun]:
+    """Each ticker's next scheduled run; runs are read in order until each deployment has had one."""
+    found: dict[str, FlowRun] = {}
     missing: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
     had: set[UUID] = set()
     in_order = FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
     for run in runs_of(client, in_state([StateType.SCHEDULED]), in_order, NIGHTS):
-        ticker, start = run.parameters.get("ticker"), run.next_scheduled_start_time or run.expected_start_time
-        if run.deployment_id and isinstance(ticker, str) and start:
-            found.setdefault(ticker, start)
+        ticker = run.parameters.get("ticker")
+        if run.deployment_id and isinstance(ticker, str):
+            found.setdefault(ticker, run)
             had.add(run.deployment_id)
         if len(had) == missing:
             break
     return found
+
+
+def _starts(runs: Mapping[str, FlowRun]) -> dict[str, datetime]:
+    starts = {ticker: run.next_scheduled_start_time or run.expected_start_time for ticker, run in runs.items()}
+    return {ticker: start for ticker, start in starts.items() if start}
 
 
 def is_last(flow_run: FlowRun) -> bool:

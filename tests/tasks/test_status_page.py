@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +19,7 @@ from deployments.process import restored
 from deployments.registration import own_list
 from deployments.servers.environment import settings_of
 from stockml.home import Home
+from stockml.nights.glance import keep_newest
 from tasks.run_records import in_state, runs_of
 from tasks.status_page import (
     EVERY_S,
@@ -31,6 +33,7 @@ from tasks.status_page import (
     next_runs,
     show_status,
 )
+from tests.support.nights import recorded_night
 
 
 def alone() -> bool:
@@ -140,3 +143,20 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
     assert str(page.data).endswith(
         "As of 2013-03-02 04:00 UTC, the recorded prices' time; runs start by today's clock."
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_the_page_goes_by_the_calendar_that_the_list_gives_a_ticker_as_the_status_does(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its newest night went by London's, by which the bar of 2013-03-01 is final; by New York's it is not yet."""
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T02:00:00+00:00")
+    keep_newest(home.nights, replace(recorded_night(), ticker="TSCO.LON"))
+    with restored(os.environ, settings_of(home)):
+        own_list.add(home, ["TSCO.LON"], {"calendar": "XNYS"})
+        register_all(home)
+    with get_client(sync_client=True) as client:
+        (page,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate({"key": {"any_": [KEY]}}))
+    assert "| TSCO.LON | 2013-02-28 | up to date |" in str(page.data)
