@@ -11,7 +11,7 @@ from typing import TypeVar
 from stockml.errors import HistoryError, InvalidFile, NoBars, OtherVersion, StoreError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
-from stockml.models.pooled_vintages import KINDS, read
+from stockml.models.pooled_vintages import KINDS, OWN, read
 from stockml.models.registry import FILE, Registry, check_intact
 from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night, kept_night, kept_nights
@@ -25,6 +25,7 @@ from stockml.training.tuned_settings import tuned_settings
 T = TypeVar("T")
 NO_BARS = "no bars, though there are forecasts or a champion of it"
 BARS_BACK = "restore it from a backup, or fetch anew with `stockml nightly`"
+SUPERSEDED = "restore it from a backup, or move it away: what stands on it is then trained anew"
 
 
 def faults(home: Home) -> Iterator[str]:
@@ -57,8 +58,9 @@ def missing(home: Home) -> Iterator[str]:
 
 def damaged_bases(home: Home) -> Iterator[str]:
     for kind in KINDS.values():
-        kept = [path for folder in ("", "superseded/*/") for path in home.bases.glob(f"{folder}{kind.pattern}")]
-        yield from _faults(read, sorted(kept))
+        yield from _faults(read, sorted(home.bases.glob(kind.pattern)))
+        superseded = _faults(read, sorted(home.bases.glob(f"superseded/*/{kind.pattern}")))
+        yield from (fault.replace(OWN, SUPERSEDED) for fault in superseded)
 
 
 def damaged_nights(home: Home) -> Iterator[str]:

@@ -78,3 +78,14 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
     assert _kept_keys(home, RetentionSettings()) == {f"{1:064x}"}
+
+
+def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: Home) -> None:
+    """Neither can it be learned anew nor does an older one take its place: a model names this very one."""
+    for path in (now := home.bases / "base-2005-06.npz", before := home.bases / "superseded" / "0" / now.name):
+        write_atomically(path, b"damaged")
+    told = dict(fault.split(": expected ", 1) for fault in faults(home))
+    assert "learn it anew with `stockml pretrain`" in told[str(now)]
+    assert told[str(before)].endswith(
+        "; restore it from a backup, or move it away: what stands on it is then trained anew"
+    )
