@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from deployments.cli.runs import outcome
 from deployments.errors import refused_as
 from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
-from stockml.errors import counted
+from stockml.errors import InvalidFile, counted
 from stockml.home import OLD_PLACE, home
 from stockml.provider.price_source import replay_home
 
@@ -64,9 +65,15 @@ def backup(file: Annotated[Path, Argument(help="The zip archive to create.")], a
 
     Exit code 1 if one of these files is damaged or missing.
     """
+    from deployments.registration.own_list import tickers_of
     from stockml.maintenance.backup import back_up
 
-    return _print_archived(file, back_up(home(), file, datetime.now(UTC)), "archived in", as_json)
+    made = back_up(home(), file, datetime.now(UTC))
+    try:
+        tickers_of(home())
+    except InvalidFile as fault:
+        made = replace(made, damaged=(*made.damaged, str(fault)))
+    return _print_archived(file, made, "archived in", as_json)
 
 
 @app.command("restore")

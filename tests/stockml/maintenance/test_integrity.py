@@ -65,6 +65,19 @@ def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_t
     assert list(faults(home)) == []
 
 
+@pytest.mark.parametrize("damage", [b"\0", b"tickers:\n- IBM\n- ibm\n"])
+def test_a_backup_of_a_list_that_cannot_be_read_says_so(
+    damage: bytes, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found at the restore alone, the archives before it may be gone."""
+    write_atomically(home.tickers, damage)
+    write_atomically(home.root / "prices.json", b'{"prices": "market"}')
+    assert run(["backup", str(tmp_path / "a.zip")]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"stockml: damaged or missing, also in the archive: {home.tickers}: ")
+    assert "2 files archived" in said.out
+
+
 def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: Home) -> None:
     champion_on(home, "base-2005-06.npz")
     shutil.copytree(home.models / "IBM", home.models / "IBM copy")
