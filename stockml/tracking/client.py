@@ -81,7 +81,7 @@ class Tracking:
         """
         with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
-            installation = self._installation
+            installation = self.installation
             run = runs.of_key(client, experiment_id, night.key, installation)
             if run and run.info.status == "FINISHED":
                 version = models.version_of(client, night)
@@ -112,7 +112,7 @@ class Tracking:
         """Add the plots drawn since to the night's run, if MLflow has it."""
         with self.client() as client:
             found = client.get_experiment_by_name(experiment_name(night.ticker))
-            run = found and runs.of_key(client, found.experiment_id, night.key, self._installation)
+            run = found and runs.of_key(client, found.experiment_id, night.key, self.installation)
             if run:
                 runs.log_plots(client, run, night)
 
@@ -187,13 +187,13 @@ class Tracking:
     def is_own(self, run: "Run") -> bool:
         """Whether the run is none of another home's, which logs to the same MLflow and clears up after itself."""
         tags = run.data.tags
-        if runs.INSTALLATION not in tags or tags[runs.INSTALLATION] == self._installation:
+        if runs.INSTALLATION not in tags or tags[runs.INSTALLATION] == self.installation:
             return True
         ticker, key = (tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))  # a person may delete tags
         return night_path(self.nights, ticker, key).exists()  # a restored home's
 
     @property
-    def _installation(self) -> str:
+    def installation(self) -> str:
         return runs.installation(self.nights, self.locks)
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:

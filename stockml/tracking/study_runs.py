@@ -13,7 +13,7 @@ from stockml.tracking import views
 from stockml.tracking.client import Tracking
 from stockml.tracking.models import new_version
 from stockml.tracking.run_content import image, metric_points
-from stockml.tracking.runs import log_points, milliseconds
+from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
 from stockml.training.tuned_settings import TrialRecord
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
         known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
         if known:
             return str(known[0].version)
-        run = _begun(client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
+        run = _begun(tracking, client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
         named = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
         scores = ((name, value, 0) for name, value in base.scores.items())
         points = [(_metric_name(name), value, at, step) for name, value, step in (*named, *scores)]
@@ -67,7 +67,7 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
         same = {STUDY: trial.study, TRIAL: str(trial.number)}
-        run = _begun(client, experiment_id, same, start, f"trial {trial.number}")
+        run = _begun(tracking, client, experiment_id, same, start, f"trial {trial.number}")
         if run.info.status == "RUNNING":
             points = [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
             for epoch, loss in enumerate(trial.losses, 1):
@@ -83,7 +83,7 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
     with tracking.study("tutorial", views.note(about, views.TUTORIAL)) as (client, experiment_id):
         recipe, at = report.fitted.recipe, milliseconds(now)
         name = f"{report.name} seed {recipe.settings.training.seed}"
-        run = _begun(client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
+        run = _begun(tracking, client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
         run_id = str(run.info.run_id)
         if run.info.status != "FINISHED":
             pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
@@ -99,11 +99,14 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
         return run_id
 
 
-def _begun(client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str) -> "Run":
+def _begun(
+    tracking: Tracking, client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str
+) -> "Run":
     """The run with these tags: an existing one, perhaps left unfinished by a killed process, or a new one."""
     query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
     known = client.search_runs([experiment_id], query, max_results=1)
-    return known[0] if known else client.create_run(experiment_id, at, dict(same), name)
+    tags = {**same, INSTALLATION: tracking.installation}
+    return known[0] if known else client.create_run(experiment_id, at, tags, name)
 
 
 def _metric_name(name: str) -> str:

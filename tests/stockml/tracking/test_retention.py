@@ -13,6 +13,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import retention
 from stockml.tracking.client import Tracking
+from stockml.tracking.study_runs import log_trial
+from stockml.training.tuned_settings import TrialRecord
 from tests.stockml.tracking.logged import NOW, client, experiment, versions
 
 
@@ -64,6 +66,16 @@ def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its
     assert _ids(retention.outdated(*past, other.is_own)) == [others.mlflow_run_id]
     reached.delete_tag(others.mlflow_run_id or "", "stockml.ticker")  # as a person may, on its page
     assert _ids(retention.outdated(*past, tracking.is_own)) == [old.mlflow_run_id]
+
+
+def test_so_are_the_trials_of_its_searches(tracking: Tracking, tmp_path: Path) -> None:
+    other = replace(tracking, nights=tmp_path / "other" / "nights", locks=tmp_path / "other" / "locks")
+    for number, home in enumerate((other, tracking, tracking)):
+        began = NOW + timedelta(number)
+        log_trial(home, TrialRecord("IBM", "s", number, 3, "complete", {}, (0.1,), 0.1, 0.1, began, 1.0))
+    for home, trial in ((tracking, "trial 1"), (other, "trial 0")):
+        old = retention.outdated(client(tracking), NOW + timedelta(days=200), [], home.is_own)
+        assert [run.name for run in old] == [trial]
 
 
 def test_the_nights_of_a_home_that_was_restored_from_a_backup_are_its_own(

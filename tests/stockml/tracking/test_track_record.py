@@ -59,7 +59,7 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
     write_night(older, night_path(tracking.nights, "IBM", older.key))
     tracking.prepare()
     overview = client(tracking).get_experiment_by_name("stockml")
-    client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM", INSTALLATION: tracking._installation})
+    client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM", INSTALLATION: tracking.installation})
     tracking.log_night(night)
     _, figures = track_record(tracking)
     assert set(figures["record/network_adds_crps_pct"]) == {20130227, 20130228}
