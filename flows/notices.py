@@ -16,6 +16,7 @@ from stockml.nights.status import missing, missing_line
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
+from tasks.run_records import is_due_again
 
 
 def run_name() -> str:
@@ -30,6 +31,8 @@ def missing_forecasts(
     ),
 ) -> State:
     """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest lack nothing."""
+    if is_due_again():
+        return Completed(message="left to the next one, which is due too")
     names = sorted({validated_ticker(ticker) for ticker in tickers})
     own = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
     refresh(home(), names, Depth.STATUS)

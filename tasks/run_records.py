@@ -112,6 +112,17 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
+def is_due_again() -> bool:
+    """Whether another run of this run's deployment is due too, as after days for which its machine slept."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None:
+        return False
+    theirs = {"deployment_id": {"any_": [run.deployment_id]}, "expected_start_time": {"before_": datetime.now(UTC)}}
+    with get_client(sync_client=True) as client:
+        return client.count_flow_runs(flow_run_filter=in_state([StateType.SCHEDULED], **theirs)) > 0
+
+
 def runs_of(
     client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None, flows: FlowFilter | None = None
 ) -> Iterator[FlowRun]:

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import AwaitingConcurrencySlot, Completed, Scheduled
 
 from flows.notices import missing_forecasts
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
+from tasks.run_records import run_shown
 from tests.support.nights import recorded_night
 
 
@@ -24,6 +28,25 @@ def test_the_digests_state_says_which_tickers_lack_a_forecast(home: Home, monkey
     assert (state.name, state.message) == ("Completed", "no forecast is missing, of 1 ticker")
     state = missing_forecasts(["ibm"], {"ibm": "XXXX"}, return_state=True)
     assert "found 'XXXX'" in str(state.message), "a calendar belongs to its ticker in small letters too"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "home")
+def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
+    """Each says what is missing now, and so all would say the same."""
+    now, name = datetime.now(UTC), "tell of missing forecasts"
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow_from_name("missing forecasts"), name=name)
+        starts = (now - timedelta(days=1), now + timedelta(days=1))
+        states = [Scheduled(scheduled_time=start) for start in starts]
+        late, _ = [client.create_flow_run_from_deployment(deployment, state=state) for state in states]
+        waits = AwaitingConcurrencySlot(scheduled_time=now + timedelta(minutes=1))  # for the deployment's only slot
+        client.set_flow_run_state(late.id, waits, force=True)
+        first = run_shown(missing_forecasts, name, ["IBM"])
+        assert (first.name, first.message) == ("Completed", "left to the next one, which is due too")
+        client.set_flow_run_state(late.id, Completed(), force=True)
+        assert run_shown(missing_forecasts, name, ["IBM"]).name == FORECASTS_MISSING
+        client.delete_deployment(deployment)
 
 
 def test_the_digest_loads_no_heavy_library(home: Home) -> None:
