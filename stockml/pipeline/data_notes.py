@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from stockml.errors import counted
-from stockml.features.segments import HOLE, divided_by, starts
+from stockml.features.segments import HOLE, UNITS, divided_by, starts
 from stockml.features.windows import within_segment
 from stockml.models.lead_grid import LEADS
 from stockml.prices.bars import Bars, days_of, jumps
@@ -98,11 +98,13 @@ def divided(series: PriceSeries, sessions: Sessions) -> str:
         return ""
     last, first = (series.sessions[at].item() for at in (after[-1] - 1, after[-1]))
     missing = len(sessions.between(last + timedelta(days=1), first - timedelta(days=1)))
-    kind, times = divided_by(series, after[-1]), f" {len(after)} times, the newest" if len(after) > 1 else ""
-    size = f" of {missing} sessions" if kind == HOLE else ", a lasting change of the price by a power of ten,"
+    times = f" {len(after)} times, the newest" if len(after) > 1 else ""
+    what = f"{HOLE} of {missing} sessions" if missing else "closure of the exchange"
+    if divided_by(series, after[-1]) == UNITS:
+        what = f"{UNITS}, a lasting change of the price by a power of ten,"
     lost = len(series) - len(within_segment(series, np.arange(len(series)), LEADS[-1]))
     return (
-        f"the series is divided{times} by a {kind}{size} between {last} and {first}: {lost} of {len(series):,} "
+        f"the series is divided{times} by a {what} between {last} and {first}: {lost} of {len(series):,} "
         "sessions are neither learned from nor scored, since window or outcome would span it; after it the share "
         "is seen as one that was listed then"
     )

@@ -1,7 +1,7 @@
 """What a night says about its data: each hole, each bar set aside, each import that disagrees."""
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,13 @@ from stockml.errors import InvalidSession, NoBars, TooFewBars
 from stockml.features.windows import check_newest
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline.data_notes import data_notes
+from stockml.pipeline.data_notes import data_notes, divided
 from stockml.pipeline.dataset import beside_the_bars, renormalise
 from stockml.pipeline.ingest import set_aside_tonight
 from stockml.pipeline.log import tutorial_notes
 from stockml.pipeline.night_key import night_key
-from stockml.prices.bars import Bars, Split
+from stockml.prices.bars import Bars, Split, make_bars
+from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
@@ -78,6 +79,15 @@ def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Hom
     assert f"the series is divided by {between}" in notes(home)
     with pytest.raises(TooFewBars, match=f"since the change of units from {DAYS[-22]} to {DAYS[-21]}, found 21"):
         check_newest(series)
+
+
+def test_a_closure_of_weeks_is_not_called_a_hole_of_no_sessions() -> None:
+    """Shanghai's, around the New Year of 2002 and six earlier ones."""
+    shanghai = Sessions("XSHG")
+    days = np.array(shanghai.between(date(1999, 3, 1), date(2003, 12, 31)), "M8[D]")
+    series = PriceSeries.from_bars(make_bars(days, {name: np.full(len(days), 10.0) for name in IBM.columns}))
+    said = "the series is divided 3 times, the newest by a closure of the exchange between 2002-02-08 and 2002-02-25: "
+    assert divided(series, shanghai).startswith(said)
 
 
 def test_a_note_says_that_the_tutorials_network_learns_across_a_hole() -> None:
