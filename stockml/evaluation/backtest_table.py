@@ -201,19 +201,19 @@ def markdown(table: BacktestTable) -> list[str]:
 
 
 def _skills(what: str, lines: Sequence[Line]) -> list[str]:
-    heads = ["", "tickers", "mean, %", *(f"lead {lead}" for lead in SHOWN_LEADS), "p"]
+    heads = ["", "mean, %", "p", *(f"lead {lead}" for lead in SHOWN_LEADS), "tickers"]  # a narrow page cuts the last
     return [what, "", *_table(heads, [_skill(line) for line in lines])]
 
 
 def _skill(line: Line) -> list[str]:
     by_lead = zip(line.by_lead.values(), line.share_by_lead.values(), strict=True)
     p_value = "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
-    cells = [f"{skill:+z.2f} ({share:.0f})" for skill, share in ((line.mean, line.share), *by_lead)]
-    return [line.row, str(line.tickers), *cells, p_value]
+    mean, *leads = [f"{skill:+z.2f} ({share:.0f})" for skill, share in ((line.mean, line.share), *by_lead)]
+    return [line.row, mean, p_value, *leads, str(line.tickers)]
 
 
 def _bands(lines: Sequence[Line]) -> list[str]:
-    heads = ["", "of 50, 80, 95 % held", "80 % by ticker", "interval score of 80 %"]
+    heads = ["", "50, 80, 95 % held", "80 % by ticker", "interval score"]
     rows = [
         [
             line.row,
