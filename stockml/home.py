@@ -15,6 +15,7 @@ from stockml.errors import InvalidSetting
 BROKEN = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")  # what PostgreSQL's driver would repeat in its refusal
 ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
 LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
 UNFIT = re.compile(r"[?%#]|::")  # an MLflow, Prefect or fsspec address would be cut off there, and name another place
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
@@ -167,6 +168,9 @@ def _check_secrets(environ: Mapping[str, str]) -> None:
     for name in ("STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"):
         if LOGIN.match(environ.get(name, "")):
             raise InvalidSetting(name, "…", "an address without a password; AWS_SECRET_ACCESS_KEY takes that of S3")
+    for name in PROXIES:
+        proxy = environ.get(name, "")
+        checked_address(name, proxy if "://" in proxy else f"http://{proxy}")  # as those who use it read it
     for name in IN_HEADERS:
         secret = environ.get(name, "")
         if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):

@@ -129,6 +129,23 @@ def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(addre
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("login", ["me:hidden/1@", "me:hidden#1@", "me:12?hidden@", "me:[hidden@"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_whose_password_would_be_cut_is_refused_without_showing_it(name: str, login: str, scheme: str) -> None:
+    """Prefect's client takes a part of it for a port, repeats that in its error, and no run begins."""
+    with pytest.raises(InvalidSetting, match=f"{name} to be an address whose port") as refused:
+        home({name: f"{scheme}{login}proxy:3128"})
+    assert "hidden" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "proxy", ["", "proxy:3128", "http://me:s%2Fcret@proxy:3128/", "me:pw@proxy", "socks5://[::1]:1"]
+)
+def test_a_proxy_as_programs_read_it_is_left_to_them(proxy: str, tmp_path: Path) -> None:
+    assert home({"HTTPS_PROXY": proxy, "STOCKML_HOME": str(tmp_path)}).root == tmp_path
+
+
 @pytest.mark.parametrize(
     "address", ["foo", "foo://me:secret@x", "./secret", "file:///secret", "postgres://me:secret@x"]
 )
