@@ -13,7 +13,6 @@ from prefect.filesystems import LocalFileSystem
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
-from prefect.utilities.urls import url_for
 
 from flows import form
 from flows.tonight import NightRequest, bars_of
@@ -33,7 +32,7 @@ from stockml.storage import sharing
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks import lost_runs, run_records
-from tasks.artifacts import show_night
+from tasks.artifacts import prefect_page, show_night
 from tasks.caching import with_home_storage
 from tasks.status_page import remember
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
@@ -127,7 +126,7 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
     sharing.commit(home(), tonight.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings, key)
-    page = url_for("flow-run", obj_id=flow_run.id)
+    page = prefect_page(UUID(flow_run.id))
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
     promotion = with_home_storage(promote, force=force)(model, run, now)
     left = (bars, dataset, decision, model, evaluation, published, promotion)

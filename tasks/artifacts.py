@@ -16,6 +16,7 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
+from prefect.utilities.urls import url_for
 
 from stockml import clock
 from stockml.home import Home, home
@@ -105,6 +106,12 @@ def mlflow_pages(place: Home) -> str | None:
     server = place.tracking_uri if place.tracking_uri.startswith("http") else ""
     found = without_password(os.environ.get("STOCKML_MLFLOW_PAGE") or server)
     return found.rstrip("/") or place.server("mlflow")
+
+
+def prefect_page(run: UUID) -> str | None:
+    """Where Prefect's page shows a flow run, without a password: the night's record and MLflow's run link to it."""
+    page = url_for("flow-run", obj_id=run)
+    return without_password(page) if page else None
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import date
+from uuid import UUID
 
 import pytest
+from prefect.settings import PREFECT_UI_URL, temporary_settings
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.home import Home
-from tasks.artifacts import mlflow_pages, row_of
+from tasks.artifacts import mlflow_pages, prefect_page, row_of
 
 DIED = "its worker process died twice; see the machine's memory"
 
@@ -33,3 +35,9 @@ def test_links_to_mlflow_show_no_password(home: Home, address: str, monkeypatch:
     assert mlflow_pages(replace(home, tracking_uri=address)) == "https://mlflow.example:5000"
     monkeypatch.setenv("STOCKML_MLFLOW_PAGE", address)
     assert mlflow_pages(home) == "https://mlflow.example:5000"
+
+
+@pytest.mark.parametrize("address", ["https://me:secret@prefect.example", "https://prefect.example"])
+def test_the_link_to_a_nights_run_in_prefect_shows_no_password(address: str) -> None:
+    with temporary_settings({PREFECT_UI_URL: address}):
+        assert prefect_page(UUID(int=1)) == f"https://prefect.example/runs/flow-run/{UUID(int=1)}"
