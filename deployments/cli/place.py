@@ -125,7 +125,7 @@ def _unproxied(environ: Mapping[str, str]) -> str:
 
 def _content(file: str) -> str:
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        return Path(file).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise InvalidFile(file, f"expected a file with a secret, found that it cannot be read ({why})") from error

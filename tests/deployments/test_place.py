@@ -126,9 +126,10 @@ def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refu
         check(home, "market")
 
 
-def test_a_secret_is_read_from_its_file(person: Path) -> None:
+@pytest.mark.parametrize("content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"], ids=["Unix", "Windows"])
+def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
     file = person / "key"
-    file.write_text("K3Y12345\n")
+    file.write_bytes(content)
     environ = {"ALPHAVANTAGE_API_KEY_FILE": str(file)}
     with in_home("nightly", environ):
         assert environ["ALPHAVANTAGE_API_KEY"] == "K3Y12345"
