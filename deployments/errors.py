@@ -39,8 +39,8 @@ class ServerFailed(StockmlError):
 
 
 class AlreadyUp(StockmlError):
-    address: str
-    text = "expected no running `stockml up` in this home, found one at {address}; use it, or stop it first"
+    found: str
+    text = "expected no running `stockml up` in this home, found one {found}; use it, or stop it first"
 
 
 class PasswordNeeded(StockmlError):

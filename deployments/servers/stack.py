@@ -21,10 +21,11 @@ from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import Home
 from stockml.provider.price_source import plays_recorded
 from stockml.storage.files import write_atomically
+from stockml.storage.locks import file_lock
 
 START_S, SETTLED_S = 120.0, 60.0
 PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
@@ -56,7 +57,7 @@ def up(
     Meanwhile, `servers.json` in the home tells other commands what is up.
     """
     if address := running_server(home):
-        raise AlreadyUp(address)
+        raise AlreadyUp(f"at {address}")
     databases.check(home)
     access = Access.of(environ)
     for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
@@ -64,10 +65,14 @@ def up(
     if prefect_port == mlflow_port:
         raise InvalidSetting(PORT_OPTIONS["MLflow"], mlflow_port, "another port than Prefect's")
     environ = {**settings_of(home, environ), **environ}
-    databases.create(home)
     pages = {"prefect": access.url(prefect_port), "mlflow": access.url(mlflow_port)}
     api, logs = f"{pages['prefect']}/api", home.root / "logs"
     with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(home.locks / "up.lock", 0))
+        except StoreBusy as busy:
+            raise AlreadyUp("that is starting or stopping") from busy
+        databases.create(home)
         environ, feed = _prices(home, environ, stack, say)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))

@@ -166,6 +166,32 @@ def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> N
     assert not home.root.exists()
 
 
+@pytest.mark.slow
+def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) -> None:
+    """Else both ran the same deployments on the same database, and the first to stop hid the other."""
+    command = [sys.executable, "-m", "deployments.cli", "up"]
+    both = [
+        subprocess.Popen(
+            [*command, "--prefect-port", str(free_port()), "--mlflow-port", str(free_port())],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        until(lambda: any(each.poll() is not None for each in both))
+        (goes_on,) = [each for each in both if each.poll() is None]
+    finally:
+        for each in both:
+            each.kill()
+    told = {each: each.communicate()[1] for each in both}
+    del told[goes_on]
+    assert next(iter(told.values())).startswith(
+        "stockml: expected no running `stockml up` in this home, found one that is starting"
+    )
+
+
 def test_an_address_of_another_machine_is_not_reported_as_a_taken_port(home: Home) -> None:
     with pytest.raises(InvalidSetting, match="expected STOCKML_ADDRESS to be an IP address of this machine"):
         check_port("Prefect", free_port(), "--prefect-port", "192.0.2.7")

@@ -46,7 +46,7 @@ SAMPLES = [
     errors.NoForecast("IBM", "/home/me/.stockml"),
     ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),
-    AlreadyUp("http://127.0.0.1:4200"),
+    AlreadyUp("at http://127.0.0.1:4200"),
     PortTaken("MLflow", 5000, "--mlflow-port"),
     PasswordNeeded("0.0.0.0"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
