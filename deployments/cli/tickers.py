@@ -78,8 +78,8 @@ def remove(tickers: Named) -> None:
 
     place = home()
     gone = own_list.remove(place, tickers)
-    if gone:
-        _print_and_register(place, f"removed {', '.join(gone)}")
+    # also where none was left to remove: an earlier run may have been killed before it told Prefect
+    _print_and_register(place, f"removed {', '.join(gone) or 'nothing'}")
     if missing := [ticker for ticker in tickers if ticker not in gone]:
         found = f"expected tickers in {own_list.list_file(place)}, found {', '.join(missing)}"
         raise BadParameter(found, param_hint="TICKER")

@@ -54,6 +54,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from settled("pages", services.pages, home, environ, ports)
     yield from settled("webhook", services.webhook, environ)
     yield from services.notices(home)
+    yield from services.deployments(home)
     yield from settled("Dask", services.dask, environ)
     yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from stored.settings(home)

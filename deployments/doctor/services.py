@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from deployments.doctor.stored import Check, settled
 from deployments.errors import PortTaken, ServerUnavailable
+from deployments.registration import MANAGED, NIGHTS
+from deployments.registration.own_list import tickers_of
 from deployments.servers.access import SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
@@ -107,6 +109,24 @@ def notices(home: Home) -> Iterator[Check]:
             with suppress(HTTPError):
                 if found := refused_notice(client, datetime.now(UTC)):
                     yield Check("notices", "problem", found, TAKE_NOTICES)
+
+
+def deployments(home: Home) -> Iterator[Check]:
+    """Check that Prefect runs the nights of the listed tickers, and no others: it is told after the list is changed."""
+    with suppress(StockmlError), looked_up(home) as client:  # `prefect` and `list of tickers` report these
+        if client:
+            from httpx import HTTPError
+            from prefect.client.schemas.filters import DeploymentFilter
+
+            from tasks.run_records import all_of
+
+            nights = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED, NIGHTS]}})
+            listed = {entry.ticker for entry in tickers_of(home).tickers}
+            with suppress(HTTPError):
+                known = {each.name for each in all_of(client.read_deployments, deployment_filter=nights)}
+                if differ := sorted(known ^ listed):
+                    found = f"other nights than the list of tickers has: {', '.join(differ)}"
+                    yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:

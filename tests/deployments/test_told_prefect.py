@@ -1,0 +1,51 @@
+"""Prefect is told of a changed list, also by the next command if the one that changed it was killed before."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.settings import PREFECT_API_URL
+
+from deployments.cli.app import run
+from deployments.cli.tickers import register_all
+from deployments.doctor.services import deployments
+from deployments.process import restored
+from deployments.registration import own_list
+from deployments.servers.environment import settings_of
+from stockml.home import Home
+
+Captured = pytest.CaptureFixture[str]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture
+def told(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home whose list of two tickers Prefect knows."""
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
+    with restored(os.environ, settings_of(home)):
+        own_list.add(home, ["STAYS", "FB"], {})
+        register_all(home)
+        yield home
+
+
+def nights() -> dict[str, DeploymentResponse]:
+    with get_client(sync_client=True) as client:
+        return {each.name: each for each in client.read_deployments() if "nights" in each.tags}
+
+
+def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
+    told: Home, capsys: Captured
+) -> None:
+    assert list(deployments(told)) == []
+    own_list.remove(told, ["FB"])
+    (check,) = deployments(told)
+    assert str(check) == (
+        "note    deployments: other nights than the list of tickers has: FB; `stockml deploy` tells Prefect of the list"
+    )
+    assert run(["tickers", "remove", "FB"]) == 2
+    assert "1 deleted" in capsys.readouterr().out
+    assert {*nights()} == {"STAYS"}
+    assert list(deployments(told)) == []
