@@ -138,7 +138,7 @@ def deploy(
 
 def register_all(place: Home, *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
-    from deployments.registration.own_list import tickers_of
+    from deployments.registration.own_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
 
     listed = tickers_of(place).tickers
@@ -151,7 +151,8 @@ def register_all(place: Home, *, crash_orphans: bool = False, as_json: bool = Fa
 
         told = list(lost_runs.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed, digest_time(os.environ))
-        done = register([*of_tickers(listed), *others], delete_others=True)
+        done = register([*of_tickers(listed, earlier_names(place)), *others], delete_others=True)
+        forget_earlier_names(place)
         automations = install(os.environ)
         show_status()
     if as_json:

@@ -80,7 +80,10 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
 
 
 def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
-    """Rename the entry of `old` to `new`, keeping its choices. Raises InvalidFile, and then changes nothing."""
+    """Rename the entry of `old` to `new`, keeping its choices. Raises InvalidFile, and then changes nothing.
+
+    The old name is noted until Prefect is told, which has a person's schedules and pauses under it.
+    """
 
     def named(found: re.Match[str]) -> str:
         return f"{found[1]}{new}{found[1]}" if found[1] else _quoted(new)
@@ -93,7 +96,25 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
         items[at] = re.sub(symbol, named, items[at], count=1)
         text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in known])
         if not only_check:
+            earlier = earlier_names(home)
+            noted = {**earlier, new: earlier.get(old, old)}
+            write_atomically(_earlier(home), json.dumps(noted).encode())
             write_atomically(home.tickers, text)
+
+
+def earlier_names(home: Home) -> dict[str, str]:
+    """The name by which Prefect knows each renamed ticker; it has not been told of these yet."""
+    with suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(_earlier(home).read_bytes()))
+    return {}
+
+
+def forget_earlier_names(home: Home) -> None:
+    _earlier(home).unlink(missing_ok=True)
+
+
+def _earlier(home: Home) -> Path:
+    return home.prefect / "renamed.json"
 
 
 def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import time
@@ -50,7 +50,7 @@ class Wanted:
     cron: str | None = None  # None: started from the page only
     timezone: str = "America/New_York"
     slug: str = "nightly"  # what the page calls the schedule
-    before: str = ""  # an earlier version's name
+    before: str = ""  # its name until now: an earlier version's, or that of a renamed share
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Registered:
         return (", ".join(f"{len(names)} {what}" for what, names in done.items()) or "none") + own
 
 
-def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
+def of_tickers(entries: Sequence[TickerEntry], earlier: Mapping[str, str] | None = None) -> list[Wanted]:
+    """earlier: the names that renamed tickers had before."""
     return [
         Wanted(
             flow=NIGHTLY,
@@ -79,6 +80,7 @@ def of_tickers(entries: Sequence[TickerEntry]) -> list[Wanted]:
             tags=entry.tags,
             cron=cron,
             timezone=entry.timezone,
+            before=(earlier or {}).get(entry.ticker, ""),
         )
         for entry, cron in staggered(tuple(entries))
     ]

@@ -36,6 +36,26 @@ def nights() -> dict[str, DeploymentResponse]:
         return {each.name: each for each in client.read_deployments() if "nights" in each.tags}
 
 
+def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
+    told: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect may be told only later: it was not up, or the command was killed; and of several renames at once."""
+    mine = {"schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}, "slug": "mine"}
+    with get_client(sync_client=True) as client:
+        known = nights()["FB"]
+        client.update_deployment_schedule(known.id, known.schedules[0].id, active=False)
+        client.request("POST", "/deployments/{id}/schedules", path_params={"id": known.id}, json=[mine])
+    with monkeypatch.context() as away:
+        away.delenv("PREFECT_API_URL")
+        assert run(["rename", "FB", "METAA"]) == 0
+    assert {*nights()} == {"STAYS", "FB"}
+    assert run(["rename", "METAA", "META"]) == 0
+    after = nights()
+    assert {*after} == {"STAYS", "META"}
+    assert {each.slug: each.active for each in after["META"].schedules} == {"nightly": False, "mine": True}
+    assert own_list.earlier_names(told) == {}
+
+
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
     told: Home, capsys: Captured
 ) -> None:
