@@ -20,6 +20,7 @@ from stockml.errors import StoreError
 from stockml.storage.files import write_atomically
 
 AT_ONCE = 64  # requests
+TRIES = 2  # of one that is not answered in time: with s3fs's five, a silent store cost a command 104 seconds
 PASSING = (500, 502, 503, 504)  # a fault within, a gateway's word for a store that restarts, or requests too fast
 
 
@@ -212,6 +213,8 @@ class Objects:
             # an object is read in one request, and not in several, after one for its size
             of_s3 = {"config_kwargs": config, "max_concurrency": 1}
         fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False, **of_s3)
+        if of_s3:
+            fs.retries = TRIES
         return DirFileSystem(base.rstrip("/"), fs)
 
     @property

@@ -20,10 +20,10 @@ from tests.support.own_servers import free_port
 
 
 @contextmanager
-def answering(*answers: bytes) -> Iterator[str]:
+def answering(*answers: bytes, asked: list[socket.socket] | None = None) -> Iterator[str]:
     """A server that gives each connection the next answer, then always the last; stays silent if it is empty."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        open_ones, coming = [], iter(answers)
+        open_ones, coming = [] if asked is None else asked, iter(answers)
 
         def serve() -> None:
             while True:
@@ -63,6 +63,18 @@ def test_a_store_that_gives_no_proper_answer_is_named(answer: bytes, monkeypatch
             Objects("s3://bucket/state", answer_s=0.2, return_s=0).read("parts/IBM.json")
         assert "secret" not in str(told.value)
         fsspec.filesystem("s3").clear_instance_cache()
+
+
+def test_a_store_that_stays_silent_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person waits meanwhile, 20 seconds each time."""
+    asked: list[socket.socket] = []
+    with answering(b"", asked=asked) as address:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        with pytest.raises(StoreError, match="ReadTimeoutError"):
+            Objects("s3://bucket/state", answer_s=0.3).names("parts")
+        fsspec.filesystem("s3").clear_instance_cache()
+    assert len(asked) == 2
 
 
 @pytest.mark.slow
