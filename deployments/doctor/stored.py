@@ -31,6 +31,7 @@ from stockml.pipeline.ingest import at_rest
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
 from stockml.storage.refusals import refused
+from stockml.storage.sharing import cut_short
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password
@@ -72,6 +73,8 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
 
     replay: whether `now` is a replayed time, while bars are recorded by the machine's clock.
     """
+    for half_done in cut_short(home):
+        yield Check("rename", "problem", str(half_done))
     store = BarStore.of(home)
     names: tuple[str, ...] = ()
     try:

@@ -1,6 +1,7 @@
 """A share that goes on under another symbol: bars, forecasts, models, nights and MLflow follow it.
 
 Each step looks at what is still under the old name, so a rename that was cut short is finished by the same command.
+Until then, nights and other renames of these tickers are refused. Where machines share the state, a commit decides.
 """
 
 import shutil
@@ -18,23 +19,32 @@ from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.manifests import FOLDERS
 from stockml.storage.refusals import check_links, closed_to_us
-from stockml.storage.sharing import both_locked
+from stockml.storage.sharing import both_locked, cut_short, renaming
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
+
+TO_TELL = ".renamed"  # of the mark of a rename that MLflow is still to be told of
 
 
 def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
     """Move all that is kept of `old` to `new`; returns what moved, in words. `missed` is told if MLflow is away.
 
-    Raises InvalidTicker, StoreError where `new` has something of its own already, or where something of `old` cannot be
-    reached, StoreBusy while a night runs, here or on another machine that shares the state.
+    Raises InvalidTicker, StoreError where `new` has something of its own already, where something of `old` cannot be
+    reached, or another rename of either was cut short; StoreBusy while a night runs, here or on another machine that
+    shares the state.
     """
     old, new = validated_ticker(old), validated_ticker(new)
+    mark = renaming(home, old, new)
     with both_locked(home, old, new):
+        for half_done in cut_short(home, {old, new}):
+            if half_done.path != str(mark):
+                raise half_done
         for before, after in _places(home, old, new):
             _check_reach(before)
             _has_something_to_move(before, after)
         Ledger(home.ledger).check_free(old, new)
+        if home.state is None:
+            mark.touch()
         moved = ["bars"] if BarStore.of(home).rename(old, new) else []
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
         for before, after in _places(home, old, new):
@@ -45,11 +55,27 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
                 moved.append(before.parent.name)
         moved += ["champions"] if Registry(home.models).renamed(old, new) else []
         moved += _nights(home, old, new)
+        mark.with_suffix(TO_TELL).touch()
+        mark.unlink(missing_ok=True)
     try:
-        moved += Tracking.of(home).rename(old, new)
+        moved += _told(home, new)
     except TrackingUnavailable as away:
         missed(away)
-    return tuple(moved)
+    return tuple(dict.fromkeys(moved))
+
+
+def _told(home: Home, new: str) -> list[str]:
+    """Tell MLflow of the rename to `new`, after those that it goes on from and that were killed, or found it away."""
+    wanted, untold, moved = new, list[Path](), list[str]()
+    for mark in sorted(home.locks.glob(f"* *{TO_TELL}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        before, after = mark.stem.split(" ")
+        if after == wanted:
+            untold.append(mark)
+            wanted = before
+    for mark in reversed(untold):
+        moved += Tracking.of(home).rename(*mark.stem.split(" "))
+        mark.unlink()
+    return moved
 
 
 def is_known(home: Home, ticker: str) -> bool:

@@ -1,12 +1,13 @@
 """How runs, readers and commands check out and commit a shared state; only locks where the home is the state."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
-from stockml.errors import StockmlError, StoreBusy
+from stockml.errors import StockmlError, StoreBusy, StoreError
 from stockml.home import Home
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import COMMON, ENDED, is_merged
@@ -27,6 +28,8 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
     check_home(home)
     with ExitStack() as held:
         held.enter_context(_lock(home, ticker, timeout_s))
+        for half_done in cut_short(home, {ticker}):
+            raise half_done
         if state := SharedState.of(home):
             held.enter_context(state.database.locked(ticker, timeout_s))
             _checkout_common(home, state)
@@ -52,6 +55,20 @@ def both_locked(home: Home, old: str, new: str) -> Iterator[None]:
                 state.checkout(ticker)
         held.enter_context(committing(lambda: _commit_moved(home, old, new)))
         yield
+
+
+def renaming(home: Home, old: str, new: str) -> Path:
+    """The mark that is there while the files of `old` are moved to `new`, and stays if that is cut short."""
+    return home.locks / f"{old} {new}.renaming"
+
+
+def cut_short(home: Home, tickers: Collection[str] | None = None) -> Iterator[StoreError]:
+    """Yield the renamings, of these tickers or of any, that moved only some of the files: none may be begun anew."""
+    for mark in sorted(home.locks.glob("* *.renaming")):
+        old, new = mark.stem.split(" ")
+        if tickers is None or {old, new} & {*tickers}:
+            way_on = f"finish it: `stockml rename {old} {new}`"
+            yield StoreError(str(mark), f"expected {old} renamed to {new}, found that it was cut short; {way_on}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from stockml.errors import InvalidTicker, StoreError, TrackingUnavailable
 from stockml.forecasts.ledger import Ledger
@@ -19,6 +20,7 @@ from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
+from stockml.storage.sharing import cut_short, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
@@ -92,6 +94,25 @@ def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled:
     check_followed(filled, before)
 
 
+def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Home) -> None:
+    """Neither a night, which would fetch bars anew beside those that have moved, nor a rename to a third symbol."""
+    before, times = everything(filled, "IBM"), 0
+    while moves_one(filled) and (half_done := [*cut_short(filled)]):
+        times += 1
+        assert [each.why for each in half_done] == [
+            "expected IBM renamed to BIM, found that it was cut short; finish it: `stockml rename IBM BIM`"
+        ]
+        for old, new in (("IBM", "CIM"), ("BIM", "CIM")):
+            with pytest.raises(StoreError, match="finish it: `stockml rename IBM BIM`"):
+                rename(filled, old, new, missed=print)
+        for ticker in ("IBM", "BIM"):
+            with pytest.raises(StoreError, match="finish it: `stockml rename IBM BIM`"), ticker_lock(filled, ticker):
+                raise AssertionError
+    assert times > len(["bars", "forecasts", "models", "nights", "settings", "champions"])
+    with ticker_lock(filled, "BIM"):
+        check_followed(filled, before)
+
+
 def test_a_rename_that_was_killed_is_finished_beside_what_the_shared_state_brought_back(
     filled: Home, tmp_path: Path
 ) -> None:
@@ -107,6 +128,18 @@ def test_a_rename_that_was_killed_is_finished_beside_what_the_shared_state_broug
         rename(killed, "IBM", "BIM", missed=lambda _: None)
         check_followed(killed, before)
         shutil.rmtree(killed.root)
+
+
+def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(with_tables: Home) -> None:
+    missed: list[TrackingUnavailable] = []
+    mlflow = MlflowClient(with_tables.tracking_uri)
+    of_ibm = mlflow.create_experiment("stockml/IBM")
+    rename(replace(with_tables, tracking_uri="http://127.0.0.1:9"), "IBM", "BIM", missed=missed.append)
+    assert len(missed) == 1
+    assert rename(with_tables, "BIM", "CIM", missed=missed.append) == ("MLflow's experiment",)
+    assert mlflow.get_experiment(of_ibm).name == "stockml/CIM"
+    assert rename(with_tables, "BIM", "CIM", missed=missed.append) == ()
+    assert (len(missed), [*with_tables.locks.glob("* *.*")]) == (1, [])
 
 
 def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: Home) -> None:
