@@ -90,7 +90,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     place = _usual(command, environ)
     excused = suppress(StoreError) if command == "doctor" else nullcontext()  # it reports them among its checks
     with excused:
-        check_home(place)
+        check_home(place, restoring=command == "restore")
         refresh(place, ())
     environ["STOCKML_HOME"] = str(place.root)
     with excused:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -30,10 +31,10 @@ from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
 from stockml.provider.price_source import FILE as KIND_OF_PRICES
 from stockml.provider.price_source import REPLAY
-from stockml.storage.files import NO_ROOM, sync_folder
+from stockml.storage.files import NO_ROOM, sync_folder, write_atomically
 from stockml.storage.objects import Found, Objects
 from stockml.storage.process_marks import is_gone, mark
-from stockml.storage.refusals import check_links
+from stockml.storage.refusals import RESTORING, check_links
 
 FORMAT = "stockml backup, 1"
 MANIFEST, ARCHIVE, STAGING = "manifest.json", "archive.zip", ".staging-"
@@ -79,6 +80,8 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
 def restore(home: Home, file: Path, only: str | None = None) -> Archived:
     """Restore the archive's files into a home that lacks them or has the very same; after a kill, repeat it to go on.
 
+    Until then, the home is refused to nights and other commands (`check_home`).
+
     only: one file, or all below a folder (`ledger/IBM.parquet`, `models/IBM`), such as damaged ones that were moved
     away; where machines share the state, which brings those back, they are moved to `damaged/` here. Raises InvalidFile
     for an archive that is not whole or a home with other content, DiskFull if there is no room to unpack it; nothing is
@@ -98,6 +101,8 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
                 way_on = "move it away, or name an empty folder in STOCKML_HOME"
                 raise InvalidFile(objects.address(within), f"{why}; {way_on}")
         found = _found(staged, home)
+        command = ["stockml", "restore", str(file.resolve()), *([] if only is None else ["--only", only])]
+        write_atomically(home.locks / RESTORING, shlex.join(command).encode())
         aside = home.root / "damaged" / secrets.token_hex(4)
         for name in damaged:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +111,7 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
             if _read(home, name) is None:
                 objects, within = _place(home, name)
                 objects.replace(within, (staged.root / name).read_bytes(), Found(None))
+        (home.locks / RESTORING).unlink()
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 

@@ -8,6 +8,7 @@ from stockml.errors import RecordUnreadable, StockmlError, StoreError
 from stockml.home import Home
 from stockml.storage.files import NO_ROOM
 
+RESTORING = "restoring"  # in a home's locks: the command that is restoring it
 KEPT = ("", "prices.json", "store", "ledger", "nights", "models", "bases", "settings")
 
 
@@ -31,12 +32,15 @@ def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
     return RecordUnreadable(str(path), str(error))
 
 
-def check_home(home: Home) -> None:
+def check_home(home: Home, *, restoring: bool = False) -> None:
     """Raise StoreError if what a home keeps is behind a link to what is not there, such as an unmounted disk.
 
-    It would be taken for nothing kept, and begun anew.
+    Or, unless `restoring`, if a restore was cut short. It would be taken for nothing kept, and begun anew.
     """
     check_links(home.root / name for name in KEPT)
+    if not restoring and (mark := home.locks / RESTORING).is_file():
+        why = "expected a home that was restored whole, found that this was cut short"
+        raise StoreError(str(home.root), f"{why}; finish it: `{mark.read_text(encoding='utf-8')}`")
 
 
 def check_links(paths: Iterable[Path]) -> None:

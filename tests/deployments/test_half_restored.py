@@ -1,0 +1,55 @@
+"""A home whose restore was cut short is refused until it is finished: a night would begin anew what is not there."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from stockml.errors import StoreError
+from stockml.home import Home
+from stockml.home import home as home_of
+from stockml.maintenance.backup import back_up
+from stockml.storage.sharing import ticker_lock
+from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    other = home_of({"STOCKML_HOME": str(tmp_path / "other")})
+    for ticker in ("IBM", "KO"):
+        write_tuned_settings(other, ticker, {"training.epochs": 2}, {})
+    back_up(other, tmp_path / "b.zip", datetime(2026, 11, 24, tzinfo=UTC))
+    return tmp_path / "b.zip"
+
+
+def test_a_half_restored_home_is_refused_until_the_same_command_has_finished_it(
+    home: Home, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
+    real = os.replace
+
+    def dies(source: Path, target: Path) -> None:
+        if Path(target) == home.settings / "IBM.json":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(os, "replace", dies)
+        assert run(["restore", str(archive)]) == 130
+    capsys.readouterr()
+    found = "expected a home that was restored whole, found that this was cut short"
+    way_on = f"{found}; finish it: `stockml restore {archive}`"
+    for command in (["status"], ["nightly", "IBM"], ["tickers", "add", "IBM"]):
+        assert run(command) == 1
+        assert capsys.readouterr().err == f"stockml: {home.root}: {way_on}\n"
+    with pytest.raises(StoreError, match="restored whole"), ticker_lock(home, "IBM"):
+        raise AssertionError
+    assert run(["doctor"]) == 1
+    assert f"PROBLEM home: {home.root}: {way_on}\n" in capsys.readouterr().out
+    assert run(["restore", str(archive)]) == 0
+    assert tuned_settings(home, "IBM") == {"training.epochs": 2}
+    assert run(["tickers", "list"]) == 0
