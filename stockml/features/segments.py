@@ -51,7 +51,7 @@ def to_newest_units(series: PriceSeries) -> Floats:
 
 
 def segment_start(series: PriceSeries, at: Indices) -> Indices:
-    """(m,) first session of the segment that contains each session of `at`."""
+    """(m,) first session of the segment that contains each session of `at`; after the newest, of the last segment."""
     first = starts(series)
     return first[np.searchsorted(first, at, side="right") - 1]
 

@@ -70,8 +70,8 @@ def every_nth(part: range, every: int) -> Indices:
 
 def within_segment(series: PriceSeries, at: Indices, horizon: int) -> Indices:
     """Select the sessions of `at`, (m,), whose past month and next `horizon` sessions lie in one segment."""
-    begin, end = np.maximum(at - FIRST_ORIGIN, 0), np.minimum(at + horizon, len(series) - 1)
-    kept: Indices = at[segment_start(series, begin) == segment_start(series, end)]
+    begin = np.maximum(at - FIRST_ORIGIN, 0)
+    kept: Indices = at[segment_start(series, begin) == segment_start(series, at + horizon)]
     return kept
 
 
@@ -88,8 +88,8 @@ def unseen_origins(series: PriceSeries, split: OriginSplit, evaluation: Evaluati
 def check_segments(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
     """Raise TooFewBars where tonight's window, or those of all test origins, would cross a segment boundary."""
     check_newest(series)
-    first = int(starts(series)[-1])
-    if first and not len(scored_origins(series, split.test, evaluation)):
+    if not len(scored_origins(series, split.test, evaluation)):
+        first = int(starts(series)[-1])
         needed = minimum_sessions(evaluation) + evaluation.origin_every - 1
         raise TooFewBars(needed, len(series) - first, f"an earlier forecast to be scored{_since(series, first)}")
 

@@ -82,7 +82,17 @@ def test_known_inputs_scaled_by_their_own_fit_have_mean_0_and_deviation_1() -> N
     np.testing.assert_allclose(np.nanstd(known, axis=0), 1, atol=0.1)
 
 
-@pytest.mark.parametrize("deviation", [0.0, float("nan"), -1.0])
-def test_a_scale_with_deviations_not_above_0_is_refused(deviation: float) -> None:
-    with pytest.raises(ValueError, match="deviations"):
-        InputScale(np.zeros(14), np.full(14, deviation))
+@pytest.mark.parametrize(
+    ("means", "deviations", "named"),
+    [
+        (np.zeros(14), np.arange(14.0), "deviations above 0"),
+        (np.zeros(14), np.full(14, np.nan), "deviations"),
+        (np.zeros(14), np.ones(13), "deviations"),
+        (np.zeros(1), np.ones(14), "means"),
+    ],
+)
+def test_a_scale_without_a_mean_and_a_deviation_above_0_for_each_input_is_refused(
+    means: np.ndarray, deviations: np.ndarray, named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        InputScale(means, deviations)

@@ -11,12 +11,15 @@ from stockml.errors import TooFewBars
 from stockml.features.windows import (
     FIRST_ORIGIN,
     HORIZONS_TO_LEARN,
+    OriginSplit,
+    check_newest,
     every_nth,
     known_outcomes,
     minimum_sessions,
     split_origins,
 )
 from stockml.settings import EvaluationSettings
+from tests.support.walks import walk
 
 evaluations = st.builds(
     lambda horizon, test, validation: EvaluationSettings(
@@ -78,10 +81,10 @@ def test_a_long_history_has_full_parts() -> None:
     assert split.train_end == 9_400
 
 
-@pytest.mark.parametrize(("n", "least"), [(989, 250), (3_270, 1_400)])
-def test_parts_of_short_histories_shrink_in_proportion_and_leave_most_for_training(n: int, least: int) -> None:
+@pytest.mark.parametrize("n", [989, 3_270])
+def test_parts_of_short_histories_shrink_in_proportion_and_leave_half_for_training(n: int) -> None:
     split = split_origins(n, EvaluationSettings())
-    assert split.train_end > least
+    assert (n - split.test.start) + len(split.validation) == n // 2
     assert (len(split.test) + 50) / len(split.validation) == pytest.approx(1.5, rel=0.02)
 
 
@@ -99,10 +102,23 @@ def test_without_room_for_a_validation_part_there_is_only_a_test_part(n: int, no
     assert (split.test, len(split.validation), split.train_end) == (test, 0, 0)
 
 
+def test_a_validation_part_may_begin_at_the_first_session_that_is_allowed() -> None:
+    assert split_origins(12_000, EvaluationSettings(), 9_450) == split_origins(12_000, EvaluationSettings())
+
+
+def test_however_few_sessions_are_asked_for_each_part_has_the_outcomes_of_one_horizon() -> None:
+    few = EvaluationSettings(horizon=60, test_sessions=50, validation_sessions=50)
+    assert split_origins(720, few) == OriginSplit(420, range(480, 540), range(600, 660))
+    assert split_origins(719, few).test == range(658, 659)
+
+
 def test_too_few_sessions_are_refused_with_the_number_missing() -> None:
     with pytest.raises(TooFewBars, match="1 is missing"):
         split_origins(71, EvaluationSettings())
     assert split_origins(600, EvaluationSettings()).train_end > 0
+    with pytest.raises(TooFewBars, match="22 sessions for a forecast, found 21"):
+        check_newest(walk(21))
+    check_newest(walk(22))
 
 
 def test_outcomes_are_those_of_a_naive_loop() -> None:
@@ -111,6 +127,8 @@ def test_outcomes_are_those_of_a_naive_loop() -> None:
     np.testing.assert_array_equal(at, [7, 11, 15, 19, 23, 27])
     for m, i in enumerate(at):
         np.testing.assert_array_equal(known_outcomes(mid, at, 6)[m], mid[i + 1 : i + 7])
-    for none_known in (at, at[:0]):
-        with pytest.raises(TooFewBars):
-            known_outcomes(mid[:30], none_known, 12)
+    np.testing.assert_array_equal(known_outcomes(mid[:34], at, 6)[-1], mid[28:34])
+    with pytest.raises(TooFewBars, match="34 sessions for an evaluation, found 33"):
+        known_outcomes(mid[:33], at, 6)
+    with pytest.raises(TooFewBars):
+        known_outcomes(mid, at[:0], 6)
