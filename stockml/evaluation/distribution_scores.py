@@ -4,7 +4,7 @@ All leads count about alike: what is averaged over them is CRPS / √lead, in lo
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,22 +146,19 @@ def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[s
     return float(known.mean()), 100 * float((known > 0).mean())
 
 
-def pooled_test(tickers: Iterable[Gain]) -> DieboldMariano | None:
+def pooled_test(tickers: Sequence[Gain]) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one
     observation; neighbouring blocks share outcomes. A block with less than half the median number of origins, such as
-    an era's first or last, is left out. None where too few blocks remain.
+    an era's first or last, is left out. None where too few blocks remain.  tickers: one or more, whose prices move.
     """
-    dated = [each for each in tickers if len(each.loss) and each.reference.mean() > 0]
-    if not dated:
-        return None
-    quarters = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // QUARTER for each in dated])
+    quarters = np.concatenate([each.sessions.astype("datetime64[M]").astype(np.int64) // QUARTER for each in tickers])
     _, block, counts = np.unique(quarters, return_inverse=True, return_counts=True)
     full = counts >= np.median(counts) / 2
 
     def by_block(what: str) -> Floats:
-        relative = np.concatenate([getattr(each, what) / each.reference.mean() for each in dated])
+        relative = np.concatenate([getattr(each, what) / each.reference.mean() for each in tickers])
         return np.asarray(np.bincount(block, weights=relative)[full] / counts[full], dtype=np.float64)
 
     return diebold_mariano(by_block("loss"), by_block("reference"), 2)

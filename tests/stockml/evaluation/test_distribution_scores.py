@@ -58,10 +58,11 @@ def test_skill_names_its_reference_and_the_right_width_wins() -> None:
     assert list(found) == ["wide"]
     comparison = found["wide"]
     assert (comparison.name, comparison.reference, comparison.symmetric) == ("wide", "right", True)
-    mean = {w: losses(quantiles(w), outcomes(), LEADS).mean() for w in (0.01, 0.02)}
-    assert comparison.skill == pytest.approx(1 - mean[0.02] / mean[0.01])
+    loss = {w: losses(quantiles(w), outcomes(), LEADS) for w in (0.01, 0.02)}
+    assert comparison.skill == pytest.approx(1 - loss[0.02].mean() / loss[0.01].mean())
     assert comparison.skill < -0.05
     assert comparison.test is not None
+    assert comparison.test == diebold_mariano(loss[0.02], loss[0.01], 10), "paths of 50, every 5 sessions"
     assert comparison.test.p_worse < 0.01
     by_lead = [scored(quantiles(w), outcomes(), LEADS).crps_by_lead for w in (0.02, 0.01)]
     np.testing.assert_allclose(comparison.skill_by_lead, 1 - np.array(by_lead[0]) / by_lead[1])
@@ -86,17 +87,19 @@ def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(wid
     both = rows(narrow=quantiles(width), wide=quantiles(0.01))
     for reference in both.quantiles:
         assert compared(both, nothing, reference=reference) == {}
-    assert np.isnan(crps_skills(both.quantiles["wide"], both.quantiles["narrow"], nothing, LEADS)).all()
+    wide, narrow = both.quantiles["wide"], both.quantiles["narrow"]
+    assert np.isnan(crps_skills(wide, narrow, nothing, LEADS)).tolist() == [True] * (1 + len(LEADS))
+    nothing[0, 0] = 0.01  # it moved once: a skill is missing only where the reference is exact
+    assert np.isfinite(crps_skills(wide, narrow, nothing, LEADS)).tolist() == [True, True, width > 0, width > 0]
+    assert set(compared(both, nothing, reference="narrow")) == ({"wide"} if width else set())
 
 
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
     generator = np.random.default_rng(4)
     tickers = [
-        Gain(
-            SESSIONS[ORIGINS] + np.timedelta64(60, "D"), generator.gamma(2, 1, 300), generator.gamma(2, 1 + i, 300), ()
-        )
-        for i in (0, 1)
+        Gain(SESSIONS[ORIGINS[:-2] - 2], generator.gamma(2, 1, 298), generator.gamma(2, 1 + i, 298), ()) for i in (0, 1)
     ]
+    # the first quarter has somewhat fewer origins than usual, the last somewhat fewer than half
     sums: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for each in tickers:
         for day, loss, other in zip(each.sessions.tolist(), each.loss, each.reference, strict=True):
@@ -132,7 +135,6 @@ def test_a_pooled_test_finds_a_worse_forecast_and_is_none_on_too_little_data() -
     found = pooled_test(tickers)
     assert found is not None
     assert found.p_worse < 1e-6
-    assert pooled_test([]) is None
     short = [Gain(each.sessions[:20], each.loss[:20], each.reference[:20], ()) for each in tickers]
     assert pooled_test(short) is None
 

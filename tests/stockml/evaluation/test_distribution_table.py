@@ -97,6 +97,7 @@ def test_networks_are_compared_with_the_champion_and_the_same_forecast_without_t
         assert each.test is not None
     alone = distribution_table(SERIES, AT, POOL, {LSTM: wider(1.0)}, 50)
     assert (alone.against_champion, alone.network_adds, alone.over_simple) == (None, None, {})
+    assert (alone.figures()["network_adds_crps"], alone.figures()["network_adds_crps_p_value"]) == (None, None)
     assert not alone.is_worse(LSTM, clearly=True)
     assert not alone.is_worse(LSTM, clearly=False)
 
@@ -154,6 +155,7 @@ def test_the_figures_are_those_of_the_network() -> None:
     assert found.network_adds.test is not None
     assert found.against_champion is not None
     assert figures["crps_skill"] == found.whole[LSTM].skill
+    assert figures["crps_skill_p_value"] == found.whole[LSTM].p_value
     assert figures["crps_skill_of_the_width"] == found.widths[LSTM].skill
     assert figures["base_crps_skill"] == found.widths[BASE].skill
     assert figures["network_adds_crps"] == found.network_adds.skill

@@ -14,7 +14,7 @@ from stockml.models.baselines import LAST_MID, baseline_paths
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 
-SETTINGS = EvaluationSettings(scale_sessions=200)
+SETTINGS = EvaluationSettings(scale_sessions=400)  # more than there are before the first origins
 ORIGINS = np.arange(300, 540, 10)
 
 
@@ -39,13 +39,15 @@ def evaluation(mid: np.ndarray | None = None) -> Evaluation:
     return evaluate(mid, ORIGINS, paths, SETTINGS, rises, close=closes(mid))
 
 
-def test_every_figure_equals_that_of_a_naive_loop() -> None:
-    mid, found = prices(), evaluation().scores[LSTM]
+@pytest.mark.parametrize("level", [1.0, 1e-3])
+def test_every_figure_equals_that_of_a_naive_loop_at_any_price(level: float) -> None:
+    mid = level * prices()
+    found = evaluation(mid).scores[LSTM]
     paths, close = guesses(mid), closes(mid)
     scaled, naive, absolute, mase, lead_30, naive_30, right = [], [], [], [], [], [], []
     for row, origin in enumerate(ORIGINS):
-        past = mid[origin - 199 : origin + 1]
-        scale, step = past.max() - past.min(), np.mean(np.abs(np.diff(mid[origin - 200 : origin + 1])))
+        past, steps = mid[max(0, origin - 399) : origin + 1], np.diff(mid[max(0, origin - 400) : origin + 1])
+        scale, step = past.max() - past.min(), np.mean(np.abs(steps))
         for lead in range(1, 51):
             error, lazy = paths[row, lead - 1] - mid[origin + lead], close[origin] - mid[origin + lead]
             scaled.append((error / scale) ** 2)

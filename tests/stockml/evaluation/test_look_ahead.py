@@ -80,6 +80,8 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
         with pytest.raises(LooksAhead, match="what row said"):
             check(ahead)
+    with pytest.raises(LooksAhead, match="what row said"):  # a later change, which has no unit
+        check_rows(SERIES, MIDDLE, lambda series: {"row": [np.diff(np.log(getattr(series, wanted)[MIDDLE + 1 :]))]})
     for one, two in ((None, 1.0), (1.0, None)):
         with pytest.raises(LooksAhead, match="what row said"):
             check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})

@@ -145,7 +145,7 @@ def test_the_numbers_are_those_of_the_evaluation_and_the_distributions() -> None
     paths = {name: last + share * (actual - last) for name, share in knowing.items()}
     found = evaluate(mid, origins, paths, EvaluationSettings(scale_sessions=500), {}, close=mid)
     measured = replace(table(), whole={LSTM: rival(-0.01, None, POOLED)})
-    kept = verdict(True, "because", found, measured, weights=(0.25, 0.1))
+    kept = verdict(True, "because", found, measured, weights=(0.25, 0.2, 0.1))
     numbers = kept.numbers
     assert (kept.promoted, kept.reason) == (True, "because")
     assert numbers["challenger_mse"] == found.scores[LSTM].mse

@@ -22,10 +22,11 @@ def loop_diebold_mariano(loss: np.ndarray, other: np.ndarray, shared: int) -> tu
     return statistic, 2 * (1 - stats.t.cdf(abs(statistic), cosines))
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-15])
 @pytest.mark.parametrize("shared", [2, 3, 5, 40])
-def test_diebold_mariano_follows_the_formulas(shared: int) -> None:
+def test_diebold_mariano_follows_the_formulas_in_any_unit(shared: int, unit: float) -> None:
     generator = np.random.default_rng(5)
-    loss, other = generator.gamma(2, 1, 80), generator.gamma(2, 1.1, 80)
+    loss, other = unit * generator.gamma(2, 1, 80), unit * generator.gamma(2, 1.1, 80)
     found = diebold_mariano(loss, other, shared)
     assert found is not None
     statistic, p_value = loop_diebold_mariano(loss, other, shared)
@@ -57,11 +58,11 @@ def test_the_sign_shows_which_forecast_is_worse() -> None:
 
 
 def test_equal_losses_have_a_p_value_of_one_and_too_few_losses_have_no_test() -> None:
-    loss = np.arange(1.0, 30.0)
+    loss = 1e6 * np.arange(29.0)
     equal = diebold_mariano(loss, loss, 5)
     assert equal is not None
     assert (equal.statistic, equal.p_value, equal.p_worse) == (0.0, 1.0, 0.5)
-    assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == equal
+    assert diebold_mariano(loss, loss * (1 + 1e-15), 5) == diebold_mariano(0 * loss, 0 * loss, 5) == equal
     assert equal.around(0.0) is None
     assert DieboldMariano(-2.0, 0.05, 0.98).around(0.1) is None, (
         "a record of an earlier version has no degrees of freedom"
