@@ -89,14 +89,17 @@ def test_a_split_after_the_forecast_changes_no_score(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("traded", "across"), [(1.0, {day(41): 6}), (80.0, {})])
 def test_steps_across_a_change_of_units_are_not_scored(ledger: Ledger, traded: float, across: dict[date, int]) -> None:
-    for at in (10, 36, 70):
+    for at in (10, 36, 41, 70):
         ledger.publish(entry(at))
     fell = bars(100)
     fell.loc[pd.Timestamp(day(41)) :, ["open", "high", "low", "close"]] /= 10
     fell.loc[pd.Timestamp(day(41)), "volume"] *= traded  # where this is high, more money changed hands too: a crash
     now = PriceSeries.from_bars(fell)
-    assert ledger_scores.steps_across(ledger.counting("IBM", NEW_YORK), now) == across
-    assert ledger.record("IBM", now, NEW_YORK)["live"].steps == 3 * HORIZON - sum(across.values())
+    counting = ledger.counting("IBM", NEW_YORK)
+    for known in (now, now.until(47)):  # the last step that crosses it is due on session 46
+        assert ledger_scores.steps_across(counting, known) == across
+    assert ledger_scores.steps_across(counting[counting["session"] > pd.Timestamp(day(41))], now) == {}
+    assert ledger.record("IBM", now, NEW_YORK)["live"].steps == 4 * HORIZON - sum(across.values())
 
 
 def test_a_session_without_a_bar_is_left_out(ledger: Ledger) -> None:

@@ -128,6 +128,8 @@ def test_shares_and_feedback_stop_at_their_bounds_and_not_before() -> None:
     series, at = walk(1_200, seed=5), np.arange(100, 1_190, 5)
     absurd = combine(series, at, components(at, simple=0.012, network=0.2))
     assert absurd.shares.min() == pytest.approx(1 / (1 + np.exp(20)))
+    right = combine(series, at, components(at, simple=0.5, network=0.012))
+    assert 1 - right.shares.max() == pytest.approx(1 / (1 + np.exp(20)), rel=1e-6)
     narrow = combine(series, at, components(at, simple=1e-6, network=None))
     assert (narrow.feedback.max(), narrow.feedback[-1]) == (FURTHEST_FEEDBACK, FURTHEST_FEEDBACK)
 
