@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.models.lead_grid import LEADS, hat_basis, moves, symmetrised
+from stockml.models.lead_grid import LEADS, hat_basis, lead_basis, moves, symmetrised
 from tests.support.walks import walk
 
 
@@ -23,6 +23,12 @@ def test_leads_in_between_are_interpolated_in_ln_lead_and_leads_beyond_are_refus
     for lead in (0, 51):
         with pytest.raises(InvalidSetting):
             hat_basis(np.array([1, lead]))
+
+
+def test_the_basis_of_a_width_is_legendres_polynomials_of_ln_lead() -> None:
+    x = np.array([-1, 2 * np.log(10) / np.log(50) - 1, 1])
+    expected = np.column_stack([x**0, x, (3 * x**2 - 1) / 2, (5 * x**3 - 3 * x) / 2])
+    np.testing.assert_allclose(lead_basis(np.array([1, 10, 50])), expected)
 
 
 def test_symmetrised_quantiles_have_no_location_and_keep_a_symmetric_width() -> None:
