@@ -18,8 +18,9 @@ from deployments.servers.access import PASSWORD
 from deployments.servers.databases import check_server, faults
 from stockml.clock import is_frozen
 from stockml.errors import StockmlError, counted
-from stockml.home import Home, checked_address
+from stockml.home import Home
 from stockml.prices.calendar import sessions_for
+from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
@@ -177,7 +178,7 @@ def price_service(home: Home, environ: Mapping[str, str]) -> Check:
     """Check that the provider accepts connections; sends no request, so none is used up."""
     if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
-    url = checked_address("ALPHAVANTAGE_URL", environ.get("ALPHAVANTAGE_URL") or "https://www.alphavantage.co")
+    url = AlphaVantage.address_in(environ)
     place = "{}:{}".format(*host_and_port(url))
     if fault := connection_fault(url):
         return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")

@@ -62,14 +62,18 @@ class PriceProvider(ABC):
     ) -> None:
         """key: None for that of `key_variable`; the address is that of `variable`.  quota: where requests count."""
         key = key or environ.get(self.key_variable)
-        address = environ.get(self.variable) or self.usual_address
-        self._key, self._address = ApiKey((key or "").strip()), _checked_address(address, self.variable)
+        self._key, self._address = ApiKey((key or "").strip()), self.address_in(environ)
         self._quota = QuotaLedger.of(quota, key, self.plan or Plan.of(environ), within=self.counted_in)
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
         self._http.auth = lambda request: request  # a login in ~/.netrc would replace the key, or be sent beside it
-        if _is_loopback(address):
+        if _is_loopback(self._address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
+
+    @classmethod
+    def address_in(cls, environ: Mapping[str, str]) -> str:
+        """The service's address: that of `variable`, else the usual one. Raises InvalidSetting."""
+        return _checked_address(environ.get(cls.variable) or cls.usual_address, cls.variable)
 
     @abstractmethod
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
@@ -186,7 +190,9 @@ def _checked_address(base_url: str, variable: str) -> str:
     """The service's address: https, or http to loopback only, as http exposes the key. Raises InvalidSetting."""
     address = urlsplit(checked_address(variable, base_url))
     if address.username or address.password or address.query or address.fragment or not address.hostname:
-        raise InvalidSetting(variable, f"{address.scheme}://...", "an https address without a key or a query in it")
+        raise InvalidSetting(
+            variable, f"{address.scheme}://...", "an address that begins with https://, without a key or a query in it"
+        )
     if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
         bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
         raise InvalidSetting(variable, f"{address.scheme}://{address.hostname}", bound)

@@ -57,6 +57,8 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "75/min"}, "quota", "ok", "no daily cap"),
         ({"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_PLAN": "much"}, "quota", "problem", "ALPHAVANTAGE_PLAN"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:9"}, "price service", "problem", "check the network"),
+        ({"ALPHAVANTAGE_URL": "127.0.0.1:9"}, "price service", "problem", "begins with https://"),
+        ({"ALPHAVANTAGE_URL": "http://192.0.2.1"}, "price service", "problem", "plain http would show the key"),
         ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "Prefect", "problem", "unset PREFECT_API_URL"),
         (
             {"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"},

@@ -55,10 +55,13 @@ def test_the_address_may_be_given_with_or_without_its_query_path(connected: Conn
         ("http://www.alphavantage.co", "plain http would show the key"),
         ("ftp://127.0.0.1", "https address"),
         ("https://me:secret@www.alphavantage.co:44E", "expected ALPHAVANTAGE_URL to be an address whose port"),
-        ("file:///etc/passwd", "expected ALPHAVANTAGE_URL to be an https address without a key"),
-        ("www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an https address without a key"),
-        ("https://me:secret@www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an https address without a key"),
-        ("https://www.alphavantage.co?apikey=secret", "expected ALPHAVANTAGE_URL to be an https address without a key"),
+        ("file:///etc/passwd", "expected ALPHAVANTAGE_URL to be an address that begins with"),
+        ("www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an address that begins with"),
+        ("https://me:secret@www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an address that begins with"),
+        (
+            "https://www.alphavantage.co?apikey=secret",
+            "expected ALPHAVANTAGE_URL to be an address that begins with",
+        ),
     ],
 )
 def test_an_address_that_would_give_the_key_away_is_refused(connected: Connected, address: str, expected: str) -> None:
