@@ -133,7 +133,8 @@ class NotOffered(FeedError):
 
 
 class UnknownSymbol(FeedError):
-    text = "{ticker}: unknown symbol? the provider has no series for it ({notice}); check the spelling"
+    advice: str = "check the spelling"
+    text = "{ticker}: unknown symbol? the provider has no series for it ({notice}); {advice}"
 
 
 class BadPayload(FeedError):

@@ -28,6 +28,18 @@ EXCHANGES = {
     "SHZ": ("XSHG", "CN¥"), "SAO": ("BVMF", "R$"),
 }  # fmt: skip
 
+YAHOO = {  # by a suffix as Yahoo writes it: the provider's
+    "L": "LON", "TO": "TRT", "V": "TRV", "DE": "DEX", "F": "FRK", "PA": "PAR", "AS": "AMS", "BO": "BSE", "SS": "SHH",
+    "SZ": "SHZ", "SA": "SAO",
+}  # fmt: skip
+
+
+def spelling(ticker: str) -> str:
+    """What to do about a symbol that the provider does not know."""
+    share, _, suffix = ticker.rpartition(".")
+    found = f"; Yahoo's {ticker} is Alpha Vantage's {share}.{YAHOO[suffix]}" if share and suffix in YAHOO else ""
+    return f"check the spelling{found}"
+
 
 def exchange(ticker: str) -> tuple[str, str]:
     """The exchange's calendar and the currency: XNYS and `$` for IBM; XNYS and no currency for an unknown suffix."""

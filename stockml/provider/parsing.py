@@ -17,7 +17,7 @@ from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.prices.calendar import Sessions
 from stockml.redaction import excerpt
 from stockml.storage.arrays import Floats
-from stockml.tickers import exchange
+from stockml.tickers import exchange, spelling
 
 DAILY = "TIME_SERIES_DAILY"
 SPLITS = "SPLITS"
@@ -139,7 +139,7 @@ def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -
     elif REFUSED_KEY.search(words):
         error = BadKey(ticker, "one that the provider calls invalid or missing")
     elif says("invalid api call"):
-        error = UnknownSymbol(ticker, found)
+        error = UnknownSymbol(ticker, found, spelling(ticker))
     else:
         error = NoData(ticker, found)
     return error

@@ -242,7 +242,9 @@ def test_the_replay_feed_and_the_client_follow_one_contract(feed: Feed, connecte
     assert [split.factor for split in parse_splits(client.splits("AAPL").content, "AAPL")][:2] == [2.0, 2.0]
     with pytest.raises(PremiumOnly, match="outputsize=full"):
         client.daily("IBM", "full")
-    with pytest.raises(UnknownSymbol):
+    with pytest.raises(UnknownSymbol, match=r"check the spelling$"):
         client.daily("NOSUCH")
+    with pytest.raises(UnknownSymbol, match=r"check the spelling; Yahoo's SAP\.DE is Alpha Vantage's SAP\.DEX$"):
+        client.daily("SAP.DE")
     premium = connected(feed.url, "premium-key", "1200/min").daily("IBM", "full").content
     assert len(parse_daily(premium, "IBM", last_final=session, today=session)) > 3_000
