@@ -78,7 +78,7 @@ def tune(
 @flow(name="backtest", flow_run_name="backtest {first} to {last}")
 def backtest(
     tickers: list[form.TickerName] = Field(
-        ["IBM"], description="Symbols in the store, or in the folder; empty for all of it"
+        [], description="Symbols in the store, or in the folder; empty for all of it"
     ),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
     first: form.PastDay = Field(date(2009, 9, 30), description="The first past night"),

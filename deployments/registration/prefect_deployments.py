@@ -103,7 +103,10 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
         Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
-        Wanted("backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order."),
+        Wanted(
+            "backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order.",
+            {"ticker": tickers[0]} if tickers else {},
+        ),
         Wanted(
             "studies.pretrain", "learn a base network", "One network across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from deployments.registration.own_list import tickers_of
-from deployments.registration.prefect_deployments import of_other_flows, register
+from deployments.registration.prefect_deployments import form_of, of_other_flows, register
 from deployments.registration.tickers import parsed
 from flows.form import of_ticker
 from flows.nightly import nightly
@@ -101,6 +101,12 @@ def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -
         for wrong in ({"calender": "NYSE"}, {"settings": {"evaluation": {"horizon": 0}}}):
             with pytest.raises(PrefectHTTPStatusError, match="409"):
                 client.create_flow_run_from_deployment(page.id, parameters={"choices": {"VOD": wrong}})
+
+
+def test_a_form_that_is_started_as_it_stands_names_no_ticker_that_is_not_in_the_list() -> None:
+    forms = {each.name: each for each in of_other_flows(parsed("tickers: [KO, PEP]", "").tickers)}
+    assert forms["catch up a ticker"].parameters == {"ticker": "KO"}
+    assert form_of(forms["replay past nights"].flow)["properties"]["tickers"]["default"] == []
 
 
 @pytest.mark.parametrize(
