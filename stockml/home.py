@@ -138,6 +138,8 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
 
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:
     """The path, resolved; one that is not `inside` a home must not lead over a link to what is not there."""
+    if path != path.strip("\"' \t\r\n"):  # as `docker run --env-file` leaves them: another folder in each place
+        raise InvalidSetting(name, path, "a folder, without quotes or spaces around it")
     try:
         given = Path(path).expanduser()
         away = (each for each in (given, *given.parents) if each.is_symlink() and not each.exists())

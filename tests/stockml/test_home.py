@@ -65,6 +65,13 @@ def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_it
     assert not place.holds(f"{tmp_path}2/models/KO")
 
 
+@pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
+@pytest.mark.parametrize("folder", ['"~/stocks"', "'/srv/stocks'", "/srv/stocks ", "/srv/stocks\r"])
+def test_quotes_and_spaces_that_a_file_of_variables_leaves_around_a_folder_are_refused(name: str, folder: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} to be a folder, without quotes or spaces around it"):
+        home({name: folder})
+
+
 def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
     place = home({"STOCKML_HOME": str(tmp_path), **shared})
