@@ -113,7 +113,7 @@ def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) 
         odd[starts[run] : ends[run]] = False
     steps = sum(bool(levels[two] < levels[one] * (1 - tolerance)) for one, two in pairwise(chain))
     if 2 * odd.sum() >= len(odd) or steps > len(ratios) // SESSIONS_PER_DIVIDEND + 1:
-        at = starts[next((run for run in range(1, len(starts)) if run not in chain or run - 1 not in chain), 1)]
+        at = starts[int(np.argmax(np.abs(np.diff(np.log(levels))))) + 1]
         raise UnevenOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
     first_level = np.flatnonzero(~odd[: ends[chain[0]]])
     return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd, steps

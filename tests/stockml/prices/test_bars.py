@@ -227,13 +227,13 @@ def test_a_gap_is_refused_with_its_sessions(history_length, missing):
     assert str(missing[0]) in str(refusal.value)
 
 
-def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven():
-    before, after = flat_bars(60, 25.0), flat_bars(40, 12.5, first=60)
-    history = pd.concat([before, after])
+@pytest.mark.parametrize("paid", [1.0, 0.99], ids=["", "after a dividend"])
+def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven_and_its_day_is_named(paid):
+    levels = [flat_bars(50, 25.0 * paid), flat_bars(10, 25.0, first=50), flat_bars(40, 12.5, first=60)]
     with pytest.raises(UnevenOverlap) as refusal:
-        joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
+        joined("IBM", pd.concat(levels), flat_bars(100, 100.0, first=40), NEW_YORK)
     told = refusal.value
-    assert (told.session, told.expected_ratio, told.found_ratio) == (DAYS[60], 0.25, 0.125)
+    assert (told.session, told.expected_ratio, told.found_ratio) == (DAYS[60], 0.25 * paid, 0.125)
 
 
 @pytest.mark.parametrize(
