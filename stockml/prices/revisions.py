@@ -159,8 +159,7 @@ def _times(table: Table) -> Indices:
 
 def stamp(moment: datetime) -> int:
     """Microseconds since 1970; a time without a zone is taken as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(pd.Timestamp(aware).value // 1000)
+    return int(pd.Timestamp(moment).value // 1000)
 
 
 def newest(table: Table, column: str, as_of: datetime | None, until: date | None = None) -> Table:
