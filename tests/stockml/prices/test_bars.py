@@ -203,7 +203,7 @@ def check_join(history: Bars, bars: Bars, first: date, ratio: float) -> None:
     assert days_of(series)[0] == np.datetime64(first)
     assert series.iloc[-len(bars) :].equals(bars)
     past = days_of(history) < days_of(bars)[0]
-    np.testing.assert_allclose(series["close"].to_numpy()[: past.sum()], history["close"].to_numpy()[past] * ratio)
+    np.testing.assert_allclose(series[: past.sum()], history[past] * [*[ratio] * 4, 1 / ratio])
     checked("IBM", series, NEW_YORK)
 
 
@@ -279,12 +279,17 @@ def test_another_companys_prices_are_refused():
         joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
 
 
-def test_a_dividend_inside_the_overlap_of_an_adjusted_history_is_accepted():
-    dividend = np.where(np.arange(100) < 63, 0.99, 1.0)
-    history = make_bars(DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * dividend for name in COLUMNS})
+def test_dividends_inside_the_overlap_of_an_adjusted_history_are_accepted_but_no_more_than_a_company_pays():
+    def history(*rows: int) -> Bars:
+        paid = 0.99 ** (np.array(rows)[:, None] > np.arange(100)).sum(axis=0)
+        return make_bars(DAYS[:100], {name: flat_bars(100, 25.0)[name].to_numpy() * paid for name in COLUMNS})
+
     bars = flat_bars(100, 100.0, first=40)
     for stored in (bars, bars.drop(bars.index[10])):  # a hole stays one: which ratio holds in it is not known
-        check_join(history, stored, DAYS[0], 4.0 / 0.99)
+        check_join(history(63), stored, DAYS[0], 4.0 / 0.99)
+    check_join(history(55, 70), bars, DAYS[0], 4.0 / 0.99**2)
+    with pytest.raises(UnevenOverlap):
+        joined("IBM", history(55, 70, 85), bars, NEW_YORK)
 
 
 def test_later_sessions_of_the_overlap_do_not_move_the_ratio():

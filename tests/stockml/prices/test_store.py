@@ -37,12 +37,12 @@ def test_appending_again_changes_no_byte(store):
 def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
     for count in (60, 100):
         append(store, IBM.iloc[:count])
-    assert store.recorded_between("IBM", NOW, NOW) == (100, 0), "two answers of one moment"
     later = NOW + timedelta(days=1)
     receipt = append(store, restated(IBM.iloc[1:101], -2, "volume", 1.015), later)
     assert counts(receipt) == (1, 1, 98)
     since = [store.recorded_between("IBM", moment) for moment in (NOW, later, later + timedelta(seconds=1))]
     assert since == [(101, 1), (1, 1), (0, 0)]
+    assert store.recorded_between("IBM", NOW, NOW) == (100, 0), "two answers of one moment"
     assert store.recorded_between("KO", NOW) == (0, 0)
     assert store.read("IBM")["volume"].iloc[99] == IBM["volume"].iloc[99] * 1.015
     assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
@@ -71,7 +71,8 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
 def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_are_in_that_sessions_shares(store):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
-    append(store, restated(bars.iloc[700:800], 30, "high", 1.01), NOW + timedelta(days=1), "MSFT")
+    again = restated(restated(bars.iloc[700:800], 30, "high", 1.01), 40, "volume", 1.1)
+    append(store, again, NOW + timedelta(days=1), "MSFT")
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
     first, series = store.first_known("MSFT", until=date(2003, 2, 14)), store.adjusted("MSFT", until=date(2003, 2, 14))
     assert first.index.equals(series.index)

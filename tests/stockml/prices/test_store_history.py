@@ -106,12 +106,16 @@ def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(stor
         store.adjusted("IBM")
 
 
-def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing(store):
+def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing_and_one_that_was_there_first_is_not_left_out(store):
     append(store, IBM.iloc[-100:])
     with pytest.raises(UnevenOverlap):
         store.record_import("IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company")
     assert store.adjusted("IBM").equals(IBM.iloc[-100:])
     assert not (Path(store.root) / "history").exists()
+    store.record_import("AAPL", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="test")
+    append(store, IBM.iloc[-100:], ticker="AAPL")
+    with pytest.raises(UnevenOverlap):
+        store.adjusted("AAPL")
 
 
 def test_the_same_history_is_kept_once_with_its_first_source(store):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from stockml.prices.bars import Bars, Split, days_of, make_bars
+from stockml.prices.split_adjustment import is_contradicted
 from tests.stockml.prices.stored import NOW, append, restated
 from tests.support.recordings import recorded
 
@@ -65,7 +66,11 @@ def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not
     evening = (listed_by + pd.Timedelta("22h50min")).to_pydatetime().astimezone(UTC)
     append(store, bars.loc[:"2003-02-25"], evening, ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (jump,)
-    store.record_splits("MSFT", [], recorded_at=evening, source="SPLITS", asked=[jump])
+    kept = []
+    for now in (evening, evening + timedelta(hours=1)):
+        store.record_splits("MSFT", [], recorded_at=now, source="SPLITS", asked=[jump])
+        kept.append(Path(store.root, "splits", "MSFT.parquet").read_bytes())
+    assert kept[0] == kept[1], "two equal answers of one day"
     assert store.unexplained_jumps("MSFT") == ()
     append(store, bars.loc[:"2003-02-26"], evening + timedelta(days=1), ticker="MSFT")
     assert store.unexplained_jumps("MSFT") == (jump,)
@@ -179,10 +184,20 @@ def test_an_old_view_uses_the_splits_known_by_then(store):
     assert store.adjusted("MSFT", until=until).equals(recorded("MSFT").loc[: pd.Timestamp(until)])
 
 
-@pytest.mark.parametrize(
-    ("factor", "off", "applied"),
-    [(2.0, 0, True), (2.0, 3, True), (10.0, 200, False), (2.0, 200, False), (1.05, 200, True)],
-)
+def test_a_split_is_contradicted_unless_a_close_within_five_sessions_moved_its_way_or_it_is_too_small_to_show():
+    bars = recorded("MSFT")
+    at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
+
+    def contradicted(off: int, factor: float) -> bool:
+        return is_contradicted(bars, Split(bars.index[at + off].date(), factor))
+
+    assert [off for off in range(-9, 10) if not contradicted(off, 2.0)] == list(range(-5, 6))
+    assert contradicted(0, 0.5)
+    assert not contradicted(200, 1.05)
+    assert not contradicted(200, 1 / 1.05)
+
+
+@pytest.mark.parametrize(("factor", "off", "applied"), [(2.0, 3, True), (10.0, 200, False)])
 def test_a_split_that_no_nearby_close_shows_is_named_and_not_applied(store, factor, off, applied):
     """If such a 10:1 split were applied, all earlier prices would be a tenth for good."""
     bars = recorded("MSFT")
