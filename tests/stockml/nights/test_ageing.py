@@ -37,6 +37,8 @@ def test_a_forecast_or_champion_past_its_age_limit_is_named(
     then = NEW_YORK.after(day(60), sessions)[-1]
     now = datetime(then.year, then.month, then.day, 12, tzinfo=UTC) + timedelta(days=1)
     assert too_old(home, "IBM", NEW_YORK, now, limits) == said
+    Ledger(home.ledger).file("IBM").write_bytes(b"damaged")
+    assert too_old(home, "IBM", NEW_YORK, now, limits) == [], "the night that reads it says so"
 
 
 def test_a_ticker_without_a_forecast_or_champion_has_nothing_too_old(home: Home) -> None:

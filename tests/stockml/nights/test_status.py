@@ -80,8 +80,8 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_f
 
 def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: Home) -> None:
     assert row(home).state == "no night yet"
-    kept(home)
-    assert row(home).state == "up to date"
+    night = kept(home)
+    assert (row(home).state, row(home).glance) == ("up to date", Glance.of(night))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     assert row(home, MORNING + timedelta(days=3)).cells()[2] == "1 behind"
     later = MORNING + timedelta(days=14)
@@ -109,6 +109,8 @@ def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float
         usual, publisher=publisher, path_adds=path_adds, published_skill=0.0551, width_against_usual=0.8407
     )
     assert status.Row("IBM", DAY, "", 0, False, glance).cells()[3:5] == (path, width)
+    nothing = replace(glance, publisher="", width_against_usual=None)
+    assert status.Row("IBM", DAY, "", 0, False, nothing).cells()[4] == "–"
 
 
 def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
@@ -116,6 +118,7 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     status.keep_attempt(home.nights, "IBM", failed)
     assert (row(home).state, row(home).cells()[2]) == ("failed: the key is wrong", "failed")
     kept(home)
+    assert row(home).state == "up to date", "a run that failed after the night took nothing from it"
     [found] = listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
     assert (found.state, found.cells()[2]) == ("1 session behind; failed: the key is wrong", "failed")
     assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()

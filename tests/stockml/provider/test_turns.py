@@ -105,6 +105,8 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     assert str(NextTurn(date(2026, 11, 23), 2)) == said, "tickers with the same next fetch share a line of the status"
     alone = next_turn("IBM", {}, tonight, **left | {"remaining": 0})
     assert str(alone) == "today's requests are used up; next fetch: Monday, 2026-11-23"
+    last_of_sixty = next_turn("Z", dict.fromkeys(SIXTY), tonight, **left | {"remaining": 10})
+    assert last_of_sixty == NextTurn(NEW_YORK.after(tonight, 3)[-1], 60)
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
     assert noted_turns(notes, now + GONE_AFTER + timedelta(hours=1)) == {}
