@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from stockml.errors import BadPayload
+from stockml.errors import BadPayload, NoData
 from stockml.prices.bars import Split
 from stockml.provider.parsing import parse_splits
 from tests.support import PAYLOADS
@@ -44,6 +44,7 @@ def test_a_split_without_a_date_is_skipped() -> None:
         (splits_answer(split_entry("2020-01-02", "-2")), "above 0"),
         (splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")), "two on 2020-01-02"),
         (splits_answer("2020-01-02"), "effective_date"),
+        (splits_answer(None), "effective_date, found 'None'"),
         (splits_answer().replace(b"IBM", b"MSFT"), "found that of 'MSFT'"),
     ],
 )
@@ -51,3 +52,9 @@ def test_a_split_that_must_not_be_stored_is_refused_by_name(content: bytes, what
     with pytest.raises(BadPayload) as caught:
         parse_splits(content, "IBM")
     assert what in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b'{"symbol": "IBM"}', b'{"symbol": "IBM", "data": {}}', b'{"data": []}'])
+def test_an_answer_without_symbol_and_list_is_none_about_splits(content: bytes) -> None:
+    with pytest.raises(NoData):
+        parse_splits(content, "IBM")
