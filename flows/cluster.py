@@ -6,6 +6,7 @@ So does whoever can write to Dask's folder, from which its processes import firs
 have made.
 """
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -134,6 +135,7 @@ class SameWorkplace(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         """Raise UnlikeWorker, or InvalidSetting if the worker's environment names no possible home."""
+        gc.set_threshold(100_000, 20, 100)  # as in a command's process: what a worker's first night imports stays
         try:
             check(self.expected, home(), worker.address)
         except Exception as refused:
