@@ -9,14 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from deployments.process import imports_uncollected
 from deployments.servers.processes import Child, Program, kept_running
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
 
 
 def main(arguments: list[str]) -> None:
-    from deployments.servers import process_worker
+    with imports_uncollected():
+        import prefect.cli.worker  # noqa: F401 - what `prefect worker start` imports below
 
+        from deployments.servers import process_worker
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & ignores it; Prefect's worker stops on it
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
