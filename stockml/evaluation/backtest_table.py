@@ -180,14 +180,16 @@ def markdown(table: BacktestTable) -> list[str]:
     return [
         f"{table}. In brackets: percent of tickers above zero.",
         "",
-        *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table.distributions),
-        *_skills("CRPS skill of the published width over the same procedure without a network", [table.adds]),
-        *_skills("CRPS skill of the published width over other forecasts", table.over),
+        *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table, table.distributions),
+        *_skills("CRPS skill of the published width over the same procedure without a network", table, [table.adds]),
+        *_skills("CRPS skill of the published width over other forecasts", table, table.over),
         *_skills(
-            "CRPS skill of the published forecast, location included, over the centred pooled regression", table.whole
+            "CRPS skill of the published forecast, location included, over the centred pooled regression",
+            table,
+            table.whole,
         ),
-        *_bands(table.distributions),
-        *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table.paths),
+        *_bands(table),
+        *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table, table.paths),
         "A rise after {lead:.0f} sessions came from {rose:.1f} % of a ticker's origins. Brier score of the published "
         "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
             **table.rise
@@ -200,28 +202,34 @@ def markdown(table: BacktestTable) -> list[str]:
     ]
 
 
-def _skills(what: str, lines: Sequence[Line]) -> list[str]:
-    heads = ["", "mean, %", "p", *(f"lead {lead}" for lead in SHOWN_LEADS), "tickers"]  # a narrow page cuts the last
-    return [what, "", *_table(heads, [_skill(line) for line in lines])]
+def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str]:
+    heads = ["", "mean, %", "p", *(f"lead {lead}" for lead in SHOWN_LEADS)]
+    return [what, "", *_table(heads, [[_shown(line, table), *_skill(line)] for line in lines])]
+
+
+def _shown(line: Line, table: BacktestTable) -> str:
+    """A row's name, as short as Prefect's page is narrow."""
+    fewer = "" if line.tickers == table.tickers else f", {counted(line.tickers, 'ticker')}"
+    return f"{line.row.replace(CONSTANT_WIDTH, 'constant width')}{fewer}"
 
 
 def _skill(line: Line) -> list[str]:
     by_lead = zip(line.by_lead.values(), line.share_by_lead.values(), strict=True)
     p_value = "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
     mean, *leads = [f"{skill:+z.2f} ({share:.0f})" for skill, share in ((line.mean, line.share), *by_lead)]
-    return [line.row, mean, p_value, *leads, str(line.tickers)]
+    return [mean, p_value, *leads]
 
 
-def _bands(lines: Sequence[Line]) -> list[str]:
+def _bands(table: BacktestTable) -> list[str]:
     heads = ["", "50, 80, 95 % held", "80 % by ticker", "interval score"]
     rows = [
         [
-            line.row,
+            _shown(line, table),
             " ".join(f"{line.coverage[level]:.1f}" for level in BANDS),
             "{:.0f} to {:.0f} %".format(*line.worst_coverage_80),
             f"{line.interval_score:+z.2f} %",
         ]
-        for line in lines
+        for line in table.distributions
         if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
     what = "Coverage of the bands; interval score that the 80 % band saves over the pooled regression"

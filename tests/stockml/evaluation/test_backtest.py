@@ -288,7 +288,10 @@ def test_the_cells_of_a_line_are_its_skills_and_a_p_value_never_shown_as_zero(
     cells = [f"{line.by_lead[lead]:+z.2f} ({line.share_by_lead[lead]:.0f})" for lead in line.by_lead]
     lines = markdown(replace(table, adds=line))
     assert lines[0].startswith(f"1 ticker, {table.origins} origins from ")
-    assert f"| network adds | +0.00 (0) | {shown} | {' | '.join(cells)} | 1 |" in lines
+    assert f"| network adds | +0.00 (0) | {shown} | {' | '.join(cells)} |" in lines
+    assert any(each.startswith("| constant width, own shape | ") for each in lines), "wider than Prefect's page else"
+    fewer = markdown(replace(table, adds=line, tickers=2))
+    assert f"| network adds, 1 ticker | +0.00 (0) | {shown} | {' | '.join(cells)} |" in fewer
     assert any(line.startswith(f"| published, location included | {table.whole[0].mean:+z.2f} (") for line in lines)
 
 
