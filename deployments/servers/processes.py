@@ -22,6 +22,7 @@ from deployments.errors import ServerFailed
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
+LOG_BYTES = 2**24  # a night of the worker's takes 3 KB
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ class Child:
 def start(program: Program, log: Path) -> Child:
     """Start the program in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends with this process, however that ends. Its log is its owner's only.
+    It ends with this process, however that ends. Its log is its owner's only, and appended to: `shorten` may cut it.
     """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as sink:
+        with log.open("ab") as sink:
+            sink.truncate(0)
             process = subprocess.Popen(
                 [sys.executable, "-m", "deployments.servers.processes", program.module, *program.arguments],
                 env=dict(program.environ),
@@ -84,6 +86,18 @@ def start(program: Program, log: Path) -> Child:
                 start_new_session=True,
             )
     return Child(program, process, log)
+
+
+def shorten(log: Path, most: int = LOG_BYTES) -> None:
+    """Leave the newest half of a log that has more than `most` bytes, in whole lines; its program writes on."""
+    with contextlib.suppress(FileNotFoundError):  # a person may remove it
+        if log.stat().st_size > most:
+            with log.open("rb") as kept, log.open("ab") as sink:
+                kept.seek(-(most // 2), os.SEEK_END)
+                kept.readline()
+                newest = kept.read()
+                sink.truncate(0)
+                sink.write(newest)
 
 
 def started_anew(child: Child) -> Child:

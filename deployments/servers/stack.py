@@ -99,12 +99,13 @@ def remember_api(home: Home, prefect_api: str) -> None:
 
 
 def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
-    """Watch the children forever and restart one that was killed.
+    """Watch the children forever, restart one that was killed, and keep their logs from growing without end.
 
     Raises ServerFailed for one that ended by itself, or was killed within its first minute.
     """
     while True:
         for place, child in enumerate(children):
+            processes.shorten(child.log)
             if child.process.poll() is None:
                 continue
             if not child.was_killed or time.monotonic() - child.began <= SETTLED_S:

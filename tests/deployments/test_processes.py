@@ -96,6 +96,27 @@ def test_a_program_without_children_has_time_to_end_in_order_when_its_parent_is_
     assert (child.process.wait(PATIENCE_S), (tmp_path / "log").read_text()) == (0, "ready\nin order\n")
 
 
+def test_the_log_of_a_server_that_runs_for_years_keeps_its_newest_lines_alone(tmp_path: Path) -> None:
+    child = started("orderly", tmp_path, ORDERLY)
+    until(lambda: child.log.read_text() == "ready\n")
+    with child.log.open("a") as log:
+        log.writelines(f"night {at:09d}\n" for at in range(2**20))
+    look = child.process.poll
+
+    def stop_and_look() -> int | None:
+        if look() is None:
+            os.kill(child.process.pid, signal.SIGTERM)
+            child.process.wait(PATIENCE_S)
+        return look()
+
+    child.process.poll = stop_and_look  # type: ignore[method-assign]
+    with pytest.raises(ServerFailed, match="in order"):
+        watch([child], print)
+    kept = child.log.read_text().splitlines()
+    assert (len(kept), kept[0], kept[-1]) == (2**19, f"night {2**19 + 1:09d}", "in order")
+    processes.stop([child])
+
+
 def test_a_process_that_has_got_the_number_of_one_that_ended_is_left_alone(tmp_path: Path) -> None:
     child, other = (started(name, tmp_path, "import time; time.sleep(600)") for name in ("Prefect", "another"))
     child.process.kill()
