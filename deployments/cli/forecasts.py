@@ -37,15 +37,16 @@ def forecast(
     from deployments.registration.own_list import own_store
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
-    from stockml.forecasts.ledger import Ledger
+    from stockml.forecasts.ledger import Ledger, entries_of
     from stockml.models.pooled_regression import POOLED
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
-    if not (entries := Ledger(home().ledger).entries(ticker)):
+    if (steps := Ledger(home().ledger).steps(ticker)).empty:
         raise NoForecast(ticker, str(home().root))
     # a replay publishes several at the same moment: take the last
-    entry = sorted(entries, key=lambda each: (each.forecast.origin, each.published_at))[-1]
+    newest = steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]
+    [entry] = entries_of(ticker, steps[steps["key"] == newest])
     store, night = own_store(home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook

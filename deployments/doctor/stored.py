@@ -91,7 +91,7 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
 def _ticker(home: Home, name: str, calendar: str | None, now: datetime, replay: bool) -> Check:
     store = store_of(home, name, calendar)
     try:
-        forecasts = len(Ledger(home.ledger).entries(name))
+        forecasts = int(Ledger(home.ledger).steps(name)["key"].nunique())
         check_champion(home, name)
         view = store.view(name)
         rests = at_rest(home, name, store.sessions(name).last_final(now))

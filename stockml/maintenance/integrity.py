@@ -34,7 +34,7 @@ def faults(home: Home) -> Iterator[str]:
     stored, forecast = store.tickers(), known_tickers(home)
     yield from _faults(store.view, stored)
     yield from (f"{store.path(name)}: {NO_BARS}; {BARS_BACK}" for name in sorted(forecast.difference(stored)))
-    yield from _faults(ledger.entries, sorted(forecast))
+    yield from _faults(ledger.steps, sorted(forecast))
     yield from _faults(partial(check_champion, home), promoted_tickers(home))
     yield from _faults(partial(tuned_settings, home), tuned_tickers(home))
     yield from damaged_bases(home)

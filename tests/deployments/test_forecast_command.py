@@ -16,6 +16,7 @@ from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
 from stockml.prices.calendar import sessions_for
 from tests.support.commands import Captured, shown
+from tests.support.counting import calls_of
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, HORIZON, LAST, SATURDAY, publish, record
 from tests.support.recordings import recorded_bars
@@ -59,6 +60,15 @@ def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(h
     Ledger(home.ledger).publish(replace(first, key="run again"))
     assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["key"] == "run again"
     assert stockml.Home(home.root).forecast("IBM").attrs["key"] == "run again"
+
+
+def test_the_newest_of_many_forecasts_is_shown_without_rebuilding_the_others(home: Home) -> None:
+    spent = []
+    for count in (1, 1, 101):  # the first one imports
+        for hours in range(count):
+            publish(home, LAST, hours)
+        spent.append(calls_of(lambda: run(["forecast", "IBM", "--json"])))
+    assert spent[2] - spent[1] < 10_000, spent
 
 
 def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:

@@ -24,6 +24,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
 from tasks.maintenance import _kept_keys
 from tests.stockml.models.test_registry import night
+from tests.support.counting import calls_of
 from tests.support.forecasts import bars, day, entry
 from tests.support.nights import recorded_night
 
@@ -91,6 +92,17 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
     assert _kept_keys(home, RetentionSettings()) == {f"{1:064x}"}
+
+
+def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: Home) -> None:
+    BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
+    checks = (lambda: [*tickers(home, NOW, replay=False)], lambda: [*faults(home)])
+    spent = []
+    for count in (1, 1, 101):  # the first one imports
+        for at in range(count):
+            Ledger(home.ledger).publish(entry(at))
+        spent.append([calls_of(check) for check in checks])
+    assert all(many - few < 10_000 for few, many in zip(*spent[1:], strict=True)), spent
 
 
 def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: Home) -> None:
