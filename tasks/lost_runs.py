@@ -22,6 +22,8 @@ SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server say
 OF_NIGHTS = (NIGHTLY, "universe")  # the flows that are done again: what a night has finished is not done twice
 DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*OF_NIGHTS]}})
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
+# of one whose process found no server to read it from, as seen by the worker or its runner
+UNREAD = ("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1.")
 ORPHAN = "nothing works on this run any more; run it again"
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
 GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
@@ -104,7 +106,8 @@ def requeue_lost(now: datetime | None = None) -> None:
 
 
 def _is_lost(run: FlowRun) -> bool:
-    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith((SILENT, ABORTED))
+    told = (SILENT, ABORTED) if run.run_count else UNREAD
+    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith(told)
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
@@ -113,7 +116,7 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | N
     if is_at_work(run.infrastructure_pid, states[-1].timestamp) or any(state.is_cancelling() for state in states):
         return None
     if _is_lost(run):
-        return states[-1].message
+        return states[-1].message if run.run_count else "its process could not begin it"
     silence = GONE_AFTER if is_gone(run.infrastructure_pid) else LOST_AFTER
     if states[-1].timestamp > now - silence:  # it was put back, and has just begun again
         return None

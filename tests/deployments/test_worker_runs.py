@@ -17,11 +17,11 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Running, Scheduled, State
+from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Pending, Running, Scheduled, State
 
 from deployments.servers.process_worker import AHEAD
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import A_NIGHT, ABORTED, MOST_DEATHS, REQUEUED, SILENT, requeue, requeue_lost
+from tasks.lost_runs import A_NIGHT, ABORTED, MOST_DEATHS, REQUEUED, SILENT, UNREAD, requeue, requeue_lost
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 
@@ -112,12 +112,15 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
     worker: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
     """Whether or not the server has ended them, or they themselves: a run in its own process has a pipe to its worker,
-    and rich exits when that breaks. One that died too often or otherwise, was cancelled or slept is left.
+    and rich exits when that breaks. So is one whose process the server's restart kept from beginning it. One that died
+    too often or otherwise, was cancelled or slept is left.
 
     The last test of the worker: it kills it.
     """
     ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
-    ends |= {"FAILED": Crashed(message="died"), "SILENT": Running(), "AT WORK": Running()}
+    ends |= {"FAILED": Crashed(message=f"{UNREAD[0]} A general error."), "SILENT": Running(), "AT WORK": Running()}
+    begun: dict[str, State[Any]] = {"STOPPED": Cancelling(), "UNREAD 0": Pending(), "UNREAD 1": Pending()}
+    ends |= {f"UNREAD {at}": Crashed(message=f"{told} A general error.") for at, told in enumerate(UNREAD)}
     alone = {"job_variables": {"command": f"{sys.executable} -u -m prefect.engine"}}  # without -u, it would be a fork
     (own := tmp_path / "own").mkdir()
     with get_client(sync_client=True) as client:
@@ -146,19 +149,22 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         for name, run_id in made.items():
             process = {"infrastructure_pid": mark() if name in ("ASLEEP", "AT WORK") else "elsewhere:1"}
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json=process)
-            client.set_flow_run_state(run_id, Cancelling() if name == "STOPPED" else Running(), force=True)
+            client.set_flow_run_state(run_id, begun.get(name, Running()), force=True)
             client.set_flow_run_state(run_id, ends[name], force=True)
         left = {name: str(end.name) for name, end in ends.items()}
         requeue_lost(datetime.now(UTC) + 2 * A_NIGHT)
         assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
         with one_slot(tmp_path, POOL, every_s=1):
-            for run_id in (outlives, made["LOST"]):
+            for run_id in (outlives, made["LOST"], made["UNREAD 0"], made["UNREAD 1"]):
                 until(client, run_id, "AwaitingRetry")
                 assert f"{REQUEUED} " in str(client.read_flow_run(run_id).state)
                 due_now(client, run_id)
                 until(client, run_id, "Completed")
         assert client.read_flow_run(outlives).run_count == 2
-        assert found() == left | {"SILENT": "AwaitingRetry", "LOST": "Completed"}
+        assert found() == left | {
+            "SILENT": "AwaitingRetry",
+            **dict.fromkeys(("LOST", "UNREAD 0", "UNREAD 1"), "Completed"),
+        }
 
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"
