@@ -90,7 +90,7 @@ def start(program: Program, log: Path) -> Child:
 
 def shorten(log: Path, most: int = LOG_BYTES) -> None:
     """Leave the newest half of a log that has more than `most` bytes, in whole lines; its program writes on."""
-    with contextlib.suppress(FileNotFoundError):  # a person may remove it
+    with contextlib.suppress(OSError):  # a person may remove it; a disk may be full
         if log.stat().st_size > most:
             with log.open("rb") as kept, log.open("ab") as sink:
                 kept.seek(-(most // 2), os.SEEK_END)
