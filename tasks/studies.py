@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from stockml.errors import InvalidFile, NoBars, StockmlError, TrackingUnavailable
-from stockml.evaluation.backtest import Span, TickerBacktest, backtest
+from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
 from stockml.home import home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
@@ -103,7 +103,8 @@ def backtest_tickers(
     """
     folders = (vintages,) if vintages else (home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
-    one, workers = partial(_one, span=span, settings=settings, folders=folders), min(len(series), os.cpu_count() or 1)
+    one = partial(outcome_of_backtest, span=span, settings=settings, folders=folders)
+    workers = min(len(series), os.cpu_count() or 1)
     try:
         with process_pool(workers) if workers > 1 else nullcontext() as pool:
             results = (pool.map if pool else map)(one, series, series.values())
@@ -117,15 +118,6 @@ def backtest_tickers(
     except BrokenProcessPool as killed:
         raise ProcessKilled(workers) from killed
     return [found[ticker] for ticker in sorted(found)], left_out
-
-
-def _one(
-    ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: tuple[Path, ...]
-) -> TickerBacktest | StockmlError:
-    try:
-        return backtest(ticker, series, span, settings, folders)
-    except StockmlError as refusal:
-        return refusal
 
 
 @task(name="pretrain", cache_policy=NO_CACHE)

@@ -136,6 +136,16 @@ def backtest(
     return _scored(ticker, series, rows, nights, rise_score(series, origins, published[:, step - 1], step))
 
 
+def outcome_of_backtest(
+    ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path]
+) -> TickerBacktest | StockmlError:
+    """What `backtest` returns or raises. It is here, as a process that imports the tasks also imports Prefect."""
+    try:
+        return backtest(ticker, series, span, settings, folders)
+    except StockmlError as refusal:
+        return refusal
+
+
 def _too_few(
     series: PriceSeries, span: Span, folders: Sequence[Path], *, count: int, first: int, earliest: int, furthest: int
 ) -> StockmlError:

@@ -166,3 +166,15 @@ def backtesting(series: Any) -> None:
 def test_a_backtest_whose_process_is_killed_says_so_and_what_to_do() -> None:
     with pytest.raises(ProcessKilled, match=r"found one killed, most likely for want of memory; .* fewer tickers"):
         backtesting({"AAPL": Deadly(), "IBM": Deadly()})
+
+
+class WithoutPrefect:
+    """A series that cannot be received by a process that has loaded Prefect, and of which nothing can be computed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("('prefect' not in __import__('sys').modules) or 1 / 0",)
+
+
+def test_the_processes_of_a_backtest_spend_no_time_on_loading_prefect() -> None:
+    with pytest.raises(AttributeError, match="bool"):
+        backtesting({"AAPL": WithoutPrefect(), "IBM": WithoutPrefect()})
