@@ -29,7 +29,7 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
         known = Volatilities.of(segment).return_count[origins[rows] - start]
         if known.min(initial=MIN_RETURNS) < MIN_RETURNS:
             raise TooFewBars(MIN_RETURNS + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
-        learned_from = np.maximum(known // REFIT_EVERY * REFIT_EVERY, MIN_RETURNS)
+        learned_from = known // REFIT_EVERY * REFIT_EVERY
         for stop in np.unique(learned_from):
             at = learned_from == stop
             learned = _learned(percent[max(stop - MAX_RETURNS, 0) : stop].tobytes())

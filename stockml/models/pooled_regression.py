@@ -111,8 +111,7 @@ def check_history(volatilities: Volatilities, origins: Indices) -> None:
 def learning_origins(series: PriceSeries) -> Indices:
     """(m,) origins to learn from: in each segment, every 5th session whose outcomes it holds."""
     edges = pairwise([*starts(series).tolist(), len(series)])
-    origins = np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_STRIDE) for start, end in edges])
-    return origins[Volatilities.of(series).return_count[origins] >= FEWEST_RETURNS] if len(origins) else origins
+    return np.concatenate([np.arange(start + FIRST_LEARNED, end - LEADS[-1], ORIGIN_STRIDE) for start, end in edges])
 
 
 def learning_bars(series: Mapping[str, PriceSeries], until: date, what: str) -> tuple[dict[str, PriceSeries], Vintage]:

@@ -111,7 +111,6 @@ class Trainer:
         tf = tensorflow()
         import keras
 
-        self.settings = settings
         self.model = build(settings)
         upper = ridge.shape[:, MEDIAN:]
         steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), SMALLEST_STEP)))  # inverse of softplus
