@@ -70,3 +70,4 @@ def test_the_volatility_of_the_mid_price_follows_its_definition() -> None:
         weights = decay ** np.arange(t)[::-1]
         expected = np.sqrt(np.sum(weights * returns[:t] ** 2) / np.sum(weights))
         np.testing.assert_allclose(ewma_volatility(series)[t], expected)
+    assert ewma_volatility(series)[0] == pytest.approx(0.015), "before any move, what is usual"

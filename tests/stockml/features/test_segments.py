@@ -118,7 +118,11 @@ def test_every_price_can_be_turned_into_the_newest_units_across_several_changes(
     of_one = walk(1_200, seed=2)
     times = np.select([np.arange(1_200) < 400, np.arange(1_200) < 700], [1e-3, 100.0], 1.0)
     assert to_newest_units(with_prices(of_one, times)) == pytest.approx(1 / times)
-    assert (to_newest_units(hole_of_a_year()) == 1).all(), "a hole changes no units"
+    dearer = with_prices(hole_of_a_year(), np.where(np.arange(1_200) < 600, 1.0, 40.0))
+    assert (to_newest_units(dearer) == 1).all(), "a hole changes no units, however far the price moved in it"
+    for beside in (599, 601):  # the hole is before session 600
+        times = np.where(np.arange(1_200) < beside, 100.0, 1.0)
+        assert to_newest_units(with_prices(hole_of_a_year(), times)) == pytest.approx(1 / times)
 
 
 def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:

@@ -66,6 +66,21 @@ def test_coefficients_solve_the_normal_equations_of_the_penalised_problem(fitted
     assert ridge.origins == len(x) == pooled.origins
 
 
+def test_widths_are_the_pooled_ones_times_what_the_coefficients_say_and_the_shape_is_of_moves_over_them(
+    fitted: Regressions,
+) -> None:
+    (pooled, ridge), leads, ratios = fitted, np.array(LEADS), []
+    for bars in tickers().values():
+        at = np.arange(60, len(bars) - 50, 5)
+        inputs = np.clip(np.nan_to_num((input_averages(bars)[at] - ridge.means) / ridge.deviations), -5, 5)
+        widths = pooled.widths(bars, at, leads) * np.exp(inputs @ ridge.coefficients @ lead_basis(leads).T)
+        np.testing.assert_allclose(ridge.widths(bars, at, leads, pooled), widths)
+        np.testing.assert_allclose(ridge.quantiles(bars, at, leads, pooled), widths[..., None] * ridge.shape)
+        ratios.append(moves(bars, at, leads) / widths)
+    shape = np.quantile(np.concatenate(ratios), LEVELS, axis=0).T
+    np.testing.assert_allclose(ridge.shape, symmetrised(shape), atol=1e-6)
+
+
 def test_quantiles_are_symmetric_and_cover_what_they_claim(fitted: Regressions) -> None:
     pooled, ridge = fitted
     unseen, origins = breathing(3_000, seed=77), np.arange(1_100, 2_950)
@@ -121,7 +136,7 @@ def test_a_ridge_regression_reads_back_as_written(fitted: Regressions, tmp_path:
 CHANGES: dict[str, Any] = {
     "inputs": ["return"],
     "means": [0.0],
-    "deviations": [0.0] * len(AVERAGED),
+    "deviations": [0.0, *[1.0] * (len(AVERAGED) - 1)],
     "coefficients": [[float("nan")] * 4] * len(AVERAGED),
     "shape": [[0.0] * 20 + [-1.0]] * len(LEADS),
 }

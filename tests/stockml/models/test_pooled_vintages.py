@@ -56,7 +56,7 @@ DAMAGES = {
     "no number": lambda text, record: resigned(record | {"means": [float("nan")] * 6}),
     "no shapes": lambda text, record: resigned(record | {"shapes": {}}),
     "falling quantiles": lambda text, record: resigned(
-        record | {"shapes": {name: [row[::-1] for row in rows] for name, rows in record["shapes"].items()}}
+        record | {"shapes": {name: [rows[0][::-1], *rows[1:]] for name, rows in record["shapes"].items()}}
     ),
     "no date": lambda text, record: resigned(record | {"through": "lately"}),
 }
