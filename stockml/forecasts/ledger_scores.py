@@ -137,19 +137,18 @@ def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
 def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[float] | None" = None) -> pd.DataFrame:
     """The counting steps that came due, with their outcomes.  series: split-adjusted, any length.
 
-    units: as for `origin_prices`.  Added columns, relative to the origin's mid price: start (its close), forecast,
-    actual, error, naive_error; the price in the origin's shares: reached; inside_50/80/95; matured: whether every step
+    units: as for `origin_prices`.  Added columns, relative to the origin's mid price: start (its close), actual, error,
+    naive_error; the price in the origin's shares: reached; inside_50/80/95; matured: whether every step
     of its forecast is past. Steps from or to a session without a bar, or across a change of units, are left out.
     """
     price, close = (_by_session(series, prices) for prices in (series.mid, series.close))
     origin = origin_prices(counting, series, units)
     actual, start = counting["due"].map(price) / origin, counting["session"].map(close) / origin
-    relative, reached = counting["path"] / counting["last_value"], actual * counting["last_value"]
+    reached = actual * counting["last_value"]
     found = counting.assign(
         start=start,
-        forecast=relative,
         actual=actual,
-        error=relative - actual,
+        error=counting["path"] / counting["last_value"] - actual,
         naive_error=start - actual,
         reached=reached,
         matured=counting.groupby("key")["due"].transform("max") <= price.index.max(),

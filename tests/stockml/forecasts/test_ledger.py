@@ -32,7 +32,7 @@ def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
 
 
 def test_what_was_published_reads_back_as_written(ledger: Ledger) -> None:
-    published = (entry(10), replace(entry(11), run_id=None, model_version=None), entry(12, hours_later=2.5))
+    published = (entry(10, "f" * 64), replace(entry(11), run_id=None, model_version=None), entry(12, hours_later=2.5))
     for each in published:
         assert ledger.publish(each).intact()
     assert ledger.entries("IBM") == published
@@ -75,12 +75,18 @@ def test_the_columns_are_those_of_earlier_versions_so_that_these_can_read_the_fi
         ({"path": (float("inf"),) * HORIZON}, "not finite"),
         ({"path": (0.0,) * HORIZON}, "above 0"),
         ({"last_value": float("inf")}, "not finite"),
+        ({"last_value": 0.0}, "above 0"),
+        ({"bands": (*forecast(10).bands[:2], replace(forecast(10).bands[2], low=(0.0,) * HORIZON))}, "above 0"),
+        ({"bands": (*forecast(10).bands[:2], replace(forecast(10).bands[2], low=(1.0,)))}, "different lengths"),
         ({"weights": (0.5,)}, "different lengths"),
         ({"weights": (1.2,) * HORIZON}, "weights"),
+        ({"weights": (-0.2,) * HORIZON}, "weights"),
         ({"probability_of_rise": float("nan")}, "chance"),
         ({"probability_of_rise": 1.2}, "chance"),
-        ({"bands": ()}, "bands"),
+        ({"probability_of_rise": -0.2}, "chance"),
+        ({"bands": forecast(10).bands[:2]}, "bands"),
         ({"sessions": tuple(reversed(forecast(10).sessions))}, "ascend"),
+        ({"sessions": (day(11), *forecast(10).sessions[:-1])}, "ascend"),
         ({"origin": date(2030, 1, 1)}, "ascend"),
     ],
 )
