@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, TooFewBars
 from stockml.evaluation.simple_distributions import (
     CALIBRATION_SESSIONS,
     CONSTANT_WIDTH,
@@ -21,7 +21,7 @@ from stockml.features.range_volatility import Volatilities
 from stockml.models.lead_grid import LEVELS, moves
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
 from stockml.prices.series import PriceSeries
-from tests.support.walks import altered_after, constant, walk
+from tests.support.walks import altered_after, constant, hole_of_a_year, walk
 
 LEADS = np.array([1, 5, 10, 20, 50])
 LATE = np.arange(3_700, 3_900, 5)
@@ -77,11 +77,20 @@ def test_own_rows_are_calibrated_on_the_last_thousand_sessions_with_known_outcom
         width = seen.ewma_60[LATE[2]] * np.sqrt(lead)
         np.testing.assert_allclose(found[EWMA_60][2, column], width * shape)
         np.testing.assert_allclose(found[CONSTANT_WIDTH][2, column], np.quantile(moved, LEVELS))
+    at = np.arange(last - CALIBRATION_SESSIONS + 1, last + 1)
+    earlier = series.until(int(at[0]) + 1)  # a width is not calibrated on what it was learned from
+    har = PooledRegression.fit({"own": earlier}, earlier.sessions[-1].item())
+    shape = np.quantile(moves(series, at, LEADS) / har.widths(series, at, LEADS), LEVELS, axis=0).T
+    np.testing.assert_allclose(found[OWN_HAR], har.widths(series, LATE, LEADS)[..., None] * shape)
 
 
-def test_calibration_ends_at_the_last_origin_with_known_outcomes() -> None:
+def test_calibration_ends_at_the_last_origin_with_known_outcomes_and_spans_no_hole() -> None:
     found = calibration_origins(walk(2_001), 50)
     assert (found[0], found[-1], len(found)) == (951, 1_950, CALIBRATION_SESSIONS)
+    assert not {*calibration_origins(hole_of_a_year(), 50).tolist()} & {*range(550, 621)}
+    assert calibration_origins(walk(360), 50).tolist() == [*range(60, 310)]
+    with pytest.raises(TooFewBars, match=r"at least 360 sessions .* found 359"):
+        calibration_origins(walk(359), 50)
 
 
 @pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
