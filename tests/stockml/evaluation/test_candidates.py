@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.candidates import forecast_after
-from stockml.evaluation.evaluate import PUBLISHED, evaluate
+from stockml.evaluation.evaluate import PUBLISHED, TREND_PRIOR, evaluate
 from stockml.features.windows import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.publishing import Components, combine
-from stockml.models.baselines import published_moves
+from stockml.models.baselines import prior_path, published_moves
 from stockml.models.pool import Pool
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.settings import settings_for
@@ -23,6 +23,7 @@ from tests.stockml.evaluation.seers import (
     Model,
     assessed,
     candidate,
+    seeing,
 )
 from tests.support.walks import altered_after
 
@@ -55,9 +56,15 @@ def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order
         scored = whole.quantiles[count:-1]
         inside = (scored[..., low] <= actual) & (actual <= scored[..., high])
         assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
-    paths = close[TEST, None] * np.exp(whole.quantiles[count:-1, :, 10])
-    score = evaluate(SERIES.mid, TEST, {PUBLISHED: paths}, SETTINGS, {}, close=close).scores[PUBLISHED]
-    assert found.evaluation.scores[PUBLISHED].mse == pytest.approx(score.mse)
+    paths = {
+        PUBLISHED: close[TEST, None] * np.exp(whole.quantiles[count:-1, :, 10]),
+        TREND_PRIOR: SERIES.mid[TEST, None] * np.exp(prior_path(SERIES, TEST, 20)),
+    }
+    rises = {PUBLISHED: np.array([chance_above(quantiles, 0.0) for quantiles in whole.quantiles[count:-1, 9]])}
+    scores = evaluate(SERIES.mid, TEST, paths, SETTINGS, rises, close=close).scores
+    for name in paths:
+        own, expected = found.evaluation.scores[name], scores[name]
+        assert (own.mse, own.direction.brier) == pytest.approx((expected.mse, expected.direction.brier)), name
     assert (forecast.last_close, forecast.last_value) == (close[-1], SERIES.mid[-1])
     assert forecast.now == close[-1]
 
@@ -68,6 +75,12 @@ def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> 
     model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
     found = forecast_after(SERIES, TEST, LEADS, Pool(None, None, None), model)
     assert found.location.shape == found.simple.shape[:2] == (len(TEST), len(LEADS))
+    prices = SERIES.close[TEST, None] * np.exp(found.location)
+    np.testing.assert_allclose(prices[:3], model.paths(SERIES, TEST[:3], len(LEADS)), rtol=1e-5)
+
+
+def test_a_path_of_a_networks_own_is_scored_at_the_prices_that_it_forecast() -> None:
+    np.testing.assert_allclose(candidate(seeing(0.3)).own, seeing(0.3).held_out.paths(SERIES, TEST, len(LEADS)))
 
 
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])
