@@ -158,7 +158,7 @@ def select_model(
         incumbent=incumbent,
         replace_after=unseen.settings.replace_after_sessions,
     )
-    author = CHAMPION if CHAMPION in candidates and not (promoted or kept) else LSTM
+    author = CHAMPION if CHAMPION in candidates and not promoted else LSTM
     has_network = candidates[author].has_network
     worse = table.is_worse(author, clearly=candidates[author].own is None)
     publisher = author if has_network and not worse else POOLED

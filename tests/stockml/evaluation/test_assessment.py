@@ -125,6 +125,7 @@ def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own_kin
     assert worse.test is not None
     assert worse.test.p_value > 0.05
     assert (found.verdict.promoted, found.publisher) == (False, publisher)
+    assert found.calibration == candidate(challenger).tonight.calibration(), "tonight's, whoever publishes"
 
 
 def test_without_a_network_the_path_is_the_close_plus_half_the_usual_rise() -> None:
@@ -176,7 +177,7 @@ def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -
     assert (found.publisher, found.forecast.without_network) == (POOLED, True)
     (reason,) = found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
-    assert "crps_skill" not in found.verdict.numbers
+    assert not {"crps_skill", "network_adds_crps"} & found.verdict.numbers.keys(), "none has gained nothing"
     assert np.isfinite(found.forecast.path).all()
 
 
@@ -188,6 +189,7 @@ def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published(
     unscored = replace(model, held_out=none)
     found = assess(around, unscored, None, SETTINGS, after(around), SPLIT)
     assert (found.publisher, found.forecast.without_network) == (POOLED, True)
+    assert found.distributions.network_adds is None
 
 
 @pytest.mark.parametrize("sessions", [42, 60, 100])
