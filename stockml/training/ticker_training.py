@@ -60,7 +60,7 @@ def train_ticker(
         settings=settings,
         decision=_with_evidence(decision, evidence, held_out.pool, own=own),
         held_out=replace(held_out, own=own),
-        published=replace(published, own=own and published.pool.base is not None),
+        published=replace(published, own=own),
         parts=split,
         sessions=len(series),
         last_session=series.sessions[-1],

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, NoChampion, TooFewBars
+from stockml.forecasts.proper_scores import crps
 from stockml.models import pooled_vintages
+from stockml.models.lead_grid import moves
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, decide
@@ -62,6 +64,12 @@ def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -
     assert (not_worth.held_out.own, not_worth.published.own, not_worth.decision.mode) == (False, False, "keep")
     assert not_worth.decision.reason.startswith("the base left alone was no worse: the ticker's own training was -")
     assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
+    at, leads, own = np.array(worth.parts.validation), np.array([1, 2, 3, 5]), network(worth, "held_out")
+    actual = moves(SERIES, at, leads)
+    loss, reference = (
+        np.mean(crps(each.network(SERIES, at, leads), actual) / np.sqrt(leads)) for each in (own, own.pool)
+    )
+    assert worth.evidence.skill == pytest.approx(1 - loss / reference)
 
 
 @pytest.mark.parametrize("mode", ["retrain", "fine-tune"])
@@ -208,10 +216,13 @@ def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) 
     before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
     shipped = Pool.before(date(2003, 1, 1)).base
     assert shipped
-    pooled_vintages.write(replace(shipped, through=date(2002, 3, 1)), bases)
+    tonight = SERIES.sessions[-1].item()  # it may have seen that too, to publish with
+    pooled_vintages.write(replace(shipped, through=tonight), bases)
     after = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
     assert "base-2001-06" in str(before.published.pool.identity()["base"])
-    assert "base-2002-03" in str(after.published.pool.identity()["base"])
+    assert after.published.pool.base is not None
+    assert after.published.pool.base.through == tonight
+    assert "base-2001-06" in str(after.held_out.pool.identity()["base"])
     assert load_model(folder).published.pool.identity() == after.published.pool.identity()
     changed = [facts_about(before, SERIES, ONE, each).changed for each in ([bases, SHIPPED], [SHIPPED])]
     assert changed == [("base network",), ()]
