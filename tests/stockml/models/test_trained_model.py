@@ -63,6 +63,12 @@ def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path, tmp_pa
     assert load_model(champion).published.pool.identity() == usual().published.pool.identity()
 
 
+def test_a_model_keeps_why_a_file_of_its_pool_was_passed_over(tmp_path: Path) -> None:
+    pool = replace(network(usual(), "published").pool, reasons={"base": "base-2003-06.npz: damaged"})
+    save(replace(usual(), published=replace(network(usual(), "published"), pool=pool)), tmp_path)
+    assert network(load_model(tmp_path), "published").pool.reasons == pool.reasons
+
+
 def other_vintage(kept: dict[str, Any]) -> Any:
     return json.loads(json.dumps(kept).replace("base-2001-06.npz ", "base-2001-06.npz 0"))
 
