@@ -90,8 +90,10 @@ def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
 
     Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
     day = Delistings.read(home.delistings).day_of(ticker)
-    last = BarStore.of(home).last_session(ticker) if day and day <= session else None
-    if day is None or last is None or last > day:
+    if day is None or day > session:
+        return None
+    last = BarStore.of(home).last_session(ticker)
+    if last is None or last > day:
         return None
     renaming = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
     return Outcome(session, f"{ticker} was taken off its exchange on {day}, it is at rest; {renaming}", states.AT_REST)
