@@ -11,7 +11,7 @@ from deployments.replay.recording import recorded_rows
 from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import files_in, import_file, read_history, ticker_of, understood
+from stockml.prices.csv_import import files_in, import_file, read_folder, read_history, ticker_of, understood
 from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_cells import LAYOUTS, written
@@ -169,3 +169,15 @@ def test_a_close_near_zero_beside_an_adjusted_one_is_set_aside_without_a_warning
     path = written(tmp_path, "\n".join(["Date,Open,High,Low,Close,Adj Close,Volume", *rows]))
     (bar,) = read_history(path, NEW_YORK).notes.set_aside
     assert (bar.session, "finite prices" in bar.reason) == (date(2013, 3, 1), True)
+
+
+def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unreadable_files(tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in ("IBM.csv", "other/ibm.us.txt", "MSFT.csv", "notes of mine.csv", "notes.md"):
+        (tmp_path / name).write_text(recorded("IBM").iloc[-40:].rename_axis("Date").to_csv())
+    series, refused = read_folder(tmp_path)
+    assert (set(series), len(series["IBM"])) == ({"IBM", "MSFT"}, 40)
+    assert set(refused) == {"other/ibm.us.txt", "notes of mine.csv"}
+    assert "expected one file of IBM, found another before it" in str(refused["other/ibm.us.txt"])
+    wanted, refused = read_folder(tmp_path, tickers=["MSFT"])
+    assert (list(wanted), refused) == (["MSFT"], {})

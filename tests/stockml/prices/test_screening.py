@@ -27,7 +27,7 @@ def altered(rows: list[int], **factors: float) -> Bars:
     return bars
 
 
-@pytest.mark.parametrize("row", [MIDDLE, LAST])
+@pytest.mark.parametrize("row", [1, MIDDLE, LAST])
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -58,6 +58,8 @@ def test_prices_without_trades_are_told_as_they_were():
     (ranged,) = doubtful(bars)
     low, high = bars[["low", "high"]].iloc[-1]
     assert ranged.reason == f"no share was traded, and prices ranged from {low:g} to {high:g}"
+    bars.iloc[LAST, :4] = last
+    assert doubtful(bars) == (), "nothing moved"
 
 
 def test_the_usual_volume_is_that_of_the_sessions_just_before():
@@ -187,10 +189,20 @@ def test_a_judgement_made_after_the_clock_was_set_back_changes_no_earlier_view(s
     assert [len(store.view("IBM", as_of=NOW + timedelta(days=days)).set_aside) for days in (1, 2, 3)] == [0, 1, 2]
 
 
+def test_where_no_bar_is_believed_the_error_says_so(store):
+    append(store, altered([0], high=0.5).iloc[:2])
+    store.judge("IBM", IBM.index[1].date(), accepted=False, recorded_at=NOW, source="by hand")
+    for until in (IBM.index[0].date(), None):
+        with pytest.raises(NoBars, match="no bar of IBM is believed"):
+            store.view("IBM", until=until)
+
+
 def test_a_broken_bar_cannot_be_accepted_nor_an_absent_one_judged(store):
     append(store, altered([MIDDLE], high=0.5))
     with pytest.raises(InvalidSession, match=r"^expected a sound bar, found '2.*low ≤ open"):
         store.judge("IBM", IBM.index[MIDDLE].date(), accepted=True, recorded_at=NOW, source="by hand")
+    store.judge("IBM", IBM.index[MIDDLE].date(), accepted=False, recorded_at=NOW, source="by hand")
+    assert [bar.broken for bar in store.view("IBM").set_aside] == [True]
     with pytest.raises(InvalidSession, match=r"^expected a session with a bar, found '2013-03-02': IBM has no bar"):
         store.judge("IBM", date(2013, 3, 2), accepted=False, recorded_at=NOW, source="by hand")
     with pytest.raises(NoBars, match="no bars and no history of IBN"):

@@ -29,6 +29,8 @@ def test_a_bars_frame_becomes_a_series_with_mid_prices() -> None:
     assert series.sessions.dtype == np.dtype("datetime64[D]")
     np.testing.assert_allclose(series.mid, (bars["high"] + bars["low"]) / 2)
     assert len(series.until(10)) == 10
+    assert len(series.between(1, len(series))) == len(series) - 1
+    assert series.until(len(series)) is series, "what is cached by identity"
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

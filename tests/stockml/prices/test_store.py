@@ -71,12 +71,14 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
 def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_are_in_that_sessions_shares(store):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
+    assert store.restated_units("MSFT").empty
     again = restated(restated(bars.iloc[700:800], 30, "high", 1.01), 40, "volume", 1.1)
     append(store, again, NOW + timedelta(days=1), "MSFT")
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
     first, series = store.first_known("MSFT", until=date(2003, 2, 14)), store.adjusted("MSFT", until=date(2003, 2, 14))
     assert first.index.equals(series.index)
     assert first["high"].equals(bars["high"].loc[first.index])
+    assert store.restated_units("MSFT", until=bars.index[699].date()).empty
     restated_day = store.first_known("MSFT", until=bars.index[730].date())
     assert restated_day["high"].iloc[-1] == bars["high"].iloc[730]
     for until, units in ((date(2003, 2, 14), 1.0), (None, 0.5)):
@@ -96,7 +98,7 @@ def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_
 
 def test_without_restatements_the_first_known_series_is_the_series(store):
     store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="test")
-    assert store.first_known("IBM").equals(store.adjusted("IBM"))
+    assert store.first_known("IBM", until=LAST).equals(store.adjusted("IBM"))
     append(store, IBM.iloc[1990:])
     assert store.first_known("IBM").equals(store.adjusted("IBM"))
 
@@ -133,7 +135,7 @@ def test_an_answer_with_too_many_broken_bars_stores_nothing(store):
 
 def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     for read in (store.read, store.adjusted, store.first_known):
-        with pytest.raises(NoBars, match="stockml import"):
+        with pytest.raises(NoBars, match=r"of IBM; fetch with .*stockml import"):
             read("IBM")
     assert store.tickers() == ()
     assert store.splits("IBM") == ()
@@ -142,8 +144,12 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     assert store.restatements("IBM").empty
     assert not Path(store.root).exists()
     append(store, IBM)
-    with pytest.raises(NoBars, match="recorded by"):
-        store.read("IBM", as_of=NOW - timedelta(days=1))
+    for bound, told in (
+        ({"as_of": NOW - timedelta(days=1)}, "recorded by"),
+        ({"until": date(1990, 1, 2)}, "up to 1990-01-02"),
+    ):
+        with pytest.raises(NoBars, match=f"no bars of IBM {told}[^;]*; fetch"):
+            store.read("IBM", **bound)
     with pytest.raises(NoBars, match="first bar of IBM is of 2000-03-01, after 1990-01-02; name a later session"):
         store.adjusted("IBM", until=date(1990, 1, 2))
 

@@ -36,6 +36,8 @@ def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
     series = store.adjusted("IBM")
     assert series.index.equals(IBM.index)
     np.testing.assert_allclose(series["close"], IBM["close"], rtol=1e-12)
+    with pytest.raises(NoBars, match=f"the first bar of IBM is of {IBM.index[0].date()}"):
+        store.adjusted("IBM", until=date(1990, 1, 2))
     until = IBM.index[3100].date()
     np.testing.assert_allclose(store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5)
 

@@ -137,6 +137,13 @@ def test_two_splits_within_days_that_came_in_two_answers_are_asked_about_once_mo
     assert store.splits("MSFT", as_of=NOW + timedelta(days=7)) == (first, jump)
 
 
+def test_a_split_near_a_day_that_was_answered_to_have_none_is_not_asked_about_again(store):
+    append(store, recorded("MSFT"), ticker="MSFT")
+    store.record_splits("MSFT", [], recorded_at=NOW, source="SPLITS", asked=[date(2003, 2, 14)])
+    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW + timedelta(days=1), source="SPLITS")
+    assert store.unexplained_jumps("MSFT") == ()
+
+
 def test_three_splits_within_days_of_each_other_are_asked_about_once_more_and_not_every_night(store):
     append(store, recorded("MSFT"), ticker="MSFT")
     listed, asked = [Split(date(2003, 2, day), 2.0) for day in (10, 18, 27)], []
