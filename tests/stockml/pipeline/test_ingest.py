@@ -15,7 +15,7 @@ from stockml.prices.bars import Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.provider.payload_archive import Payload, archive
+from stockml.provider.payload_archive import Payload, archive, read_archived
 from stockml.storage.notes import FileNotes
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
@@ -136,6 +136,9 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
     BarStore.of(home).append("MSFT", other, recorded_at=NOW, source="test", session=days[-1])
     mondays = [days[row] for row in week if ingest.needs_whole_history(home, "MSFT", None, days[row])]
     assert mondays == [day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()]
+    BarStore.of(home).record_import("KO", bars.iloc[:200], recorded_at=NOW, source="not joined yet")
+    BarStore.of(home).append("KO", bars.iloc[-150:], recorded_at=NOW, source="test", session=days[-1])
+    assert [days[row] for row in week if ingest.needs_whole_history(home, "KO", None, days[row])] == mondays
 
 
 def test_one_answer_that_serves_two_sessions_counts_as_two_inputs(home):
@@ -172,6 +175,9 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_once_more(home, corre
                 payload = ingest.fetch(home, provider, "MSFT", session, sessions=exchange, now=feed.now)
                 bars = ingest.append(home, payload, calendar=None, now=feed.now)
                 ingest.explain_jumps(home, provider, bars, calendar=None, now=feed.now)
+            assert payload.newest == session
             asked_on += [session] if feed.asked[-1].function == "SPLITS" else []
     assert asked_on == [day, exchange.after(day, 6)[-1]]
     assert BarStore.of(home).splits("MSFT") == (Split(day, factor),)
+    answers = {read_archived(path) for path in (home.payloads / "MSFT").iterdir()}
+    assert sum(b"split_factor" in answer for answer in answers) == (2 if factor == 2.0 else 1), "each answer is kept"

@@ -36,6 +36,7 @@ def put_in_office(home: Home, session: date, key: str = "") -> None:
     ("champion", "verdict", "is_promoted"),
     [
         (None, BETTER, True),
+        (None, WORSE, False),
         (WEDNESDAY, BETTER, True),
         (THURSDAY, BETTER, True),
         (FRIDAY, BETTER, False),
@@ -53,6 +54,7 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
     assert (told.promoted, told.reason) == (made.promoted, made.reason)
     assert told.promoted is is_promoted
     assert told.numbers == verdict.numbers
+    assert made.sha256 == (sha256_of(made.path) or "")
     after = Registry(home.models).champion("IBM")
     assert after == before if not is_promoted else after and after.session == THURSDAY
 

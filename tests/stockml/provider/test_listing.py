@@ -40,6 +40,7 @@ def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
     rest = ingest.at_rest(home, "IBM", date(2013, 2, 28))
     assert rest
     assert str(rest).startswith("IBM was taken off its exchange on 2013-02-20, it is at rest; `stockml rename IBM NEW`")
+    assert ingest.at_rest(home, "IBM", GONE)
     assert ingest.at_rest(home, "IBM", date(2013, 2, 19)) is None
     assert ingest.at_rest(home, "AAPL", date(2013, 2, 28)) is None
 

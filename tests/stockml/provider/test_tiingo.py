@@ -198,10 +198,11 @@ def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_
     for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
         store.append("MSFT", part, recorded_at=NOW, source="alphavantage", session=part.index[-1].date())
     assert len(store.view("MSFT").holes(store.sessions("MSFT"))) == 150
-    with Loopback(sends(tiingo_rows("MSFT"))) as service, tiingo(home.quota, service.address) as client:
-        arguments = {"ticker": "MSFT", "calendar": None, "now": NOW}
-        assert ingest.import_history(home, client, **arguments)
-        assert not ingest.import_history(home, client, **arguments)
+    rows = tiingo_rows("MSFT")
+    restated = [rows[0] | {"volume": 1}, *rows[1:]]
+    for answer, is_new in ((rows[-400:], True), (rows, True), (rows, False), (restated, False)):
+        with Loopback(sends(answer)) as service, tiingo(home.quota, service.address) as client:
+            assert ingest.import_history(home, client, "MSFT", calendar=None, now=NOW) is is_new
         assert all(asked["startDate"] < "1970" for asked in service.asked), "without one, Tiingo sends its newest day"
     view = store.view("MSFT")
     assert view.holes(store.sessions("MSFT")) == ()
