@@ -111,6 +111,8 @@ def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float
     assert status.Row("IBM", DAY, "", 0, False, glance).cells()[3:5] == (path, width)
     nothing = replace(glance, publisher="", width_against_usual=None)
     assert status.Row("IBM", DAY, "", 0, False, nothing).cells()[4] == "–"
+    for skill in (None, 0.0):
+        assert status.Row("IBM", DAY, "", 0, False, replace(nothing, published_skill=skill)).cells()[3] == "–"
 
 
 def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:

@@ -30,9 +30,11 @@ def test_a_killed_process_is_gone_even_if_its_parent_never_waited_for_it() -> No
         assert not is_at_work(marked, datetime.now(UTC))
     finally:
         process.communicate()
+    assert is_gone(marked)
+    assert not is_at_work(marked, datetime.now(UTC))
 
 
-@pytest.mark.parametrize("marked", [None, "", "elsewhere:1", "elsewhere", ":"])
+@pytest.mark.parametrize("marked", [None, "", "elsewhere:1", "elsewhere", ":", mark().rpartition(":")[0] + ":"])
 def test_nothing_is_known_of_a_process_on_another_host(marked: str | None) -> None:
     assert not is_gone(marked)
     assert not is_at_work(marked, datetime.now(UTC))

@@ -9,7 +9,7 @@ import pytest
 from stockml.errors import DiskFull
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
-from stockml.storage.receipts import PayloadReceipt, Receipt
+from stockml.storage.receipts import PayloadReceipt, Receipt, RunReceipt
 
 
 def receipt_of(path: Path) -> Receipt:
@@ -44,6 +44,24 @@ def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -
         at = datetime(2013, 3, 2, 4, tzinfo=UTC)
         payload = PayloadReceipt(kept.ticker, kept.path, kept.sha256, session, newest, at, rows_before=0)
         assert payload.intact() is (newest == session)
+    path.unlink()
+    assert not payload.intact()
+
+
+def test_a_run_that_mlflow_lacks_is_logged_again_and_its_receipt_counts_as_another_once_it_has_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "night.json"
+    path.write_bytes(b"{}")
+    kept = receipt_of(path)
+    waiting, logged, versioned = (
+        RunReceipt(kept.ticker, kept.path, kept.sha256, "key", *known)
+        for known in ((None, None), ("run", None), ("run", "2"))
+    )
+    assert [run.intact() for run in (waiting, logged, versioned)] == [False, True, True]
+    assert len({run.identity() for run in (waiting, logged, versioned)}) == 3
+    path.write_bytes(b"[]")
+    assert not logged.intact()
 
 
 def test_a_write_to_a_full_disk_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
