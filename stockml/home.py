@@ -225,7 +225,7 @@ def _database(environ: Mapping[str, str]) -> str | None:
 
 def usual_root() -> Path:
     """`~/.stockml`, unless an earlier version made its home in the working folder: then that one."""
-    with suppress(FileNotFoundError):  # the working folder may have been removed
+    with suppress(FileNotFoundError, PermissionError):  # the working folder may be gone, or closed to this user
         if _is_home(old := Path(OLD_PLACE).resolve()):
             return old
     return Path.home() / ".stockml"

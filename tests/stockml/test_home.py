@@ -1,5 +1,8 @@
 """Where state lives: the environment decides, reading it creates nothing, tickers are safe in paths and URLs."""
 
+import subprocess
+import sys
+import textwrap
 import traceback
 from pathlib import Path
 
@@ -40,6 +43,23 @@ def test_a_terminal_whose_folder_was_removed_has_the_usual_home(
     monkeypatch.chdir(tmp_path / "removed")
     (tmp_path / "removed").rmdir()
     assert home({}).root == Path.home() / ".stockml"
+
+
+def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home(tmp_path: Path) -> None:
+    """As after `sudo -u stockml` in /root: whether a home of an earlier version is there, this user cannot know."""
+    (closed := tmp_path / "root").mkdir()
+    asked = """
+        import os, sys
+        from stockml.home import home
+        os.chdir(sys.argv[1])
+        os.chmod(".", 0)
+        os.geteuid() or os.setuid(65534)
+        print(home({}).root, end="")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(asked), str(closed)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    closed.chmod(0o700)
+    assert (ended.stderr, ended.stdout) == ("", str(Path.home() / ".stockml"))
 
 
 @pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
