@@ -18,6 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.states import State
 
@@ -28,7 +29,7 @@ from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import NIGHTS, WORKERS_RUN, in_state, keep_end, runs_of
+from tasks.run_records import NIGHTS, WORKERS_RUN, all_of, in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S, SHARE = 60.0, 0.05  # at most this share of the time between two updates goes into one
@@ -55,7 +56,7 @@ def show_status() -> None:
     with suppress(StockmlError, OSError), get_client(sync_client=True) as client:
         refresh(place, depth=Depth.STATUS)
         scheduled = next_nights(client)
-        calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
+        calendars = {ticker: known.parameters.get("calendar") for ticker, known in scheduled.items()}
         listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), _starts(scheduled), calendars)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
@@ -69,14 +70,17 @@ def show_status() -> None:
             Tracking.of(place).show_overview(lambda links: markdown(listed, links=links))
 
 
-def next_runs(client: SyncPrefectClient) -> dict[str, datetime]:
-    """The start of each ticker's next scheduled run."""
+def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
+    """The start of each ticker's next scheduled run; None of a ticker whose schedules are paused."""
     return _starts(next_nights(client))
 
 
-def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun]:
-    """Each ticker's next scheduled run; runs are read in order until each deployment has had one."""
-    found: dict[str, FlowRun] = {}
+def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
+    """Each ticker's next scheduled run, or its deployment if its schedules are paused.
+
+    Runs are read in order until each deployment has had one.
+    """
+    found: dict[str, FlowRun | DeploymentResponse] = {}
     missing: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
     had: set[UUID] = set()
     in_order = FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
@@ -86,13 +90,19 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun]:
             found.setdefault(ticker, run)
             had.add(run.deployment_id)
         if len(had) == missing:
-            break
+            return found
+    for deployment in all_of(client.read_deployments, flow_filter=NIGHTS):
+        ticker, schedules = deployment.parameters.get("ticker"), deployment.schedules
+        if isinstance(ticker, str) and schedules and not any(each.active for each in schedules):
+            found.setdefault(ticker, deployment)
     return found
 
 
-def _starts(runs: Mapping[str, FlowRun]) -> dict[str, datetime]:
-    starts = {ticker: run.next_scheduled_start_time or run.expected_start_time for ticker, run in runs.items()}
-    return {ticker: start for ticker, start in starts.items() if start}
+def _starts(known: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
+    return {
+        ticker: (night.next_scheduled_start_time or night.expected_start_time) if isinstance(night, FlowRun) else None
+        for ticker, night in known.items()
+    }
 
 
 def is_last(flow_run: FlowRun) -> bool:

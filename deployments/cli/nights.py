@@ -162,8 +162,11 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     return version, f"MLflow's alias `champion` names version {version}"
 
 
-def _told_by_prefect(place: Home) -> tuple[dict[str, datetime] | None, str | None]:
-    """The next run of each ticker, None if no server is configured or up; and a notice that was not taken, if any."""
+def _told_by_prefect(place: Home) -> tuple[dict[str, datetime | None] | None, str | None]:
+    """The next run of each ticker, None of a paused one; and a notice that was not taken, if any.
+
+    None if no server is configured or up.
+    """
     with looked_up(place) as client:
         if client is None:
             return None, None

@@ -72,6 +72,7 @@ class Row:
     glance: Glance | None = None
     next_run: datetime | None = None
     brief: str = ""
+    paused: bool = False
 
     def cells(self) -> tuple[str, ...]:
         found = self.glance
@@ -82,7 +83,7 @@ class Row:
             _path(found) if found else "–",
             _width(found) if found else "–",
             _adds(found) if found else "–",
-            f"{self.next_run.astimezone(UTC):%a %H:%M}" if self.next_run else "–",
+            f"{self.next_run.astimezone(UTC):%a %H:%M}" if self.next_run else "paused" if self.paused else "–",
         )
 
     def plain(self) -> dict[str, Any]:
@@ -105,17 +106,18 @@ def rows(
     home: Home,
     tickers: Iterable[str],
     now: datetime,
-    next_runs: Mapping[str, datetime] | None = None,
+    next_runs: Mapping[str, datetime | None] | None = None,
     calendars: Mapping[str, str | None] | None = None,
 ) -> list[Row]:
-    """One row per ticker, sorted by name.  now: with its zone.  next_runs: where a schedule is known."""
+    """One row per ticker, sorted by name.  now: with its zone.  next_runs: None where it is paused."""
     found = []
     for ticker in sorted(set(tickers)):
         try:
             row = _row(home, ticker, now, (calendars or {}).get(ticker))
         except StockmlError as fault:  # one ticker's unreadable file is its state, and costs no other its row
             row = Row(ticker, None, str(fault), brief="unreadable")
-        found.append(replace(row, next_run=(next_runs or {}).get(ticker)))
+        next_run = (next_runs or {}).get(ticker)
+        found.append(replace(row, next_run=next_run, paused=not next_run and ticker in (next_runs or {})))
     return found
 
 

@@ -1,5 +1,6 @@
 """The pages of all tickers are updated by the last night that is due, and now and then by one of many."""
 
+import json
 import os
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Scheduled
 
+from deployments.cli.app import run
 from deployments.cli.tickers import register_all
 from deployments.process import restored
 from deployments.registration import own_list
@@ -79,7 +81,7 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
     deployments: set[UUID] = set()
     with get_client(sync_client=True) as client:
 
-        def run(flow: str, ticker: str, start: datetime) -> FlowRun:
+        def scheduled(flow: str, ticker: str, start: datetime) -> FlowRun:
             deployment = client.create_deployment(client.create_flow_from_name(flow), name=ticker)
             deployments.add(deployment)
             state, given = Scheduled(scheduled_time=start), {"ticker": ticker}
@@ -87,12 +89,12 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
 
         for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # left by other tests on this server
             client.delete_flow_run(left.id)
-        run("maintenance", "NONE", soon)  # a Friday night: a late bar is asked for again, the others run on Monday
+        scheduled("maintenance", "NONE", soon)  # a Friday night: a late bar is asked for again, others on Monday
         for ticker, start in (("LATE", soon), ("NYC", monday), ("TYO", monday), ("NYC", monday + timedelta(days=1))):
-            run("nightly", ticker, start)
+            scheduled("nightly", ticker, start)
         assert next_runs(client) == {"LATE": soon, "NYC": monday, "TYO": monday}
         assert not is_night_due()
-        due = run("nightly", "NYC", now - timedelta(minutes=1))
+        due = scheduled("nightly", "NYC", now - timedelta(minutes=1))
         assert next_runs(client) == {"LATE": soon, "NYC": now - timedelta(minutes=1), "TYO": monday}
         assert is_night_due()
         assert is_last(due), "a run started by hand leaves the update to no other"
@@ -160,3 +162,30 @@ def test_the_page_goes_by_the_calendar_that_the_list_gives_a_ticker_as_the_statu
     with get_client(sync_client=True) as client:
         (page,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate({"key": {"any_": [KEY]}}))
     assert "| TSCO.LON | 2013-02-28 | up to date |" in str(page.data)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a forecast it was missing from the page; the dash in its row is also that of a deployment deleted."""
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    with restored(os.environ, settings_of(home)):
+        own_list.add(home, ["GOES", "RESTS"], {})
+        register_all(home)
+    with get_client(sync_client=True) as client:
+        resting = client.read_deployment_by_name("nightly/RESTS")
+        client.update_deployment_schedule(resting.id, resting.schedules[0].id, active=False)
+        for due in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # as the server does itself, within a while
+            if due.deployment_id == resting.id:
+                client.delete_flow_run(due.id)
+        show_status()
+        (page,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate({"key": {"any_": [KEY]}}))
+    assert "| RESTS | – | no night yet | – | – | – | paused |" in str(page.data)
+    assert run(["status", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["tickers"]
+    assert [(row["ticker"], row["paused"], row["next_run"] is None) for row in rows] == [
+        ("GOES", False, False),
+        ("RESTS", True, True),
+    ]
