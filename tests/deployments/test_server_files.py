@@ -26,6 +26,7 @@ from stockml.home import Home
 from tests.support.commands import Captured
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
+from tests.support.postgres_server import needs_postgres, postgres_server
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 SCHEMA = Path(__file__).with_name("compose-spec.json")
@@ -55,6 +56,21 @@ def test_every_service_is_restarted_and_checked_and_the_file_contains_no_secret(
         given = {name for name in service["environment"] if any(word in name for word in ("KEY", "PASSWORD", "AUTH"))}
         assert all(name.endswith("_FILE") for name in given)
     assert all(set(secret) == {"file"} for secret in file["secrets"].values())
+
+
+@needs_postgres
+@pytest.mark.slow
+def test_the_database_is_not_healthy_before_it_takes_connections_of_other_containers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """On its first start the image makes the files with a server that has a socket only, and then starts it anew."""
+    check = compose()["services"]["database"]["healthcheck"]["test"][1:]
+    for reached, listens in ((2, ""), (0, "127.0.0.1")):
+        folder = tmp_path_factory.mktemp("postgres")
+        with postgres_server(folder, listens=listens) as address:
+            environ = os.environ | {"PGHOST": str(folder), "PGPORT": address.rpartition(":")[2]}
+            done = subprocess.run(check, env=environ, stdout=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)
+        assert done.returncode == reached
 
 
 def test_secrets_are_read_from_the_folder_that_the_header_fills_and_git_ignores() -> None:
