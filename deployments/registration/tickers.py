@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +20,7 @@ from stockml.tickers import validated_ticker
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 AFTER_FINAL = timedelta(minutes=15)
 DIGEST_AT = time(7)
+MOST_VALUES = 1_000_000
 STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces its requests itself
 _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
@@ -146,13 +149,31 @@ class TickersFile(BaseModel):
 
 
 class _EachKeyOnce(yaml.SafeLoader):
-    """A YAML loader that refuses duplicate keys: PyYAML would drop the first one, with all tickers below it."""
+    """A YAML loader that refuses duplicate keys: PyYAML would drop the first one, with all tickers below it.
+
+    And aliases of aliases that stand for more than anybody reads: checking them would not end.
+    """
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node and _written_out(node, {}) > MOST_VALUES:
+            raise yaml.MarkedYAMLError(None, None, f"aliases that stand for more than {MOST_VALUES:,} values")
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
         if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
             raise yaml.MarkedYAMLError(None, None, f"`{twice.value}:` twice", twice.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def _written_out(node: Any, known: dict[int, float]) -> float:
+    """How many values a node is with its aliases written out; infinite for one that is within itself."""
+    if id(node) not in known:
+        known[id(node)] = inf
+        below = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_written_out(n, known) for n in below))
+    return known[id(node)]
 
 
 def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:

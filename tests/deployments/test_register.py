@@ -26,6 +26,7 @@ from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile, InvalidSetting
 
 PROJECT = Path(__file__).parents[2]
+OF_ALIASES = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9)) + "tickers: *a8"
 
 
 def listed(*entries: Any, **defaults: Any) -> TickersFile:
@@ -65,10 +66,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
         ("tickers: [{ticker: IBM, settings: {mode: keep}}]", "a setting as evaluation.direction_step, found 'mode'"),
         ("tickers: [{ticker: IBM, settings: {profile: tutorial}}]", "evaluation.direction_step, found 'profile'"),
-        (
-            "tickers: [{ticker: IBM, profile: tutorial, settings: {training.decay_on: test}}]",
-            "expected training.decay_on of a night to be one of validation, found 'test'",
-        ),
+        ("tickers: [{ticker: F, profile: tutorial, settings: {training.decay_on: test}}]", "validation, found 'test'"),
         ("tickers: [42]", "expected a ticker, found 42; put one that YAML reads otherwise in quotes"),
         ("tickers: [ON]", 'expected a ticker, found True; put one that YAML reads otherwise in quotes, as "ON"'),
         ("tickers: [IBM, {ticker: ON}]", "expected a ticker, found True; put one that YAML reads otherwise in quotes"),
@@ -84,6 +82,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("[IBM]", "expected `tickers:` with a list"),
         ("tickers: [IBM", "expected YAML, found"),
         pytest.param("tickers: " + "[" * 10_000, "expected YAML, found maximum recursion depth exceeded", id="deep"),
+        pytest.param(OF_ALIASES, "found aliases that stand for more than 1,000,000 values", id="aliases"),
     ],
 )
 def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content: str, says: str) -> None:
