@@ -23,6 +23,7 @@ PORTS = {"https": 443, "http": 80}  # by scheme; any other is PostgreSQL's
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server is noticed in 4 s instead of 200
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "PGCONNECT_TIMEOUT": "10",  # a database that takes connections and never answers: instead of 130 s
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
@@ -51,6 +52,18 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
     [logged] = tracking.log_pending()
     assert logged.mlflow_run_id == runs(tracking)[0].info.run_id
     assert tracking.pending() == ()
+
+
+@pytest.mark.slow
+def test_a_database_that_takes_connections_and_never_answers_is_given_up_after_seconds(
+    tracking: Tracking, night: Night
+) -> None:
+    """The driver alone waits for 130, at each connection."""
+    started = time.monotonic()
+    with Loopback(silent) as server, pytest.raises(TrackingUnavailable, match="timeout"):
+        replace(tracking, uri=server.address.replace("http:", "postgresql+psycopg:") + "/mlflow").keep_and_log(night)
+    assert time.monotonic() - started < 60
+    assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
 def test_an_unreachable_artifact_store_is_reported_as_unavailable(
