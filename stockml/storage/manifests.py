@@ -18,6 +18,8 @@ FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # each ho
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
          "ledger/{}.parquet")  # fmt: skip
 OF_ALL = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
+SHARED = ("bases", "settings")  # folders
+PLACES = {name.partition("/")[0] for name in (*FOLDERS, *FILES, *OF_ALL, *SHARED)}  # not Prefect's, its results, locks
 WAITING = "waiting"  # beside a night's record until MLflow has it
 NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
 
@@ -45,8 +47,9 @@ class Manifest:
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
                 raise ValueError("its checksum is another")
             manifest = read_record(cls, outer["body"])
-            if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in manifest.files):
-                raise ValueError("a file outside of any home")
+            for path in map(PurePosixPath, manifest.files):
+                if ".." in path.parts or next(iter(path.parts), "") not in PLACES:
+                    raise ValueError(f"a file {str(path)[:80]!r} that no state has")
             return manifest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"
@@ -65,7 +68,7 @@ def files_of(root: Path, part: str) -> list[str]:
         return [path.relative_to(root).as_posix()] if path.is_file() else []
     if part == COMMON:
         paths = [root / name for name in OF_ALL]
-        paths += [path for folder in ("bases", "settings") for path in _below(root / folder)]
+        paths += [path for folder in SHARED for path in _below(root / folder)]
     else:
         paths = [root / name.format(part) for name in FILES]
         paths += [path for folder in FOLDERS for path in _below(root / folder / part)]

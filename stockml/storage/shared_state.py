@@ -157,7 +157,8 @@ class SharedState:
     def parts(self) -> dict[str, str | None]:
         """The version of each part of the state, by the part's name."""
         found = self.objects.names("parts").items()
-        return {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
+        kept = {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
+        return {part: version for part, version in kept.items() if "/" not in part}  # in paths here: ../ leads away
 
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
         """Whether the part was checked out at this version, at least this deep, and nothing was deleted here since."""
