@@ -51,7 +51,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield clock(now, environ)
     yield from settled("digest", digest, environ)
     yield from settled("Prefect", services.prefect, home, environ)
-    yield services.mlflow(home)
+    yield (tracking := services.mlflow(home))
     yield from settled("pages", services.pages, home, environ, ports)
     yield from settled("webhook", services.webhook, environ)
     yield from services.notices(home)
@@ -60,7 +60,8 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from stored.settings(home)
     yield from stored.nights(home)
-    yield from stored.tracked(home)
+    if tracking.verdict == "ok":
+        yield from stored.tracked(home)
 
 
 def home_folder(home: Home) -> Check:

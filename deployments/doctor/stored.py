@@ -139,7 +139,7 @@ def tracked(home: Home) -> Iterator[Check]:
     try:
         missing, logged = missing_folders(home.tracking_uri, home.artifacts), logged_keys(home.tracking_uri)
     except (SQLAlchemyError, ImportError):
-        return  # it does not exist yet, or `mlflow` reports it
+        return  # it does not exist yet
     if missing:
         shown = without_password(home.tracking_uri)
         found = f"{shown} speaks of files in {', '.join(map(str, missing))}, which are not there"

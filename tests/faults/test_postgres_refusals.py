@@ -14,6 +14,7 @@ from stockml.nights.record import night_path, write_night
 from stockml.provider.price_source import claim
 from stockml.storage.notes import Database
 from tests.support.commands import Captured, stockml
+from tests.support.loopback import Loopback, silent
 from tests.support.nights import recorded_night
 from tests.support.postgres_server import needs_postgres, postgres_server
 
@@ -51,6 +52,19 @@ def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
         for name, (verdict, says) in {"database": database, "MLflow": mlflow}.items():
             assert (found[name][0], says in found[name][1]) == (verdict, True), found[name]
         assert not any(secret in str(found) for secret in (RIGHT, WRONG))
+
+
+def test_the_doctor_asks_a_server_that_never_answers_no_more_than_it_reports(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver would wait for 130 seconds, after the last line."""
+    monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
+    started = time.monotonic()
+    with Loopback(silent) as server:
+        monkeypatch.setenv("STOCKML_DATABASE_URL", server.address.replace("http://", f"postgresql://me:{RIGHT}@"))
+        found = checks(capsys)
+    assert (found["database"][0], found["MLflow"][0]) == ("problem", "problem")
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("command", ["nightly IBM", "maintenance --dry-run", "up"])
