@@ -280,18 +280,17 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.0004, "< 0.001"), (0.012, "0.012"), (None, "–")])
-def test_the_cells_of_a_line_are_its_skills_and_a_p_value_never_shown_as_zero(
-    p_value: float | None, shown: str
-) -> None:
+def test_a_line_shows_its_skills_and_a_p_value_that_is_never_0(p_value: float | None, shown: str) -> None:
     table = backtest_table([found()], {})
     line = replace(table.adds, mean=-0.001, share=0.0, p_value=p_value)
-    cells = [f"{line.by_lead[lead]:+z.2f} ({line.share_by_lead[lead]:.0f})" for lead in line.by_lead]
+    leads = " | ".join(f"{line.by_lead[lead]:+z.2f} ({line.share_by_lead[lead]:.0f})" for lead in line.by_lead)
     lines = markdown(replace(table, adds=line))
     assert lines[0].startswith(f"1 ticker, {table.origins} origins from ")
-    assert f"| network adds | +0.00 (0) | {shown} | {' | '.join(cells)} |" in lines
+    assert f"| network adds | +0.00 (0) | {shown} | {leads} |" in lines
     assert any(each.startswith("| constant width, own shape | ") for each in lines), "wider than Prefect's page else"
-    fewer = markdown(replace(table, adds=line, tickers=2))
-    assert f"| network adds, 1 ticker | +0.00 (0) | {shown} | {' | '.join(cells)} |" in fewer
+    assert f"| network adds, 1 ticker | +0.00 (0) | {shown} | {leads} |" in markdown(
+        replace(table, adds=line, tickers=2)
+    )
     assert any(line.startswith(f"| published, location included | {table.whole[0].mean:+z.2f} (") for line in lines)
 
 
