@@ -8,7 +8,8 @@
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
     ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommittedMeanwhile
     ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow, LooksAhead
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow;
+    │                         LooksAhead, a number that rests on a later bar
     ├── NightBusy             another run of this ticker is in progress
     ├── UnlikeWorker          a worker process has a different home, different addresses or different code from the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
@@ -28,8 +29,7 @@ class StockmlError(Exception):
     text: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
-        """Make every subclass a dataclass."""
-        dataclass(eq=False, repr=False)(cls)
+        dataclass(eq=False, repr=False)(cls)  # every subclass is one
 
     def __str__(self) -> str:
         return self.text.format(**vars(self))
