@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
@@ -17,6 +18,7 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.run_records import is_due_again
+from tasks.status_page import next_runs
 
 
 def run_name() -> str:
@@ -30,10 +32,12 @@ def missing_forecasts(
         {}, description="Exchange calendar per ticker, where the suffix does not decide it"
     ),
 ) -> State:
-    """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest lack nothing."""
+    """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest or paused lack none."""
     if is_due_again():
         return Completed(message="left to the next one, which is due too")
-    names = sorted({validated_ticker(ticker) for ticker in tickers})
+    with get_client(sync_client=True) as client:
+        paused = {ticker for ticker, start in next_runs(client).items() if start is None}
+    names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
     own = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
     refresh(home(), names, Depth.STATUS)
     found = missing(home(), names, clock.now(), own)

@@ -20,6 +20,7 @@ from deployments.cli.tickers import register_all
 from deployments.process import restored
 from deployments.registration import own_list
 from deployments.servers.environment import settings_of
+from flows.notices import missing_forecasts
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from tasks.run_records import in_state, runs_of
@@ -189,3 +190,5 @@ def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
         ("GOES", False, False),
         ("RESTS", True, True),
     ]
+    said = missing_forecasts(["GOES", "RESTS"], return_state=True).message
+    assert said == "no forecast of the newest session for 1 of 1: GOES (no night yet)"
