@@ -42,6 +42,7 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
         for before, after in _places(home, old, new):
             _check_reach(before)
             _has_something_to_move(before, after)
+        BarStore.of(home).rename(old, new, only_check=True)
         Ledger(home.ledger).check_free(old, new)
         if home.state is None:
             mark.touch()

@@ -228,10 +228,10 @@ class BarStore:
 
         self._update(ticker, "splits/", recorded_at, with_factors)
 
-    def rename(self, old: str, new: str) -> bool:
+    def rename(self, old: str, new: str, *, only_check: bool = False) -> bool:
         """Move everything stored for `old` to `new`; False if nothing is. Raises StoreError if `new` has rows."""
         moved = [
-            self.files.rename(_file(old, folder), _file(new, folder), (old, new), schema)
+            self.files.rename(_file(old, folder), _file(new, folder), (old, new), schema, only_check=only_check)
             for folder, schema in SCHEMAS.items()
         ]
         return any(moved)

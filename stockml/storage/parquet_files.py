@@ -73,10 +73,13 @@ class TableFiles:
                     return told, hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
-    def rename(self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema) -> bool:
+    def rename(
+        self, name: str, new_name: str, tickers: tuple[str, str], schema: pa.Schema, *, only_check: bool = False
+    ) -> bool:
         """Move a table to another name and owner, `tickers` (before, after); False if it has no rows.
 
         The new file is written before the old one is removed. Raises StoreError if the new name has rows of its own.
+        only_check: move nothing.
         """
         with self._lock(name):
             table = self.read(name, tickers[0], schema)
@@ -85,11 +88,13 @@ class TableFiles:
 
             def moved(there: Table) -> tuple[Table | None, None]:
                 if not there.equals(table[: len(there)]):  # rows are only added: equal ones are of a killed rename
-                    raise StoreError(self.address(new_name), f"expected no rows there yet, found some beside {name}")
-                return table.replace_schema_metadata(), None
+                    why = f"expected no rows there yet, found some beside {name}; move one of them away"
+                    raise StoreError(self.address(new_name), why)
+                return None if only_check else table.replace_schema_metadata(), None
 
             self.update(new_name, tickers[1], schema, moved)
-            self._objects.remove([name])
+            if not only_check:
+                self._objects.remove([name])
             return True
 
     def _lock(self, name: str) -> AbstractContextManager[None]:

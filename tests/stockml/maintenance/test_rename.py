@@ -195,6 +195,9 @@ def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
     with pytest.raises(StoreError, match="expected no rows there yet"):
         rename(filled, "IBM", "MSFT", missed=print)
     assert store.tickers() == ("IBM", "MSFT")
+    for ticker in ("IBM", "MSFT"):  # nothing was begun, so nothing has to be finished before the next night
+        with ticker_lock(filled, ticker):
+            pass
     (filled.models / "MSFT" / "key").mkdir(parents=True)
     (filled.models / "MSFT" / "key" / "model.json").touch()
     with pytest.raises(StoreError, match="expected nothing there yet"):
