@@ -102,7 +102,11 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
                 raise InvalidFile(objects.address(within), f"{why}; {way_on}")
         found = _found(staged, home)
         command = ["stockml", "restore", str(file.resolve()), *([] if only is None else ["--only", only])]
-        write_atomically(home.locks / RESTORING, shlex.join(command).encode())
+        mark = home.locks / RESTORING
+        begun = shlex.split(mark.read_text(encoding="utf-8")) if mark.exists() else command
+        is_finished_by_this = only is None or begun[3:] == command[3:]  # from wherever the archive is by now
+        if is_finished_by_this:
+            write_atomically(mark, shlex.join(command).encode())
         aside = home.root / "damaged" / secrets.token_hex(4)
         for name in damaged:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +115,8 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
             if _read(home, name) is None:
                 objects, within = _place(home, name)
                 objects.replace(within, (staged.root / name).read_bytes(), Found(None))
-        (home.locks / RESTORING).unlink()
+        if is_finished_by_this:
+            mark.unlink()
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 

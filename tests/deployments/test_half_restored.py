@@ -48,6 +48,10 @@ def test_a_half_restored_home_is_refused_until_the_same_command_has_finished_it(
         assert capsys.readouterr().err == f"stockml: {home.root}: {way_on}\n"
     with pytest.raises(StoreError, match="restored whole"), ticker_lock(home, "IBM"):
         raise AssertionError
+    assert run(["restore", str(archive), "--only", "settings/IBM.json"]) == 0
+    assert run(["status"]) == 1, "one file is not all of them"
+    (home.settings / "IBM.json").unlink()
+    capsys.readouterr()
     assert run(["doctor"]) == 1
     assert f"PROBLEM home: {home.root}: {way_on}\n" in capsys.readouterr().out
     assert run(["restore", str(archive)]) == 0
