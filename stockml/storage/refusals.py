@@ -40,7 +40,8 @@ def check_home(home: Home, *, restoring: bool = False) -> None:
     check_links(home.root / name for name in KEPT)
     if not restoring and (mark := home.locks / RESTORING).is_file():
         why = "expected a home that was restored whole, found that this was cut short"
-        raise StoreError(str(home.root), f"{why}; finish it: `{mark.read_text(encoding='utf-8')}`")
+        finish = f"finish it: `{mark.read_text(encoding='utf-8')}`"
+        raise StoreError(str(home.root), f"{why}; {finish}, or, without that archive, remove {mark} to go on as it is")
 
 
 def check_links(paths: Iterable[Path]) -> None:

@@ -42,7 +42,10 @@ def test_a_half_restored_home_is_refused_until_the_same_command_has_finished_it(
         assert run(["restore", str(archive)]) == 130
     capsys.readouterr()
     found = "expected a home that was restored whole, found that this was cut short"
-    way_on = f"{found}; finish it: `stockml restore {archive}`"
+    mark = home.locks / "restoring"
+    way_on = (
+        f"{found}; finish it: `stockml restore {archive}`, or, without that archive, remove {mark} to go on as it is"
+    )
     for command in (["status"], ["nightly", "IBM"], ["tickers", "add", "IBM"]):
         assert run(command) == 1
         assert capsys.readouterr().err == f"stockml: {home.root}: {way_on}\n"
