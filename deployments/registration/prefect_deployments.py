@@ -125,7 +125,7 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
         known = {(each.flow_id, each.name): each for each in all_of(client.read_deployments, flow_filter=theirs)}
         for each in wanted:
             flow_id = flows[each.flow]
-            earlier = known.get((flow_id, each.name)) or known.get((flow_id, each.before))
+            earlier = known.get((flow_id, each.before)) or known.get((flow_id, each.name))  # the latter only announced
             theirs_too = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
             done[_agree(client, flow_id, earlier, each, theirs_too)].append(each.name)
             done["own_schedules"] += [each.name] if theirs_too else []

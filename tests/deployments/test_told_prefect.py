@@ -13,6 +13,7 @@ from deployments.cli.tickers import register_all
 from deployments.doctor.services import deployments
 from deployments.process import restored
 from deployments.registration import own_list
+from deployments.registration.prefect_deployments import announce
 from deployments.servers.environment import settings_of
 from stockml.home import Home
 
@@ -47,9 +48,10 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
         client.request("POST", "/deployments/{id}/schedules", path_params={"id": known.id}, json=[mine])
     with monkeypatch.context() as away:
         away.delenv("PREFECT_API_URL")
-        assert run(["rename", "FB", "METAA"]) == 0
-    assert {*nights()} == {"STAYS", "FB"}
-    assert run(["rename", "METAA", "META"]) == 0
+        assert [run(["rename", "FB", "METAA"]), run(["rename", "METAA", "META"])] == [0, 0]
+    announce(own_list.tickers_of(told).tickers, ["META"])  # as its night does that a person starts meanwhile
+    assert {*nights()} == {"STAYS", "FB", "META"}
+    register_all(told)
     after = nights()
     assert {*after} == {"STAYS", "META"}
     assert {each.slug: each.active for each in after["META"].schedules} == {"nightly": False, "mine": True}
