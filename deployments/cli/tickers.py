@@ -175,7 +175,7 @@ def _print_and_register(place: Home, done: str) -> None:
         try:
             print(*register_all(place), sep="\n")
         except Exception:  # such as of a server that asks for a password: told after this line
-            print("the list is changed; `stockml deploy` tells Prefect")
+            print("`stockml deploy` tells Prefect of the list")
             raise
     else:
         print("`stockml up` schedules them")

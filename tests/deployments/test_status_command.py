@@ -59,10 +59,12 @@ def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(
     with Loopback(refusing(401)) as server:
         monkeypatch.setenv("PREFECT_API_URL", f"{server.address}/api")
         assert run(["tickers", "add", "MSFT"]) == 1
-    added = capfd.readouterr()
+        added = capfd.readouterr()
+        assert run(["tickers", "remove", "MSFTT"]) == 1
+        assert capfd.readouterr().out.splitlines()[1] == "`stockml deploy` tells Prefect of the list"
     done, how = added.out.splitlines()
     assert done.startswith("added MSFT; 1 in ")
-    assert how == "the list is changed; `stockml deploy` tells Prefect"
+    assert how == "`stockml deploy` tells Prefect of the list"
     assert added.err.startswith("stockml: expected Prefect at ")
 
 
