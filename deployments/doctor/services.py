@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from deployments.doctor.stored import Check, settled
 from deployments.errors import PortTaken, ServerUnavailable
-from deployments.registration import MANAGED, NIGHTS
+from deployments.registration import MANAGED
 from deployments.registration.own_list import tickers_of
 from deployments.servers.access import SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
@@ -18,6 +18,8 @@ from stockml.home import Home
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
 from stockml.tracking.database import PREFIX
+
+NAMED = 8  # tickers in a line
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
@@ -116,16 +118,17 @@ def deployments(home: Home) -> Iterator[Check]:
     with suppress(StockmlError), looked_up(home) as client:  # `prefect` and `list of tickers` report these
         if client:
             from httpx import HTTPError
-            from prefect.client.schemas.filters import DeploymentFilter
 
-            from tasks.run_records import all_of
+            from tasks.run_records import NIGHTS, all_of
 
-            nights = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED, NIGHTS]}})
             listed = {entry.ticker for entry in tickers_of(home).tickers}
             with suppress(HTTPError):
-                known = {each.name for each in all_of(client.read_deployments, deployment_filter=nights)}
-                if differ := sorted(known ^ listed):
-                    found = f"other nights than the list of tickers has: {', '.join(differ)}"
+                nights = tuple(all_of(client.read_deployments, flow_filter=NIGHTS))
+                ours = {each.name for each in nights if MANAGED in each.tags}
+                lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
+                if differ := sorted(lacking | ours - listed):
+                    names = ", ".join([*differ[:NAMED], *([f"and {len(differ) - NAMED} more"] * (len(differ) > NAMED))])
+                    found = f"Prefect's nights and the list of tickers differ in {names}"
                     yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
 
 

@@ -65,9 +65,23 @@ def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_sa
     own_list.remove(told, ["FB"])
     (check,) = deployments(told)
     assert str(check) == (
-        "note    deployments: other nights than the list of tickers has: FB; `stockml deploy` tells Prefect of the list"
+        "note    deployments: Prefect's nights and the list of tickers differ in FB; "
+        "`stockml deploy` tells Prefect of the list"
     )
     assert run(["tickers", "remove", "FB"]) == 2
     assert "1 deleted" in capsys.readouterr().out
     assert {*nights()} == {"STAYS"}
     assert list(deployments(told)) == []
+
+
+def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing(told: Home) -> None:
+    """Such as of Kubernetes' jobs: registered too, it would run twice."""
+    own_list.add(told, ["KO", *(f"X{number}" for number in range(9))], {})
+    (check,) = deployments(told)
+    assert "differ in KO, X0, X1, X2, X3, X4, X5, X6, and 2 more; " in str(check)
+    own_list.remove(told, [f"X{number}" for number in range(9)])
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow_from_name("nightly")
+        own = client.create_deployment(flow, "KO on Kubernetes", parameters={"ticker": "KO"}, tags=["nightly"])
+        assert list(deployments(told)) == []
+        client.delete_deployment(own)
