@@ -89,11 +89,10 @@ def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     place = _usual(command, environ)
     excused = suppress(StoreError) if command == "doctor" else nullcontext()  # it reports them among its checks
+    environ["STOCKML_HOME"] = str(place.root)
     with excused:
         check_home(place, restoring=command == "restore")
         refresh(place, ())
-    environ["STOCKML_HOME"] = str(place.root)
-    with excused:
         is_replay = command not in FOR_THE_MARKET and kind_here(place, environ) == "replay"
         if is_replay and not is_named(environ):
             from deployments.replay.feed import END_OF_RECORDING
@@ -101,6 +100,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
             environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
             place = replay_home(environ)
             environ["STOCKML_HOME"] = str(place.root)
+            check_home(place)
             refresh(place, ())
     return place
 
