@@ -71,12 +71,12 @@ def show_status() -> None:
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
-    """The start of each ticker's next scheduled run; None of a ticker whose schedules are paused."""
+    """The start of each ticker's next scheduled run; None of a ticker that is paused."""
     return _starts(next_nights(client))
 
 
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
-    """Each ticker's next scheduled run, or its deployment if its schedules are paused.
+    """Each ticker's next scheduled run, or its deployment if that, or each of its schedules, is paused.
 
     Runs are read in order until each deployment has had one.
     """
@@ -92,8 +92,8 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResp
         if len(had) == missing:
             return found
     for deployment in all_of(client.read_deployments, flow_filter=NIGHTS):
-        ticker, schedules = deployment.parameters.get("ticker"), deployment.schedules
-        if isinstance(ticker, str) and schedules and not any(each.active for each in schedules):
+        ticker, active = deployment.parameters.get("ticker"), [each.active for each in deployment.schedules]
+        if isinstance(ticker, str) and (deployment.paused or (active and not any(active))):
             found.setdefault(ticker, deployment)
     return found
 

@@ -173,9 +173,10 @@ def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
     """Without a forecast it was missing from the page; the dash in its row is also that of a deployment deleted."""
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     with restored(os.environ, settings_of(home)):
-        own_list.add(home, ["GOES", "RESTS"], {})
+        own_list.add(home, ["GOES", "RESTS", "WHOLE"], {})
         register_all(home)
     with get_client(sync_client=True) as client:
+        client.pause_deployment(client.read_deployment_by_name("nightly/WHOLE").id)
         resting = client.read_deployment_by_name("nightly/RESTS")
         client.update_deployment_schedule(resting.id, resting.schedules[0].id, active=False)
         for due in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # as the server does itself, within a while
@@ -189,6 +190,7 @@ def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
     assert [(row["ticker"], row["paused"], row["next_run"] is None) for row in rows] == [
         ("GOES", False, False),
         ("RESTS", True, True),
+        ("WHOLE", True, True),
     ]
-    said = missing_forecasts(["GOES", "RESTS"], return_state=True).message
+    said = missing_forecasts(["GOES", "RESTS", "WHOLE"], return_state=True).message
     assert said == "no forecast of the newest session for 1 of 1: GOES (no night yet)"
