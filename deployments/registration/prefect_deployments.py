@@ -123,9 +123,10 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
         flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in wanted}
         theirs = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
         known = {(each.flow_id, each.name): each for each in all_of(client.read_deployments, flow_filter=theirs)}
+        former = {key: each for key, each in known.items() if MANAGED in each.tags}  # not a person's own
         for each in wanted:
             flow_id = flows[each.flow]
-            earlier = known.get((flow_id, each.before)) or known.get((flow_id, each.name))  # the latter only announced
+            earlier = former.get((flow_id, each.before)) or known.get((flow_id, each.name))  # the latter only announced
             theirs_too = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
             done[_agree(client, flow_id, earlier, each, theirs_too)].append(each.name)
             done["own_schedules"] += [each.name] if theirs_too else []
