@@ -13,11 +13,15 @@ Answer = Callable[["Exchange"], None]
 
 
 class Loopback:
-    """Answers the n-th request with the n-th of `answers`, repeating the last; records the requests in `asked`."""
+    """Answers the n-th request with the n-th of `answers`, repeating the last; records the requests in `asked`.
+
+    A connection on which nothing is asked, such as that of a database's client, is kept for 45 seconds.
+    """
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.asked: list[dict[str, str]] = []
+        self.connections = 0
         self.over = threading.Event()
         server = ThreadingHTTPServer(("127.0.0.1", 0), Exchange)
         server.daemon_threads = True
@@ -42,12 +46,18 @@ class Loopback:
 class Exchange(BaseHTTPRequestHandler):
     """One request and its scripted answer."""
 
+    timeout = 45.0
+
+    def setup(self) -> None:
+        super().setup()
+        self.loopback: Loopback = self.server.loopback  # type: ignore[attr-defined]
+        self.loopback.connections += 1
+
     def do_POST(self) -> None:
         self.posted = self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
     def do_GET(self) -> None:
-        self.loopback: Loopback = self.server.loopback  # type: ignore[attr-defined]
         self.asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.loopback.asked.append(self.asked)
         answer = self.loopback.answers[min(len(self.loopback.asked), len(self.loopback.answers)) - 1]
