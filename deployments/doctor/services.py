@@ -116,20 +116,21 @@ def notices(home: Home) -> Iterator[Check]:
 def deployments(home: Home) -> Iterator[Check]:
     """Check that Prefect runs the nights of the listed tickers, and no others: it is told after the list is changed."""
     with suppress(StockmlError), looked_up(home) as client:  # `prefect` and `list of tickers` report these
-        if client:
-            from httpx import HTTPError
+        if client is None:
+            return
+        from httpx import HTTPError
 
-            from tasks.run_records import NIGHTS, all_of
+        from tasks.run_records import NIGHTS, all_of
 
-            listed = {entry.ticker for entry in tickers_of(home).tickers}
-            with suppress(HTTPError):
-                nights = tuple(all_of(client.read_deployments, flow_filter=NIGHTS))
-                ours = {each.name for each in nights if MANAGED in each.tags}
-                lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
-                if differ := sorted(lacking | ours - listed):
-                    names = ", ".join([*differ[:NAMED], *([f"and {len(differ) - NAMED} more"] * (len(differ) > NAMED))])
-                    found = f"Prefect's nights and the list of tickers differ in {names}"
-                    yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
+        listed = {entry.ticker for entry in tickers_of(home).tickers}
+        with suppress(HTTPError):
+            nights = tuple(all_of(client.read_deployments, flow_filter=NIGHTS))
+            ours = {each.name for each in nights if MANAGED in each.tags}
+            lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
+            if differ := sorted(lacking | ours - listed):
+                more = f" and {len(differ) - NAMED} more" if len(differ) > NAMED else ""
+                found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:NAMED])}{more}"
+                yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:

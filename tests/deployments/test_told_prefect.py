@@ -78,7 +78,7 @@ def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing
     """Such as of Kubernetes' jobs: registered too, it would run twice."""
     own_list.add(told, ["KO", *(f"X{number}" for number in range(9))], {})
     (check,) = deployments(told)
-    assert "differ in KO, X0, X1, X2, X3, X4, X5, X6, and 2 more; " in str(check)
+    assert "differ in KO, X0, X1, X2, X3, X4, X5, X6 and 2 more; " in str(check)
     own_list.remove(told, [f"X{number}" for number in range(9)])
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name("nightly")

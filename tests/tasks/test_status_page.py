@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,25 @@ from tasks.status_page import (
     show_status,
 )
 from tests.support.nights import recorded_night
+
+
+@pytest.fixture
+def follow(home: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Callable[..., None]:
+    """Adds tickers to the list, with these choices, and registers them."""
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+
+    def followed(*tickers: str, **choices: str) -> None:
+        with restored(os.environ, settings_of(home)):
+            own_list.add(home, tickers, choices)
+            register_all(home)
+
+    return followed
+
+
+def page() -> str:
+    with get_client(sync_client=True) as client:
+        (status,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate({"key": {"any_": [KEY]}}))
+    return str(status.data)
 
 
 def alone() -> bool:
@@ -122,18 +142,11 @@ def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_cannot_be_upd
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
 def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    follow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-    with restored(os.environ, settings_of(home)):
-        own_list.add(home, ["FIRST", "SECOND"], {})
-        register_all(home)
-    with get_client(sync_client=True) as client:
-        of_status = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
-        (page,) = client.read_artifacts(artifact_filter=of_status)
-    lines = [line.strip("| ").split(" | ") for line in str(page.data).splitlines()]
+    follow("FIRST", "SECOND")
+    lines = [line.strip("| ").split(" | ") for line in page().splitlines()]
     next_run = {cells[0]: cells[-1] for cells in lines if cells[0] in ("FIRST", "SECOND")}
     assert sorted(next_run) == ["FIRST", "SECOND"]
     assert "–" not in next_run.values()
@@ -141,40 +154,26 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
     assert "recorded prices" not in lines[-1][0]
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T04:00:00+00:00")
     show_status()
-    with get_client(sync_client=True) as client:
-        (page,) = client.read_artifacts(artifact_filter=of_status)
-    assert str(page.data).endswith(
-        "As of 2013-03-02 04:00 UTC, the recorded prices' time; runs start by today's clock."
-    )
+    assert page().endswith("As of 2013-03-02 04:00 UTC, the recorded prices' time; runs start by today's clock.")
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
 def test_the_page_goes_by_the_calendar_that_the_list_gives_a_ticker_as_the_status_does(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    follow: Callable[..., None], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its newest night went by London's, by which the bar of 2013-03-01 is final; by New York's it is not yet."""
-    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T02:00:00+00:00")
     keep_newest(home.nights, replace(recorded_night(), ticker="TSCO.LON"))
-    with restored(os.environ, settings_of(home)):
-        own_list.add(home, ["TSCO.LON"], {"calendar": "XNYS"})
-        register_all(home)
-    with get_client(sync_client=True) as client:
-        (page,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate({"key": {"any_": [KEY]}}))
-    assert "| TSCO.LON | 2013-02-28 | up to date |" in str(page.data)
+    follow("TSCO.LON", calendar="XNYS")
+    assert "| TSCO.LON | 2013-02-28 | up to date |" in page()
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
 def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
-    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    follow: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a forecast it was missing from the page; the dash in its row is also that of a deployment deleted."""
-    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-    with restored(os.environ, settings_of(home)):
-        own_list.add(home, ["GOES", "RESTS", "WHOLE"], {})
-        register_all(home)
+    follow("GOES", "RESTS", "WHOLE")
     with get_client(sync_client=True) as client:
         client.pause_deployment(client.read_deployment_by_name("nightly/WHOLE").id)
         resting = client.read_deployment_by_name("nightly/RESTS")
@@ -183,8 +182,7 @@ def test_a_ticker_that_a_person_paused_stays_in_the_status_and_is_called_paused(
             if due.deployment_id == resting.id:
                 client.delete_flow_run(due.id)
         show_status()
-        (page,) = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate({"key": {"any_": [KEY]}}))
-    assert "| RESTS | – | no night yet | – | – | – | paused |" in str(page.data)
+    assert "| RESTS | – | no night yet | – | – | – | paused |" in page()
     assert run(["status", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["tickers"]
     assert [(row["ticker"], row["paused"], row["next_run"] is None) for row in rows] == [
