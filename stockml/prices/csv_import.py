@@ -179,8 +179,9 @@ def understood(
     if not len(over):
         raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
     first, last = over[[0, -1]].tolist()
+    set_aside = tuple(bar for bar in history.notes.set_aside if bar.session <= last)
     report = ImportReport(
-        **vars(history.notes),
+        **vars(replace(history.notes, set_aside=set_aside)),
         path=str(path),
         recorded=False,
         sessions=len(over),

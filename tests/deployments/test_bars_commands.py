@@ -223,10 +223,12 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
 ) -> None:
     file = tmp_path / "ibm.us.txt"
     coming = sessions_for("IBM").after(datetime.now(UTC).date(), 9)[8]
-    file.write_text(f"Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n{coming},10,11,9,10\n")
+    file.write_text(f"Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n{coming},1,11,9,10\n")
     assert run(["import", "IBM", str(file)]) == 0
     said = "IBM: 1 session from 2013-02-28 to 2013-02-28 imported (1 left out, not over yet; volumes unknown: "
-    assert capsys.readouterr().out.startswith(said)
+    told = capsys.readouterr().out
+    assert told.startswith(said)
+    assert "set aside" not in told, "what is left out is not kept, and so not set aside either"
     assert run(["import", "IBM", str(file), "--dry-run"]) == 0
     dry = capsys.readouterr().out.splitlines()
     assert dry[0].startswith("IBM: 1 session as understood from ")
