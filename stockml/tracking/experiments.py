@@ -1,7 +1,8 @@
 """MLflow's experiments: their names and places, the arrangement of their pages, and the renaming of a ticker."""
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,12 +87,13 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         for model in client.search_logged_models([found.experiment_id], max_results=MOST):
             for version in versions_of(model):
                 link(client, model.model_id, model_name(new), version)
-        client.set_experiment_tag(found.experiment_id, views.ARRANGED, "")  # the note names the ticker: arrange anew
+        client.set_experiment_tag(found.experiment_id, views.NOTE, _of_new(found.tags, old, new))
         client.rename_experiment(found.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")
     if overview := _existing_or_restored(client, EXPERIMENT):
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
             client.update_run(run.info.run_id, name=new)
+            client.set_tag(run.info.run_id, views.NOTE, _of_new(run.data.tags, old, new))
             client.set_tag(run.info.run_id, "ticker", new)  # last: by it the run is found
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
@@ -100,3 +102,8 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         client.set_registered_model_tag(model_name(new), "ticker", new)
         client.update_registered_model(model_name(new), about(new))
     return moved
+
+
+def _of_new(tags: Mapping[str, str], old: str, new: str) -> str:
+    """A page's note, which begins with the ticker's name unless a person wrote it, with the new name."""
+    return re.sub(rf"^{re.escape(old)}(?=:|'s )", new, tags.get(views.NOTE, ""))

@@ -77,8 +77,8 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
 @pytest.mark.parametrize(
     ("step", "call"),
     [
-        *(("set_tag", call) for call in (1, 3)),  # of the night's run, of the track record's
-        *((step, 1) for step in ("rename_experiment", "update_run")),
+        *(("set_tag", call) for call in (1, 3, 4)),  # of the night's run, of the track record's
+        *((step, 1) for step in ("set_experiment_tag", "rename_experiment", "update_run")),
         *((step, 1) for step in ("rename_registered_model", "set_registered_model_tag")),
     ],
 )
@@ -102,6 +102,8 @@ def test_a_renaming_that_is_killed_anywhere_is_finished_by_the_next(
     overview = client(tracking).get_experiment_by_name("stockml").experiment_id
     [record] = client(tracking).search_runs([overview])
     assert (record.info.run_name, record.data.tags["ticker"]) == ("BIM", "BIM")
+    notes = experiment(tracking, "BIM").tags[NOTE], record.data.tags[NOTE]
+    assert [note.split(" ")[0] for note in notes] == ["BIM:", "BIM's"], "also of one that has no further night"
     model = client(tracking).get_registered_model("lstm-BIM")
     assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's mid price")
 
