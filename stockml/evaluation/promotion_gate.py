@@ -11,7 +11,7 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation
-from stockml.evaluation.significance import is_clear
+from stockml.evaluation.significance import is_clear, p_text
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
 BETTER, WORSE = "better", "worse"
@@ -85,7 +85,7 @@ def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
     found = f"CRPS skill {rival.skill:+z.2%} against {whose} on the same origins"
     if rival.test is None:
         return "within the noise", f"{found}, too few to test"
-    found = f"{found}, p {rival.test.p_value:.2f}"
+    found = f"{found}, p {p_text(rival.test.p_value)}"
     if not is_clear(rival.p_value):
         return "within the noise", found
     if abs(rival.skill) < NOTICEABLE:

@@ -21,6 +21,11 @@ def is_clear(p_value: float | None) -> bool:
     return p_value is not None and p_value < SIGNIFICANT
 
 
+def p_text(p_value: float) -> str:
+    """Two decimals: `0.27`, and `< 0.01` for what they would show as 0."""
+    return f"{p_value:.2f}" if p_value >= 0.005 else "< 0.01"
+
+
 def overlap(origins: Indices, horizon: int) -> int:
     """The most consecutive origins that share a session: origins every 10 with 50 leads overlap 5 at a time."""
     return int(np.max(np.searchsorted(origins, origins + horizon) - np.arange(len(origins))))

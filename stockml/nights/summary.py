@@ -7,7 +7,7 @@ from typing import Any
 
 from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.significance import is_clear
+from stockml.evaluation.significance import is_clear, p_text
 from stockml.features.range_volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import first_known, with_independent
@@ -152,7 +152,7 @@ def _path_adds(night: Night) -> str:
 def _significance(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
-    said = f"p {p_value:.2f}" if p_value >= 0.005 else "p < 0.01"
+    said = f"p {p_text(p_value)}"
     return said if is_clear(p_value) else f"within the noise ({said})"
 
 

@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import Any, Literal
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
-from stockml.evaluation.significance import is_clear
+from stockml.evaluation.significance import is_clear, p_text
 from stockml.forecasts.forecast import price_text
 from stockml.home import Home
 from stockml.nights import states
@@ -27,13 +27,7 @@ COLUMNS = ("ticker", "session", "outcome", "mode", "skill", "adds", "now", "fore
 NO_MARKDOWN = re.compile(r"<|](?=\()")  # HTML, a link or an image; a space behind these ends it
 PERCENT, ADDS = "{:.0%}".format, "{:+z.2%}".format
 CELLS = ("{:+.3f}".format, ADDS, price_text, price_text, PERCENT, PERCENT)  # of figures
-PAGE_CELLS = {
-    "change": "{:+z.1%}".format,
-    "rise": PERCENT,
-    "rose": PERCENT,
-    "network_adds": ADDS,
-    "noise_p": "{:.2f}".format,
-}
+PAGE_CELLS = {"change": "{:+z.1%}".format, "rise": PERCENT, "rose": PERCENT, "network_adds": ADDS, "noise_p": p_text}
 LEGEND = (
     "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise "
     "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"

@@ -275,6 +275,7 @@ def test_the_pages_table_has_few_readable_columns_and_a_reason_where_one_failed(
         "Ticker": "IBM", "Session": "2013-02-28", "Outcome": "completed", "Change": "+5.0%", "Rise": "54%",
         "Rose": "61%", "Network adds": "+1.23%", "p": "0.20",
     }  # fmt: skip
+    assert [row["p"] for row in table([replace(good, noise_p=1e-9)])] == ["< 0.01"]
     assert [row["Why"] for row in table([good, BAD])] == ["BadKey: no", ""]
     assert [row["Rise"] for row in table([good, BAD])] == ["–", "54%"]
     assert [name for name in line if f"{name}: " not in PAGE_LEGEND] == ["Ticker", "Session", "Outcome"]

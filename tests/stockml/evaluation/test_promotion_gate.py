@@ -48,6 +48,7 @@ def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison 
         (-0.02, 0.30, Incumbent(1), False, "the champion of 1 session ago stays"),
         (-0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
         (-0.02, 0.01, FRESH, False, "worse: CRPS skill -2.00%"),
+        (-0.02, 1e-9, FRESH, False, "on the same origins, p < 0.01; it stays"),
         (-0.02, 0.01, OLD, False, "worse: CRPS skill -2.00%"),
         (0.02, None, FRESH, False, "too few to test"),
         (0.02, None, OLD, True, "too few to test"),
