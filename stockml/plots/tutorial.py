@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.evaluation.tutorial_report import PUBLISHED, TutorialReport
+from stockml.evaluation.tutorial_report import PAGE_SHARE, PUBLISHED, TutorialReport
 from stockml.models.baselines import exponential_mean, trailing_mean
 from stockml.models.tutorial.recipe import (
     LABEL_REACH,
@@ -75,9 +75,10 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
 def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
     """The mean of earlier sessions as the forecast of every session from `first` on, over the actual prices; scaled."""
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
+    page = "page" if report.is_the_pages else f"page, {PAGE_SHARE}:"
     said = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page
     figure, (axes, below) = canvas(
-        f"The {name} {claim}: MSE {report.one_step[name]:.5f} (page {PUBLISHED[name]:.5f})",
+        f"The {name} {claim}: MSE {report.one_step[name]:.5f} ({page} {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
         f"Below: its end",
         rows=2,
@@ -174,11 +175,11 @@ def predictions(report: TutorialReport) -> "Figure":
     fitted, best = report.fitted, report.best_epoch
     recipe, errors, stays = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
+    page = f"; page {report.published:.5f} on {PAGE_SHARE}" if report.published else ""
     claim = "predicts “correctly most of the time”" if errors[best - 1] < stays else "does not predict “correctly”"
     figure, panels = canvas(
         f"{report.cell} {claim}: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
-        f"0.5 · MSE of {horizon} steps; the last value {stays:.5f}; page {PUBLISHED['LSTM']:.5f} on HPQ. "
-        f"Above: every third epoch, later darker",
+        f"0.5 · MSE of {horizon} steps; the last value {stays:.5f}{page}. Above: every third epoch, later darker",
         rows=2,
         sharex=True,
         height=8.0,

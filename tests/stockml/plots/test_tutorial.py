@@ -18,18 +18,20 @@ from tests.stockml.plots.drawing import as_numbers, check_curves, curves, labels
 N, END = 3_300, 3_006
 
 
-def report(name: str = "HPQ", shift: float = 0.0, seed: int = 0, cell: str = "lstm") -> TutorialReport:
+def report(
+    name: str = "HPQ", shift: float = 0.0, seed: int = 0, cell: str = "lstm", horizon: int = 50
+) -> TutorialReport:
     """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) / 10 plus `shift`."""
     rng = np.random.default_rng(seed)
     mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
     sessions = np.datetime64("2001-01-01") + np.arange(N)
-    changed = {"training.epochs": 3, "training.seed": seed, "network.cell": cell}
+    changed = {"training.epochs": 3, "training.seed": seed, "network.cell": cell, "evaluation.horizon": horizon}
     recipe = Recipe.of(mid, END, tutorial_settings(changed))
     last = recipe.prepared.values[recipe.test - 1, None]
-    said = np.stack([np.repeat(last, 50, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)])
+    said = np.stack([np.repeat(last, horizon, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)])
     rows = tuple({"test_loss": recipe.error(each, recipe.test), "correlation": 0.2, "seconds": 6.0} for each in said)
     fitted = TutorialFit(recipe, (), 2, rows, said)
-    paths = path_errors(recipe.prepared, recipe.test, 50)
+    paths = path_errors(recipe.prepared, recipe.test, horizon)
     return TutorialReport(name, sessions, mid, one_step_errors(recipe.prepared), paths, fitted)
 
 
@@ -172,6 +174,18 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     assert cells["LSTM, epoch 2, by validation"] == [f"{usual().by_epoch[1]:.5f}"]
     assert any(line.startswith("best epoch ") and f"{min(usual().by_epoch):.5f}" in line for line in lines)
     assert "correlation +0.20; direction over 30 sessions right after" in usual().table()
+
+
+def test_the_pages_figure_of_50_steps_stands_beside_no_other_number_of_steps() -> None:
+    other, drawn = report(horizon=40), FIGURES["7-predictions"](report(horizon=40)).texts[1].get_text()
+    assert [line for line in (*other.table().splitlines()[7:], *luck_table([other, other]).splitlines(), drawn)
+            if "0.00243" in line] == []  # fmt: skip
+    assert "40 steps" in other.table()
+
+
+def test_another_shares_averages_are_not_said_to_be_the_pages_own() -> None:
+    for name in ("3-standard-average", "4-ema"):
+        assert "(page, HPQ: 0.00" in FIGURES[name](report("KO")).texts[0].get_text()
 
 
 def better(found: TutorialReport) -> TutorialReport:
