@@ -175,14 +175,12 @@ def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
 
 
 def show_tuned(tuned: TuningResult) -> None:
-    own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
-        f"{tuned.trials} trials, {tuned.pruned} of them ended early. Validation loss {tuned.loss:.5f}; "
-        f"of the settings before: {own}. The test part was not looked at.",
+        f"{tuned.text}. The test part was not looked at.",
         "",
         "| setting | value |",
         "| --- | --- |",
-        *(f"| {name} | {value} |" for name, value in tuned.settings.items()),
+        *(f"| {name} | {value} |" for name, value in tuned.as_options().items()),
     ]
     key = f"tuned-{as_key(tuned.ticker)}"
     create_markdown_artifact("\n".join(lines), key=key, description=f"Written to {tuned.path}")

@@ -68,16 +68,13 @@ def search(
         tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
     found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
     found |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
-    own = "not known" if tuned.default_loss is None else f"{tuned.default_loss:.5f}"
     lines = [
-        f"{tuned.ticker}: {tuned.trials} trials, {tuned.pruned} ended early",
-        f"  validation loss {tuned.loss:.5f}; of the settings before: {own}",
-        *(f"  {name:<26} {value}" for name, value in tuned.settings.items()),
+        f"{tuned.ticker}: {tuned.text}",
+        *(f"  {name:<26} {value}" for name, value in tuned.as_options().items()),
         f"  written to {tuned.path}",
     ]
     if is_file:
-        values = {name: json.dumps(value, separators=(",", ":")).strip('"') for name, value in tuned.settings.items()}
-        chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in values.items())
+        chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in tuned.as_options().items())
         lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(what)} {chosen}")
     print(json.dumps(found) if as_json else "\n".join(lines))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.code_version import code_hash
-from stockml.errors import Diverged, InvalidFile, InvalidSetting
+from stockml.errors import Diverged, InvalidFile, InvalidSetting, counted
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
@@ -55,6 +55,16 @@ class TuningResult:
     default_loss: float | None
     settings: Mapping[str, Any]
     path: Path
+
+    @property
+    def text(self) -> str:
+        own = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
+        tried = f"{counted(self.trials, 'trial')}, {self.pruned} of them ended early"
+        return f"{tried}; validation loss {self.loss:.5f}, of the settings before: {own}"
+
+    def as_options(self) -> dict[str, str]:
+        """The settings, each value as `--set` takes it."""
+        return {name: json.dumps(value, separators=(",", ":")).strip('"') for name, value in self.settings.items()}
 
 
 @dataclass(frozen=True, eq=False)

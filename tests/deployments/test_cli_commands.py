@@ -215,6 +215,7 @@ def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation
     assert {"training.optimizer", "training.learning_rate", "network.dropout"} <= set(found["settings"])
     assert tutorial_settings(found["settings"]).network.units == (6,)
     text, _ = here.stockml("tune", str(price_file(here)), "--profile=tutorial", *TRIALS)
+    assert "  network.units              [6]\n" in text, "as --set takes it"
     named = f"stockml tutorial {price_file(here)} --set network.cell=gru --set 'network.units=[6]' --set "
     assert named in text, "quoted for any shell"
     assert f"--set training.optimizer={found['settings']['training.optimizer']} " in text
