@@ -7,13 +7,13 @@ import pytest
 
 from stockml.plots.tutorial import FIGURES
 from tests.support.notebook import NOTEBOOK, outputs
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 
 @pytest.mark.slow
 def test_the_tutorials_notebook_walks_through_its_page(tmp_path: Path) -> None:
     file = tmp_path / "ibm.us.txt"
-    recorded_bars("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
+    recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
     changed = {"network.units": (4,), "network.look_back": 5}
     cells = json.loads(NOTEBOOK.with_name("tutorial.ipynb").read_text())["cells"]
     [parameters] = (cell for cell in cells if "parameters" in cell["metadata"].get("tags", ()))

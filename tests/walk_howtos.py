@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from string import Template
 
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 from tests.walk_readme import done, environment, new_machine
 
@@ -68,7 +68,7 @@ def commands(page: str) -> Iterator[str]:
 def walk(folder: Path, environ: dict[str, str], feed: ScriptedFeed) -> bool:
     """Follow all pages; return False at the first line that fails."""
     (Path(environ["HOME"]) / "backups").mkdir()
-    past = recorded_bars("IBM").loc[:PAST_ENDS].rename(columns=str.capitalize).rename_axis("Date")
+    past = recorded("IBM").loc[:PAST_ENDS].rename(columns=str.capitalize).rename_axis("Date")
     past.to_csv(folder / "ko.us.txt", date_format="%Y-%m-%d")
     for number, page in enumerate(PAGES):
         feed.set_clock(LATER if number else FIRST_NIGHT)

@@ -24,7 +24,6 @@ class RecordedRow(NamedTuple):
     low: float
     close: float
     volume: int
-    adjusted_close: float
 
 
 class RecordedSplit(NamedTuple):
@@ -45,10 +44,9 @@ def _recording() -> dict[str, tuple[RecordedRow, ...]]:
     rows = defaultdict[str, list[RecordedRow]](list)
     packed = files("bokeh_sampledata").joinpath("_data", "stocks.csv.gz").read_bytes()
     _, *lines = csv.reader(gzip.decompress(packed).decode().splitlines())
-    for symbol, day, *prices, volume, adjusted in lines:
+    for symbol, day, *prices, volume, _ in lines:
         open_, high, low, close = map(float, prices)
-        row = RecordedRow(date.fromisoformat(day), open_, high, low, close, int(volume), float(adjusted))
-        rows[symbol].append(row)
+        rows[symbol].append(RecordedRow(date.fromisoformat(day), open_, high, low, close, int(volume)))
     return {symbol: tuple(sorted(of_symbol)) for symbol, of_symbol in rows.items()}
 
 

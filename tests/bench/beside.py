@@ -18,17 +18,17 @@ from pathlib import Path
 from tests.bench import on_nights
 try:
     from deployments.replay.feed import Feed
-    from tests.support.recordings import recorded_bars
+    from tests.support.recordings import recorded
 except ImportError:  # where the first version had them
     from deployments.feed import Feed
-    from deployments.recording import recorded_bars
+    from deployments.recording import recorded
 
 def spent():
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return children.ru_utime + children.ru_stime
 
 count = int(sys.argv[2])
-days = on_nights.days_of(recorded_bars(on_nights.TICKER)).tolist()[-count:]
+days = on_nights.days_of(recorded(on_nights.TICKER)).tolist()[-count:]
 place = on_nights._with_history(Path(sys.argv[1]) / "night", count)
 with Feed() as feed:
     for day in days:

@@ -10,7 +10,7 @@ from stockml.prices.bars import COLUMNS, PRICES, Bars, days_of, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_history
 from tests.support.kaggle import kaggle_at_hand
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 TICKER = "IBM"
 FIELDS = ("1. open", "2. high", "3. low", "4. close", "5. volume")
@@ -23,7 +23,7 @@ def long_bars(sessions: int) -> tuple[Bars, str]:
         bars = read_history(file, sessions_for(TICKER)).believed
         if len(bars) >= sessions:
             return bars.iloc[-sessions:], "IBM of Kaggle"
-    return repeated(recorded_bars(TICKER), sessions), "IBM's recording, repeated"
+    return repeated(recorded(TICKER), sessions), "IBM's recording, repeated"
 
 
 def kaggle_file(ticker: str) -> Path | None:

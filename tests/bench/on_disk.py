@@ -22,7 +22,7 @@ from stockml.maintenance.retention import RetentionSettings
 from stockml.prices.bars import days_of
 from stockml.tracking.client import Tracking
 from tests.bench.measuring import Measured, Scene, own_peak
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
 TICKERS = ("IBM", "AAPL")
@@ -46,7 +46,7 @@ DAYS_KEPT = {
 
 def month(scene: Scene) -> Iterator[Measured]:
     """Run the nights; measure before each week's clean-up, when the home is fullest."""
-    days = days_of(recorded_bars("IBM")).tolist()[-(2 * WEEK if scene.fast else MONTH) - 1 :]
+    days = days_of(recorded("IBM")).tolist()[-(2 * WEEK if scene.fast else MONTH) - 1 :]
     place = home({"STOCKML_HOME": str(scene.folder / "disk")})
     os.environ["STOCKML_HOME"] = str(place.root)
     fill(place, TICKERS, days[0])

@@ -14,7 +14,7 @@ from stockml.provider.client import AlphaVantage
 from tests.bench.material import TICKER, repeated, write_csv
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 SESSIONS = 10_000
 WHAT = f"{SESSIONS:,} sessions: IBM's recording behind itself as imported history"
@@ -23,7 +23,7 @@ WHAT = f"{SESSIONS:,} sessions: IBM's recording behind itself as imported histor
 def nights(scene: Scene) -> Iterator[Measured]:
     """Measure a first night, nights with one new session each, and repeats of the last one."""
     new, again = scene.runs(3, 1), scene.runs(3, 1)
-    days = days_of(recorded_bars(TICKER)).tolist()[-new - 1 :]
+    days = days_of(recorded(TICKER)).tolist()[-new - 1 :]
     place = _with_history(scene.folder / "night", new + 1)
     with Feed() as feed:
         ended = []
@@ -48,7 +48,7 @@ def _with_history(folder: Path, untold: int) -> Path:
     """Make a home whose store lacks the last `untold` sessions of the recording; return its folder."""
     place: Home = home({"STOCKML_HOME": str(folder)})
     store, now = BarStore.of(place), datetime.now(UTC)
-    known = recorded_bars(TICKER).iloc[:-untold]
+    known = recorded(TICKER).iloc[:-untold]
     store.append(TICKER, known, recorded_at=now, source=AlphaVantage.name, session=known.index[-1].date())
     past = write_csv(repeated(known, SESSIONS - untold), folder / "past.csv")
     import_file(store, past, recorded_at=now, ticker=TICKER)

@@ -14,7 +14,7 @@ from tests.bench.measuring import Measured, Scene
 from tests.bench.on_universe import RECORDED, aliases_of, with_history
 from tests.pages.prefect_session import NotYet, Up, up
 from tests.support.patience import PATIENCE_S
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 
 FEW, TWENTY, HUNDRED, MANY = 3, 20, 100, 500
@@ -47,7 +47,7 @@ def hundreds(scene: Scene) -> Iterator[Measured]:
 def _scheduled(scene: Scene, count: int, new: int, figure: str = "") -> tuple[Measured, Measured]:
     """Measure the time until all nights are done, and the CPU seconds per night."""
     aliases = aliases_of(count)
-    first, *sessions = days_of(recorded_bars(RECORDED[0])).tolist()[-new - 1 :]
+    first, *sessions = days_of(recorded(RECORDED[0])).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"scheduled-{count}", aliases, before=first)
     (place / "tickers.yaml").write_text(yaml.safe_dump({"tickers": [*aliases]}))
     with ScriptedFeed(aliases=aliases) as feed:

@@ -25,7 +25,7 @@ from stockml.settings import Settings
 from stockml.storage.receipts import RunReceipt
 from tests.bench.material import TICKER
 from tests.bench.measuring import Measured, Scene, timed
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 SETTINGS = Settings()
 
@@ -35,7 +35,7 @@ def log_nights(scene: Scene) -> Iterator[Measured]:
     place = home({"STOCKML_HOME": str(scene.folder / "tracking")})
     set_environment(place, os.environ)
     runs = scene.runs(6, 2)
-    nights = Nights(place, recorded_bars(TICKER), runs + 1)
+    nights = Nights(place, recorded(TICKER), runs + 1)
     remark = "the first run makes the database and imports MLflow and Matplotlib"
     yield timed("log", nights.log, runs=runs, prepare=nights.made, remark=remark)
 

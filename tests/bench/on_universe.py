@@ -10,7 +10,7 @@ from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from tests.bench.measuring import Measured, Scene
 from tests.bench.processes import Ended, stockml
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 
 RECORDED = ("IBM", "AAPL", "MSFT", "GOOG")
@@ -33,7 +33,7 @@ def hundreds(scene: Scene) -> Iterator[Measured]:
 def _universe(scene: Scene, count: int, new: int, first: str, later: str = "") -> Iterator[Measured]:
     """Measure the first night and `new` more; the tickers get the recorded symbols' bars in turn."""
     aliases = aliases_of(count)
-    days = days_of(recorded_bars("IBM")).tolist()[-new - 1 :]
+    days = days_of(recorded("IBM")).tolist()[-new - 1 :]
     place = with_history(scene.folder / f"universe-{count}", aliases, before=days[0])
     with ScriptedFeed(aliases=aliases) as feed:
         nights = [_night(place, feed, aliases, day) for day in days]
@@ -48,8 +48,8 @@ def aliases_of(count: int) -> dict[str, str]:
 
 def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
     place = home({"STOCKML_HOME": str(folder)})
-    for ticker, recorded in aliases.items():
-        bars = recorded_bars(recorded)
+    for ticker, played in aliases.items():
+        bars = recorded(played)
         known = bars[days_of(bars) < before]
         store = BarStore.of(place)
         store.append(

@@ -33,7 +33,7 @@ from stockml.prices.bars import days_of
 from tests.bench.processes import stockml
 from tests.support.object_store import object_store
 from tests.support.postgres_server import postgres_server
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 NIGHTS, TICKER, STATE = 5, "IBM", "s3://state/stockml"
 DAY = date(2026, 11, 23)  # a Monday when most exchanges trade
@@ -163,7 +163,7 @@ def measure() -> None:
             "STOCKML_ARTIFACTS": "s3://state/mlflow",
         }
         before: Counter[str] = Counter()
-        for number, day in enumerate(days_of(recorded_bars(TICKER)).tolist()[-NIGHTS:]):
+        for number, day in enumerate(days_of(recorded(TICKER)).tolist()[-NIGHTS:]):
             feed.set_clock(day)
             ended = stockml(Path(made) / f"cache-{number % 2}", feed, "nightly", TICKER, "--json", **environ)
             assert ended.answer()["status"] == "completed", ended

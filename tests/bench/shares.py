@@ -15,7 +15,7 @@ from stockml.prices.bars import days_of
 from tests.bench import on_nights, on_universe
 from tests.bench.material import TICKER
 from tests.bench.processes import stockml
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 
 WAITS = ("wait (threading.py", "select (selectors.py", "poll (selectors.py", "accept (socket.py", "wait (subprocess.py")
@@ -57,7 +57,7 @@ def shares(samples: str) -> dict[str, float]:
 
 def cold_night(folder: Path, spy: list[str]) -> None:
     """Profile the third night of a home, with one new session, which fine-tunes or keeps."""
-    days = days_of(recorded_bars(TICKER)).tolist()[-3:]
+    days = days_of(recorded(TICKER)).tolist()[-3:]
     place = on_nights._with_history(folder / "night", len(days))
     with Feed() as feed:
         for day in days:
@@ -68,7 +68,7 @@ def cold_night(folder: Path, spy: list[str]) -> None:
 def universe(folder: Path, spy: list[str]) -> None:
     """Profile the second night of fifty tickers."""
     aliases = on_universe.aliases_of(on_universe.TICKERS)
-    days = days_of(recorded_bars(TICKER)).tolist()[-2:]
+    days = days_of(recorded(TICKER)).tolist()[-2:]
     place = on_universe.with_history(folder / "universe", aliases, before=days[0])
     with ScriptedFeed(aliases=aliases) as feed:
         for day in days:

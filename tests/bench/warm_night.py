@@ -30,7 +30,7 @@ from stockml.plots import style
 from stockml.prices.bars import days_of
 from tests.bench.on_universe import with_history
 from tests.support.own_servers import OwnServer
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import ScriptedFeed
 
 TICKERS = {"T00": "IBM", "T01": "AAPL", "T02": "MSFT"}
@@ -56,7 +56,7 @@ ENGINE, PREFECT, MLFLOW = "Prefect's engine and client", "Prefect's server", "ML
 def measured(folder: Path) -> Counter[str]:
     """CPU seconds of a night by part: medians over the nights, and for the servers means."""
     os.environ.update(STOCKML_HOME=str(folder / "home"), PREFECT_SERVER_ANALYTICS_ENABLED="false")
-    days = days_of(recorded_bars("IBM")).tolist()[-SESSIONS:]
+    days = days_of(recorded("IBM")).tolist()[-SESSIONS:]
     place = home({"STOCKML_HOME": str(with_history(folder / "home", TICKERS, before=days[0]))})
     os.environ.update(settings_of(place, {}))
     with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow, ScriptedFeed(aliases=TICKERS) as feed:

@@ -31,7 +31,7 @@ from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.storage.notes import FileNotes
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
 EXCHANGE = sessions_for("IBM")
@@ -87,7 +87,7 @@ def play(place: Home, nights: int) -> Year:
     """Run the nights in an empty home."""
     year = Year(place, EXCHANGE.between(FIRST, date(2013, 2, 27))[:nights])
     store = BarStore.of(place)
-    history = recorded_bars("IBM").loc[: str(year.day(5))].iloc[-700:]
+    history = recorded("IBM").loc[: str(year.day(5))].iloc[-700:]
     history.iloc[-50, :4] *= 1.03  # one day on which import and provider disagree
     began = datetime.combine(year.day(0), datetime.min.time(), NEW_YORK)
     with ScriptedFeed(
@@ -163,7 +163,7 @@ def plain_forecast(series: PriceSeries) -> Forecast:
 
 def differing(year: Year) -> tuple[set[date], set[date]]:
     """Compare IBM with a clean feed lacking the same sessions: return the days of unequal bars, then of forecasts."""
-    kept, clean = BarStore.of(year.home), recorded_bars("IBM").loc[: str(year.nights[-1])]
+    kept, clean = BarStore.of(year.home), recorded("IBM").loc[: str(year.nights[-1])]
     found = kept.read("IBM")
     at = clean.loc[found.index]
     bars = {day.date() for day in found.index[(found.iloc[:, :4] != at.iloc[:, :4]).any(axis=1)]}

@@ -15,7 +15,7 @@ from stockml.home import Home
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from tests.support.commands import Captured, store_of
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 
 def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
@@ -34,7 +34,7 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
 
 
 def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Captured, tmp_path: Path) -> None:
-    bars = recorded_bars("IBM").tail(60)
+    bars = recorded("IBM").tail(60)
     bars.iloc[30, :4] *= 10
     file = tmp_path / "IBM.csv"
     file.write_text(bars.to_csv(index_label="date") + "2013-03-02,1,1,1,1,1\n")
@@ -48,7 +48,7 @@ def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Capt
 
 
 def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: Home, capsys: Captured) -> None:
-    store, bars = store_of(home), recorded_bars("IBM").tail(300)
+    store, bars = store_of(home), recorded("IBM").tail(300)
     bars.iloc[100, :4] *= 10
     day, hole = bars.index[100].date(), bars.index[200].date()
     now = datetime(2013, 3, 5, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: H
 
 
 def test_a_ticker_whose_bars_are_all_set_aside_has_none(home: Home, capsys: Captured) -> None:
-    bars, now = recorded_bars("IBM").tail(2), datetime(2013, 3, 5, tzinfo=UTC)
+    bars, now = recorded("IBM").tail(2), datetime(2013, 3, 5, tzinfo=UTC)
     store = BarStore.of(home)
     store.append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
     for day in bars.index:
@@ -84,7 +84,7 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
     assert capsys.readouterr().out.startswith("IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n")
     assert run(["bars", "IBM", "--csv"]) == 0
     shown = pd.read_csv(pd.io.common.StringIO(capsys.readouterr().out), index_col="session", parse_dates=True)
-    assert shown.to_numpy().tolist() == recorded_bars("IBM").tail(300).to_numpy().tolist()
+    assert shown.to_numpy().tolist() == recorded("IBM").tail(300).to_numpy().tolist()
     assert run(["bars", "IBM", "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["ticker"], found["sessions"], found["bars"][-1]["session"]) == ("IBM", 300, "2013-03-01")
@@ -93,7 +93,7 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
 def test_an_unknown_price_is_null_in_json_and_a_bar_set_aside_again_where_the_csv_is_imported(
     home: Home, tmp_path: Path, capsys: Captured
 ) -> None:
-    bars, day = recorded_bars("IBM").tail(50), "2013-02-28"
+    bars, day = recorded("IBM").tail(50), "2013-02-28"
     bars.loc[day, "open"] = np.nan
     now = datetime(2013, 3, 4, tzinfo=UTC)
     BarStore.of(home).append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
@@ -131,7 +131,7 @@ def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earli
 def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "more").mkdir()
     for symbol, name in {"IBM": "ibm.us.txt", "MSFT": "more/msft.us.txt"}.items():
-        recorded_bars(symbol).head(50).rename_axis("Date").to_csv(tmp_path / name)
+        recorded(symbol).head(50).rename_axis("Date").to_csv(tmp_path / name)
     (tmp_path / "README.md").write_text("not prices")
     (tmp_path / "broken.csv").write_text("Date,Close\n2000-01-03,nonsense\n")
     for more in (["--dry-run"], []):
@@ -163,7 +163,7 @@ def test_importing_a_folder_without_price_files_fails(
 
 
 def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path: Path, capsys: Captured) -> None:
-    recorded_bars("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
+    recorded("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
     for more in ([], ["--dry-run"]):
         assert run(["import", str(tmp_path), "--calendar", "XTKS", *more]) == 1
         assert "expected sessions of the calendar XTKS" in capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path:
 
 
 def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
-    bars = recorded_bars("IBM").head(3)
+    bars = recorded("IBM").head(3)
     store = BarStore.of(home)
     for hour, volume in ((8, 1.0), (9, 2.0)):
         recorded_at = datetime(2000, 3, 6, hour, tzinfo=UTC)
@@ -206,7 +206,7 @@ def test_an_import_that_leaves_the_replay_says_where_its_prices_are(
 
 def test_importing_a_csv_again_changes_nothing(home: Home, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
-    bars = recorded_bars("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
+    bars = recorded("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
     bars.to_csv(file, date_format="%Y-%m-%d")
     assert run(["import", "IBM", str(file)]) == 0
     assert "50 sessions from 2000-03-01 to 2000-05-10 imported" in capsys.readouterr().out
@@ -239,7 +239,7 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
 
 def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
-    bars = recorded_bars("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
+    bars = recorded("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
     bars.to_csv(file, date_format="%Y-%m-%d")
     assert run(["import", "IBM", str(file)]) == 0
     said = "(volumes unknown: no column volume among date, open, high, low, close, Shares traded)"
@@ -267,7 +267,7 @@ def test_what_a_files_name_and_columns_would_have_a_terminal_do_is_not_printed(
 def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
     home: Home, tmp_path: Path, capsys: Captured
 ) -> None:
-    bars = recorded_bars("IBM").head(50)
+    bars = recorded("IBM").head(50)
     bars.drop(bars.index[[10, 20, 21]]).to_csv(file := tmp_path / "ibm.us.txt", index_label="date")
     said = "3 sessions between the first and the last missing"
     assert run(["import", "IBM", str(file), "--dry-run"]) == 0

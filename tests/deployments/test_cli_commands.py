@@ -34,7 +34,7 @@ from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.stockml.tracking.logged import unexplained
 from tests.support.commands import Captured
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
 pytestmark = pytest.mark.slow
@@ -138,7 +138,7 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
 
 def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Installation, tmp_path: Path) -> None:
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
-        bars = recorded_bars(name.upper()).tail(sessions)
+        bars = recorded(name.upper()).tail(sessions)
         bars.rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / f"{name}.us.txt")
     (tmp_path / "ko.us.txt").touch()
     before = BarStore.of(here.home).tickers()
@@ -230,7 +230,7 @@ def test_tune_searches_the_tutorials_settings_on_a_price_file(here: Installation
 def price_file(here: Installation) -> Path:
     """The newest 640 recorded sessions of IBM in Kaggle's layout."""
     file = here.home.root / "ibm.us.txt"
-    recorded_bars("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
+    recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(file)
     return file
 
 

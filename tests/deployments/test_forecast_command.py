@@ -19,7 +19,7 @@ from tests.support.commands import Captured, shown
 from tests.support.counting import calls_of
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, HORIZON, LAST, SATURDAY, publish, record
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
-    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
     age, prices, *_ = shown(capsys, "forecast", "IBM").splitlines()
     assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
@@ -41,7 +41,7 @@ def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: 
 def test_the_last_close_shown_is_the_one_the_forecast_was_made_from_even_if_restated_since(
     home: Home, capsys: Captured
 ) -> None:
-    bars = recorded_bars("IBM").tail(300)
+    bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
     publish(home, LAST)
     [entry] = Ledger(home.ledger).entries("IBM")

@@ -21,7 +21,7 @@ from stockml.prices.store import BarStore
 from tests.support.commands import Captured, shown
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, SATURDAY, publish, record
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_every_page_judges_timing_by_the_nights_own_calendar(
     """London was open on Presidents' Day, so the forecast came after its open; `tickers.yaml` had told the night so."""
     friday, monday = date(2013, 2, 15), date(2013, 2, 18)
     monkeypatch.setenv("STOCKML_CLOCK", "2013-02-19T05:00:00-05:00")
-    record(home, recorded_bars("IBM").loc[:"2013-02-15"].tail(300), date(2013, 2, 16), "VOD")
+    record(home, recorded("IBM").loc[:"2013-02-15"].tail(300), date(2013, 2, 16), "VOD")
     said = recorded_night().forecast
     assert said
     due = sessions_for("VOD", "XLON").after(friday, len(said.sessions))
@@ -52,7 +52,7 @@ def test_every_page_judges_timing_by_the_nights_own_calendar(
 
 
 def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captured) -> None:
-    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 28))
     heading, live, columns, *rows = shown(capsys, "ledger", "IBM").splitlines()
     assert heading == "IBM: 1 live forecast, 0 complete, 1 step came due; apart: 0 late, 0 backfilled"
@@ -66,7 +66,7 @@ def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captu
 
 
 def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, capsys: Captured) -> None:
-    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     for hours in (0.0, 1.0):
         publish(home, date(2013, 2, 28), hours)
     heading, *_, first, second, legend = shown(capsys, "ledger", "IBM").splitlines()
@@ -75,7 +75,7 @@ def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, c
 
 
 def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys: Captured) -> None:
-    record(home, recorded_bars("IBM").tail(300), date(2013, 3, 2))
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 26))
     alone: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     publish(home, date(2013, 2, 25), hours_later=12)
@@ -90,7 +90,7 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys:
     skills = [line.split()[2:4] for line in lines if line.strip().startswith("skill")]
     assert skills == [["3", "1"], ["4", "1"], ["5", "1"]]
     assert [line.split()[-3] for line in lines[-3:]] == ["live", "late", "backfilled"]
-    bar = recorded_bars("IBM").loc["2013-02-26"]
+    bar = recorded("IBM").loc["2013-02-26"]
     end = (bar["high"] + bar["low"]) / 2 * 1.05
     assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-3]  # where the night's path began
     found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
@@ -104,7 +104,7 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys:
 def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_known(
     home: Home, capsys: Captured
 ) -> None:
-    bars = recorded_bars("IBM").tail(300)
+    bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
     for origin in (FRIDAY, date(2013, 2, 25)):
         publish(home, origin)
@@ -139,7 +139,7 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
 def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_since(
     home: Home, capsys: Captured, factor: float
 ) -> None:
-    bars, split = recorded_bars("IBM").tail(300), pd.Timestamp(2013, 2, 26)
+    bars, split = recorded("IBM").tail(300), pd.Timestamp(2013, 2, 26)
     bars.loc[split:, list(PRICES)] /= factor
     record(home, bars, date(2013, 3, 2))
     BarStore.of(home).record_splits("IBM", [Split(split.date(), factor)], recorded_at=datetime.now(UTC), source="test")
@@ -160,7 +160,7 @@ def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_sinc
 
 
 def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(home: Home, capsys: Captured) -> None:
-    bars = recorded_bars("IBM").tail(300)
+    bars = recorded("IBM").tail(300)
     bars.loc[pd.Timestamp(2013, 2, 26), list(PRICES)] *= 20
     record(home, bars, date(2013, 3, 2))
     publish(home, date(2013, 2, 25))
@@ -172,7 +172,7 @@ def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(
 
 
 def test_steps_across_a_change_of_units_are_reported_but_not_scored(home: Home, capsys: Captured) -> None:
-    bars = recorded_bars("IBM").tail(300)
+    bars = recorded("IBM").tail(300)
     bars.loc["2013-02-21":, ["open", "high", "low", "close"]] /= 10
     record(home, bars, date(2013, 3, 2))
     publish(home, date(2013, 2, 19))

@@ -17,7 +17,7 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.record import Night, kept_nights
 from tests.support.commands import Captured, here
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -77,7 +77,7 @@ def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(listed: Home, tmp_
     """By its suffix, London's calendar, half of these bars are of no session, and as many sessions lack one."""
     listed.tickers.write_text(json.dumps({"tickers": [LISTED | {"ticker": "VOD.LON"}]}))
     file = tmp_path / "bars.csv"
-    recorded_bars("IBM").to_csv(file, index_label="Date")
+    recorded("IBM").to_csv(file, index_label="Date")
     assert here("import", "VOD.LON", str(file)) == 0
     assert here("nightly", "VOD.LON", ON) == 0
     capsys.readouterr()

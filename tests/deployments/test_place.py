@@ -16,7 +16,7 @@ from stockml.storage.sharing import commit_all, refresh
 from tests.support.commands import store_of
 from tests.support.old_homes import moved_to
 from tests.support.postgres_server import needs_postgres
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 KEY = {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
 
@@ -284,7 +284,7 @@ def test_no_history_of_the_market_is_imported_into_a_replay(
 ) -> None:
     claim(home_of({"STOCKML_HOME": str(person / "replayed")}), "replay")
     monkeypatch.setenv("STOCKML_HOME", str(person / "replayed"))
-    recorded_bars("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv("ibm.us.txt")
+    recorded("IBM").tail(300).rename(columns=str.capitalize).rename_axis("Date").to_csv("ibm.us.txt")
     for given in ("IBM ibm.us.txt", "."):
         assert run(["import", *given.split()]) == 1
         assert "expected a home for market prices, found one with replay prices" in capsys.readouterr().err

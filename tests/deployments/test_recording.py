@@ -4,12 +4,12 @@ import exchange_calendars
 import pytest
 
 from deployments.replay.recording import recorded_splits
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "FB", "GOOG", "IBM", "MSFT"])
 def test_every_session_of_the_exchange_has_one_sound_bar(symbol: str) -> None:
-    bars = recorded_bars(symbol)
+    bars = recorded(symbol)
     calendar = exchange_calendars.get_calendar("XNYS", start="2000-01-01", end="2013-12-31")
     assert list(bars.index) == list(calendar.sessions_in_range(bars.index[0], bars.index[-1]))
     assert bars.index.name == "session"
@@ -21,7 +21,7 @@ def test_every_session_of_the_exchange_has_one_sound_bar(symbol: str) -> None:
 
 @pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])
 def test_a_split_divides_the_raw_close_by_its_factor(symbol: str) -> None:
-    raw = recorded_bars(symbol).close
+    raw = recorded(symbol).close
     for split in recorded_splits(symbol):
         at = list(raw.index.date).index(split.effective)
         assert raw.iloc[at - 1] / raw.iloc[at] == pytest.approx(split.factor, rel=0.1)

@@ -30,7 +30,7 @@ from tests.support import replaying
 from tests.support.night_process import KILLED, copied, held_locks, standing, start_flow, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 EARLIER = 0.8
 WEDNESDAY = date(2013, 2, 27)
@@ -223,8 +223,8 @@ def thirty_in(folder: Path) -> Callable[[Home], object]:
     def prepare(place: Home) -> None:
         nothing(place)
         for number in range(30):
-            recorded = recorded_bars(("IBM", "AAPL", "MSFT")[number % 3])
+            bars = recorded(("IBM", "AAPL", "MSFT")[number % 3])
             first = 60 * (number // 3)
-            write_csv(recorded.iloc[-2_600 + first : -600 + first], folder / f"t{number:02d}.us.txt")
+            write_csv(bars.iloc[-2_600 + first : -600 + first], folder / f"t{number:02d}.us.txt")
 
     return prepare

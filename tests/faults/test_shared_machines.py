@@ -29,7 +29,7 @@ from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port, mlflow_server
 from tests.support.patience import until
 from tests.support.postgres_server import needs_postgres
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 pytestmark = [
     pytest.mark.slow,
@@ -191,7 +191,7 @@ def test_a_backtest_reads_what_another_machine_has_committed(
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
     asked: dict[str, Any] = {"first": date(2012, 6, 1), "last": date(2012, 6, 8)}
-    write_csv(recorded_bars("MSFT"), home.root / "files" / "msft.us.txt")
+    write_csv(recorded("MSFT"), home.root / "files" / "msft.us.txt")
     with pytest.raises(NoRow, match="of 20 nights"):
         backtest([], prices=str(home.root / "files"), **asked)
     assert BarStore.of(home).tickers() == (), "what a folder's files need of the state is the bases"

@@ -19,7 +19,7 @@ from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
 from tests.support.copied_code import run_on
 from tests.support.patience import until
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, fill, store_of
 
 THURSDAY, FRIDAY = date(2013, 2, 28), date(2013, 3, 1)
@@ -135,7 +135,7 @@ def a_new_session(nights: Nights) -> dict[str, Any]:
 
 def the_newest_bar(nights: Nights) -> dict[str, Any]:
     """Thursday's volume is restated."""
-    bars = recorded_bars("IBM").loc["2013-02-28":"2013-02-28"].assign(volume=1.0)
+    bars = recorded("IBM").loc["2013-02-28":"2013-02-28"].assign(volume=1.0)
     store_of(nights.home).append("IBM", bars, recorded_at=datetime.now(UTC), source="test", session=THURSDAY)
     return {}
 

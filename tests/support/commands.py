@@ -18,7 +18,7 @@ from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.prices.store import BarStore
 from tests.support.patience import PATIENCE_S
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 Captured = pytest.CaptureFixture[str]
 
@@ -82,7 +82,7 @@ def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
 
 def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
     store = BarStore.of(home)
-    bars = recorded_bars(ticker).tail(sessions)
+    bars = recorded(ticker).tail(sessions)
     now = datetime(2013, 3, 4, tzinfo=UTC)
     store.append(ticker, bars, recorded_at=now, source="recording", session=bars.index[-1].date())
     return store

@@ -24,7 +24,7 @@ from stockml.storage.objects import sha256_of
 from stockml.tracking import run_content
 from stockml.training.ticker_training import train_ticker, unseen_parts
 from stockml.training.train import before_the_nights_parts
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 SETTINGS = Settings()
 LIVE = {
@@ -66,7 +66,7 @@ class StandIn:
 
 @cache
 def series_until(ticker: str, day: date) -> PriceSeries:
-    return PriceSeries.from_bars(recorded_bars(ticker).loc[: pd.Timestamp(day)])
+    return PriceSeries.from_bars(recorded(ticker).loc[: pd.Timestamp(day)])
 
 
 @cache

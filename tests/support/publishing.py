@@ -10,7 +10,7 @@ from stockml.home import Home
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 HORIZON, DIRECTION = 50, 30
 FRIDAY, LAST = date(2013, 2, 22), date(2013, 3, 1)
@@ -24,7 +24,7 @@ def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
 
 def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
     """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
-    bar = recorded_bars("IBM").loc[str(origin)]
+    bar = recorded("IBM").loc[str(origin)]
     last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)
     path = last * (1 + lead / 1_000)
     bands = tuple(

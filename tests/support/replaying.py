@@ -8,7 +8,7 @@ import pytest
 from deployments.replay.feed import Feed
 from stockml.home import Home
 from stockml.prices.store import BarStore
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 STORED_UNTIL, THURSDAY = date(2013, 2, 20), date(2013, 2, 28)
 SMALL = {"evaluation": {"test_sessions": 300, "validation_sessions": 300}}
@@ -30,5 +30,5 @@ def fill(home: Home, tickers: Iterable[str] | Mapping[str, str], until: date = S
     played_by = tickers if isinstance(tickers, Mapping) else {ticker: ticker for ticker in tickers}
     recorded_at = datetime(until.year, until.month, until.day, 8, tzinfo=UTC) + timedelta(days=1)
     for ticker, symbol in played_by.items():
-        past = recorded_bars(symbol).loc[: str(until)]
+        past = recorded(symbol).loc[: str(until)]
         store_of(home).append(ticker, past, recorded_at=recorded_at, source="recording", session=until)

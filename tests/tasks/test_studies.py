@@ -24,7 +24,7 @@ from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_report
 from tasks.studies import ProcessKilled, backtest_tickers, folder_named, read_prices, trial_report
 from tests.support.nights import recorded_night
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -96,9 +96,9 @@ def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
 
 def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: Home) -> None:
     """Its only bar is of a day on which London was open and New York, by which its suffix would go, was not."""
-    bar = recorded_bars("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
-    recorded = {"recorded_at": datetime(2013, 2, 19, tzinfo=UTC), "source": "test", "session": date(2013, 2, 18)}
-    BarStore.of(home, "XLON").append("VOD", bar, **recorded)
+    bar = recorded("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
+    told = {"recorded_at": datetime(2013, 2, 19, tzinfo=UTC), "source": "test", "session": date(2013, 2, 18)}
+    BarStore.of(home, "XLON").append("VOD", bar, **told)
     with pytest.raises(NoBars, match="no bar of VOD is believed"):
         reading(["VOD"])
     keep_newest(home.nights, replace(recorded_night(), ticker="VOD", calendar="XLON"))

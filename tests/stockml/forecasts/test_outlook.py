@@ -7,7 +7,7 @@ from scipy import stats
 from stockml.forecasts.outlook import MID_BEHIND, Outlook, annualised, chance_above, chances_of_a_rise, outlooks
 from stockml.forecasts.proper_scores import percent, score_limits
 from stockml.models.lead_grid import LEVELS
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 NORMAL = stats.norm.ppf(LEVELS)
 
@@ -33,7 +33,7 @@ def test_moves_to_a_mid_price_are_converted_to_moves_from_close_to_close(lead: i
     """On recorded shares, whose volatility is that of their closes; else a tenth of the variance would be missing."""
     ratios = []
     for ticker in ("AAPL", "IBM", "MSFT", "GOOG"):
-        bars = recorded_bars(ticker)
+        bars = recorded(ticker)
         mid, close = np.log((bars["high"] + bars["low"]) / 2).to_numpy(), np.log(bars["close"].to_numpy())
         squares = [moves**2 for moves in (mid[lead:] - close[:-lead], close[lead:] - close[:-lead])]
         capped = [np.minimum(each, np.quantile(each, 0.98)) for each in squares]  # to leave out the splits

@@ -19,14 +19,14 @@ from stockml.pipeline.dataset import renormalise
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.storage.differences import compared
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 SESSION, AFTER = date(2013, 2, 22), datetime(2013, 3, 3, tzinfo=UTC)
 
 
 @pytest.fixture
 def stored(home: Home) -> Home:
-    bars = recorded_bars("IBM").tail(1_500)
+    bars = recorded("IBM").tail(1_500)
     BarStore.of(home).append("IBM", bars, recorded_at=AFTER, source="test", session=date(2013, 3, 1))
     return home
 
@@ -61,7 +61,7 @@ def test_a_night_that_looks_ahead_is_reported_with_what_it_looked_at(stored: Hom
 @pytest.mark.parametrize("fetched", [0, 30, 700])
 def test_imported_history_gets_another_future_too(home: Home, tmp_path: Path, fetched: int) -> None:
     """The audited night lies before the fetched bars or within them, or none were fetched."""
-    bars, store = recorded_bars("IBM").tail(1_000), BarStore.of(home)
+    bars, store = recorded("IBM").tail(1_000), BarStore.of(home)
     store.record_import("IBM", bars.iloc[:-3], recorded_at=AFTER, source="a file")
     if fetched:
         store.append("IBM", bars.tail(fetched), recorded_at=AFTER, source="test", session=date(2013, 3, 1))

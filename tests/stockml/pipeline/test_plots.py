@@ -15,7 +15,7 @@ from stockml.pipeline.plots import draw, draw_rest, drawn_when_opened, makers
 from stockml.prices.series import PriceSeries
 from stockml.tracking.run_content import plot_names
 from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
-from tests.support.recordings import recorded_bars
+from tests.support.recordings import recorded
 
 DAY = date(2013, 2, 28)
 FIGURES = ("averages", "calibration", "forecast", "history", "leads", "normalised", "residuals", "volatility")
@@ -88,7 +88,7 @@ def test_a_series_that_is_not_the_nights_is_refused(place: Home) -> None:
     """After a bar was rejected and the session run again, the first run's residuals were drawn a session late."""
     night = kept(place, figures=FIGURES)
     series = Path(night.dataset_path or "")
-    PriceSeries.from_bars(recorded_bars("IBM").loc[: str(DAY)].iloc[1:]).write(other := place.root / "other.parquet")
+    PriceSeries.from_bars(recorded("IBM").loc[: str(DAY)].iloc[1:]).write(other := place.root / "other.parquet")
     for content in (other.read_bytes(), b"damaged"):
         series.write_bytes(content)
         with pytest.raises(InvalidFile, match=r"series\.parquet: expected the series that the night saw.*again$"):

@@ -16,7 +16,7 @@ from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_cells import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
-from tests.support.recordings import recorded
+from tests.support.recordings import adjusted_closes, recorded
 
 NEW_YORK = sessions_for("IBM")
 
@@ -114,7 +114,7 @@ def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(store, tm
     series = store.adjusted(symbol)
     assert days_of(series)[0] == days_of(recorded(symbol))[0]
     assert series.iloc[-len(bars) :].equals(bars)
-    real = {np.datetime64(row.session): np.log(row.adjusted_close) for row in recorded_rows(symbol)}
+    real = {np.datetime64(day): np.log(close) for day, close in adjusted_closes(symbol).items()}
     seam = series.iloc[-len(bars) - 3 : -len(bars) + 3 or None]
     moves = np.diff([real[day] for day in days_of(seam)])
     np.testing.assert_allclose(np.diff(np.log(seam["close"])), moves, atol=0.01)
@@ -123,8 +123,9 @@ def test_history_adjusted_for_dividends_is_joined_to_the_recorded_bars(store, tm
 def adjusted_for_dividends(symbol: str) -> str:
     """A CSV file of the recorded prices, each session's adjusted for the dividends and splits after it."""
     lines = ["Date,Open,High,Low,Close,Volume,OpenInt"]
+    adjusted = adjusted_closes(symbol)
     for row in recorded_rows(symbol):
-        by = row.adjusted_close / row.close
+        by = adjusted[row.session] / row.close
         prices = ",".join(f"{by * price:.4f}" for price in (row.open, row.high, row.low, row.close))
         lines.append(f"{row.session},{prices},{row.volume},0")
     return "\n".join(lines) + "\n"

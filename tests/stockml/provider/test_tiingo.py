@@ -28,7 +28,7 @@ from stockml.provider.payload_archive import Payload
 from stockml.provider.tiingo import Tiingo
 from stockml.storage.notes import FileNotes
 from tests.support.loopback import Answer, Loopback, whole
-from tests.support.recordings import recorded
+from tests.support.recordings import adjusted_closes, recorded
 
 NOW = datetime(2013, 3, 2, 5, 0, tzinfo=UTC)
 LAST = date(2013, 3, 1)
@@ -38,9 +38,10 @@ KEY = "CANARY0SECRET0KEY"
 def tiingo_rows(symbol: str) -> list[dict[str, object]]:
     """The recording in the form in which Tiingo documents an answer."""
     factors = {split.effective: split.factor for split in recorded_splits(symbol)}
+    adjusted = adjusted_closes(symbol)
     return [
         {"date": f"{row.session}T00:00:00.000Z", "close": row.close, "high": row.high, "low": row.low, "open": row.open,
-         "volume": row.volume, "adjClose": row.adjusted_close, "divCash": 0.0,
+         "volume": row.volume, "adjClose": adjusted[row.session], "divCash": 0.0,
          "splitFactor": factors.get(row.session, 1.0)}
         for row in recorded_rows(symbol)
     ]  # fmt: skip
