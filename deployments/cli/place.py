@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.process import restored
 from stockml.errors import InvalidFile, InvalidTicker, StoreBusy, StoreError
-from stockml.home import Home, close_to_others, home
+from stockml.home import LOOPBACK, Home, close_to_others, home
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth
@@ -28,7 +28,6 @@ OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit"
 BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "backtest", "tune", "pretrain", "maintenance")
 OF_NO_TICKER = ("tickers", "deploy", "tutorial", "up", "serve", "feed")  # of those above, the flows bring the files
 FOR_THE_MARKET = ("import", "restore")  # a recording needs no imported history
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 
 

@@ -17,7 +17,6 @@ from stockml.tracking import database
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 CONNECT_TIMEOUT_S = 3.0
 PORTS = {"https": 443, "http": 80}  # by scheme; any other is PostgreSQL's
 SETTINGS = {

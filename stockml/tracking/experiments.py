@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from stockml.errors import TrackingUnavailable
+from stockml.home import LOOPBACK
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import LOOPBACK, MOST, Suppressed, without_password
+from stockml.tracking.connection import MOST, Suppressed, without_password
 from stockml.tracking.database import ALL_TICKERS
 from stockml.tracking.models import about, link, versions_of
 from stockml.tracking.views import EXPERIMENT

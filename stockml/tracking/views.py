@@ -104,7 +104,7 @@ BASE = {
     "learned: CRPS*": ("share", "CRPS skill over the pooled regression on the training data: no evidence of skill"),
     "learned: tickers*": (PCT, "share of the training tickers that gain"),
 }
-COLUMNS = 6
+SHOWN = tuple(NIGHTS)[:6]
 WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
 CURVES = ("answer/forecast", "answer/skill_by_lead")
 OTHERS = (
@@ -115,8 +115,8 @@ OTHERS = (
 
 def nights_view() -> str:
     """One ticker's nights: newest session first."""
-    columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in list(NIGHTS)[:COLUMNS])]
-    charts = [*(_chart(name, "BAR") for name in list(NIGHTS)[:COLUMNS]), *(_chart(name, "LINE") for name in CURVES)]
+    columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in SHOWN)]
+    charts = [*(_chart(name, "BAR") for name in SHOWN), *(_chart(name, "LINE") for name in CURVES)]
     return _view("tags.session", columns, charts, ascending=False, axis="step", others=OTHERS)
 
 
