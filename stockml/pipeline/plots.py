@@ -85,7 +85,8 @@ def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figur
     if model.settings.profile == "tutorial":
         learned: Any = model.held_out
         end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
-        return tutorial.normalised_series(ticker, series.sessions, series.mid, learned.scale.prepared(series, end))
+        prepared, then = learned.scale.prepared(series, end), "validation" if model.parts.validation else "test"
+        return tutorial.normalised_series(ticker, series.sessions, series.mid, prepared, then)
     return training.normalised(ticker, series)
 
 

@@ -46,10 +46,10 @@ def history(report: TutorialReport) -> "Figure":
     return figure
 
 
-def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared) -> "Figure":
+def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared, then: str = "test") -> "Figure":
     """The whole series in the scale of its windows, and the training part smoothed as it is learned from.
 
-    sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.
+    sessions, mid: (n,), mid in price; a report's, or a night's of the `tutorial` profile.  then: the part that follows.
     """
     end, error = prepared.train_end, one_step_errors(prepared)["last value"]
     figure, (axes, below) = canvas(
@@ -68,7 +68,7 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
     for begin in windows(end)[1:]:
         axes.axvline(sessions[begin], color=GRID, linewidth=1.2)
     if end < len(sessions):
-        mark(axes, sessions[end], "test", MODEL)
+        mark(axes, sessions[end], then, MODEL)
     return figure
 
 

@@ -125,7 +125,8 @@ def test_a_tutorial_night_draws_what_its_network_was_fed() -> None:
     scale = TutorialScale.of(prepared, series().sessions)
     learned = TutorialForecaster(settings_for("tutorial"), (), scale, series().sessions[end - 1])
     found = figures_of(history(), settings=settings_for("tutorial"), held_out=learned)
-    expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared)
+    assert [text.get_text() for text in found["normalised"]().axes[0].texts[-1:]] == [" validation"], "not yet the test"
+    expected = tutorial.normalised_series("IBM", series().sessions, series().mid, prepared, then="validation")
     assert png(found["normalised"]()) == png(expected)
     assert png(found["training"]()) == png(training.training_curves("IBM", per_step(history(), 50)))
 
