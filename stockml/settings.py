@@ -88,7 +88,9 @@ class NetworkSettings(Checked, prefix="network."):
     cell: Cell = Field("lstm", description="Recurrent cell")
     units: Layers = Field((16,), description="Units of each recurrent layer, first to last")
     dropout: float = Field(0.0, description="Share of outputs dropped while learning", ge=0.0, le=0.9)
-    look_back: int = Field(20, description="Sessions that the network sees before an origin", ge=5, le=500)
+    look_back: int = Field(
+        20, description="Steps a stream is unrolled for; a forecast sees one session fewer", ge=5, le=500
+    )
 
 
 class TrainingSettings(Checked, prefix="training."):
@@ -97,7 +99,7 @@ class TrainingSettings(Checked, prefix="training."):
     optimizer: Optimizer = Field("adam", description="Optimiser")
     loss: Loss = Field("mse", description="Loss of the scaled path")
     learning_rate: Rate = Field(1e-3, description="Learning rate of a full training")
-    batch_size: int = Field(256, description="Origins in a step", ge=1, le=65_536)
+    batch_size: int = Field(256, description="Streams of the series that learn side by side", ge=1, le=65_536)
     epochs: int = Field(3, description="Passes over the training part", ge=1, le=1_000)
     fine_tune_epochs: int = Field(1, description="Passes when the champion is continued", ge=1, le=1_000)
     # A night adds one window to thousands: at a full training's rate the weights would drift towards the newest year.
@@ -105,7 +107,7 @@ class TrainingSettings(Checked, prefix="training."):
     decay_on: DecayPart = Field(
         "validation", description="Part that lowers the rate (tutorial profile only; test leaks, and no night takes it)"
     )
-    seed: int = Field(7, description="Seed of weights and shuffles", ge=0, le=2**31 - 1)
+    seed: int = Field(7, description="Seed of weights, streams and dropout", ge=0, le=2**31 - 1)
 
 
 class EvaluationSettings(Checked, prefix="evaluation."):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.settings import NetworkSettings, settings_for, settings_from_dict, without_effect
+from stockml.settings import NetworkSettings, TrainingSettings, settings_for, settings_from_dict, without_effect
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,10 @@ def test_settings_without_effect_on_the_nightly_profile_are_named() -> None:
     assert without_effect(settings_for("nightly", {**acting, **idle})) == tuple(idle)
     assert without_effect(settings_for("nightly", acting)) == ()
     assert without_effect(settings_for("tutorial", idle)) == ()
+
+
+def test_the_tutorials_settings_are_described_as_its_training_uses_them() -> None:
+    training, network = TrainingSettings.model_fields, NetworkSettings.model_fields
+    assert training["batch_size"].description == "Streams of the series that learn side by side"
+    assert training["seed"].description == "Seed of weights, streams and dropout"
+    assert network["look_back"].description == "Steps a stream is unrolled for; a forecast sees one session fewer"
