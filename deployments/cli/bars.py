@@ -156,8 +156,8 @@ def _notes(report: "ImportReport") -> list[str]:
     notes = {
         f"{counted(report.missing, 'session')} between the first and the last missing": report.missing,
         f"{report.not_over} left out, not over yet": report.not_over,
-        f"{report.empty} rows without prices left out": report.empty,
-        f"{report.repaired} rows repaired within rounding": report.repaired,
+        f"{counted(report.empty, 'row')} without prices left out": report.empty,
+        f"{counted(report.repaired, 'row')} repaired within rounding": report.repaired,
         f"volumes unknown: no column volume among {columns}": columns,
         f"left out, no session of the exchange: {off}": off,
     }
@@ -225,7 +225,7 @@ def _bars(ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: b
     lines.append(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
     if absent := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
         named = ", ".join(map(str, absent[:SHOWN_ROWS])) + " …" * (len(absent) > SHOWN_ROWS)
-        lines.append(f"{len(absent)} sessions of the calendar have no bar: {named}")
+        lines.append(f"{counted(len(absent), 'session')} of the calendar without a bar: {named}")
     return {"sessions": len(rows), "bars": rows}, "\n".join(lines)
 
 

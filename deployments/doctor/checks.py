@@ -167,12 +167,13 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None
     now = datetime.now(UTC) if is_frozen(environ) else now  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
+    told = "no daily cap" if left is None else f"{counted(left, 'request')} left today"
     if left == 0:
         return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
     with suppress(StockmlError):  # `list of tickers` reports it
         if shared := plan.shared_by(len(tickers_of(home).tickers)):
-            return Check("quota", "note", f"{left} requests left today", shared)
-    return Check("quota", "ok", "no daily cap" if left is None else f"{left} requests left today")
+            return Check("quota", "note", told, shared)
+    return Check("quota", "ok", told)
 
 
 def price_service(home: Home, environ: Mapping[str, str]) -> Check:

@@ -156,7 +156,9 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
             f"| {stays['last value']:.5f} | {stays['EMA']:.5f} | {stays['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
-    epochs = f"{training.epochs} epochs" + (", the best by validation" if training.decay_on == "validation" else "")
+    epochs = counted(training.epochs, "epoch") + (
+        ", the best by validation" if training.decay_on == "validation" else ""
+    )
     return "\n".join([*lines, f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts; {epochs}."])
 
 

@@ -61,6 +61,8 @@ def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: H
         assert run(["bars", "MSFT", option, str(day), "--json"]) == 0
         shown = json.loads(capsys.readouterr().out)
         assert (shown["holes"], len(shown["set_aside"])) == ([str(hole)], count)
+    assert run(["bars", "MSFT", "--adjusted"]) == 0
+    assert f"\n1 session of the calendar without a bar: {hole}\n" in capsys.readouterr().out
     for absent in ("2013-03-02", "2999-01-01", "0001-01-01", "9999-12-31"):
         assert run(["bars", "MSFT", "--accept", absent]) == 1
         assert "MSFT has no bar of it" in capsys.readouterr().err

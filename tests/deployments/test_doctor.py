@@ -103,6 +103,9 @@ def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: Home) -> N
     QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}
     assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "24 requests left today"
+    for _ in range(23):
+        QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
+    assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "1 request left today"
 
 
 @pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
