@@ -102,7 +102,7 @@ def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill over the last close at each lead, same origins; what falls below the picture is named at its edge."""
+    """Skill over the last close at each lead, same origins; what falls below the picture is named with its skill."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
     known = {name: [*map(skill_over, score.mse_by_lead, naive)] for name, score in evaluation.scores.items()}
     skills = {name: np.array(skill, dtype=np.float64) for name, skill in known.items()}  # None as NaN
@@ -125,7 +125,8 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
         dot, dashes = DOT_OF_ONE.get(len(leads)), DASHES.get(name, "-")
         axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=dashes, marker=dot)
         last = float(skill[np.isfinite(skill)][-1])
-        below = f"  (≤ {np.nanmax(skill):+.2f})" if last < floor else ""
+        lowest = float(np.nanmin(skill))
+        below = f"  (≤ {np.nanmax(skill):+.2f})" if last < floor else f"  (≥ {lowest:+.2f})" if lowest < floor else ""
         ends.append((name + below, max(last, floor), colour))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
     axes.set(xlim=(1, max(evaluation.horizon, 2)), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")

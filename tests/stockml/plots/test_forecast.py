@@ -146,7 +146,9 @@ def test_skill_is_drawn_lead_by_lead_and_what_falls_below_the_picture_is_named_a
     shown = {name: [each if each >= floor else np.nan for each in skill] for name, skill in lines.items()}
     check_curves(axes, *((COLOURS[name], LEADS, skill) for name, skill in shown.items()))
     below = {name: f"  (≤ {max(skill):+.2f})" if skill[-1] < floor else "" for name, skill in lines.items()}
-    assert (below["standard average"] != "", max(lines["EMA"]) > 0) == (True, True)
+    below["EMA"] = f"  (≥ {min(lines['EMA']):+.2f})"  # its first leads
+    assert below["standard average"] != ""
+    assert min(lines["EMA"]) < floor < lines["EMA"][-1]
     ends = [(name + below[name], max(skill[-1], floor), COLOURS[name]) for name, skill in lines.items()]
     assert labels(axes) == in_order(sorted([*ends, (LAST_CLOSE, 0.0, TRUTH)]))  # equal ones by name
     assert levels(axes) == [(TRUTH, 0.0)]
@@ -172,6 +174,14 @@ def test_a_line_below_the_edge_is_named_there() -> None:
     (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, "momentum": far})).axes
     best = max(skills_of(replace(found, scores={**found.scores, "momentum": far}))["momentum"])
     assert (f"momentum  (≤ {best:+.2f})", COLOURS["momentum"]) in labels(axes)
+
+
+def test_a_line_that_dips_below_the_edge_is_named_with_how_far() -> None:
+    found = assessed("IBM", DAY).evaluation
+    momentum, naive = found.scores["momentum"].mse_by_lead, found.scores[LAST_CLOSE].mse_by_lead
+    dips = replace(found.scores["momentum"], mse_by_lead=(*momentum[:20], 3 * (naive[20] or 0), *momentum[21:]))
+    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, "momentum": dips})).axes
+    assert ("momentum  (≥ -2.00)", COLOURS["momentum"]) in labels(axes)
 
 
 def test_an_unknown_skill_is_a_gap_and_a_short_horizon_has_its_own_ticks() -> None:
@@ -201,7 +211,7 @@ def test_a_line_whose_last_skill_is_unknown_keeps_its_name() -> None:
     found = assessed("IBM", DAY).evaluation
     naive = replace(found.scores[LAST_CLOSE], mse_by_lead=(*found.scores[LAST_CLOSE].mse_by_lead[:-1], 0.0))
     (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, LAST_CLOSE: naive})).axes
-    heights = {text.get_text().partition("  (≤ ")[0]: text.get_position()[1] for text in axes.texts}
+    heights = {text.get_text().partition("  (")[0]: text.get_position()[1] for text in axes.texts}
     assert {*SHOWN, LAST_CLOSE} == set(heights)
     assert np.isfinite([*heights.values()]).all()
 
