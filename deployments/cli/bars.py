@@ -32,7 +32,7 @@ DAY = "%Y-%m-%d"
 @app.command("import")
 def import_history(
     ticker: Annotated[str, Argument(metavar="TICKER|FOLDER", help="The ticker; or only a folder of CSV files.")],
-    file: Annotated[Path | None, Argument(help="The ticker's CSV file of daily prices.")] = None,
+    file: Annotated[Path | None, Argument(metavar="FILE", help="The ticker's CSV file of daily prices.")] = None,
     calendar: Calendar = None,
     dates: Annotated[
         DateOrder | None, Option(help="How to read dates such as 03/04/2026 if the file is ambiguous.")

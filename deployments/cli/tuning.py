@@ -114,7 +114,7 @@ def _tuned_tutorial(
 
 @app.command()
 def tutorial(
-    files: Annotated[list[Path], Argument(metavar="FILE...", help="Daily prices as CSV, such as hpq.us.txt.")],
+    files: Annotated[list[Path], Argument(metavar="FILE", help="Daily prices as CSV, such as hpq.us.txt.")],
     epochs: Annotated[
         int | None, Option(min=1, max=1000, help="Passes over the training part; default 30, as published.")
     ] = None,

@@ -60,7 +60,9 @@ def clear_up(
 
 
 @app.command()
-def backup(file: Annotated[Path, Argument(help="The zip archive to create.")], as_json: Json = False) -> int:
+def backup(
+    file: Annotated[Path, Argument(metavar="FILE", help="The zip archive to create.")], as_json: Json = False
+) -> int:
     """Archive all that cannot be recomputed. Bars, ledger, champions, settings and night records; nights may run on.
 
     Exit code 1 if one of these files is damaged or missing.
@@ -78,7 +80,7 @@ def backup(file: Annotated[Path, Argument(help="The zip archive to create.")], a
 
 @app.command("restore")
 def restore_home(
-    file: Annotated[Path, Argument(help="An archive made by `stockml backup`.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="An archive made by `stockml backup`.")],
     only: Annotated[str | None, Option(metavar="NAME", help="Only this one, such as ledger/IBM.parquet.")] = None,
     as_json: Json = False,
 ) -> int:

@@ -43,6 +43,9 @@ def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     assert "..." not in commands, "each description fits on its line"
     assert run(["backfill", "-h"]) == 0
     assert "{TICKER} {FIRST} {LAST}" in capsys.readouterr().out
+    for command, named in {"import": "{TICKER|FOLDER} [FILE]", "backup": "{FILE}", "tutorial": "{FILE}..."}.items():
+        assert run([command, "-h"]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == f"Usage: stockml {command} [OPTIONS] {named}"
     completed = stockml(_STOCKML_COMPLETE="complete_bash", COMP_WORDS="stockml back", COMP_CWORD="1")
     assert completed.stdout.split() == ["backfill", "backtest", "backup"]
 
