@@ -14,7 +14,7 @@ from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticke
 from deployments.cli.runs import asked_of
 from stockml.errors import InvalidFile, InvalidSetting, NoBars, StockmlError, counted
 from stockml.home import home
-from stockml.provider.price_source import check, kind_of, replay_home
+from stockml.provider.price_source import check, kind_here, kind_of, replay_home
 from stockml.redaction import one_line
 from stockml.settings import DateOrder, DecimalMark
 
@@ -55,18 +55,16 @@ def import_history(
     if dry_run:
         return _show_understood(store, files, readings, as_json)
     check(place, kind_of(os.environ))
-    replay = replay_home(os.environ)
-    leaves_replay = replay.in_use and not (place.in_use or os.environ.get("ALPHAVANTAGE_API_KEY"))
-    code = 0
+    before, code = kind_here(place, os.environ), 0
     if file is None:
         code = _import_folder(store, list(files), readings, as_json)
     else:
         report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=files[file], readings=readings)
         print(json.dumps(vars(report), default=str) if as_json else _report_text(report))
-    if leaves_replay and place.in_use:
+    if before != kind_here(place, os.environ):
         print(
             f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
-            f"the recorded ones are still in {replay.root}: name it in STOCKML_HOME",
+            f"for the recorded ones, name {replay_home(os.environ).root} in STOCKML_HOME",
             file=sys.stderr,
         )
     return code

@@ -191,17 +191,19 @@ def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
     assert shown.count("2000-03-0") >= 3
 
 
+@pytest.mark.parametrize("there", ["nothing", "tickers.yaml", "prices.json"])
 def test_an_import_that_leaves_the_replay_says_where_its_prices_are(
-    home: Home, tmp_path: Path, capsys: Captured
+    home: Home, tmp_path: Path, capsys: Captured, there: str
 ) -> None:
     file = tmp_path / "ko.us.txt"
     file.write_text("Date,Open,High,Low,Close,Volume\n2013-02-28,38,39,37,38,100\n")
-    (home.root / "replay").mkdir(parents=True)
-    (home.root / "replay" / "prices.json").write_text('{"prices": "replay"}')
+    if there != "nothing":
+        (home.root / "replay").mkdir(parents=True)
+        (home.root / "replay" / there).write_text({"tickers.yaml": "- MSFT\n"}.get(there, '{"prices": "replay"}'))
     assert run(["import", "KO", str(file)]) == 0
     said = capsys.readouterr().err
     assert f"commands now use {home.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY" in said
-    assert f"the recorded ones are still in {home.root / 'replay'}: name it in STOCKML_HOME" in said
+    assert f"for the recorded ones, name {home.root / 'replay'} in STOCKML_HOME" in said
     assert run(["import", "KO", str(file)]) == 0
     assert capsys.readouterr().err == "", "said once"
 
