@@ -165,7 +165,7 @@ def _of_champions(home: Home, ticker: str, champions: int) -> set[Path]:
 def _of_nights(folder: Path) -> set[Path]:
     """The paths of a ticker's newest night and of those that MLflow lacks. Raises InvalidFile."""
     records = {path.parent: read_night(path) for path in folder.glob("*/night.json")}
-    pending = {path for path, night in records.items() if night.status == "completed" and night.mlflow_run_id is None}
+    pending = {path for path, night in records.items() if night.mlflow_run_id is None}
     newest = max(records, key=lambda path: (records[path].session, records[path].finished_at), default=None)
     kept = pending | ({newest} if newest else set())
     parts = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")

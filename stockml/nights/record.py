@@ -152,10 +152,9 @@ def put_aside(path: Path) -> None:
 
 
 def kept_nights(nights: Path, ticker: str) -> list[Night]:
-    """The ticker's completed nights by session, oldest first; unreadable records are left out."""
-    kept = map(readable, nights.glob(f"{ticker}/*/night.json"))
-    completed = [night for night in kept if night and night.status == "completed"]
-    return sorted(completed, key=lambda night: (night.session, night.finished_at))
+    """The ticker's nights by session, oldest first; unreadable records are left out. A skipped night keeps none."""
+    kept = filter(None, map(readable, nights.glob(f"{ticker}/*/night.json")))
+    return sorted(kept, key=lambda night: (night.session, night.finished_at))
 
 
 def write_night(night: Night, path: Path) -> None:

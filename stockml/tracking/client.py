@@ -159,9 +159,9 @@ class Tracking:
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, by last change
 
     def rebuild(self) -> tuple[Night, ...]:
-        """Log every completed night whose record can be read; the run alone, if its model was cleared away."""
+        """Log every night whose record can be read; the run alone, if its model was cleared away."""
         for path in self.nights.glob("*/*/night.json"):
-            if (night := readable(path)) and night.status == "completed":
+            if readable(path):
                 path.with_name(WAITING).touch()
         return self.log_pending()
 
