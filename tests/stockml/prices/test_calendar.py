@@ -62,6 +62,8 @@ def test_the_calendar_can_be_overridden_by_one_that_exists():
         (date(2012, 10, 29), False),  # hurricane
         (date(1962, 1, 2), True),
         (date(1900, 1, 2), False),  # before any calendar
+        (date(2040, 12, 31), True),  # its last
+        (date(2041, 1, 2), False),
     ],
 )
 def test_weekends_holidays_and_closures_are_no_sessions(day, is_session):
@@ -149,15 +151,21 @@ def test_sessions_are_counted_from_any_day():
     assert NEW_YORK.after(date(2026, 11, 25), 2) == (date(2026, 11, 27), date(2026, 11, 30))
     assert NEW_YORK.after(date(2026, 11, 26), 1) == (date(2026, 11, 27),)
     assert NEW_YORK.before(date(2026, 11, 26), 2) == (date(2026, 11, 24), date(2026, 11, 25))
+    assert NEW_YORK.before(date(1928, 1, 4), 1) == (NEW_YORK.first,)
+    with pytest.raises(InvalidSession, match="has only 1 of 2"):
+        NEW_YORK.before(date(1928, 1, 4), 2)
     with pytest.raises(InvalidSession, match="of 1928-01-03 to 2040-12-31, has only"):
         NEW_YORK.after(date(2040, 12, 28), 50)
 
 
 def test_a_forecast_can_look_beyond_the_holidays_that_bombay_has_announced():
-    ahead = sessions_for("RELIANCE.BSE").after(date(2026, 12, 15), 50)
+    bombay = sessions_for("RELIANCE.BSE")
+    ahead = bombay.after(date(2026, 12, 15), 50)
     assert len(ahead) == 50
     assert all(day.weekday() < 5 for day in ahead)
     assert list(ahead) == sorted(set(ahead))
+    [unknown] = bombay.after(bombay.holidays_known_through, 1)
+    assert f"{bombay.open_time(unknown):%H:%M}" == "09:15"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +229,7 @@ def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays
         found = night_outcome(shanghai, requested=None, now=now, last_stored=newest, newest=newest)
         assert str(found).startswith(says)
         assert brief(f"1 session behind; late: {found}", WHY).endswith(advice), "the morning's report keeps it whole"
-    assert NEW_YORK.holidays_known_through > date(2040, 12, 1)
+    assert NEW_YORK.holidays_known_through == date(2040, 12, 31)
 
 
 @pytest.mark.parametrize(
