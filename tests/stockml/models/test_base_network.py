@@ -85,6 +85,9 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressio
         expected += (width * np.exp(departure))[..., None] * shape / 3
     np.testing.assert_allclose(both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5)
     assert LEVELS[10] == 0.5
+    earlier = base(member(POOLED, 1))  # which corrects no ridge regression
+    plain = earlier.quantiles(series, origins, leads, pooled)
+    np.testing.assert_array_equal(plain, earlier.quantiles(series, origins, leads, pooled, ridge))
 
 
 def test_the_network_computes_what_a_loop_over_its_gates_computes() -> None:
@@ -155,9 +158,8 @@ def test_too_short_a_history_and_a_lead_beyond_50_are_refused(regressions: Regre
 @pytest.mark.parametrize(
     "change",
     [
-        {"shape": -member().shape},
+        {"shape": member().shape - member().shape[:, :1] - 0.01},  # all rise, and not from 0
         {"shape": member().shape[:, :9]},
-        {"head": (np.full((7, 4), np.nan, dtype=np.float32), np.zeros(4, dtype=np.float32))},
         {"dense": (np.zeros((3, 7), dtype=np.float32), np.zeros(7, dtype=np.float32))},
         {"layers": member().layers[1:]},
     ],
@@ -165,3 +167,18 @@ def test_too_short_a_history_and_a_lead_beyond_50_are_refused(regressions: Regre
 def test_weights_of_a_wrong_size_or_with_invalid_values_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         replace(member(), **change)  # type: ignore[arg-type]
+
+
+def test_a_base_without_a_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one network, found none"):
+        replace(base(), members=())
+
+
+@pytest.mark.parametrize("part", range(11))
+def test_weights_that_are_not_finite_are_refused_wherever_they_are(part: int) -> None:
+    plain = member()
+    arrays = [*plain.layers[0], *plain.layers[1], *plain.dense, *plain.head, plain.shape]
+    arrays[part] = np.full_like(arrays[part], np.nan)
+    *layers, dense, bias, head, head_bias, shape = arrays
+    with pytest.raises(ValueError, match="expected"):
+        Member(RIDGE, (tuple(layers[:3]), tuple(layers[3:])), (dense, bias), (head, head_bias), shape)

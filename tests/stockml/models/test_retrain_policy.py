@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from stockml.models.retrain_policy import Facts, decide
+from stockml.models.retrain_policy import Chosen, Decision, Facts, decide
 from stockml.settings import Mode, PolicySettings
 
 POLICY = PolicySettings()
 FRESH = Facts(new_sessions=1)
+UNSCORED = "the champion cannot be scored: it has seen it"
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,8 @@ FRESH = Facts(new_sessions=1)
         (replace(FRESH, sessions_since_retrain=20), "fine-tune", "1 new session"),
         (replace(FRESH, scale_drift=2.1), "retrain", "scale drifted: the price is 2.10 half ranges from the middle"),
         (replace(FRESH, live_skill=-0.3), "retrain", "live skill -0.300 fell"),
-        (replace(FRESH, live_skill=-0.1), "fine-tune", "1 new session"),
+        (replace(FRESH, scale_drift=POLICY.scale_drift), "fine-tune", "1 new session"),
+        (replace(FRESH, live_skill=POLICY.live_skill_floor), "fine-tune", "1 new session"),
         (replace(FRESH, new_sessions=3), "fine-tune", "3 new sessions"),
         (replace(FRESH, new_sessions=0), "keep", "nothing new"),
     ],
@@ -49,14 +51,18 @@ def test_auto_follows_the_facts(facts: Facts, mode: str, reason: str) -> None:
         (replace(FRESH, scale_drift=9.0), "fine-tune", "fine-tune", "asked for"),
         (replace(FRESH, changed=("code",)), "keep", "keep", "asked for"),
         (replace(FRESH, changed=("settings",)), "keep", "keep", "asked for"),
-        (replace(FRESH, changed=("settings",)), "fine-tune", "retrain", "settings changed"),
-        (replace(FRESH, unscored="it has seen it"), "fine-tune", "retrain", "it has seen it (fine-tune was asked for)"),
-        (replace(FRESH, unscored="it has seen it"), "keep", "retrain", "it has seen it (keep was asked for)"),
-        (Facts("no champion yet"), "fine-tune", "retrain", "no champion yet (fine-tune was asked for)"),
-        (Facts("no champion yet"), "keep", "retrain", "no champion yet (keep was asked for)"),
+        (replace(FRESH, changed=("settings",)), "fine-tune", "retrain", "settings changed since the champion learned"),
+        (
+            replace(FRESH, unscored="it has seen it"),
+            "fine-tune",
+            "retrain",
+            UNSCORED,
+        ),
+        (replace(FRESH, unscored="it has seen it"), "keep", "retrain", UNSCORED),
+        (Facts("no champion yet"), "fine-tune", "retrain", "no champion yet"),
+        (Facts("no champion yet"), "keep", "retrain", "no champion yet"),
     ],
 )
-def test_an_explicit_mode_wins_where_it_is_possible(facts: Facts, wanted: Mode, mode: str, reason: str) -> None:
-    decision = decide(facts, wanted, POLICY)
-    assert decision.mode == mode
-    assert reason in decision.reason
+def test_an_explicit_mode_wins_where_it_is_possible(facts: Facts, wanted: Mode, mode: Chosen, reason: str) -> None:
+    asked = "" if wanted == mode else f" ({wanted} was asked for)"
+    assert decide(facts, wanted, POLICY) == Decision(mode, f"{reason}{asked}")
