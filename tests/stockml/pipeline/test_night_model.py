@@ -16,7 +16,7 @@ from stockml.evaluation.evaluate import LSTM
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Promotion, Registry
-from stockml.models.trained_model import load_model
+from stockml.models.trained_model import Provenance, load_model
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
 from stockml.pipeline.train import train_night
@@ -80,10 +80,30 @@ def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: H
     assert (second.model.mode, second.found.kept) == ("fine-tune", False)
     assert second.found.distributions.against_champion is not None
     assert load_model(Path(second.model.path)).retrained_at == OWN.sessions[899]
+    second.promoted(home)
     again = night(home, OWN.until(902))
-    assert (again.decision, again.model) == (second.decision, second.model)
+    assert (again.decision, again.model) == (second.decision, second.model), "as before its own promotion"
+    shutil.rmtree(first.model.path)
+    anew = decide_mode(home, dataset_of(home, OWN.until(902)), ONE)  # beside the one that is left
+    assert (anew.mode, anew.reason) == ("keep", "nothing new since the champion learned")
     after_a_split = replace(dataset_of(home, OWN.until(903)), adjustment="of other splits")
     assert decide_mode(home, after_a_split, ONE).reason == "price adjustment changed since the champion learned"
+    Provenance("", "of an earlier version", "").write(Path(second.model.path))
+    replace(second, model=replace(second.model, sha256=sha256_of(second.model.path) or "")).promoted(home)
+    assert decide_mode(home, dataset_of(home, OWN.until(903)), ONE).reason == "code changed since the champion learned"
+
+
+def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_taken_for_tonights(home: Home) -> None:
+    dataset, keep = dataset_of(home, OWN.until(900)), ONE.changed(mode="keep")
+    nights = (
+        (dataset, ONE),
+        (replace(dataset, bases="newer"), ONE),
+        (replace(dataset, sha256="9"), ONE),
+        (dataset, keep),
+    )
+    decided = [decide_mode(home, *each) for each in nights]
+    assert len({each.path for each in decided}) == 4
+    assert len({train_night(home, each, decided[0], ONE).path for each, _ in nights[:3]}) == 3
 
 
 def test_a_kept_decision_for_no_mode_is_made_anew(home: Home) -> None:
@@ -125,9 +145,12 @@ def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_com
 def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Home) -> None:
     first = night(home, ALONE.until(900))
     first.promoted(home)
+    dataset = dataset_of(home, ALONE.until(901))
+    decided = decide_mode(home, dataset, ONE)
     (Path(first.model.path) / "model.json").write_text("{}")
-    with pytest.raises(StoreError, match="expected the champion as it was promoted"):
-        night(home, ALONE.until(901))
+    for step in (lambda: night(home, ALONE.until(901)), lambda: train_night(home, dataset, decided, ONE)):
+        with pytest.raises(StoreError, match="expected the champion as it was promoted"):
+            step()
 
 
 def test_a_damaged_vintage_in_the_home_is_named_and_the_night_goes_on(home: Home) -> None:
