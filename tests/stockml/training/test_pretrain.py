@@ -17,7 +17,7 @@ from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainer
 from stockml.training.base_trainer import STRETCH, MemberSettings, Trainer, TrainingSet, mean_loss, member_of
-from stockml.training.pretrain import PretrainProgress, cosine_rates, pretrain
+from stockml.training.pretrain import PretrainProgress, batches, cosine_rates, pretrain
 from tests.support.cache_table import own_sources
 from tests.support.walks import altered_after, walk
 
@@ -175,6 +175,15 @@ def test_the_learning_rate_falls_from_its_full_value_to_almost_zero_over_the_epo
     assert rates[0] == settings.learning_rate
     assert (np.diff(rates) < 0).all()
     assert rates[-1] < 0.01 * rates[0]
+
+
+def test_an_epoch_takes_no_row_twice_in_full_batches_and_in_an_order_of_its_own() -> None:
+    first, second = (batches(10, 4, (1, epoch)) for epoch in (1, 2))
+    assert first.shape == (2, 4)
+    assert len({*first.flat}) == 8
+    assert {*first.flat} < {*range(10)}
+    assert first.tolist() == batches(10, 4, (1, 1)).tolist() != second.tolist()
+    assert sorted(batches(3, 4, (1, 1)).flat) == [0, 1, 2], "fewer than a batch are one"
 
 
 def test_a_pool_with_too_few_bars_is_refused(regressions: Regressions, tmp_path: Path) -> None:
