@@ -125,8 +125,7 @@ def test_a_path_that_falls_below_zero_is_scored_all_the_same() -> None:
 def test_simple_paths_do_not_mix_the_units_of_two_stretches() -> None:
     at, leads, published = np.array([700, 950]), np.array([1, 50]), np.zeros((2, 2))
     changed = with_prices(SERIES, np.where(np.arange(len(SERIES)) < 900, 100.0, 1.0))
-    found = paths(changed, at, leads, published)
-    expected = paths(SERIES, at, leads, published)
+    found, expected = (paths(each, at, leads, published) for each in (changed, SERIES))
     assert found.keys() == expected.keys()
     for name in expected.keys() - {TREND_PRIOR}:  # which sees a share that was just listed
         np.testing.assert_allclose(found[name], expected[name], atol=1e-12, err_msg=name)
@@ -208,16 +207,17 @@ def test_twenty_nights_are_enough_and_with_fewer_it_is_said_whether_the_span_or_
         backtest("ABC", young, span, SETTINGS)
 
 
-def test_a_direction_step_beyond_the_longest_lead_is_scored_where_its_outcome_is_known() -> None:
-    settings = SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=60, direction_step=60))
-    found = backtest("ABC", SERIES, replace(SPAN, last=SERIES.sessions[-1].item(), every=20), settings)
-    assert (found.rise.lead, found.sessions[1]) == (60, SERIES.sessions[1_320].item())
+def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hole_divides_them() -> None:
+    asked = SETTINGS.evaluation.changed(horizon=60, direction_step=60, test_sessions=100)
+    halted = replace(SERIES, sessions=SERIES.sessions + np.where(np.arange(1_400) < 1_000, 0, 365))
+    found = backtest("ABC", halted, replace(SPAN, last=date(2006, 1, 1), every=16), SETTINGS.changed(evaluation=asked))
+    at = [*range(860, 940, 16), 1_036, 1_052, *range(1_100, 1_340, 16)]  # from 1059 on, it divides all to be scored
+    assert (found.rise.lead, found.widths[PUBLISHED].sessions.tolist()) == (60, halted.sessions[at].tolist())
 
 
 def test_a_horizon_shorter_than_the_leads_measured_is_refused() -> None:
-    shorter = Settings(evaluation=SETTINGS.evaluation.changed(horizon=40))
     with pytest.raises(InvalidSetting, match="horizon of a backtest to be at least 50, found 40"):
-        backtest("ABC", SERIES, SPAN, shorter)
+        backtest("ABC", SERIES, SPAN, SETTINGS.changed(evaluation=SETTINGS.evaluation.changed(horizon=40)))
 
 
 def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
