@@ -64,6 +64,7 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_f
     night = kept(home)
     older = replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=night.finished_at + timedelta(days=9))
     kept(home, older)
+    kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))  # logged at last
     found = newest(home.nights, "IBM")
     assert found == Glance.of(night)
     (home.nights / "IBM" / FILE).unlink()
