@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from optuna.trial import TrialState
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
 
 from flows.form import chosen
 from flows.studies import tune as tune_flow
@@ -32,6 +33,7 @@ from stockml.training.tuning import (
     TuningResult,
     _queue_grid,
     _study,
+    space_beside,
     tune,
 )
 from stockml.training.tutorial import Recipe
@@ -158,6 +160,44 @@ def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
     with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* damage in line {line} of .*; {way_on}"):
         tuned(home, trials=1)
     assert path.read_bytes() == journal
+
+
+def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home: Home) -> None:
+    """What a pruned one had reached at its last epoch is no result."""
+    study, labels = _study(home, search()), search().labels()
+    for state, units, losses in (
+        (TrialState.COMPLETE, "[3]", {2: 0.2, 1: 0.6}),
+        (TrialState.PRUNED, "[3]", {1: 0.1}),
+        (TrialState.COMPLETE, "[4]", {1: 0.5, 2: 0.3}),
+    ):
+        study.add_trial(
+            create_trial(
+                state=state,
+                value=min(losses.values()),
+                params={"network.units": units, "training.learning_rate": "0.001"},
+                distributions={name: CategoricalDistribution(values) for name, values in labels.items()},
+                intermediate_values=losses,
+            )
+        )
+    heard: list[TrialRecord] = []
+    found = tune(home, search(base=SMALL.changed(mode="retrain")), trials=3, on_trial=heard.append)
+    assert [(each.state, each.loss, each.best, each.losses) for each in heard] == [
+        ("complete", 0.2, 0.2, (0.6, 0.2)),
+        ("pruned", None, 0.2, (0.1,)),
+        ("complete", 0.3, 0.2, (0.5, 0.3)),
+    ]
+    assert (found.trials, found.pruned, found.loss, found.default_loss) == (3, 1, 0.2, 0.3)
+    assert dict(found.settings).items() >= {"network.units": [3], "training.epochs": 2}.items()
+    assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
+    assert "mode" not in found.settings, "of the search alone"
+
+
+def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> None:
+    assert space_beside(settings_for("tutorial")) == SPACE
+    given = settings_for("tutorial", {"network.cell": "gru", "training.learning_rate": 3e-4, "mode": "retrain"})
+    assert SPACE.keys() - space_beside(given).keys() == {"network.cell", "training.learning_rate"}
+    space = {"network.units": ((3,), (4,)), "training.learning_rate": (1e-2,)}
+    assert replace(search(), space=space).start() == {"network.units": "[4]"}
 
 
 def test_a_series_too_short_to_split_is_refused(home: Home) -> None:
