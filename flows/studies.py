@@ -36,7 +36,7 @@ def pretrain(
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     place = home()
     refresh(place, () if prices else None, Depth.STATUS)
-    series, _ = read_prices([], folder_named(prices), None)
+    series, *_ = read_prices([], folder_named(prices), None)
     try:
         base = learn_base(series, through or clock.now().date(), seeds)
     except TooFewTickers as few:
@@ -93,10 +93,10 @@ def backtest(
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
     refresh(home(), () if prices else named or None, Depth.STATUS)
-    series, unread = read_prices(named, folder_named(prices), calendar or None)
+    series, unread, doubts = read_prices(named, folder_named(prices), calendar or None)
     wanted, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
     found, unused = backtest_tickers(series, span, wanted, folder)
-    table = backtest_table(found, unused | unread)
+    table = backtest_table(found, unused | unread, doubts)
     text = "\n".join(markdown(table))
     create_markdown_artifact(unformatted(text), key="backtest", description=str(table))
     logger.info("\n%s", text)

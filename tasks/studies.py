@@ -25,6 +25,7 @@ from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.prices.suspicions import suspicions
 from stockml.redaction import one_line
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key
@@ -60,8 +61,9 @@ def folder_named(given: str) -> Path | None:
 @task(name="read prices", cache_policy=NO_CACHE)
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
-) -> tuple[dict[str, PriceSeries], dict[str, str]]:
-    """The series of a folder's price files or, without a folder, of the store; and what is left out, with the reason.
+) -> tuple[dict[str, PriceSeries], dict[str, str], dict[str, str]]:
+    """The series of a folder's price files or, without a folder, of the store; what is left out, with the reason; and
+    what speaks against prices that are used all the same.
 
     If no ticker is named, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
     """
@@ -72,16 +74,19 @@ def read_prices(
         if not named:
             raise NoBars("any ticker", f"the store of {place.root} is empty")
         series: dict[str, PriceSeries] = {}
+        doubts: dict[str, str] = {}
         for ticker in named:
             try:
-                series[ticker] = PriceSeries.from_bars(store_of(place, ticker, calendar).adjusted(ticker))
+                view = store_of(place, ticker, calendar).view(ticker)
+                series[ticker] = PriceSeries.from_bars(view.bars)
+                doubts[ticker] = suspicions(view.bars, len(view.set_aside))
             except StockmlError as unreadable:
                 if tickers:
                     raise
                 left_out[ticker] = str(unreadable)
                 get_run_logger().warning("%s is left out: %s", ticker, unreadable)
-        return series, left_out
-    found, refusals = read_folder(folder, calendar, tickers)
+        return series, left_out, _told(doubts)
+    found, refusals, doubts = read_folder(folder, calendar, tickers)
     for path, refusal in refusals.items():
         left_out[name := one_line(path)] = why = one_line(str(refusal))
         get_run_logger().warning("%s is left out: %s", name, why)
@@ -90,7 +95,15 @@ def read_prices(
         raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none{why}")
     if not found:
         raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
-    return {ticker: found[ticker] for ticker in tickers or found}, left_out
+    return {ticker: found[ticker] for ticker in tickers or found}, left_out, _told(doubts)
+
+
+def _told(doubts: Mapping[str, str]) -> dict[str, str]:
+    """The doubts that there are, each logged."""
+    found = {ticker: doubt for ticker, doubt in doubts.items() if doubt}
+    for ticker, doubt in found.items():
+        get_run_logger().warning("%s is used, but look at its prices: %s", ticker, doubt)
+    return found
 
 
 @task(name="backtest", cache_policy=NO_CACHE)

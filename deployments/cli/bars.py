@@ -164,7 +164,8 @@ def _notes(report: "ImportReport") -> list[str]:
 
 def _set_aside(report: "ImportReport") -> list[str]:
     aside = [f"  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
-    return aside + ([f"  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else [])
+    aside += [f"  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
+    return aside + ([f"  look at these prices: {report.suspicions}"] if report.suspicions else [])
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class BacktestTable:
     without a network; over: over other forecasts; whole: of the published forecast as it is, and what its location
     earns; paths: MSE skill in log price over the last close; rise: the published chance beside climatology, means over
     tickers.  missing: rows that some ticker lacks, or has from older vintages than it should, and why.  left_out:
-    tickers and reasons."""
+    tickers and reasons.  doubtful: tickers whose prices should be looked at, and why; they count unless left out."""
 
     first: str
     last: str
@@ -81,13 +82,16 @@ class BacktestTable:
     trained: dict[str, float]
     missing: dict[str, str]
     left_out: dict[str, str]
+    doubtful: dict[str, str]
 
     def __str__(self) -> str:
         """How much it rests on: `1 ticker, 162 origins from 2009-09-30 to 2012-12-11`."""
         return f"{counted(self.tickers, 'ticker')}, {counted(self.origins, 'origin')} from {self.first} to {self.last}"
 
 
-def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str]) -> BacktestTable:
+def backtest_table(
+    found: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] = MappingProxyType({})
+) -> BacktestTable:
     """Combine backtests, one per ticker, without those whose price stood still.  Raises NoRow where none is left."""
     moved = [
         each for each in found if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
@@ -127,6 +131,7 @@ def backtest_table(found: Sequence[TickerBacktest], left_out: Mapping[str, str])
         },
         missing={row: f"{len(why)} of {counted(len(moved), 'ticker')}: {why[0]}" for row, why in reasons.items()},
         left_out=left_out,
+        doubtful=dict(doubtful),
     )
 
 
@@ -198,6 +203,7 @@ def markdown(table: BacktestTable) -> list[str]:
         "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
         *(f"{row}: {why}." for row, why in table.missing.items()),
+        *(f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
 

@@ -39,6 +39,7 @@ from stockml.prices.csv_cells import (
 from stockml.prices.screening import OTHER_UNITS, is_busy
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
+from stockml.prices.suspicions import suspicions
 from stockml.redaction import excerpt
 from stockml.settings import DecimalMark
 from stockml.storage.arrays import Days
@@ -61,7 +62,7 @@ FEWEST_ROWS = 30  # fewer say little of how far apart a file's rows usually are
 
 @dataclass(frozen=True)
 class CsvNotes:
-    """What was done to a CSV file's rows.
+    """What was done to a CSV file's rows, and what speaks against its prices (`suspicions`).
 
     `empty`: rows without prices, left out. `repaired`: rows whose low or high missed the open or close by no more than
     rounding, and was moved there. `off_calendar`: days on which the exchange did not trade, left out.
@@ -74,6 +75,7 @@ class CsvNotes:
     repaired: int
     off_calendar: tuple[date, ...]
     no_volume_among: tuple[str, ...]
+    suspicions: str
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,9 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert found is not None  # `checked` refuses a file whose bars are all broken
     _check_scale(found.bars, without(bars, broken(bars, None)))
-    empty = int((~has_values).sum())
     no_volume_among = () if "volume" in cells else columns
-    notes = CsvNotes(ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among)
+    empty, doubts = int((~has_values).sum()), suspicions(found.bars, len(found.set_aside))
+    notes = CsvNotes(ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among, doubts)
     return History(notes, source, bars, found.bars)
 
 
@@ -195,13 +197,13 @@ def understood(
 
 def read_folder(
     folder: Path, calendar: str | None = None, tickers: Collection[str] = ()
-) -> tuple[dict[str, PriceSeries], dict[str, StockmlError]]:
+) -> tuple[dict[str, PriceSeries], dict[str, StockmlError], dict[str, str]]:
     """Believed series by ticker, of every price file under a folder; refusals by the file's path below it.
 
-    A ticker's second file is refused.  calendar: of every ticker; None goes by its suffix.  tickers: the only ones
-    whose files are read, if there are any.
+    Also each series' `suspicions`. A second file is refused.  calendar: of every ticker, not of its suffix.
+    tickers: the only ones whose files are read, if there are any.
     """
-    series: dict[str, PriceSeries] = {}
+    series, doubts = dict[str, PriceSeries](), dict[str, str]()
     refusals: dict[str, StockmlError] = {}
     for path in files_in(folder):
         try:
@@ -210,11 +212,12 @@ def read_folder(
                 continue
             if ticker in series:
                 raise InvalidFile(str(path), f"expected one file of {ticker}, found another before it")
-            series[ticker] = PriceSeries.from_bars(read_history(path, sessions_for(ticker, calendar)).believed)
+            found = read_history(path, sessions_for(ticker, calendar))
+            series[ticker], doubts[ticker] = PriceSeries.from_bars(found.believed), found.notes.suspicions
         except StockmlError as refusal:
             if not (tickers and isinstance(refusal, InvalidTicker)):
                 refusals[str(path.relative_to(folder))] = refusal
-    return series, refusals
+    return series, refusals, doubts
 
 
 def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:

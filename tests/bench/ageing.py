@@ -27,7 +27,7 @@ def main() -> None:
     options.add_argument("--prices", type=Path, required=True)
     options.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
     chosen = options.parse_args()
-    series, _ = read_folder(chosen.prices)
+    series, *_ = read_folder(chosen.prices)
     earlier = {
         kind: [
             found for path in sorted(chosen.vintages.glob(each.pattern)) if (found := read(path)).through < chosen.first

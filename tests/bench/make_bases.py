@@ -117,7 +117,7 @@ def main() -> None:
     options.add_argument("--readme", action="store_true", help="write the README's part alone")
     chosen = options.parse_args()
     if not chosen.readme:
-        series, _ = read_folder(chosen.folder)
+        series, *_ = read_folder(chosen.folder)
         series = {ticker: series[ticker] for ticker in sorted(series)[:: 2 if chosen.half else 1]}
         for month in chosen.through or (f"{end:%Y-%m}" for end in ENDS):
             began = time.monotonic()

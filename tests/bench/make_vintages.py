@@ -51,7 +51,7 @@ Tickers of the newest:
 
 def make(folder: Path, into: Path, ends: Sequence[date] = ENDS) -> list[Path]:
     """Fit and write both regressions for each end, and the README."""
-    series, refusals = read_folder(folder)
+    series, refusals, _ = read_folder(folder)
     made = [model for until in ends for model in regressions(series, until, into)]
     paths = [into / file_name(model) for model in made]
     rows = sorted(_row(path, model) for path, model in zip(paths, made, strict=True))

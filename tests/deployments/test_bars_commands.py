@@ -47,6 +47,16 @@ def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Capt
     assert (left_out in told, same) == (True, aside)
 
 
+def test_an_import_says_what_speaks_against_its_prices(home: Home, capsys: Captured, tmp_path: Path) -> None:
+    bars, file = recorded("IBM").tail(60), tmp_path / "IBM.csv"
+    bars.iloc[:40, :4] *= 2  # a split that was not applied
+    file.write_text(bars.to_csv(index_label="date"))
+    for more in (["--dry-run"], []):
+        assert run(["import", "IBM", str(file), *more]) == 0
+        day, told = bars.index[40].date(), capsys.readouterr().out.splitlines()[-1]
+        assert told == f"  look at these prices: the open moved as at a split that was not applied on {day}"
+
+
 def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: Home, capsys: Captured) -> None:
     store, bars = store_of(home), recorded("IBM").tail(300)
     bars.iloc[100, :4] *= 10

@@ -139,6 +139,8 @@ def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
 def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Installation, tmp_path: Path) -> None:
     for name, sessions in {"ibm": 1_500, "goog": 1_500, "fb": 60}.items():
         bars = recorded(name.upper()).tail(sessions)
+        if name == "goog":
+            bars.iloc[:1_000, :4] *= 2  # as before a split that was not applied
         bars.rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / f"{name}.us.txt")
     (tmp_path / "ko.us.txt").touch()
     before = BarStore.of(here.home).tickers()
@@ -147,6 +149,7 @@ def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Ins
     assert found["tickers"] == 2
     assert found["left_out"]["FB"].startswith("expected at least ")
     assert found["left_out"]["ko.us.txt"].endswith("found an empty file")
+    assert found["doubtful"] == {"GOOG": "the open moved as at a split that was not applied on 2011-03-07"}
     assert {line["tickers"] for line in found["distributions"]} == {2}
     assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
     assert BarStore.of(here.home).tickers() == before

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.backtest import CENTRED, DecisionNight, RiseScore, TickerBacktest
-from stockml.evaluation.backtest_table import Line, backtest_table
+from stockml.evaluation.backtest_table import Line, backtest_table, markdown
 from stockml.evaluation.distribution_scores import DistributionScore, Gain
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -95,3 +95,12 @@ def test_nights_and_chances_of_a_rise_are_counted_over_all_tickers() -> None:
     rise = {"lead": 30, "rose": 60, "brier": 0.425 / 3, "climatology": 0.535 / 3, "tickers better than climatology": 2}
     assert TABLE.rise == pytest.approx(rise)
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
+
+
+def test_prices_to_be_looked_at_are_named_beside_the_figures_that_they_are_in() -> None:
+    table = backtest_table(FOUND, {"NEW": "expected more bars"}, {"DEF": "9 of 99 bars are set aside"})
+    assert (table.tickers, table.adds) == (3, TABLE.adds)
+    assert markdown(table)[-2:] == [
+        "Look at the prices of DEF: 9 of 99 bars are set aside.",
+        "Left out: NEW, expected more bars.",
+    ]

@@ -176,9 +176,9 @@ def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unr
     (tmp_path / "other").mkdir()
     for name in ("IBM.csv", "other/ibm.us.txt", "MSFT.csv", "notes of mine.csv", "notes.md"):
         (tmp_path / name).write_text(recorded("IBM").iloc[-40:].rename_axis("Date").to_csv())
-    series, refused = read_folder(tmp_path)
+    series, refused, _ = read_folder(tmp_path)
     assert (set(series), len(series["IBM"])) == ({"IBM", "MSFT"}, 40)
     assert set(refused) == {"other/ibm.us.txt", "notes of mine.csv"}
     assert "expected one file of IBM, found another before it" in str(refused["other/ibm.us.txt"])
-    wanted, refused = read_folder(tmp_path, tickers=["MSFT"])
+    wanted, refused, _ = read_folder(tmp_path, tickers=["MSFT"])
     assert (list(wanted), refused) == (["MSFT"], {})
