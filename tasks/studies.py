@@ -88,7 +88,8 @@ def read_prices(
         return series, left_out, _told(doubts)
     found, refusals, doubts = read_folder(folder, calendar, tickers)
     for path, refusal in refusals.items():
-        left_out[name := one_line(path)] = why = one_line(str(refusal))
+        why = one_line(str(refusal).removeprefix(f"{folder / path}: "))
+        left_out[name := one_line(path)] = why
         get_run_logger().warning("%s is left out: %s", name, why)
     if missing := [ticker for ticker in tickers if ticker not in found]:
         why = "".join(f"; {refusal}" for refusal in refusals.values())

@@ -128,7 +128,7 @@ def read_history(path: Path, sessions: Sessions, ticker: str | None = None, read
     except NotPrices as problem:
         raise InvalidFile(str(path), str(problem)) from problem
     except BadPayload as problem:
-        raise InvalidFile(str(path), f"{problem.notice}; correct the file, nothing was imported") from problem
+        raise InvalidFile(str(path), f"{problem.notice}; correct the file") from problem
 
 
 def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readings: Readings) -> History:
@@ -282,7 +282,7 @@ def _check_scale(believed: Bars, sound: Bars) -> None:
     for at in (np.flatnonzero(steps) + 1).tolist():
         if not _is_rush(sound, int(sound.index.searchsorted(believed.index[at - 1])) + 1):
             found = f"{close[at]:g} on {days[at]}, {times[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
-            advice = f"correct the file, or leave out the lines before {days[at]}; nothing was imported"
+            advice = f"correct the file, or leave out the lines before {days[at]}"
             raise NotPrices(f"expected prices of one scale, found {found}; {advice}")
 
 

@@ -148,7 +148,7 @@ def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Ins
     found = here.found("backtest", f"--prices={tmp_path}", *span, *QUICK)
     assert found["tickers"] == 2
     assert found["left_out"]["FB"].startswith("expected at least ")
-    assert found["left_out"]["ko.us.txt"].endswith("found an empty file")
+    assert found["left_out"]["ko.us.txt"] == "expected a CSV file of daily prices, found an empty file"
     assert found["doubtful"] == {"GOOG": "the open moved as at a split that was not applied on 2011-03-07"}
     assert {line["tickers"] for line in found["distributions"]} == {2}
     assert {"drift", "momentum", "EMA", "standard average"} <= {line["row"] for line in found["paths"]}
