@@ -87,13 +87,13 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     if components.network is not None:
         shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]
     width, quantiles = _mixed(spread, components.network, shares), np.empty_like(spread)
+    low, high = band(quantiles, 0.8)
     feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
         for each in range(used, known):
-            low, high = band(quantiles[each], 0.8)
-            outside = (actual[each] < low) | (actual[each] > high)
-            step = FEEDBACK * gaps[each] * (outside.mean() - 0.2)
-            current = float(np.clip(current + step, -FURTHEST_FEEDBACK, FURTHEST_FEEDBACK))
+            outside = np.count_nonzero((actual[each] < low[each]) | (actual[each] > high[each])) / leads
+            current += FEEDBACK * gaps[each] * (outside - 0.2)
+            current = min(max(current, -FURTHEST_FEEDBACK), FURTHEST_FEEDBACK)
         feedback[row], used = current, known
         quantiles[row] = _about(components.location[row], width[row], current)
     return CombinedForecast(quantiles, shares, feedback)
