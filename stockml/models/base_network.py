@@ -127,11 +127,11 @@ class BaseNetwork(Vintage):
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; 0, the mean, before its segment's first."""
-        rows = self.scale.apply(width_inputs(series))
-        padded = np.concatenate([np.zeros((LOOK_BACK - 1, len(INPUTS)), dtype=np.float32), rows])
-        places = origins[:, None] + np.arange(LOOK_BACK)  # in `padded`
-        windows = np.asarray(padded[places], dtype=np.float32)
-        windows[places - (LOOK_BACK - 1) < segment_start(series, origins)[:, None]] = 0
+        first = max(int(origins.min(initial=len(series))) - LOOK_BACK + 1, 0)
+        rows = self.scale.apply(width_inputs(series)[first : int(origins.max(initial=0)) + 1])
+        places = origins[:, None] + np.arange(1 - LOOK_BACK, 1)
+        windows = np.asarray(rows[np.maximum(places - first, 0)], dtype=np.float32)
+        windows[places < segment_start(series, origins)[:, None]] = 0
         return windows
 
 
