@@ -20,6 +20,7 @@ from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_scores import DistributionScore, Gain, crps_skills, losses, scored, skill
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.segments import to_newest_units
 from stockml.features.windows import OriginSplit, unseen_origins, within_segment
@@ -111,6 +112,7 @@ def backtest(
 
     Raises InvalidSetting for a horizon below 50 sessions. Where fewer than 20 nights can be run and have outcomes:
     InvalidSetting for a span too early, too late or too short, InvalidFile where there is no base, else TooFewBars.
+    LooksAhead where a forecast rests on a bar after its origin.
     """
     horizon = settings.evaluation.horizon
     if horizon < LEADS[-1]:
@@ -203,6 +205,7 @@ def _nights(
             nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
             both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
             quantiles.append(np.array([each.tonight.quantiles[0] for each in both]))  # a view would keep every origin's
+        check_look_ahead(unseen, found.candidates)  # of the last: its inputs were computed with all later bars there
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from stockml.features.segments import each_segment, segments
+from stockml.features.segments import causal, each_segment, segments
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -34,11 +34,16 @@ class Volatilities:
     return_count: Indices
 
     @staticmethod
-    @lru_cache(maxsize=4)
     def of(series: PriceSeries) -> "Volatilities":
-        """Compute them for `series`; cached by identity, since a series never changes."""
-        parts = [_of_segment(each) for each in segments(series)]
-        return Volatilities(*(np.concatenate([getattr(x, each.name) for x in parts]) for each in fields(Volatilities)))
+        """Compute them for `series`, once for it and all that it is continued by, as `causal` does."""
+        whole = _of_whole(series.whole)
+        return Volatilities(*(getattr(whole, each.name)[: len(series)] for each in fields(Volatilities)))
+
+
+@lru_cache(maxsize=4)
+def _of_whole(series: PriceSeries) -> Volatilities:
+    parts = [_of_segment(each) for each in segments(series)]
+    return Volatilities(*(np.concatenate([getattr(x, each.name) for x in parts]) for each in fields(Volatilities)))
 
 
 def _of_segment(series: PriceSeries) -> Volatilities:
@@ -49,6 +54,7 @@ def _of_segment(series: PriceSeries) -> Volatilities:
     return Volatilities(terms, ewma_20, ewma_60, _root(squares.expanding().mean()), return_count)
 
 
+@causal
 @each_segment
 def ewma_volatility(series: PriceSeries) -> Floats:
     """(n,) daily volatility of the log mid price, EWMA of span 60; USUAL_VOLATILITY at a segment's first session."""

@@ -24,9 +24,14 @@ def holes(sessions: Days) -> Indices:
     return 1 + np.flatnonzero(np.busday_count(sessions[:-1], sessions[1:]) > LONGEST_CLOSURE)
 
 
-@lru_cache(maxsize=4)  # by identity: a series never changes
 def starts(series: PriceSeries) -> Indices:
-    """(segments,) index of each segment's first session."""
+    """(segments,) index of each segment's first session; 0 for a series without any."""
+    first = _starts(series.whole)
+    return first[: max(int(np.searchsorted(first, len(series))), 1)]
+
+
+@lru_cache(maxsize=4)  # by identity: a series never changes
+def _starts(series: PriceSeries) -> Indices:
     tenfold = 1 + np.flatnonzero(is_tenfold(np.log10(series.close[1:] / series.close[:-1])))
     units = [at for at in tenfold.tolist() if not is_traded_heavily(series.close, series.volume, at)]
     return np.concatenate([[0], np.union1d(holes(series.sessions), units)]).astype(np.int64)
@@ -62,6 +67,20 @@ def segments(series: PriceSeries) -> list[PriceSeries]:
     if len(first) == 1:
         return [series]
     return [series.between(start, stop) for start, stop in pairwise([*first.tolist(), len(series)])]
+
+
+def causal(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
+    """Decorate a function that returns a row per session, (n, …), from that session and earlier ones alone.
+
+    It is computed once for a series and all that it is continued by: a night of a backtest takes the first rows.
+    """
+    once = lru_cache(maxsize=4)(rows)  # by identity: a series never changes
+
+    @wraps(rows)
+    def of(series: PriceSeries) -> Floats:
+        return once(series.whole)[: len(series)]
+
+    return of
 
 
 def each_segment(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:

@@ -6,14 +6,13 @@ matters. Inputs are NaN where the history is too short; `InputScale` puts the po
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, close_volatility, earlier, since_last_close
-from stockml.features.segments import each_segment
+from stockml.features.segments import causal, each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, check_array
 
@@ -39,7 +38,7 @@ FURTHEST_INPUT = 5.0  # standard deviations, for any input
 SETTLED = 60  # sessions before a trailing extreme means anything
 
 
-@lru_cache(maxsize=4)  # by identity, as `Volatilities.of`
+@causal
 @each_segment
 def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) unscaled INPUTS after each session; NaN where the history is too short, else finite."""
@@ -54,7 +53,7 @@ def width_inputs(series: PriceSeries) -> Floats:
     return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])
 
 
-@lru_cache(maxsize=4)
+@causal
 @each_segment
 def input_averages(series: PriceSeries) -> Floats:
     """(n, 80) means of INPUTS, and of the falls among FALLS, over WINDOWS, of what is known; AVERAGED names them."""

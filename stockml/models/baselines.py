@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.features.range_volatility import USUAL_VOLATILITY, ewma_volatility
-from stockml.features.segments import each_segment
+from stockml.features.segments import causal, each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -80,6 +80,7 @@ def _start(series: PriceSeries) -> Floats:
     return np.asarray(start, dtype=np.float64)
 
 
+@causal
 def usual_rise(series: PriceSeries) -> Floats:
     """(n,) usual log return per session of a share with this volatility: the same for all beyond HIGHEST_VOLATILITY.
 

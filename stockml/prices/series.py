@@ -5,6 +5,7 @@ from datetime import date
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ class PriceSeries:
     low: Floats
     close: Floats
     volume: Floats
+    _continued: ClassVar["PriceSeries | None"] = None  # by its own series where `until` made one; a copy has none
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
@@ -40,6 +42,11 @@ class PriceSeries:
         """(n,) mid prices, (high + low) / 2: what is modelled."""
         return (self.high + self.low) / 2
 
+    @property
+    def whole(self) -> "PriceSeries":
+        """The series that `until` took this from, or itself: only for what looks at no later session (`causal`)."""
+        return self if self._continued is None else self._continued
+
     def until(self, n: int) -> "PriceSeries":
         """The first `n` sessions: the series as it stood after the close of session n - 1."""
         return self.between(0, n)
@@ -53,7 +60,10 @@ class PriceSeries:
         if start == 0 and stop >= len(self):
             return self  # what is cached by identity need not be computed again
         kept = slice(start, stop)
-        return PriceSeries(self.sessions[kept], *(getattr(self, name)[kept] for name in COLUMNS))
+        found = PriceSeries(self.sessions[kept], *(getattr(self, name)[kept] for name in COLUMNS))
+        if start == 0:
+            object.__setattr__(found, "_continued", self.whole)
+        return found
 
     def write(self, path: Path) -> None:
         """Write as Parquet, atomically; equal series give equal bytes."""

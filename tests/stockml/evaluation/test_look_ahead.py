@@ -7,11 +7,13 @@ import pytest
 
 from stockml.errors import InvalidSetting, LooksAhead
 from stockml.evaluation.assessment import assess
+from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead, check_rows, rows_of_a_night, with_other_future
 from stockml.models.baselines import baseline_paths
+from stockml.settings import EvaluationSettings, Settings
 from tests.stockml.evaluation.seers import (
     NARROW,
     SERIES,
@@ -25,6 +27,7 @@ from tests.stockml.evaluation.seers import (
     assessed,
     candidate,
 )
+from tests.support.walks import walk
 
 MIDDLE = int(TEST[len(TEST) // 2])
 PEEKING = Model(*(Seer(0.3, learned_until, None) for learned_until in (SERIES.sessions[0], SERIES.sessions[-1])))
@@ -85,6 +88,14 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
     for one, two in ((None, 1.0), (1.0, None)):
         with pytest.raises(LooksAhead, match="what row said"):
             check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
+
+
+def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refused() -> None:
+    series = walk(1_400, seed=6)
+    object.__setattr__(series, "_continued", walk(1_400, seed=7))
+    settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
+    with pytest.raises(LooksAhead, match="what LSTM said after the close of"):
+        backtest("ABC", series, Span(series.sessions[860].item(), series.sessions[960].item()), settings)
 
 
 def test_the_other_future_differs_from_the_next_session_on() -> None:

@@ -4,6 +4,7 @@ For what is learned, chosen and published as of t, see test_train.py, test_publi
 The `tutorial` profile is the exception; its two known leaks are shown in test_tutorial.py and test_tutorial_lstm.py.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 
 from stockml.features.range_volatility import Volatilities, ewma_volatility
-from stockml.features.width_inputs import width_inputs
-from stockml.models.baselines import prior_path, published_moves
+from stockml.features.segments import starts
+from stockml.features.width_inputs import input_averages, width_inputs
+from stockml.models.baselines import prior_path, published_moves, usual_rise
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 from stockml.training.train import train
-from tests.support.walks import SMALL, altered_after, walk
+from tests.support.walks import SMALL, altered_after, begins_tenfold, hole_of_a_year, walk
 
 SERIES, LEADS = walk(400), np.arange(1, 6)
 HORIZON = SMALL.evaluation.horizon
@@ -37,15 +39,37 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
     series, at = walk(1_030), np.array([t])
     other = altered_after(series, t)
     assert not np.array_equal(other.mid, series.mid)
-    for causal in (ewma_volatility, width_inputs, *(partial(volatility, name) for name in VOLATILITIES)):
+    for causal in CAUSAL:
         np.testing.assert_array_equal(causal(other)[: t + 1], causal(series)[: t + 1])
     np.testing.assert_array_equal(prior_path(other, at, HORIZON), prior_path(series, at, HORIZON))
     np.testing.assert_array_equal(published_moves(other, at, LEADS), published_moves(series, at, LEADS))
 
 
+@pytest.mark.parametrize("series", [walk(1_200), hole_of_a_year(), begins_tenfold(bars=300)])
+@pytest.mark.parametrize("n", [2, 30, 300, 301, 600, 601, 1_005])
+def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_its_own_bars(
+    series: PriceSeries, n: int
+) -> None:
+    night, alone = series.until(n), replace(series.until(n))  # which has no later bars to compute anything from
+    assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
+    assert starts(night).tolist() == starts(alone).tolist()
+    for causal in CAUSAL:
+        np.testing.assert_array_equal(causal(night), causal(alone))
+        assert np.shares_memory(causal(night), causal(series)), "computed for each night"
+
+
 def volatility(name: str, series: PriceSeries) -> Floats:
     found: Floats = getattr(Volatilities.of(series), name)
     return found
+
+
+CAUSAL = (
+    ewma_volatility,
+    usual_rise,
+    width_inputs,
+    input_averages,
+    *(partial(volatility, name) for name in VOLATILITIES),
+)
 
 
 @pytest.mark.parametrize("t", [60, 250, 398])
