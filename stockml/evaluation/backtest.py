@@ -29,7 +29,7 @@ from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths, prior_path
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
-from stockml.models.pool import Pool
+from stockml.models.pool import Pool, vintages_kept
 from stockml.models.pooled_regression import ORIGIN_STRIDE, POOLED
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
@@ -105,6 +105,7 @@ class TickerBacktest:
     reasons: dict[str, str]
 
 
+@vintages_kept()
 def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:

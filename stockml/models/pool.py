@@ -5,10 +5,12 @@ the regressions without the network, the pooled one without the ridge, or the EW
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Self
 
@@ -130,11 +132,38 @@ def keep_superseded(folder: Path, after: Vintage) -> None:
         write_atomically(_aside(folder, *identity.split()), path.read_bytes())
 
 
+_KEPT: ContextVar[dict[Any, Any] | None] = ContextVar("_KEPT", default=None)
+
+
+@contextmanager
+def vintages_kept() -> Iterator[None]:
+    """Look for the vintages and at their files only once within this context: what is written meanwhile is not seen."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _kept(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function of what is on disk, to call it only once for the same arguments within `vintages_kept`."""
+
+    @wraps(look)
+    def of(*asked: Any) -> Any:
+        if (kept := _KEPT.get()) is None:
+            return look(*asked)
+        if (key := (look, *asked)) not in kept:
+            kept[key] = look(*asked)
+        return kept[key]
+
+    return of
+
+
 def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
     """The newest vintage before `day` in all folders, and a note: damaged files skipped, or why there is none."""
     notes: list[str] = []
     oldest = None
-    for path in reversed(_by_date(kind, folders)):
+    for path in reversed(_by_date(kind, tuple(folders))):
         try:
             found = _read(path)
         except InvalidFile as damaged:
@@ -171,7 +200,8 @@ def _aside(folder: Path, name: str, sha256: str) -> Path:
     return folder / "superseded" / sha256[:16] / name
 
 
-def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
+@_kept
+def _by_date(kind: str, folders: tuple[Path, ...]) -> list[Path]:
     """Files of all folders, oldest first: names sort by date; within a month, the first folder's counts as newest."""
     found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
     return sorted(found, key=lambda path: path.name)
@@ -179,7 +209,7 @@ def _by_date(kind: str, folders: Sequence[Path]) -> list[Path]:
 
 def _vintages(folders: Sequence[Path], kinds: Iterable[str] = KINDS) -> Iterator[Any]:
     """All readable vintages of these kinds, by kind, oldest first."""
-    return filter(None, (_readable(path) for kind in kinds for path in _by_date(kind, folders)))
+    return filter(None, (_readable(path) for kind in kinds for path in _by_date(kind, tuple(folders))))
 
 
 def _readable(path: Path) -> Any:
@@ -194,6 +224,7 @@ def _identity(vintage: Vintage) -> str:
     return f"{pooled_vintages.file_name(vintage)} {pooled_vintages.digest(vintage)}"
 
 
+@_kept
 def _read(path: Path) -> Any:
     """The vintage, read only once while its file is unchanged. Raises InvalidFile."""
     try:

@@ -15,7 +15,15 @@ from stockml.features.range_volatility import Volatilities
 from stockml.features.windows import within_segment
 from stockml.models import pooled_vintages
 from stockml.models.lead_grid import LEVELS, lead_basis
-from stockml.models.pool import Pool, file_of, keep_superseded, oldest_through, vintages_sha256, widths_of
+from stockml.models.pool import (
+    Pool,
+    file_of,
+    keep_superseded,
+    oldest_through,
+    vintages_kept,
+    vintages_sha256,
+    widths_of,
+)
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
@@ -50,6 +58,15 @@ def test_the_newest_regressions_and_base_that_end_before_the_day_are_chosen(day:
     expected = date.fromisoformat(through)
     assert found.regression.through == found.ridge.through == found.base.through == found.through == expected
     assert found.reasons == {}
+
+
+def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Path) -> None:
+    with vintages_kept():
+        began_with = Pool.before(LATER, [folder])
+        for path in folder.glob("*-2017-06*"):
+            path.unlink()
+        assert vars(Pool.before(LATER, (folder,))) == vars(began_with)
+    assert Pool.before(LATER, [folder]).through == date(2015, 6, 30)
 
 
 def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path: Path) -> None:
