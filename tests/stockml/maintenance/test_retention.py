@@ -16,6 +16,7 @@ from stockml.maintenance.retention import Removal, RetentionSettings, needed, ou
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import write_atomically
+from stockml.storage.manifests import ATTEMPT
 from stockml.storage.objects import sha256_of
 from stockml.training import checkpoint
 from tests.support.models import write_model
@@ -48,7 +49,7 @@ SESSION = date(2026, 1, 5)
 
 
 def night(home: Home, number: int, days_old: float, *, run_id: str | None, folder: Path | None = None) -> Path:
-    key = f"{number}" * 64
+    key = f"{9 - number}" * 64  # the newest in time is the first in name
     told = Night("IBM", SESSION + timedelta(days=number), key, "", "", "", NOW, mlflow_run_id=run_id)
     path = night_path(home.nights, "IBM", key)
     write_night(replace(told, model_folder=str(folder) if folder else None), path)
@@ -159,7 +160,8 @@ def test_what_a_pending_night_and_the_newest_need_stays(home: Home) -> None:
     night(home, 1, 90, run_id=None, folder=needed_model)
     night(home, 2, 80, run_id="logged", folder=other)
     night(home, 3, 70, run_id="logged", folder=of_newest)
-    assert going(home) == ["models models/IBM/m2", f"nights nights/IBM/{'2' * 16}"]
+    put(home.nights / "AAPL" / ATTEMPT, 90)  # of a ticker that has had no night yet
+    assert going(home) == ["models models/IBM/m2", f"nights nights/IBM/{'7' * 16}"]
 
 
 def damage_promotions(home: Home) -> None:
