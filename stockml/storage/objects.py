@@ -60,7 +60,7 @@ class Found:
 
 def _is_away(refused: BaseException) -> bool:
     """Whether the connection was refused or cut, as it is while an object store restarts, or the store is too busy."""
-    if not isinstance(refused, StoreError) or refused.__cause__ is None:
+    if refused.__cause__ is None:
         return False
     try:
         from botocore.exceptions import ClientError, ConnectionClosedError, ConnectionError

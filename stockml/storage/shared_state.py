@@ -118,7 +118,7 @@ class SharedState:
         asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
         brought = self._bring(manifest, asked)
         now = {name: stats[name] for name in committed} | brought  # as they were: a command may change them meanwhile
-        self._remember(part, CheckedOut(manifest, now, depth, found.version, known.adopted and part == COMMON))
+        self._remember(part, CheckedOut(manifest, now, depth, found.version, known.adopted))
 
     def commit(self, part: str, *, may_remove: bool = False, held: bool = True) -> bool:
         """Commit the part's files as they are here; False if nothing changed.
@@ -150,7 +150,7 @@ class SharedState:
                 manifest = self._replace(part, manifest, mine)
             if manifest.files != files:  # another machine's changes to other files, not here yet
                 manifest = replace(known.manifest, files=files)
-        if changed or now != known.local:
+        if now != known.local:
             self._remember(part, replace(known, manifest=manifest, local=now, version=None))
         return changed
 
