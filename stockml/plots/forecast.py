@@ -127,7 +127,7 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
         last = float(skill[np.isfinite(skill)][-1])
         lowest = float(np.nanmin(skill))
         below = f"  (≤ {np.nanmax(skill):+.2f})" if last < floor else f"  (≥ {lowest:+.2f})" if lowest < floor else ""
-        ends.append((name + below, max(last, floor), colour))
+        ends.append((name + below, last, colour))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
     axes.set(xlim=(1, max(evaluation.horizon, 2)), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")
     axes.set_xticks([1, 5, 10, 20, 30, 40, 50] if evaluation.horizon == 50 else leads[:: max(1, len(leads) // 8)])

@@ -86,7 +86,9 @@ def test_on_the_night_of_a_split_last_nights_forecast_is_in_tonights_units() -> 
     assert ("end of the forecast", *ends) in table(beside)
     drawn_before = next(line for line in curves(axes) if line.get_color() == BEFORE)
     assert drawn_before.get_ydata()[-1] == pytest.approx(before.forecast.path[-1] / 2)
-    assert {text for text, _ in labels(axes)} == {*ends}
+    assert labels(axes) == in_order(
+        [(ends[0], before.forecast.path[-1] / 2, BEFORE), (ends[1], said.path[-1] / 2, MODEL)]
+    )
 
 
 def test_every_figure_stands_in_its_nights_column() -> None:
@@ -144,6 +146,7 @@ def test_a_night_without_a_forecast_or_a_figure_is_drawn_with_what_it_has() -> N
     cells = {row[0]: row[1:] for row in table(beside)}
     assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
     assert cells["promoted"] == ("no", shown(last_night())["promoted"])
+    assert cells["live skill, independent"] == ("–", shown(last_night())["live skill, independent"])
     assert "end of the forecast" not in cells
 
 
@@ -151,6 +154,9 @@ def test_changes_are_described_in_words() -> None:
     before = night_before()
     tonight = recorded_night(code_hash="other", settings={**recorded_night().settings, "mode": "keep"})
     assert comparison.changed(before, tonight) == ["1 bar added", "mode auto → keep", "code changed"]
+    many = replace(tonight, rows_restated=3, settings={**tonight.settings, "a": (1, 2), "b": 2, "c": 3})
+    told = ["1 bar added, 3 restated", "a None → 1 2", "b None → 2", "2 more settings", "code changed"]
+    assert comparison.changed(before, many) == told
 
 
 @pytest.mark.parametrize(
@@ -199,6 +205,15 @@ def test_a_skill_over_another_reference_is_not_shown_beside_tonights() -> None:
     assert cells["skill, published"] == ("–", shown(last_night())["skill, published"])
     adds = "network adds, CRPS"
     assert cells[adds] == tuple(shown(night)[adds] for night in (night_before(), last_night()))
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_nights_that_have_no_figure_in_common_the_title_names_the_sessions(turn: int) -> None:
+    """As when the profile was changed in between: one forecasts a path, the other a width."""
+    before, tonight = ({"lstm/mse": 0.0054}, {"answer/volatility_20_pct": 21.0})[::turn]
+    nights = replace(night_before(), metrics=before), replace(last_night(), metrics=tonight)
+    figure = comparison.nights(*nights, series().sessions, series().mid)
+    assert figure.texts[0].get_text() == "IBM: 2013-02-28 beside 2013-02-27"
 
 
 def test_the_title_is_tonights_expected_volatility_after_last_nights() -> None:

@@ -149,8 +149,8 @@ def test_skill_is_drawn_lead_by_lead_and_what_falls_below_the_picture_is_named_a
     below["EMA"] = f"  (≥ {min(lines['EMA']):+.2f})"  # its first leads
     assert below["standard average"] != ""
     assert min(lines["EMA"]) < floor < lines["EMA"][-1]
-    ends = [(name + below[name], max(skill[-1], floor), COLOURS[name]) for name, skill in lines.items()]
-    assert labels(axes) == in_order(sorted([*ends, (LAST_CLOSE, 0.0, TRUTH)]))  # equal ones by name
+    ends = [(name + below[name], skill[-1], COLOURS[name]) for name, skill in lines.items()]
+    assert labels(axes) == in_order([*ends, (LAST_CLOSE, 0.0, TRUTH)])
     assert levels(axes) == [(TRUTH, 0.0)]
     assert axes.get_ylim() == pytest.approx((floor, ceiling))
     assert axes.get_xlim() == (1, 50)
@@ -174,6 +174,8 @@ def test_a_line_below_the_edge_is_named_there() -> None:
     (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, "momentum": far})).axes
     best = max(skills_of(replace(found, scores={**found.scores, "momentum": far}))["momentum"])
     assert (f"momentum  (≤ {best:+.2f})", COLOURS["momentum"]) in labels(axes)
+    (axes,) = skill_by_lead("IBM", replace(found, scores={**found.scores, LSTM: far})).axes
+    assert axes.get_ylim()[0] < best, "a network's own line is shown whole"
 
 
 def test_a_line_that_dips_below_the_edge_is_named_with_how_far() -> None:

@@ -54,6 +54,10 @@ def test_the_price_and_its_parts_are_drawn_on_a_logarithmic_axis() -> None:
     assert marks(axes) == list(starts.values())
     named = {text.get_text().strip(): (text.get_color(), *as_numbers(text.xy[0])) for text in axes.texts}  # type: ignore[attr-defined]
     assert named == starts
+    years = (days[-1] - days[0]) / 365
+    growth = (series().mid[-1] / series().mid[0]) ** (1 / years) - 1
+    told = f"IBM: {series().mid[-1]:.2f} after {len(days):,} sessions, {growth:+.1%} a year"
+    assert drawn("history").texts[0].get_text() == told
     assert axes.get_yscale() == "log"
     assert axes.yaxis.get_major_formatter()(150.0) == "150"
     assert days_shown(axes) == (days[0], days[-1])
@@ -78,6 +82,14 @@ def test_the_prices_of_a_share_that_rose_or_fell_a_thousandfold_can_be_told_apar
     boxes = [text.get_window_extent() for text in shown]
     assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
     assert [text.get_text() for text in shown if "e" in text.get_text()] == []
+
+
+def test_a_change_of_units_is_no_loss_in_the_title() -> None:
+    whole = series()
+    times = np.where(np.arange(len(whole)) < 2_000, 100.0, 1.0)  # in pence until then, say
+    in_pence = (getattr(whole, name) * times for name in ("open", "high", "low", "close"))
+    figure = training.price_history("IBM", PriceSeries(whole.sessions, *in_pence, whole.volume), split())
+    assert figure.texts[0].get_text() == drawn("history").texts[0].get_text()
 
 
 def test_a_short_history_names_only_the_parts_it_has() -> None:
@@ -118,6 +130,25 @@ def test_where_no_price_moved_no_skill_of_the_averages_is_stated() -> None:
     still = {name: replace(step, skill=None) for name, step in found.one_step.items()}
     figure = training.averages("IBM", series().sessions, series().mid, replace(found, one_step=still))
     assert figure.texts[1].get_text() == "One step ahead, last 400 sessions"
+    short = training.averages("IBM", series().sessions[:100], series().mid[:100], replace(found, one_step=still))
+    assert short.texts[1].get_text() == "One step ahead, last 99 sessions"
+
+
+@pytest.mark.parametrize(
+    ("skills", "claim"),
+    [
+        ((-0.2, -0.1), "both averages lag, the last close alone is closer"),
+        ((-0.2, 0.1), "how close plain averages come"),
+        ((-0.2, None), "how close plain averages come"),
+    ],
+)
+def test_both_averages_are_said_to_lag_only_if_both_do(skills: tuple[float | None, ...], claim: str) -> None:
+    found = assessed("IBM", DAY).evaluation
+    steps = {
+        name: replace(found.one_step[name], skill=skill) for name, skill in zip(training.AVERAGES, skills, strict=True)
+    }
+    figure = training.averages("IBM", series().sessions, series().mid, replace(found, one_step=steps))
+    assert figure.texts[0].get_text() == f"IBM: {claim}"
 
 
 def test_the_skill_of_the_averages_names_the_origins_it_is_of_not_the_sessions_drawn() -> None:
@@ -191,6 +222,8 @@ def test_the_best_epoch_has_the_held_out_networks_lowest_validation_loss() -> No
     circle = curves(figure.axes[0])[-1]
     assert (circle.get_xdata().tolist(), circle.get_ydata().tolist()) == ([2], [0.1])
     assert figure.texts[0].get_text() == "IBM: the validation loss is lowest after epoch 2 of 5"
+    seconds = sum(row["seconds"] for row in rows)
+    assert figure.texts[1].get_text().endswith(f"{len(rows)} epochs of both networks in {seconds:.0f} s")
 
 
 def test_every_epochs_paths_are_drawn_above_and_the_best_epochs_below() -> None:

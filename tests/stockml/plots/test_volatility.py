@@ -77,9 +77,10 @@ def test_an_origin_alone_is_a_dot_over_what_came() -> None:
     assert [line.get_marker() for line in axes.lines] == ["o"] * 3
 
 
-def test_the_subtitle_names_the_tint_only_where_it_is_drawn() -> None:
+def test_the_titles_name_tint_and_place_only_where_what_is_usual_is_known() -> None:
     found = assessed("IBM", DAY)
     for usual, named in (((0.1, 0.2), True), (None, False)):
         tonight = replace(found.forecast.outlook[1], usual=usual)
         figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, tonight, 20)
         assert ("tinted" in figure.texts[1].get_text()) is named
+        assert (tonight.place in figure.texts[0].get_text()) is named
