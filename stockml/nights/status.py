@@ -157,7 +157,7 @@ def too_old(home: Home, ticker: str, sessions: Sessions, now: datetime, limits: 
     except RecordUnreadable:
         return []
     if last and (age := age_of(last, sessions, now, limits.old_forecast)).expired:
-        found.append(f"the forecast has expired, {age.sessions} sessions old (limit {limits.old_forecast})")
+        found.append(f"the forecast has expired, {counted(age.sessions, 'session')} old (limit {limits.old_forecast})")
     if champion and (old := sessions.age(champion.session, now)) > limits.old_champion:
         found.append(f"the champion is {old} sessions old (limit {limits.old_champion})")
     return found

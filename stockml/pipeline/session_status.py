@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from stockml.errors import InvalidSession
+from stockml.errors import InvalidSession, counted
 from stockml.nights import states
 from stockml.prices.calendar import Sessions
 from stockml.settings import AgeingSettings
@@ -55,5 +55,5 @@ def night_outcome(
     doubt = unsure if session > known else ""
     if age < stale_after:
         return Outcome(session, f"the bar of {session} is late; the newest published is {newest}{doubt}", states.LATE)
-    text = f"the feed is stale: its last bar is of {newest}, {age} sessions before {session}{doubt}"
+    text = f"the feed is stale: its last bar is of {newest}, {counted(age, 'session')} before {session}{doubt}"
     return Outcome(session, text, states.STALE)

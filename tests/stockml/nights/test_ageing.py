@@ -20,6 +20,7 @@ NEW_YORK = sessions_for("IBM")
     ("sessions", "limits", "said"),
     [
         (5, AgeingSettings(), []),
+        (1, AgeingSettings(old_forecast=0), ["the forecast has expired, 1 session old (limit 0)"]),
         (6, AgeingSettings(), ["the forecast has expired, 6 sessions old (limit 5)"]),
         (6, AgeingSettings(old_forecast=9, old_champion=5), ["the champion is 6 sessions old (limit 5)"]),
         (6, AgeingSettings(old_forecast=9, old_champion=6), []),

@@ -219,6 +219,13 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(requested, now, las
     assert str(found) == found.text
 
 
+def test_a_feed_may_count_as_stale_after_a_single_session_which_is_told_as_one():
+    newest, session = date(2026, 11, 23), date(2026, 11, 24)
+    found = night_outcome(NEW_YORK, requested=None, now=TUESDAY_NIGHT, last_stored=None, newest=newest, stale_after=1)
+    text = f"the feed is stale: its last bar is of {newest}, 1 session before {session}"
+    assert found == Outcome(session, text, states.STALE)
+
+
 def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays_and_says_what_to_do():
     shanghai = sessions_for("600104.SHH")
     known = shanghai.holidays_known_through
