@@ -157,7 +157,9 @@ def bring_history(tonight: NightRequest, session: date) -> int:
     if isinstance(everything, State):
         get_run_logger().warning("%s", everything.message)
         return 0
-    return int(with_home_storage(append_bars, force=tonight.force)(everything, calendar, now).added)
+    bars = with_home_storage(append_bars, force=tonight.force)(everything, calendar, now)
+    get_run_logger().info("%s", bars.counted)
+    return bars.added
 
 
 def earlier_attempts(store: BarStore, ticker: str) -> tuple[int, int, int]:

@@ -82,6 +82,7 @@ def test_make_run_goes_from_nothing_to_a_forecast_and_repeats_it_from_what_it_le
         assert any(shown.startswith(line) for shown in first.stdout.splitlines()), line
     assert second.stdout == first.stdout
     assert shown_nights(twice.place) == [("MSFT", "COMPLETED")], "before the first `make up`"
+    assert "3,270 bars added, 0 restated, 0 as before" in first.stderr, "what the history brought, as the night counts"
     assert "3,270 adjusted sessions up to 2013-03-01" in first.stderr
     assert NOTHING_NEW in second.stderr
     assert "warning" not in (first.stderr + second.stderr).lower()
