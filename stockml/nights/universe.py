@@ -19,6 +19,7 @@ from stockml.nights import states
 from stockml.nights.glance import Glance
 from stockml.nights.reasons import in_a_line
 from stockml.nights.record import Night, Status
+from stockml.nights.status import FEW
 from stockml.nights.tables import aligned
 from stockml.settings import FailWhen
 from stockml.storage.files import write_atomically
@@ -29,12 +30,13 @@ PERCENT, ADDS = "{:.0%}".format, "{:+z.2%}".format
 CELLS = ("{:+.3f}".format, ADDS, price_text, price_text, PERCENT, PERCENT)  # of figures
 PAGE_CELLS = {"change": "{:+z.1%}".format, "rise": PERCENT, "rose": PERCENT, "network_adds": ADDS, "noise_p": p_text}
 LEGEND = (
-    "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise "
-    "or too few origins to test; rise: the probability of a rise, rose: how often the price rose"
+    "skill: of the published path over the last close; adds: CRPS saved by the network, ~: within the noise; "
+    f"{FEW}: fewer origins than a test needs; rise: the probability of a rise, rose: how often the price rose"
 )
 PAGE_LEGEND = (
     "Change: from the last close to the forecast's end; Rise: the probability of a rise, Rose: how often the price "
-    "rose; Network adds: CRPS saved by the network; p: how likely as much is by luck"
+    f"rose; Network adds: CRPS saved by the network; p: how likely as much is by luck; {FEW}: fewer origins than a "
+    "test needs"
 )
 
 
@@ -110,10 +112,12 @@ def text(rows: Sequence[NightRow]) -> str:
     """The rows by ticker, for the terminal: gains within the noise marked, chances beside their base rate."""
     told: list[Sequence[str]] = [COLUMNS]
     for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
-        clear = row.network_adds is None or is_clear(row.noise_p)
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
-        figures[1] += "" if clear else " ~"
+        if _is_untested(row.network_adds, row.noise_p):
+            figures[:2] = FEW, FEW
+        elif row.network_adds is not None and not is_clear(row.noise_p):
+            figures[1] += " ~"
         told.append((row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
     lines = aligned(told, "<" * (len(COLUMNS) - len(CELLS)) + ">" * len(CELLS), gap=" ")
     return "\n".join([*lines, fill(LEGEND, len(lines[0]))])
@@ -126,12 +130,15 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     if any(row.status == "failed" for row in rows):
         shown["why"] = "Why"
 
-    def cell(key: str, value: Any) -> Any:
+    def cell(key: str, line: dict[str, Any]) -> Any:
+        value = line[key]
+        if key == "network_adds" and _is_untested(value, line["noise_p"]):
+            return FEW
         if key == "why":  # Prefect's V1 page takes it for Markdown, the other one does not
             return NO_MARKDOWN.sub(r"\g<0> ", value)
         return ("–" if value is None else PAGE_CELLS[key](value)) if key in PAGE_CELLS else value
 
-    return [{name: cell(key, line[key]) for key, name in shown.items()} for line in records(rows)]
+    return [{name: cell(key, line) for key, name in shown.items()} for line in records(rows)]
 
 
 def as_csv(rows: Sequence[NightRow]) -> bytes:
@@ -167,6 +174,11 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
         outcomes = {row.outcome for row in rows}
         return outcomes.pop() if len(outcomes) == 1 else states.SKIPPED, line or "nothing to do"
     return "Completed", line
+
+
+def _is_untested(network_adds: float | None, noise_p: float | None) -> bool:
+    """Whether the gain was measured on too few origins to say anything; the path's skill was measured on the same."""
+    return network_adds is not None and noise_p is None
 
 
 def _rounded(value: float | None) -> float | None:
