@@ -142,7 +142,8 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessi
     due = [each for each in published if each.origin in known and not known.isdisjoint(each.sessions)]
     few = f", {TOO_FEW}" if scores.independent < FEWEST_INDEPENDENT else ""
     held = f"{scores.coverage_80:.0%} of {counted(scores.steps, 'price')}"
-    span = f"{counted(len(due), 'live forecast')} with sessions that came due, from {due[0].origin} to {due[-1].origin}"
+    when = f"of {due[0].origin}" if len(due) == 1 else f"from {due[0].origin} to {due[-1].origin}"
+    span = f"{counted(len(due), 'live forecast')} with sessions that came due, {when}"
     more = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
     title = f"{ticker}: live 80% bands have held {held} so far{few}"
     figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")

@@ -186,7 +186,8 @@ def test_a_single_price_is_not_judged_and_thirty_independent_forecasts_are() -> 
     one = nightly(2)[:1]
     figure = diagnostics.ledger("IBM", one, live(one), series().sessions, series().mid)
     assert figure.texts[0].get_text().endswith("of 1 price so far, too few to judge")
-    assert "1 live forecast with sessions that came due" in figure.texts[1].get_text()
+    said = f"1 live forecast with sessions that came due, of {one[0].origin}, 1 independent"
+    assert figure.texts[1].get_text() == said
     titles = [
         diagnostics.ledger("IBM", one, replace(live(one), independent=count), series().sessions, series().mid).texts[0]
         for count in (29, 30)
