@@ -34,11 +34,16 @@ YAHOO = {  # by a suffix as Yahoo writes it: the provider's
 }  # fmt: skip
 
 
+def from_yahoo(ticker: str) -> str | None:
+    """The provider's symbol for what Yahoo would mean by this one; None if that is the same."""
+    share, _, suffix = ticker.rpartition(".")
+    return f"{share}.{YAHOO[suffix]}" if share and suffix in YAHOO else None
+
+
 def spelling(ticker: str) -> str:
     """What to do about a symbol that the provider does not know."""
-    share, _, suffix = ticker.rpartition(".")
-    found = f"; Yahoo's {ticker} is Alpha Vantage's {share}.{YAHOO[suffix]}" if share and suffix in YAHOO else ""
-    return f"check the spelling{found}"
+    meant = from_yahoo(ticker)
+    return "check the spelling" + (f"; Yahoo's {ticker} is Alpha Vantage's {meant}" if meant else "")
 
 
 def exchange(ticker: str) -> tuple[str, str]:
@@ -47,5 +52,8 @@ def exchange(ticker: str) -> tuple[str, str]:
 
 
 def as_key(ticker: str) -> str:
-    """The ticker as part of a Prefect artifact's key (lower-case letters, digits and dashes only): `tsco-lon`."""
+    """The ticker as part of a Prefect artifact's key (lower-case letters, digits and dashes only): `tsco-lon`.
+
+    The same for both spellings of a share class, BRK.B and BRK-B.
+    """
     return ticker.lower().replace(".", "-")

@@ -14,6 +14,7 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home, home
 from stockml.settings import Profile
 from stockml.storage.sharing import commit_common
+from stockml.tickers import from_yahoo
 
 app = Typer()
 mine = Typer(help="List, add or remove the tickers that run every night.")
@@ -65,6 +66,10 @@ def add(
     there = [ticker for ticker in tickers if ticker not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
     _print_and_register(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
+    for ticker in added:
+        if meant := from_yahoo(ticker):
+            rename = f"`stockml rename {ticker} {meant}`"
+            print(f"Yahoo's {ticker} is Alpha Vantage's {meant}; if it is meant: {rename}")
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
         shared = Plan.of(os.environ).shared_by(len(own_list.tickers_of(place).tickers))
         if shared and not plays_recorded(place, os.environ):

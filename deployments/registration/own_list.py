@@ -18,6 +18,7 @@ from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
+from stockml.tickers import as_key
 
 if TYPE_CHECKING:
     from stockml.prices.store import BarStore
@@ -67,7 +68,8 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
     """
     with _lock(home):
         known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if _is_there(home) else []
-        new = tuple(dict.fromkeys(ticker for ticker in tickers if ticker not in known))
+        shares = {as_key(ticker): ticker for ticker in reversed([*known, *tickers])}  # BRK-B is there as BRK.B
+        new = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in {*shares.values()} - {*known})
         before, items, after = _parts(home.tickers if known else TICKERS_FILE)
         indent = items[0].partition("-")[0]
         items = items if known else []

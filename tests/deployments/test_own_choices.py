@@ -16,6 +16,7 @@ from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.record import Night, kept_nights
+from stockml.provider.price_source import claim
 from tests.support.commands import Captured, here
 from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, THURSDAY, fill, use
@@ -131,3 +132,24 @@ def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_ticker
     given: Any, expected: dict[str, Any]
 ) -> None:
     assert of_ticker(OWN, *given) == expected
+
+
+def test_one_share_is_listed_once_however_its_class_is_spelt(home: Home, capsys: Captured) -> None:
+    claim(home, "market")
+    assert here("tickers", "add", "BRK.B", "BRK-B", "BF-B") == 0
+    assert here("tickers", "add", "BRK-B", "BF.B") == 0
+    said = capsys.readouterr().out
+    assert "added BRK.B, BF-B; BRK-B there already; 2 in " in said
+    assert "\nBRK-B, BF.B there already; 2 in " in said
+    assert [entry.ticker for entry in tickers_of(home).tickers] == ["BRK.B", "BF-B"]
+
+
+def test_a_symbol_in_yahoos_spelling_is_told_the_providers_when_it_is_listed(home: Home, capsys: Captured) -> None:
+    """It was told by its first night, which failed. MKC.V, a share class in New York, looks the same."""
+    claim(home, "market")
+    assert here("tickers", "add", "SAP.DE", "MKC.V", "KO") == 0
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert first == "Yahoo's SAP.DE is Alpha Vantage's SAP.DEX; if it is meant: `stockml rename SAP.DE SAP.DEX`"
+    assert second == "Yahoo's MKC.V is Alpha Vantage's MKC.TRV; if it is meant: `stockml rename MKC.V MKC.TRV`"
+    assert here("rename", "SAP.DE", "SAP.DEX") == 0
+    assert [entry.ticker for entry in tickers_of(home).tickers] == ["SAP.DEX", "MKC.V", "KO"]
