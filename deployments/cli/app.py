@@ -111,6 +111,8 @@ def _wrong_usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stockml"
     said = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's prefix, not ours
+    if path == "stockml nightly" and "extra argument" in said:
+        said += "; `stockml universe` runs the nights of several"
     _say(f"{said}; see `{path} --help`")
     return error.exit_code
 

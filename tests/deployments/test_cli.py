@@ -76,6 +76,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
     ("arguments", "says"),
     [
         (["nightly"], "Missing argument 'TICKER'"),
+        (["nightly", "KO", "PEP"], "extra argument(s) (PEP); `stockml universe` runs the nights of several; see "),
         (["nightly", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (["nightly", "IBM", "--session", "2013-02-30"], "expected a trading day as YYYY-MM-DD, found '2013-02-30'"),
         (["nightly", "IBM", "--mode", "fast"], "'--mode': 'fast' is not one of 'auto', 'retrain', 'fine-tune', 'keep'"),
