@@ -43,10 +43,11 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield from rights(home, environ)
     yield from settled("prices", prices, home, environ)
     yield key(home, environ)
-    yield from databases(home)
-    yield from settled("shared state", shared_state, home)
+    yield from (stored_in := tuple(databases(home)))
+    if not (home.state and any((each.name, each.verdict) == ("database", "problem") for each in stored_in)):
+        yield from settled("shared state", shared_state, home)  # each would wait again for that database
+        yield from settled("quota", quota, home, environ, now)
     yield from settled("uncommitted", uncommitted, home)
-    yield from settled("quota", quota, home, environ, now)
     yield from settled("price service", price_service, home, environ)
     yield clock(now, environ)
     yield from settled("digest", digest, environ)
