@@ -183,7 +183,7 @@ def _line(row: str, gains: Sequence[Gain]) -> Line:
 def markdown(table: BacktestTable) -> list[str]:
     """The table as lines of Markdown, for the terminal and for a page."""
     return [
-        f"{table}. In brackets: percent of tickers above zero.",
+        f"{table}.",
         "",
         *_skills("CRPS skill of the width over the pooled regression (both symmetrised)", table, table.distributions),
         *_skills("CRPS skill of the published width over the same procedure without a network", table, [table.adds]),
@@ -209,21 +209,28 @@ def markdown(table: BacktestTable) -> list[str]:
 
 
 def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str]:
-    heads = ["", "mean, %", "p", *(f"lead {lead}" for lead in SHOWN_LEADS)]
-    return [what, "", *_table(heads, [[_shown(line, table), *_skill(line)] for line in lines])]
+    """The skills; of several tickers, also the share of them above zero, in a table of its own: else it is too wide."""
+    leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
+    skills = [[_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)] for line in lines]
+    found = [what, "", *_table(["", "mean, %", "p", *leads], skills)]
+    if table.tickers > 1:
+        shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
+        found += ["Percent of tickers above zero", "", *_table(["", "mean", *leads], shares)]
+    return found
 
 
 def _shown(line: Line, table: BacktestTable) -> str:
     """A row's name, as short as Prefect's page is narrow."""
     fewer = "" if line.tickers == table.tickers else f", {counted(line.tickers, 'ticker')}"
-    return f"{line.row.replace(CONSTANT_WIDTH, 'constant width')}{fewer}"
+    return f"{line.row.replace(CONSTANT_WIDTH, 'constant width').replace(OWN_HAR, 'own HAR range')}{fewer}"
 
 
-def _skill(line: Line) -> list[str]:
-    by_lead = zip(line.by_lead.values(), line.share_by_lead.values(), strict=True)
-    p_value = "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
-    mean, *leads = [f"{skill:+z.2f} ({share:.0f})" for skill, share in ((line.mean, line.share), *by_lead)]
-    return [mean, p_value, *leads]
+def _p_value(line: Line) -> str:
+    return "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
+
+
+def _leads(values: Mapping[str, float], shape: str = "+z.2f") -> list[str]:
+    return [format(value, shape) for value in values.values()]
 
 
 def _bands(table: BacktestTable) -> list[str]:

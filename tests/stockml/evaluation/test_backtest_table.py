@@ -104,3 +104,10 @@ def test_prices_to_be_looked_at_are_named_beside_the_figures_that_they_are_in() 
         "Look at the prices of DEF: 9 of 99 bars are set aside.",
         "Left out: NEW, expected more bars.",
     ]
+
+
+def test_the_percent_of_tickers_above_zero_has_a_table_of_its_own_unless_there_is_only_one() -> None:
+    adds, lines = TABLE.adds, markdown(TABLE)
+    shares = [f"{share:.0f}" for share in (adds.share, *adds.share_by_lead.values())]
+    assert f"| network adds | {' | '.join(shares)} |" in lines
+    assert not any(line.startswith("Percent of tickers") for line in markdown(backtest_table(FOUND[:1], {})))
