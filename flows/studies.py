@@ -1,11 +1,12 @@
 """What is learned and measured outside the nights: a base network across tickers, a ticker's settings, past nights."""
 
-from datetime import date
+from datetime import timedelta
 from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import Field
 
@@ -23,6 +24,8 @@ from stockml.storage.sharing import commit_common, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
+
+THREE_YEARS = timedelta(days=3 * 365)
 
 
 @flow(name="pretrain", flow_run_name="learn a base network")
@@ -75,15 +78,20 @@ def tune(
     return tuned
 
 
-@flow(name="backtest", flow_run_name="backtest {first} to {last}")
+def backtest_name() -> str:
+    first, last = (flow_run.parameters.get(name) for name in ("first", "last"))
+    return f"backtest {first or 'three years'} to {last or 'the newest'}"
+
+
+@flow(name="backtest", flow_run_name=backtest_name)
 def backtest(
     tickers: list[form.TickerName] = Field(
         [], description="Symbols in the store, or in the folder; empty for all of it"
     ),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    first: form.PastDay = Field(date(2009, 9, 30), description="The first past night"),
-    last: form.PastDay = Field(
-        date(2012, 12, 31), description="The last past night; scored only if its next 50 sessions are known"
+    first: form.Day = Field(form.NO_DAY, description="The first past night; empty for three years before the last"),
+    last: form.Day = Field(
+        form.NO_DAY, description="The last past night; empty for the newest whose next 50 sessions are known"
     ),
     every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
     vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),
@@ -91,9 +99,11 @@ def backtest(
     calendar: form.CalendarName = form.CALENDAR,
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
-    logger, named, span = get_run_logger(), [validated_ticker(ticker) for ticker in tickers], Span(first, last, every)
+    logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
     refresh(home(), () if prices else named or None, Depth.STATUS)
     series, unread, doubts = read_prices(named, folder_named(prices), calendar or None)
+    last = last or max(each.sessions[-1].item() for each in series.values())
+    span = Span(first or last - THREE_YEARS, last, every)
     wanted, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
     found, unused = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, unused | unread, doubts)
