@@ -1,9 +1,11 @@
 """The documentation is true: links lead somewhere, commands and options exist, variables are those of the code, the
 snippets run."""
 
+import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +20,11 @@ from typer.main import get_command
 from deployments.cli.app import app
 from stockml.home import Home
 from stockml.prices.store import BarStore
+from stockml.tracking.client import Tracking
 from tests import walk_howtos
+from tests.support.nights import recorded_night, with_files
 from tests.support.recordings import recorded
+from tests.support.replaying import fill
 
 PROJECT = Path(__file__).parents[1]
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
@@ -124,6 +129,22 @@ def test_each_snippet_reads_the_newest_value_of_every_session(home: Home, at: in
     names: dict[str, Any] = {"STORE": home.store}
     exec(snippet, names)
     np.testing.assert_array_equal(list(names["bars"]["close"]), store.read("IBM")["close"])
+
+
+@pytest.mark.slow
+def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(with_tables: Home) -> None:
+    tracking, night = Tracking.of(with_tables), with_files(recorded_night(), with_tables.root)
+    tracking.log_night(night)
+    tracking.follow_champion("IBM", night.key)
+    fill(with_tables, ["IBM"])
+    [snippet] = re.findall(r"```python\n(import mlflow\n.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL)
+    code = f"{snippet.replace('http://127.0.0.1:5000', tracking.uri)}\nprint(forecast.to_json(orient='records'))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=with_tables.root, capture_output=True, text=True, check=True
+    )
+    rows = json.loads(shown.stdout)
+    assert [row["lead"] for row in rows] == [*range(1, 51)]
+    assert all(row["low_95"] < row["low_50"] < row["path"] < row["high_50"] < row["high_95"] for row in rows)
 
 
 def test_make_help_lists_every_target() -> None:
