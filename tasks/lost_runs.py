@@ -8,7 +8,7 @@ from uuid import UUID
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.filters import EventFilter
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Cancelled, Crashed
@@ -106,8 +106,8 @@ def requeue_lost(now: datetime | None = None) -> None:
 
 
 def _is_lost(run: FlowRun) -> bool:
-    told = (SILENT, ABORTED) if run.run_count else UNREAD
-    return run.state_type == StateType.CRASHED and str(run.state and run.state.message).startswith(told)
+    told = str(run.state and run.state.message)
+    return run.state_type == StateType.CRASHED and told.startswith((SILENT, ABORTED, *UNREAD))
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:
@@ -116,7 +116,7 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | N
     if is_at_work(run.infrastructure_pid, states[-1].timestamp) or any(state.is_cancelling() for state in states):
         return None
     if _is_lost(run):
-        return states[-1].message if run.run_count else "its process could not begin it"
+        return _why_crashed(states)
     silence = GONE_AFTER if is_gone(run.infrastructure_pid) else LOST_AFTER
     if states[-1].timestamp > now - silence:  # it was put back, and has just begun again
         return None
@@ -127,6 +127,14 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | N
     if heartbeat and heartbeat > now - silence:  # from another machine of this one's name
         return None
     return why_dead(run, now, silence, parent_ended=False, heartbeat=heartbeat)
+
+
+def _why_crashed(states: list[State[Any]]) -> str | None:
+    """Why a run that ended like a lost one is lost; None if its process had begun it, and then failed."""
+    if not (told := str(states[-1].message)).startswith(UNREAD):
+        return told
+    before = next(state for state in reversed(states) if not state.is_crashed())
+    return "its process could not begin it" if before.is_pending() else None
 
 
 def _is_of_a_container(process: str | None) -> bool:

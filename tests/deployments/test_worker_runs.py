@@ -112,14 +112,16 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
     worker: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
     """Whether or not the server has ended them, or they themselves: a run in its own process has a pipe to its worker,
-    and rich exits when that breaks. So is one whose process the server's restart kept from beginning it. One that died
-    too often or otherwise, was cancelled or slept is left.
+    and rich exits when that breaks. So is one whose process the server's restart kept from beginning it, or from
+    beginning it again once it had waited for a late bar. One that died too often or otherwise, was cancelled or slept
+    is left.
 
     The last test of the worker: it kills it.
     """
     ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
     ends |= {"FAILED": Crashed(message=f"{UNREAD[0]} A general error."), "SILENT": Running(), "AT WORK": Running()}
     begun: dict[str, State[Any]] = {"STOPPED": Cancelling(), "UNREAD 0": Pending(), "UNREAD 1": Pending()}
+    begun["WAITED"], ends["WAITED"] = Pending(), Crashed(message=f"{UNREAD[1]} A general error.")
     ends |= {f"UNREAD {at}": Crashed(message=f"{told} A general error.") for at, told in enumerate(UNREAD)}
     alone = {"job_variables": {"command": f"{sys.executable} -u -m prefect.engine"}}  # without -u, it would be a fork
     (own := tmp_path / "own").mkdir()
@@ -146,6 +148,8 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(made["OFTEN"], Running(), force=True)
             assert requeue(client, made["OFTEN"], "killed")
+        for state in (Running(), AwaitingRetry(scheduled_time=NEVER)):
+            client.set_flow_run_state(made["WAITED"], state, force=True)
         for name, run_id in made.items():
             process = {"infrastructure_pid": mark() if name in ("ASLEEP", "AT WORK") else "elsewhere:1"}
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json=process)
@@ -154,8 +158,10 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         left = {name: str(end.name) for name, end in ends.items()}
         requeue_lost(datetime.now(UTC) + 2 * A_NIGHT)
         assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
+        client.set_flow_run_state(made["SILENT"], AwaitingRetry(scheduled_time=NEVER), force=True)
+        again = ("LOST", "UNREAD 0", "UNREAD 1", "WAITED")
         with one_slot(tmp_path, POOL, every_s=1):
-            for run_id in (outlives, made["LOST"], made["UNREAD 0"], made["UNREAD 1"]):
+            for run_id in (outlives, *(made[name] for name in again)):
                 until(client, run_id, "AwaitingRetry")
                 assert f"{REQUEUED} " in str(client.read_flow_run(run_id).state)
                 due_now(client, run_id)
@@ -163,7 +169,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         assert client.read_flow_run(outlives).run_count == 2
         assert found() == left | {
             "SILENT": "AwaitingRetry",
-            **dict.fromkeys(("LOST", "UNREAD 0", "UNREAD 1"), "Completed"),
+            **dict.fromkeys(again, "Completed"),
         }
 
 
