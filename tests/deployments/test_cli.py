@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,7 +14,6 @@ import pytest
 
 from deployments.cli.app import reported, run
 from deployments.cli.many_nights import shown
-from deployments.cli.options import as_settings, as_time
 from deployments.replay.feed import Feed
 from stockml.home import Home
 from tasks.artifacts import time_left
@@ -292,12 +290,3 @@ def test_a_taken_port_is_reported_with_the_option_that_changes_it(feed: Feed, ho
     said = capsys.readouterr().err
     assert f"expected port {port} to be free for the replay feed" in said
     assert "--port" in said
-
-
-def test_settings_and_times_are_read_as_people_write_them() -> None:
-    assert as_settings(
-        ["training.epochs=3", "training.learning_rate=1e-3", "network.units=[64, 64]", "network.cell=gru"]
-    ) == {"training": {"epochs": 3, "learning_rate": 0.001}, "network": {"units": [64, 64], "cell": "gru"}}
-    assert as_time("2026-11-20T22:45:00-05:00").astimezone(UTC) == datetime(2026, 11, 21, 3, 45, tzinfo=UTC)
-    assert as_time("2026-11-20T10:00").tzinfo is UTC
-    assert as_time("2026-11-20").time().isoformat() == "23:59:59"
