@@ -33,7 +33,7 @@ def of_key(client: "MlflowClient", experiment_id: str, key: str, installation: s
     To be called by one process of an installation at a time.
     """
     found = _of_key(client, experiment_id, key)
-    found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
+    found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.run_id))
     for twin in found[1:]:
         if is_of_this_host(twin.data.tags.get(PROCESS)) and not is_of_another(twin, installation):
             client.delete_run(twin.info.run_id)

@@ -33,6 +33,7 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     run = client(tracking).get_run(logged.mlflow_run_id)
     assert run.info.run_name == "IBM 2013-02-28 fine-tune"
     assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == int(night.seconds * 1000)
     assert set(run.data.params) == {name for name in SETTINGS.flat() if not name.startswith(IDLE)}
     of_tutorial = settings_for("tutorial")
     params = run_content.params(replace(night, settings=of_tutorial.flat()))
@@ -214,7 +215,12 @@ def registered_as(tracking: Tracking, ticker: str) -> list[dict[str, str]]:
 
 
 def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Night) -> None:
-    assert tracking.log_night(night) == tracking.log_night(night)
+    tracking.log_plots(night)
+    logged = tracking.log_night(night)
+    assert logged == tracking.log_night(night)
+    tracking.log_plots(night)
+    plots = client(tracking).list_artifacts(logged.mlflow_run_id, "plots")
+    assert [each.path for each in plots] == ["plots/forecast.png"]
     assert len(runs(tracking)) == len(versions(tracking)) == 1
     assert registered_as(tracking, "IBM") == [{"name": "lstm-IBM", "version": "1"}]
 

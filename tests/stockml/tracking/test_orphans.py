@@ -112,8 +112,10 @@ def test_a_run_is_left_alone_while_its_process_may_be_alive(
     if host != "here":
         mlflow.set_tag(run_id, "stockml.process", "another-host:1")
     mlflow.update_run(run_id, status="RUNNING")
+    mine = mlflow.create_run(experiment(tracking).experiment_id, start_time=1, run_name="a person's")
     now = datetime.now(UTC) + timedelta(hours=3 if host == "elsewhere long ago" else 0)
-    assert len(tracking.sweep_orphans(now=now)) == swept
+    assert list(tracking.sweep_orphans(now=now)) == [run_id] * swept
+    assert mlflow.get_run(mine.info.run_id).info.status == "RUNNING"
 
 
 def test_there_is_nothing_to_sweep_in_an_empty_mlflow(tracking: Tracking) -> None:
@@ -137,10 +139,13 @@ def test_two_runs_left_by_a_lost_answer_become_one(tracking: Tracking, night: Ni
     """MLflow's client repeats a request whose answer was lost, and the first may already have created a run."""
     tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
     experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
-    for _ in range(2):
-        client(tracking).create_run(experiment_id, tags=tags)
-    tracking.log_night(night)
-    assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
+    begun, ended = (client(tracking).create_run(experiment_id, start_time=1, tags=tags) for _ in range(2))
+    at_work = ({"stockml.process": "elsewhere:1"}, {"stockml.installation": "another home on this machine"})
+    others = [client(tracking).create_run(experiment_id, tags={**tags, **theirs}) for theirs in at_work]
+    client(tracking).set_terminated(ended.info.run_id)
+    assert tracking.log_night(night).mlflow_run_id == ended.info.run_id
+    assert {run.info.run_id for run in runs(tracking)} == {run.info.run_id for run in (ended, *others)}
+    assert client(tracking).get_run(begun.info.run_id).info.lifecycle_stage == "deleted"
 
 
 @pytest.mark.parametrize("found", [b"", b"\xb9", b"another"])
@@ -160,7 +165,9 @@ def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(track
     begun = client(tracking).create_run(experiment_id, tags=tags)
     with pytest.raises(TrackingUnavailable, match="another home logs this"):
         tracking.log_night(night)
+    assert client(tracking).get_run(begun.info.run_id).data.tags == {**tags, "mlflow.runName": begun.info.run_name}
     client(tracking).delete_run(begun.info.run_id)
     long_ago = int((datetime.now(UTC) - timedelta(hours=3)).timestamp() * 1000)
     dead = client(tracking).create_run(experiment_id, start_time=long_ago, tags=tags)
     assert tracking.log_night(night).mlflow_run_id == dead.info.run_id
+    assert client(tracking).get_run(dead.info.run_id).data.tags["stockml.installation"] == tracking.installation

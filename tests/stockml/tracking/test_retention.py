@@ -13,9 +13,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import retention
 from stockml.tracking.client import Tracking
+from stockml.tracking.runs import INSTALLATION
 from stockml.tracking.study_runs import log_trial
 from stockml.training.tuned_settings import TrialRecord
-from tests.stockml.tracking.logged import NOW, client, experiment, versions
+from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
 
 
 def test_a_model_that_was_cleared_away_comes_back_with_a_rollback_to_it(tracking: Tracking, night: Night) -> None:
@@ -25,6 +26,10 @@ def test_a_model_that_was_cleared_away_comes_back_with_a_rollback_to_it(tracking
     reached.delete_registered_model_alias("lstm-IBM", "challenger")
     retention.clear_files(reached, retention.beyond_newest(reached, 0, [], tracking.is_own), NOW)
     assert (versions(tracking), [each.model_version for each in tracking.rebuild()]) == ([], [None])
+    assert retention.beyond_newest(reached, 0, [], tracking.is_own) == ()
+    note = reached.get_run(runs(tracking)[0].info.run_id).data.tags["mlflow.note.content"]
+    assert "What each metric is" in note
+    assert "plots" not in note.casefold()
     version = tracking.follow_champion("IBM", night.key)
     [champion] = versions(tracking)
     assert artifacts(champion.source).list_artifacts()
@@ -46,6 +51,8 @@ def test_what_a_person_made_in_a_tickers_experiment_is_never_old(tracking: Track
     old = retention.outdated(reached, NOW + timedelta(days=200), [], tracking.is_own)
     assert [each.run_id for each in old] == [second.mlflow_run_id]
     assert retention.beyond_newest(reached, 1, [], tracking.is_own) == old
+    reached.delete_tag(second.mlflow_run_id, INSTALLATION)  # earlier versions set none
+    assert retention.beyond_newest(reached, 1, [], tracking.is_own) == old
     tracking.rename("IBM", "BIM")
     assert _ids(retention.outdated(reached, NOW + timedelta(days=200), [], tracking.is_own)) == [second.mlflow_run_id]
 
@@ -61,6 +68,7 @@ def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its
     reached.delete_registered_model_alias("lstm-IBM", "challenger")
     for home, ended in ((tracking, [newest, old]), (other, [others])):
         assert _ids(retention.beyond_newest(reached, 0, [], home.is_own)) == [each.mlflow_run_id for each in ended]
+    assert retention.beyond_newest(reached, 1, [], other.is_own) == ()
     past = reached, NOW + timedelta(days=200), []
     assert _ids(retention.outdated(*past, tracking.is_own)) == [old.mlflow_run_id]
     assert _ids(retention.outdated(*past, other.is_own)) == [others.mlflow_run_id]
@@ -76,6 +84,8 @@ def test_so_are_the_trials_of_its_searches(tracking: Tracking, tmp_path: Path) -
     for home, trial in ((tracking, "trial 1"), (other, "trial 0")):
         old = retention.outdated(client(tracking), NOW + timedelta(days=200), [], home.is_own)
         assert [run.name for run in old] == [trial]
+    client(tracking).update_run(old[0].run_id, status="RUNNING")
+    assert retention.outdated(client(tracking), NOW + timedelta(days=200), [], other.is_own) == ()
 
 
 def test_the_nights_of_a_home_that_was_restored_from_a_backup_are_its_own(

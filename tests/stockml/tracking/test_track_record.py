@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
 
 from stockml.forecasts.ledger_scores import LiveScores
@@ -17,7 +18,7 @@ from stockml.nights.glance import WIDTH
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking import run_content, views
 from stockml.tracking.client import Tracking
-from stockml.tracking.runs import INSTALLATION
+from stockml.tracking.runs import INSTALLATION, log_points
 from stockml.tracking.track_record import COLOUR
 from tests.stockml.tracking.logged import client, experiment, unexplained, versions
 from tests.support.nights import recorded_night
@@ -125,7 +126,9 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
     assert set(run.data.metrics) | unknown == set(views.RECORD)
     assert max(map(len, (views.nights_view(), views.record_view(), views.nights_note("IBM", "12", "1")))) < 5000
+    client(tracking).create_experiment("a person's")
     tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 300)
+    assert client(tracking).search_experiments(order_by=["last_update_time DESC"])[0].name == "stockml"
     note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
     assert MAX_EXPERIMENT_TAG_VAL_LENGTH - 200 < len(note) <= MAX_EXPERIMENT_TAG_VAL_LENGTH
     assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
@@ -155,6 +158,19 @@ def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: 
     ]
     assert status.LEGEND in lines
     assert "| record/promoted | 0 or 1 | whether that night's model was promoted |" in lines
+
+
+def test_however_many_points_and_parameters_there_are_mlflow_gets_them_all_in_batches_that_it_accepts() -> None:
+    batches: list[tuple[Any, ...]] = []
+
+    class Received(MlflowClient):
+        def log_batch(self, _: str, metrics: Any = (), params: Any = (), tags: Any = (), *more: Any) -> None:
+            batches.append((metrics, params, tags))
+
+    known = [("loss", float(step), 0, step) for step in range(2500)]
+    log_points(Received("sqlite://"), "1", known, {"a": "b"}, {"c": 1, "d": 2})
+    assert [tuple(map(len, batch)) for batch in batches] == [(997, 2, 1), (1000, 0, 0), (503, 0, 0)]
+    assert [each.step for metrics, *_ in batches for each in metrics] == list(range(2500))
 
 
 def test_a_page_someone_rearranged_stays_that_way(tracking: Tracking, night: Night) -> None:
