@@ -134,8 +134,8 @@ class TickersFile(BaseModel):
         defaults = raw.get("defaults") or {}
         if not isinstance(defaults, Mapping):
             raise ValueError("expected `defaults:` with settings below it")
-        listed = raw.get("tickers") or ()
-        if not isinstance(listed, list | tuple):
+        listed = raw.get("tickers") or []
+        if not isinstance(listed, list):
             raise ValueError(f"expected `tickers:` with one `- TICKER` a line below it, found {listed!r}")
         entries = [_with_defaults(entry, defaults) for entry in listed]
         return {**{name: value for name, value in raw.items() if name != "defaults"}, "tickers": entries}
