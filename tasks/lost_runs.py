@@ -38,7 +38,7 @@ def why_dead(
         return "the run that it belongs to has ended"
     if why := why_gone(run.infrastructure_pid):
         return why
-    began = run.start_time or run.created or run.expected_start_time
+    began = run.start_time or run.created
     if began and is_at_work(run.infrastructure_pid, began):  # it or its machine may have slept
         return None
     if is_of_this_host(run.infrastructure_pid) and heartbeat is None:  # they may be switched off

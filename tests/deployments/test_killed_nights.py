@@ -60,15 +60,17 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
             requeue_lost(beat.occurred + passed)
             return [client.read_flow_run(each).state_name for each in runs]
 
-        runs = [run(gone), run("elsewhere:1"), run(gone)]
-        beat = Event(event=HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{runs[-1]}"}, id=uuid4())
+        by_hand = client.create_flow_run(Flow(fn=deployed, name="nightly"), state=Running()).id  # in a terminal
+        client.request("PATCH", "/flow_runs/{id}", path_params={"id": by_hand}, json={"infrastructure_pid": gone})
+        runs = [run(gone), run("elsewhere:1"), run(gone), by_hand]
+        beat = Event(event=HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{runs[2]}"}, id=uuid4())
         client.request("POST", "/events", json=[beat.model_dump(mode="json")])
         told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
         patience.until(lambda: bool(client.read_events(told, limit=1).events))
-        assert names_after(timedelta(seconds=30)) == ["Running", "Running", "Running"]
-        assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", "Running", "Running"]
+        assert names_after(timedelta(seconds=30)) == ["Running"] * 4
+        assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", *["Running"] * 3]
         assert f"its process {ended.pid} is gone; done again at" in str(client.read_flow_run(runs[0]).state)
-        assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry"]
+        assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry", "Running"]
 
 
 def test_a_night_of_many_tickers_whose_process_is_gone_is_run_again_and_its_own_nights_end(tmp_path: Path) -> None:
