@@ -105,7 +105,7 @@ class Registry:
         with self._locked(promotion.ticker):
             if any(line.key == promotion.key for line in self.history(promotion.ticker)):
                 return False
-            self._append(replace(promotion, event="promote"))
+            self._append(promotion)
             return True
 
     def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:

@@ -45,6 +45,8 @@ def registry(tmp_path: Path) -> Registry:
 def test_before_the_first_promotion_there_is_no_champion_and_no_file(registry: Registry) -> None:
     assert registry.champion("IBM") is None
     assert registry.history("IBM") == ()
+    with pytest.raises(NoChampion, match=r"no earlier one in .*models$"):
+        registry.rollback("IBM", at=EVENING)
     assert not registry.models.exists()
 
 

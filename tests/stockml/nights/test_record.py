@@ -111,10 +111,12 @@ def test_a_file_that_holds_no_night_is_an_error_that_names_it(content: str, tmp_
 
 @pytest.mark.parametrize("change", [(b"fine-tune", b"fine-tuna"), (b'"crc32": "', b'"crc32": "0'), (b"crc3", b"crc4")])
 def test_a_changed_record_is_an_error_that_names_the_file(change: tuple[bytes, bytes], tmp_path: Path) -> None:
-    write_night(recorded_night(), path := tmp_path / "night.json")
+    night = recorded_night()
+    write_night(night, path := night_path(tmp_path / "nights", night.ticker, night.key))
     path.write_bytes(path.read_bytes().replace(*change))
-    with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record.*restore it from a backup"):
-        read_night(path)
+    for look in (read_night, check_night):
+        with pytest.raises(InvalidFile, match=r"night\.json: expected a night's record.*restore it from a backup"):
+            look(path)
 
 
 def test_a_damaged_record_is_put_aside_and_not_overwritten(tmp_path: Path) -> None:
