@@ -141,13 +141,13 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: Home) -> 
     promoted = replace(promoted, finished_at=promoted.finished_at - timedelta(days=1))
     write_night(promoted, night_path(home.nights, "IBM", promoted.key))
     for of in ("ledger", "promotions"):
-        [file] = kept[of].files
-        aside = file.rename(home.root.with_name("aside"))
+        aside = (file := kept[of].files[0]).rename(home.root.with_name("aside"))
         assert problem(home).found.startswith(f"{file}: expected the ")
         assert "that records of nights tell of, found no file; restore it from a backup" in problem(home).found
+        assert not list(missing(replace(home, state="s3://bucket/state"))), "it holds what its own nights needed"
         aside.rename(file)
     kept["promotions"].files[0].unlink()
-    last = replace(promoted, finished_at=promoted.finished_at + timedelta(days=2))
+    last = replace(promoted, finished_at=promoted.finished_at + timedelta(2), session=promoted.session - timedelta(9))
     write_night(last, night_path(home.nights, "IBM", last.key))
     assert not list(missing(home)), "its night may be at work: it promotes after it has written its record"
 
