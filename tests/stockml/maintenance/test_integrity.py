@@ -10,7 +10,7 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.doctor.stored import nights, settings, tickers
-from stockml.errors import InvalidFile
+from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.maintenance.integrity import check_champion, faults
@@ -92,6 +92,18 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
     assert _kept_keys(home, RetentionSettings()) == {f"{1:064x}"}
+
+
+def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home: Home) -> None:
+    store, told = BarStore.of(home), {"recorded_at": NOW, "source": "test"}
+    store.append("KO", bars(1), session=day(0), **told)
+    store.judge("KO", day(0), accepted=False, **told)
+    store.record_import("IBM", bars(20), **told)
+    store.append("IBM", bars(60).iloc[40:], session=day(59), **told)
+    for ticker, why in (("KO", NoBars), ("IBM", HistoryError)):
+        with pytest.raises(why):
+            store.view(ticker)
+    assert list(faults(home)) == []
 
 
 def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: Home) -> None:
