@@ -288,7 +288,8 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_abs
         champion_for(home, "IBM", date(2013, 3, 8))
     assert second.path in str(refusal.value)
     registry.rollback("IBM", at=EVENING)
-    assert champion_for(home, "IBM", date(2013, 3, 8)) == registry.champion("IBM")
+    assert champion_for(home, "IBM", first.session) == registry.champion("IBM")
+    assert champion_for(home, "IBM", first.session - timedelta(days=1)) is None
 
 
 def test_a_history_locked_by_another_process_is_busy(registry: Registry) -> None:
