@@ -1,6 +1,7 @@
 """A home whose restore was cut short is refused until it is finished: a night would begin anew what is not there."""
 
 import os
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from stockml.errors import StoreError
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.maintenance.backup import back_up
+from stockml.storage.files import write_atomically
 from stockml.storage.sharing import ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 
@@ -66,4 +68,15 @@ def test_a_half_restored_home_is_refused_until_the_same_command_has_finished_it(
     assert f"PROBLEM home: {home.root}: {way_on}\n".replace(str(home.root), str(usual)) in capsys.readouterr().out
     assert run(["restore", str(archive)]) == 0
     assert tuned_settings(home, "IBM") == {"training.epochs": 2}
+    assert run(["tickers", "list"]) == 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_part_that_was_cut_short_is_finished_by_the_whole_or_from_wherever_the_archive_is_by_now(
+    whole: bool, home: Home, archive: Path
+) -> None:
+    begun = shlex.join(["stockml", "restore", str(archive), "--only", "settings"])
+    write_atomically(home.locks / "restoring", begun.encode())
+    moved = archive.rename(archive.with_name("moved.zip"))
+    assert run(["restore", str(moved), *([] if whole else ["--only", "settings"])]) == 0
     assert run(["tickers", "list"]) == 0
