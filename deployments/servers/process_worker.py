@@ -6,10 +6,8 @@ next of these at once, and polls again when none is left. A poll is expensive fo
 and writes to each deployment. One connection watches for cancellations of all runs, instead of two per run.
 """
 
-import math
 import os
 import ssl
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -23,9 +21,8 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskStatus
 from httpx import HTTPError, HTTPStatusError
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterId
-from prefect.client.schemas.objects import Flow, FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
@@ -46,32 +43,6 @@ from tasks.workplace import CODE_OF, check_scheduled
 AHEAD = 4  # runs per slot: how many of the shortest nights a slot does between two polls
 ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 CERTIFICATE = "certificate.pem"  # in the home's Prefect folder, so that a run that outlives its worker still has it
-
-
-class CachingClient:
-    """Prefect's client with a cache: a worker reads each run's deployment twice, and the same flow a thousand times."""
-
-    def __init__(self, client: PrefectClient, asked_twice_within_s: float = 2.0) -> None:
-        self._client, self._asked_twice_within_s = client, asked_twice_within_s
-        self._flows: dict[UUID, Flow] = {}
-        self._deployments: dict[UUID, tuple[float, DeploymentResponse]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    async def read_flow(self, flow_id: UUID) -> Flow:
-        """Read each flow once: its name and labels never change."""
-        if flow_id not in self._flows:
-            self._flows[flow_id] = await self._client.read_flow(flow_id)
-        return self._flows[flow_id]
-
-    async def read_deployment(self, deployment_id: UUID) -> DeploymentResponse:
-        """Read the deployment; answer the second read of a pair, which follows at once, from the first."""
-        asked, found = self._deployments.pop(deployment_id, (-math.inf, None))
-        if found is None or time.monotonic() > asked + self._asked_twice_within_s:
-            found = await self._client.read_deployment(deployment_id)
-            self._deployments[deployment_id] = time.monotonic(), found
-        return found
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):
@@ -170,7 +141,6 @@ class WarmWorker(process.ProcessWorker):
         attempts = await self._exit_stack.enter_async_context(Attempts())
         process.FlowRunExecutorContext = attempts.of_a_run  # type: ignore # Prefect's `run` calls it
         await super().setup()
-        self._client = CachingClient(self.client)  # type: ignore[assignment] # it has all that is asked of the client
 
     async def sync_with_backend(self) -> None:
         """Every half minute: send a heartbeat, and requeue nights that a lost worker has left."""

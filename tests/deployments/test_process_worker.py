@@ -1,6 +1,5 @@
 """What the worker does with a run before it starts. Workers with runs: tests/deployments/test_worker_runs.py."""
 
-import asyncio
 import ssl
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
@@ -18,7 +17,6 @@ from prefect.utilities.processutils import command_from_string
 from deployments.servers.process_worker import (
     CERTIFICATE,
     ENTRYPOINT,
-    CachingClient,
     WarmConfiguration,
     keep_certificate,
 )
@@ -93,32 +91,3 @@ def test_a_run_of_an_installed_module_is_told_where_its_flow_is() -> None:
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "/elsewhere"}}
     for other in (deployment_of("flows/nightly.py:nightly"), deployment_of("flows.nightly", [step])):
         assert ENTRYPOINT not in prepared(other).env, "a deployment that fetches its code says where it is"
-
-
-class Asked:
-    """A server whose answers change each time."""
-
-    def __init__(self) -> None:
-        self.deployments, self.flows = 0, 0
-
-    async def read_deployment(self, deployment_id: UUID) -> int:
-        self.deployments += 1
-        return self.deployments
-
-    async def read_flow(self, flow_id: UUID) -> int:
-        self.flows += 1
-        return self.flows
-
-
-def test_a_deployment_is_read_once_per_run_and_not_remembered_for_the_next() -> None:
-    server, id_of = Asked(), uuid4()
-    told: Any = CachingClient(server)  # type: ignore[arg-type] # two methods of Prefect's client
-    forgetful: Any = CachingClient(server, asked_twice_within_s=-1.0)  # type: ignore[arg-type]
-    assert told.flows == 0, "everything else comes from the client itself"
-
-    async def ask(client: Any, times: int) -> list[Any]:
-        return [await client.read_deployment(id_of) for _ in range(times)]
-
-    assert asyncio.run(ask(told, 5)) == [1, 1, 2, 2, 3]
-    assert asyncio.run(ask(forgetful, 2)) == [4, 5], "the first answer has expired"
-    assert [asyncio.run(told.read_flow(id_of)) for _ in range(2)] == [1, 1]
