@@ -1,7 +1,7 @@
 """The status of all tickers on one page in Prefect, updated as nights end.
 
 Not by every night, as the page's cost grows with the tickers: by the last of those that are due, or by one that finds
-the page at least a minute old, and so old that its update took little of that time.
+the page at least a minute old.
 """
 
 import os
@@ -32,7 +32,7 @@ from stockml.tracking.client import Tracking
 from tasks.run_records import NIGHTS, WORKERS_RUN, all_of, in_state, keep_end, runs_of
 
 KEY = "status"
-EVERY_S, SHARE = 60.0, 0.05  # at most this share of the time between two updates goes into one
+EVERY_S = 60.0
 SHOWN = "pages-shown"
 
 
@@ -42,9 +42,7 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
         keep_end(flow_run, state, datetime.now(UTC))
         locks = home().locks
         if home().in_use and is_due(locks, lambda: is_last(flow_run)):
-            began = time.monotonic()
             show_status()
-            (locks / SHOWN).write_text(f"{time.monotonic() - began:.1f} s")
 
 
 def show_status() -> None:
@@ -121,12 +119,7 @@ def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
     """Whether this night, which has ended, updates the page; `is_last` is asked only if the page is fresh."""
     locks.mkdir(parents=True, exist_ok=True)
     shown = locks / SHOWN
-    if shown.exists():
-        cost = 0.0
-        with suppress(ValueError):  # empty until it is known, or damaged
-            cost = float(shown.read_text().partition(" ")[0])
-        is_fresh = time.time() - shown.stat().st_mtime < max(EVERY_S, cost / SHARE)
-        if is_fresh and not is_last():
-            return False
+    if shown.exists() and time.time() - shown.stat().st_mtime < EVERY_S and not is_last():
+        return False
     shown.touch()
     return True

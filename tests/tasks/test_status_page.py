@@ -28,7 +28,6 @@ from tasks.run_records import in_state, runs_of
 from tasks.status_page import (
     EVERY_S,
     KEY,
-    SHARE,
     SHOWN,
     WORKERS_RUN,
     is_due,
@@ -74,22 +73,6 @@ def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_ar
     past = time.time() - EVERY_S - 1
     os.utime(tmp_path / SHOWN, (past, past))
     assert is_due(tmp_path, other_waits)
-
-
-def test_pages_that_take_long_are_updated_less_often(tmp_path: Path) -> None:
-    took = 2 * EVERY_S * SHARE
-    (tmp_path / SHOWN).write_text(f"{took} s")
-    for age, due in ((EVERY_S + 1, False), (2 * EVERY_S + 1, True)):
-        past = time.time() - age
-        os.utime(tmp_path / SHOWN, (past, past))
-        assert is_due(tmp_path, other_waits) is due
-
-
-@pytest.mark.parametrize("damage", [bytes(5), b"\xff\xfe"])
-def test_a_damaged_note_of_what_the_pages_took_does_not_end_their_updates(tmp_path: Path, damage: bytes) -> None:
-    """After a power loss, say: each night would fail to read it, and none would write it anew."""
-    (tmp_path / SHOWN).write_bytes(damage)
-    assert is_due(tmp_path, alone)
 
 
 @pytest.mark.slow
