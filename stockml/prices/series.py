@@ -26,7 +26,7 @@ class PriceSeries:
     low: Floats
     close: Floats
     volume: Floats
-    _continued: ClassVar["PriceSeries | None"] = None  # by its own series where `until` made one; a copy has none
+    _continued: ClassVar["PriceSeries | None"] = None  # by its own series where `until` made it; not by `replace`
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":

@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -90,7 +90,7 @@ class Search:
     def study(self) -> str:
         """The study's name: equal for searches whose trials compare."""
         facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
-        named = f"{facts} {code_hash('training.tutorial')}".encode() + packed([*vars(self.series).values()])
+        named = f"{facts} {code_hash('training.tutorial')}".encode() + packed(astuple(self.series))
         return f"{self.ticker} {hashlib.sha256(named).hexdigest()[:16]}"
 
     def labels(self) -> dict[str, list[str]]:

@@ -75,6 +75,11 @@ def test_nothing_of_the_test_part_reaches_a_trial(home: Home, tmp_path: Path) ->
     assert losses[0] == losses[1]
 
 
+def test_a_search_is_the_same_whatever_bars_came_after_those_it_learns_from() -> None:
+    learned = [before_the_nights_parts(each, SMALL) for each in (SERIES, altered_after(SERIES, TEST_START - 1))]
+    assert len({search(series=each).study for each in (*learned, replace(learned[0]))}) == 1
+
+
 @pytest.mark.slow
 def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(home: Home) -> None:
     def interrupt(trial: TrialRecord) -> None:
