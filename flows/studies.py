@@ -102,7 +102,7 @@ def backtest(
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
     refresh(home(), () if prices else named or None, Depth.STATUS)
     series, unread, doubts = read_prices(named, folder_named(prices), calendar or None)
-    last = last or max(each.sessions[-1].item() for each in series.values())
+    last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
     span = Span(first or last - THREE_YEARS, last, every)
     wanted, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
     found, unused = backtest_tickers(series, span, wanted, folder)
