@@ -14,7 +14,7 @@ from stockml.errors import InvalidSetting
 from stockml.home import Home, home
 from stockml.settings import Profile
 from stockml.storage.sharing import commit_common
-from stockml.tickers import from_yahoo
+from stockml.tickers import as_key, from_yahoo
 
 app = Typer()
 mine = Typer(help="List, add or remove the tickers that run every night.")
@@ -63,7 +63,13 @@ def add(
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
     added = own_list.add(place, tickers, choices)
-    there = [ticker for ticker in tickers if ticker not in added]
+    listed = [entry.ticker for entry in own_list.tickers_of(place).tickers]
+    spelt = {as_key(ticker): ticker for ticker in listed}
+    there = [
+        ticker if ticker in listed else f"{ticker} (as {spelt[as_key(ticker)]})"
+        for ticker in tickers
+        if ticker not in added
+    ]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
     _print_and_register(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
     for ticker in added:
