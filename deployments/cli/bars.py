@@ -220,7 +220,7 @@ def _bars(ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: b
     found, how = _found(store, ticker, as_of, adjusted=adjusted)
     values = found.astype(object).where(found.notna(), None).to_dict("records")
     rows = [{"session": f"{day:{DAY}}", **row} for day, row in zip(found.index, values, strict=True)]
-    lines = [f"{ticker}: {len(rows):,} sessions, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
+    lines = [f"{ticker}: {counted(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
     lines.append(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
     if absent := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
         named = ", ".join(map(str, absent[:SHOWN_ROWS])) + " …" * (len(absent) > SHOWN_ROWS)

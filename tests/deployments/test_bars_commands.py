@@ -243,6 +243,8 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     told = capsys.readouterr().out
     assert told.startswith(said)
     assert "set aside" not in told, "what is left out is not kept, and so not set aside either"
+    assert run(["bars", "IBM"]) == 0
+    assert capsys.readouterr().out.startswith("IBM: 1 session, 2013-02-28 to 2013-02-28, adjusted, as imported\n")
     assert run(["import", "IBM", str(file), "--dry-run"]) == 0
     dry = capsys.readouterr().out.splitlines()
     assert dry[0].startswith("IBM: 1 session as understood from ")
