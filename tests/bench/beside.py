@@ -21,7 +21,7 @@ try:
     from tests.support.recordings import recorded
 except ImportError:  # where the first version had them
     from deployments.feed import Feed
-    from deployments.recording import recorded
+    from deployments.recording import recorded_bars as recorded
 
 def spent():
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
