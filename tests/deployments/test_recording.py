@@ -3,7 +3,7 @@
 import exchange_calendars
 import pytest
 
-from deployments.replay.recording import recorded_splits
+from deployments.replay.recording import recorded_rows, recorded_splits
 from tests.support.recordings import recorded
 
 
@@ -17,6 +17,10 @@ def test_every_session_of_the_exchange_has_one_sound_bar(symbol: str) -> None:
     assert (bars.low <= bars[["open", "close"]].min(axis=1)).all()
     assert (bars.high >= bars[["open", "close"]].max(axis=1)).all()
     assert (bars > 0).all().all()
+    played = [(str(day), *values) for day, *values in recorded_rows(symbol)]
+    assert played == [
+        (f"{day:%Y-%m-%d}", *values) for day, values in zip(bars.index, bars.to_numpy().tolist(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])
