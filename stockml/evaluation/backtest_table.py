@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -90,7 +89,7 @@ class BacktestTable:
 
 
 def backtest_table(
-    found: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] = MappingProxyType({})
+    found: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] | None = None
 ) -> BacktestTable:
     """Combine backtests, one per ticker, without those whose price stood still.  Raises NoRow where none is left."""
     moved = [
@@ -131,7 +130,7 @@ def backtest_table(
         },
         missing={row: f"{len(why)} of {counted(len(moved), 'ticker')}: {why[0]}" for row, why in reasons.items()},
         left_out=left_out,
-        doubtful=dict(doubtful),
+        doubtful=dict(doubtful or {}),
     )
 
 

@@ -58,6 +58,7 @@ class TuningResult:
 
     @property
     def text(self) -> str:
+        """How many trials, and the best loss beside that of the settings before."""
         own = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
         tried = f"{counted(self.trials, 'trial')}, {self.pruned} of them ended early"
         return f"{tried}; validation loss {self.loss:.5f}, of the settings before: {own}"
