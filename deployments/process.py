@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 
 @contextlib.contextmanager
@@ -56,9 +56,26 @@ def _settle_streams() -> None:
         os.set_inheritable(spare, True)
     os.close(spare)
     sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    sys.stderr = lenient(2, sys.stderr.encoding if sys.stderr else None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for terminals whose encoding lacks a dash
+
+
+class _Lenient(io.FileIO):
+    def write(self, data: Any, /) -> Any:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def lenient(descriptor: int, encoding: str | None) -> TextIO:
+    """A stream to an open file that drops what cannot be written.
+
+    For progress and messages: a full disk, or a reader or terminal that has gone, must not end what they tell of.
+    """
+    file = io.BufferedWriter(_Lenient(descriptor, "w"))
+    return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)
 
 
 def leave(code: int) -> NoReturn:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from typer import BadParameter
 
-from deployments.process import restored
+from deployments.process import lenient, restored
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.home import home
 
@@ -159,7 +159,7 @@ def quiet_libraries() -> Iterator[TextIO]:
     file = home().root / "library-noise.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
-    with os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as terminal, file.open("wb") as sink:
+    with lenient(os.dup(2), "utf-8") as terminal, file.open("wb") as sink:
         os.dup2(sink.fileno(), 2)
         try:
             yield terminal
