@@ -18,7 +18,7 @@ LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
-UNFIT = re.compile(r"[?%#]|::")  # an MLflow, Prefect or fsspec address would be cut off there, and name another place
+UNFIT = re.compile(r"[?%#\udc80-\udcff]|::")  # an address would be cut off there, or is in no encoding to be written
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
 KEPT = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
@@ -122,7 +122,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     if UNFIT.search(str(root)):
         raise InvalidSetting(
-            "STOCKML_HOME", str(root), "a folder without ? % # and :: in its path, which addresses misread"
+            "STOCKML_HOME", str(root), "a folder with a path in UTF-8, without ? % # and ::, which addresses misread"
         )
     _check_secrets(environ)
     database, store = _database(environ), environ.get("STOCKML_STORE") or str(root / "store")

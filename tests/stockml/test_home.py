@@ -1,5 +1,6 @@
 """Where state lives: the environment decides, reading it creates nothing, tickers are safe in paths and URLs."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -90,6 +91,13 @@ def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_it
 def test_quotes_and_spaces_that_a_file_of_variables_leaves_around_a_folder_are_refused(name: str, folder: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} to be a folder, without quotes or spaces around it"):
         home({name: folder})
+
+
+def test_a_home_whose_path_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
+    for given in (os.fsdecode(os.fsencode(tmp_path) + b"/stocks-\xe9"), f"{tmp_path}/stocks-\udcc3\udca9"):
+        with pytest.raises(InvalidSetting, match="STOCKML_HOME to be a folder with a path in UTF-8"):
+            home({"STOCKML_HOME": given})
+    assert home({"STOCKML_HOME": f"{tmp_path}/stocks-é"}).root.name == "stocks-é"
 
 
 def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
