@@ -225,11 +225,19 @@ def _database(environ: Mapping[str, str]) -> str | None:
 
 
 def usual_root() -> Path:
-    """`~/.stockml`, unless an earlier version made its home in the working folder: then that one."""
+    """`lasting_root()`, unless an earlier version made its home in the working folder: then that one."""
     with suppress(FileNotFoundError, PermissionError):  # the working folder may be gone, or closed to this user
         if _is_home(old := Path(OLD_PLACE).resolve()):
             return old
-    return Path.home() / ".stockml"
+    return lasting_root()
+
+
+def lasting_root() -> Path:
+    """`~/.stockml`. Raises InvalidSetting for a user who has no home folder, which libraries need too."""
+    try:
+        return Path.home().absolute() / ".stockml"
+    except RuntimeError as error:
+        raise InvalidSetting("HOME", "nothing", "a folder, as this user has none of their own") from error
 
 
 def _is_home(root: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.process import restored
 from stockml.errors import InvalidFile, InvalidTicker, StoreBusy, StoreError
-from stockml.home import LOOPBACK, Home, close_to_others, home
+from stockml.home import LOOPBACK, Home, close_to_others, home, lasting_root
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
 from stockml.storage.refusals import check_home
 from stockml.storage.shared_state import Depth
@@ -106,7 +106,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
 
 def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
     """The named home; else an earlier version's in this folder, unless it holds a replay and the market is wanted."""
-    place, lasting = home(environ), Path.home() / ".stockml"
+    place, lasting = home(environ), lasting_root()
     if environ.get("STOCKML_HOME") or place.root == lasting:
         return place
     if kind_in(place) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):

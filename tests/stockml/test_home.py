@@ -63,6 +63,35 @@ def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home
     assert (ended.stderr, ended.stdout) == ("", str(Path.home() / ".stockml"))
 
 
+def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
+    """As a user whom only a container knows has none in a bare environment. Prefect's settings need one too."""
+    asked = """
+        import os, sys
+        from deployments.cli.place import in_home
+        from stockml.errors import InvalidSetting
+        os.chdir("/")
+        os.environ.pop("HOME", None)
+        os.getuid = lambda: 54321
+        for environ in ({"STOCKML_HOME": sys.argv[1]}, {}):
+            try:
+                in_home(environ=environ).__enter__()
+            except InvalidSetting as refused:
+                print(refused)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(asked), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    wanted = "expected HOME to be a folder, as this user has none of their own, found 'nothing'; correct the setting\n"
+    assert (ended.stderr, ended.stdout) == ("", wanted * 2)
+
+
+def test_a_relative_home_folder_is_taken_from_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "me")
+    assert home({}).root == tmp_path / "me" / ".stockml"
+
+
 @pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
 def test_a_path_that_leads_to_no_folder_is_refused_naming_the_variable(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"expected {name} to be a path that leads to a folder"):
