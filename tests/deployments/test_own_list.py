@@ -1,8 +1,6 @@
 """A person's own list in the home: edited line by line, comments kept; what cannot be edited is left alone."""
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 
 from deployments.cli.app import run
 from deployments.registration import own_list
-from deployments.registration.own_list import add, keep, remove, rename, tickers_of
+from deployments.registration.own_list import add, earlier_names, keep, remove, rename, tickers_of
 from stockml.errors import InvalidFile, StoreBusy
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -49,12 +47,6 @@ def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: Home
     assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "the file says how to edit it"
 
 
-def test_a_list_is_read_without_its_exchanges_calendars() -> None:
-    asked = "import sys; from deployments.registration.tickers import parsed; parsed('tickers: [SAP.DEX]', '')"
-    child = [sys.executable, "-c", f"{asked}; print('exchange_calendars' in sys.modules)"]
-    assert subprocess.check_output(child, text=True) == "False\n"
-
-
 def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
     home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +69,8 @@ def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
 
 
 def test_removing_from_the_projects_list_starts_ones_own(home: Home) -> None:
-    assert remove(home, ["AAPL", "KO"]) == ("AAPL",)
+    assert (remove(home, ["KO"]), home.tickers.exists()) == ((), False)
+    assert remove(home, ["AAPL", "KO", "AAPL"]) == ("AAPL",)
     assert names(home) == ["IBM", "MSFT"]
 
 
@@ -94,7 +87,7 @@ def test_all_other_lines_stay_byte_for_byte(home: Home) -> None:
 
 def test_a_list_that_was_edited_on_windows_can_be_changed(home: Home) -> None:
     home.root.mkdir()
-    home.tickers.write_bytes(b"\xef\xbb\xbftickers:\r\n- IBM\r\n")
+    home.tickers.write_bytes(b"\xef\xbb\xbftickers:\r\n- IBM")
     add(home, ["KO"], {})
     assert names(home) == ["IBM", "KO"]
 
@@ -120,7 +113,7 @@ def test_a_share_can_be_renamed_to_a_symbol_that_yaml_would_read_as_a_boolean(ho
 
 def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: Home, capsys: Captured) -> None:
     store_of(home, "GOOG")
-    home.tickers.write_text("tickers: [GOOG]\n")
+    home.tickers.write_text("tickers:\n- # GOOG\n  ticker: GOOG\n")
     assert run(["rename", "GOOG", "GOOGX"]) == 1
     assert "edit the file by hand" in capsys.readouterr().err
     assert BarStore.of(home).tickers() == ("GOOG",)
@@ -136,11 +129,12 @@ def test_a_renamed_share_keeps_its_line_and_its_options(home: Home) -> None:
 
 def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: Home) -> None:
     home.root.mkdir()
-    home.tickers.write_text('tickers:\n  - {at: "23:40", ticker: at}\n  - msft\n  - " ibm "\n')
-    rename(home, "AT", "T")
-    rename(home, "MSFT", "META")
+    home.tickers.write_text('tickers:\n  - {at: "23:40", tags: [left], ticker: at}\n  - msft\n  - " ibm "\n')
+    for old, new in (("AT", "T"), ("MSFT", "META"), ("T", "V")):
+        rename(home, old, new)
     assert remove(home, ["IBM"]) == ("IBM",)
-    assert home.tickers.read_text() == 'tickers:\n  - {at: "23:40", ticker: T}\n  - META\n'
+    assert home.tickers.read_text() == 'tickers:\n  - {at: "23:40", tags: [left], ticker: V}\n  - META\n'
+    assert earlier_names(home).items() >= {"V": "AT", "META": "MSFT"}.items(), "until Prefect is told"
 
 
 def test_a_rename_of_what_is_not_there_fails_though_the_new_name_is_known(home: Home, capsys: Captured) -> None:
@@ -206,10 +200,10 @@ def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: Home)
 
 def test_an_item_begins_where_its_dash_is(home: Home) -> None:
     home.root.mkdir()
-    item = "  - # about {0}\n    ticker: {0}\n"
-    home.tickers.write_text("tickers:\n" + "".join(map(item.format, ("IBM", "MSFT", "GOOG"))))
+    item = "  - # about {0}\n    # well-known\n    ticker: {0}\n"
+    home.tickers.write_text("tickers:\n" + "".join(map(item.format, ("IBM", "BRK-B", "GOOG"))))
     add(home, ["KO"], {})
-    remove(home, ["MSFT"])
+    remove(home, ["BRK-B"])
     assert home.tickers.read_text() == "tickers:\n" + "".join(map(item.format, ("IBM", "GOOG"))) + "  - KO\n"
 
 
@@ -224,12 +218,18 @@ def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
 
 
 def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(home: Home, tmp_path: Path) -> None:
+    (mine := tmp_path / "mine.yaml").write_text(MINE)
+    keep(home, mine)
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
-    (tmp_path / "mine.yaml").write_text(MINE)
-    keep(home, tmp_path / "mine.yaml")
-    assert names(home) == ["IBM", "TSCO.LON", "ON"]
-    assert (home.root / "tickers.yaml.before").read_bytes() == before
+    for _ in range(2):
+        keep(home, mine)
+        assert names(home) == ["IBM", "TSCO.LON", "ON"]
+        assert (home.root / "tickers.yaml.before").read_bytes() == before
+    mine.write_text("tickers: [../etc]\n")
+    with pytest.raises(InvalidFile, match="expected a ticker"):
+        keep(home, mine)
+    assert home.tickers.read_text() == MINE
 
 
 def test_a_change_of_the_list_waits_for_another_that_is_under_way(
