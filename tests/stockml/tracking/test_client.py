@@ -20,7 +20,7 @@ from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.experiments import artifact_location, renamed
 from stockml.tracking.views import NOTE, TAG
 from tests.stockml.tracking.logged import client, experiment, runs, versions
-from tests.support.nights import SETTINGS, history
+from tests.support.nights import SETTINGS
 from tests.support.patience import PATIENCE_S
 
 IDLE = ("network.", "training.", "policy.scale_drift", "policy.live_skill_floor")  # in the nightly profile
@@ -56,6 +56,8 @@ def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
     decided = json.loads(Path(path).read_text())
     assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
     assert decided["numbers"] == dict(night.verdict.numbers)
+    assert night.forecast
+    assert (decided["publisher"], tuple(decided["weights"])) == (night.publisher, night.forecast.weights)
 
 
 def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Tracking, night: Night) -> None:
@@ -158,32 +160,6 @@ def check_headline(night: Night, shown: dict[str, float]) -> None:
         {name: 100 * (value or 0.0) for name, value in expected.items()}, rel=1e-5
     )
     assert all(value == float(f"{value:.6g}") for value in shown.values()), "no meaningless digits"
-
-
-def test_the_published_distribution_is_scored_by_lead_with_its_number_of_origins(night: Night) -> None:
-    assert night.distributions
-    published = night.distributions.whole["champion"]
-    shown = {name: value for name, value in night.metrics.items() if name.startswith("published/crps_skill_lead_")}
-    leads = (1, 5, 10, 20, 50)
-    assert shown == {
-        f"published/crps_skill_lead_{lead}": skill for lead, skill in zip(leads, published.skill_by_lead, strict=True)
-    }
-    assert night.metrics["published/origins"] == night.distributions.scores["champion"].origins
-
-
-LEADS = (*range(1, 11), *range(15, 51, 5))
-
-
-@pytest.mark.parametrize(
-    ("name", "steps"),
-    [("training/loss", tuple(range(1, 6))), ("answer/skill_by_lead", LEADS), ("answer/forecast", LEADS)],
-)
-def test_curves_have_one_step_per_epoch_or_lead(
-    name: str, steps: tuple[int, ...], tracking: Tracking, night: Night
-) -> None:
-    logged = tracking.log_night(replace(night, history=history()))
-    points = client(tracking).get_metric_history(logged.mlflow_run_id, name)
-    assert sorted(point.step for point in points) == list(steps)
 
 
 def test_the_description_has_the_verdict_the_table_and_the_plots(tracking: Tracking, night: Night) -> None:
