@@ -72,6 +72,8 @@ def test_experiment_and_model_follow_a_share_to_its_new_symbol(tracking: Trackin
     model = client(tracking).get_registered_model("lstm-BIM")
     assert (model.tags["ticker"], model.description.split(":")[0]) == ("BIM", "Forecasts BIM's mid price")
     assert [str(version.version) for version in versions(tracking, "BIM")] == [logged.model_version]
+    client(tracking).create_experiment("stockml/IBM")  # as a night under the old name since would make them
+    client(tracking).create_registered_model("lstm-IBM")
     assert tracking.rename("IBM", "BIM") == []
     tracking.log_night(replace(night, ticker="BIM", session=date(2013, 3, 1), key="1" * 64))
     assert experiment(tracking, "BIM").tags[NOTE].startswith("BIM: one run per night")
@@ -123,6 +125,7 @@ def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(trac
         client(tracking).create_run(experiment(tracking).experiment_id, tags={"ticker": "IBM", "stockml.key": key})
     renamed(SmallPages(tracking.uri, tracking.uri), "IBM", "BIM")
     assert [run.data.tags["ticker"] for run in runs(tracking, "BIM")] == ["BIM"] * 3
+    assert sum("stockml.ticker" in run.data.tags for run in runs(tracking, "BIM")) == 1, "as before"
 
 
 @pytest.mark.parametrize("name", ["stockml/IBM", "stockml"])
@@ -231,17 +234,18 @@ def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tra
 
 
 @pytest.mark.parametrize(
-    ("uri", "location"),
+    ("uri", "artifacts", "location"),
     [
-        ("sqlite:////home/mlflow.db", "file:///home/artifacts/IBM"),
-        ("http://127.0.0.1:5000", "file:///home/artifacts/IBM"),
-        ("http://mlflow.example:5000", None),
+        ("sqlite:////home/mlflow.db", "file:///home/artifacts", "file:///home/artifacts/IBM"),
+        ("http://127.0.0.1:5000", "file:///home/artifacts", "file:///home/artifacts/IBM"),
+        ("http://mlflow.example:5000", "file:///home/artifacts", None),
+        ("http://mlflow.example:5000", "s3://state/mlflow/", "s3://state/mlflow/IBM"),
     ],
 )
 def test_artifacts_are_kept_where_both_this_machine_and_its_server_can_read_them(
-    uri: str, location: str | None
+    uri: str, artifacts: str, location: str | None
 ) -> None:
-    assert artifact_location(uri, "file:///home/artifacts", "IBM") == location
+    assert artifact_location(uri, artifacts, "IBM") == location
 
 
 def test_a_runs_link_opens_the_model_training_layout() -> None:

@@ -15,6 +15,7 @@ from stockml.tracking import retention
 from stockml.tracking.client import Tracking
 from stockml.tracking.runs import INSTALLATION
 from stockml.tracking.study_runs import log_trial
+from stockml.tracking.views import NOTE
 from stockml.training.tuned_settings import State, TrialRecord
 from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
 
@@ -100,8 +101,13 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
         assert [run.name for run in old] == [ended]
     client(tracking).update_run(old[0].run_id, status="RUNNING")
     assert retention.outdated(client(tracking), NOW + timedelta(days=200), [], other.is_own) == ()
+    page = experiment(tracking, "IBM/trials").experiment_id
+    client(tracking).delete_experiment_tag(page, NOTE)  # as an earlier version made it
     log_trial(other, trials[0])  # the search goes on after its process was killed in between
+    assert experiment(tracking, "IBM/trials").tags[NOTE].startswith("IBM: one run per trial")
+    client(tracking).set_experiment_tag(page, NOTE, "a person's")
     log_trial(tracking, replace(trials[0], study="another"))
+    assert experiment(tracking, "IBM/trials").tags[NOTE] == "a person's"
     assert len(again := runs(tracking, "IBM/trials")) == len(trials) + 1
     assert {run.info.run_id: run.info.status for run in again}[old[0].run_id] == "FINISHED"
 

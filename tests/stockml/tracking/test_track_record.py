@@ -173,8 +173,15 @@ def test_however_many_points_and_parameters_there_are_mlflow_gets_them_all_in_ba
     assert [each.step for metrics, *_ in batches for each in metrics] == list(range(2500))
 
 
-def test_a_page_someone_rearranged_stays_that_way(tracking: Tracking, night: Night) -> None:
+def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_anew(
+    tracking: Tracking, night: Night
+) -> None:
     tracking.log_night(night)
     client(tracking).set_experiment_tag(experiment(tracking).experiment_id, views.TAG, "mine")
     tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
     assert experiment(tracking).tags[views.TAG] == "mine"
+    overview = client(tracking).get_experiment_by_name("stockml").experiment_id
+    for name in (views.TAG, views.ARRANGED):
+        client(tracking).set_experiment_tag(overview, name, "an earlier version's")
+    tracking.prepare()
+    assert client(tracking).get_experiment(overview).tags[views.TAG] == views.record_view()
