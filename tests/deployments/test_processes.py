@@ -25,17 +25,23 @@ def started(name: str, folder: Path, code: str) -> processes.Child:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("print('no such table'); raise SystemExit(3)", r"ended with code 3 \(no such table\); see .*log"),
+        ("import os; os.write(2, b'no table \\xff'); raise SystemExit(3)", r"code 3 \(no table \ufffd\); see .*log"),
+        ("print('bye')", r"ended with code 0 \(bye\)"),
         ("import os; os._exit(1)", r"ended with code 1, and .*log empty; `stockml doctor` looks for why"),
     ],
 )
 def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code: str, words: str) -> None:
     """If it left none, there may have been no room for them."""
+    (tmp_path / "log").write_text("of the start before\n")
     child = started("Prefect", tmp_path, code)
     child.process.wait(PATIENCE_S)
     with pytest.raises(ServerFailed, match=words):
         child.check()
+    with pytest.raises(ServerFailed, match=words):
+        watch([replace(child, began=child.began - SETTLED_S)], pytest.fail)  # it is not started anew
     processes.stop([child])
+    child.log.unlink()
+    assert "log empty" in str(child.failure())
 
 
 def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) -> None:
