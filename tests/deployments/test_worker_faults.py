@@ -51,14 +51,16 @@ def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the
             assert worker.poll() is None
 
 
-def test_a_run_whose_deployment_is_deleted_before_its_turn_takes_no_slot(tmp_path: Path, pool: str) -> None:
+def test_a_run_that_is_deleted_before_its_turn_or_whose_deployment_is_takes_no_slot(tmp_path: Path, pool: str) -> None:
     with get_client(sync_client=True) as client:
         busy = deployed(client, tmp_path, BUSY.format(folder=str(tmp_path)), "busy", pool)
         removed, kept = (deployed(client, tmp_path, QUICK, "quick", pool, called) for called in ("removed", "kept"))
-        holds, _, last = (client.create_flow_run_from_deployment(each).id for each in (busy, removed, kept))
+        wanted = (busy, removed, kept, kept)
+        holds, _, gone, last = (client.create_flow_run_from_deployment(each).id for each in wanted)
         with one_slot(tmp_path, pool) as worker:
             patience.until((tmp_path / "busy").exists)
             client.delete_deployment(removed)
+            client.delete_flow_run(gone)
             client.set_flow_run_state(holds, Cancelling())
             (tmp_path / "let-go").touch()
             until(client, last, "Completed")
