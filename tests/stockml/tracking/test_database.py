@@ -89,10 +89,15 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, nigh
     assert missing_folders(moved.tracking_uri, moved.artifacts) == []
 
 
-def test_artifacts_kept_elsewhere_on_purpose_stay_there(home: Home, night: Night, tmp_path: Path) -> None:
+def test_artifacts_kept_elsewhere_on_purpose_stay_there_and_a_copied_homes_are_its_own(
+    home: Home, night: Night, tmp_path: Path
+) -> None:
     before = served(home)
     replace(Tracking.of(home), artifacts=(tmp_path / "empty").as_uri()).prepare()
     assert served(home) == before
+    copied = shutil.copytree(home.root / "artifacts", tmp_path / "copy")  # with the home, which is still there
+    replace(Tracking.of(home), artifacts=copied.as_uri()).prepare()
+    assert all(folder.is_relative_to(copied) for folder in served(home))
 
 
 def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain(

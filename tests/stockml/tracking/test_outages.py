@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as artifacts
 
 from deployments.cli.app import run
@@ -18,7 +19,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
 from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import without_password
+from stockml.tracking.connection import reason, without_password
 from stockml.tracking.retention import empty_trash
 from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
@@ -51,6 +52,31 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
     [logged] = tracking.log_pending()
     assert logged.mlflow_run_id == runs(tracking)[0].info.run_id
     assert tracking.pending() == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said", "is_away"),
+    [
+        ("PERMISSION_DENIED", 403, "not yours", True),
+        ("ENDPOINT_NOT_FOUND", 404, "no such address", True),
+        ("INTERNAL_ERROR", 500, "failed within", True),
+        ("TEMPORARILY_UNAVAILABLE", 503, "later", True),
+        ("BAD_REQUEST", 400, "connection refused (Background on this error at: https://sqlalche.me/e/20/e3q8)", True),
+        ("BAD_REQUEST", 400, "expected a number", False),
+    ],
+)
+def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wrongly_is_not(
+    code: str, status: int, said: str, is_away: bool, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    answer = whole(json.dumps({"error_code": code, "message": said}).encode(), status)
+    with (
+        Loopback(answer) as server,
+        pytest.raises((MlflowException, TrackingUnavailable)) as told,
+        replace(tracking, uri=server.address).client() as reached,
+    ):
+        reached.search_experiments()
+    assert isinstance(told.value, TrackingUnavailable) == is_away
 
 
 @pytest.mark.slow
@@ -104,8 +130,6 @@ def test_a_database_of_another_mlflow_version_is_reported_as_unavailable_with_th
 
 
 def test_our_own_mistake_is_not_reported_as_unavailable(tracking: Tracking, night: Night) -> None:
-    from mlflow.exceptions import MlflowException
-
     with pytest.raises(MlflowException, match=r"no.*name"):
         tracking.log_night(replace(night, settings={"no\nname": 1}))
 
@@ -188,4 +212,12 @@ def test_a_message_never_shows_a_password() -> None:
     assert without_password(uri) == "postgresql+psycopg://db.example:5432/mlflow"
     assert without_password("sqlite:////home/mlflow.db") == "sqlite:////home/mlflow.db"
     assert without_password("user:secret@db.example") == "…@db.example"
+    with_mark = uri.replace("secret", "sec@ret")
+    assert (without_password(with_mark), without_password(with_mark.partition("//")[2])) == (
+        "postgresql+psycopg://db.example:5432/mlflow",
+        "…@db.example:5432/mlflow",
+    )
+    said = reason(with_mark, OSError(f"\nno answer from {with_mark}\nmore of it"))
+    assert said == "no answer from postgresql+psycopg://db.example:5432/mlflow"
+    assert (reason(uri, TimeoutError()), len(reason(uri, OSError("?" * 999)))) == ("TimeoutError", 300)
     assert "secret" not in repr(Tracking(uri, "file:///home/artifacts", Path("nights"), Path("locks")))
