@@ -26,8 +26,9 @@ BANDS = tuple(percent(coverage) for coverage in COVERAGES)
 
 def pinball(quantiles: Floats, actual: Floats) -> Floats:
     """(…, 21) pinball loss of each quantile against actual (…).  Koenker and Bassett 1978."""
-    above = actual[..., None] - quantiles
-    return np.asarray(np.maximum(LEVELS * above, (LEVELS - 1) * above), dtype=np.float64)
+    loss = np.asarray(actual[..., None] - quantiles, dtype=np.float64)
+    loss *= LEVELS - (loss < 0)  # in place: memory traffic costs more than the products
+    return loss
 
 
 def crps(quantiles: Floats, actual: Floats) -> Floats:
