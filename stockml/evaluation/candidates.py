@@ -29,7 +29,8 @@ class Unseen:
     """What tonight's models are scored on, and with.
 
     origins: (k,) of the validation and test parts, the first session of which is `first`.  test: (m,), the last of
-    them, of the test part.  pool: ends before `first`, to score with.  tonight: may have seen tonight, to publish with.
+    them, of the test part.  pool: ends before `first`, to score with.  past: (k, horizon, 21), its quantiles alone.
+    tonight: (1, horizon, 21), those of the pool to publish with, which may have seen tonight.
     """
 
     series: PriceSeries
@@ -38,17 +39,20 @@ class Unseen:
     origins: Indices
     test: Indices
     pool: Pool
-    tonight: Pool
+    past: Floats
+    tonight: Floats
 
     @classmethod
     def of(cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, model: TrainedModel) -> Self:
         """With the pools of the model's networks.  Raises InvalidSetting for one that has seen the first session."""
         first = series.sessions[split.validation.start].item()
-        pool, tonight = pool_of(model.held_out, first), pool_of(model.published, (series.sessions[-1] + A_DAY).item())
+        pool, newest = pool_of(model.held_out, first), pool_of(model.published, (series.sessions[-1] + A_DAY).item())
         if (through := pool.through) and through >= first:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
         origins, test = unseen_origins(series, split, settings), scored_origins(series, split.test, settings)
-        return cls(series, settings, first, origins, test, pool, tonight)
+        leads, last = np.arange(1, settings.horizon + 1), np.array([len(series) - 1])
+        past, tonight = pool.simple(series, origins, leads), newest.simple(series, last, leads)
+        return cls(series, settings, first, origins, test, pool, past, tonight)
 
 
 def pool_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Pool:
@@ -82,9 +86,9 @@ class Candidate:
         held_out, published = (model.held_out, model.published) if model else (None, None)
         if held_out and (learned := held_out.learned_until) >= np.datetime64(first):
             raise InvalidSetting("the last session of the held-out network", str(learned), f"before the origin {first}")
-        newest, leads = np.array([len(series) - 1]), np.arange(1, unseen.settings.horizon + 1)
-        past = forecast_after(series, origins, leads, unseen.pool, held_out)
-        now = forecast_after(series, newest, leads, unseen.tonight, published)
+        newest = np.array([len(series) - 1])
+        past = forecast_after(series, origins, unseen.past, held_out)
+        now = forecast_after(series, newest, unseen.tonight, published)
         network = None  # also where there is a base for only one of the two
         if past.network is not None and now.network is not None:
             network = np.concatenate([past.network, now.network])
@@ -114,11 +118,9 @@ def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Fl
     return np.asarray(series.mid[origins, None] * np.exp(prior_path(series, origins, horizon)), dtype=np.float64)
 
 
-def forecast_after(
-    series: PriceSeries, origins: Indices, leads: Indices, pool: Pool, network: Network | None
-) -> Components:
-    """What a network forecasts after these origins, (m,); without one, what the pool forecasts alone."""
-    simple = pool.simple(series, origins, leads)
+def forecast_after(series: PriceSeries, origins: Indices, simple: Floats, network: Network | None) -> Components:
+    """What a network forecasts after these origins, (m,), beside what its pool forecasts alone, (m, horizon, 21)."""
+    leads = np.arange(1, simple.shape[1] + 1)
     if network is None or isinstance(network, TickerNetwork):
         quantiles = network.network(series, origins, leads) if network else None
         return Components(published_moves(series, origins, leads), simple, quantiles)

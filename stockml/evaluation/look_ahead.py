@@ -59,9 +59,9 @@ def rows_of_a_night(
     origins: (m,), unseen ones up to that.  networks: those that are scored; None is the procedure without one.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
-    leads = np.arange(1, horizon + 1)
+    alone = pool.simple(series, origins, np.arange(1, horizon + 1))
     for name, network in networks.items():
-        forecast = forecast_after(series, origins, leads, pool, network)
+        forecast = forecast_after(series, origins, alone, network)
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]

@@ -52,8 +52,8 @@ class ServedModel(PythonModel):
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
-        pool = pool_of(network, tomorrow, [self.folder])
-        said = forecast_after(series, np.array([len(series) - 1]), leads, pool, network)
+        newest, pool = np.array([len(series) - 1]), pool_of(network, tomorrow, [self.folder])
+        said = forecast_after(series, newest, pool.simple(series, newest, leads), network)
         quantiles = self.calibration.applied(said)[0]
         prices = series.close[-1] * np.exp(quantiles)
         days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))

@@ -73,7 +73,7 @@ def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> 
     weights = tuple(np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,)))
     scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
     model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
-    found = forecast_after(SERIES, TEST, LEADS, Pool(None, None, None), model)
+    found = forecast_after(SERIES, TEST, Pool(None, None, None).simple(SERIES, TEST, LEADS), model)
     assert found.location.shape == found.simple.shape[:2] == (len(TEST), len(LEADS))
     prices = SERIES.close[TEST, None] * np.exp(found.location)
     np.testing.assert_allclose(prices[:3], model.paths(SERIES, TEST[:3], len(LEADS)), rtol=1e-5)
@@ -100,5 +100,4 @@ def test_tonights_network_does_not_affect_earlier_origins() -> None:
     one, two = candidate(USUAL), candidate(other)
     np.testing.assert_array_equal(one.test.quantiles, two.test.quantiles)
     assert (two.tonight.quantiles[..., -1] < one.tonight.quantiles[..., -1]).all()
-    simple = forecast_after(SERIES, TEST, LEADS, USUAL.held_out.pool, None)
-    assert simple.network is None
+    assert candidate(None).components.network is None
