@@ -17,7 +17,7 @@ import numpy as np
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import Unseen
-from stockml.evaluation.distribution_scores import DistributionScore, Gain, crps_skills, losses, scored, skill
+from stockml.evaluation.distribution_scores import DistributionScore, Gain, Losses, scored
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead
@@ -271,29 +271,26 @@ def _scored(
     ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...], rise: RiseScore
 ) -> TickerBacktest:
     actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
-    symmetric = {name: symmetrised(quantiles) for name, quantiles in rows.quantiles.items()}
+    whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
+    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items()}
     medians = paths(series, rows.origins, leads, rows.quantiles[PUBLISHED][..., MEDIAN])
-    errors = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
+    squares = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
+    errors = {row: Losses(x.mean(axis=1), np.array([x.mean(), *x.mean(axis=0)])) for row, x in squares.items()}
 
-    def in_crps(one: Floats, other: Floats) -> Gain:
-        loss, reference = (losses(each, actual, leads) for each in (one, other))
-        return Gain(days, loss, reference, crps_skills(one, other, actual, leads))
+    def gain(one: Losses, other: Losses) -> Gain:
+        return Gain(days, one.by_origin, other.by_origin, one.skills(other))
 
-    def in_mse(one: Floats, other: Floats) -> Gain:
-        means = ([each.mean(), *each.mean(axis=0)] for each in (one, other))
-        return Gain(days, one.mean(axis=1), other.mean(axis=1), tuple(map(skill, *means)))
-
-    published = symmetric[PUBLISHED]
+    published, centred = widths[PUBLISHED], widths[CENTRED]
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
-        scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
-        widths={name: in_crps(each, symmetric[CENTRED]) for name, each in symmetric.items()},
-        over={name: in_crps(published, each) for name, each in symmetric.items()},
-        whole=in_crps(rows.quantiles[PUBLISHED], symmetric[CENTRED]),
-        location=in_crps(rows.quantiles[PUBLISHED], published),
-        paths={name: in_mse(each, errors[LAST_CLOSE]) for name, each in errors.items()},
+        scores={name: scored(each, actual, whole[name]) for name, each in rows.quantiles.items()},
+        widths={name: gain(each, centred) for name, each in widths.items()},
+        over={name: gain(published, each) for name, each in widths.items()},
+        whole=gain(whole[PUBLISHED], centred),
+        location=gain(whole[PUBLISHED], published),
+        paths={name: gain(each, errors[LAST_CLOSE]) for name, each in errors.items()},
         rise=rise,
         nights=nights,
         reasons=rows.reasons,

@@ -6,11 +6,11 @@ All leads count about alike: what is averaged over them is CRPS / √lead, in lo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
-from stockml.evaluation.simple_distributions import DistributionRows
+from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano
 from stockml.forecasts.proper_scores import COVERAGES, band, crps, score_limits
 from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pool import Pool
@@ -61,6 +61,30 @@ class CrpsComparison:
 
 
 @dataclass(frozen=True, eq=False)
+class Losses:
+    """A forecast's losses.  by_origin: (m,), over all leads.  means: (1 + leads,), over all leads and then at each.
+
+    moved: whether the price ever did; where it did not, the narrowest width would win.
+    """
+
+    by_origin: Floats
+    means: Floats
+    moved: bool = True
+
+    @classmethod
+    def of(cls, quantiles: Floats, actual: Floats, leads: Indices) -> Self:
+        """CRPS, over all leads each / √lead.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), outcomes."""
+        each = crps(quantiles, actual)
+        by_origin = (each / np.sqrt(leads)).mean(axis=1)
+        return cls(by_origin, np.array([by_origin.mean(), *each.mean(axis=0)]), bool(actual.any()))
+
+    def skills(self, reference: Self) -> tuple[float, ...]:
+        """1 − loss / loss of the reference, as `means`; NaN for a price that never moved or an exact reference."""
+        pairs = zip(self.means, reference.means, strict=True)
+        return tuple(float(1 - one / other) if self.moved and other > 0 else math.nan for one, other in pairs)
+
+
+@dataclass(frozen=True, eq=False)
 class Gain:
     """A ticker's losses of a forecast and of its reference, (m,) each, over all leads, after these sessions.
 
@@ -73,57 +97,33 @@ class Gain:
     skills: tuple[float, ...]
 
 
-def scored(quantiles: Floats, actual: Floats, leads: Indices) -> DistributionScore:
-    """Score a forecast.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), outcomes.  leads: (leads,)."""
+def scored(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
+    """Score a forecast.  quantiles, actual: those of its losses, in CRPS."""
     bands = score_limits({coverage: band(quantiles, coverage) for coverage in COVERAGES}, actual).bands
     return DistributionScore(
         origins=len(actual),
-        crps=float(losses(quantiles, actual, leads).mean()),
-        crps_by_lead=tuple(crps(quantiles, actual).mean(axis=0).tolist()),
+        crps=float(losses.means[0]),
+        crps_by_lead=tuple(losses.means[1:].tolist()),
         coverage={name: found.coverage for name, found in bands.items()},
         coverage_by_lead={name: found.coverage_by_lead for name, found in bands.items()},
         interval_scores={name: found.interval_score for name, found in bands.items()},
     )
 
 
-def losses(quantiles: Floats, actual: Floats, leads: Indices) -> Floats:
-    """(m,) CRPS / √lead of each origin, averaged over the leads."""
-    return np.asarray((crps(quantiles, actual) / np.sqrt(leads)).mean(axis=1), dtype=np.float64)
-
-
-def skill(loss: float, reference: float) -> float:
-    """1 − loss / reference; NaN where the reference made no error."""
-    return float(1 - loss / reference) if reference > 0 else math.nan
-
-
-def crps_skills(quantiles: Floats, reference: Floats, actual: Floats, leads: Indices) -> tuple[float, ...]:
-    """1 − CRPS / CRPS of the reference, over all leads (each over √lead) and then at each lead.  Shapes as in `scored`.
-
-    NaN for a price that never moved, where the narrowest width would win.
-    """
-    if not actual.any():
-        return (math.nan,) * (1 + len(leads))
-    overall = (losses(each, actual, leads).mean() for each in (quantiles, reference))
-    by_lead = (crps(each, actual).mean(axis=0) for each in (quantiles, reference))
-    return (skill(*overall), *map(skill, *by_lead))
-
-
 def compared(
-    rows: DistributionRows, actual: Floats, *, reference: str, symmetric: bool = False
+    rows: Mapping[str, Losses], overlapping: int, *, reference: str, symmetric: bool = False
 ) -> dict[str, CrpsComparison]:
-    """Compare every other row with the reference, on the same origins; with `symmetric`, by the widths alone.
+    """Compare every other row with the reference, on the same origins, of which `overlapping` in a row share sessions.
 
-    actual: (m, leads).  Empty where there is no reference row, or the price never moved.
+    symmetric: the losses are of the widths alone.  Empty where there is no reference row, or the price never moved.
     """
-    if reference not in rows.quantiles:
+    if reference not in rows:
         return {}
-    quantiles = {name: symmetrised(each) if symmetric else each for name, each in rows.quantiles.items()}
-    loss = {name: losses(each, actual, rows.leads) for name, each in quantiles.items()}
-    shared, found = overlap(rows.origins, int(np.max(rows.leads))), {}
-    for name, each in quantiles.items():
-        skills = crps_skills(each, quantiles[reference], actual, rows.leads)
+    best, found = rows[reference], {}
+    for name, each in rows.items():
+        skills = each.skills(best)
         if name != reference and np.isfinite(skills).all():
-            test = diebold_mariano(loss[name], loss[reference], shared)
+            test = diebold_mariano(each.by_origin, best.by_origin, overlapping)
             found[name] = CrpsComparison(name, reference, symmetric, skills[0], skills[1:], test)
     return found
 
@@ -139,7 +139,8 @@ def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[s
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
         own = pool.network(prices, at, leads)
         simple = symmetrised(pool.regression.quantiles(prices, at, leads))
-        skills.append(crps_skills(own, simple, moves(prices, at, leads), leads)[0])
+        loss, reference = (Losses.of(each, moves(prices, at, leads), leads) for each in (own, simple))
+        skills.append(loss.skills(reference)[0])
     known = np.array([each for each in skills if np.isfinite(each)])
     if not len(known):
         raise ValueError("expected a ticker whose price moves, found none")

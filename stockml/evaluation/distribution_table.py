@@ -10,11 +10,11 @@ from datetime import date
 import numpy as np
 
 from stockml.evaluation.candidates import Candidate
-from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, compared, scored
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compared, scored
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
-from stockml.evaluation.significance import is_clear
+from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import DistributionRows, simple_distributions
-from stockml.models.lead_grid import moves
+from stockml.models.lead_grid import moves, symmetrised
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
@@ -113,13 +113,16 @@ def distribution_table(
     simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})
     own = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
     rows = replace(simple, quantiles=simple.quantiles | own)
-    over_simple = compared(rows, actual, reference=WITHOUT_NETWORK)
+    whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
+    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items()}
+    shared = overlap(origins, int(leads[-1]))
+    over_simple = compared(whole, shared, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
-        scores={name: scored(each, actual, leads) for name, each in rows.quantiles.items()},
-        widths=compared(rows, actual, reference=POOLED, symmetric=True),
-        whole=compared(rows, actual, reference=POOLED),
-        against_champion=compared(rows, actual, reference=CHAMPION).get(LSTM),
+        scores={name: scored(each, actual, whole[name]) for name, each in rows.quantiles.items()},
+        widths=compared(widths, shared, reference=POOLED, symmetric=True),
+        whole=compared(whole, shared, reference=POOLED),
+        against_champion=compared(whole, shared, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=pool.through,
         reasons=rows.reasons,

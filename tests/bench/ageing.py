@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.evaluation.distribution_scores import losses
+from stockml.evaluation.distribution_scores import Losses
 from stockml.forecasts.publishing import FIRST_SHARE
 from stockml.models.lead_grid import LEADS, moves
 from stockml.models.pooled_vintages import KINDS, read
@@ -43,10 +43,10 @@ def main() -> None:
         if len(at) < FEWEST:
             continue
         actual, simple = moves(bars, at, leads), ridge.quantiles(bars, at, leads, pooled)
-        reference = losses(simple, actual, leads).mean()
+        reference = Losses.of(simple, actual, leads)
         for base in bases:
             width = FIRST_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - FIRST_SHARE) * simple
-            found[base.through].append(100 * (1 - losses(width, actual, leads).mean() / reference))
+            found[base.through].append(100 * Losses.of(width, actual, leads).skills(reference)[0])
     for through, skills in found.items():
         share = 100 * float(np.mean(np.array(skills) > 0))
         print(f"{through}: {np.mean(skills):+.3f} % ({share:.0f} % of {len(skills)} tickers)")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.evaluation.distribution_scores import base_score, losses
+from stockml.evaluation.distribution_scores import Losses, base_score
 from stockml.models import pooled_vintages
 from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pool import Pool
@@ -57,8 +57,8 @@ def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
         actual = moves(series[name], at, leads)
         simple = symmetrised(pooled.quantiles(series[name], at, leads))
         own = pool.network(series[name], at, leads)
-        reference = losses(simple, actual, leads).mean()
-        skills.append(1 - losses(own, actual, leads).mean() / reference)
+        reference = Losses.of(simple, actual, leads).means[0]
+        skills.append(1 - Losses.of(own, actual, leads).means[0] / reference)
     skill, share = base_score(pool, series, origins | {"NONE": np.arange(0)})
     assert skill == pytest.approx(np.mean(skills))
     assert share == 100 * np.mean(np.array(skills) > 0)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scoringrules
 
-from stockml.evaluation.distribution_scores import Gain, compared, crps_skills, losses, pooled_test, scored
+from stockml.evaluation.distribution_scores import Gain, Losses, compared, pooled_test, scored
 from stockml.evaluation.significance import diebold_mariano
-from stockml.evaluation.simple_distributions import DistributionRows
-from stockml.models.lead_grid import LEVELS
+from stockml.models.lead_grid import LEVELS, symmetrised
 
 LEADS = np.array([1, 10, 50])
 ORIGINS = np.arange(100, 1_600, 5)
+OVERLAPPING = 10  # of the origins: paths of 50, every 5 sessions
 SESSIONS = np.datetime64("2001-01-01") + np.arange(2_000)
 
 
@@ -27,22 +27,23 @@ def quantiles(width: float, location: float = 0.0) -> np.ndarray:
     return np.tile(width * roots * shape() + location * roots, (len(ORIGINS), 1, 1))
 
 
-def rows(**found: np.ndarray) -> DistributionRows:
-    return DistributionRows(ORIGINS, LEADS, found, {})
-
-
 def outcomes(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.01, (len(ORIGINS), len(LEADS))) * np.sqrt(LEADS)
 
 
+def losses(actual: np.ndarray, **found: np.ndarray) -> dict[str, Losses]:
+    return {name: Losses.of(each, actual, LEADS) for name, each in found.items()}
+
+
 def test_scores_are_those_of_scoringrules() -> None:
     forecast, actual = quantiles(0.012), outcomes()
-    found = scored(forecast, actual, LEADS)
+    loss = Losses.of(forecast, actual, LEADS)
+    found = scored(forecast, actual, loss)
     each = scoringrules.crps_quantile(actual, forecast, LEVELS)
     assert found.origins == len(ORIGINS)
     np.testing.assert_allclose(found.crps_by_lead, each.mean(axis=0))
     over = (each / np.sqrt(LEADS)).mean(axis=1)
-    np.testing.assert_allclose(losses(forecast, actual, LEADS), over)
+    np.testing.assert_allclose(loss.by_origin, over)
     assert found.crps == pytest.approx(over.mean())
     low, high = forecast[..., 2], forecast[..., -3]
     inside = (low <= actual) & (actual <= high)
@@ -53,45 +54,43 @@ def test_scores_are_those_of_scoringrules() -> None:
 
 
 def test_skill_names_its_reference_and_the_right_width_wins() -> None:
-    both = rows(right=quantiles(0.01), wide=quantiles(0.02))
-    found = compared(both, outcomes(), reference="right", symmetric=True)
+    both = losses(outcomes(), right=quantiles(0.01), wide=quantiles(0.02))
+    found = compared(both, OVERLAPPING, reference="right", symmetric=True)
     assert list(found) == ["wide"]
     comparison = found["wide"]
     assert (comparison.name, comparison.reference, comparison.symmetric) == ("wide", "right", True)
-    loss = {w: losses(quantiles(w), outcomes(), LEADS) for w in (0.01, 0.02)}
-    assert comparison.skill == pytest.approx(1 - loss[0.02].mean() / loss[0.01].mean())
+    right, wide = (each.by_origin for each in both.values())
+    assert comparison.skill == pytest.approx(1 - wide.mean() / right.mean())
     assert comparison.skill < -0.05
     assert comparison.test is not None
-    assert comparison.test == diebold_mariano(loss[0.02], loss[0.01], 10), "paths of 50, every 5 sessions"
+    assert comparison.test == diebold_mariano(wide, right, 10)
     assert comparison.test.p_worse < 0.01
-    by_lead = [scored(quantiles(w), outcomes(), LEADS).crps_by_lead for w in (0.02, 0.01)]
+    by_lead = [scored(quantiles(0.01), outcomes(), both[name]).crps_by_lead for name in ("wide", "right")]
     np.testing.assert_allclose(comparison.skill_by_lead, 1 - np.array(by_lead[0]) / by_lead[1])
 
 
 def test_the_location_counts_unless_widths_alone_are_compared() -> None:
-    both, risen = rows(centred=quantiles(0.01), rising=quantiles(0.01, 0.003)), outcomes() + 0.003 * np.sqrt(LEADS)
-    widths = compared(both, risen, reference="centred", symmetric=True)["rising"]
-    whole = compared(both, risen, reference="centred")["rising"]
-    assert widths.skill == pytest.approx(0, abs=1e-9)
-    assert whole.skill > 0.02
-    assert not whole.symmetric
+    both, risen = {"centred": quantiles(0.01), "rising": quantiles(0.01, 0.003)}, outcomes() + 0.003 * np.sqrt(LEADS)
+    widths, whole = losses(risen, **{row: symmetrised(x) for row, x in both.items()}), losses(risen, **both)
+    assert compared(widths, OVERLAPPING, reference="centred")["rising"].skill == pytest.approx(0, abs=1e-9)
+    assert compared(whole, OVERLAPPING, reference="centred")["rising"].skill > 0.02
 
 
 def test_without_the_reference_nothing_is_compared() -> None:
-    assert compared(rows(wide=quantiles(0.02)), outcomes(), reference="absent") == {}
+    assert compared(losses(outcomes(), wide=quantiles(0.02)), OVERLAPPING, reference="absent") == {}
 
 
 @pytest.mark.parametrize("width", [0.0, 0.005])
 def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(width: float) -> None:
-    nothing = np.zeros((len(ORIGINS), len(LEADS)))
-    both = rows(narrow=quantiles(width), wide=quantiles(0.01))
-    for reference in both.quantiles:
-        assert compared(both, nothing, reference=reference) == {}
-    wide, narrow = both.quantiles["wide"], both.quantiles["narrow"]
-    assert np.isnan(crps_skills(wide, narrow, nothing, LEADS)).tolist() == [True] * (1 + len(LEADS))
-    nothing[0, 0] = 0.01  # it moved once: a skill is missing only where the reference is exact
-    assert np.isfinite(crps_skills(wide, narrow, nothing, LEADS)).tolist() == [True, True, width > 0, width > 0]
-    assert set(compared(both, nothing, reference="narrow")) == ({"wide"} if width else set())
+    moved, forecasts = np.zeros((len(ORIGINS), len(LEADS))), {"narrow": quantiles(width), "wide": quantiles(0.01)}
+    both = losses(moved, **forecasts)
+    for reference in both:
+        assert compared(both, OVERLAPPING, reference=reference) == {}
+    assert np.isnan(both["wide"].skills(both["narrow"])).tolist() == [True] * (1 + len(LEADS))
+    moved[0, 0] = 0.01  # it moved once: a skill is missing only where the reference is exact
+    both = losses(moved, **forecasts)
+    assert np.isfinite(both["wide"].skills(both["narrow"])).tolist() == [True, True, width > 0, width > 0]
+    assert set(compared(both, OVERLAPPING, reference="narrow")) == ({"wide"} if width else set())
 
 
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
@@ -129,7 +128,7 @@ def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
 
 def test_a_pooled_test_finds_a_worse_forecast_and_is_none_on_too_little_data() -> None:
     tickers = [
-        Gain(SESSIONS[ORIGINS], *(losses(quantiles(width), outcomes(i), LEADS) for width in (0.02, 0.01)), ())
+        Gain(SESSIONS[ORIGINS], *(Losses.of(quantiles(x), outcomes(i), LEADS).by_origin for x in (0.02, 0.01)), ())
         for i in range(5)
     ]
     found = pooled_test(tickers)
@@ -142,10 +141,9 @@ def test_a_pooled_test_finds_a_worse_forecast_and_is_none_on_too_little_data() -
 def test_an_interval_is_students_where_no_outcomes_overlap() -> None:
     from scipy.stats import ttest_1samp
 
-    apart, actual = ORIGINS[::10], outcomes()[::10]
-    forecasts = {"network": quantiles(0.0105)[::10], "simple": quantiles(0.02)[::10]}
-    found = compared(DistributionRows(apart, LEADS, forecasts, {}), actual, reference="simple")["network"]
-    loss, other = (losses(each, actual, LEADS) for each in forecasts.values())
+    both = losses(outcomes()[::10], network=quantiles(0.0105)[::10], simple=quantiles(0.02)[::10])
+    found = compared(both, 1, reference="simple")["network"]
+    loss, other = (each.by_origin for each in both.values())
     expected = ttest_1samp(other - loss, 0.0).confidence_interval()
     assert found.interval
     assert (found.interval.low, found.interval.high) == pytest.approx(np.array([*expected]) / other.mean())

@@ -13,7 +13,7 @@ from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, DistributionTable, distribution_table, row_of
 from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
-from stockml.evaluation.significance import DieboldMariano
+from stockml.evaluation.significance import DieboldMariano, diebold_mariano
 from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_distributions
 from stockml.forecasts.publishing import CombinedForecast, Components
 from stockml.models.lead_grid import LEVELS
@@ -86,15 +86,16 @@ def test_the_skill_is_over_the_pooled_regressions_crps(symmetric: bool) -> None:
 
 
 def test_networks_are_compared_with_the_champion_and_the_same_forecast_without_them() -> None:
-    mean = {name: (each / np.sqrt(LEADS)).mean() for name, each in every_rows_crps().items()}
+    loss = {name: (each / np.sqrt(LEADS)).mean(axis=1) for name, each in every_rows_crps().items()}
     found = table()
     pairs = [(found.against_champion, LSTM, CHAMPION), (found.network_adds, LSTM, WITHOUT_NETWORK)]
     pairs += [(found.over_simple[name], name, WITHOUT_NETWORK) for name in (LSTM, CHAMPION)]
     for each, name, reference in pairs:
         assert each is not None
         assert (each.name, each.reference, each.symmetric) == (name, reference, False)
-        assert each.skill == pytest.approx(1 - mean[name] / mean[reference], abs=1e-9)
-        assert each.test is not None
+        assert each.skill == pytest.approx(1 - loss[name].mean() / loss[reference].mean(), abs=1e-9)
+        expected = diebold_mariano(loss[name], loss[reference], 10)  # paths of 50, every 5 sessions
+        assert vars(each.test) == pytest.approx(vars(expected))
     alone = distribution_table(SERIES, AT, POOL, {LSTM: wider(1.0)}, 50)
     assert (alone.against_champion, alone.network_adds, alone.over_simple) == (None, None, {})
     assert (alone.figures()["network_adds_crps"], alone.figures()["network_adds_crps_p_value"]) == (None, None)
