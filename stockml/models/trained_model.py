@@ -60,8 +60,9 @@ class TrainedModel:
     """Both networks of a night, how they were made, and how they did on the validation part while learning.
 
     `held_out` saw nothing of the validation and test parts and is scored; `published` learned in the same way from
-    every session whose outcome is known. `evidence`: None where there was too little to learn from. `history`, the
-    tutorial's only: a row per epoch with network, epoch, loss, validation_loss, learning_rate, seconds and more.
+    every session whose outcome is known. `evidence`: None where there was too little to learn from or to try it on.
+    `history`, the tutorial's only: a row per epoch with network, epoch, loss, validation_loss, learning_rate, seconds
+    and more.
     """
 
     settings: Settings

@@ -56,11 +56,12 @@ def train_ticker(
     evidence = _evidence(held_out, series, split, settings.evaluation)
     own = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
     published = _learned(series, start.published if start else None, len(series), folders)
+    held_out, published = replace(held_out, own=own), replace(published, own=own)
     return TrainedModel(
         settings=settings,
-        decision=_with_evidence(decision, evidence, held_out.pool, own=own),
-        held_out=replace(held_out, own=own),
-        published=replace(published, own=own),
+        decision=_with_evidence(decision, evidence, held_out),
+        held_out=held_out,
+        published=published,
         parts=split,
         sessions=len(series),
         last_session=series.sessions[-1],
@@ -108,13 +109,15 @@ def _evidence(
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 
 
-def _with_evidence(decision: Decision, evidence: Evidence | None, pool: Pool, *, own: bool) -> Decision:
+def _with_evidence(decision: Decision, evidence: Evidence | None, network: TickerNetwork) -> Decision:
     """The decision with what the ticker's own training was worth; or, unless that is used, to keep the base."""
-    if pool.base is None:
-        return Decision("keep", f"nothing to train: {'; '.join(pool.reasons.values())}")
+    if network.pool.base is None:
+        return Decision("keep", f"nothing to train: {'; '.join(network.pool.reasons.values())}")
     if evidence is None:
-        return Decision("keep", "the history is too short to learn from: the base is left alone")
+        learned, short = network.errors.weight > 0, "the history is too short to learn from"
+        why = "no unseen moves to try the ticker's own training on" if learned else short
+        return Decision("keep", f"{why}: the base is left alone")
     found = f"the ticker's own training was {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
-    if own:
+    if network.own:
         return replace(decision, reason=f"{decision.reason}; {found}")
     return Decision("keep", f"the base left alone was no worse: {found} ({decision.mode}: {decision.reason})")
