@@ -1,0 +1,28 @@
+"""What `make run` installs holds every package that the program imports, wherever it does."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+OURS = ("stockml", "tasks", "flows", "deployments")
+UNPINNED = {"arch"}  # the extra `garch`: without it, a backtest says what its row needs
+
+
+def imported() -> set[str]:
+    """The packages that are imported at the top of our modules or in their functions."""
+    trees = [ast.parse(path.read_bytes()) for name in OURS for path in (PROJECT / name).rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {module.partition(".")[0] for module in modules} - {*sys.stdlib_module_names, *OURS}
+
+
+def test_the_pinned_packages_hold_every_import() -> None:
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (PROJECT / "requirements.lock").read_text(encoding="utf-8"), re.M))
+    from_package = packages_distributions()
+    brought = {name: {re.sub(r"[-_.]+", "-", d).lower() for d in from_package.get(name, ())} for name in imported()}
+    assert len(brought) > 20
+    assert {name for name, distributions in brought.items() if not distributions & pinned} == UNPINNED
