@@ -14,7 +14,6 @@ from stockml.errors import InvalidFile, StoreError, TrackingUnavailable, counted
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
-from stockml.nights import glance
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.manifests import FOLDERS
@@ -119,9 +118,8 @@ def _held(path: Path) -> set[Path]:
 
 
 def _nights(home: Home, old: str, new: str) -> list[str]:
-    """Write the new ticker into the records; the glance at the newest is removed, to be made again from them."""
+    """Write the new ticker into the records. The glance at the newest, of the old one, counts for none."""
     renamed = 0
-    (home.nights / new / glance.FILE).unlink(missing_ok=True)
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
         with suppress(InvalidFile):  # a damaged one is left as it is: whoever reads it is told
             write_night(replace(read_night(path, of=old), ticker=new), path)

@@ -19,6 +19,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
+from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
 from stockml.storage.sharing import cut_short, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
@@ -50,6 +51,7 @@ def filled(home: Home) -> Home:
     night = replace(recorded_night(), model_folder=str(folder))
     write_night(night, night_path(home.nights, "IBM", night.key))
     write_tuned_settings(home, "IBM", {"training.epochs": 2}, {})
+    write_atomically(home.root / "plots" / "IBM" / "a" / "forecast.png", b"drawn")
     return replace(home, tracking_uri="http://127.0.0.1:9")
 
 
@@ -182,7 +184,9 @@ def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Ho
     for folder in (filled.models / "BIM" / "key", filled.nights / "BIM", filled.evaluations / "BIM"):
         folder.mkdir(parents=True)
     (filled.models / "BIM" / ".promotions.jsonl.lock").touch()
-    assert not is_known(filled, "BIM")
+    write_tuned_settings(filled, "KO", {}, {})
+    Ledger(filled.ledger).publish(replace(entry(60), ticker="PEP"))
+    assert [is_known(filled, ticker) for ticker in ("BIM", "KO", "PEP")] == [False, True, True]
     rename(filled, "IBM", "BIM", missed=lambda _: None)
     check_followed(filled, before)
     (filled.models / "IBM").mkdir()
@@ -194,8 +198,11 @@ def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
     store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     with pytest.raises(StoreError, match="expected no rows there yet"):
         rename(filled, "IBM", "MSFT", missed=print)
+    Ledger(filled.ledger).publish(replace(entry(61), ticker="KO"))
+    with pytest.raises(StoreError, match=r"KO\.parquet: expected nothing there yet"):
+        rename(filled, "IBM", "KO", missed=print)
     assert store.tickers() == ("IBM", "MSFT")
-    for ticker in ("IBM", "MSFT"):  # nothing was begun, so nothing has to be finished before the next night
+    for ticker in ("IBM", "MSFT", "KO"):  # nothing was begun, so nothing has to be finished before the next night
         with ticker_lock(filled, ticker):
             pass
     (filled.models / "MSFT" / "key").mkdir(parents=True)
