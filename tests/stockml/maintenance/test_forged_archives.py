@@ -34,3 +34,11 @@ def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
     with pytest.raises(InvalidFile, match=why):
         restore(home, file)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(home: Home, tmp_path: Path) -> None:
+    (file := tmp_path / "b.zip").write_bytes(b"no archive")
+    for name, why in (("a.zip", "found no file"), ("b.zip", "expected a whole backup")):
+        with pytest.raises(InvalidFile, match=why):
+            restore(home, tmp_path / name)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
