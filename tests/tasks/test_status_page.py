@@ -66,13 +66,13 @@ def other_waits() -> bool:
     return False
 
 
-def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(tmp_path: Path) -> None:
-    assert is_due(tmp_path, other_waits)  # never shown yet
-    assert is_due(tmp_path, alone)
-    assert not is_due(tmp_path, other_waits)
+def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(home: Home) -> None:
+    assert is_due(home.locks, other_waits)  # never shown yet
+    assert is_due(home.locks, alone)
+    assert not is_due(home.locks, other_waits)
     past = time.time() - EVERY_S - 1
-    os.utime(tmp_path / SHOWN, (past, past))
-    assert is_due(tmp_path, other_waits)
+    os.utime(home.locks / SHOWN, (past, past))
+    assert is_due(home.locks, other_waits)
 
 
 @pytest.mark.slow
@@ -93,7 +93,8 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
 
         for left in list(runs_of(client, in_state([StateType.SCHEDULED]))):  # left by other tests on this server
             client.delete_flow_run(left.id)
-        scheduled("maintenance", "NONE", soon)  # a Friday night: a late bar is asked for again, others on Monday
+        scheduled("maintenance", "NONE", now - timedelta(minutes=1))
+        # a Friday night: a late bar is asked for again, others on Monday
         for ticker, start in (("LATE", soon), ("NYC", monday), ("TYO", monday), ("NYC", monday + timedelta(days=1))):
             scheduled("nightly", ticker, start)
         assert next_runs(client) == {"LATE": soon, "NYC": monday, "TYO": monday}

@@ -49,7 +49,11 @@ def test_the_same_path_on_another_disk_is_another_home(home: Home, tmp_path: Pat
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"store": "s3://key:secret@bucket/store"}, "the store: expected STOCKML_HOME/store, found s3://bucket/store"),
+        (
+            {"store": "s3://key:p@secret@bucket/store"},
+            "the store: expected STOCKML_HOME/store, found s3://bucket/store",
+        ),
+        ({"state": "s3://key:secret@bucket/state"}, "STOCKML_STATE: expected none, found s3://bucket/state"),
         (
             {"store": "simplecache::s3://key:secret@bucket/store"},
             "the store: expected STOCKML_HOME/store, found simplecache::s3://bucket/store",
@@ -90,9 +94,12 @@ def test_with_shared_state_each_machine_has_its_own_home(tmp_path: Path) -> None
 
 def test_a_worker_takes_the_state_from_its_runs_and_is_refused_if_it_has_another(tmp_path: Path) -> None:
     given = {"STOCKML_ARTIFACTS": "s3://bucket/mlflow", "ALPHAVANTAGE_PLAN": "75/min"}
+    given |= {"AWS_ENDPOINT_URL": "http://minio:9000", "ALPHAVANTAGE_URL": "http://feed:8080"}
     environ = {**SHARED, **given, "ALPHAVANTAGE_API_KEY": "SECRET"}
-    scheduled = of_scheduler(home_of({"STOCKML_HOME": str(tmp_path), **SHARED}), environ)
+    place = home_of({"STOCKML_HOME": str(tmp_path), **SHARED})
+    scheduled = of_scheduler(place, environ)
     assert scheduled == {**given, "STOCKML_STATE": "s3://bucket/state", "STOCKML_CODE": own_code()}
+    assert of_scheduler(replace(place, state=f"{place.state}/replay"), environ) == scheduled
     check_scheduled(scheduled, {}, "second")
     check_scheduled(scheduled, SHARED, "second")
     for scheduling, own, said in (
