@@ -81,7 +81,7 @@ class Night:
 
     @property
     def run_name(self) -> str:
-        return f"{self.ticker} {self.session} {self.mode or self.status}"
+        return f"{self.ticker} {self.session} {self.mode}"
 
     @property
     def keeps_champion(self) -> bool:

@@ -100,7 +100,7 @@ def message(night: Night) -> str:
 def _heading(night: Night) -> list[str]:
     """What is published, and what the network adds to it: worded here alone, for every page."""
     found = night.score(PUBLISHED)
-    if night.status != "completed" or found is None or found.skill is None:
+    if found is None or found.skill is None:
         return [night.status]
     if night.score(LAST_CLOSE) is None:  # a record of the first versions
         return [f"published: skill {found.skill:+.3f} over the last mid price"]

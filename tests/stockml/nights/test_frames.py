@@ -4,12 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import stockml
 from stockml.errors import NoBars, NoForecast
+from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.nights.record import Night, night_path, write_night
+from stockml.prices.bars import Split
+from stockml.prices.store import BarStore
+from tests.support.forecasts import bars, day, entry
 from tests.support.notebook import NOTEBOOK, outputs
 from tests.support.old_homes import moved_to
 from tests.support.recordings import recorded
@@ -38,10 +45,31 @@ def test_frames_show_what_the_home_holds(old: stockml.Home) -> None:
     assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
 
 
+def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(home: Home) -> None:
+    """A split that came later, a night of an earlier session that was run after the newest one's."""
+    store, then = BarStore.of(home), datetime(2013, 3, 1, tzinfo=UTC)
+    for count, at in ((20, then), (21, then + timedelta(1))):
+        store.append("IBM", bars(count), recorded_at=at, source="test", session=day(count - 1))
+    store.record_splits("IBM", [Split(day(10), 1.02)], recorded_at=then + timedelta(1), source="test")
+    for at, key in ((20, "a" * 64), (19, "b" * 64)):
+        Ledger(home.ledger).publish(entry(at, key, hours_later=(20 - at) * 99))
+        night = replace(Night.skipped("IBM", day(at), "", then), key=key, settings={"ageing.old_forecast": 30 - at})
+        write_night(night, night_path(home.nights, "IBM", key))
+    seen, raw = stockml.Home(home.root), bars(21)["close"].tolist()
+    assert seen.bars("IBM", adjusted=False)["close"].tolist() == raw
+    assert seen.bars("IBM")["close"].tolist() == pytest.approx([price / 1.02 for price in raw[:10]] + raw[10:])
+    for adjusted in (True, False):
+        assert seen.bars("IBM", adjusted=adjusted, as_of=then)["close"].tolist() == raw[:20]
+    assert seen.nights("IBM").index.tolist() == [day(19), day(20)]
+    newest = seen.forecast("IBM").attrs
+    assert (newest["origin"], newest["published_at"]) == (day(20), entry(20).published_at)
+    assert newest["age"].endswith("(limit 10)")
+
+
 def test_a_forecast_says_its_age(old: stockml.Home, monkeypatch: pytest.MonkeyPatch) -> None:
     made = "made after the close of 2013-03-01"
-    for day, told in ((2, f"{made}, 0 sessions ago"), (12, f"expired: {made}, 6 sessions ago (limit 5)")):
-        monkeypatch.setenv("STOCKML_CLOCK", f"2013-03-{day:02}T06:00:00-05:00")
+    for at, told in ((2, f"{made}, 0 sessions ago"), (12, f"expired: {made}, 6 sessions ago (limit 5)")):
+        monkeypatch.setenv("STOCKML_CLOCK", f"2013-03-{at:02}T06:00:00-05:00")
         assert old.forecast("IBM").attrs["age"] == told
 
 

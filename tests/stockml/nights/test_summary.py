@@ -10,7 +10,7 @@ import pytest
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
-from stockml.models.pooled_regression import POOLED
+from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary
 from stockml.nights.glance import Glance
 from stockml.nights.record import Night
@@ -33,7 +33,7 @@ def logged() -> Night:
         model_version="3",
         plots_folder="/home/me/.stockml/plots/IBM/0f6f",
         rows_restated=2,
-        data_notes=("no bar of 2013-02-11: asked for again every night",),
+        data_notes=("no bar of 2013-02-11: asked for again every night", "a split is missing"),
     )
 
 
@@ -77,7 +77,7 @@ def of_an_earlier_version() -> Night:
     [
         "session 2013-02-28",
         "1 added, 2 restated, 3,269 sessions in all",
-        "data no bar of 2013-02-11: asked for again every night",
+        "data no bar of 2013-02-11: asked for again every night data a split is missing",
         "fine-tune: 1 new session",
         "not promoted within the noise: CRPS skill +0.00% against the champion's on the same origins, p 0.63",
         "50 sessions ahead (80%: ",
@@ -98,6 +98,9 @@ def test_a_summary_without_a_link_says_how_to_open_the_pages(monkeypatch: pytest
     monkeypatch.delenv("MAKELEVEL", raising=False)
     for night, is_told in ((logged(), False), (replace(logged(), mlflow_run_url=None), True)):
         assert ("pages stockml up" in " ".join(summary.text(night).split())) is is_told
+    assert "(None)" not in summary.text(recorded_night()) + summary.markdown(recorded_night())
+    address = f"http://127.0.0.1:5000/{'a-long-path/' * 9}"
+    assert address in summary.text(replace(logged(), mlflow_run_url=address)), "broken, it could not be opened"
     monkeypatch.setenv("MAKELEVEL", "1")
     assert "pages make up" in " ".join(summary.text(replace(logged(), mlflow_run_url=None)).split())
 
@@ -131,7 +134,7 @@ def rows_of(night: Night, heading: str, width: int) -> list[str]:
 def test_a_networks_path_gets_no_credit_where_it_is_not_published() -> None:
     night = publishing_a_path()
     assert night.forecast
-    assert "the network's path" in summary.text(night)
+    assert "published         the network's path, with the regression's width" in summary.text(night)
     champions = replace(night, publisher=CHAMPION, forecast=replace(night.forecast, weights=(0.7,) * 50))
     text = " ".join(summary.text(champions).split())
     assert "published: the last close and half the usual rise, width by the network and the regression" in text
@@ -177,6 +180,11 @@ def test_the_headline_gives_the_network_no_credit_where_it_adds_nothing() -> Non
         without_network(network_adds=None, reasons={"base network": "no base network ends before 2000"})
     )
     assert "no network: no base network ends before 2000" in none
+    bare = without_network(network_adds=None, scores={}, whole={}, widths={}, reasons={POOLED: "too few origins"})
+    assert summary.headline(bare).endswith(f", the {EWMA_60}'s width; no network: too few origins")
+    assert f"vs {POOLED}" not in summary.text(bare) + summary.markdown(bare)
+    assert "the same without network, published" in summary.text(without_network())
+    assert "over the pooled regression" in summary.headline(without_network())
 
 
 @pytest.mark.parametrize(
@@ -205,6 +213,12 @@ def test_a_gain_that_cannot_be_tested_says_so() -> None:
     assert "network adds +0.012, too few origins to test" in summary.text(replace(night, evaluation=few))
     none = replace(night.evaluation, comparisons=(replace(found, skill_difference=None),))
     assert "network adds" not in summary.text(replace(night, evaluation=none))
+    night = recorded_night()
+    assert night.distributions
+    assert night.distributions.network_adds
+    untested = replace(night.distributions.network_adds, test=None)
+    told = summary.headline(replace(night, distributions=replace(night.distributions, network_adds=untested)))
+    assert told.endswith(f"network adds {untested.skill:+.2%} of CRPS, too few origins to test")
 
 
 def test_a_short_history_says_what_it_is_too_short_for() -> None:
@@ -212,37 +226,8 @@ def test_a_short_history_says_what_it_is_too_short_for() -> None:
     assert "history too short for the volatility of 1,000 sessions" in " ".join(
         summary.text(replace(recorded_night(), sessions=999)).split()
     )
-
-
-def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
-    night = recorded_night("GOOG")
-    assert night.distributions
-    lines = summary.text(night).splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins "))
-    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 10]}
-    shown = [name.removesuffix(", published") for name in rows]
-    assert shown == [
-        "last close, constant width",
-        "EWMA 20",
-        "EWMA 60",
-        POOLED,
-        "ridge regression",
-        "base network",
-        "tonight's network",
-        "champion",
-        "the same without network",
-    ]
-    assert sum("published" in name for name in rows) == 1
-    assert rows[POOLED][1:3] == ["–", "–"]
-    found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
-    held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
-    width = night.distributions.widths[LSTM].skill
-    own = next(rows[name] for name in rows if name.startswith("tonight's network"))
-    assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
-    assert lines[first + 10].startswith("HAR range (ticker's own): expected at least 2000 sessions")
-    marked = summary.markdown(night)
-    assert "| tonight's network" in marked
-    assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
+    told = "history: too short for the volatility of 250 and 1,000 sessions"
+    assert told in summary.markdown(replace(recorded_night(), sessions=99))
 
 
 def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
@@ -255,7 +240,9 @@ def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
     assert "now mid price 201.96" in " ".join(text.split())
     measured = text[: text.index("promoted")]
     assert [name for name in ("last close", "network adds", "CRPS") if name in measured] == []
-    assert "| last value" in summary.markdown(night)
+    assert "| last value" in (marked := summary.markdown(night))
+    assert "\n\n\n" not in text + marked
+    assert "usually" not in text + marked, "nor is there a table of nothing"
     later = without_network()
     assert later.forecast
     later = replace(later, forecast=replace(later.forecast, outlook=()))
@@ -291,6 +278,8 @@ def test_the_markdown_puts_the_verdict_before_the_tables_and_the_links_after_the
         "| EMA",
         "| EWMA 20",
         "| volatility",
+        "- bars: 1 added, 2 restated",
+        "- data: a split is missing",
         "[MLflow run](",
         "[All nights of IBM in MLflow](http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=stockml)",
     )

@@ -1,14 +1,17 @@
 """Every figure in a summary stands beside what it is judged by: its base rate, its baseline or its observations."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED
-from stockml.models.pooled_regression import EWMA_60
+from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary
+from stockml.nights.glance import night_age
 from stockml.nights.record import Night, read_night, write_night
 from stockml.nights.tables import rise
 from tests.stockml.nights.test_summary import logged, rows_of
@@ -23,13 +26,14 @@ def test_the_expected_volatility_has_a_table_of_its_own() -> None:
     of_20 = night.forecast.outlook[1]
     assert of_20.usual
     low, high = of_20.usual
-    told = f"20 sessions {of_20.volatility:.1%} {low:.0%} to {high:.0%} {of_20.place} {of_20.rise:.0%}"
+    beyond = ", ".join(f"{chance:.0%}" for chance in of_20.beyond)
+    told = f"20 sessions {of_20.volatility:.1%} {low:.0%} to {high:.0%} {of_20.place} {of_20.rise:.0%} {beyond}"
     assert told in " ".join(summary.text(night).split())
     marked = summary.markdown(night).replace("&emsp;", "")
     assert f"| 20 sessions| {of_20.volatility:.1%}| {low:.0%} to {high:.0%}| {of_20.place}" in marked
-    unknown = replace(of_20, usual=None, percentile=None)
+    unknown = replace(of_20, usual=None, percentile=None, beyond=(0.004, 0.0))
     short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
-    assert "too short a history to say" in summary.text(short)
+    assert re.search(r"too short a history to say +\d+% +<1%, 0%", summary.text(short))
 
 
 def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
@@ -45,6 +49,37 @@ def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
     said = summary.text(cheap)
     assert f"{scores[PUBLISHED].rmse:.6f}" in said
     assert f"{path[-1]:.5f} on" in said
+
+
+def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
+    night = recorded_night("GOOG")
+    assert night.distributions
+    lines = summary.text(night).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins "))
+    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 10]}
+    shown = [name.removesuffix(", published") for name in rows]
+    assert shown == [
+        "last close, constant width",
+        "EWMA 20",
+        "EWMA 60",
+        POOLED,
+        "ridge regression",
+        "base network",
+        "tonight's network",
+        "champion",
+        "the same without network",
+    ]
+    assert sum("published" in name for name in rows) == 1
+    assert rows[POOLED][1:3] == ["–", "–"]
+    found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
+    held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
+    width = night.distributions.widths[LSTM].skill
+    own = next(rows[name] for name in rows if name.startswith("tonight's network"))
+    assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
+    assert lines[first + 10].startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    marked = summary.markdown(night)
+    assert "| tonight's network" in marked
+    assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
 
 
 def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
@@ -70,7 +105,8 @@ def test_direction_stands_beside_how_often_the_price_rose() -> None:
     night = recorded_night()
     rose = night.evaluation and night.evaluation.scores[LAST_CLOSE].direction.base_rate
     assert rose
-    assert f"direction (rose {rose:.0%})" in summary.text(night)
+    assert f"direction (rose {rose:.0%})" in (text := summary.text(night))
+    assert re.search(r"^last close  .* –$", text, re.MULTILINE), "it says nothing of a direction"
     assert f"direction (rose {rose:.0%})" in summary.markdown(night)
 
 
@@ -86,6 +122,22 @@ def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
     assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
     assert rise(None, night.forecast) == told.partition(";")[0]
     assert rise(None, replace(night.forecast, direction_step=1)).endswith("higher in 1 session")
+
+
+@pytest.mark.parametrize(("promoted", "word"), [(True, "promoted"), (False, "not promoted")])
+def test_every_page_says_whether_it_was_promoted_and_how_old_its_forecast_is(promoted: bool, word: str) -> None:
+    night = logged()
+    assert night.verdict
+    night = replace(night, verdict=replace(night.verdict, promoted=promoted))
+    age = night_age(night, datetime(2013, 3, 5, tzinfo=UTC))
+    text, marked = summary.text(night, age), summary.markdown(night, age=age, heading=False)
+    assert f"\n{word:<17} within the noise" in text
+    assert f"\n{'':<17} {age}\n" in text
+    assert marked.startswith("**published")
+    assert f"\n{word.capitalize()}: within the noise" in marked
+    assert f"; {age}." in marked
+    assert f"; {word}: within the noise" in (told := summary.message(night))
+    assert told.endswith("; fine-tune: 1 new session")
 
 
 @pytest.mark.parametrize("page", [summary.text, summary.markdown])
