@@ -117,6 +117,8 @@ def test_a_folder_whose_name_looks_like_a_chain_of_addresses_is_read_where_it_is
     objects.replace("IBM.parquet", b"bars", objects.read("IBM.parquet"))
     assert objects.read("IBM.parquet").content == b"bars"
     assert list(objects.names("")) == ["IBM.parquet"]
+    with pytest.raises(StoreError, match=r"/disk::prices/IBM\.parquet/x: .*: make room or restore access, then run"):
+        objects.read("IBM.parquet/x")
 
 
 @pytest.mark.parametrize("address", ["s3://stat/stockml", "s3:///stockml"], ids=["mistyped", "none"])
