@@ -21,7 +21,7 @@ from stockml.errors import StoreError
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import Home
 from stockml.home import home as home_of
-from stockml.maintenance.integrity import missing
+from stockml.maintenance.integrity import faults, missing
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.storage.records import sealed
@@ -112,13 +112,13 @@ OF_SOURCES = ("ledger", "promotions", "champion", "store", "splits", "history", 
 @pytest.mark.parametrize("damaged", [*OF_SOURCES, "base network"])
 def test_damage_to_what_cannot_be_recreated_is_named(home: Home, damaged: str, damage: str) -> None:
     file = kinds(home.root)[damaged].files[0]
-    whole = file.read_bytes()
-    middle = len(whole) // 2
+    middle = len(whole := file.read_bytes()) // 2
     a_bit = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
     file.write_bytes({"cut off": whole[:-20], "empty": b"", "a bit": a_bit}[damage])
     check = problem(home)
     assert str(file) in str(check) or str(file.parent) in str(check)
     assert "restore it from a backup" in str(check) or damaged == "base network"
+    assert any(each.startswith((f"{file}: ", f"{file.parent}: ")) for each in faults(home)), "by a backup too"
 
 
 def test_a_missing_champion_and_missing_bars_are_named(home: Home) -> None:
@@ -142,8 +142,8 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: Home) -> 
     write_night(promoted, night_path(home.nights, "IBM", promoted.key))
     for of in ("ledger", "promotions"):
         aside = (file := kept[of].files[0]).rename(home.root.with_name("aside"))
-        assert problem(home).found.startswith(f"{file}: expected the ")
-        assert "that records of nights tell of, found no file; restore it from a backup" in problem(home).found
+        assert (told := problem(home).found).startswith(f"{file}: expected the ")
+        assert "that records of nights tell of, found no file; restore it from a backup" in told in [*faults(home)]
         assert not list(missing(replace(home, state="s3://bucket/state"))), "it holds what its own nights needed"
         aside.rename(file)
     kept["promotions"].files[0].unlink()
