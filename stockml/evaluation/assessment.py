@@ -19,8 +19,8 @@ from stockml.evaluation.distribution_table import DistributionTable, distributio
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.metrics import Evaluation
+from stockml.features.origins import OriginSplit, known_outcomes
 from stockml.features.segments import to_newest_units
-from stockml.features.windows import OriginSplit, known_outcomes
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits

@@ -22,8 +22,8 @@ from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
+from stockml.features.origins import OriginSplit, unseen_origins, within_segment
 from stockml.features.segments import to_newest_units
-from stockml.features.windows import OriginSplit, unseen_origins, within_segment
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from stockml.errors import InvalidSetting
-from stockml.features.windows import OriginSplit, scored_origins, unseen_origins
+from stockml.features.origins import OriginSplit, scored_origins, unseen_origins
 from stockml.forecasts.outlook import chances_of_a_rise
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
 from stockml.models.baselines import prior_path, published_moves

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score, skill_over
 from stockml.evaluation.significance import diebold_mariano, overlap
-from stockml.features.windows import known_outcomes
+from stockml.features.origins import known_outcomes
 from stockml.forecasts.proper_scores import brier
 from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings

@@ -13,8 +13,8 @@ import numpy as np
 
 from stockml.errors import InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
+from stockml.features.origins import within_segment
 from stockml.features.range_volatility import Volatilities
-from stockml.features.windows import within_segment
 from stockml.models import pooled_regression as pooled
 from stockml.models.lead_grid import LEVELS, moves
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression

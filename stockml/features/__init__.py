@@ -1,1 +1,1 @@
-"""Causal inputs, scaling, segments, windows and the split of origins. Never here: Keras."""
+"""Causal inputs, the split of origins, the segments between long holes. Never here: Keras."""

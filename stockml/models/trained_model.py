@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting
-from stockml.features.windows import OriginSplit
+from stockml.features.origins import OriginSplit
 from stockml.models.pool import Pool, file_of
 from stockml.models.pooled_vintages import READ_ERRORS, SHIPPED
 from stockml.models.retrain_policy import Decision

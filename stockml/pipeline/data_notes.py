@@ -6,8 +6,8 @@ from datetime import date, timedelta
 import numpy as np
 
 from stockml.errors import counted
+from stockml.features.origins import within_segment
 from stockml.features.segments import HOLE, UNITS, divided_by, starts
-from stockml.features.windows import within_segment
 from stockml.models.lead_grid import LEADS
 from stockml.prices.bars import Bars, days_of, jumps
 from stockml.prices.believed import View

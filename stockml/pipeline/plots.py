@@ -11,8 +11,8 @@ import numpy as np
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_assessment
 from stockml.evaluation.evaluate import PUBLISHED
+from stockml.features.origins import every_nth
 from stockml.features.segments import to_newest_units
-from stockml.features.windows import every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.home import Home

@@ -8,9 +8,9 @@ import pandas as pd
 
 from stockml.errors import counted
 from stockml.evaluation.metrics import Evaluation
+from stockml.features.origins import OriginSplit
 from stockml.features.range_volatility import ewma_volatility
 from stockml.features.segments import segments, to_newest_units
-from stockml.features.windows import OriginSplit
 from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import baseline_paths
 from stockml.plots.style import (

@@ -41,7 +41,7 @@ class ServedModel(PythonModel):
         import numpy as np
 
         from stockml.evaluation.candidates import forecast_after, pool_of
-        from stockml.features.windows import check_newest
+        from stockml.features.origins import check_newest
         from stockml.forecasts.outlook import chance_above
         from stockml.forecasts.proper_scores import COVERAGES, band, percent
         from stockml.models.lead_grid import MEDIAN

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, check_segments, scored_origins, split_origins, within_segment
+from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins, within_segment
 from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import LEADS, lead_basis, moves
 from stockml.models.pool import Pool, oldest_through

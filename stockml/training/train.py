@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stockml.errors import NoChampion, TooFewBars
-from stockml.features.windows import every_nth, split_origins
+from stockml.features.origins import every_nth, split_origins
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts

@@ -15,15 +15,15 @@ from stockml.code_version import NUMBER_LIBRARIES, code_hash, sources_hash
 SOURCES = {
     "training/__init__.py": "",
     "training/train.py": (
-        '"""Trains."""\n\nfrom stockml.features.windows import cut\n\n\n'
+        '"""Trains."""\n\nfrom stockml.features.origins import cut\n\n\n'
         'def train():\n    """Train."""\n    from stockml.models import pool\n'
     ),
     "features/__init__.py": "",
-    "features/windows.py": "import numpy\n\nimport stockml.errors\n\n\ndef cut(): ...\n",
+    "features/origins.py": "import numpy\n\nimport stockml.errors\n\n\ndef cut(): ...\n",
     "models/__init__.py": "",
     "models/pool.py": "UNITS = 32\n",
     "plots/__init__.py": "",
-    "plots/style.py": "from stockml.features.windows import cut\n",
+    "plots/style.py": "from stockml.features.origins import cut\n",
     "errors.py": "class TooFewBars(Exception): ...\n",
 }
 
@@ -66,7 +66,7 @@ def another_docstring(source: str) -> str:
 @pytest.mark.parametrize(
     ("module", "change", "moves"),
     [
-        ("features/windows", a_statement, True),
+        ("features/origins", a_statement, True),
         ("models/pool", a_statement, True),
         ("training/train", a_statement, True),
         ("plots/style", a_statement, False),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit
+from stockml.features.origins import OriginSplit
 from stockml.models.pool import Pool
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import OwnErrors, TickerNetwork

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.evaluation.assessment import Assessment, assess, write_assessment
-from stockml.features.windows import split_origins
+from stockml.features.origins import split_origins
 from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance, TrainedModel, save

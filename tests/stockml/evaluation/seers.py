@@ -8,7 +8,7 @@ import numpy as np
 
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.candidates import Candidate, Unseen
-from stockml.features.windows import every_nth
+from stockml.features.origins import every_nth
 from stockml.models.pool import Pool
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.prices.series import PriceSeries

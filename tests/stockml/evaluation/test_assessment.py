@@ -12,7 +12,7 @@ from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import assess, read_assessment, write_assessment
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
-from stockml.features.windows import every_nth
+from stockml.features.origins import every_nth
 from stockml.models.baselines import published_moves
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import POOLED

@@ -5,7 +5,7 @@ import pytest
 
 from stockml.evaluation.candidates import forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, TREND_PRIOR, evaluate
-from stockml.features.windows import every_nth
+from stockml.features.origins import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.publishing import Components, combine
 from stockml.models.baselines import prior_path, published_moves

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
+from stockml.features.origins import FIRST_ORIGIN, scored_origins, within_segment
 from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.segments import LONGEST_CLOSURE, segments, starts, to_newest_units
 from stockml.features.width_inputs import width_inputs
-from stockml.features.windows import FIRST_ORIGIN, scored_origins, within_segment
 from stockml.models.baselines import prior_path, trend
 from stockml.models.lead_grid import LEADS
 from stockml.models.pool import Pool

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
+from stockml.features.origins import within_segment
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
-from stockml.features.windows import within_segment
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, coefficients_cached
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised
 from stockml.models.pooled_regression import EWMA_60, POOLED, PooledRegression

@@ -11,8 +11,8 @@ import pytest
 from scipy.special import ndtri
 
 from stockml.errors import InvalidFile, OtherVersion, TooFewBars
+from stockml.features.origins import within_segment
 from stockml.features.range_volatility import Volatilities
-from stockml.features.windows import within_segment
 from stockml.models import pooled_vintages
 from stockml.models.lead_grid import LEVELS, lead_basis
 from stockml.models.pool import (

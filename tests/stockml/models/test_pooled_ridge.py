@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile, TooFewBars
+from stockml.features.origins import within_segment
 from stockml.features.width_inputs import AVERAGED, FALLS, INPUTS, WINDOWS, input_averages, width_inputs
-from stockml.features.windows import within_segment
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, moves, symmetrised
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PENALTY, PooledRidge

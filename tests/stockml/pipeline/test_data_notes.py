@@ -9,7 +9,7 @@ import pytest
 
 from stockml.code_version import PACKAGE
 from stockml.errors import InvalidSession, NoBars, TooFewBars
-from stockml.features.windows import check_newest
+from stockml.features.origins import check_newest
 from stockml.home import Home
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.data_notes import data_notes, divided

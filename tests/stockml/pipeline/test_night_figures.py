@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from stockml.features.windows import OriginSplit, every_nth
+from stockml.features.origins import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home

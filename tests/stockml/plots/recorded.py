@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stockml.features.origins import OriginSplit, split_origins
 from stockml.features.range_volatility import ewma_volatility
-from stockml.features.windows import OriginSplit, split_origins
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import LiveScores

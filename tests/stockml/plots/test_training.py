@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from stockml.features.windows import split_origins
+from stockml.features.origins import split_origins
 from stockml.plots import comparison, diagnostics, training
 from stockml.plots.forecast import forecast_fan
 from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH

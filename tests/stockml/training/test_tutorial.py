@@ -12,7 +12,7 @@ import pytest
 
 from flows.form import chosen
 from stockml.errors import Diverged, InvalidSetting, TooFewBars
-from stockml.features.windows import every_nth
+from stockml.features.origins import every_nth
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network

@@ -107,7 +107,7 @@ def test_a_window_in_which_no_price_moved_is_scaled_by_that_price() -> None:
         (901, [0]),
     ],
 )
-def test_windows_hold_2500_points_and_a_short_remainder_joins_the_last(train_end: int, expected: list[int]) -> None:
+def test_origins_hold_2500_points_and_a_short_remainder_joins_the_last(train_end: int, expected: list[int]) -> None:
     assert windows(train_end).tolist() == expected
 
 

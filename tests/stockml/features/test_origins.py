@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.features.windows import (
+from stockml.features.origins import (
     FIRST_ORIGIN,
     HORIZONS_TO_LEARN,
     OriginSplit,
