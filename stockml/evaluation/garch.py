@@ -67,7 +67,7 @@ def _gjr_garch(returns: Floats) -> Any:
     try:
         from arch import arch_model
     except ImportError:
-        raise NoRow("GJR-GARCH", "needs the extra `garch` (pip install 'arch>=7')") from None
+        raise NoRow("GJR-GARCH", "needs the extra `garch` (pip install 'arch>=8')") from None
     if not returns.std() > 0:
         raise NoRow("GJR-GARCH", "expected a price that moves, found none")
     return arch_model(returns, p=1, o=1, q=1, dist="t", rescale=False)
