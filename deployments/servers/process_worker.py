@@ -34,6 +34,7 @@ from prefect.workers import process
 from deployments.servers import warm_run
 from deployments.servers.attempts import Attempts, ControlChannel
 from deployments.servers.warm_run import ADDRESS
+from stockml.errors import DiskFull
 from stockml.home import home
 from stockml.storage.files import write_atomically
 from tasks.lost_runs import requeue_lost
@@ -194,6 +195,7 @@ def settings_of_a_run(server: str) -> dict[str, str | None]:
 
 
 def keep_certificate(folder: Path) -> None:
-    """Write one of the certificates that this machine trusts to `folder`, if it has them in one file."""
+    """Write one of the certificates that this machine trusts to `folder`, if it has them in one file, and room."""
     for each in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
-        write_atomically(folder / CERTIFICATE, ssl.DER_cert_to_PEM_cert(each).encode())
+        with suppress(DiskFull):  # a run loads them all without it
+            write_atomically(folder / CERTIFICATE, ssl.DER_cert_to_PEM_cert(each).encode())

@@ -24,6 +24,7 @@ from deployments.servers.warm_run import ADDRESS, COMMAND
 from stockml.errors import UnlikeWorker
 from stockml.home import home
 from tasks.workplace import own_code
+from tests.support.small_disk import files_of_at_most
 
 
 def prepared(deployment: DeploymentResponse | None = None, **environ: str) -> WarmConfiguration:
@@ -83,6 +84,15 @@ def test_a_run_skips_what_its_worker_has_done_and_keeps_its_own_settings(
     given = {"PREFECT_API_SSL_CERT_FILE": "/mine.pem", "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "true"}
     own = prepared(PREFECT_API_URL="http://127.0.0.1:4200/api", **given)
     assert {name: own.env[name] for name in given} == given
+
+
+def test_a_worker_begins_on_a_full_disk_and_its_runs_then_load_all_certificates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STOCKML_HOME", str(tmp_path))
+    with files_of_at_most(0):
+        keep_certificate(home().prefect)
+    assert "PREFECT_API_SSL_CERT_FILE" not in prepared(PREFECT_API_URL="http://127.0.0.1:4200/api").env
 
 
 def test_a_run_of_an_installed_module_is_told_where_its_flow_is() -> None:
