@@ -36,17 +36,10 @@ from stockml.training.train import before_the_nights_parts
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, time_left
+from tasks.errors import ProcessKilled
 from tasks.process_pool import process_pool
 
 BAR = 24  # characters
-
-
-class ProcessKilled(StockmlError):
-    workers: int
-    text = (
-        "expected {workers} processes to finish the backtest, found one killed, most likely for want of memory; "
-        "end other programs, or name fewer tickers at a time"
-    )
 
 
 def folder_named(given: str) -> Path | None:

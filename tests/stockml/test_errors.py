@@ -1,13 +1,19 @@
 """Errors carry their data through pickling, and say what was expected, what was found and what to do."""
 
+import ast
 import pickle
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+from deployments import errors as servers
 from deployments.errors import AlreadyUp, NotRecorded, PasswordNeeded, PortTaken, ServerFailed, ServerUnavailable
 from stockml import errors
+from tasks import errors as studies
+from tasks.errors import ProcessKilled
 
+PROJECT = Path(__file__).parents[2]
 SAMPLES = [
     errors.InvalidTicker("../etc"),
     errors.InvalidSession("2013-13-01", "no such day"),
@@ -37,6 +43,7 @@ SAMPLES = [
     errors.NoChampion("IBM", "nothing was promoted yet"),
     errors.NightBusy("IBM", 30.0),
     errors.BadTiingoKey("IBM", "none"),
+    ProcessKilled(8),
     errors.UnlikeWorker("tcp://10.0.0.6:40001", (("STOCKML_HOME", "/srv/a", "/srv/b"),)),
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
@@ -68,8 +75,17 @@ def test_every_error_that_can_be_raised_has_a_sample() -> None:
         below = kind.__subclasses__()
         return set().union(*map(leaves, below)) if below else {kind}
 
-    named = {kind for kind in leaves(errors.StockmlError) if kind.__module__.startswith(("stockml.", "deployments."))}
+    named = {kind for kind in leaves(errors.StockmlError) if kind.__module__.endswith(".errors")}
     assert named <= {type(sample) for sample in SAMPLES}
+
+
+def test_every_error_stands_in_an_errors_module() -> None:
+    trees = {name for tree in (errors, servers, studies) for name, kind in vars(tree).items() if isinstance(kind, type)}
+    for room in ("stockml", "tasks", "flows", "deployments"):
+        for file in (PROJECT / room).rglob("*.py"):
+            kinds = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)]
+            stray = [kind.name for kind in kinds if trees.intersection(map(ast.unparse, kind.bases))]
+            assert file.name == "errors.py" or not stray, f"{file}: {stray}"
 
 
 def test_only_rate_limits_and_absent_data_are_worth_asking_again() -> None:

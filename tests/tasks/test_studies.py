@@ -22,7 +22,8 @@ from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
 from tasks.artifacts import epoch_report
-from tasks.studies import ProcessKilled, backtest_tickers, folder_named, read_prices, trial_report
+from tasks.errors import ProcessKilled
+from tasks.studies import backtest_tickers, folder_named, read_prices, trial_report
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
