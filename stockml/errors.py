@@ -292,7 +292,7 @@ class UnlikeWorker(StockmlError):
 class TrackingUnavailable(StockmlError):
     address: str
     why: str
-    text = "MLflow at {address} cannot be reached or written to ({why})"
+    text = "MLflow at {address} cannot be reached or written to ({why}); see `stockml doctor`"
 
 
 def counted(number: int, thing: str) -> str:

@@ -46,7 +46,7 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
     address: str, tracking: Tracking, night: Night
 ) -> None:
-    with pytest.raises(TrackingUnavailable, match="cannot be reached or written to"):
+    with pytest.raises(TrackingUnavailable, match=r"cannot be reached or written to \(.+\); see `stockml doctor`"):
         replace(tracking, uri=address).keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
     [logged] = tracking.log_pending()
