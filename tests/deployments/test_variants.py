@@ -48,6 +48,7 @@ def test_the_base_job_template_is_prefects_own_with_state_and_secret() -> None:
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
     assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/state"
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "stockml"}}]
+    assert kept["variables"]["properties"]["image"]["example"] == "stockml", "no night runs in Prefect's own image"
 
 
 def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:

@@ -1,4 +1,5 @@
-"""Print the base job template: Prefect's own for Kubernetes, with the state volume, its owner and the secret added.
+"""Print the base job template: Prefect's own for Kubernetes, with the state volume, its owner and the secret added,
+and the project's image as the example in its form.
 
 python -m tests.support.kubernetes_template > deployments/kubernetes/base-job-template.json
 """
@@ -29,6 +30,7 @@ def prefects_own(package: str, kind: str) -> dict[str, Any]:
 
 def base_job_template() -> dict[str, Any]:
     template = copy.deepcopy(prefects_own("prefect-kubernetes", "kubernetes"))
+    template["variables"]["properties"]["image"]["example"] = "stockml"
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     pod["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": "stockml-state"}}]
     pod["securityContext"] = OF_THE_POD
