@@ -98,7 +98,7 @@ class Gain:
 
 
 def scored(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
-    """Score a forecast.  quantiles, actual: those of its losses, in CRPS."""
+    """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads), those that its losses, in CRPS, are of."""
     bands = score_limits({coverage: band(quantiles, coverage) for coverage in COVERAGES}, actual).bands
     return DistributionScore(
         origins=len(actual),

@@ -27,7 +27,10 @@ def p_text(p_value: float) -> str:
 
 
 def overlap(origins: Indices, horizon: int) -> int:
-    """The most consecutive origins that share a session: origins every 10 with 50 leads overlap 5 at a time."""
+    """The most consecutive origins that share a session: origins every 10 with 50 leads overlap 5 at a time.
+
+    origins: (m,), ascending session indices.
+    """
     return int(np.max(np.searchsorted(origins, origins + horizon) - np.arange(len(origins))))
 
 

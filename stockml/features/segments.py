@@ -43,7 +43,7 @@ def divided_by(series: PriceSeries, first: int) -> str:
 
 
 def changes_of_units(series: PriceSeries) -> NDArray[np.datetime64]:
-    """First session of each segment that starts with a change of units."""
+    """(k,) first session of each segment that starts with a change of units."""
     return series.sessions[[at for at in starts(series)[1:].tolist() if divided_by(series, at) == UNITS]]
 
 

@@ -102,7 +102,7 @@ class PooledRegression(Vintage):
 
 
 def check_history(volatilities: Volatilities, origins: Indices) -> None:
-    """Raise TooFewBars where an origin has less than a month of moves before it."""
+    """Raise TooFewBars where one of the origins, (m,), has less than a month of moves before it."""
     fewest = int(volatilities.return_count[origins].min(initial=FEWEST_RETURNS))
     if fewest < FEWEST_RETURNS:
         raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")

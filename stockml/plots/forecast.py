@@ -85,7 +85,10 @@ def fan(
     linewidth: float,
     scale: float = 1.0,
 ) -> Days:
-    """Draw the path and the bands in `alphas`, times `scale`; returns the days.  start: the price at the origin."""
+    """Draw the path and the bands in `alphas`, times `scale`; returns the days (1 + horizon,) from the origin on.
+
+    start: the price at the origin.
+    """
     days = np.array([forecast.origin, *forecast.sessions], dtype="datetime64[D]")
     for coverage, alpha in alphas.items():
         band = forecast.band(coverage)
@@ -96,7 +99,10 @@ def fan(
 
 
 def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in the series over that in the forecast, which a split changes; 1 without its bar."""
+    """The origin's price in the series over that in the forecast, which a split changes; 1 without its bar.
+
+    sessions, mid: (n,), mid in price.
+    """
     found = mid[sessions == np.datetime64(forecast.origin)]
     return float(found[0]) / forecast.last_value if len(found) else 1.0
 

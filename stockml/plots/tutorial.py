@@ -73,7 +73,10 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
 
 
 def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Floats], claim: str, first: int) -> "Figure":
-    """The mean of earlier sessions as the forecast of every session from `first` on, over the actual prices; scaled."""
+    """The mean of earlier sessions as the forecast of every session from `first` on, over the actual prices; scaled.
+
+    mean: of values (n,) the means (n,), each of the points up to its own.
+    """
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
     page = "page" if report.is_the_pages else f"page, {PAGE_SHARE}:"
     said = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page

@@ -181,7 +181,7 @@ def _meaning(column: str) -> str | None:
 
 
 def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
-    """The days of the column `date`. Raises NotPrices with the line, or with both readings."""
+    """(n,) days of the column `date`. Raises NotPrices with the line, or with both readings."""
     text = cells["date"]
     first = str(text.iloc[0])
     if TWO_ORDERS.match(first):

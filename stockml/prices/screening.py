@@ -73,12 +73,18 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
 
 
 def is_busy(volume: Floats, at: int, times: float = BUSY) -> bool:
-    """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown."""
+    """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown.
+
+    volume: (n,), of which those up to `at`, the session's index, are seen.
+    """
     return bool(volume[at] > times * _usual(volume, at))
 
 
 def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
-    """Whether trading was heavy by shares (which a split multiplies) and by money (which a change of units does)."""
+    """Whether trading was heavy by shares (which a split multiplies) and by money (which a change of units does).
+
+    close, volume: (n,), of which those up to `at`, the session's index, are seen.
+    """
     return is_busy(volume, at) and is_busy(close * volume, at)
 
 

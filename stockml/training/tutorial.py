@@ -94,7 +94,7 @@ class Recipe:
         return rollout(weights, fed, self.settings.evaluation.horizon, network.cell)
 
     def error(self, predicted: Floats, at: Indices) -> float | None:
-        """0.5 · MSE of paths from these starts, scaled; None when there are none."""
+        """0.5 · MSE of paths (m, horizon) from these starts (m,), scaled; None when there are none."""
         return half_mse(predicted, self.outcomes(at)) if len(at) else None
 
     def outcomes(self, at: Indices) -> Floats:
@@ -102,7 +102,10 @@ class Recipe:
         return futures(self.prepared.values, at, self.settings.evaluation.horizon)
 
     def directions(self, predicted: Floats, at: Indices) -> tuple[int, int]:
-        """After how many starts the direction at `direction_step` was right, and after how many the price had risen."""
+        """After how many starts the direction at `direction_step` was right, and after how many the price had risen.
+
+        predicted: (m, horizon), scaled paths.  at: (m,), starts.
+        """
         step, last = self.settings.evaluation.direction_step - 1, self.prepared.values[at - 1]
         rose = self.outcomes(at)[:, step] > last
         return int(((predicted[:, step] > last) == rose).sum()), int(rose.sum())

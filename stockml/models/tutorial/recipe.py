@@ -86,7 +86,10 @@ def scaled(mid: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def scale_range(low: Floats | float, high: Floats | float) -> Floats:
-    """What a step from 0 to 1 is in price: the window's range; of a window in which no price moved, that price."""
+    """What a step from 0 to 1 is in price: the window's range; of a window in which no price moved, that price.
+
+    low, high: in price, of any one shape, (…), which the result has.
+    """
     return np.where(np.greater(high, low), np.subtract(high, low), low)
 
 
@@ -176,7 +179,7 @@ def learning_rate(initial: float, losses: Iterable[float]) -> float:
 
 
 def half_mse(predicted: Floats, real: Floats) -> float:
-    """The tutorial's error: half of the mean squared error of two arrays of one shape, in scaled units squared."""
+    """The tutorial's error: half of the mean squared error of two arrays of one shape, (…), in scaled units squared."""
     return 0.5 * float(np.mean((predicted - real) ** 2))
 
 
@@ -213,7 +216,10 @@ def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | N
 
 
 def pasts(values: Floats, at: Indices, unrolled: int) -> Floats:
-    """(m, unrolled - 1): the points fed before each start, 49 with 50 unrolled steps.  Raises TooFewBars."""
+    """The points fed before each start, 49 with 50 unrolled steps.  Raises TooFewBars.
+
+    values: (n,).  at: (m,), starts.  Returns (m, unrolled − 1).
+    """
     if (known := int(at.min(initial=unrolled))) < unrolled - 1:  # an index below 0 would count from the newest
         raise TooFewBars(unrolled - 1, known, "what the tutorial's network is fed before a forecast")
     return np.asarray(values[at[:, None] + np.arange(1 - unrolled, 0)])
