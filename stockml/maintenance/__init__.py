@@ -1,1 +1,1 @@
-"""Retention and what a clean-up reports. Never here: champions."""
+"""Retention and its report, backup, renaming, integrity. Never here: the removal of a champion, bars or forecasts."""

@@ -1,1 +1,1 @@
-"""Baselines, networks, forecasters, the registry of champions, when to retrain. Never here: epochs."""
+"""Baselines, networks, forecasters, the registry of champions, when to retrain. Never here: the course of training."""

@@ -1,1 +1,1 @@
-"""Trainer, checkpoints, tuning, the tutorial's training. Never here: scores of the test part."""
+"""Trainers, checkpoints, tuning, the tutorial's training. Never here: scores of the test part, the tutorial's aside."""
