@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -26,3 +27,11 @@ def test_the_pinned_packages_hold_every_import() -> None:
     brought = {name: {re.sub(r"[-_.]+", "-", d).lower() for d in from_package.get(name, ())} for name in imported()}
     assert len(brought) > 20
     assert {name for name, distributions in brought.items() if not distributions & pinned} == UNPINNED
+
+
+def test_the_architecture_says_what_each_dependency_is_for() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    names = {re.match(r"[\w-]+", each)[0] for each in asked}  # type: ignore[index]
+    said = (PROJECT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Dependencies")[2]
+    assert {name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", said)} == set()
