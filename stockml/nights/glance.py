@@ -61,6 +61,7 @@ class Glance:
 
     @classmethod
     def of(cls, night: Night) -> "Glance":
+        """The glance of a completed night; what it did not measure is None."""
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
         whole = night.over_regression
         shares = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}

@@ -75,6 +75,7 @@ class Row:
     paused: bool = False
 
     def cells(self) -> tuple[str, ...]:
+        """The row as text, one cell for each of COLUMNS; – where nothing is known."""
         found = self.glance
         return (
             self.ticker,

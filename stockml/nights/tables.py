@@ -37,6 +37,7 @@ class Table:
         return ["", *(self.shape.format(*row) for row in self.rows), *told] if self.rows else []
 
     def markdown(self) -> str:
+        """The table for both pages, its notes as a list below it; nothing without rows."""
         rule = "|" + "".join("--:|" if ">" in cell else "---|" for cell in self.shape.split())
         heading, *lines = [f"| {' | '.join(row)} |" for row in self.rows] or [""]
         table = "\n".join([heading, rule, *lines]).replace(" | ", "&emsp;| ")  # MLflow pads no cell
@@ -66,6 +67,7 @@ def rise(night: Night | None, forecast: Forecast) -> str:
 
 
 def paths(night: Night) -> Table:
+    """Each path's errors on the test part's origins: MSE in squared shares of the range, RMSE in price, direction."""
     origins = counted(night.evaluation.origins, "origin") if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
@@ -132,6 +134,7 @@ def _distribution_rows(night: Night) -> dict[str, str]:
 
 
 def outlook(forecast: Forecast) -> Table:
+    """The annualised volatility, usual and tonight's, and the chances of a rise and of a large move, by sessions."""
     rows = [OUTLOOK] if forecast.outlook else []
     for each in forecast.outlook:
         usual = "{:.0%} to {:.0%}".format(*each.usual) if each.usual else "–"

@@ -142,6 +142,7 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Sequence[NightRow]) -> bytes:
+    """The rows below a header of NightRow's fields, in UTF-8."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in fields(NightRow)], lineterminator="\n")
     writer.writeheader()

@@ -53,6 +53,7 @@ def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment
 def figures(
     ticker: str, series: PriceSeries, assessment: Assessment, model: TrainedModel
 ) -> "dict[str, Callable[[], Figure]]":
+    """What draws each plot that the night has, by name; nothing is drawn yet."""
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     prices = to_newest_units(series) * mid
     span = min(VOLATILITY_SESSIONS, evaluation.horizon)

@@ -34,6 +34,7 @@ EPOCHS_BETWEEN = 3  # the page draws every third
 
 
 def history(report: TutorialReport) -> "Figure":
+    """The mid price of all sessions, with where the test part begins."""
     end = report.fitted.recipe.prepared.train_end
     figure, (axes,) = canvas(
         f"{report.name}: “data with various patterns occurring over time”",

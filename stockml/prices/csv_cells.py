@@ -89,6 +89,7 @@ class NotPrices(Exception):
 
 
 def content_of(path: Path) -> bytes:
+    """The bytes of a price file.  Raises InvalidFile if it cannot be read, is empty or is larger than LARGEST_FILE."""
     if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write into it
         raise InvalidFile(str(path), "expected a file with daily prices, found a folder, a pipe or a device")
     try:

@@ -18,6 +18,7 @@ class ServedModel(PythonModel):
     """Loads the night's network and bands once, then predicts after the last bar that it is given."""
 
     def load_context(self, context: PythonModelContext) -> None:
+        """Load the model, by the code that was logged with it unless a stockml is imported already."""
         sys.path.insert(0, context.artifacts["code"])
         from stockml.forecasts.publishing import Calibration
         from stockml.models.trained_model import load_model

@@ -33,3 +33,13 @@ def test_a_public_function_of_arrays_says_their_shapes() -> None:
             if arrays(function) and not SHAPE.search(said):
                 found.append(f"{file.relative_to(PACKAGE)}: {name}")
     assert not found, found
+
+
+def test_a_public_function_of_more_than_five_lines_says_what_it_does() -> None:
+    found = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for name, function, _ in functions(ast.parse(file.read_text(encoding="utf-8")).body):
+            lines = function.body[-1].end_lineno - function.body[0].lineno + 1  # type: ignore[operator]
+            if lines > 5 and not ast.get_docstring(function):
+                found.append(f"{file.relative_to(PACKAGE)}: {name}")
+    assert not found, found
