@@ -269,7 +269,7 @@ def test_a_home_whose_path_would_be_misread_in_an_address_is_named(
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / name))
     assert run(["doctor"]) == 1
     said = capsys.readouterr().err
-    assert "expected STOCKML_HOME to be a folder without ? % # and :: in its path" in said
+    assert "expected STOCKML_HOME to be a folder with a path in UTF-8, without ? % # and ::" in said
     assert str(tmp_path / name) in said
 
 
