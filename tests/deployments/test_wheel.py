@@ -42,12 +42,16 @@ print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, l
 
 @dataclass(frozen=True)
 class Installed:
-    """The wheel after `pip install --target`; `names` are its files, `source` is what it was built from."""
+    """The wheel after `pip install --target`; `names` are its files, `source` is what it was built from.
+
+    `said` is what its quiet build printed.
+    """
 
     source: Path
     folder: Path
     names: frozenset[str]
     elsewhere: Path
+    said: str
 
     def run(self, *command: str) -> str:
         """The command's standard output, run from an empty folder."""
@@ -80,10 +84,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     elsewhere.mkdir()
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-index", "--no-deps"]
-    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp, source], check=True)
+    build = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", tmp, source]
+    said = subprocess.run(build, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
     [wheel] = tmp.glob("*.whl")
     subprocess.run([*pip, "install", *offline, "--target", folder, wheel], check=True)
-    return Installed(source, folder, frozenset(zipfile.ZipFile(wheel).namelist()), elsewhere)
+    return Installed(source, folder, frozenset(zipfile.ZipFile(wheel).namelist()), elsewhere, said)
 
 
 def test_it_holds_the_four_packages_modules_the_files_they_read_and_nothing_else(installed: Installed) -> None:
@@ -93,6 +98,10 @@ def test_it_holds_the_four_packages_modules_the_files_they_read_and_nothing_else
     about = {name.partition(".dist-info/")[2] for name in installed.names if ".dist-info/" in name}
     assert {name for name in installed.names if ".dist-info/" not in name} == {str(p) for p in modules | read}
     assert about == ABOUT
+
+
+def test_its_build_warns_of_nothing(installed: Installed) -> None:
+    assert installed.said == ""
 
 
 def test_its_command_shows_its_help_as_a_module_and_as_a_program(installed: Installed) -> None:
