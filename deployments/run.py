@@ -2,16 +2,19 @@
 
 import os
 import sys
+from collections.abc import Callable
 
-from deployments.cli.app import reported, run
-from deployments.cli.place import in_home
 from deployments.process import as_program
-from deployments.replay.feed import END_OF_RECORDING
-from stockml.provider.price_source import replay_home
 
 
 def main() -> None:
-    as_program(lambda: reported(one_night))
+    as_program(_loaded)
+
+
+def _loaded() -> Callable[[], int]:
+    from deployments.cli.app import reported
+
+    return lambda: reported(one_night)
 
 
 def one_night() -> int:
@@ -19,6 +22,11 @@ def one_night() -> int:
 
     Without a key, runs in the replay's own home, even beside a home that holds market prices.
     """
+    from deployments.cli.app import run
+    from deployments.cli.place import in_home
+    from deployments.replay.feed import END_OF_RECORDING
+    from stockml.provider.price_source import replay_home
+
     with in_home():
         if not os.environ.get("ALPHAVANTAGE_API_KEY"):
             os.environ["STOCKML_HOME"] = str(replay_home(os.environ).root)

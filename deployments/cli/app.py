@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
 from deployments.cli.place import in_home, shared
-from deployments.process import as_program
+from deployments.process import INTERRUPTED, as_program
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.redaction import one_line
@@ -33,7 +33,6 @@ app = Typer(
 )
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
-INTERRUPTED = 130
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -55,7 +54,8 @@ def every_command(
 
 
 def main() -> None:
-    as_program(run)
+    """What a script `stockml` calls that an earlier version installed."""
+    as_program(lambda: run)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

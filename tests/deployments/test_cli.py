@@ -231,7 +231,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: 
 def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_what_is_no_text(home: Home) -> None:
     failing = (
         "from deployments.cli.app import reported; from deployments.process import as_program; "
-        "as_program(lambda: reported(lambda: (_ for _ in ()).throw(ValueError('\\udcff'))))"
+        "as_program(lambda: lambda: reported(lambda: (_ for _ in ()).throw(ValueError('\\udcff'))))"
     )
     failed = subprocess.run([sys.executable, "-c", failing], stderr=subprocess.PIPE, umask=0o022, check=False)
     assert failed.stderr.startswith(b"stockml: unexpected ValueError: \\udcff; please report it")

@@ -47,9 +47,8 @@ def test_a_server_imports_nothing_from_the_folder_in_which_its_command_was_run(t
         print(sys.path)
     """
     child = [sys.executable, "-c", textwrap.dedent(server)]
-    command = (
-        f"import subprocess; from deployments.process import as_program; as_program(lambda: subprocess.call({child}))"
-    )
+    command = "import subprocess; from deployments.process import as_program; "
+    command += f"as_program(lambda: lambda: subprocess.call({child}))"
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     shown = subprocess.check_output([sys.executable, "-c", command], cwd=tmp_path, env=environ, text=True)
     assert not {"", ".", str(tmp_path)} & {*ast.literal_eval(shown)}

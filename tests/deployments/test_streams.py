@@ -1,11 +1,13 @@
-"""What a command tells on standard error ends nothing, even if nobody can be told."""
+"""What a command tells on standard error ends nothing, even if nobody can be told; and what it never tells."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from stockml.home import Home
+from tests.support.patience import PATIENCE_S
 
 TELLING = """
 import sys
@@ -18,7 +20,7 @@ def told():
     print("a message", file=sys.stderr, flush=True)
     return 7
 
-as_program(told)
+as_program(lambda: told)
 """
 
 
@@ -27,3 +29,21 @@ def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_pr
     command = f'exec {gone}; exec "$0" -c "$1"'
     ended = subprocess.run(["bash", "-c", command, sys.executable, TELLING], check=False)
     assert ended.returncode == 7
+
+
+@pytest.mark.parametrize("command", [("deployments.cli", "status"), ("deployments.run", "IBM")])
+def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_traceback(
+    home: Home, command: tuple[str, ...]
+) -> None:
+    importing = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        pipesize=4096,  # it imports no further than a page of these lines ahead of their reader
+    )
+    assert importing.stderr
+    assert any("typer.models" in line for line in importing.stderr)
+    importing.send_signal(signal.SIGINT)
+    said = importing.communicate(timeout=PATIENCE_S)[1]
+    assert importing.returncode == 130, said
+    assert "Traceback" not in said
