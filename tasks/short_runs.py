@@ -2,7 +2,7 @@
 
 Most nights are over in three seconds, and would wait half a second for those threads. A run that dies before its first
 heartbeat is put back into the queue by its worker or, if that died too, by another. Of a step of tenths of a second,
-the page gets the end alone, which includes its beginning.
+the page gets the end alone, which includes its beginning. A run that is stopped as a step begins ends as stopped.
 """
 
 import contextvars
@@ -21,6 +21,7 @@ from prefect.events import Event
 from prefect.utilities.engine import emit_task_run_state_change_event
 
 _beat, _renew = flow_engine._send_heartbeats, _leases._lease_renewal_loop
+_crash = task_engine.SyncTaskRunEngine.handle_crash
 LASTS_S, SHOWN_AFTER_S = 5.0, 1.0
 ENDS_WITHIN_S = 2.0  # as long as Prefect waits for its own
 _begun: dict[UUID, threading.Timer] = {}
@@ -32,6 +33,8 @@ def suit_short_runs() -> None:
     engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
     of_tasks: Any = task_engine
     of_tasks.emit_task_run_state_change_event = tell_of_task_state
+    of_a_task: Any = task_engine.SyncTaskRunEngine
+    of_a_task.handle_crash = crash
     of_leases: Any = _leases
     of_leases._lease_renewal_loop = renewals
 
@@ -54,6 +57,12 @@ def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event,
     """In place of Prefect's `_lease_renewal_loop`: starts once the run lasts, as a new lease holds for minutes."""
     if not stop_event.wait(after_s):
         _renew(lease_id, lease_duration, stop_event)
+
+
+def crash(engine: task_engine.SyncTaskRunEngine[Any, Any], error: BaseException) -> None:
+    """In place of Prefect's `handle_crash`: a step that has no record yet needs no end; its own raises ValueError."""
+    if engine.task_run:
+        _crash(engine, error)
 
 
 def tell_of_task_state(

@@ -1,6 +1,7 @@
 """What Prefect's engine does for long runs starts only once a run lasts; a short run sends few events."""
 
 import json
+import signal
 import threading
 from collections.abc import Collection
 from typing import Any
@@ -113,13 +114,15 @@ def short() -> None:
 @pytest.fixture
 def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the test ends, restore what `suit_short_runs` replaced."""
-    for module, name in (
+    replaced: list[tuple[Any, str]] = [
         (flow_engine, "_send_heartbeats"),
         (flow_engine, "observe_flow_run_suspension"),
         (task_engine, "emit_task_run_state_change_event"),
+        (task_engine.SyncTaskRunEngine, "handle_crash"),
         (_leases, "_lease_renewal_loop"),
-    ):
-        monkeypatch.setattr(module, name, getattr(module, name))
+    ]
+    for owner, name in replaced:
+        monkeypatch.setattr(owner, name, getattr(owner, name))
 
 
 def told(client: SyncPrefectClient, run_id: UUID) -> dict[str, Event]:
@@ -172,3 +175,26 @@ def test_a_lasting_step_is_shown_while_it_runs() -> None:
     assert run_id
     with get_client(sync_client=True) as client:
         assert until(lambda: states(client, run_id)) == ["Completed"]
+
+
+class Interrupting(dict[str, str]):
+    """An argument during whose inspection, before the step has a record, Ctrl-C comes."""
+
+    def items(self) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return super().items()
+
+
+@task
+def given(argument: Any) -> None: ...
+
+
+@flow
+def interrupted() -> None:
+    given(Interrupting(a="b"))
+
+
+@pytest.mark.usefixtures("prefect_server", "prefects_own")
+def test_a_run_that_is_interrupted_before_a_step_has_its_record_ends_as_interrupted() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_shown(interrupted, None)
