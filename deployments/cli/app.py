@@ -6,6 +6,7 @@ error.
 
 import errno
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ app = Typer(
 )
 for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
     app.add_typer(commands.app)
+STDOUT = 1
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -95,16 +97,22 @@ def _exit_code(error: BaseException) -> int:
         case KeyboardInterrupt() | Abort():
             _say("interrupted; run the same command again: a night or a training goes on where it stopped")
             return INTERRUPTED
-        case BrokenPipeError():
-            # the reader (such as `head`) has closed the pipe; keep Python's flush at exit from complaining
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        case BrokenPipeError() if _reader_has_gone():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # keeps Python's flush at exit from complaining
             return 0
         case StockmlError():
             return _say(str(error))
-        case OSError() | UnicodeDecodeError():
+        case OSError() | UnicodeDecodeError() if not isinstance(error, BrokenPipeError):
             return _say(_of_the_system(error))
         case _:
             return _unexpected(error)
+
+
+def _reader_has_gone() -> bool:
+    """Whether the reader of standard output (such as `head`) has closed the pipe."""
+    output = select.poll()
+    output.register(STDOUT, 0)
+    return bool(output.poll(0))
 
 
 def _wrong_usage(error: TyperException) -> int:

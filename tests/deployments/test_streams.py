@@ -1,12 +1,15 @@
 """What a command tells on standard error ends nothing, even if nobody can be told; and what it never tells."""
 
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from deployments.cli.app import reported
 from stockml.home import Home
+from tests.support.commands import Captured
 from tests.support.patience import PATIENCE_S
 
 TELLING = """
@@ -29,6 +32,17 @@ def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_pr
     command = f'exec {gone}; exec "$0" -c "$1"'
     ended = subprocess.run(["bash", "-c", command, sys.executable, TELLING], check=False)
     assert ended.returncode == 7
+
+
+def test_another_pipe_that_breaks_is_an_error(home: Home, capfd: Captured) -> None:
+    def told_a_process_that_has_gone() -> int:
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb", buffering=0) as broken:
+            return broken.write(b"a line")
+
+    assert reported(told_a_process_that_has_gone) == 1
+    assert "unexpected BrokenPipeError" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command", [("deployments.cli", "status"), ("deployments.run", "IBM")])
