@@ -73,7 +73,7 @@ def ensure(uri: str, artifacts: str) -> None:
     path = Path(uri.removeprefix(PREFIX))
     if path.exists():
         if fault := fault_of(path, "experiments"):
-            raise sqlite3.DatabaseError(f"{fault} where its database was; `stockml doctor` says what to do")
+            raise sqlite3.DatabaseError(f"{fault} where its database was")
         _repoint_artifacts(path, artifacts.rstrip("/"))
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore

@@ -189,7 +189,8 @@ def test_a_damaged_database_is_named_and_left_as_it_is(home: Home, night: Night,
     path = home.root / "mlflow.db"
     damaged = path.read_bytes()[:4000] + b"\xff" * 5000 if content is None else content
     path.write_bytes(damaged)
-    with pytest.raises(TrackingUnavailable, match=r"mlflow\.db"):
+    with pytest.raises(TrackingUnavailable, match=r"mlflow\.db") as damage:
         Tracking.of(home).keep_and_log(night)
+    assert str(damage.value).count("`stockml doctor`") == 1
     assert [waiting.key for waiting in Tracking.of(home).pending()] == [night.key]
     assert path.read_bytes() == damaged
