@@ -1,0 +1,74 @@
+"""What a model that MLflow serves forecasts after the last of the bars that it is given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from stockml.evaluation.candidates import forecast_after, pool_of
+from stockml.features.origins import check_newest
+from stockml.forecasts.outlook import chance_above
+from stockml.forecasts.proper_scores import COVERAGES, band, percent
+from stockml.forecasts.publishing import Calibration
+from stockml.models.lead_grid import MEDIAN
+from stockml.models.trained_model import TrainedModel, load_model
+from stockml.prices.bars import COLUMNS, broken, too_many, without
+from stockml.prices.calendar import A_DAY, sessions_for
+from stockml.prices.series import PriceSeries
+from stockml.storage.records import read_record
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """A night's model with its bands.  folder: where its vintages are.  calendar: that of the ticker's exchange."""
+
+    folder: Path
+    model: TrainedModel
+    calibration: Calibration
+    ticker: str
+    calendar: str | None
+
+    @classmethod
+    def read(cls, folder: Path, calibration: Path, ticker: str, calendar: str | None) -> Self:
+        found = read_record(Calibration, calibration.read_bytes())
+        return cls(folder, load_model(folder), found, ticker, calendar)
+
+    def after(self, given: pd.DataFrame) -> pd.DataFrame:
+        """One row per lead, as `ServedModel.predict`, which has the columns of both and the errors."""
+        bars = believed(given)
+        series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
+        check_newest(series)
+        network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
+        newest, pool = np.array([len(series) - 1]), pool_of(network, tomorrow, [self.folder])
+        said = forecast_after(series, newest, pool.simple(series, newest, leads), network)
+        quantiles = self.calibration.applied(said)[0]
+        prices = series.close[-1] * np.exp(quantiles)
+        days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))
+        found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
+        for coverage in COVERAGES:
+            for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
+                found[f"{side}_{percent(coverage)}"] = values
+        return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
+
+
+def believed(given: pd.DataFrame) -> pd.DataFrame:
+    """The bars by session, oldest first, without the few that are broken; a broken newest one is refused."""
+    days = pd.to_datetime(given["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
+    for found in given["session"][days.isna()]:
+        expected = "expected each session as a date, or as text such as 2013-02-22"
+        raise _refused(f"{expected}, found {found}; pandas writes such text with to_json(date_format='iso')")
+    bars = given.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].sort_index()
+    for day in bars.index[bars.index.duplicated()]:
+        raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
+    wrong = broken(bars, None)
+    if wrong and (too_many(len(wrong), len(bars)) or wrong[-1].session == bars.index[-1].date()):
+        raise _refused(f"{wrong[-1]}; correct the bar or leave it out")
+    return without(bars, wrong)
+
+
+def _refused(why: str) -> MlflowException:
+    refused: MlflowException = MlflowException.invalid_parameter_value(why)
+    return refused
