@@ -94,9 +94,6 @@ def _exit_code(error: BaseException) -> int:
     match error:
         case TyperException():
             return _wrong_usage(error)
-        case KeyboardInterrupt() | Abort():
-            _say("interrupted; run the same command again: a night or a training goes on where it stopped")
-            return INTERRUPTED
         case BrokenPipeError() if _reader_has_gone():
             os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # keeps Python's flush at exit from complaining
             return 0
@@ -104,8 +101,16 @@ def _exit_code(error: BaseException) -> int:
             return _say(str(error))
         case OSError() | UnicodeDecodeError() if not isinstance(error, BrokenPipeError):
             return _say(_of_the_system(error))
+        case _ if _is_interruption(error):
+            _say("interrupted; run the same command again: a night or a training goes on where it stopped")
+            return INTERRUPTED
         case _:
             return _unexpected(error)
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, of which pydantic makes another error that names it in its message or as its cause."""
+    return isinstance(error, Abort) or "KeyboardInterrupt" in "".join(traceback.format_exception(error))
 
 
 def _reader_has_gone() -> bool:

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
+from pydantic import BaseModel, model_serializer
 
 from deployments.cli.app import reported
 from stockml.home import Home
@@ -43,6 +45,23 @@ def test_another_pipe_that_breaks_is_an_error(home: Home, capfd: Captured) -> No
 
     assert reported(told_a_process_that_has_gone) == 1
     assert "unexpected BrokenPipeError" in capfd.readouterr().err
+
+
+class Interrupted(BaseModel):
+    """Ctrl-C comes while pydantic calls this, as it does for seconds while Prefect is imported."""
+
+    @model_serializer
+    def shown(self) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return ""
+
+
+@pytest.mark.parametrize("dump", [Interrupted().model_dump, Interrupted().model_dump_json])
+def test_ctrl_c_of_which_pydantic_makes_another_error_is_told_as_an_interruption(
+    home: Home, capfd: Captured, dump: Callable[[], int]
+) -> None:
+    assert reported(dump) == 130
+    assert capfd.readouterr().err.startswith("stockml: interrupted; run the same command again")
 
 
 @pytest.mark.parametrize("command", [("deployments.cli", "status"), ("deployments.run", "IBM")])
