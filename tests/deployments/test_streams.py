@@ -27,6 +27,16 @@ def told():
 
 as_program(lambda: told)
 """
+KILLED = """
+import os, sys
+from deployments.process import as_program
+
+def told():
+    print("caf\u00e9", file=sys.stderr)
+    os._exit(7)
+
+as_program(lambda: told)
+"""
 
 
 @pytest.mark.parametrize("gone", ["2>/dev/full", "2> >(exec true); wait $!"])
@@ -34,6 +44,12 @@ def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_pr
     command = f'exec {gone}; exec "$0" -c "$1"'
     ended = subprocess.run(["bash", "-c", command, sys.executable, TELLING], check=False)
     assert ended.returncode == 7
+
+
+def test_a_message_is_shown_at_once_and_on_a_terminal_that_lacks_its_letters() -> None:
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run([sys.executable, "-c", KILLED], env=environ, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (7, b"caf\\xe9\n")
 
 
 def test_another_pipe_that_breaks_is_an_error(home: Home, capfd: Captured) -> None:
