@@ -22,7 +22,7 @@ class ServedModel(PythonModel):
         """Load the model, by the code that was logged with it."""
         folder, calibration = (Path(context.artifacts[name]) for name in ("model", "calibration"))
         ticker, calendar = context.model_config["ticker"], context.model_config.get("calendar")
-        with own_code(context.artifacts["code"]):
+        with imports_from(context.artifacts["code"]):
             from stockml.tracking.served_forecast import Forecaster
 
             self.forecaster = Forecaster.read(folder, calibration, ticker, calendar)
@@ -41,7 +41,7 @@ class ServedModel(PythonModel):
 
 
 @contextmanager
-def own_code(zipped: str) -> Iterator[None]:
+def imports_from(zipped: str) -> Iterator[None]:
     """Import stockml from this zip within the block; the one that was imported before is back afterwards."""
     before = taken_out()
     sys.path.insert(0, zipped)
