@@ -114,7 +114,7 @@ def distribution_table(
     own = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
     rows = replace(simple, quantiles=simple.quantiles | own)
     whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
-    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items()}
+    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items() if simple_rows}
     shared = overlap(origins, int(leads[-1]))
     over_simple = compared(whole, shared, reference=WITHOUT_NETWORK)
     return DistributionTable(
