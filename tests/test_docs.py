@@ -43,6 +43,18 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
+def headings(page: Path) -> set[str]:
+    """As GitHub names them in an address."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", page.read_text())
+    assert [(to, at) for to, at in links if at not in headings((page.parent / to) if to else page)] == []
+
+
 def test_every_page_of_the_docs_is_in_their_index() -> None:
     index = (PROJECT / "docs" / "README.md").read_text()
     pages = [path.relative_to(PROJECT / "docs") for path in PAGES if path.is_relative_to(PROJECT / "docs")]
