@@ -1,10 +1,11 @@
 """Check a night for look-ahead: past forecasts, made again from a series with another future, must not change.
 
 Every row of the night's tables is made again as of an origin in the middle of the test part; up to there, what would
-have been published is combined again. `stockml audit` replays whole nights in this way.
+have been published is combined again. A ticker's own training is repeated. `stockml audit` replays whole nights.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,11 +19,13 @@ from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
 from stockml.models.pool import Pool
 from stockml.models.pooled_ridge import RIDGE
-from stockml.models.trained_model import Network
+from stockml.models.ticker_network import TickerNetwork
+from stockml.models.trained_model import Network, TrainedModel
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
+from stockml.training.ticker_training import learned
 
 ORIGINS = 12  # the newest up to the one checked: enough for outcomes to have come in and been fed back
 FACTOR = 1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
@@ -80,6 +83,20 @@ def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> Non
         again, found = combine(other, unseen.origins, each.components).at(done), each.earlier.at(done)
         if not all(map(_same, vars(again).values(), vars(found).values())):
             raise LooksAhead(name, str(series.sessions[middle]))
+
+
+def check_training(
+    series: PriceSeries, model: TrainedModel, start: TrainedModel | None, folders: Sequence[Path]
+) -> None:
+    """Train the network that is scored again, on another future after what it may learn from.
+
+    start: the model that it continues, as in `train_ticker`.  Raises LooksAhead; the tutorial's are not checked.
+    """
+    network, first = model.held_out, model.parts.validation.start
+    if isinstance(network, TickerNetwork):
+        again = learned(with_other_future(series, first - 1), start.held_out if start else None, first, folders)
+        if not _same(again.errors.coefficients(), network.errors.coefficients()):
+            raise LooksAhead("the ticker's own training", str(series.sessions[first - 1]))
 
 
 def _same(one: Floats | None, two: Floats | None) -> bool:

@@ -52,10 +52,10 @@ def train_ticker(
 ) -> TrainedModel:
     """Train from scratch, or continue from `start`'s errors where its pool is still tonight's. Raises TooFewBars."""
     split = unseen_parts(series, settings.evaluation, folders)
-    held_out = _learned(series, start.held_out if start else None, split.validation.start, folders)
+    held_out = learned(series, start.held_out if start else None, split.validation.start, folders)
     evidence = _evidence(held_out, series, split, settings.evaluation)
     own = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
-    published = _learned(series, start.published if start else None, len(series), folders)
+    published = learned(series, start.published if start else None, len(series), folders)
     held_out, published = replace(held_out, own=own), replace(published, own=own)
     return TrainedModel(
         settings=settings,
@@ -70,7 +70,7 @@ def train_ticker(
     )
 
 
-def _learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
+def learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
     """Learn, continuing `before`, from outcomes known before session `stop`, on the newest pool that ends before it."""
     known = series.until(stop)
     unseen = series.sessions[stop] if stop < len(series) else series.sessions[-1] + A_DAY

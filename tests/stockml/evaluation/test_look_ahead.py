@@ -11,9 +11,19 @@ from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.look_ahead import check_look_ahead, check_rows, rows_of_a_night, with_other_future
+from stockml.evaluation.look_ahead import (
+    check_look_ahead,
+    check_rows,
+    check_training,
+    rows_of_a_night,
+    with_other_future,
+)
 from stockml.models.baselines import baseline_paths
+from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.retrain_policy import Decision
+from stockml.models.ticker_network import TickerNetwork
 from stockml.settings import EvaluationSettings, Settings
+from stockml.training.ticker_training import train_ticker
 from tests.stockml.evaluation.seers import (
     NARROW,
     SERIES,
@@ -27,7 +37,7 @@ from tests.stockml.evaluation.seers import (
     assessed,
     candidate,
 )
-from tests.support.walks import walk
+from tests.support.walks import SMALL, walk
 
 MIDDLE = int(TEST[len(TEST) // 2])
 PEEKING = Model(*(Seer(0.3, learned_until, None) for learned_until in (SERIES.sessions[0], SERIES.sessions[-1])))
@@ -54,6 +64,19 @@ def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
         with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
             check_look_ahead(unseen, {LSTM: knowing})
     check_look_ahead(unseen, {LSTM: honest})
+
+
+def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
+    model = train_ticker(SERIES, SMALL, Decision("retrain", "no champion yet"), start=None)
+    assert isinstance(model.held_out, TickerNetwork)
+    assert isinstance(model.published, TickerNetwork)
+    check_training(SERIES, model, None, [SHIPPED])
+    later = train_ticker(SERIES, SMALL, Decision("fine-tune", "a night"), start=model)
+    check_training(SERIES, later, model, [SHIPPED])
+    knowing = replace(model, held_out=replace(model.held_out, errors=model.published.errors))
+    last = SERIES.sessions[model.parts.validation.start - 1]
+    with pytest.raises(LooksAhead, match=f"what the ticker's own training said after the close of {last}"):
+        check_training(SERIES, knowing, None, [SHIPPED])
 
 
 def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:
