@@ -19,6 +19,7 @@ from stockml.evaluation.distribution_table import DistributionTable, distributio
 from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
 from stockml.features.origins import OriginSplit, known_outcomes
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Band, Forecast
@@ -56,6 +57,7 @@ class Findings:
     distributions: DistributionTable
     calibration: Calibration
     kept: bool
+    outlook_scores: tuple[OutlookScore, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ def assess(
     evaluation = _evaluated(unseen, candidates, author)
     actual = known_outcomes(series.mid, unseen.test, settings.horizon)
     forecast = _forecast(series, author, upcoming, settings.direction_step)
+    simple = None if publisher == POOLED else candidates[WITHOUT_NETWORK].test.quantiles
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
@@ -109,6 +112,7 @@ def assess(
         distributions=table,
         calibration=candidates[LSTM].tonight.calibration(),
         kept=kept,
+        outlook_scores=outlook_scores(series, unseen.test, author.test.quantiles, simple),
         test_origins=unseen.test,
         paths={PUBLISHED: author.paths(close)},
         unseen=unseen.origins,
@@ -193,7 +197,7 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
             Band(int(percent(coverage)), tuple(low[0].tolist()), tuple(high[0].tolist()))
             for coverage, (low, high) in _limits(tonight, close).items()
         ),
-        probability_of_rise=chance_above(tonight[0, step - 1], 0.0),
+        probability_of_rise=float(chance_above(tonight[0, step - 1], 0.0)),
         direction_step=step,
         weights=tuple(author.tonight.shares[0].tolist()),
         last_close=float(close[0]),

@@ -24,7 +24,7 @@ from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, unseen_origins, within_segment
 from stockml.features.segments import to_newest_units
-from stockml.forecasts.outlook import chances_of_a_rise
+from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths, prior_path
@@ -264,7 +264,7 @@ def rise_score(series: PriceSeries, origins: Indices, quantiles: Floats, lead: i
     """Score the published chance of a rise.  quantiles: (m, 21) of log(mid at the lead / close of the origin)."""
     rose = series.mid[origins + lead] > series.close[origins]
     share = float(rose.mean())
-    return RiseScore(lead, share, float(brier(chances_of_a_rise(quantiles), rose).mean()), share * (1 - share))
+    return RiseScore(lead, share, float(brier(chance_above(quantiles, 0.0), rose).mean()), share * (1 - share))
 
 
 def _scored(

@@ -10,7 +10,7 @@ import numpy as np
 
 from stockml.errors import InvalidSetting
 from stockml.features.origins import OriginSplit, scored_origins, unseen_origins
-from stockml.forecasts.outlook import chances_of_a_rise
+from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
 from stockml.models.baselines import prior_path, published_moves
 from stockml.models.lead_grid import MEDIAN
@@ -110,7 +110,7 @@ class Candidate:
 
     def rises(self, step: int) -> Floats:
         """(m,) chances, on the test part, of a price above the origin's close at `step`."""
-        return chances_of_a_rise(self.test.quantiles[:, step - 1])
+        return chance_above(self.test.quantiles[:, step - 1], 0.0)
 
 
 def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Floats:

@@ -49,14 +49,13 @@ class Outlook:
 def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
     """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  tonight: (leads, 21)."""
     found, known = [], len(quantiles) >= FEWEST_USUAL
-    sides = [np.log1p([move, -move]) for move in MOVES]
     for span in (span for span in SPANS if span <= len(tonight)):
         said = tonight[span - 1]
         now, before = float(annualised(said, span)), annualised(quantiles[:, span - 1], span)
         usual = tuple(np.quantile(before, [0.1, 0.9]).tolist()) if known else None
         percentile = float(50 * ((before < now).mean() + (before <= now).mean())) if known else None
-        beyond = tuple(chance_above(said, up) + 1 - chance_above(said, down) for up, down in sides)
-        found.append(Outlook(span, now, usual, percentile, chance_above(said, 0.0), beyond))
+        beyond = tuple(float(chance_beyond(said, move)) for move in MOVES)
+        found.append(Outlook(span, now, usual, percentile, float(chance_above(said, 0.0)), beyond))
     return tuple(found)
 
 
@@ -67,16 +66,20 @@ def annualised(quantiles: Floats, lead: int) -> Floats:
     return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / (lead - MID_BEHIND)), dtype=np.float64)
 
 
-def chance_above(quantiles: Floats, move: float) -> float:
-    """Chance of a move above `move`, by rising quantiles (21,): linear between them, a Pareto tail beyond them."""
-    low, median, high = quantiles[[0, MEDIAN, -1]]
-    if low < move < high:
-        return float(1 - np.interp(move, quantiles, LEVELS))
-    distance = move - median
-    beyond = LEVELS[0] * (((high if distance > 0 else low) - median) / distance) ** TAIL if distance else 0.0
-    return float(beyond if move >= high else 1 - beyond)
+def chance_above(quantiles: Floats, move: float) -> Floats:
+    """(…) chances of a move above `move`, by rising quantiles (…, 21): linear between them, a Pareto tail beyond."""
+    low, median, high = (quantiles[..., at] for at in (0, MEDIAN, -1))
+    at = np.clip(np.count_nonzero(quantiles <= move, axis=-1) - 1, 0, len(LEVELS) - 2)
+    left, right = (np.take_along_axis(quantiles, each[..., None], axis=-1)[..., 0] for each in (at, at + 1))
+    end, distance = np.where(move >= high, high, low) - median, move - median
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a distribution without a width, whose chances are 0 and 1
+        between = 1 - ((LEVELS[at + 1] - LEVELS[at]) / (right - left) * (move - left) + LEVELS[at])
+        beyond = np.where(distance == 0, 0.0, LEVELS[0] * (end / distance) ** TAIL)
+    outside = np.where(move >= high, beyond, 1 - beyond)
+    return np.asarray(np.where((low < move) & (move < high), between, outside), dtype=np.float64)
 
 
-def chances_of_a_rise(quantiles: Floats) -> Floats:
-    """(m,) chances of a move above 0, from quantiles (m, 21)."""
-    return np.array([chance_above(row, 0.0) for row in quantiles])
+def chance_beyond(quantiles: Floats, move: float) -> Floats:
+    """(…) chances of a price more than `move`, a fraction, above or below the close, by quantiles (…, 21)."""
+    up, down = np.log1p([move, -move])
+    return chance_above(quantiles, up) + 1 - chance_above(quantiles, down)

@@ -52,9 +52,15 @@ def interval_score(low: Floats, high: Floats, actual: Floats, coverage: float) -
     return np.asarray(high - low + 2 / (1 - coverage) * missed, dtype=np.float64)
 
 
-def brier(chance: Floats, happened: NDArray[np.bool_] | Sequence[bool]) -> Floats:
+def brier(chance: Floats, happened: NDArray[np.bool_] | Floats | Sequence[bool]) -> Floats:
     """(…) squared difference between a chance, (…), 0 to 1, and the outcome, 0 or 1.  Half of Brier 1950."""
     return np.asarray((chance - np.asarray(happened, dtype=np.float64)) ** 2, dtype=np.float64)
+
+
+def qlike(variance: Floats, actual: Floats) -> Floats:
+    """(…) loss of a forecast variance against an actual one, a noisy estimate, both (…) and above 0.  Patton 2011."""
+    ratio = actual / variance
+    return np.asarray(ratio - np.log(ratio) - 1, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Comparison, Evaluation, Score
+from stockml.evaluation.outlook_scores import OutlookScore
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.models.pooled_regression import POOLED
@@ -55,6 +56,7 @@ class Night:
     verdict: Verdict | None = None
     forecast: Forecast | None = None
     distributions: DistributionTable | None = None
+    outlook_scores: tuple[OutlookScore, ...] = ()
     publisher: str = ""
     champion_kept: bool | None = None
     model_folder: str | None = None

@@ -64,7 +64,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{made}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts.append(tables.outlook(night.forecast).markdown())
+        parts += [tables.outlook(night.forecast).markdown(), tables.past_outlooks(night).markdown()]
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 

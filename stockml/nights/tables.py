@@ -9,6 +9,7 @@ from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Score
+from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.forecasts.proper_scores import BANDS
@@ -131,6 +132,22 @@ def _distribution_rows(night: Night) -> dict[str, str]:
     scores = night.distributions.scores if night.distributions else {}
     named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in scores)  # read from its file, they are by name
     return {name: SHOWN_AS.get(name, name) for name in named}
+
+
+def past_outlooks(night: Night) -> Table:
+    """What earlier outlooks said, as they would have been published, beside what came true."""
+    rows: list[tuple[str, ...]] = []
+    if night.evaluation and night.outlook_scores:
+        of_origins = f"outlook, {counted(night.evaluation.origins, 'origin')}"
+        rows = [(of_origins, "said", "came true", "score", "constant", "network adds")]
+    for each in night.outlook_scores:
+        adds = "–" if each.network_adds is None else f"{each.network_adds:+z.2%}"
+        adds += f", p {p_text(each.test.p_value)}" if each.network_adds is not None and each.test else ""
+        scores = (f"{score:.3f}" for score in (each.score, each.constant))
+        what = f"{each.what}, {each.sessions} sessions"
+        rows.append((what, f"{each.said:.1%}", f"{each.came_true:.1%}", *scores, adds))
+    note = "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of what came true"
+    return Table(rows, "{:<24} {:>6} {:>9} {:>6} {:>8} {:>14}", (note,) if rows else ())
 
 
 def outlook(forecast: Forecast) -> Table:

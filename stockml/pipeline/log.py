@@ -123,6 +123,7 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
         verdict=as_it_stands(home, dataset.ticker, dataset.session, assessment.verdict),
         forecast=assessment.forecast,
         distributions=assessment.distributions,
+        outlook_scores=assessment.outlook_scores,
         publisher=assessment.publisher,
         champion_kept=assessment.kept,
         model_folder=done.model.path,

@@ -51,7 +51,7 @@ class Forecaster:
         for coverage in COVERAGES:
             for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
                 found[f"{side}_{percent(coverage)}"] = values
-        return found.assign(probability_of_rise=[chance_above(row, 0.0) for row in quantiles])
+        return found.assign(probability_of_rise=chance_above(quantiles, 0.0))
 
 
 def believed(given: pd.DataFrame) -> pd.DataFrame:

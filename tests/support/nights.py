@@ -137,6 +137,7 @@ def recorded_night(
         verdict=found.verdict,
         forecast=found.forecast,
         distributions=found.distributions,
+        outlook_scores=found.outlook_scores,
         publisher=found.publisher,
         model_sha256=hashlib.sha256(key.encode()).hexdigest(),
         git_commit="d82736010f4f7ab6f6a4f0e5d4b0f7d1f6f1a0b2",

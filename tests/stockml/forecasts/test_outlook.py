@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stockml.forecasts.outlook import MID_BEHIND, Outlook, annualised, chance_above, chances_of_a_rise, outlooks
+from stockml.forecasts.outlook import MID_BEHIND, Outlook, annualised, chance_above, outlooks
 from stockml.forecasts.proper_scores import percent, score_limits
 from stockml.models.lead_grid import LEVELS
 from tests.support.recordings import recorded
@@ -53,7 +53,7 @@ def test_chances_follow_the_quantiles_and_fall_with_the_fourth_power_of_the_dist
             beyond = LEVELS[0] / times**4
             assert chance_above(each, median + times * (high - median)) == pytest.approx(beyond)
             assert chance_above(each, median + times * (low - median)) == pytest.approx(1 - beyond)
-    both = chances_of_a_rise(np.stack([quantiles, 0.1 * NORMAL]))
+    both = chance_above(np.stack([quantiles, 0.1 * NORMAL]), 0.0)
     assert tuple(both) == (chance_above(quantiles, 0.0), 0.5)
 
 

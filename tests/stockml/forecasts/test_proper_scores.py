@@ -5,7 +5,7 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, score_limits
+from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, qlike, score_limits
 from stockml.models.lead_grid import LEVELS
 
 
@@ -64,3 +64,11 @@ def test_the_truth_scores_better_than_a_wider_a_narrower_and_a_shifted_forecast(
     others = {"wider": 1.2 * truth, "narrower": 0.8 * truth, "shifted": truth + 0.2}
     best = crps(truth, actual).mean()
     assert all(crps(quantiles, actual).mean() > best for quantiles in others.values())
+
+
+def test_qlike_is_zero_at_the_truth_and_least_on_average_at_the_mean_variance() -> None:
+    actual = np.random.default_rng(0).chisquare(3, 10_000)
+    assert qlike(actual, actual) == pytest.approx(0)
+    losses = [qlike(np.full(len(actual), times * actual.mean()), actual).mean() for times in (0.9, 1.0, 1.1)]
+    assert losses[1] < min(losses[0], losses[2])
+    assert losses[0] - losses[1] == pytest.approx(1 / 0.9 - 1 + np.log(0.9))

@@ -36,6 +36,23 @@ def test_the_expected_volatility_has_a_table_of_its_own() -> None:
     assert re.search(r"too short a history to say +\d+% +<1%, 0%", summary.text(short))
 
 
+def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
+    night = recorded_night()
+    marked = summary.markdown(night).replace("&emsp;", "")
+    scores = {f"{each.what}, {each.sessions} sessions": each for each in night.outlook_scores}
+    assert len(scores) == 12
+    for what, each in scores.items():
+        told = f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| {each.constant:.3f}| "
+        shown = marked[marked.index(told) + len(told) :].split(" |")[0]
+        if each.network_adds is None:
+            assert shown == "–"
+        else:
+            assert shown.startswith(f"{each.network_adds:+z.2%}, p ")
+    untested = [replace(each, test=None) for each in scores.values()]
+    assert "%, p " not in summary.tables.past_outlooks(replace(night, outlook_scores=tuple(untested))).markdown()
+    assert "came true" not in summary.markdown(replace(night, outlook_scores=()))  # a record of an earlier version
+
+
 def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
     """That is, those in its currency: the RMSE of each path and the end of the forecast."""
     night = recorded_night()

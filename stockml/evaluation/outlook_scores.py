@@ -1,0 +1,77 @@
+"""How good the published outlook was: its volatility and its chances against what came true, on a night's origins."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
+from stockml.forecasts.outlook import MOVES, SESSIONS_A_YEAR, SPANS, annualised, chance_above, chance_beyond
+from stockml.forecasts.proper_scores import brier, qlike
+from stockml.models.lead_grid import moves
+from stockml.prices.series import PriceSeries
+from stockml.storage.arrays import Floats, Indices
+
+VOLATILITY, RISE = "volatility", "rise"
+FEWEST = 10  # origins: whoever calls a rare event rarer wins until it happens
+BEYOND = {f"over ±{move:.0%}": move for move in MOVES}
+
+
+@dataclass(frozen=True)
+class OutlookScore:
+    """One statement of the outlook against what came true, on m origins.
+
+    what: VOLATILITY, scored by QLIKE, or RISE or one of BEYOND, chances, scored by Brier's score; lower is better.
+    said, came_true: on average; the volatility annualised and from close to close, as a fraction, else a chance and the
+    share of origins.  constant: the score of always saying `came_true`, in hindsight.  network_adds: 1 − score / that
+    of the same procedure without a network; test: of that difference.  Both None without a network, and where it came
+    true, or did not, after fewer than FEWEST origins; the test also with too few origins.
+    """
+
+    what: str
+    sessions: int
+    said: float
+    came_true: float
+    score: float
+    constant: float
+    network_adds: float | None
+    test: DieboldMariano | None
+
+
+def outlook_scores(
+    series: PriceSeries, origins: Indices, published: Floats, simple: Floats | None
+) -> tuple[OutlookScore, ...]:
+    """Score each statement about each of SPANS; not the volatility where the close stood still for a whole span.
+
+    origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of log(mid / close of
+    the origin), as published and by the same procedure without a network; None where that is what was published.
+    """
+    found, squares = [], np.diff(np.log(series.close)) ** 2
+    for span in (span for span in SPANS if span <= published.shape[1]):
+        both = [each[:, span - 1] for each in (published, simple) if each is not None]
+        moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])
+        variance = SESSIONS_A_YEAR * np.array([squares[origin : origin + span].mean() for origin in origins])
+        came_true = {VOLATILITY: variance} if variance.all() else {}
+        events = {RISE: moved > 0, **{what: np.abs(moved) > move for what, move in BEYOND.items()}}
+        came_true |= {what: each.astype(np.float64) for what, each in events.items()}
+        for what, came in came_true.items():
+            said = [_said(what, span, each) for each in both]
+            found.append(_scored(what, span, said, came, overlap(origins, span)))
+    return tuple(found)
+
+
+def _said(what: str, span: int, quantiles: Floats) -> Floats:
+    """(m,) annualised variances, or chances.  quantiles: (m, 21), of the moves over the span."""
+    if what == VOLATILITY:
+        return annualised(quantiles, span) ** 2
+    return chance_above(quantiles, 0.0) if what == RISE else chance_beyond(quantiles, BEYOND[what])
+
+
+def _scored(what: str, span: int, said: list[Floats], came_true: Floats, overlapping: int) -> OutlookScore:
+    """said: (m,) each, as published and, where there is a network in it, without one."""
+    loss_of, shown = (qlike, np.sqrt) if what == VOLATILITY else (brier, float)
+    loss, *other = (loss_of(each, came_true) for each in said)
+    mean, came, adds, test = float(loss.mean()), came_true.mean(), None, None
+    if other and min(np.count_nonzero(came_true), np.count_nonzero(came_true != 1)) >= FEWEST:
+        adds, test = 1 - mean / float(other[0].mean()), diebold_mariano(loss, other[0], overlapping)
+    constant = float(loss_of(np.full(len(loss), came), came_true).mean())
+    return OutlookScore(what, span, float(shown(said[0].mean())), float(shown(came)), mean, constant, adds, test)

@@ -1,0 +1,85 @@
+"""Past outlooks are scored against what came true, as loops over the bars do, and rare events decide nothing."""
+
+import numpy as np
+import pytest
+
+from stockml.evaluation.outlook_scores import FEWEST, OutlookScore, outlook_scores
+from stockml.evaluation.significance import diebold_mariano
+from stockml.forecasts.outlook import SPANS, annualised, chance_above
+from stockml.prices.series import PriceSeries
+from tests.support.recordings import recorded
+from tests.support.walks import constant
+
+SERIES = PriceSeries.from_bars(recorded("AAPL"))
+ORIGINS = np.arange(1000, 1900, 10)
+LEADS = np.arange(1, 51)
+NORMAL = np.array([-2, -1.6, *np.linspace(-1.3, 1.3, 17), 1.6, 2])
+
+
+def wide(daily: float) -> np.ndarray:
+    """(m, 50, 21) the same distribution after each origin, but for widths that differ from origin to origin."""
+    widths = daily * (1 + 0.3 * np.sin(ORIGINS))
+    return widths[:, None, None] * np.sqrt(LEADS)[:, None] * NORMAL
+
+
+def scores(published: np.ndarray, simple: np.ndarray | None) -> dict[tuple[str, int], OutlookScore]:
+    return {(each.what, each.sessions): each for each in outlook_scores(SERIES, ORIGINS, published, simple)}
+
+
+PUBLISHED, SIMPLE = wide(0.02), wide(0.03)
+FOUND = scores(PUBLISHED, SIMPLE)
+
+
+def test_every_statement_of_the_outlook_is_scored_at_every_span() -> None:
+    assert list(FOUND) == [(what, span) for span in SPANS for what in ("volatility", "rise", "over ±5%", "over ±10%")]
+    assert {span for _, span in scores(PUBLISHED[:, :20], None)} == {5, 20}
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize(("what", "move"), [("over ±5%", 0.05), ("over ±10%", 0.1)])
+def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(span: int, what: str, move: float) -> None:
+    happened, losses, ends = list[bool](), [], np.log([1 + move, 1 - move])
+    for row, origin in enumerate(ORIGINS):
+        ratio = SERIES.mid[origin + span] / SERIES.close[origin]
+        happened.append(ratio > 1 + move or ratio < 1 - move)
+        up, down = (np.array([chance_above(each[row, span - 1], end) for each in (PUBLISHED, SIMPLE)]) for end in ends)
+        losses.append((up + 1 - down - happened[-1]) ** 2)
+    found, rate, (loss, other) = FOUND[what, span], np.mean(happened), np.array(losses).T
+    assert (found.came_true, found.score) == pytest.approx((rate, loss.mean()))
+    assert found.constant == pytest.approx(rate * (1 - rate))
+    if FEWEST <= sum(happened) <= len(ORIGINS) - FEWEST:
+        assert found.network_adds == pytest.approx(1 - loss.mean() / other.mean())
+        test = diebold_mariano(loss, other, -(-span // 10))
+        assert found.test is not None
+        assert test is not None
+        assert found.test.p_value == pytest.approx(test.p_value)
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_a_volatility_is_scored_against_the_closes_that_followed(span: int) -> None:
+    close = np.log(SERIES.close)
+    actual = np.array([252 * np.mean(np.diff(close[at : at + span + 1]) ** 2) for at in ORIGINS])
+    said = annualised(PUBLISHED[:, span - 1], span) ** 2
+    found = FOUND["volatility", span]
+    assert found.said == pytest.approx(np.sqrt(said.mean()))
+    assert found.came_true == pytest.approx(np.sqrt(actual.mean()))
+    assert found.score == pytest.approx((actual / said - np.log(actual / said) - 1).mean())
+    assert found.constant < found.score  # in hindsight
+    assert found.network_adds is not None
+
+
+def test_without_a_network_nothing_is_compared() -> None:
+    assert all(each.network_adds is None and each.test is None for each in scores(PUBLISHED, None).values())
+
+
+def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
+    """Otherwise a forecast that calls it rarer wins by 40 %, p < 0.01, until it happens."""
+    assert FOUND["over ±10%", 5].came_true * len(ORIGINS) < FEWEST
+    assert FOUND["over ±10%", 5].network_adds is None
+    assert FOUND["over ±5%", 20].network_adds is not None
+
+
+def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
+    origins = np.arange(100, 200, 10)
+    standing = outlook_scores(constant(300), origins, PUBLISHED[:10], SIMPLE[:10])
+    assert {each.what for each in standing} == {"rise", "over ±5%", "over ±10%"}
