@@ -94,11 +94,11 @@ class Candidate:
             network = np.concatenate([past.network, now.network])
         location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
         found = combine(series, np.concatenate([origins, newest]), Components(location, simple, network))
-        earlier, test = found.at(slice(0, len(origins))), np.arange(len(origins) - len(unseen.test), len(origins))
+        earlier, of_test = found.at(slice(0, len(origins))), slice(len(origins) - len(unseen.test), len(origins))
         own = None
         if held_out is not None and not isinstance(held_out, TickerNetwork):
-            own = np.asarray(np.exp(past.location[test]) * series.close[unseen.test, None], dtype=np.float64)
-        return cls(earlier.at(test), earlier, found.at(slice(len(origins), None)), own, past, held_out)
+            own = np.asarray(np.exp(past.location[of_test]) * series.close[unseen.test, None], dtype=np.float64)
+        return cls(earlier.at(of_test), earlier, found.at(slice(len(origins), None)), own, past, held_out)
 
     @property
     def has_network(self) -> bool:

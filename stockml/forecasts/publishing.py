@@ -87,7 +87,7 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     if components.network is not None:
         shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]
     width, quantiles = _mixed(spread, components.network, shares), np.empty_like(spread)
-    low, high = band(quantiles, 0.8)
+    low, high = band(quantiles, 0.8)  # views: they are filled with the quantiles, row by row
     feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
         for each in range(used, known):

@@ -29,7 +29,7 @@ from stockml.tickers import TICKER, unnamed
 
 LEGEND = (
     "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
-    "relative to this share's usual range, from network and regression (network) or the latter alone (pooled); "
+    "relative to this share's usual range, from network and regression (network) or the latter alone (regression); "
     "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: fewer origins "
     "than a test needs; next run: UTC"
 )
@@ -176,8 +176,8 @@ def _path(found: Glance) -> str:
 
 def _width(found: Glance) -> str:
     share = "" if found.width_against_usual is None else f"{found.width_against_usual:.0%}"
-    is_pooled = found.publisher == POOLED or _publishes_a_path(found)
-    whose = "" if not found.publisher else "pooled" if is_pooled else "network"
+    without_network = found.publisher == POOLED or _publishes_a_path(found)
+    whose = "" if not found.publisher else "regression" if without_network else "network"
     return f"{whose} {share}".strip() or "–"
 
 

@@ -98,9 +98,9 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     [
         (LSTM, None, "+0.055", "network 84%"),
         (CHAMPION, None, "+0.055", "network 84%"),
-        (POOLED, None, "+0.055", "pooled 84%"),
-        (POOLED, -0.1, "+0.055", "pooled 84%"),
-        (LSTM, 0.01, "network's +0.055", "pooled 84%"),
+        (POOLED, None, "+0.055", "regression 84%"),
+        (POOLED, -0.1, "+0.055", "regression 84%"),
+        (LSTM, 0.01, "network's +0.055", "regression 84%"),
         ("", None, "+0.055", "84%"),
     ],
 )
