@@ -21,6 +21,7 @@ from stockml.home import Home, home
 from stockml.settings import Mode
 
 if TYPE_CHECKING:
+    from stockml.models.registry import Promotion
     from stockml.pipeline.audit import Audit
 
 app = Typer()
@@ -82,8 +83,13 @@ def rollback(
     """Restore the previous champion, in MLflow too."""
     from stockml.models.registry import Registry
 
-    champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason)
-    version, followed = _follow_alias(ticker, champion.key)
+    told: list[tuple[str | None, str]] = []
+
+    def follow(back: "Promotion") -> None:
+        told.append(_follow_alias(ticker, back.key))
+
+    champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason, beforehand=follow)
+    [(version, followed)] = told
     found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
     text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {followed}"
     print(json.dumps(found | {"mlflow_version": version, "mlflow": followed}) if as_json else text)

@@ -6,6 +6,7 @@ Never here: the decision itself (that is the gate's), or a change to a written l
 
 import json
 import zlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -108,8 +109,18 @@ class Registry:
             self._append(promotion)
             return True
 
-    def rollback(self, ticker: str, *, at: datetime, reason: str = "rolled back by hand") -> Promotion:
-        """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy."""
+    def rollback(
+        self,
+        ticker: str,
+        *,
+        at: datetime,
+        reason: str = "rolled back by hand",
+        beforehand: Callable[[Promotion], object] = lambda _: None,
+    ) -> Promotion:
+        """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy.
+
+        beforehand: what else is to be done, before the line: killed in it, a repeated call goes back no further.
+        """
         from stockml.models.trained_model import load_model  # which the nights' status need not load
 
         if not self.file(ticker).exists():  # locking would create its folder
@@ -127,6 +138,7 @@ class Registry:
                 why = f"the earlier champion in {champions[-2].path} cannot be loaded: {missing}"
                 raise NoChampion(ticker, why) from missing
             back = replace(champions[-2], event="rollback", at=at, reason=reason)
+            beforehand(back)
             self._append(back)
             return back
 

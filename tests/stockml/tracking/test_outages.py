@@ -1,16 +1,19 @@
 """While MLflow is out of reach, nights wait to be logged and the champion's alias follows later."""
 
 import json
+import os
 import sqlite3
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as artifacts
+from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
@@ -24,8 +27,10 @@ from stockml.tracking.retention import empty_trash
 from tests.stockml.tracking.logged import NOW, client, runs
 from tests.support.loopback import Loopback, silent, whole
 from tests.support.models import write_model
+from tests.support.night_process import KILLED, forked
 from tests.support.object_store import ObjectStore, environment
 from tests.support.own_servers import free_port
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture(params=["refused", "error", "silent", "another program", "login refused"])
@@ -144,25 +149,59 @@ def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
 
 
-def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
-    home: Home, tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, versions = write_model(home.models / "IBM" / "model"), {}
+@pytest.fixture
+def promoted(home: Home, tracking: Tracking, night: Night) -> dict[str, str]:
+    """The versions of three champions, by key; `c…` is the present one, of the alias too."""
+    folder, found = write_model(home.models / "IBM" / "model"), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
-        versions[key] = tracking.log_night(replace(night, key=key)).model_version or ""
-        line = (key, str(folder), sha256_of(str(folder)) or "", versions[key], night.session, "better", NOW)
+        found[key] = tracking.log_night(replace(night, key=key)).model_version or ""
+        line = (key, str(folder), sha256_of(str(folder)) or "", found[key], night.session, "better", NOW)
         Registry(home.models).promote(Promotion("IBM", "promote", *line))
     tracking.follow_champion("IBM", "c" * 64)
+    return found
+
+
+def _rolled_back_until_killed(when: str) -> None:
+    real = ModelRegistryClient.set_registered_model_alias
+
+    def die(*arguments: Any) -> None:
+        if when == "after":
+            real(*arguments)
+        os.kill(os.getpid(), 9)
+
+    ModelRegistryClient.set_registered_model_alias = die  # type: ignore[method-assign]
+    run(["rollback", "IBM"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
+    when: str, home: Home, tracking: Tracking, promoted: dict[str, str]
+) -> None:
+    process = forked(_rolled_back_until_killed, when)
+    process.join(PATIENCE_S)
+    assert process.exitcode == KILLED
     assert run(["rollback", "IBM"]) == 0
-    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {versions['b' * 64]}")
-    assert champion(tracking) == versions["b" * 64]
+    assert [line.key[0] for line in Registry(home.models).history("IBM")] == ["a", "b", "c", "b"]
+    assert champion(tracking) == promoted["b" * 64]
+
+
+def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
+    tracking: Tracking,
+    promoted: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["rollback", "IBM"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")
+    assert champion(tracking) == promoted["b" * 64]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert run(["rollback", "IBM", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
     assert "follows with the next night" in said["mlflow"]
-    assert champion(tracking) == versions["b" * 64]
+    assert champion(tracking) == promoted["b" * 64]
 
 
 def champion(tracking: Tracking) -> str:
