@@ -6,8 +6,10 @@ belongs to one series, one set of other settings and one code hash, within which
 
 import hashlib
 import json
+import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -15,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.code_version import code_hash
-from stockml.errors import Diverged, InvalidFile, InvalidSetting, counted
+from stockml.errors import DiskFull, Diverged, InvalidFile, InvalidSetting, counted
 from stockml.home import Home
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
 from stockml.storage.arrays import packed
+from stockml.storage.files import NO_ROOM
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
@@ -111,11 +114,11 @@ def tune(
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
     `on_trial` is called for every finished trial, first for those of an earlier, interrupted call. Ctrl-C ends the
-    search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy, Diverged when every trial diverged, and
-    InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
+    search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy, DiskFull, Diverged when every trial
+    diverged, and InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
     """
     tuned_settings(home, search.ticker)
-    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S):
+    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S), _left_whole(_journal(home, search)):
         study = _study(home, search)
         for done in _trials(study, *FINISHED):
             on_trial(_trial_record(search, study, done, trials))
@@ -160,9 +163,8 @@ def _study(home: Home, search: Search) -> "Study":
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = home.root / "tuning" / f"{search.ticker}.journal"
+    path = _journal(home, search)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _check_journal(path)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))),
         study_name=search.study,
@@ -180,6 +182,29 @@ def _study(home: Home, search: Search) -> "Study":
     if not study.trials and (search.sampler != "grid" or len(start) == len(search.space)):
         study.enqueue_trial(start)
     return study
+
+
+def _journal(home: Home, search: Search) -> Path:
+    return home.root / "tuning" / f"{search.ticker}.journal"
+
+
+@contextmanager
+def _left_whole(journal: Path) -> Iterator[None]:
+    """Check the journal; afterwards, remove a line that a full disk cut off, which Optuna was not told was written.
+
+    Raises DiskFull for it, also where Optuna then fails in its own way, and InvalidFile.
+    """
+    _check_journal(journal)
+    try:
+        yield
+    except (OSError, AssertionError) as error:
+        refused = error if isinstance(error, OSError) else error.__context__
+        if isinstance(refused, OSError) and refused.errno in NO_ROOM:
+            raise DiskFull(str(journal), refused.strerror or str(refused)) from error
+        raise
+    finally:
+        if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
+            os.truncate(journal, content.rfind(b"\n") + 1)
 
 
 def _check_journal(path: Path) -> None:

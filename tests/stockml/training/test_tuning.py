@@ -21,7 +21,6 @@ from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
 from stockml.models.tutorial.recipe import train_length
 from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
-from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.train import before_the_nights_parts
@@ -142,29 +141,6 @@ def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
 def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
     with file_lock(home.locks / "tune-ABC.lock", 1.0), pytest.raises(StoreBusy):
         tuned(home, 1)
-
-
-WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions": [1]}\n'
-
-
-@pytest.mark.parametrize(
-    ("journal", "line", "way_on"),
-    [
-        (WHOLE + WHOLE[:40], 2, "remove that line, and the search goes on from the others; or move it away"),
-        (WHOLE + WHOLE.rstrip(), 2, "remove that line"),  # Optuna would write on in it
-        (WHOLE + bytes(40), 2, "remove that line"),
-        (WHOLE[:40] + b"\n" + WHOLE, 1, "move it away, and the search starts over"),
-        (b"null\n", 1, "move it away"),
-    ],
-)
-def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
-    home: Home, journal: bytes, line: int, way_on: str
-) -> None:
-    """By a full disk or a power loss: Optuna wrote on in the same line, and no search of that ticker began again."""
-    write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
-    with pytest.raises(InvalidFile, match=rf"ABC\.journal: .* damage in line {line} of .*; {way_on}"):
-        tuned(home, trials=1)
-    assert path.read_bytes() == journal
 
 
 def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home: Home) -> None:
