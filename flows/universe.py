@@ -94,7 +94,10 @@ def universe(
         raise
     finally:
         end_children(UUID(flow_run.id), left_over)
-    write_csv(home(), rows)
+    try:
+        write_csv(home(), rows)
+    except StoreError as refused:  # by a full disk; the run's page and the command show the same table
+        get_run_logger().warning("%s", refused)
     description = f"{counted(len(rows), 'ticker')}, {session or 'the newest session'}"
     show_nights(rows, "universe", description)
     show_status()

@@ -9,12 +9,13 @@ import os
 import re
 import shutil
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -31,6 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 ASKED: dict[str, Any] = {"ticker": "IBM", "session": replaying.THURSDAY, "settings": replaying.SMALL, "late_retries": 0}
 NO_ROOM = re.compile("No space left on device|database or disk is full")
+T = TypeVar("T")
 MLFLOWS_OWN = re.compile("(m-)?[0-9a-f]{32}(?=/)")
 
 
@@ -101,33 +103,61 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     assert {found.ended for found in seen.values()} == {"Completed, not in MLflow", "Failed: DiskFull"}
 
 
+def test_a_universe_whose_table_finds_no_room_ends_as_its_nights_did_and_says_so(ready: Home, tmp_path: Path) -> None:
+    ended, said = in_a_process_of_its_own(_without_room_for_a_table, ready, tmp_path / "short")
+    assert ended == "Completed: 1 completed"
+    assert "universe/2013-02-28.csv: expected room on the disk" in said
+
+
+def _without_room_for_a_table(ready: Home, folder: Path, api: str) -> tuple[str, str]:
+    from flows.universe import universe
+
+    mount_small_disk(folder / "universe")
+    os.environ["STOCKML_HOME"] = str(folder)
+    shutil.copytree(ready.root, folder, dirs_exist_ok=True)
+    fill(folder / "universe", 0)
+    asked = {name: value for name, value in ASKED.items() if name != "ticker"}
+    with reporting(api, quiet=True), Warnings("prefect.flow_runs") as warned:
+        state = universe(["IBM"], processes=1, return_state=True, **asked)
+    return f"{state.name}: {state.message}", " | ".join(warned.last.values())
+
+
 def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
     """The outcome of a night that starts with `free` bytes of room, in a process with a disk of its own."""
+    return in_a_process_of_its_own(_short_of_room, shortage.folder, ready, folder, free)
+
+
+def in_a_process_of_its_own(seen: Callable[..., T], *arguments: object) -> T:
+    """What `seen` returns for these arguments and the address of Prefect's server."""
     from prefect.settings import PREFECT_API_URL
 
     here, there = Pipe(duplex=False)
-    process = forked(_short_of_room, shortage.folder, ready, folder, free, PREFECT_API_URL.value(), there)
+    process = forked(_sent, there, seen, *arguments, PREFECT_API_URL.value())
     there.close()
     found = here.recv() if here.poll(PATIENCE_S) else "it did not end"
     process.join(PATIENCE_S)
-    assert isinstance(found, Seen), found
-    return found
+    assert not isinstance(found, str), found
+    return cast("T", found)
 
 
-def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str, result: Connection) -> None:
+def _sent(result: Connection, seen: Callable[..., object], *arguments: object) -> None:
     try:
-        mount_small_disk(folder / on_disk)  # first: a process with threads may not mount
-        os.environ["STOCKML_HOME"] = str(folder)
-        if on_disk == "mlflow":
-            os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / on_disk / 'mlflow.db'}"
-        shutil.copytree(ready.root, folder, dirs_exist_ok=True)
-        result.send(_seen(home_of(), folder / on_disk, free, api))
+        result.send(seen(*arguments))
     except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
         result.send("".join(traceback.format_exception(error)))
 
 
+def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str) -> Seen:
+    mount_small_disk(folder / on_disk)  # first: a process with threads may not mount
+    os.environ["STOCKML_HOME"] = str(folder)
+    if on_disk == "mlflow":
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / on_disk / 'mlflow.db'}"
+    shutil.copytree(ready.root, folder, dirs_exist_ok=True)
+    return _seen(home_of(), folder / on_disk, free, api)
+
+
 def _seen(home: Home, disk: Path, free: int, api: str) -> Seen:
-    with reporting(api, quiet=True), Warnings() as warned:
+    with reporting(api, quiet=True), Warnings("prefect.task_runs") as warned:
         fill(disk, free)
         ended = _night()
         steps, said = tuple(warned.last), " | ".join(warned.last.values())
@@ -149,21 +179,21 @@ def _night() -> str:
 
 
 class Warnings(logging.Handler):
-    """Keeps the last warning or error of each step that has one."""
+    """Keeps the last warning or error of each step that has one, or of the flow."""
 
-    def __init__(self) -> None:
+    def __init__(self, logger: str) -> None:
         super().__init__(logging.WARNING)
-        self.last: dict[str, str] = {}
+        self.logger, self.last = logging.getLogger(logger), dict[str, str]()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last[getattr(record, "task_run_name", "?").split(" ")[0]] = record.getMessage()
 
     def __enter__(self) -> "Warnings":
-        logging.getLogger("prefect.task_runs").addHandler(self)
+        self.logger.addHandler(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger("prefect.task_runs").removeHandler(self)
+        self.logger.removeHandler(self)
 
 
 def logged_files(home: Home) -> list[str]:
