@@ -45,8 +45,9 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
 
     sessions, mid = series.sessions, series.mid
     years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
-    growth = (mid[-1] / (to_newest_units(series) * mid)[0]) ** (1 / years) - 1
-    title = f"{ticker}: {price_text(float(mid[-1]))} after {len(mid):,} sessions, {growth:+.1%} a year"
+    growth = (mid[-1] / (to_newest_units(series) * mid)[0]) ** (1 / max(years, 1.0)) - 1
+    yearly = " a year" if years >= 1 else ""  # a few months' change is not to be had every year
+    title = f"{ticker}: {price_text(float(mid[-1]))} after {len(mid):,} sessions, {growth:+.1%}{yearly}"
     figure, (axes,) = canvas(title, f"Mid price = (high + low) / 2, split-adjusted, logarithmic; to {sessions[-1]}")
     for part in segments(series):
         axes.plot(part.sessions, part.mid, color=TRUTH, linewidth=1.1)

@@ -92,6 +92,13 @@ def test_a_change_of_units_is_no_loss_in_the_title() -> None:
     assert figure.texts[0].get_text() == drawn("history").texts[0].get_text()
 
 
+def test_the_change_of_a_few_months_is_not_told_as_a_years() -> None:
+    short = series().until(100)
+    figure = training.price_history("IBM", short, split_origins(100, EvaluationSettings()))
+    change = f"{short.mid[-1] / short.mid[0] - 1:+.1%}"
+    assert figure.texts[0].get_text() == f"IBM: {short.mid[-1]:.2f} after 100 sessions, {change}"
+
+
 def test_a_short_history_names_only_the_parts_it_has() -> None:
     parts = split_origins(100, EvaluationSettings())
     assert not parts.validation
