@@ -9,7 +9,7 @@ from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.features.segments import segment_start
 from stockml.forecasts.forecast import Forecast
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW, LiveScores
+from stockml.forecasts.ledger_scores import LiveScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.forecast import FAN, fan, scale_of
@@ -26,6 +26,7 @@ from stockml.plots.style import (
     label_ends,
     mid_price,
     over_time,
+    too_few,
 )
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
@@ -46,9 +47,10 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     actual = mid[origins + horizon]
     missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     ahead = counted(horizon, "session")
-    title = f"{ticker}: after {ahead}, the price was {missed.mean():+.1%} from the forecast on average"
+    leaned = f"{missed.mean():+.1%} from the forecast on average{too_few(len(origins))}"
     many = counted(len(origins), "origin")
     subtitle = f"What happened against what was said {ahead} before, {many} of the test part"
+    title = f"{ticker}: after {ahead}, the price was {leaned}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
@@ -70,7 +72,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
 def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
     """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they had not seen."""
     pooled = scores.bands["80"].coverage
-    title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices"
+    title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices{too_few(origins)}"
     subtitle = f"Share of prices inside the band by lead, {counted(origins, 'origin')} of the test part"
     figure, (axes,) = canvas(title, subtitle)
     ends = []
@@ -140,12 +142,11 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessi
     """
     known = set(sessions.tolist())
     due = [each for each in published if each.origin in known and not known.isdisjoint(each.sessions)]
-    few = f", {TOO_FEW}" if scores.independent < FEWEST_INDEPENDENT else ""
     held = f"{scores.coverage_80:.0%} of {counted(scores.steps, 'price')}"
     when = f"of {due[0].origin}" if len(due) == 1 else f"from {due[0].origin} to {due[-1].origin}"
     span = f"{counted(len(due), 'live forecast')} with sessions that came due, {when}"
     more = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
-    title = f"{ticker}: live 80% bands have held {held} so far{few}"
+    title = f"{ticker}: live 80% bands have held {held} so far{too_few(scores.independent)}"
     figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")
     shown = sessions >= np.datetime64(due[0].origin) - np.timedelta64(60, "D")
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}

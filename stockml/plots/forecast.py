@@ -8,6 +8,7 @@ import numpy as np
 from stockml.errors import counted
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.metrics import Evaluation, skill_over
+from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import baseline_paths
 from stockml.models.pooled_regression import POOLED
@@ -22,6 +23,7 @@ from stockml.plots.style import (
     label_ends,
     mid_price,
     over_time,
+    too_few,
 )
 from stockml.storage.arrays import Days, Floats
 
@@ -116,7 +118,10 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     published = skills.get(PUBLISHED, np.zeros(1))
     drawn = [name for name in LINES if name in skills]
     better = sum(1 for skill in published if skill > 0)
-    title = f"{ticker}: what is published beats the last close at {better} of {evaluation.horizon} leads"
+    found = evaluation.comparison(PUBLISHED, LAST_CLOSE)
+    noise = "" if found and is_clear(found.p_value) else ", within the noise"
+    claim = f"beats the last close at {better} of {evaluation.horizon} leads{too_few(evaluation.origins) or noise}"
+    title = f"{ticker}: what is published {claim}"
     scores = {name: evaluation.scores[name].skill for name in TOLD if name in skills}
     overall = "".join(f", {name} {score:+.3f}" for name, score in scores.items() if score is not None)
     many = counted(evaluation.origins, "origin")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stockml.features.segments import holes
+from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW
 from stockml.storage.arrays import Days, Floats
 from stockml.storage.files import write_atomically
 from stockml.tickers import exchange
@@ -77,6 +78,11 @@ def canvas(
         figure.text(0.018, 1 - 0.20 / height, title, fontsize=14, fontweight="bold", va="top", color=INK)
         figure.text(0.018, 1 - 0.53 / height, subtitle, fontsize=10.5, va="top", color=MUTED)
     return figure, list(axes.flat)
+
+
+def too_few(observations: int) -> str:
+    """What ends a title that states a finding from fewer observations than tell anything; else empty."""
+    return f", {TOO_FEW}" if observations < FEWEST_INDEPENDENT else ""
 
 
 def mid_price(ticker: str) -> str:

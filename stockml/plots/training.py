@@ -25,6 +25,7 @@ from stockml.plots.style import (
     mark,
     mid_price,
     over_time,
+    too_few,
 )
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
@@ -86,7 +87,7 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
 def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -> "Figure":
     """Standard average and EMA, one step ahead, over the prices of the last sessions. sessions, mid: (n,)."""
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
-    worse = all(skill is not None and skill < 0 for skill in skills.values())
+    worse = all(skill is not None and skill < 0 for skill in skills.values()) and not too_few(evaluation.origins)
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"

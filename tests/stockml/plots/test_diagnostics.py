@@ -100,6 +100,23 @@ def test_one_origin_is_one_origin() -> None:
     assert ["1 origin " in f"{figure.texts[1].get_text()} ".replace(",", " ") for figure in figures] == [True] * 5
 
 
+@pytest.mark.parametrize(("origins", "few"), [(29, ", too few to judge"), (30, "")])
+def test_fewer_than_thirty_origins_are_no_finding(origins: int, few: str) -> None:
+    """As a share has in its first year and a half: three origins gave a title of a month's fall."""
+    found, at = assessed("IBM", DAY), assessed("IBM", DAY).test_origins[:origins]
+    sessions, mid, scored = series().sessions, series().mid, replace(found.evaluation, origins=origins)
+    figures = {
+        f"from the forecast on average{few}": diagnostics.residuals(
+            "NEW", sessions, mid, series().close, at, found.paths["published"][:origins]
+        ),
+        f"of the prices{few}": diagnostics.calibration("NEW", found.band_scores, origins),
+        f"of 50 leads{few}": skill_by_lead("NEW", scored),
+        "how close plain averages come" if few else "is closer": averages("NEW", sessions, mid, scored),
+    }
+    titles = [figure.texts[0].get_text() for figure in figures.values()]
+    assert [title.endswith(end) for title, end in zip(titles, figures, strict=True)] == [True] * 4, titles
+
+
 def counted(values: list[float], edges: np.ndarray) -> list[int]:
     """How many values are in each bin; the last one has its upper edge."""
     inside = [sum(low <= value < high for value in values) for low, high in pairwise(edges)]

@@ -166,6 +166,15 @@ def test_the_title_is_about_what_is_published_and_the_subtitle_gives_the_figures
     assert texts[1].endswith(f"{found.origins} origins, {told}")
 
 
+def test_a_title_does_not_claim_what_is_within_the_noise() -> None:
+    found = assessed("IBM", DAY).evaluation
+    [published] = [each for each in found.comparisons if (each.name, each.against) == (PUBLISHED, LAST_CLOSE)]
+    assert published.test
+    noisy = replace(published, test=replace(published.test, p_value=0.05))
+    figure = skill_by_lead("IBM", replace(found, comparisons=(noisy,)))
+    assert figure.texts[0].get_text().endswith(" of 50 leads, within the noise")
+
+
 def test_a_line_below_the_edge_is_named_there() -> None:
     found = assessed("IBM", DAY).evaluation
     far = replace(
