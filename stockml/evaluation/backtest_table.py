@@ -1,5 +1,6 @@
 """Backtests of many tickers side by side, in percent: means, shares of tickers, Diebold-Mariano over calendar time."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,7 @@ ROWS = (
 ADDS = "network adds"
 OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", RIDGE, BASE)
 NAMED = 3
+IN_TWENTY = 20
 WHOLE = "published, location included"
 LOCATION = "of which the location"
 
@@ -42,6 +44,7 @@ LOCATION = "of which the location"
 class Line:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
+    median: over tickers.  without_best: the mean without the best ticker in twenty, at least one; None of one ticker.
     not_worse: share of tickers at zero or above at lead 1.  coverage: of the 50, 80 and 95 % bands, none of which is
     centred.  interval_score: what the 80 % band's saves over the regression's.
     """
@@ -49,6 +52,8 @@ class Line:
     row: str
     tickers: int
     mean: float
+    median: float
+    without_best: float | None
     share: float
     not_worse: float
     by_lead: dict[str, float]
@@ -165,12 +170,15 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
 def _line(row: str, gains: Sequence[Gain]) -> Line:
     values = 100 * np.array([each.skills for each in gains])
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
+    others = np.sort(values[:, 0])[: -math.ceil(len(values) / IN_TWENTY)]
     at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS}
     test = pooled_test(gains) if row != CENTRED else None
     return Line(
         row=row,
         tickers=len(values),
         mean=float(mean[0]),
+        median=float(np.median(values[:, 0])),
+        without_best=float(others.mean()) if len(others) else None,
         share=float(share[0]),
         not_worse=float(100 * (values[:, 1] >= 0).mean()),
         by_lead={lead: float(mean[i]) for lead, i in at.items()},
@@ -212,6 +220,9 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str]
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
     skills = [[_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)] for line in lines]
     found = [what, "", *_table(["", "mean, %", "p", *leads], skills)]
+    others = [(line, line.without_best) for line in lines if round(line.mean, 2) > 0 and line.without_best is not None]
+    if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
+        found += [f"Made by few tickers: without the best in twenty, the mean is {', '.join(few)}", ""]
     if table.tickers > 1:
         shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
         found += ["Percent of tickers above zero", "", *_table(["", "mean", *leads], shares)]

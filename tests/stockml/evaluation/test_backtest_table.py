@@ -1,5 +1,6 @@
 """A table of many backtests: every figure is recomputed by a loop over tickers that have nothing in common."""
 
+from dataclasses import replace
 from datetime import date
 from itertools import count
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.backtest import CENTRED, DecisionNight, RiseScore, TickerBacktest
-from stockml.evaluation.backtest_table import Line, backtest_table, markdown
+from stockml.evaluation.backtest_table import WHOLE, BacktestTable, Line, backtest_table, markdown
 from stockml.evaluation.distribution_scores import DistributionScore, Gain
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -60,6 +61,9 @@ def check(line: Line, gains: list[Gain]) -> None:
         for of in (float, lambda skill: skill > 0, lambda skill: skill >= 0)
     )
     assert (line.tickers, line.mean, line.share) == (3, pytest.approx(mean[0]), pytest.approx(share[0])), line.row
+    worst_first = sorted(100 * each.skills[0] for each in gains)
+    assert line.median == pytest.approx(worst_first[1]), line.row
+    assert line.without_best == pytest.approx((worst_first[0] + worst_first[1]) / 2), line.row
     assert line.not_worse == pytest.approx(not_worse[1]), line.row
     assert line.by_lead == pytest.approx({lead: mean[i] for lead, i in leads.items()}), line.row
     assert line.share_by_lead == pytest.approx({lead: share[i] for lead, i in leads.items()}), line.row
@@ -111,3 +115,23 @@ def test_the_percent_of_tickers_above_zero_has_a_table_of_its_own_unless_there_i
     shares = [f"{share:.0f}" for share in (adds.share, *adds.share_by_lead.values())]
     assert f"| network adds | {' | '.join(shares)} |" in lines
     assert not any(line.startswith("Percent of tickers") for line in markdown(backtest_table(FOUND[:1], {})))
+
+
+def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -> None:
+    def table(*skills: float) -> BacktestTable:
+        made = (replace(FOUND[0], ticker=f"T{i}", whole=gain(skill)) for i, skill in enumerate(skills))
+        return backtest_table([*made], {})
+
+    def gain(skill: float) -> Gain:
+        return replace(FOUND[0].whole, skills=(skill, *FOUND[0].whole.skills[1:]))
+
+    def told(*skills: float) -> list[str]:
+        return [line for line in markdown(table(*skills)) if "few" in line and WHOLE in line]
+
+    assert told(0.5, *[-0.01] * 19) == [
+        "Made by few tickers: without the best in twenty, the mean is published, location included -1.00"
+    ]
+    assert told(0.5, *[-0.01] * 40) == told(0.5, *[-0.01] * 19), "the second and third best are like the rest"
+    assert table(0.5, 0.4, *[-0.01] * 19).whole[0].without_best == pytest.approx(-1), "two of twenty-one"
+    assert [told(0.5, *[0.01] * 19), told(-0.5, *[-0.01] * 19), told(0.5)] == [[]] * 3
+    assert table(0.5).whole[0].without_best is None
