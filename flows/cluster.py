@@ -22,6 +22,7 @@ from prefect_dask import DaskTaskRunner
 
 from stockml.errors import InvalidSetting, UnlikeWorker
 from stockml.home import home
+from tasks.process_pool import check_shared_memory
 from tasks.workplace import Workplace, check, marked
 
 # A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the next
@@ -50,8 +51,10 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project. Without one,
     `processes` local processes of one thread and at most `memory_gb` GiB each are started, and stopped again.
-    Raises UnlikeWorker, and InvalidSetting if no scheduler is at the address.
+    Raises UnlikeWorker, InvalidSetting if no scheduler is at the address, StoreError if local ones lack shared memory.
     """
+    if not address:
+        check_shared_memory()
     local: dict[str, Any] = {
         "n_workers": processes,
         "threads_per_worker": 1,

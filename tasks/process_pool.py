@@ -12,13 +12,17 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Thread
 
+from stockml.errors import StoreError
+
 
 @contextmanager
 def process_pool(processes: int) -> Iterator[Executor]:
     """A pool for the block; if it raises, or this process is interrupted or killed, its processes end at once.
 
-    The work's functions must be importable. Its results raise BrokenProcessPool if a process is killed.
+    The work's functions must be importable. Its results raise BrokenProcessPool if a process is killed. Raises
+    StoreError as `check_shared_memory` does.
     """
+    check_shared_memory()
     context = get_context("spawn")
     silence, here = context.Pipe(duplex=False)  # ends when this process does, however that is
     with ProcessPoolExecutor(processes, context, initializer=_end_with, initargs=(silence,)) as pool:
@@ -27,6 +31,16 @@ def process_pool(processes: int) -> Iterator[Executor]:
         except BaseException:
             here.close()
             raise
+
+
+def check_shared_memory() -> None:
+    """Raise StoreError where processes can share no lock, as in a container whose /dev/shm is missing or read-only."""
+    try:
+        get_context("spawn").Lock()
+    except OSError as refused:
+        found = f"expected memory that several processes can share, found {refused.strerror}"
+        way_on = "mount a tmpfs there that can be written, or run one ticker at a time"
+        raise StoreError("/dev/shm", f"{found}; {way_on}") from refused
 
 
 def _end_with(silence: Connection) -> None:
