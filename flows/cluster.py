@@ -8,6 +8,7 @@ have made.
 
 import gc
 import logging
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ CONFIG = {
     "distributed.dashboard.link": "",
     "distributed.logging": {"distributed": "error", "tornado": "critical"},
 }
+FILES, FILES_OF_A_WORKER = 64, 12  # that a universe has open at once, sockets included; measured: 47 and 10
 UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 
@@ -51,10 +53,11 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project. Without one,
     `processes` local processes of one thread and at most `memory_gb` GiB each are started, and stopped again.
-    Raises UnlikeWorker, InvalidSetting if no scheduler is at the address, StoreError if local ones lack shared memory.
+    Raises UnlikeWorker, and InvalidSetting if no scheduler is at the address, or local ones lack room for their files;
+    StoreError if they lack shared memory.
     """
     if not address:
-        check_shared_memory()
+        check_room(processes)
     local: dict[str, Any] = {
         "n_workers": processes,
         "threads_per_worker": 1,
@@ -79,6 +82,15 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
         with runner as started, checked(started.client, here):
             yield runner
+
+
+def check_room(processes: int) -> None:
+    """Raise InvalidSetting or StoreError where local workers cannot start: Dask would try for ever, or for minutes."""
+    check_shared_memory()
+    needed, found = FILES + processes * FILES_OF_A_WORKER, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if found != resource.RLIM_INFINITY and found < needed:
+        bound = f"at least {needed} for {processes} processes (`ulimit -n {max(needed, 1024)}`)"
+        raise InvalidSetting("the limit of open files", found, bound)
 
 
 def check_scheduler(address: str, timeout_s: float = 30.0) -> None:

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pickle
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,9 +28,9 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import State
 
 from deployments.replay.feed import Asked
-from flows.cluster import SameWorkplace, workers
+from flows.cluster import SameWorkplace, check_room, workers
 from flows.universe import night_of, universe
-from stockml.errors import UnlikeWorker
+from stockml.errors import InvalidSetting, UnlikeWorker
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tasks.artifacts import row_of
@@ -156,6 +157,19 @@ def test_another_user_of_this_machine_gets_no_answer_from_a_universe_and_can_put
     assert address.startswith("tls://127.0.0.1:")
     assert set(answers) <= {0, 404}
     assert set(rights) == {0o700}
+
+
+def test_a_limit_of_open_files_that_is_too_low_for_the_workers_is_named_before_they_start() -> None:
+    """Dask hung under `ulimit -n 64`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        with pytest.raises(InvalidSetting, match=r"limit of open files to be at least 88 .*ulimit -n 1024.*found 64"):
+            check_room(2)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (88, hard))
+        check_room(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCluster) -> None:
