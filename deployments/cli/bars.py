@@ -45,7 +45,6 @@ def import_history(
 ) -> int:
     """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
     from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import import_file
     from stockml.prices.store import BarStore
 
     place, readings, files = home(), Readings(dates, decimal), _files(ticker, file)
@@ -59,8 +58,8 @@ def import_history(
     if file is None:
         code = _import_folder(store, list(files), readings, as_json)
     else:
-        report = import_file(store, file, recorded_at=datetime.now(UTC), ticker=files[file], readings=readings)
-        print(json.dumps(vars(report), default=str) if as_json else _report_text(report))
+        plain, text = _imported(store, file, files[file], readings)
+        print(json.dumps(plain, default=str) if as_json else text)
     if before != kind_here(place, os.environ):
         print(
             f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
@@ -111,20 +110,18 @@ def _import_folder(store: "BarStore", paths: Sequence[Path], readings: "Readings
     from rich.console import Console
     from rich.progress import Progress
 
-    from stockml.prices.csv_import import import_file
-
     reports, refusals = [], dict[str, StockmlError]()
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task("importing", total=len(paths))
         for path in paths:
             bar.update(task, description=one_line(path.name))
             try:
-                reports.append(import_file(store, path, recorded_at=datetime.now(UTC), readings=readings))
+                reports.append(_imported(store, path, None, readings))
             except StockmlError as refusal:
                 refusals[str(path)] = refusal
             bar.advance(task)
-    found = {"imported": [vars(report) for report in reports], "refused": refusals}
-    return _told([*map(_report_text, reports)], found, refusals, as_json)
+    found = {"imported": [plain for plain, _ in reports], "refused": refusals}
+    return _told([text for _, text in reports], found, refusals, as_json)
 
 
 def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlError], as_json: bool) -> int:
@@ -135,6 +132,16 @@ def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlErr
         named = "" if path in str(error) else f"{path}: "
         print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
     return int(bool(refusals))
+
+
+def _imported(store: "BarStore", path: Path, ticker: str | None, readings: "Readings") -> tuple[dict[str, Any], str]:
+    """Import a file; return the report, with how its history fits the bars that were there, for JSON and as text."""
+    from stockml.pipeline.data_notes import of_joins
+    from stockml.prices.csv_import import import_file
+
+    report = import_file(store, path, recorded_at=datetime.now(UTC), ticker=ticker, readings=readings)
+    joins = of_joins(store.view(report.ticker))
+    return {**vars(report), "joins": joins}, "\n  ".join([_report_text(report), *joins])
 
 
 def _report_text(report: "ImportReport") -> str:

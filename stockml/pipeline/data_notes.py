@@ -56,6 +56,12 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         notes.append(f"no bar of {counted(len(old), 'older session')}: {look}; `stockml import` can bring them")
     if split := divided(PriceSeries.from_bars(view.bars), sessions):
         notes.append(split)
+    return (*notes, *of_joins(view))
+
+
+def of_joins(view: View) -> list[str]:
+    """Sentences on how imported history and the bars fit together, for an import and for every night."""
+    notes = []
     if odd := sorted({day for join in view.joins for day in join.odd}):
         notes.append(f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio")
     notes += [
@@ -64,7 +70,7 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
         for join in view.joins
         if join.overlap == 1
     ]
-    return tuple(notes)
+    return notes
 
 
 def repeats(bars: Bars) -> list[date]:
