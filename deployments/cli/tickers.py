@@ -105,12 +105,17 @@ def rename(
     from deployments.registration import own_list
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
+    from stockml.prices.store import BarStore
 
     place = home()
     if new == old:
         raise BadParameter(f"expected another symbol than {old}", param_hint="NEW")
     known = [entry.ticker for entry in own_list.tickers_of(place).tickers]
     listed = old in known
+    shares = {as_key(each): each for each in (*BarStore.of(place).tickers(), *known) if each not in (old, new)}
+    if spelt := shares.get(as_key(new)):
+        found = f"expected a share that {place.root} does not have, found {new}, there as {spelt}"
+        raise BadParameter(found, param_hint="NEW")
     if listed and new in known:
         either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
         raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")

@@ -1,0 +1,33 @@
+"""BRK.B and BRK-B are one share: the second spelling begins no second one."""
+
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import run
+from deployments.registration.own_list import add
+from stockml.home import Home
+from stockml.prices.store import BarStore
+from tests.support.commands import Captured
+from tests.support.recordings import recorded
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    recorded("IBM").head(60).to_csv(file := tmp_path / "brk-b.us.txt", index_label="date")
+    return file
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_share_is_not_renamed_to_another_spelling_of_one_that_is_there(
+    home: Home, file: Path, capsys: Captured, listed: bool
+) -> None:
+    for ticker in ("X", "BRK-B"):
+        assert run(["import", ticker, str(file)]) == 0
+    if listed:
+        add(home, ["X", "BRK-B"], {})
+    assert run(["rename", "X", "BRK.B"]) == 2
+    assert "found BRK.B, there as BRK-B" in capsys.readouterr().err
+    assert BarStore.of(home).tickers() == ("BRK-B", "X")
+    assert run(["rename", "BRK-B", "BRK.B"]) == 0, "its own spelling can be changed"
+    assert BarStore.of(home).tickers() == ("BRK.B", "X")
