@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from deployments.cli.runs import asked_of
-from stockml.errors import InvalidFile, InvalidSetting, NoBars, StockmlError, counted
+from stockml.errors import InvalidFile, InvalidSetting, InvalidTicker, NoBars, StockmlError, counted
 from stockml.home import home
 from stockml.provider.price_source import check, kind_here, kind_of, replay_home
 from stockml.redaction import one_line
@@ -49,14 +50,14 @@ def import_history(
 
     place, readings, files = home(), Readings(dates, decimal), _files(ticker, file)
     if file:
-        calendar = asked_of(as_ticker(ticker), None, calendar, None)["calendar"]
+        calendar = asked_of(str(files[file]), None, calendar, None)["calendar"]
     store = BarStore.of(place, calendar or None)
     if dry_run:
-        return _show_understood(store, files, readings, as_json)
+        return _show_understood(store, files, readings, alone=file is not None, as_json=as_json)
     check(place, kind_of(os.environ))
     before, code = kind_here(place, os.environ), 0
     if file is None:
-        code = _import_folder(store, list(files), readings, as_json)
+        code = _import_folder(store, files, readings, as_json)
     else:
         plain, text = _imported(store, file, files[file], readings)
         print(json.dumps(plain, default=str) if as_json else text)
@@ -70,21 +71,31 @@ def import_history(
 
 
 def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
-    """The files to import, each with its ticker; None for the files of a folder, which are named for theirs."""
-    from stockml.prices.csv_import import files_in
+    """The files to import, each with its ticker as the list spells it; None where a folder's file has no such name."""
+    from deployments.registration.own_list import own_spelling
+    from stockml.prices.csv_import import files_in, ticker_of
+
+    spelt = own_spelling(home())
+
+    def named(path: Path) -> str | None:
+        with suppress(InvalidTicker):  # whose reading tells
+            return spelt(ticker_of(path))
+        return None
 
     if file and file.is_dir():
         raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
     if file:
-        return {file: as_ticker(ticker)}
+        return {file: spelt(as_ticker(ticker))}
     if not (ticker and Path(ticker).is_dir()):
         raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
     if not (found := files_in(Path(ticker))):
         raise InvalidFile(ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none")
-    return dict.fromkeys(found)
+    return {path: named(path) for path in found}
 
 
-def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", as_json: bool) -> int:
+def _show_understood(
+    store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", *, alone: bool, as_json: bool
+) -> int:
     """Show how each file is read, and import nothing; return exit code 1 if one of a folder's would be refused."""
     from stockml.prices.csv_import import understood
 
@@ -93,7 +104,7 @@ def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readin
         try:
             report, history = understood(store, path, now=now, ticker=ticker, readings=readings)
         except StockmlError as refusal:
-            if ticker:
+            if alone:
                 raise
             refusals[str(path)] = refusal
             continue
@@ -105,18 +116,18 @@ def _show_understood(store: "BarStore", files: Mapping[Path, str | None], readin
     return _told(lines, {"understood": shown} | ({"refused": refusals} if refusals else {}), refusals, as_json)
 
 
-def _import_folder(store: "BarStore", paths: Sequence[Path], readings: "Readings", as_json: bool) -> int:
+def _import_folder(store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", as_json: bool) -> int:
     """Import a folder's files, with a progress bar; return exit code 1 if any was refused."""
     from rich.console import Console
     from rich.progress import Progress
 
     reports, refusals = [], dict[str, StockmlError]()
     with Progress(console=Console(stderr=True), disable=as_json) as bar:
-        task = bar.add_task("importing", total=len(paths))
-        for path in paths:
+        task = bar.add_task("importing", total=len(files))
+        for path, ticker in files.items():
             bar.update(task, description=one_line(path.name))
             try:
-                reports.append(_imported(store, path, None, readings))
+                reports.append(_imported(store, path, ticker, readings))
             except StockmlError as refusal:
                 refusals[str(path)] = refusal
             bar.advance(task)

@@ -5,7 +5,7 @@ Until it exists, the list shipped with the project applies.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +36,15 @@ def tickers_of(home: Home) -> TickersFile:
 def own_choices(home: Home, ticker: str) -> dict[str, Any]:
     """What the list chooses for the ticker's nights: profile, calendar, settings. Raises InvalidFile."""
     return next((entry.own for entry in tickers_of(home).tickers if entry.ticker == ticker), {})
+
+
+def own_spelling(home: Home) -> Callable[[str], str]:
+    """What gives a ticker as the list spells it: BRK-B as BRK.B. As it is where the list lacks it, or is unreadable."""
+    listed = list[str]()
+    with suppress(InvalidFile):
+        listed = [entry.ticker for entry in tickers_of(home).tickers]
+    shares = {as_key(ticker): ticker for ticker in listed}
+    return lambda ticker: ticker if ticker in listed else shares.get(as_key(ticker), ticker)
 
 
 def own_calendars(home: Home) -> dict[str, str]:

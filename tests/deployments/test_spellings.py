@@ -31,3 +31,16 @@ def test_a_share_is_not_renamed_to_another_spelling_of_one_that_is_there(
     assert BarStore.of(home).tickers() == ("BRK-B", "X")
     assert run(["rename", "BRK-B", "BRK.B"]) == 0, "its own spelling can be changed"
     assert BarStore.of(home).tickers() == ("BRK.B", "X")
+
+
+@pytest.mark.parametrize("asked", ["BRK-B FILE", "FOLDER"])
+def test_history_is_imported_for_the_listed_spelling_of_a_share(
+    home: Home, file: Path, capsys: Captured, asked: str
+) -> None:
+    """Its nights never saw what a file brk-b.us.txt had brought."""
+    add(home, ["BRK.B"], {})
+    command = ["import", *asked.replace("FILE", str(file)).replace("FOLDER", str(file.parent)).split()]
+    for more in (["--dry-run"], []):
+        assert run([*command, *more]) == 0
+        assert capsys.readouterr().out.startswith("BRK.B: 60 sessions ")
+    assert BarStore.of(home).tickers() == ("BRK.B",)
