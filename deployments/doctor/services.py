@@ -42,6 +42,10 @@ def mlflow(home: Home) -> Check:
     scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
     if scheme == "sqlite":
         is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
+        is_served = home.tracking_uri == home.mlflow_database and home.server("mlflow")
+        if is_served and not is_there and running_server(home):
+            found = f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed file"
+            return Check("MLflow", "problem", found, "start `stockml up` again, then `stockml rebuild-tracking`")
         if not is_there and any(home.nights.glob("*/*/night.json")):
             return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)

@@ -40,7 +40,7 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
     """Yield what makes Prefect's or MLflow's database in this home unusable, with the way back."""
     prefect, mlflow = home.prefect / "prefect.db", home.root / "mlflow.db"
     in_the_making = prefect.exists() and not prefect.stat().st_size and not (home.prefect / "migrated.txt").exists()
-    away = "move it away with its `-wal` and `-shm`"
+    away = "end `stockml up` if it is up, and move it away with its `-wal` and `-shm`"
     deployed = f"{away}; `stockml deploy` brings schedules back, the pages of past runs are gone"
     rebuilt = f"{away}; `stockml rebuild-tracking` makes its runs again from the records of the nights"
     for path, table, way_back, counts in (
