@@ -1,15 +1,17 @@
 """Checks of the servers: Prefect, MLflow, the pages' ports, where notices go, Dask."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deployments.doctor.stored import Check, settled
 from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration import MANAGED
 from deployments.registration.own_list import tickers_of
+from deployments.registration.tickers import TickerEntry
 from deployments.servers.access import SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
@@ -18,6 +20,9 @@ from stockml.home import Home
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
 from stockml.tracking.database import PREFIX
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 NAMED = 8  # tickers in a line
 
@@ -126,15 +131,33 @@ def deployments(home: Home) -> Iterator[Check]:
 
         from tasks.run_records import NIGHTS, all_of
 
-        listed = {entry.ticker for entry in tickers_of(home).tickers}
+        entries = tickers_of(home).tickers
+        listed = {entry.ticker for entry in entries}
         with suppress(HTTPError):
             nights = tuple(all_of(client.read_deployments, flow_filter=NIGHTS))
             ours = {each.name for each in nights if MANAGED in each.tags}
             lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
-            if differ := sorted(lacking | ours - listed):
+            # Prefect is told of them after the nights: a command may have been killed between
+            outdated = {
+                ticker for told in _of_many(client, entries) for ticker in (listed & ours) - told | told - listed
+            }
+            if differ := sorted(lacking | ours - listed | outdated):
                 more = f" and {len(differ) - NAMED} more" if len(differ) > NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:NAMED])}{more}"
                 yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
+
+
+def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
+    """The tickers of each deployment that is for all of them; none of one that is missing."""
+    from prefect.client.schemas.filters import DeploymentFilter
+
+    from deployments.registration.prefect_deployments import of_other_flows
+    from tasks.run_records import all_of
+
+    names = [each.name for each in of_other_flows(entries) if "tickers" in each.parameters]
+    named = DeploymentFilter.model_validate({"name": {"any_": names}})
+    there = {each.name: each.parameters for each in all_of(client.read_deployments, deployment_filter=named)}
+    return ({*there.get(name, {}).get("tickers", ())} for name in names)
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:

@@ -13,7 +13,7 @@ from deployments.cli.tickers import register_all
 from deployments.doctor.services import deployments
 from deployments.process import restored
 from deployments.registration import own_list
-from deployments.registration.prefect_deployments import announce
+from deployments.registration.prefect_deployments import announce, of_tickers, register
 from deployments.servers.environment import settings_of
 from stockml.home import Home
 
@@ -72,6 +72,23 @@ def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_sa
     assert "1 deleted" in capsys.readouterr().out
     assert {*nights()} == {"STAYS"}
     assert list(deployments(told)) == []
+
+
+@pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])
+def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named(told: Home, name: str) -> None:
+    """The new ticker had its nights, while runs of all tickers, or the digest, went on without it."""
+    own_list.add(told, ["KO"], {})
+    entries = own_list.tickers_of(told).tickers
+    register(of_tickers(entries), delete_others=False)
+    (check,) = deployments(told)
+    assert "differ in KO; " in str(check)
+    register_all(told)
+    assert list(deployments(told)) == []
+    with get_client(sync_client=True) as client:
+        [other] = [each for each in client.read_deployments() if each.name == name]
+        client.delete_deployment(other.id)
+    (check,) = deployments(told)
+    assert "differ in FB, KO, STAYS; `stockml deploy` tells Prefect of the list" in str(check)
 
 
 def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing(told: Home) -> None:
