@@ -85,6 +85,9 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
         for run in client.search_runs([found.experiment_id], max_results=MOST):
             for tag in {"stockml.ticker", "ticker"} & run.data.tags.keys():  # a person's own run has neither
                 client.set_tag(run.info.run_id, tag, new)
+            name = run.info.run_name or ""
+            if name.startswith(f"{old} "):  # unless a person gave it another
+                client.update_run(run.info.run_id, name=new + name.removeprefix(old))
         for model in client.search_logged_models([found.experiment_id], max_results=MOST):
             for version in versions_of(model):
                 link(client, model.model_id, model_name(new), version)
