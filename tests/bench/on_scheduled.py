@@ -73,13 +73,13 @@ def _night(pages: Up, tickers: list[str], session: str, stack: psutil.Process) -
     runs = [pages.start(f"nightly/{ticker}", due, session=session) for ticker in tickers]
     before = _spent(stack)
     assert datetime.now(UTC) < due, "the runs were not planned before they were due"
-    ends = [_ended(pages, run) for run in runs]
+    ends = [ended(pages, run) for run in runs]
     assert ends == ["Completed"] * len(tickers), ends
     return (datetime.now(UTC) - due).total_seconds(), _spent(stack) - before
 
 
 @retry(retry=retry_if_exception_type(NotYet), wait=wait_fixed(ASKED_EACH_S), stop=stop_after_delay(PATIENCE_S))
-def _ended(pages: Up, run: str) -> str:
+def ended(pages: Up, run: str) -> str:
     """Wait for a run's final state, polling as rarely as an open page does, since polling is measured as well."""
     if (state := pages.run(run)["state_name"]) not in ENDS:
         raise NotYet
