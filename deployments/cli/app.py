@@ -5,11 +5,13 @@ error.
 """
 
 import errno
+import hashlib
 import os
 import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -38,17 +40,28 @@ STDOUT = 1
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
+def _version() -> str:
+    """The version, a hash of the sources as they stand on this disk, and in a checkout the commit."""
+    from stockml.code_version import NIGHT_PACKAGES, checkout
+
+    digest = hashlib.sha256()
+    for folder in (*NIGHT_PACKAGES, Path(__file__).parents[1]):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.read_bytes())
+    commit, changes = checkout()
+    of_commit = f", commit {commit[:12]}{' with changes' if changes else ''}" if commit else ""
+    return f"stockml {version('stockml')} (code {digest.hexdigest()[:8]}{of_commit})"
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from deployments import version
-
-        print(version.told())
+        print(_version())
         raise Exit
 
 
 @app.callback()
 def every_command(
-    version: Annotated[
+    _: Annotated[
         bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
@@ -144,7 +157,6 @@ def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
 
 def _unexpected(error: BaseException) -> int:
     """Report the error in one line; write the version and the traceback to a file for a bug report."""
-    from deployments import version
     from deployments.servers.access import fault_of_server
 
     if fault := fault_of_server(error):
@@ -152,7 +164,7 @@ def _unexpected(error: BaseException) -> int:
     kept = home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join([f"{version.told()}\n", *traceback.format_exception(error)])
+        text = "".join([f"{_version()}\n", *traceback.format_exception(error)])
         kept.write_text(text, "utf-8", "backslashreplace")
     except OSError:
         kept = Path(os.devnull)
