@@ -101,10 +101,11 @@ def asked_of(
     ticker: str, profile: "Profile | None", calendar: str | None, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Profile, calendar and settings of a ticker's night: those given, else its own in the list. Raises InvalidFile."""
-    from deployments.registration.own_list import own_choices
+    from deployments.registration.own_list import tickers_of
     from flows.form import of_ticker
 
-    return of_ticker(own_choices(home(), ticker), profile, calendar, settings)
+    own = next((entry.own for entry in tickers_of(home()).tickers if entry.ticker == ticker), {})
+    return of_ticker(own, profile, calendar, settings)
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:

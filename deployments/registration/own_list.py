@@ -33,11 +33,6 @@ def tickers_of(home: Home) -> TickersFile:
     return read_tickers(list_file(home))
 
 
-def own_choices(home: Home, ticker: str) -> dict[str, Any]:
-    """What the list chooses for the ticker's nights: profile, calendar, settings. Raises InvalidFile."""
-    return next((entry.own for entry in tickers_of(home).tickers if entry.ticker == ticker), {})
-
-
 def own_spelling(home: Home) -> Callable[[str], str]:
     """What gives a ticker as the list spells it: BRK-B as BRK.B. As it is where the list lacks it, or is unreadable."""
     listed = list[str]()

@@ -43,13 +43,10 @@ from stockml.prices.suspicions import suspicions
 from stockml.redaction import excerpt
 from stockml.settings import DecimalMark
 from stockml.storage.arrays import Days
-from stockml.tickers import validated_ticker
+from stockml.tickers import YAHOO, validated_ticker
 
 EXTENSIONS = (".csv", ".txt")
-PROVIDER_SUFFIXES = {
-    "US": "", "L": ".LON", "UK": ".LON", "TO": ".TRT", "V": ".TRV", "DE": ".DEX", "BO": ".BSE", "SS": ".SHH",
-    "SZ": ".SHZ", "F": ".FRK", "PA": ".PAR", "AS": ".AMS", "SA": ".SAO",
-}  # fmt: skip
+PROVIDER_SUFFIXES = {"US": "", "UK": ".LON"} | {theirs: f".{ours}" for theirs, ours in YAHOO.items()}
 
 # Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, no share's crash among them,
 # and none for being traded rarely.

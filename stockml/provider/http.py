@@ -72,8 +72,16 @@ class PriceProvider(ABC):
 
     @classmethod
     def address_in(cls, environ: Mapping[str, str]) -> str:
-        """The service's address: that of `variable`, else the usual one. Raises InvalidSetting."""
-        return _checked_address(environ.get(cls.variable) or cls.usual_address, cls.variable)
+        """The address in `variable`, or the usual one; http shows the key: to loopback only. Raises InvalidSetting."""
+        base_url = environ.get(cls.variable) or cls.usual_address
+        address = urlsplit(checked_address(cls.variable, base_url))
+        if address.username or address.password or address.query or address.fragment or not address.hostname:
+            bound = "an address that begins with https://, without a key or a query in it"
+            raise InvalidSetting(cls.variable, f"{address.scheme}://...", bound)
+        if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
+            bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
+            raise InvalidSetting(cls.variable, f"{address.scheme}://{address.hostname}", bound)
+        return base_url.rstrip("/")
 
     @abstractmethod
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
@@ -184,19 +192,6 @@ def _kind(error: BaseException) -> str:
     """The class of the error and of its cause, such as `ConnectionError, NameResolutionError`; never its text."""
     reason = next((getattr(a, "reason", a) for a in error.args if isinstance(a, BaseException)), None)
     return ", ".join(type(e).__name__ for e in (error, reason) if e is not None)
-
-
-def _checked_address(base_url: str, variable: str) -> str:
-    """The service's address: https, or http to loopback only, as http exposes the key. Raises InvalidSetting."""
-    address = urlsplit(checked_address(variable, base_url))
-    if address.username or address.password or address.query or address.fragment or not address.hostname:
-        raise InvalidSetting(
-            variable, f"{address.scheme}://...", "an address that begins with https://, without a key or a query in it"
-        )
-    if address.scheme != "https" and not (address.scheme == "http" and _is_loopback(base_url)):
-        bound = "an https address; plain http would show the key, and is allowed to this machine (127.0.0.1) only"
-        raise InvalidSetting(variable, f"{address.scheme}://{address.hostname}", bound)
-    return base_url.rstrip("/")
 
 
 def _is_loopback(base_url: str) -> bool:
