@@ -110,27 +110,19 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
     return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
 
 
-def notices(home: Home) -> Iterator[Check]:
-    with suppress(StockmlError), looked_up(home) as client:  # `prefect` reports one that is away
-        if client:
-            from httpx import HTTPError
-
-            from deployments.registration.automations import TAKE_NOTICES, refused_notice
-
-            with suppress(HTTPError):
-                if found := refused_notice(client, datetime.now(UTC)):
-                    yield Check("notices", "problem", found, TAKE_NOTICES)
-
-
-def deployments(home: Home) -> Iterator[Check]:
-    """Check that Prefect runs the nights of the listed tickers, and no others: it is told after the list is changed."""
+def told_by_prefect(home: Home) -> Iterator[Check]:
+    """Check that notices are taken, and that Prefect runs the nights of the listed tickers and no others."""
     with suppress(StockmlError), looked_up(home) as client:  # `prefect` and `list of tickers` report these
         if client is None:
             return
         from httpx import HTTPError
 
+        from deployments.registration.automations import TAKE_NOTICES, refused_notice
         from tasks.run_records import NIGHTS, all_of
 
+        with suppress(HTTPError):
+            if found := refused_notice(client, datetime.now(UTC)):
+                yield Check("notices", "problem", found, TAKE_NOTICES)
         entries = tickers_of(home).tickers
         listed = {entry.ticker for entry in entries}
         with suppress(HTTPError):

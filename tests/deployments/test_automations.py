@@ -26,7 +26,7 @@ from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import outcome
-from deployments.doctor.services import notices
+from deployments.doctor.services import told_by_prefect
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
 from flows.notices import missing_forecasts, notice
@@ -196,7 +196,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         assert "(stockml: failed runs) was not taken" in said
         assert "T0K3N" not in said
         monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
-        (check,) = notices(home)
+        check, *_ = told_by_prefect(home)
         assert (check.verdict, check.found) == ("problem", said)
         answers.append(whole(b""))
         work(prefect_client, in_part)

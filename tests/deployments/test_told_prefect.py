@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
-from deployments.doctor.services import deployments
+from deployments.doctor.services import told_by_prefect
 from deployments.process import restored
 from deployments.registration import own_list
 from deployments.registration.prefect_deployments import announce, of_tickers, register
@@ -61,9 +61,9 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
     told: Home, capsys: Captured
 ) -> None:
-    assert list(deployments(told)) == []
+    assert list(told_by_prefect(told)) == []
     own_list.remove(told, ["FB"])
-    (check,) = deployments(told)
+    (check,) = told_by_prefect(told)
     assert str(check) == (
         "note    deployments: Prefect's nights and the list of tickers differ in FB; "
         "`stockml deploy` tells Prefect of the list"
@@ -71,7 +71,7 @@ def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_sa
     assert run(["tickers", "remove", "FB"]) == 2
     assert "1 deleted" in capsys.readouterr().out
     assert {*nights()} == {"STAYS"}
-    assert list(deployments(told)) == []
+    assert list(told_by_prefect(told)) == []
 
 
 @pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])
@@ -80,25 +80,25 @@ def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named
     own_list.add(told, ["KO"], {})
     entries = own_list.tickers_of(told).tickers
     register(of_tickers(entries), delete_others=False)
-    (check,) = deployments(told)
+    (check,) = told_by_prefect(told)
     assert "differ in KO; " in str(check)
     register_all(told)
-    assert list(deployments(told)) == []
+    assert list(told_by_prefect(told)) == []
     with get_client(sync_client=True) as client:
         [other] = [each for each in client.read_deployments() if each.name == name]
         client.delete_deployment(other.id)
-    (check,) = deployments(told)
+    (check,) = told_by_prefect(told)
     assert "differ in FB, KO, STAYS; `stockml deploy` tells Prefect of the list" in str(check)
 
 
 def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing(told: Home) -> None:
     """Such as of Kubernetes' jobs: registered too, it would run twice."""
     own_list.add(told, ["KO", *(f"X{number}" for number in range(9))], {})
-    (check,) = deployments(told)
+    (check,) = told_by_prefect(told)
     assert "differ in KO, X0, X1, X2, X3, X4, X5, X6 and 2 more; " in str(check)
     own_list.remove(told, [f"X{number}" for number in range(9)])
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name("nightly")
         own = client.create_deployment(flow, "KO on Kubernetes", parameters={"ticker": "KO"}, tags=["nightly"])
-        assert list(deployments(told)) == []
+        assert list(told_by_prefect(told)) == []
         client.delete_deployment(own)
