@@ -39,7 +39,7 @@ def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) 
 @task(name="resume what waited")
 def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
     """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
-    tracking = Tracking.of(home(), mlflow_pages(home()))
+    tracking = Tracking(home(), mlflow_pages(home()))
     if dry_run:
         waiting = tracking.pending()
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
@@ -64,7 +64,7 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
 @task(name="clear MLflow")
 def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
-    tracking, before = Tracking.of(home()), now - timedelta(days=keep.mlflow_days)
+    tracking, before = Tracking(home()), now - timedelta(days=keep.mlflow_days)
     with tracking.client() as client:
         old = mlflow_retention.outdated(client, before, _kept_keys(home(), keep), tracking.is_own)
         trashed = None if dry_run else mlflow_retention.to_trash(client, old)
@@ -80,7 +80,7 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
 @task(name="clear MLflow's files")
 def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
-    tracking = Tracking.of(home())
+    tracking = Tracking(home())
     with tracking.client() as client:
         old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep), tracking.is_own)
         if not dry_run:

@@ -65,7 +65,7 @@ def show_status() -> None:
         else:
             client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
         if known_tickers(place):
-            Tracking.of(place).show_overview(lambda links: markdown(listed, links=links))
+            Tracking(place).show_overview(lambda links: markdown(listed, links=links))
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:

@@ -172,7 +172,7 @@ def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> rec
     logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
     if receipt.promoted and run.model_version:
         try:
-            Tracking.of(home()).follow_champion(model.ticker, run.key)
+            Tracking(home()).follow_champion(model.ticker, run.key)
         except TrackingUnavailable as error:
             logger.warning("MLflow's alias follows later: %s", error)
     return receipt

@@ -142,7 +142,7 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
     base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
     try:
         losses = [(row.member, row.loss) for row in rows]
-        version = log_base(Tracking.of(home()), base, path, losses, now=datetime.now(UTC))
+        version = log_base(Tracking(home()), base, path, losses, now=datetime.now(UTC))
         logger.info("lstm-base version %s: %s", version, path)
     except TrackingUnavailable as error:
         logger.warning("%s; the base is kept in %s, and used all the same", error, path)
@@ -174,7 +174,7 @@ def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
         logger.info("%s trial %d of %d, %s: %s%s", drawn, len(seconds), trial.of, left, loss, best)
         bar.move(100 * share)
         try:
-            log_trial(Tracking.of(home()), trial)
+            log_trial(Tracking(home()), trial)
         except TrackingUnavailable as error:
             logger.warning("the next run of this search logs the trial: %s", error)
 

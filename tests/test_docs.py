@@ -145,12 +145,13 @@ def test_each_snippet_reads_the_newest_value_of_every_session(home: Home, at: in
 
 @pytest.mark.slow
 def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(with_tables: Home) -> None:
-    tracking, night = Tracking.of(with_tables), with_files(recorded_night(), with_tables.root)
+    tracking, night = Tracking(with_tables), with_files(recorded_night(), with_tables.root)
     tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     fill(with_tables, ["IBM"])
     [snippet] = re.findall(r"```python\n(import mlflow\n.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL)
-    code = f"{snippet.replace('http://127.0.0.1:5000', tracking.uri)}\nprint(forecast.to_json(orient='records'))"
+    snippet = snippet.replace("http://127.0.0.1:5000", with_tables.tracking_uri)
+    code = f"{snippet}\nprint(forecast.to_json(orient='records'))"
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=with_tables.root, capture_output=True, text=True, check=True
     )

@@ -143,7 +143,7 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     night = found[-1]
     draw_rest(place, night)
     try:
-        Tracking.of(place).log_plots(night)
+        Tracking(place).log_plots(night)
     except TrackingUnavailable as error:
         print(f"not in MLflow: {error}", file=sys.stderr)
     names = plot_names(night)

@@ -159,7 +159,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     from stockml.tracking.client import Tracking
 
     try:
-        version = Tracking.of(home()).follow_champion(ticker, key)
+        version = Tracking(home()).follow_champion(ticker, key)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"

@@ -105,7 +105,7 @@ def _tuned_tutorial(
                 said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
                 print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {said}", file=terminal)
             try:
-                log_trial(Tracking.of(home()), trial)
+                log_trial(Tracking(home()), trial)
             except TrackingUnavailable as error:
                 print(f"MLflow has not got it: {error}", file=terminal)
 
@@ -175,7 +175,7 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
         found = report(file, changed, folder=folder, on_epoch=on_epoch)
         drawn = draw(found, pictures)
         try:
-            run = log_tutorial(Tracking.of(home()), found, pictures, now=now())
+            run = log_tutorial(Tracking(home()), found, pictures, now=now())
             logged = f"run {run} in MLflow's experiment stockml/tutorial"
         except TrackingUnavailable as error:
             logged = f"not in MLflow: {error}"

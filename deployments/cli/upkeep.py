@@ -109,7 +109,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
 
     place = home()
     create(place)  # away, it would be asked again and again, with a screen of MLflow's warnings
-    tracking, registry = Tracking.of(place, mlflow_pages(place)), Registry(place.models)
+    tracking, registry = Tracking(place, mlflow_pages(place)), Registry(place.models)
     nights = tracking.rebuild()
     for ticker in {night.ticker for night in nights}:
         if champion := registry.champion(ticker):

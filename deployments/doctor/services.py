@@ -75,7 +75,7 @@ def mlflow_fault(home: Home) -> OSError | str | None:
             return None
         if parts.scheme not in ("http", "https"):
             return connection_fault(home.tracking_uri)
-        with Tracking.of(home).client() as client:
+        with Tracking(home).client() as client:
             client.search_experiments(max_results=1)
     except TrackingUnavailable as away:
         return away.why

@@ -123,7 +123,7 @@ def nights(home: Home) -> Iterator[Check]:
     found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
     for name, faults in found.items():
         yield from settled(name, _problems, name, faults, home)
-    if waiting := Tracking.of(home).pending():
+    if waiting := Tracking(home).pending():
         yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
 
 
@@ -154,7 +154,7 @@ def tracked(home: Home) -> Iterator[Check]:
 
 def _untracked_champions(home: Home, logged: set[str]) -> Iterator[str]:
     """Yield the night of each champion that MLflow has no run of and that is not waiting to be logged."""
-    known = logged | {night.key for night in Tracking.of(home).pending()}
+    known = logged | {night.key for night in Tracking(home).pending()}
     for name in promoted_tickers(home):
         with suppress(StockmlError):  # a damaged history is reported with its ticker
             champion = Registry(home.models).champion(name)

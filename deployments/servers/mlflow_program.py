@@ -46,7 +46,7 @@ def main(port: int, artifacts: str) -> None:
     """Serve the database in MLFLOW_BACKEND_STORE_URI and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(os.environ), os.environ["MLFLOW_BACKEND_STORE_URI"]
     with imports_uncollected():
-        replace(Tracking.of(home()), uri=database).prepare()
+        Tracking(replace(home(), tracking_uri=database)).prepare()
         from mlflow.server import app, constants
 
         os.environ["MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE"] = "true"  # the guard knows the names and origins

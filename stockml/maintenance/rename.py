@@ -73,7 +73,7 @@ def _told(home: Home, new: str) -> list[str]:
             untold.append(mark)
             wanted = before
     for mark in reversed(untold):
-        moved += Tracking.of(home).rename(*mark.stem.split(" "))
+        moved += Tracking(home).rename(*mark.stem.split(" "))
         mark.unlink()
     return moved
 

@@ -53,7 +53,7 @@ def log_night(
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
     """Draw what no page will, keep the night's record, and log it once under its key; `missed` is told why if not."""
-    tracking = Tracking.of(home, pages)
+    tracking = Tracking(home, pages)
     path = night_path(home.nights, done.dataset.ticker, done.key)
     night = kept_night(home.nights, done.dataset.ticker, done.key)
     if night is None:

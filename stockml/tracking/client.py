@@ -6,10 +6,9 @@ logging a night twice adds nothing.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -33,25 +32,18 @@ RETURN_S = 60.0  # a server that is restarted is back by then
 
 @dataclass(frozen=True)
 class Tracking:
-    """One MLflow: `uri` is a database or a server, `artifacts` a URI under which every experiment keeps its files.
+    """A home's MLflow, a database or a server.
 
     pages: where people read it, for the links in nights' records.  Every method raises TrackingUnavailable.
     """
 
-    uri: str = field(repr=False)  # it may hold a password
-    artifacts: str
-    nights: Path
-    locks: Path
+    home: Home
     pages: str | None = None
     return_s: float = RETURN_S
 
-    @classmethod
-    def of(cls, home: Home, pages: str | None = None) -> "Tracking":
-        return cls(home.tracking_uri, home.artifacts, home.nights, home.locks, pages)
-
     def client(self) -> "AbstractContextManager[MlflowClient]":
         """MLflow's own client; whatever keeps it from answering within the block becomes TrackingUnavailable."""
-        return connection.client(self.uri, self.artifacts, self.locks)
+        return connection.client(self.home)
 
     def prepare(self) -> None:
         """Create MLflow's tables and its overview page where they are missing."""
@@ -64,7 +56,7 @@ class Tracking:
         Waits at most `return_s` seconds for a server that goes away meanwhile. Raises TrackingUnavailable with the
         record kept: `log_pending` logs it on the next run.
         """
-        path = night_path(self.nights, night.ticker, night.key)
+        path = night_path(self.home.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(WAITING).touch()  # first: if the process dies here, the record still waits
         write_night(night, path)
@@ -79,7 +71,7 @@ class Tracking:
         experiment_id: where it is known.  is_champion: its model is wanted even if it was cleared away.
         The version is None if no model of the night was ever registered.
         """
-        with self.client() as client, FileLock(self.locks / f"mlflow-{night.ticker}.lock", timeout=60):
+        with self.client() as client, FileLock(self.home.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
             installation = self.installation
             run = runs.of_key(client, experiment_id, night.key, installation)
@@ -92,12 +84,12 @@ class Tracking:
                 is_new = run is None
                 run = runs.started(client, experiment_id, night, run, installation)
                 if run is None:
-                    where = connection.without_password(self.uri)
+                    where = connection.without_password(self.home.tracking_uri)
                     raise TrackingUnavailable(where, "another home logs this very night")
                 runs.fill(client, run, night)
                 version = models.log(client, run, night, is_new=is_new)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
-            earlier = partial(glance.history, self.nights, night.ticker)
+            earlier = partial(glance.history, self.home.nights, night.ticker)
             record = track_record.TrackRecord(client, self._overview(client), night.ticker, installation)
             record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
         return replace(
@@ -118,7 +110,7 @@ class Tracking:
 
     def _log_patiently(self, night: Night) -> Night:
         """Log the night, waiting for a server that goes away meanwhile, but not for one away from the start."""
-        if urlsplit(self.uri).scheme not in {"http", "https"}:
+        if urlsplit(self.home.tracking_uri).scheme not in {"http", "https"}:
             return self.log_night(night)
         with self.client() as client:
             experiment_id = self._experiment(client, night.ticker)
@@ -134,7 +126,7 @@ class Tracking:
     def study(self, name: str, note: str) -> "Iterator[tuple[MlflowClient, str]]":
         """A client, and the id of the experiment `name`; `note` stands above its runs unless a person wrote another."""
         with self.client() as client:
-            yield client, experiments.named(client, self.artifacts, name, note).experiment_id
+            yield client, experiments.named(client, self.home.artifacts, name, note).experiment_id
 
     def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
         """End the runs that dead processes left RUNNING; run id → "resumed" if its record is here, else "failed"."""
@@ -143,7 +135,7 @@ class Tracking:
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
-        waiting = (readable(mark.with_name("night.json")) for mark in self.nights.glob(f"{ticker}/*/{WAITING}"))
+        waiting = (readable(mark.with_name("night.json")) for mark in self.home.nights.glob(f"{ticker}/*/{WAITING}"))
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
     def log_pending(self, ticker: str = "*") -> tuple[Night, ...]:
@@ -160,7 +152,7 @@ class Tracking:
 
     def rebuild(self) -> tuple[Night, ...]:
         """Log every night whose record can be read; the run alone, if its model was cleared away."""
-        for path in self.nights.glob("*/*/night.json"):
+        for path in self.home.nights.glob("*/*/night.json"):
             if readable(path):
                 path.with_name(WAITING).touch()
         return self.log_pending()
@@ -173,7 +165,7 @@ class Tracking:
             if pointed and pointed.tags.get("stockml.key") == key:
                 return str(pointed.version)
             version = models.version_of_key(client, name, key)
-            if version is None and (night := kept_night(self.nights, ticker, key)):  # deleted, or cleared away
+            if version is None and (night := kept_night(self.home.nights, ticker, key)):  # deleted, or cleared away
                 version = self.log_night(night, is_champion=True).model_version
             if version:
                 models.point(client, name, "champion", version)
@@ -190,15 +182,15 @@ class Tracking:
         if runs.INSTALLATION not in tags or tags[runs.INSTALLATION] == self.installation:
             return True
         ticker, key = (tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))  # a person may delete tags
-        return night_path(self.nights, ticker, key).exists()  # a restored home's
+        return night_path(self.home.nights, ticker, key).exists()  # a restored home's
 
     @property
     def installation(self) -> str:
-        return runs.installation(self.nights, self.locks)
+        return runs.installation(self.home)
 
     def _end(self, client: "MlflowClient", run: "Run") -> str:
         tags = run.data.tags
-        if night := kept_night(self.nights, tags["stockml.ticker"], tags["stockml.key"]):
+        if night := kept_night(self.home.nights, tags["stockml.ticker"], tags["stockml.key"]):
             self.keep_and_log(night)
             return "resumed"
         client.set_tag(run.info.run_id, "stockml.swept", "its process is gone, and so is the night's record")
@@ -207,15 +199,15 @@ class Tracking:
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""
-        found = experiments.named(client, self.artifacts, ticker)
+        found = experiments.named(client, self.home.artifacts, ticker)
         note = partial(views.nights_note, ticker, found.experiment_id)
-        experiments.arrange(client, self.locks, found, views.nights_view(), lambda: note(self._overview(client)))
+        experiments.arrange(client, self.home.locks, found, views.nights_view(), lambda: note(self._overview(client)))
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
-        found = experiments.named(client, self.artifacts, None)
+        found = experiments.named(client, self.home.artifacts, None)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
-        experiments.arrange(client, self.locks, found, views.record_view(), lambda: written or empty)
+        experiments.arrange(client, self.home.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)
 
 

@@ -7,11 +7,11 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stockml.errors import TrackingUnavailable
+from stockml.home import Home
 from stockml.tracking import database
 
 if TYPE_CHECKING:
@@ -36,11 +36,12 @@ MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000
 
 
 @contextmanager
-def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
-    """MLflow's client for the database or server at `uri`; a database is made first if it is missing.
+def client(home: Home) -> "Iterator[MlflowClient]":
+    """MLflow's client for the home's database or server; a database is made first if it is missing.
 
     Raises TrackingUnavailable if either is away or refuses, also from within the block; other errors pass.
     """
+    uri = home.tracking_uri
     is_server = urlsplit(uri).scheme in {"http", "https"}
     # shows in milliseconds, before mlflow is imported, whether a server is away
     if is_server and (fault := connection_fault(uri)):
@@ -50,8 +51,8 @@ def client(uri: str, artifacts: str, locks: Path) -> "Iterator[MlflowClient]":
     from mlflow import MlflowClient
 
     try:
-        with nullcontext() if is_server else database.alone(uri, locks):
-            database.ensure(uri, artifacts)
+        with nullcontext() if is_server else database.alone(uri, home.locks):
+            database.ensure(uri, home.artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
     except _failures() as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from stockml.home import Home
 from stockml.nights.record import Night
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
@@ -44,10 +45,10 @@ def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]"
     return list(client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'"))
 
 
-def installation(nights: Path, locks: Path) -> str:
+def installation(home: Home) -> str:
     """The id that tells this home, on whatever machine, from others that log to the same MLflow; remade if damaged."""
-    path = nights / ".installation"
-    with file_lock(locks / "installation.lock", timeout_s=60):
+    path = home.nights / ".installation"
+    with file_lock(home.locks / "installation.lock", timeout_s=60):
         if not path.exists() or not re.fullmatch(rb"[0-9a-f]{32}", path.read_bytes()):
             write_atomically(path, uuid4().hex.encode())
         return path.read_text()

@@ -31,7 +31,7 @@ Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
 def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence[Loss], *, now: datetime) -> str:
     """Log the base and register it, tagged with its vintage, as a version of `lstm-base`; returns the version."""
     about = "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage."
-    lock = FileLock(tracking.locks / "mlflow-base.lock", timeout=60)
+    lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
     with tracking.study("base", views.note(about, views.BASE)) as (client, experiment_id), lock:
         sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
         known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")

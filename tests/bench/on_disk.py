@@ -57,7 +57,7 @@ def month(scene: Scene) -> Iterator[Measured]:
 
             from flows.maintenance import maintenance
 
-            Tracking.of(place).prepare()
+            Tracking(place).prepare()
             with get_client(sync_client=True) as client:
                 client.hello()  # once it answers, its tables exist
             empty, seen = sizes(place), []

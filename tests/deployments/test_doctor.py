@@ -249,9 +249,9 @@ def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: Home, emp
     waiting.unlink()
     assert "stockml rebuild-tracking" in found(home)["MLflow's runs"].advice
     for _ in ("begun anew", "deleted"):
-        night = next(each for each in Tracking.of(home).rebuild() if each.key == champion.key)
+        night = next(each for each in Tracking(home).rebuild() if each.key == champion.key)
         assert "MLflow's runs" not in found(home)
-        with Tracking.of(home).client() as client:
+        with Tracking(home).client() as client:
             client.delete_run(str(night.mlflow_run_id))
         assert "it was deleted" in found(home)["MLflow's runs"].found
 

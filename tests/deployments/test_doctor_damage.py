@@ -204,7 +204,7 @@ def test_a_database_with_a_damaged_page_is_named(home: Home, empty_database: Pat
 def test_files_left_behind_when_the_home_was_moved_are_named(home: Home, empty_database: Path) -> None:
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
-    night = Tracking.of(home).keep_and_log(recorded_night())
+    night = Tracking(home).keep_and_log(recorded_night())
     moved = home_of({"STOCKML_HOME": str(home.root.with_name("moved"))})
     shutil.move(home.root, moved.root)
     assert [check for check in found(moved).values() if check.name == "artifacts"] == [], "they moved too"
@@ -214,7 +214,7 @@ def test_files_left_behind_when_the_home_was_moved_are_named(home: Home, empty_d
         assert check.verdict == "problem"
         assert f"{place.root / 'artifacts' / night.ticker}, which are not there" in check.found
         assert f"to {moved.root}" in check.advice
-        Tracking.of(moved).prepare()
+        Tracking(moved).prepare()
 
 
 @pytest.mark.slow
@@ -229,7 +229,7 @@ def test_a_moved_home_with_mlflow_on_postgresql_gets_the_command_that_finds_its_
             home_of({"STOCKML_HOME": str(home.root.with_name(name)), **database}) for name in ("before", "moved")
         )
         assert "artifacts" not in found(before), "MLflow has no tables yet"
-        Tracking.of(before).keep_and_log(recorded_night("AAPL"))
+        Tracking(before).keep_and_log(recorded_night("AAPL"))
         shutil.move(before.root, moved.root)
         check = found(moved)["artifacts"]
         assert f"{before.root / 'artifacts' / 'AAPL'}, which are not there" in check.found

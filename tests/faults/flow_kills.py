@@ -144,14 +144,14 @@ def filled(*tickers: str) -> Callable[[Home], object]:
 
     def prepare(place: Home) -> None:
         replaying.fill(place, tickers)
-        Tracking.of(place).prepare()
+        Tracking(place).prepare()
 
     return prepare
 
 
 def nothing(place: Home) -> None:
     place.root.mkdir(parents=True)
-    Tracking.of(place).prepare()
+    Tracking(place).prepare()
 
 
 def aged(place: Home) -> None:
@@ -159,7 +159,7 @@ def aged(place: Home) -> None:
     filled("IBM")(place)
     old, other, waiting = (recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28))
     for night in (old, other):
-        Tracking.of(place).keep_and_log(night)
+        Tracking(place).keep_and_log(night)
     write_night(waiting, path := night_path(place.nights, "IBM", waiting.key))
     path.with_name(WAITING).touch()
     long_ago = (datetime.now(UTC) - timedelta(days=2_000)).timestamp()

@@ -146,7 +146,7 @@ def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
     night = nightly(**ASKED, return_state=True).result()
     assert (night.status, night.mlflow_run_id) == ("completed", None)
     assert len(Ledger(ready.ledger).entries("IBM")) == 1
-    assert Tracking.of(ready).pending("IBM")[0].key == night.key
+    assert Tracking(ready).pending("IBM")[0].key == night.key
     no_mlflow.undo()
     again = nightly(**ASKED, return_state=True).result()
     assert again.mlflow_run_id

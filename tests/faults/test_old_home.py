@@ -181,7 +181,7 @@ def test_mlflow_gets_the_run_back_without_its_model_which_is_an_earlier_versions
     old: Home, stockml: Callable[..., str]
 ) -> None:
     told = "MLflow has 1 run from the records of the nights, 0 of them with their model\n"
-    assert (stockml("rebuild-tracking"), Tracking.of(old).pending()) == (told, ())
+    assert (stockml("rebuild-tracking"), Tracking(old).pending()) == (told, ())
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_homes_that_open_an_empty_mlflow_database_at_once_all_get_it(
 
 def open_mlflow(at_once: Barrier, home: Home, uri: str) -> None:
     at_once.wait()
-    replace(Tracking.of(home), uri=uri).prepare()
+    Tracking(replace(home, tracking_uri=uri)).prepare()
 
 
 def nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

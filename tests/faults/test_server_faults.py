@@ -135,7 +135,7 @@ def test_an_mlflow_server_killed_while_it_creates_its_tables_can_start_again(mlf
     mlflow.kill()
     assert not database.exists()
     mlflow.start().wait()
-    Tracking.prepare(replace(Tracking.of(mlflow.home), uri=mlflow.address))
+    Tracking.prepare(Tracking(replace(mlflow.home, tracking_uri=mlflow.address)))
     assert has_tables(database)
 
 

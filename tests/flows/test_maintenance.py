@@ -161,7 +161,7 @@ def log(home: Home, tmp_path: Path, day: date) -> Night:
     night, plots = with_files(recorded_night(day=day), tmp_path / str(day)), tmp_path / str(day) / "plots"
     plots.mkdir()
     (plots / "forecast.png").write_bytes(b"\x89PNG of a forecast")
-    return Tracking.of(home).keep_and_log(replace(night, plots_folder=str(plots)))
+    return Tracking(home).keep_and_log(replace(night, plots_folder=str(plots)))
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> Non
 
 def main(root: str, folder: str) -> None:
     installation = home({"STOCKML_HOME": root})
-    tracking = Tracking.of(installation)
+    tracking = Tracking(installation)
     experiment_id, runs = runs_of(tracking, "IBM")
     with mlflow_server(installation) as address, chromium() as browser:
         with tracking.client() as client:

@@ -38,7 +38,7 @@ class Pages:
 
 @pytest.fixture(scope="module")
 def pages(installation: Home) -> Iterator[Pages]:
-    tracking = Tracking.of(installation)
+    tracking = Tracking(installation)
     for day in DAYS:
         night, series = recorded_night(day=day), series_until("IBM", day)
         assert night.forecast

@@ -124,7 +124,7 @@ def standing(home: Home, ticker: str = "IBM") -> Standing:
         versions=tuple(sorted(version.tags["stockml.key"] for version in versions)),
         entries=tuple(entry.key for entry in Ledger(home.ledger).entries(ticker)),
         promotions=tuple(line.key for line in Registry(home.models).history(ticker)),
-        waiting=len(Tracking.of(home).pending()),
+        waiting=len(Tracking(home).pending()),
     )
 
 

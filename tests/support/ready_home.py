@@ -26,7 +26,7 @@ def before_the_night(tmp_path_factory: pytest.TempPathFactory, empty_database: P
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's empty tables: creating them takes seconds, copying them no time."""
     folder = tmp_path_factory.mktemp("mlflow")
-    Tracking(f"sqlite:///{folder}/mlflow.db", folder.as_uri(), folder, folder).sweep_orphans(now=datetime.now(UTC))
+    Tracking(home_of({"STOCKML_HOME": str(folder)})).sweep_orphans(now=datetime.now(UTC))
     return folder / "mlflow.db"
 
 

@@ -99,14 +99,14 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
 ) -> None:
     from mlflow import MlflowClient
 
-    tracking, now = Tracking.of(installation), datetime(2026, 1, 2, tzinfo=UTC)
+    tracking, now = Tracking(installation), datetime(2026, 1, 2, tzinfo=UTC)
     versions = {log_base(tracking, *learned, [("correction, seed 1", 0.25)], now=now) for _ in range(2)}
     assert versions == {"1"}
-    found = MlflowClient(tracking.uri, tracking.uri).get_model_version("lstm-base", "1")
+    found = MlflowClient(tracking.home.tracking_uri, tracking.home.tracking_uri).get_model_version("lstm-base", "1")
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
     assert f"across {FEWEST_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
-    client = MlflowClient(tracking.uri)
+    client = MlflowClient(tracking.home.tracking_uri)
     assert unexplained(client.get_run(found.run_id).data.metrics, views.BASE) == []
     assert client.get_experiment_by_name("stockml/base").tags[views.NOTE].startswith("Base networks, ")
 

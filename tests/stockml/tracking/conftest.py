@@ -13,7 +13,7 @@ from tests.support.nights import recorded_night, with_files
 
 @pytest.fixture
 def tracking(with_tables: Home) -> Tracking:
-    return Tracking.of(with_tables)
+    return Tracking(with_tables)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What a test's MLflow holds of a ticker."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,7 +14,12 @@ NOW = datetime(2013, 3, 1, 0, 31, tzinfo=UTC)
 def client(tracking: Tracking) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
+    return MlflowClient(tracking_uri=tracking.home.tracking_uri, registry_uri=tracking.home.tracking_uri)
+
+
+def changed(tracking: Tracking, **home: Any) -> Tracking:
+    """The same of a home with these other places."""
+    return replace(tracking, home=replace(tracking.home, **home))
 
 
 def experiment(tracking: Tracking, ticker: str = "IBM") -> Any:

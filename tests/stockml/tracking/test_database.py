@@ -41,12 +41,12 @@ def night(home: Home, empty_database: Path) -> Night:
     for name, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(getattr(made, name), place)
-    return Tracking.of(home).keep_and_log(replace(made, **{name: str(place) for name, place in places.items()}))
+    return Tracking(home).keep_and_log(replace(made, **{name: str(place) for name, place in places.items()}))
 
 
 def served(home: Home) -> list[Path]:
     """Where MLflow finds the files of the runs and models of this home."""
-    tracking = Tracking.of(home)
+    tracking = Tracking(home)
     addresses = [
         *(run.info.artifact_uri for run in runs(tracking)),
         *(version.source for version in versions(tracking)),
@@ -60,7 +60,7 @@ def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night
     shutil.move(home.root, moved.root)
     record = read_night(night_path(moved.nights, night.ticker, night.key))
     assert record.model_folder == str(moved.models / "IBM" / "one")
-    tracking = Tracking.of(moved)
+    tracking = Tracking(moved)
     tracking.keep_and_log(replace(record, key="a" * 64, mlflow_run_id=None))
     assert not home.root.exists()
     assert len(served(moved)) == 4
@@ -72,14 +72,14 @@ def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night
 
 def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, night: Night, tmp_path: Path) -> None:
     """That is, those of a renamed share, of a share without files yet, and of all tickers together."""
-    before = Tracking.of(home)
+    before = Tracking(home)
     before.rename("IBM", "BIM")
     trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0)
     log_trial(before, trial)
     shutil.rmtree(home.root / "artifacts" / "AAPL", ignore_errors=True)
     moved = home_of({"STOCKML_HOME": str(tmp_path / "moved")})
     shutil.move(home.root, moved.root)
-    tracking = Tracking.of(moved)
+    tracking = Tracking(moved)
     tracking.prepare()
     found = {each.name: each.artifact_location for each in client(tracking).search_experiments()}
     del found["Default"]
@@ -93,10 +93,10 @@ def test_artifacts_kept_elsewhere_on_purpose_stay_there_and_a_copied_homes_are_i
     home: Home, night: Night, tmp_path: Path
 ) -> None:
     before = served(home)
-    replace(Tracking.of(home), artifacts=(tmp_path / "empty").as_uri()).prepare()
+    Tracking(replace(home, artifacts=(tmp_path / "empty").as_uri())).prepare()
     assert served(home) == before
     copied = shutil.copytree(home.root / "artifacts", tmp_path / "copy")  # with the home, which is still there
-    replace(Tracking.of(home), artifacts=copied.as_uri()).prepare()
+    Tracking(replace(home, artifacts=copied.as_uri())).prepare()
     assert all(folder.is_relative_to(copied) for folder in served(home))
 
 
@@ -108,20 +108,20 @@ def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain
     shutil.rmtree(home.root / "artifacts")
     assert run(["rebuild-tracking"]) == 0
     assert "1 run from the records of the nights, 1 of them with their model" in capsys.readouterr().out
-    [rebuilt] = runs(Tracking.of(home))
+    [rebuilt] = runs(Tracking(home))
     assert (rebuilt.info.status, rebuilt.data.tags["stockml.key"]) == ("FINISHED", night.key)
     kept = read_night(night_path(home.nights, night.ticker, night.key))
     assert kept.mlflow_run_id == rebuilt.info.run_id
     assert f"http://pages.example/#/experiments/1/runs/{rebuilt.info.run_id}" in str(kept.mlflow_run_url)
     shutil.rmtree(home.models)
     shutil.copy(empty_database, home.root / "mlflow.db")
-    assert [each.model_version for each in Tracking.of(home).rebuild()] == [None]
-    assert len(runs(Tracking.of(home))) == 1
+    assert [each.model_version for each in Tracking(home).rebuild()] == [None]
+    assert len(runs(Tracking(home))) == 1
 
 
 @pytest.mark.parametrize("deleted", ["registered model", "version", "version and its files", "files", "logged model"])
 def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted: str, home: Home, night: Night) -> None:
-    model, tracking = str(night.model_folder), Tracking.of(home)
+    model, tracking = str(night.model_folder), Tracking(home)
     line = Promotion("IBM", "promote", night.key, model, sha256_of(model) or "", None, night.session, "", NOW)
     Registry(home.models).promote(line)
     [before] = versions(tracking)
@@ -134,7 +134,7 @@ def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted:
     if deleted in ("version and its files", "logged model"):
         [logged] = client(tracking).search_logged_models([runs(tracking)[0].info.experiment_id])
         client(tracking).delete_logged_model(logged.model_id)
-        empty_trash(tracking.uri, tracking.uri, 0)
+        empty_trash(tracking.home.tracking_uri, tracking.home.tracking_uri, 0)
         assert not Path(urlsplit(before.source).path).exists()
     assert run(["rebuild-tracking"]) == 0
     [again] = versions(tracking)
@@ -144,7 +144,7 @@ def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted:
 
 
 def test_a_champion_that_a_person_deleted_in_mlflow_comes_back_with_the_next_look(home: Home, night: Night) -> None:
-    tracking = Tracking.of(home)
+    tracking = Tracking(home)
     [run_before] = runs(tracking)
     client(tracking).delete_registered_model("lstm-IBM")
     assert tracking.follow_champion("IBM", night.key) == "1"
@@ -166,8 +166,8 @@ def test_a_restored_home_registers_its_champion_again(
     shutil.rmtree(home.root)
     monkeypatch.setenv("STOCKML_HOME", str(restored.root))
     assert run(["rebuild-tracking"]) == 0
-    [version] = versions(Tracking.of(restored))
-    assert client(Tracking.of(restored)).get_model_version_by_alias("lstm-IBM", "champion").version == version.version
+    [version] = versions(Tracking(restored))
+    assert client(Tracking(restored)).get_model_version_by_alias("lstm-IBM", "champion").version == version.version
     assert version.tags["stockml.key"] == night.key
 
 
@@ -190,7 +190,7 @@ def test_a_damaged_database_is_named_and_left_as_it_is(home: Home, night: Night,
     damaged = path.read_bytes()[:4000] + b"\xff" * 5000 if content is None else content
     path.write_bytes(damaged)
     with pytest.raises(TrackingUnavailable, match=r"mlflow\.db") as damage:
-        Tracking.of(home).keep_and_log(night)
+        Tracking(home).keep_and_log(night)
     assert str(damage.value).count("`stockml doctor`") == 1
-    assert [waiting.key for waiting in Tracking.of(home).pending()] == [night.key]
+    assert [waiting.key for waiting in Tracking(home).pending()] == [night.key]
     assert path.read_bytes() == damaged

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_random
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
+from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, versions
 from tests.support.night_process import KILLED, forked
 from tests.support.patience import PATIENCE_S
 
@@ -84,7 +84,7 @@ def killed(tracking: Tracking, night: Night) -> Night:
 
 @pytest.mark.slow
 def test_an_orphan_is_resumed_from_its_record(tracking: Tracking, killed: Night) -> None:
-    path = night_path(tracking.nights, killed.ticker, killed.key)
+    path = night_path(tracking.home.nights, killed.ticker, killed.key)
     write_night(killed, path)
     assert list(tracking.sweep_orphans(now=NOW).values()) == ["resumed"]
     assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
@@ -126,7 +126,7 @@ def test_there_is_nothing_to_sweep_in_an_empty_mlflow(tracking: Tracking) -> Non
 def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night: Night, tmp_path: Path) -> None:
     """In one home, or in two that log the same night to one MLflow; the one that gives way catches up later."""
     tracking.log_night(replace(night, ticker="HPQ"))
-    elsewhere = replace(tracking, nights=tmp_path / "nights", locks=tmp_path / "locks")
+    elsewhere = changed(tracking, root=tmp_path)
     patient = Retrying(retry=retry_if_exception_type(TrackingUnavailable), wait=wait_random(0, 1))
     loggers = (tracking, elsewhere if homes == 2 else tracking)
     with ThreadPoolExecutor(2) as at_once:
@@ -138,7 +138,7 @@ def test_two_loggers_at_once_make_one_run(homes: int, tracking: Tracking, night:
 def test_two_runs_left_by_a_lost_answer_become_one(tracking: Tracking, night: Night) -> None:
     """MLflow's client repeats a request whose answer was lost, and the first may already have created a run."""
     tags = {"stockml.key": night.key, "stockml.process": f"{socket.gethostname()}:{os.getpid()}"}
-    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
+    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.home.artifacts)
     begun, ended = (client(tracking).create_run(experiment_id, start_time=1, tags=tags) for _ in range(2))
     at_work = ({"stockml.process": "elsewhere:1"}, {"stockml.installation": "another home on this machine"})
     others = [client(tracking).create_run(experiment_id, tags={**tags, **theirs}) for theirs in at_work]
@@ -150,18 +150,18 @@ def test_two_runs_left_by_a_lost_answer_become_one(tracking: Tracking, night: Ni
 
 @pytest.mark.parametrize("found", [b"", b"\xb9", b"another"])
 def test_a_damaged_installation_id_is_replaced(found: bytes, tracking: Tracking, night: Night) -> None:
-    tracking.nights.mkdir(parents=True, exist_ok=True)
-    (tracking.nights / ".installation").write_bytes(found)
+    tracking.home.nights.mkdir(parents=True, exist_ok=True)
+    (tracking.home.nights / ".installation").write_bytes(found)
     tracking.log_night(night)
     [run] = runs(tracking)
     assert len(run.data.tags["stockml.installation"]) == 32
-    assert (tracking.nights / ".installation").read_text() == run.data.tags["stockml.installation"]
+    assert (tracking.home.nights / ".installation").read_text() == run.data.tags["stockml.installation"]
 
 
 def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(tracking: Tracking, night: Night) -> None:
     """It is on another host, whose processes cannot be seen from here: after two hours it is taken for dead."""
     tags = {"stockml.key": night.key, "stockml.process": "elsewhere:1", "stockml.installation": "another"}
-    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.artifacts)
+    experiment_id = client(tracking).create_experiment("stockml/IBM", tracking.home.artifacts)
     begun = client(tracking).create_run(experiment_id, tags=tags)
     with pytest.raises(TrackingUnavailable, match="another home logs this"):
         tracking.log_night(night)

@@ -17,14 +17,14 @@ from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
-from stockml.home import Home
+from stockml.home import Home, home
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
 from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import reason, without_password
 from stockml.tracking.retention import empty_trash
-from tests.stockml.tracking.logged import NOW, client, runs
+from tests.stockml.tracking.logged import NOW, changed, client, runs
 from tests.support.loopback import Loopback, silent, whole
 from tests.support.models import write_model
 from tests.support.night_process import KILLED, forked
@@ -52,7 +52,7 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
     address: str, tracking: Tracking, night: Night
 ) -> None:
     with pytest.raises(TrackingUnavailable, match=r"cannot be reached or written to \(.+\); see `stockml doctor`"):
-        replace(tracking, uri=address).keep_and_log(night)
+        changed(tracking, tracking_uri=address).keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
     [logged] = tracking.log_pending()
     assert logged.mlflow_run_id == runs(tracking)[0].info.run_id
@@ -78,7 +78,7 @@ def test_a_server_that_refuses_or_failed_itself_is_unavailable_and_one_asked_wro
     with (
         Loopback(answer) as server,
         pytest.raises((MlflowException, TrackingUnavailable)) as told,
-        replace(tracking, uri=server.address).client() as reached,
+        changed(tracking, tracking_uri=server.address).client() as reached,
     ):
         reached.search_experiments()
     assert isinstance(told.value, TrackingUnavailable) == is_away
@@ -89,8 +89,10 @@ def test_a_database_that_takes_connections_and_never_answers_is_given_up_after_s
     tracking: Tracking, night: Night
 ) -> None:
     """The driver alone waits for 130, and would be told after 45 that the server has hung up."""
-    with Loopback(silent) as server, pytest.raises(TrackingUnavailable, match="timeout"):
-        replace(tracking, uri=server.address.replace("http:", "postgresql+psycopg:") + "/mlflow").keep_and_log(night)
+    with Loopback(silent) as server:
+        database = changed(tracking, tracking_uri=server.address.replace("http:", "postgresql+psycopg:") + "/mlflow")
+        with pytest.raises(TrackingUnavailable, match="timeout"):
+            database.keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
@@ -100,7 +102,7 @@ def test_an_unreachable_artifact_store_is_reported_as_unavailable(
     for name, value in {**environment(free_port()), "AWS_MAX_ATTEMPTS": "1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(TrackingUnavailable, match="Could not connect to the endpoint"):
-        replace(tracking, artifacts="s3://state/mlflow").keep_and_log(night)
+        changed(tracking, artifacts="s3://state/mlflow").keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
@@ -112,7 +114,7 @@ def test_an_artifact_store_that_refuses_is_reported_as_unavailable(
     for name, value in {**s3_server.environ, **own}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(TrackingUnavailable, match="NoSuchBucket"):
-        replace(tracking, artifacts="s3://no-such-bucket/mlflow").keep_and_log(night)
+        changed(tracking, artifacts="s3://no-such-bucket/mlflow").keep_and_log(night)
     assert [kept.key for kept in tracking.pending()] == [night.key]
 
 
@@ -121,13 +123,13 @@ def test_a_database_that_cannot_be_opened_is_reported_as_unavailable(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(TrackingUnavailable):
-        replace(tracking, uri=f"sqlite:///{tmp_path}/file/mlflow.db").log_night(night)
+        changed(tracking, tracking_uri=f"sqlite:///{tmp_path}/file/mlflow.db").log_night(night)
 
 
 def test_a_database_of_another_mlflow_version_is_reported_as_unavailable_with_the_way_on(
     tracking: Tracking, night: Night
 ) -> None:
-    with closing(sqlite3.connect(tracking.uri.removeprefix("sqlite:///"))) as database, database:
+    with closing(sqlite3.connect(tracking.home.tracking_uri.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'a later one'")
     with pytest.raises(TrackingUnavailable, match=r"found version a later one, .* 'mlflow db upgrade"):
         tracking.keep_and_log(night)
@@ -213,7 +215,7 @@ def test_an_error_that_repeats_the_address_is_told_without_its_password(address:
     with_password = address.replace("//", "//me:hidden@")
     for uri in (with_password, "postgres://me:hidden@db.example/mlflow"):  # a scheme that MLflow does not know
         with pytest.raises(TrackingUnavailable) as told:
-            replace(tracking, uri=uri).prepare()
+            changed(tracking, tracking_uri=uri).prepare()
         assert "hidden" not in "".join(traceback.format_exception(told.value))
 
 
@@ -222,7 +224,8 @@ def test_a_password_that_is_escaped_otherwise_is_left_out_too(tracking: Tracking
     with Loopback(whole(b"")) as server:
         for password in ("a%2fhidden", "a hidden"):
             uri = server.address.replace("//", f"//me:{password}@")
-            with pytest.raises(TrackingUnavailable, match="for url") as told, replace(tracking, uri=uri).client():
+            away = changed(tracking, tracking_uri=uri)
+            with pytest.raises(TrackingUnavailable, match="for url") as told, away.client():
                 artifacts("mlflow-artifacts:/1", tracking_uri=uri).log_artifact(__file__)
             assert "hidden" not in "".join(traceback.format_exception(told.value))
 
@@ -231,7 +234,7 @@ def test_a_trash_whose_files_a_server_refuses_to_remove_is_told_without_its_pass
     tracking: Tracking, tmp_path: Path
 ) -> None:
     database = f"sqlite:///{tmp_path}/mlflow.db"
-    with replace(tracking, uri=database).client() as reached:
+    with changed(tracking, tracking_uri=database).client() as reached:
         run = reached.create_run(reached.create_experiment("old", artifact_location="mlflow-artifacts:/1"))
         reached.delete_run(run.info.run_id)
     with Loopback(whole(b"", 404)) as server, pytest.raises(TrackingUnavailable, match="`mlflow gc` failed") as told:
@@ -259,4 +262,4 @@ def test_a_message_never_shows_a_password() -> None:
     said = reason(with_mark, OSError(f"\nno answer from {with_mark}\nmore of it"))
     assert said == "no answer from postgresql+psycopg://db.example:5432/mlflow"
     assert (reason(uri, TimeoutError()), len(reason(uri, OSError("?" * 999)))) == ("TimeoutError", 300)
-    assert "secret" not in repr(Tracking(uri, "file:///home/artifacts", Path("nights"), Path("locks")))
+    assert "secret" not in repr(Tracking(home({"STOCKML_HOME": "/home", "MLFLOW_TRACKING_URI": uri})))

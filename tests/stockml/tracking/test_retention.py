@@ -17,7 +17,7 @@ from stockml.tracking.runs import INSTALLATION
 from stockml.tracking.study_runs import log_trial
 from stockml.tracking.views import NOTE
 from stockml.training.tuned_settings import State, TrialRecord
-from tests.stockml.tracking.logged import NOW, client, experiment, runs, versions
+from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, versions
 
 
 def test_a_model_that_was_cleared_away_comes_back_with_a_rollback_to_it(tracking: Tracking, night: Night) -> None:
@@ -62,7 +62,7 @@ def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its
     tracking: Tracking, night: Night, tmp_path: Path
 ) -> None:
     """It may keep more of them, and its rollbacks need those that only its own promotion history names."""
-    other = replace(tracking, nights=tmp_path / "other" / "nights", locks=tmp_path / "other" / "locks")
+    other = changed(tracking, root=tmp_path / "other")
     logged = [replace(night, key=f"{day}" * 64, finished_at=night.finished_at + timedelta(day)) for day in range(3)]
     others, old, newest = (by.keep_and_log(each) for by, each in zip((other, tracking, tracking), logged, strict=True))
     reached = client(tracking)
@@ -78,7 +78,7 @@ def test_the_nights_of_another_home_that_logs_to_the_same_mlflow_are_left_to_its
 
 
 def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking: Tracking, tmp_path: Path) -> None:
-    other = replace(tracking, nights=tmp_path / "other" / "nights", locks=tmp_path / "other" / "locks")
+    other = changed(tracking, root=tmp_path / "other")
     ends: tuple[tuple[State, float | None], ...] = (("complete", 0.1), ("pruned", None), ("failed", None))
     trials = [
         TrialRecord("IBM", "s", number, 3, state, {}, (0.2, 0.1), loss, 0.1, NOW + timedelta(number), 1.5)
@@ -117,11 +117,11 @@ def test_the_nights_of_a_home_that_was_restored_from_a_backup_are_its_own(
 ) -> None:
     """Which does not hold the mark by which its runs were told apart."""
     logged = tracking.keep_and_log(night)
-    restored = replace(tracking, nights=tmp_path / "restored" / "nights", locks=tmp_path / "restored" / "locks")
+    restored = changed(tracking, root=tmp_path / "restored")
     reached = client(tracking)
     reached.delete_registered_model_alias("lstm-IBM", "challenger")
     assert retention.beyond_newest(reached, 0, [], restored.is_own) == ()
-    write_night(logged, night_path(restored.nights, "IBM", logged.key))
+    write_night(logged, night_path(restored.home.nights, "IBM", logged.key))
     assert _ids(retention.beyond_newest(reached, 0, [], restored.is_own)) == [logged.mlflow_run_id]
 
 

@@ -29,6 +29,7 @@ from stockml.settings import Settings, settings_for
 from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
 from stockml.training.ticker_training import unseen_parts
+from tests.stockml.tracking.logged import changed
 from tests.support.nights import SETTINGS, recorded_night, series_until, trained, tutorial_model, with_files
 from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
@@ -91,7 +92,7 @@ def night(installation: Home) -> Night:
 @pytest.fixture(scope="module")
 def champion(installation: Home, night: Night) -> Tracking:
     """The night is logged straight to the database, and its model is champion."""
-    tracking = Tracking.of(installation)
+    tracking = Tracking(installation)
     tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)
     return tracking
@@ -138,7 +139,7 @@ def tutorial(installation: Home, tmp_path_factory: pytest.TempPathFactory) -> Tu
     path = str(folder / "series.parquet")
     series.write(folder / "series.parquet")
     night = recorded_night("MSFT", key="d" * 64, dataset_path=path, calendar="XLON", **folders)
-    version = Tracking.of(installation).log_night(night).model_version
+    version = Tracking(installation).log_night(night).model_version
     assert version
     return Tutorial(series, settings, model, upcoming, version)
 
@@ -151,7 +152,7 @@ def predictions(
     code = [_folder(champion, *of) / "artifacts" / "stockml.zip" for of in (("1",), (tutorial.version, "MSFT"))]
     assert code[0].read_bytes() == code[1].read_bytes()
     models = ("models:/lstm-IBM@champion", "IBM"), (f"models:/lstm-MSFT/{tutorial.version}", "MSFT")
-    return predicted(tmp_path_factory.mktemp("elsewhere"), *((champion.uri, *each) for each in models))
+    return predicted(tmp_path_factory.mktemp("elsewhere"), *((champion.home.tracking_uri, *each) for each in models))
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def _folder(tracking: Tracking, version: str | None, ticker: str = "IBM") -> Pat
     """The files of one of the ticker's versions."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
+    client = MlflowClient(tracking_uri=tracking.home.tracking_uri, registry_uri=tracking.home.tracking_uri)
     return Path(urllib.parse.urlsplit(client.get_model_version(f"lstm-{ticker}", version or "").source).path)
 
 
@@ -278,7 +279,7 @@ def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
 ) -> None:
     direct = champion.log_night(night)
     with mlflow_server(installation) as address:
-        served = replace(champion, uri=address)
+        served = changed(champion, tracking_uri=address)
         assert served.log_night(night) == direct
         assert _artifact(address, direct.mlflow_run_id, "plots/forecast.png") == b"\x89PNG of a forecast"
         second = served.log_night(replace(night, key="e" * 64))
@@ -287,7 +288,7 @@ def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
         champion.follow_champion("IBM", "e" * 64)
         both = (
             (address, f"models:/lstm-IBM/{direct.model_version}", "IBM"),
-            (champion.uri, "models:/lstm-IBM@champion", "IBM"),
+            (champion.home.tracking_uri, "models:/lstm-IBM@champion", "IBM"),
         )
         assert [len(found["csv"]["path"]) for found in predicted(tmp_path, *both)] == [50, 50]
     assert champion.log_night(replace(night, key="e" * 64)) == second

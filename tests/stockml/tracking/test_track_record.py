@@ -57,7 +57,7 @@ def test_a_track_record_starts_with_an_older_homes_nights_and_a_half_written_one
     tracking: Tracking, night: Night
 ) -> None:
     older = replace(night, session=date(2013, 2, 27), key="0" * 64)
-    write_night(older, night_path(tracking.nights, "IBM", older.key))
+    write_night(older, night_path(tracking.home.nights, "IBM", older.key))
     tracking.prepare()
     overview = client(tracking).get_experiment_by_name("stockml")
     client(tracking).create_run(overview.experiment_id, tags={"ticker": "IBM", INSTALLATION: tracking.installation})
@@ -99,7 +99,7 @@ def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
     live = {**night.metrics, "live/skill": 0.05}
     later = replace(night, key="1" * 64, finished_at=night.finished_at + timedelta(hours=1), metrics=live)
     for each in (night, later):
-        write_night(each, night_path(tracking.nights, "IBM", each.key))
+        write_night(each, night_path(tracking.home.nights, "IBM", each.key))
     for each in (later, night) if later_first else (night, later):
         tracking.log_night(each)
         _, figures = track_record(tracking)
