@@ -16,9 +16,8 @@ from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
 from stockml.evaluation.candidates import Candidate, Unseen, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
-from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
 from stockml.evaluation.look_ahead import check_look_ahead
-from stockml.evaluation.metrics import Evaluation
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
 from stockml.features.origins import OriginSplit, known_outcomes
 from stockml.features.segments import to_newest_units

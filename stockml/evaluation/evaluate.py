@@ -5,20 +5,23 @@ computed is None, never NaN or infinite. One-step figures are kept apart from th
 """
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stockml.evaluation.metrics import Comparison, Direction, Evaluation, OneStep, Score, skill_over
-from stockml.evaluation.significance import diebold_mariano, overlap
+from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
 from stockml.features.origins import known_outcomes
 from stockml.forecasts.proper_scores import brier
 from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
+from stockml.storage.records import record
 
+WHOLE_PATH = ("mse", "half_mse", "rmse", "mae", "mase", "skill")
 SKILL_LEADS = (1, 5, 10, 30, 50)
 LSTM = "LSTM"  # tonight's challenger
 CHAMPION = "champion"
@@ -26,6 +29,95 @@ PUBLISHED = "published"  # tonight's, or the champion's, as it would have been p
 WITHOUT_NETWORK = "without network"  # the same procedure without one
 TREND_PRIOR = "trend prior"
 LAST_CLOSE = "last close"  # the newest price that everyone knows: the reference of all skill
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Is the price higher at the direction's step? `base_rate`: how often it was. `brier`: of the chance of a rise."""
+
+    accuracy: float | None
+    base_rate: float | None
+    brier: float | None
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of whole paths, or of the first step alone, never to be compared. `half_mse`: scaled; `rmse`, `mae`: in price."""
+
+    half_mse: float | None
+    rmse: float | None
+    mae: float | None
+    skill: float | None
+
+
+@dataclass(frozen=True)
+class Score(Errors):
+    """Whole paths, all leads alike. `mse`: scaled; `mase`: in mean past steps.
+
+    `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure per lead, first to last.
+    """
+
+    mse: float | None
+    mase: float | None
+    skill_by_lead: dict[str, float | None]
+    mse_by_lead: tuple[float | None, ...]
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`name` against `against`: the skill's difference (> 0: better), its 95 % interval, and the test of it."""
+
+    name: str
+    against: str
+    skill_difference: float | None
+    interval: Interval | None
+    test: DieboldMariano | None
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided p-value of the difference; None with too few origins to test."""
+        return self.test.p_value if self.test else None
+
+
+@record
+@dataclass(frozen=True)
+class Evaluation:
+    """One night's figures. `first` and `last` are the outermost origins (session indices), `origins` how many."""
+
+    origins: int
+    first: int
+    last: int
+    horizon: int
+    scores: dict[str, Score]
+    one_step: dict[str, Errors]
+    comparisons: tuple[Comparison, ...]
+
+    def comparison(self, name: str, against: str) -> Comparison | None:
+        return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Figures by forecast (`lstm`) and name (`skill_lead_30`), the same names each night; undefined left out."""
+        found: dict[str, dict[str, float | None]] = {}
+        for name, score in self.scores.items():
+            leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
+            direction = {f"direction_{figure}": value for figure, value in asdict(score.direction).items()}
+            found[name] = {figure: getattr(score, figure) for figure in WHOLE_PATH} | leads | direction
+        for name, step in self.one_step.items():
+            found[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
+        for comparison in self.comparisons:
+            prefix, interval, test = f"vs_{slug(comparison.against)}", comparison.interval, comparison.test
+            found[comparison.name] |= {
+                f"{prefix}_skill_difference": comparison.skill_difference,
+                f"{prefix}_skill_low": interval.low if interval else None,
+                f"{prefix}_skill_high": interval.high if interval else None,
+                f"{prefix}_dm": test.statistic if test else None,
+                f"{prefix}_dm_p_value": comparison.p_value,
+            }
+        return {
+            slug(name): {figure: value for figure, value in figures.items() if value is not None}
+            for name, figures in found.items()
+        }
 
 
 def evaluate(
@@ -67,8 +159,7 @@ def evaluate(
         horizon=horizon,
         scores={name: _score(error, squared[name], naive, step, directions[name]) for name, error in errors.items()},
         one_step={
-            name: OneStep(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1]))
-            for name, error in errors.items()
+            name: Errors(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1])) for name, error in errors.items()
         },
         comparisons=tuple(
             _compared(name, against, squared, overlapping)
@@ -77,6 +168,17 @@ def evaluate(
             if against in errors and against != name
         ),
     )
+
+
+def skill_over(mse: float | None, naive: float | None) -> float | None:
+    """1 − mse / naive; None where the last close made no error, or nothing is known."""
+    found = math.nan if mse is None or not naive else 1 - mse / naive
+    return found if math.isfinite(found) else None
+
+
+def slug(name: str) -> str:
+    """A forecast's name as part of a metric's: `standard average` becomes `standard_average`."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _score(error: Floats, squared: Floats, naive: Floats, step: Floats, direction: Direction) -> Score:

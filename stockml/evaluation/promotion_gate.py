@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from stockml.errors import counted
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Evaluation
 from stockml.evaluation.significance import is_clear, p_text
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody

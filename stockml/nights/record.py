@@ -9,8 +9,7 @@ from typing import Any, Literal
 from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
-from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Comparison, Evaluation, Score
+from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.outlook_scores import OutlookScore
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast

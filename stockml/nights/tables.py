@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from stockml.errors import counted
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Score
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
 from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text

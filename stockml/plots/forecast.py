@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.errors import counted
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Evaluation, skill_over
+from stockml.evaluation.evaluate import (
+    LAST_CLOSE,
+    LSTM,
+    PUBLISHED,
+    TREND_PRIOR,
+    WITHOUT_NETWORK,
+    Evaluation,
+    skill_over,
+)
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Forecast, price_text
 from stockml.models.baselines import baseline_paths

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.errors import counted
-from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.evaluate import Evaluation
 from stockml.features.origins import OriginSplit
 from stockml.features.range_volatility import ewma_volatility
 from stockml.features.segments import segments, to_newest_units

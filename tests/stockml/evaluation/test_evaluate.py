@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
-from stockml.evaluation.metrics import Evaluation, slug
+from stockml.evaluation.evaluate import (
+    CHAMPION,
+    LAST_CLOSE,
+    LSTM,
+    PUBLISHED,
+    WITHOUT_NETWORK,
+    Evaluation,
+    evaluate,
+    slug,
+)
 from stockml.models.baselines import LAST_MID, baseline_paths
 from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record

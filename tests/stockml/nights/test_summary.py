@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
-from stockml.evaluation.metrics import Comparison
+from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary

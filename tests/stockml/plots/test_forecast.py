@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR
-from stockml.evaluation.metrics import Evaluation
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, Evaluation
 from stockml.forecasts.forecast import Forecast
 from stockml.models.pooled_regression import POOLED
 from stockml.plots.forecast import FAN, forecast_fan, skill_by_lead
