@@ -1,6 +1,5 @@
 """Commands that run many nights: past sessions in order, many tickers in parallel, and backtests."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -104,7 +103,8 @@ def replay(
     Without a TICKER, --prices takes every file of the folder.
     """
     from stockml.evaluation.backtest import FEWEST_NIGHTS
-    from stockml.evaluation.backtest_table import markdown
+    from stockml.evaluation.backtest_table import contents
+    from stockml.nights.tables import aligned
 
     if not tickers and prices is None:
         raise BadParameter("expected a ticker of the store, or --prices FOLDER", param_hint="TICKER")
@@ -119,21 +119,11 @@ def replay(
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)
     table = run_flow("studies.backtest", tickers or [], quiet=as_json, **arguments)
-    print(json.dumps(asdict(table)) if as_json else "\n".join(shown(markdown(table))))
-
-
-def shown(lines: Sequence[str]) -> list[str]:
-    """Return Markdown lines with each table aligned in columns, numbers flush right."""
-    from stockml.nights.tables import aligned
-
-    found: list[str] = []
-    for is_table, block in itertools.groupby(lines, key=lambda line: line.startswith("|")):
-        if is_table:
-            head, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in block)
-            found += aligned([head, *rows], "".join(">" if cell.endswith(":") else "<" for cell in rule))
-        else:
-            found += block
-    return found
+    if as_json:
+        print(json.dumps(asdict(table)))
+        return
+    for part in contents(table):
+        print(part if isinstance(part, str) else "\n".join(aligned(part, "<" + ">" * (len(part[0]) - 1))))
 
 
 def _show_rows(rows: "Sequence[NightRow]", fail_when: Any, *, as_json: bool) -> int:

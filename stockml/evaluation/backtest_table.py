@@ -38,6 +38,7 @@ NAMED = 3
 IN_TWENTY = 20
 WHOLE = "published, location included"
 LOCATION = "of which the location"
+Cells = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,19 @@ def _line(row: str, gains: Sequence[Gain]) -> Line:
 
 
 def markdown(table: BacktestTable) -> list[str]:
-    """The table as lines of Markdown, for the terminal and for a page."""
+    """The table as lines of Markdown."""
+    found: list[str] = []
+    for part in contents(table):
+        if isinstance(part, str):
+            found.append(part)
+        else:
+            heading, *lines = [f"| {' | '.join(row)} |" for row in part]
+            found += [heading, "|---|" + "--:|" * (len(part[0]) - 1), *lines]
+    return found
+
+
+def contents(table: BacktestTable) -> list[str | Cells]:
+    """The table as lines of text, and as cells by row, heading first, the first column of names, all others numbers."""
     return [
         f"{table}.",
         "",
@@ -215,17 +228,17 @@ def markdown(table: BacktestTable) -> list[str]:
     ]
 
 
-def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str]:
+def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str | Cells]:
     """The skills; of several tickers, also the share of them above zero, in a table of its own: else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
     skills = [[_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)] for line in lines]
-    found = [what, "", *_table(["", "mean, %", "p", *leads], skills)]
+    found: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
     others = [(line, line.without_best) for line in lines if round(line.mean, 2) > 0 and line.without_best is not None]
     if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
         found += [f"Made by few tickers: without the best in twenty, the mean is {', '.join(few)}", ""]
     if table.tickers > 1:
         shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
-        found += ["Percent of tickers above zero", "", *_table(["", "mean", *leads], shares)]
+        found += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
     return found
 
 
@@ -243,7 +256,7 @@ def _leads(values: Mapping[str, float], shape: str = "+z.2f") -> list[str]:
     return [format(value, shape) for value in values.values()]
 
 
-def _bands(table: BacktestTable) -> list[str]:
+def _bands(table: BacktestTable) -> list[str | Cells]:
     heads = ["", "50, 80, 95 % held", "80 % by ticker", "interval score"]
     rows = [
         [
@@ -256,9 +269,4 @@ def _bands(table: BacktestTable) -> list[str]:
         if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
     what = "Coverage of the bands; interval score that the 80 % band saves over the pooled regression"
-    return [f"{what} (neither symmetrised)", "", *_table(heads, rows)]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    heading, *lines = [f"| {' | '.join(row)} |" for row in (heads, *rows)]
-    return [heading, "|---|" + "--:|" * (len(heads) - 1), *lines, ""]
+    return [f"{what} (neither symmetrised)", "", [heads, *rows], ""]

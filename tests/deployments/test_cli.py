@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from deployments.cli.app import reported, run
-from deployments.cli.many_nights import shown
 from deployments.replay.feed import Feed
 from stockml.home import Home
+from stockml.nights.tables import aligned
 from tasks.artifacts import time_left
 from tests.support.commands import Captured, stockml, store_of
 from tests.support.patience import PATIENCE_S
@@ -58,7 +58,7 @@ def test_a_night_on_a_day_without_a_session_ends_at_once(home: Home, capsys: Cap
 
 
 def test_tables_are_aligned_and_the_time_left_is_worded_as_people_say_it() -> None:
-    assert shown(["| policy | skill |", "|---|--:|", "| retrain | +0.5 |", "| auto | -0.25 |"]) == [
+    assert aligned([["policy", "skill"], ["retrain", "+0.5"], ["auto", "-0.25"]], "<>") == [
         "policy   skill", "retrain   +0.5", "auto     -0.25"
     ]  # fmt: skip
     assert [time_left(2, 4, 20.0), time_left(4, 4, 9.0)] == ["about 20 s left", "all done"]
