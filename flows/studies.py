@@ -20,7 +20,7 @@ from stockml.nights import states
 from stockml.redaction import unformatted
 from stockml.settings import Sampler
 from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import commit_common, refresh
+from stockml.storage.sharing import commit_merged, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
@@ -45,7 +45,7 @@ def pretrain(
     except TooFewTickers as few:
         get_run_logger().warning("%s", few)
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
-    commit_common(place)
+    commit_merged(place)
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
@@ -72,7 +72,7 @@ def tune(
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
     refresh(home(), [ticker])
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
-    commit_common(home())
+    commit_merged(home())
     show_tuned(tuned)
     get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
     return tuned

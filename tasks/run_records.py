@@ -27,8 +27,9 @@ from prefect.utilities.engine import propose_state_sync
 from stockml.errors import StockmlError
 from stockml.home import home
 from stockml.nights.status import Attempt, keep_attempt, last_attempt
+from stockml.storage.manifests import ENDED
 from stockml.storage.process_marks import is_gone, mark
-from stockml.storage.sharing import commit_ended
+from stockml.storage.sharing import commit_merged
 from stockml.tickers import validated_ticker
 from tasks.short_runs import suit_short_runs
 
@@ -187,4 +188,4 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
         keep_attempt(home().nights, ticker, Attempt(name, why, at))
-        commit_ended(home(), ticker)
+        commit_merged(home(), ticker + ENDED)

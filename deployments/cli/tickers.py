@@ -13,7 +13,7 @@ from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.errors import InvalidSetting
 from stockml.home import Home, home
 from stockml.settings import Profile
-from stockml.storage.sharing import commit_common
+from stockml.storage.sharing import commit_merged
 from stockml.tickers import as_key, from_yahoo
 
 app = Typer()
@@ -148,7 +148,7 @@ def deploy(
     place = home()
     if file:
         own_list.keep(place, file)
-        commit_common(place)
+        commit_merged(place)
     print(*register_all(place, crash_orphans=crash_orphans, as_json=as_json), sep="\n")
 
 
@@ -185,7 +185,7 @@ def _print_and_register(place: Home, done: str) -> None:
     from deployments.registration.own_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 
-    commit_common(place)  # what another machine was faster to change, Prefect is not told of
+    commit_merged(place)  # what another machine was faster to change, Prefect is not told of
     print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
     if os.environ.get("PREFECT_API_URL") or running_server(place):
         try:

@@ -97,7 +97,7 @@ def commit(home: Home, ticker: str) -> None:
     """Commit the changes so far, within `ticker_lock`. Raises StoreBusy, StoreError."""
     if state := SharedState.of(home):
         state.commit(ticker)
-        commit_common(home)
+        commit_merged(home)
 
 
 def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
@@ -116,18 +116,14 @@ def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Dep
     _at_once(state, bring, (part for part in sorted(asked) if not state.is_current(part, versions[part], depth)))
 
 
-def commit_common(home: Home) -> None:
-    """Commit the files that belong to no ticker. Raises StoreBusy if another machine changed the same file."""
-    if state := SharedState.of(home):
-        with _lock(home, COMMON):
-            state.commit(COMMON)
+def commit_merged(home: Home, part: str = COMMON) -> None:
+    """Commit the files that belong to no ticker, or how a ticker's newest run ended, even while another holds its lock.
 
-
-def commit_ended(home: Home, ticker: str) -> None:
-    """Commit how the ticker's newest run ended, even while another run holds the ticker's lock. Raises StoreBusy."""
+    Raises StoreBusy if another machine changed the same file.
+    """
     if state := SharedState.of(home):
-        with _lock(home, ticker + ENDED):
-            state.commit(ticker + ENDED)
+        with _lock(home, part):
+            state.commit(part)
 
 
 def commit_all(home: Home, tickers: Iterable[str] | None = None, *, may_remove: bool = False) -> None:

@@ -40,7 +40,9 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
         run = _begun(tracking, client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
         named = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
         scores = ((name, value, 0) for name, value in base.scores.items())
-        points = [(_metric_name(name), value, at, step) for name, value, step in (*named, *scores)]
+        points = [  # of a name, MLflow takes letters, digits, and a few marks
+            (name.replace(",", "").replace("%", "percent"), value, at, step) for name, value, step in (*named, *scores)
+        ]
         counts = {"tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
         tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
         log_points(client, run.info.run_id, points, tags, {"through": base.through, **counts})
@@ -107,8 +109,3 @@ def _begun(
     known = client.search_runs([experiment_id], query, max_results=1)
     tags = {**same, INSTALLATION: tracking.installation}
     return known[0] if known else client.create_run(experiment_id, at, tags, name)
-
-
-def _metric_name(name: str) -> str:
-    """The name in what MLflow accepts: letters, digits, and a few marks."""
-    return name.replace(",", "").replace("%", "percent")

@@ -20,7 +20,7 @@ from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
 from stockml.storage.notes import FileNotes
-from stockml.storage.sharing import commit_common
+from stockml.storage.sharing import commit_merged
 from stockml.tracking.client import WAITING, Tracking
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
@@ -274,7 +274,7 @@ def test_a_home_that_was_never_a_cache_of_the_state_is_a_problem(two_homes: tupl
         machine.root.mkdir(parents=True, exist_ok=True)
         machine.tickers.write_text(f"tickers: [KO]  # of {machine.root.name}\n")
     first, other = two_homes
-    commit_common(first)
+    commit_merged(first)
     assert found(first)["shared state"].verdict == "ok"
     check = found(other)["shared state"]
     assert check.verdict == "problem"

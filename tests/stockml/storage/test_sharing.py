@@ -19,7 +19,7 @@ from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, COMMON, ENDED
 from stockml.storage.shared_state import Depth, SharedState
-from stockml.storage.sharing import both_locked, commit_all, commit_common, commit_ended, refresh, ticker_lock
+from stockml.storage.sharing import both_locked, commit_all, commit_merged, refresh, ticker_lock
 from tests.support.object_store import ObjectStore
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
@@ -33,7 +33,7 @@ def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
     attempt = away.nights / "IBM" / ATTEMPT
     attempt.parent.mkdir(parents=True)
     attempt.write_text("newest")
-    commit_ended(away, "IBM")
+    commit_merged(away, "IBM" + ENDED)
     refresh(here)
     [brought] = here.nights.rglob(ATTEMPT)
     with file_lock(here.locks / f"IBM{ENDED}.lock", 0):  # held as by a reader that replaces the file
@@ -106,11 +106,11 @@ def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: Home, tmp
     here.bases.mkdir()
     (here.bases / "base-2020.npz").write_text("learned meanwhile")
     with pytest.raises(StoreError, match=r"expected _common, which .* has seen there, found nothing"):
-        commit_common(here)
+        commit_merged(here)
     assert not (tmp_path / "state" / "parts").exists()
     (tmp_path / "state").mkdir(exist_ok=True)
     shutil.copytree(tmp_path / "moved", tmp_path / "state", dirs_exist_ok=True)
-    commit_common(here)
+    commit_merged(here)
     refresh(away := replace(here, root=tmp_path / "away"))
     assert away.tickers.read_text() == "tickers: [IBM]"
     assert (away.bases / "base-2020.npz").read_text() == "learned meanwhile"
@@ -204,7 +204,7 @@ def test_tickers_are_checked_out_and_committed_at_the_same_time(home: Home, tmp_
     names = [f"nights/{ticker}/{ATTEMPT}" for ticker in ("KO", "KR")]
     write(here, *names)
     with ThreadPoolExecutor() as both:
-        list(both.map(lambda ticker: commit_ended(here, ticker), ("KO", "KR")))
+        list(both.map(lambda ticker: commit_merged(here, ticker + ENDED), ("KO", "KR")))
     for name in names:
         (here.root / name).write_text("changed")
     commit_all(here)
