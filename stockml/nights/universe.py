@@ -141,20 +141,15 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     return [{name: cell(key, line) for key, name in shown.items()} for line in records(rows)]
 
 
-def as_csv(rows: Sequence[NightRow]) -> bytes:
-    """The rows below a header of NightRow's fields, in UTF-8."""
+def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
+    """Write `universe/SESSION.csv`, named after its newest session, and return its path; a rerun replaces it."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in fields(NightRow)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(records(rows))
-    return text.getvalue().encode()
-
-
-def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
-    """Write `universe/SESSION.csv`, named after its newest session, and return its path; a rerun replaces it."""
     newest = max((row.session for row in rows if row.session), default=None)
     path = home.universe / f"{newest or 'none'}.csv"
-    write_atomically(path, as_csv(rows))
+    write_atomically(path, text.getvalue().encode())
     return path
 
 

@@ -29,7 +29,7 @@ from stockml.errors import BadKey
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.nights.status import last_attempt
-from stockml.nights.universe import PAGE_LEGEND, NightRow, as_csv, ending, records, table, text
+from stockml.nights.universe import PAGE_LEGEND, NightRow, ending, records, table, text, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
@@ -250,10 +250,10 @@ def test_a_failure_names_its_ticker_once_and_keeps_its_advice() -> None:
     assert len(message) < 230
 
 
-def test_the_table_lists_failures_first_and_the_csv_says_the_same() -> None:
+def test_the_table_lists_failures_first_and_the_csv_says_the_same(home: Home) -> None:
     rows = [GOOD, SKIPPED, BAD]
     assert [line["ticker"] for line in records(rows)] == ["AAPL", "KO", "IBM"]
-    read = list(csv.DictReader(as_csv(rows).decode().splitlines()))
+    read = list(csv.DictReader(write_csv(home, rows).read_text().splitlines()))
     assert [(line["ticker"], line["skill"]) for line in read] == [("AAPL", ""), ("KO", ""), ("IBM", "")]
     assert list(read[0]) == list(records(rows)[0])
 
