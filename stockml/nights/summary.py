@@ -49,22 +49,24 @@ def text(night: Night, age: Age | None = None) -> str:
 
 
 def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> str:
-    """The night as Markdown: the verdict first, then the table, then where everything lies."""
+    """The night as Markdown: the verdict and the forecast first, then the tables, then where everything lies."""
     parts = [f"## {night.ticker} · {night.session}"] if heading else []
     parts.append(f"**{headline(night)}**")
     if night.status != "completed":
         return "\n\n".join([*parts, night.reason])
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
-    parts.append(tables.paths(night).markdown())
-    parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
-    parts += [tables.distributions(night).markdown(), tables.distributions_by_lead(night).markdown()]
     if night.forecast:
         made = f"; {age}" if age else ""
         parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{made}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts += [tables.outlook(night.forecast).markdown(), tables.past_outlooks(night).markdown()]
+        parts.append(tables.outlook(night.forecast).markdown())
+    parts.append(tables.paths(night).markdown())
+    parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
+    parts += [
+        each(night).markdown() for each in (tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
+    ]
     parts.append("\n".join(_markdown_facts(night)))
     return "\n\n".join(part for part in parts if part)
 

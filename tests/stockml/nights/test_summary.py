@@ -269,14 +269,16 @@ def test_the_json_object_has_exactly_the_fixed_keys_and_no_nan(night: Callable[[
     assert (found["forecast"] is None) == (ended.status == "skipped")
 
 
-def test_the_markdown_puts_the_verdict_before_the_tables_and_the_links_after_them() -> None:
+def test_the_markdown_puts_verdict_and_forecast_before_the_scores_and_the_links_after_them() -> None:
     text = summary.markdown(logged())
     parts = (
         "**published: the last close",
         "Not promoted: within",
+        "Forecast: ",
+        "| volatility",
         "| EMA",
         "| EWMA 20",
-        "| volatility",
+        "came true",
         "- bars: 1 added, 2 restated",
         "- data: a split is missing",
         "[MLflow run](",
