@@ -21,11 +21,10 @@ from stockml.evaluation.distribution_scores import DistributionScore, Gain, Loss
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead
+from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, unseen_origins, within_segment
 from stockml.features.segments import to_newest_units
-from stockml.forecasts.outlook import chance_above
-from stockml.forecasts.proper_scores import brier
 from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths, prior_path
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
@@ -72,23 +71,13 @@ class DecisionNight:
 
 
 @dataclass(frozen=True)
-class RiseScore:
-    """Score of a chance of a rise.  rose: share of rises.  climatology: Brier score of saying that, in hindsight."""
-
-    lead: int
-    rose: float
-    brier: float
-    climatology: float
-
-
-@dataclass(frozen=True)
 class TickerBacktest:
     """One ticker over the nights; dictionaries are by row.
 
     sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in CRPS over the pooled
     regression, both symmetrised; over: those of the published forecast over every other row.  whole: of the published
     forecast, as it is, over the centred regression; location: over itself, symmetrised.  paths: in MSE over the last
-    close, in log price, errors over √lead so that all leads count about alike.  rise: at the direction's lead.
+    close, in log price, errors over √lead so that all leads count about alike.
     """
 
     ticker: str
@@ -100,7 +89,7 @@ class TickerBacktest:
     whole: Gain
     location: Gain
     paths: dict[str, Gain]
-    rise: RiseScore
+    outlook: tuple[OutlookScore, ...]
     nights: tuple[DecisionNight, ...]
     reasons: dict[str, str]
 
@@ -135,8 +124,7 @@ def backtest(
     rows = _simple_rows(series, origins, leads, folders)
     of_nights = {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without[:, leads - 1]}
     rows = replace(rows, quantiles=rows.quantiles | of_nights)
-    step = settings.evaluation.direction_step
-    return _scored(ticker, series, rows, nights, rise_score(series, origins, published[:, step - 1], step))
+    return _scored(ticker, series, rows, nights, outlook_scores(series, origins, published, without))
 
 
 def outcome_of_backtest(
@@ -260,15 +248,12 @@ def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floa
     }
 
 
-def rise_score(series: PriceSeries, origins: Indices, quantiles: Floats, lead: int) -> RiseScore:
-    """Score the published chance of a rise.  quantiles: (m, 21) of log(mid at the lead / close of the origin)."""
-    rose = series.mid[origins + lead] > series.close[origins]
-    share = float(rose.mean())
-    return RiseScore(lead, share, float(brier(chance_above(quantiles, 0.0), rose).mean()), share * (1 - share))
-
-
 def _scored(
-    ticker: str, series: PriceSeries, rows: DistributionRows, nights: tuple[DecisionNight, ...], rise: RiseScore
+    ticker: str,
+    series: PriceSeries,
+    rows: DistributionRows,
+    nights: tuple[DecisionNight, ...],
+    outlook: tuple[OutlookScore, ...],
 ) -> TickerBacktest:
     actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
     whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
@@ -291,7 +276,7 @@ def _scored(
         whole=gain(whole[PUBLISHED], centred),
         location=gain(whole[PUBLISHED], published),
         paths={name: gain(each, errors[LAST_CLOSE]) for name, each in errors.items()},
-        rise=rise,
+        outlook=outlook,
         nights=nights,
         reasons=rows.reasons,
     )

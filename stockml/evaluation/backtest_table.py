@@ -11,6 +11,7 @@ from stockml.evaluation.backtest import CENTRED, TickerBacktest
 from stockml.evaluation.distribution_scores import Gain, pooled_test
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, GJR_GARCH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.lead_grid import LEADS
@@ -70,9 +71,9 @@ class Line:
 class BacktestTable:
     """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the same procedure
     without a network; over: over other forecasts; whole: of the published forecast as it is, and what its location
-    earns; paths: MSE skill in log price over the last close; rise: the published chance beside climatology, means over
-    tickers.  missing: rows that some ticker lacks, or has from older vintages than it should, and why.  left_out:
-    tickers and reasons.  doubtful: tickers whose prices should be looked at, and why; they count unless left out."""
+    earns; paths: MSE skill in log price over the last close; outlook: published volatilities and chances.  missing: why
+    some ticker lacks a row, or has it from older vintages than it should.  left_out: tickers and reasons.  doubtful:
+    tickers whose prices should be looked at, and why; they count unless left out."""
 
     first: str
     last: str
@@ -83,7 +84,7 @@ class BacktestTable:
     over: list[Line]
     whole: list[Line]
     paths: list[Line]
-    rise: dict[str, float]
+    outlook: list[OutlookLine]
     trained: dict[str, float]
     missing: dict[str, str]
     left_out: dict[str, str]
@@ -106,7 +107,7 @@ def backtest_table(
     left_out = {**left_out, **still}
     if not moved:
         raise NoRow("all of them are left out:", _commonest(left_out))
-    nights, rises = [night for each in moved for night in each.nights], [each.rise for each in moved]
+    nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
     named = dict.fromkeys(row for each in moved for row in each.reasons)
     reasons = {row: [each.reasons[row] for each in moved if row in each.reasons] for row in named}
@@ -120,13 +121,7 @@ def backtest_table(
         over=[_line(f"over {row}", [each.over[row] for each in having[row]]) for row in OVER if having[row]],
         whole=[_line(WHOLE, [each.whole for each in moved]), _line(LOCATION, [each.location for each in moved])],
         paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
-        rise={
-            "lead": rises[0].lead,
-            "rose": 100 * float(np.mean([each.rose for each in rises])),
-            "brier": float(np.mean([each.brier for each in rises])),
-            "climatology": float(np.mean([each.climatology for each in rises])),
-            "tickers better than climatology": sum(each.brier < each.climatology for each in rises),
-        },
+        outlook=outlook_lines([each.outlook for each in moved]),
         trained={
             "nights": len(nights),
             "own training used": sum(night.mode != "keep" for night in nights),
@@ -215,10 +210,7 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         ),
         *_bands(table),
         *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table, table.paths),
-        "A rise after {lead:.0f} sessions came from {rose:.1f} % of a ticker's origins. Brier score of the published "
-        "chance: {brier:.4f}, of the ticker's own share every time: {climatology:.4f}; means over tickers.".format(
-            **table.rise
-        ),
+        *_outlook(table),
         "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f} % of "
         "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
@@ -270,3 +262,23 @@ def _bands(table: BacktestTable) -> list[str | Cells]:
     ]
     what = "Coverage of the bands; interval score that the 80 % band saves over the pooled regression"
     return [f"{what} (neither symmetrised)", "", [heads, *rows], ""]
+
+
+def _outlook(table: BacktestTable) -> list[str | Cells]:
+    what = (
+        "Published volatilities (QLIKE) and chances (Brier's score); constant: the score of what came true on average"
+    )
+    rows = [
+        [
+            f"{each.what}, {each.sessions} sessions",
+            f"{each.said:.1%}",
+            f"{each.came_true:.1%}",
+            f"{each.score:.4f}",
+            f"{each.constant:.4f}",
+            "–" if each.network_adds is None else f"{each.network_adds:+z.2f}",
+            "–" if each.share is None else f"{each.share:.0f}",
+        ]
+        for each in table.outlook
+    ]
+    heads = ["", "said", "came true", "score", "constant", "network adds, %", "% of tickers"]
+    return [what, "", [heads, *rows], ""] if rows else []

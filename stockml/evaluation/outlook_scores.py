@@ -1,5 +1,6 @@
 """How good the published outlook was: its volatility and its chances against what came true, on a night's origins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,35 @@ def outlook_scores(
             said = [_said(what, span, each) for each in both]
             found.append(_scored(what, span, said, came, overlap(origins, span)))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class OutlookLine:
+    """A statement's scores as means over tickers.  network_adds, share: in percent; of tickers where it is known."""
+
+    what: str
+    sessions: int
+    tickers: int
+    said: float
+    came_true: float
+    score: float
+    constant: float
+    network_adds: float | None
+    share: float | None
+
+
+def outlook_lines(tickers: Sequence[Sequence[OutlookScore]]) -> list[OutlookLine]:
+    """One for each statement that some ticker's backtest has scored."""
+    found: dict[tuple[str, int], list[OutlookScore]] = {}
+    for score in (score for scores in tickers for score in scores):
+        found.setdefault((score.what, score.sessions), []).append(score)
+    lines = []
+    for (what, sessions), scores in found.items():
+        rows = [(each.said, each.came_true, each.score, each.constant) for each in scores]
+        adds = [100 * each.network_adds for each in scores if each.network_adds is not None]
+        gains = (float(np.mean(adds)), 100 * float(np.mean(np.array(adds) > 0))) if adds else (None, None)
+        lines.append(OutlookLine(what, sessions, len(scores), *np.mean(rows, axis=0).tolist(), *gains))
+    return lines
 
 
 def _said(what: str, span: int, quantiles: Floats) -> Floats:

@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.assessment import select_model
-from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths, rise_score
+from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths
 from stockml.evaluation.backtest_table import ROWS, backtest_table, markdown
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_scores import pooled_test
@@ -20,7 +20,7 @@ from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITH
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths
-from stockml.models.lead_grid import LEADS, LEVELS, moves
+from stockml.models.lead_grid import LEADS, moves
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
@@ -131,15 +131,12 @@ def test_simple_paths_do_not_mix_the_units_of_two_stretches() -> None:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-12, err_msg=name)
 
 
-def test_a_chance_of_a_rise_is_scored_beside_climatology() -> None:
-    at, rise = np.arange(FIRST, LAST + 1, 5), found().rise
-    rose = SERIES.mid[at + 30] > SERIES.close[at]
-    assert (rise.lead, rise.rose) == (30, rose.mean())
-    assert rise.climatology == pytest.approx(np.mean((rose - rose.mean()) ** 2))
-    middling = np.tile(LEVELS - 0.5, (len(at), 1))  # a rise and a fall are equally likely
-    assert rise_score(SERIES, at, middling, 30).brier == pytest.approx(0.25)
-    certain = np.where(rose, 1.0, -1.0)[:, None] + 0.01 * (LEVELS - 0.5)
-    assert rise_score(SERIES, at, certain, 30).brier == pytest.approx(0.0)
+def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
+    at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each in found().outlook}
+    rose, rise = SERIES.mid[at + 20] > SERIES.close[at], outlook["rise", 20]
+    assert (rise.came_true, rise.constant) == pytest.approx((rose.mean(), np.mean((rose - rose.mean()) ** 2)))
+    assert len(outlook) == 12
+    assert outlook["volatility", 20].network_adds is not None
 
 
 def test_no_later_bar_affects_a_nights_decision() -> None:
@@ -212,7 +209,7 @@ def test_nights_are_scored_up_to_the_last_known_outcome_but_not_where_a_long_hol
     halted = replace(SERIES, sessions=SERIES.sessions + np.where(np.arange(1_400) < 1_000, 0, 365))
     found = backtest("ABC", halted, replace(SPAN, last=date(2006, 1, 1), every=16), SETTINGS.changed(evaluation=asked))
     at = [*range(860, 940, 16), 1_036, 1_052, *range(1_100, 1_340, 16)]  # from 1059 on, it divides all to be scored
-    assert (found.rise.lead, found.widths[PUBLISHED].sessions.tolist()) == (60, halted.sessions[at].tolist())
+    assert found.widths[PUBLISHED].sessions.tolist() == halted.sessions[at].tolist()
 
 
 def test_a_horizon_shorter_than_the_leads_measured_is_refused() -> None:
@@ -262,7 +259,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert rows[PUBLISHED].coverage == pytest.approx(held)
     own, simple = (found().scores[name].interval_scores["80"] for name in (PUBLISHED, CENTRED))
     assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / simple))
-    assert (table.rise["brier"], table.rise["lead"]) == (pytest.approx(found().rise.brier), 30)
+    assert [each.score for each in table.outlook] == pytest.approx([each.score for each in found().outlook])
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
     for name, line in of_paths.items():
@@ -270,8 +267,10 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
         assert line.p_value == (expected.p_value if expected else None), name
     said = "\n".join(markdown(table))
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
-    scores = f"chance: {found().rise.brier:.4f}, of the ticker's own share every time: {found().rise.climatology:.4f}"
-    assert scores in said
+    rise = found().outlook[1]
+    assert (
+        f"| rise, 5 sessions | {rise.said:.1%} | {rise.came_true:.1%} | {rise.score:.4f} | {rise.constant:.4f}" in said
+    )
     for told in ("; {own training used} used", "({own training, mean skill:+.3f} % of CRPS", ", {promoted} promoted a"):
         assert told.format(**table.trained) in said
     assert "Left out: NEW, expected more bars." in said

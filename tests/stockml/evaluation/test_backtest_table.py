@@ -7,11 +7,12 @@ from itertools import count
 import numpy as np
 import pytest
 
-from stockml.evaluation.backtest import CENTRED, DecisionNight, RiseScore, TickerBacktest
+from stockml.evaluation.backtest import CENTRED, DecisionNight, TickerBacktest
 from stockml.evaluation.backtest_table import WHOLE, BacktestTable, Line, backtest_table, markdown
 from stockml.evaluation.distribution_scores import DistributionScore, Gain
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.outlook_scores import OutlookScore, outlook_lines
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
@@ -20,7 +21,7 @@ WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
 
 
-def ticker(name: str, seed: int, rise: RiseScore, *nights: DecisionNight) -> TickerBacktest:
+def ticker(name: str, seed: int, outlook: tuple[OutlookScore, ...], *nights: DecisionNight) -> TickerBacktest:
     random, number = np.random.default_rng(seed), count(1)
 
     def gain(_: str) -> Gain:
@@ -42,14 +43,18 @@ def ticker(name: str, seed: int, rise: RiseScore, *nights: DecisionNight) -> Tic
     widths[CENTRED] = Gain(DAYS, np.ones(len(DAYS)), np.ones(len(DAYS)), (0.0,) * 12)
     span = (date(2004, 1, 5 + seed), date(2005, 1, 5 + seed))
     whole, location = gain(""), gain("")
-    return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, location, paths, rise, nights, {})
+    return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, location, paths, outlook, nights, {})
+
+
+def said(what: str, came_true: float, score: float, adds: float | None) -> OutlookScore:
+    return OutlookScore(what, 20, 0.5, came_true, score, 0.25, adds, None)
 
 
 TUNED, WITHOUT = DecisionNight("fine-tune", 0.03, True, "LSTM"), DecisionNight("keep", None, False, POOLED)
 FOUND = (
-    ticker("ABC", 2, RiseScore(30, 0.25, 0.2, 0.1875), TUNED, WITHOUT, WITHOUT),
-    ticker("DEF", 1, RiseScore(30, 0.75, 0.125, 0.1875), TUNED, DecisionNight("keep", -0.01, True, "champion")),
-    ticker("GHI", 3, RiseScore(30, 0.8, 0.1, 0.16), WITHOUT, WITHOUT),
+    ticker("ABC", 2, (said("rise", 0.25, 0.2, 0.01), said("volatility", 0.3, 0.4, 0.02)), TUNED, WITHOUT, WITHOUT),
+    ticker("DEF", 1, (said("rise", 0.75, 0.125, None),), TUNED, DecisionNight("keep", -0.01, True, "champion")),
+    ticker("GHI", 3, (said("rise", 0.8, 0.1, -0.03),), WITHOUT, WITHOUT),
 )
 TABLE = backtest_table(FOUND, {})
 
@@ -94,10 +99,16 @@ def test_bands_are_means_over_tickers_beside_the_lowest_and_highest_of_them() ->
         assert line.worst_coverage_80 == pytest.approx((81, 83))
 
 
-def test_nights_and_chances_of_a_rise_are_counted_over_all_tickers() -> None:
+def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert (TABLE.first, TABLE.last, TABLE.origins) == ("2004-01-06", "2005-01-08", 36)
-    rise = {"lead": 30, "rose": 60, "brier": 0.425 / 3, "climatology": 0.535 / 3, "tickers better than climatology": 2}
-    assert TABLE.rise == pytest.approx(rise)
+    rise, volatility = TABLE.outlook
+    assert (rise.what, rise.sessions, rise.tickers, volatility.tickers) == ("rise", 20, 3, 1)
+    assert (rise.said, rise.came_true, rise.score, rise.constant) == pytest.approx((0.5, 0.6, 0.425 / 3, 0.25))
+    assert (rise.network_adds, rise.share) == pytest.approx((-1.0, 50.0))  # of the two tickers where it is known
+    assert (volatility.network_adds, volatility.share) == pytest.approx((2.0, 100.0))
+    assert "| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 |" in markdown(TABLE)
+    [unknown] = outlook_lines([(said("rise", 0.5, 0.2, None),)])
+    assert (unknown.network_adds, unknown.share) == (None, None)
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
 
 
