@@ -31,7 +31,7 @@ from deployments.servers.databases import vacuum
 from deployments.servers.environment import RUN_DAYS, settings_of
 from flows.maintenance import cause_of, maintenance
 from stockml.home import Home
-from stockml.maintenance.report import StepReport, markdown, readable, summary
+from stockml.maintenance.report import StepReport
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.process_marks import mark
@@ -275,24 +275,6 @@ def test_a_run_whose_process_is_at_work_is_alive_however_long_its_machine_slept(
     began = datetime.now(UTC)
     run = FlowRun(flow_id=uuid4(), start_time=began, infrastructure_pid=mark())
     assert why_dead(run, began + timedelta(hours=9), SILENCE, parent_ended=False, heartbeat=began) is None
-
-
-def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
-    account = [
-        StepReport("models", 2, 2_500_000, ("`models/IBM/a`", "`models/IBM/b`")),
-        StepReport("clear MLflow", failed="away"),
-    ]
-    assert summary(account) == "2 things, 2.5 MB. Not done: clear MLflow: away"
-    text = markdown(account, dry_run=True)
-    assert "dry run: nothing was changed" in text
-    assert "| models | 2 | 2.5 MB |" in text
-    assert "| clear MLflow | not done: away | – |" in text
-    assert "- `models/IBM/b`" in text
-
-
-@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
-def test_sizes_are_readable(size: int, text: str) -> None:
-    assert readable(int(size)) == text
 
 
 def test_a_step_that_could_not_be_done_says_what_to_do() -> None:

@@ -1,4 +1,4 @@
-"""Where state lives: the environment decides, reading it creates nothing, tickers are safe in paths and URLs."""
+"""Where state lives: the environment decides, and reading it creates nothing."""
 
 import os
 import subprocess
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidSetting, InvalidTicker
+from stockml.errors import InvalidSetting
 from stockml.home import home
 from stockml.prices.store import BarStore
-from stockml.tickers import validated_ticker
 
 
 def test_the_environment_names_the_folder_and_nothing_is_created(tmp_path: Path) -> None:
@@ -226,16 +225,3 @@ def test_the_addresses_of_mlflows_servers_and_databases_are_taken_and_its_folder
     assert home({"MLFLOW_TRACKING_URI": address}).tracking_uri == address
     folder = {"MLFLOW_TRACKING_URI": "./mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}
     assert home(folder).tracking_uri == "./mlruns"
-
-
-@pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
-def test_a_ticker_is_read_in_upper_case(text: str) -> None:
-    assert validated_ticker(text) == text.strip().upper()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB", "ß", "ıBM"]
-)
-def test_a_ticker_that_is_unsafe_in_a_path_or_a_url_is_refused(text: str) -> None:
-    with pytest.raises(InvalidTicker, match="expected a ticker"):
-        validated_ticker(text)

@@ -11,7 +11,6 @@ import pytest
 
 from stockml.errors import InvalidSetting
 from stockml.home import Home
-from stockml.maintenance.notice_log import KEPT, append_notice
 from stockml.maintenance.retention import Removal, RetentionSettings, needed, outdated, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
@@ -93,14 +92,6 @@ def test_locks_of_results_left_by_an_earlier_version_go(home: Home) -> None:
         put(lock, 15, b"")
     assert [each.path for each in remove(plan(home))] == [home.locks / "results"]
     assert list(home.locks.iterdir()) == [home.locks / "IBM.night.lock"]
-
-
-def test_the_newest_notices_stay_one_line_each(home: Home) -> None:
-    put(home.root / "notices.log", 0, b"".join(b"at some time %d\n" % number for number in range(KEPT)))
-    for number in (KEPT, KEPT + 1):
-        append_notice(home, f"nightly IBM Failed:\u2028\n{number}", NOW)
-    lines = (home.root / "notices.log").read_text().splitlines()
-    assert [line.rpartition(" ")[2] for line in lines] == [str(number) for number in range(2, KEPT + 2)]
 
 
 def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) -> None:

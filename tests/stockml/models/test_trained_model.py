@@ -17,7 +17,7 @@ from stockml.errors import InvalidFile, OtherVersion
 from stockml.models.pool import Pool
 from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save
 from stockml.storage.objects import sha256_of
-from tests.stockml.training.test_train import SERIES, TURNED, learned, network, usual
+from tests.stockml.training.test_ticker_training import SERIES, TURNED, learned, network, usual
 
 
 @pytest.fixture

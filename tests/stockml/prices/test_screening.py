@@ -1,4 +1,4 @@
-"""Which bars are set aside: misprints, not crashes; a person's judgement holds until the bar is restated."""
+"""Which bars are set aside: misprints, not crashes; and until when."""
 
 from contextlib import nullcontext
 from datetime import date, timedelta
@@ -163,38 +163,6 @@ def test_an_odd_day_that_is_no_session_is_kept_and_named_and_the_answer_not_refu
     view = store.view("IBM")
     assert view.bars.equals(IBM)
     assert "2012-11-03: expected a session of the calendar XNYS" in str(view.set_aside[0])
-
-
-def test_a_persons_judgement_of_a_bar_holds_until_its_prices_are_restated(store):
-    bars, day = altered([MIDDLE], **dict.fromkeys(ALL, 10.0)), IBM.index[MIDDLE].date()
-    append(store, bars)
-    store.judge("IBM", day, accepted=True, recorded_at=NOW + timedelta(hours=1), source="by hand")
-    assert store.adjusted("IBM").equals(bars)
-    assert len(store.view("IBM", as_of=NOW).set_aside) == 1
-    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 10.0), volume=1.1), NOW + timedelta(days=1))
-    assert store.view("IBM").set_aside == ()
-    append(store, altered([MIDDLE], **dict.fromkeys(ALL, 100.0)), NOW + timedelta(days=2))
-    assert len(store.view("IBM").set_aside) == 1
-    append(store, IBM, NOW + timedelta(days=3))
-    store.judge("IBM", day, accepted=False, recorded_at=NOW + timedelta(days=4), source="by hand")
-    (rejected,) = store.view("IBM").set_aside
-    assert str(rejected) == f"{day}: rejected by hand"
-    assert day not in days_of(store.adjusted("IBM")).tolist()
-
-
-def test_a_judgement_made_after_the_clock_was_set_back_changes_no_earlier_view(store):
-    append(store, IBM)
-    store.judge("IBM", IBM.index[-1].date(), accepted=False, recorded_at=NOW + timedelta(days=2), source="by hand")
-    store.judge("IBM", IBM.index[-2].date(), accepted=False, recorded_at=NOW, source="by hand")
-    assert [len(store.view("IBM", as_of=NOW + timedelta(days=days)).set_aside) for days in (1, 2, 3)] == [0, 1, 2]
-
-
-def test_where_no_bar_is_believed_the_error_says_so(store):
-    append(store, altered([0], high=0.5).iloc[:2])
-    store.judge("IBM", IBM.index[1].date(), accepted=False, recorded_at=NOW, source="by hand")
-    for until in (IBM.index[0].date(), None):
-        with pytest.raises(NoBars, match="no bar of IBM is believed"):
-            store.view("IBM", until=until)
 
 
 def test_a_broken_bar_cannot_be_accepted_nor_an_absent_one_judged(store):

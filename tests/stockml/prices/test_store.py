@@ -1,4 +1,4 @@
-"""The store: what is added, restated, unchanged; views as of a time; splits, history and the adjusted series."""
+"""The store: what is added and unchanged, what was first known, what is refused, and who else can read its files."""
 
 import pickle
 from datetime import UTC, date, datetime, timedelta
@@ -32,25 +32,6 @@ def test_appending_again_changes_no_byte(store):
         assert (counts(again), again.sha256) == ((0, 0, 100), first.sha256)
     assert Path(first.path).stat().st_mtime_ns == written.st_mtime_ns
     assert Path(first.path).stat().st_ino == written.st_ino
-
-
-def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
-    for count in (60, 100):
-        append(store, IBM.iloc[:count])
-    later = NOW + timedelta(days=1)
-    receipt = append(store, restated(IBM.iloc[1:101], -2, "volume", 1.015), later)
-    assert counts(receipt) == (1, 1, 98)
-    since = [store.recorded_between("IBM", moment) for moment in (NOW, later, later + timedelta(seconds=1))]
-    assert since == [(101, 1), (1, 1), (0, 0)]
-    assert store.recorded_between("IBM", NOW, NOW) == (100, 0), "two answers of one moment"
-    assert store.recorded_between("KO", NOW) == (0, 0)
-    assert store.read("IBM")["volume"].iloc[99] == IBM["volume"].iloc[99] * 1.015
-    assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
-    assert len(pq.read_table(receipt.path)) == 102
-    (row,) = store.restatements("IBM").to_dict("records")
-    assert (row["session"].date(), row["column"], row["source"]) == (IBM.index[99].date(), "volume", "test")
-    assert (row["before"], row["after"]) == (IBM["volume"].iloc[99], IBM["volume"].iloc[99] * 1.015)
-    assert row["recorded_at"] == pd.Timestamp(later)
 
 
 def test_first_recorded_values_stay_visible_in_todays_units(store):
@@ -101,22 +82,6 @@ def test_without_restatements_the_first_known_series_is_the_series(store):
     assert store.first_known("IBM", until=LAST).equals(store.adjusted("IBM"))
     append(store, IBM.iloc[1990:])
     assert store.first_known("IBM").equals(store.adjusted("IBM"))
-
-
-def test_a_value_may_be_restated_back(store):
-    append(store, IBM.iloc[:100])
-    append(store, restated(IBM.iloc[:100], 50, "close", 1.0001), NOW + timedelta(days=1))
-    assert counts(append(store, IBM.iloc[:100], NOW + timedelta(days=2))) == (0, 1, 99)
-    assert store.read("IBM").equals(IBM.iloc[:100])
-    assert store.restatements("IBM")["column"].tolist() == ["close", "close"]
-
-
-def test_until_and_as_of_bound_the_view(store):
-    append(store, IBM.iloc[:100])
-    append(store, IBM.iloc[50:150], NOW + timedelta(days=1))
-    assert store.read("IBM", until=IBM.index[120].date()).equals(IBM.iloc[:121])
-    assert store.read("IBM", as_of=NOW, until=IBM.index[120].date()).equals(IBM.iloc[:100])
-    assert store.read("IBM", as_of=NOW.replace(tzinfo=None)).equals(IBM.iloc[:100])
 
 
 def test_an_unfinished_bar_is_left_out(store):

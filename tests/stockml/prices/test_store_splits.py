@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stockml.prices.bars import Bars, Split, days_of, make_bars
-from stockml.prices.split_adjustment import is_contradicted
-from tests.stockml.prices.stored import NOW, append, restated
+from stockml.prices.bars import Bars, Split, days_of
+from tests.stockml.prices.stored import NOW, append
 from tests.support.recordings import recorded
 
 
@@ -155,32 +154,6 @@ def test_three_splits_within_days_of_each_other_are_asked_about_once_more_and_no
     assert asked == [(), tuple(split.effective for split in listed), (), (), ()]
 
 
-def test_the_adjustment_hash_changes_exactly_when_the_past_changes(store):
-    bars = recorded("MSFT")
-    hashes = []
-
-    def now_differs() -> bool:
-        hashes.append(store.view("MSFT").adjustment)
-        return len(hashes) > 1 and hashes[-1] != hashes[-2]
-
-    before_the_split = bars.loc[:"2003-02-14"]
-    append(store, before_the_split.iloc[:-10], ticker="MSFT")
-    assert not now_differs()
-    append(store, before_the_split, ticker="MSFT")
-    assert not now_differs()
-    append(store, restated(before_the_split, -1, "volume", 1.1), NOW + timedelta(days=1), ticker="MSFT")
-    assert not now_differs()
-    store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
-    assert not now_differs()  # announced, not yet effective
-    append(store, bars.loc[:"2003-02-18"], NOW + timedelta(days=2), ticker="MSFT")
-    assert now_differs()
-    append(store, bars, NOW + timedelta(days=3), ticker="MSFT")
-    assert not now_differs()
-    history = make_bars(days_of(bars)[:2000], {name: bars[name].to_numpy()[:2000] for name in bars.columns})
-    store.record_import("MSFT", history, recorded_at=NOW, source="test")
-    assert not now_differs()
-
-
 def test_an_old_view_uses_the_splits_known_by_then(store):
     append(store, recorded("MSFT"), ticker="MSFT")
     later = NOW + timedelta(days=1)
@@ -189,31 +162,3 @@ def test_an_old_view_uses_the_splits_known_by_then(store):
     assert store.adjusted("MSFT", as_of=later).equals(store.adjusted("MSFT"))
     until = date(2003, 2, 14)
     assert store.adjusted("MSFT", until=until).equals(recorded("MSFT").loc[: pd.Timestamp(until)])
-
-
-def test_a_split_is_contradicted_unless_a_close_within_five_sessions_moved_its_way_or_it_is_too_small_to_show():
-    bars = recorded("MSFT")
-    at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
-
-    def contradicted(off: int, factor: float) -> bool:
-        return is_contradicted(bars, Split(bars.index[at + off].date(), factor))
-
-    assert [off for off in range(-9, 10) if not contradicted(off, 2.0)] == list(range(-5, 6))
-    assert contradicted(0, 0.5)
-    assert not contradicted(200, 1.05)
-    assert not contradicted(200, 1 / 1.05)
-
-
-@pytest.mark.parametrize(("factor", "off", "applied"), [(2.0, 3, True), (10.0, 200, False)])
-def test_a_split_that_no_nearby_close_shows_is_named_and_not_applied(store, factor, off, applied):
-    """If such a 10:1 split were applied, all earlier prices would be a tenth for good."""
-    bars = recorded("MSFT")
-    append(store, bars, ticker="MSFT")
-    at = bars.index.get_loc(pd.Timestamp("2003-02-18"))
-    split = Split(bars.index[at + off].date(), factor)
-    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS")
-    view = store.view("MSFT")
-    assert view.contradicted == (() if applied else (split,))
-    assert (view.bars["close"].iloc[0] == bars["close"].iloc[0]) is not applied
-    earlier = store.view("MSFT", until=bars.index[at - 10].date())
-    assert earlier.contradicted == (), "the split is not effective yet"

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import BaseNetwork
-from stockml.models.lead_grid import LEADS, MEDIAN, moves
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainer
-from stockml.training.base_trainer import STRETCH, MemberSettings, Trainer, TrainingSet, mean_loss, member_of
+from stockml.training.base_trainer import MemberSettings
 from stockml.training.pretrain import PretrainProgress, batches, cosine_rates, pretrain
 from tests.support.cache_table import own_sources
 from tests.support.walks import altered_after, walk
@@ -124,16 +122,6 @@ def test_a_base_records_what_it_learned_from_and_later_bars_change_nothing(
 
 
 @pytest.mark.slow
-def test_an_untrained_network_is_the_ridge_regression_itself(regressions: Regressions) -> None:
-    examples = TrainingSet.of(tickers(), UNTIL, *regressions)
-    fresh = member_of(SMALL[1], Trainer(SMALL[1], regressions[1]).state())
-    base = BaseNetwork(UNTIL, ("T0",), 1, 1, examples.scale, (fresh,), {})
-    origins, leads = np.array([100, 700]), np.array(LEADS)
-    expected = regressions[1].quantiles(walk(800), origins, leads, regressions[0])
-    np.testing.assert_allclose(base.quantiles(walk(800), origins, leads, *regressions), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.slow
 def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork) -> None:
     origins = np.array([10, 63, 100, 700])
     windows = undisturbed.windows(walk(800, seed=5), origins)
@@ -144,29 +132,6 @@ def test_the_numpy_network_computes_what_keras_computes(undisturbed: BaseNetwork
         said = np.asarray(model(windows, training=False))[:, 0]
         np.testing.assert_allclose(member.coefficients(windows), said, atol=1e-5)
         assert np.abs(said).max() > 1e-4
-
-
-def test_a_training_set_holds_each_origin_once_with_its_outcome(regressions: Regressions) -> None:
-    series = tickers()
-    examples = TrainingSet.of(series, UNTIL, *regressions)
-    assert examples.learned_from.origins == regressions[0].origins
-    bars = series["T0"]
-    width = regressions[1].widths(bars, np.array([65]), np.array([5]), regressions[0])[0, 0]
-    unit = width / np.exp(examples.log_widths[0, 1, LEADS.index(5)])
-    expected = abs(moves(bars, np.array([65]), np.array([5]))[0, 0]) / unit
-    assert examples.sizes[0, 1, LEADS.index(5)] == pytest.approx(expected, rel=1e-5)
-    assert examples.rows[examples.starts[-1] :].shape[0] >= STRETCH
-
-
-@pytest.mark.slow
-def test_the_loss_is_the_mean_pinball_loss_of_the_whole_symmetric_shape() -> None:
-    rng = np.random.default_rng(2)
-    upper, move = np.sort(rng.uniform(0, 3, (6, 11, 10))), rng.normal(size=(6, 11))
-    known = np.array([1, 1, 0, 1, 1, 0])
-    found = mean_loss(upper.astype(np.float32), np.abs(move).astype(np.float32), known.astype(np.float32))
-    quantiles = np.concatenate([-upper[..., ::-1], np.zeros((6, 11, 1)), upper], axis=-1)
-    without_the_median = np.delete(pinball(quantiles, move), MEDIAN, axis=-1)
-    assert float(found) == pytest.approx(without_the_median[known == 1].mean(), rel=1e-5)
 
 
 def test_the_learning_rate_falls_from_its_full_value_to_almost_zero_over_the_epochs() -> None:

@@ -1,4 +1,4 @@
-"""The search: on the validation part only, resumed after Ctrl-C and kill -9; the ticker's nights use its winner."""
+"""The search: on the validation part only, resumed after Ctrl-C and kill -9."""
 
 import json
 import os
@@ -15,16 +15,15 @@ from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from flows.form import chosen
 from flows.studies import tune as tune_flow
-from stockml.errors import InvalidFile, InvalidSetting, StoreBusy, TooFewBars
+from stockml.errors import InvalidSetting, StoreBusy, TooFewBars
 from stockml.home import Home
 from stockml.models.tutorial.recipe import train_length
 from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.train import before_the_nights_parts
-from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
+from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
 from stockml.training.tuning import (
     SPACE,
     Sampler,
@@ -210,48 +209,6 @@ def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_
     with pytest.raises(InvalidSetting, match="profile"):
         Search("ABC", SERIES, Settings(), "tpe", SPACE)
     assert set(SPACE) <= set(TUTORIAL_ACTS)
-
-
-def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(home: Home) -> None:
-    path_of(home, "ABC").parent.mkdir(parents=True)
-    kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
-    path_of(home, "ABC").write_text(json.dumps(kept))
-    used = chosen("tutorial", "auto", {"training": {"epochs": 2}}, ticker="ABC")
-    assert (used.network.units, used.training.epochs) == ((7,), 2)
-    assert chosen("tutorial", "auto", None, ticker="XYZ") == chosen("tutorial", "auto", None)
-    assert chosen("nightly", "auto", None, ticker="ABC") == chosen("nightly", "auto", None)
-    path_of(home, "ABC").write_text(json.dumps(kept | {"profile": "nightly"}))  # as an earlier version wrote it
-    assert chosen("tutorial", "auto", None, ticker="ABC") == chosen("tutorial", "auto", None)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}'])
-def test_a_damaged_settings_file_is_an_error_that_names_it(home: Home, content: str) -> None:
-    path_of(home, "ABC").parent.mkdir(parents=True)
-    path_of(home, "ABC").write_text(content)
-    with pytest.raises(InvalidFile, match=r"ABC\.json"):
-        tuned_settings(home, "ABC")
-
-
-def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: Home) -> None:
-    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
-    path.write_text(damaged := path.read_text().replace('epochs": 3', 'epochs": 4'))
-    heard: list[TrialRecord] = []
-    for attempt in (
-        lambda: write_tuned_settings(home, "ABC", {"training.epochs": 5}, {}),
-        lambda: tune(home, search(), trials=1, on_trial=heard.append),
-    ):
-        with pytest.raises(InvalidFile, match=r"ABC\.json.*restore it from a backup"):
-            attempt()
-    assert (path.read_text(), heard) == (damaged, [])
-
-
-def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(home: Home) -> None:
-    path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
-    path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
-    with pytest.raises(InvalidFile, match=r"ABC\.json.*take its line `crc32` out"):
-        tuned_settings(home, "ABC")
-    path.write_text(json.dumps({name: each for name, each in json.loads(path.read_text()).items() if name != "crc32"}))
-    assert tuned_settings(home, "ABC") == {"training.epochs": 4}
 
 
 @pytest.mark.slow

@@ -86,22 +86,6 @@ def test_a_rollout_in_numpy_equals_the_keras_network_step_by_step(cell: str) -> 
     assert path[:, 1:] == pytest.approx(longer, abs=1e-6)
 
 
-@pytest.mark.parametrize(("cell", "kind"), [("lstm", "LSTMCell"), ("gru", "GRUCell")])
-def test_a_cell_computes_what_keras_own_cell_computes(cell: str, kind: str) -> None:
-    import keras
-
-    rng = np.random.default_rng(2)
-    own = getattr(keras.layers, kind)(4)
-    own.build((3, 2))
-    own.set_weights([rng.normal(0, 0.5, weight.shape) for weight in own.get_weights()])
-    x, states = rng.normal(size=(3, 2)), [rng.normal(size=(3, 4)) for _ in range(CELLS[cell].states)]
-    expected = own(x, [state.astype(np.float32) for state in states])[1]
-    kernel, recurrent, *rest = own.get_weights()
-    found = CELLS[cell].step(np, x @ kernel, states[0] @ recurrent, rest, states)
-    for new, right in zip(found, expected, strict=True):
-        assert new == pytest.approx(np.asarray(right), abs=1e-5)
-
-
 def test_dropout_drops_a_fifth_of_outputs_and_separately_of_hidden_states_but_no_cell_state() -> None:
     layer, undropped = (network.stream_layer()("lstm", 400, rate, seed=3) for rate in (0.2, 0.0))
     inputs = np.ones((1, 200, 1), np.float32)

@@ -1,6 +1,5 @@
 """The tutorial's recipe in numbers: each part against a naive loop, and its first known leak, named as one."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +7,9 @@ import pytest
 
 from stockml.errors import TooFewBars
 from stockml.models.tutorial import recipe
-from stockml.models.tutorial.cells import CELLS
 from stockml.models.tutorial.recipe import Streams, TutorialScale, learning_rate, prepare, windows
 from stockml.settings import tutorial_settings
 from stockml.storage.arrays import Floats
-from stockml.training.checkpoint import EpochProgress
 from stockml.training.tutorial import Recipe
 from tests.support.kaggle import kaggle_mid
 from tests.support.walks import walk
@@ -199,26 +196,6 @@ def test_move_correlation_depends_on_the_direction_not_on_the_price_level() -> N
     assert recipe.move_correlation(real[:0], real[:0], last[:0]) is None
 
 
-def test_a_peephole_cell_follows_its_authors_equations() -> None:
-    """Gers and Schmidhuber 2000, unit by unit: the gates see the old cell state, the output gate the new one."""
-    rng, units = np.random.default_rng(4), 3
-    x, h, bias = rng.normal(size=(3, 2, 4 * units))
-    peep, hidden, memory = rng.normal(size=(3, units)), rng.normal(size=(2, units)), rng.normal(size=(2, units))
-    out, kept = CELLS["peephole"].step(np, x, h, [bias[0], peep], [hidden, memory])
-
-    def sigmoid(value: float) -> float:
-        return 1 / (1 + math.exp(-value))
-
-    for stream in range(2):
-        for unit in range(units):
-            sums = [(x + h)[stream, gate * units + unit] + bias[0, gate * units + unit] for gate in range(4)]
-            before = memory[stream, unit]
-            into, forget = sigmoid(sums[0] + peep[0, unit] * before), sigmoid(sums[1] + peep[1, unit] * before)
-            after = forget * before + into * math.tanh(sums[2])
-            said = sigmoid(sums[3] + peep[2, unit] * after) * math.tanh(after)
-            assert (out[stream, unit], kept[stream, unit]) == pytest.approx((said, after))
-
-
 def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the_price_rose() -> None:
     changed = {"evaluation.horizon": 10, "evaluation.direction_step": 4}
     found = Recipe.of(random_prices(2_000), 1_800, tutorial_settings(changed))
@@ -230,17 +207,6 @@ def test_right_directions_are_counted_at_the_direction_step_beside_how_often_the
         said = last + share * (found.outcomes(found.test) - last)
         said[:, 4:] = last - (said[:, 4:] - last)  # the other direction at later steps
         assert found.directions(said, found.test) == (len(at) if share > 0 else 0, sum(rose))
-
-
-def test_an_epochs_line_shows_losses_correlation_rate_and_time_left() -> None:
-    row = EpochProgress(
-        "tutorial", 3, 30, 1.25, validation_loss=0.0042, seconds=12.0, learning_rate=1e-4, test_loss=0.00243,
-        last_value_loss=0.00268, correlation=0.321, seconds_left=324.0,
-    )  # fmt: skip
-    assert str(row) == (
-        "epoch 3 of 30: train 1.2500, test 0.00243, last value 0.00268, moves +0.32, "
-        "validation 0.00420, rate 1.0e-04; 12 s, 5.4 min left"
-    )
 
 
 def test_known_leak_1_a_windows_scale_knows_the_rest_of_its_window() -> None:

@@ -1,4 +1,4 @@
-"""Properties of the store over generated bars, payloads and orders, against a naive model."""
+"""Rows are only added, and what was known at a time stays the view of it: over generated bars, payloads and orders."""
 
 import tempfile
 from contextlib import contextmanager
@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,8 @@ from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import SCHEMAS, BarStore
 from stockml.storage.objects import sha256_of
-from tests.stockml.prices.stored import append
+from tests.stockml.prices.stored import IBM, NOW, append, restated
+from tests.stockml.prices.test_store import counts
 from tests.support import strategies
 from tests.support.strategies import RECORDING_STARTS, bars_of
 
@@ -127,14 +130,36 @@ def test_what_all_four_tables_held_when_a_row_was_recorded_stays_their_view_of_t
             assert rows_at(time) == (time, rows)
 
 
-@given(strategies.series(min_size=2), st.builds(Split, st.sampled_from(strategies.CALENDAR), strategies.factors))
-@settings(max_examples=60, deadline=None)
-def test_the_adjustment_hash_changes_exactly_when_the_adjusted_past_does(bars, split):
-    with empty_store() as store:
-        append(store, bars, RECORDING_STARTS)
-        before, hash_before = store.adjusted("IBM"), store.view("IBM").adjustment
-        store.record_splits("IBM", [split], recorded_at=RECORDING_STARTS, source="test")
-        changed = not store.adjusted("IBM").equals(before)
-        is_within = bars.index[0].date() < split.effective <= bars.index[-1].date()
-        assert changed == (is_within and split.factor != 1 and not store.view("IBM").contradicted)
-        assert (store.view("IBM").adjustment != hash_before) == changed
+def test_a_restated_bar_is_a_new_row_beside_the_old_one(store):
+    for count in (60, 100):
+        append(store, IBM.iloc[:count])
+    later = NOW + timedelta(days=1)
+    receipt = append(store, restated(IBM.iloc[1:101], -2, "volume", 1.015), later)
+    assert counts(receipt) == (1, 1, 98)
+    since = [store.recorded_between("IBM", moment) for moment in (NOW, later, later + timedelta(seconds=1))]
+    assert since == [(101, 1), (1, 1), (0, 0)]
+    assert store.recorded_between("IBM", NOW, NOW) == (100, 0), "two answers of one moment"
+    assert store.recorded_between("KO", NOW) == (0, 0)
+    assert store.read("IBM")["volume"].iloc[99] == IBM["volume"].iloc[99] * 1.015
+    assert store.read("IBM", as_of=NOW).equals(IBM.iloc[:100])
+    assert len(pq.read_table(receipt.path)) == 102
+    (row,) = store.restatements("IBM").to_dict("records")
+    assert (row["session"].date(), row["column"], row["source"]) == (IBM.index[99].date(), "volume", "test")
+    assert (row["before"], row["after"]) == (IBM["volume"].iloc[99], IBM["volume"].iloc[99] * 1.015)
+    assert row["recorded_at"] == pd.Timestamp(later)
+
+
+def test_a_value_may_be_restated_back(store):
+    append(store, IBM.iloc[:100])
+    append(store, restated(IBM.iloc[:100], 50, "close", 1.0001), NOW + timedelta(days=1))
+    assert counts(append(store, IBM.iloc[:100], NOW + timedelta(days=2))) == (0, 1, 99)
+    assert store.read("IBM").equals(IBM.iloc[:100])
+    assert store.restatements("IBM")["column"].tolist() == ["close", "close"]
+
+
+def test_until_and_as_of_bound_the_view(store):
+    append(store, IBM.iloc[:100])
+    append(store, IBM.iloc[50:150], NOW + timedelta(days=1))
+    assert store.read("IBM", until=IBM.index[120].date()).equals(IBM.iloc[:121])
+    assert store.read("IBM", as_of=NOW, until=IBM.index[120].date()).equals(IBM.iloc[:100])
+    assert store.read("IBM", as_of=NOW.replace(tzinfo=None)).equals(IBM.iloc[:100])

@@ -1,0 +1,23 @@
+"""What the weekly maintenance did is told in a line and a table that say what could not be done, and what to do."""
+
+import pytest
+
+from stockml.maintenance.report import StepReport, markdown, readable, summary
+
+
+def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
+    account = [
+        StepReport("models", 2, 2_500_000, ("`models/IBM/a`", "`models/IBM/b`")),
+        StepReport("clear MLflow", failed="away"),
+    ]
+    assert summary(account) == "2 things, 2.5 MB. Not done: clear MLflow: away"
+    text = markdown(account, dry_run=True)
+    assert "dry run: nothing was changed" in text
+    assert "| models | 2 | 2.5 MB |" in text
+    assert "| clear MLflow | not done: away | – |" in text
+    assert "- `models/IBM/b`" in text
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert readable(int(size)) == text

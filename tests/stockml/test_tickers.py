@@ -1,0 +1,29 @@
+"""A ticker is read in upper case, and one that is unsafe in a path or a URL is refused."""
+
+import pytest
+
+from stockml.errors import InvalidTicker
+from stockml.tickers import unnamed, validated_ticker
+
+
+@pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
+def test_a_ticker_is_read_in_upper_case(text: str) -> None:
+    assert validated_ticker(text) == text.strip().upper()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "..", "../IBM", "IBM/..", "IBM;ls", "IBM&apikey=x", "I BM", ".IBM", "CON", "ÄB", "ß", "ıBM"]
+)
+def test_a_ticker_that_is_unsafe_in_a_path_or_a_url_is_refused(text: str) -> None:
+    with pytest.raises(InvalidTicker, match="expected a ticker"):
+        validated_ticker(text)
+
+
+def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
+    for why, expected in {
+        "KO: today's requests are used up": "today's requests are used up",
+        "NoData: KO: expected": "NoData: expected",
+        "NoData: KOO: expected, KO: found": "NoData: KOO: expected, KO: found",
+        "training diverged": "training diverged",
+    }.items():
+        assert unnamed("KO", why) == expected
