@@ -1,7 +1,7 @@
 """Past sessions in order, on a real Prefect server and a real feed: what each night saw, and what was requested."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,13 +12,10 @@ from prefect.states import State
 
 from deployments.cli.app import run as command
 from flows.backfill import backfill
-from stockml.errors import InvalidSession
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
-from stockml.pipeline.backfill import past_sessions
-from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from tests.support import PAYLOADS
 from tests.support.replaying import SMALL, fill, store_of, use
@@ -151,31 +148,3 @@ def test_a_spent_quota_ends_as_skipped(replay: Home, feed: ScriptedFeed) -> None
     feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
     state = run()
     assert (state.name, state.is_completed()) == ("Skipped: quota", True)
-
-
-NOW = datetime(2013, 3, 3, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "why"),
-    [
-        (FRIDAY, WEDNESDAY, "exchange the two"),
-        (WEDNESDAY, date(2013, 3, 4), "the newest that is final is 2013-03-01"),
-        (date(2013, 3, 2), date(2013, 3, 2), "final|does not trade"),
-        (date(2013, 2, 23), date(2013, 2, 24), "does not trade"),
-        (date(2000, 1, 3), FRIDAY, "at most 1000 at a time"),
-    ],
-)
-def test_a_range_that_makes_no_sense_is_refused(first: date, last: date, why: str) -> None:
-    with pytest.raises(InvalidSession, match=why):
-        past_sessions(sessions_for("IBM"), first, last, NOW)
-
-
-def test_a_range_is_its_sessions_in_order() -> None:
-    assert past_sessions(sessions_for("IBM"), date(2013, 2, 23), FRIDAY, NOW) == (
-        date(2013, 2, 25),
-        date(2013, 2, 26),
-        WEDNESDAY,
-        date(2013, 2, 28),
-        FRIDAY,
-    )

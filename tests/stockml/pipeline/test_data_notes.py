@@ -1,41 +1,26 @@
 """What a night says about its data: each hole, each bar set aside, each import that disagrees."""
 
-import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stockml.code_version import PACKAGE
-from stockml.errors import InvalidSession, NoBars, TooFewBars
+from stockml.errors import InvalidSession, TooFewBars
 from stockml.features.origins import check_newest
 from stockml.home import Home
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.data_notes import data_notes, divided
-from stockml.pipeline.dataset import beside_the_bars, renormalise
-from stockml.pipeline.ingest import set_aside_tonight
-from stockml.pipeline.log import tutorial_notes
-from stockml.pipeline.night_key import night_key
+from stockml.pipeline.dataset import renormalise
 from stockml.prices.bars import Bars, Split, make_bars
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
-from tests.support.copied_code import copied, run_on
 from tests.support.recordings import recorded
-from tests.support.walks import hole_of_a_year, walk
 
 NOW = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 IBM = recorded("IBM").iloc[-1_000:]
 DAYS = [day.date() for day in IBM.index]
-TONIGHT = """
-import json
-from stockml.home import home
-from tests.stockml.pipeline.test_data_notes import tonight
-print(json.dumps(tonight(home())))
-"""
 
 
 def append(home: Home, bars: Bars, day: int = 0) -> StoreReceipt:
@@ -90,23 +75,6 @@ def test_a_closure_of_weeks_is_not_called_a_hole_of_no_sessions() -> None:
     assert divided(series, shanghai).startswith(said)
 
 
-def test_a_note_says_that_the_tutorials_network_learns_across_a_hole() -> None:
-    assert tutorial_notes(walk(100), "tutorial") == tutorial_notes(hole_of_a_year(100), "nightly") == ()
-    (note,) = tutorial_notes(hole_of_a_year(100), "tutorial")
-    assert "its network learns across every hole" in note
-
-
-def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
-    bars = IBM.copy()
-    bars.iloc[[300, 980], :4] *= 10
-    receipt = append(home, bars)
-    said = renormalise(home, receipt, calendar=None)
-    assert "1 older bar is set aside" in said.notes[1]
-    assert said.notes[0].startswith(f"{DAYS[980]}: open ")
-    assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
-    assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
-
-
 def test_accepting_a_broken_bar_is_not_suggested_as_it_would_be_refused(home: Home) -> None:
     bars = IBM.copy()
     bars.iloc[980, :4] = 0
@@ -153,59 +121,6 @@ def test_history_that_is_joined_by_one_close_is_named(home: Home) -> None:
     assert "alone" not in notes(home)
 
 
-def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_later_one_does_not(home: Home) -> None:
-    receipt = append(home, IBM)
-    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
-    home.bases.mkdir()
-    shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
-    after = renormalise(home, receipt, calendar=None)
-    assert after.sha256 == before.sha256
-    assert after.identity() != before.identity()
-    assert beside_the_bars(home, receipt.ticker, receipt.session) != beside
-    assert night_key(after, Settings()) != night_key(before, Settings())
-    (home.bases / "pooled-2011-06.json").unlink()
-    shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
-    assert renormalise(home, receipt, calendar=None) == before
-
-
-def tonight(home: Home) -> list[str]:
-    """The SHA-256 of IBM's dataset, its bases, what it rests on besides the bars, and the night's key."""
-    receipt = append(home, IBM)
-    made, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
-    return [made.sha256, made.identity()[-1], beside, night_key(made, Settings())]
-
-
-@pytest.mark.slow
-def test_a_changed_shipped_vintage_makes_another_night(home: Home, tmp_path: Path) -> None:
-    before, copy = tonight(home), copied(tmp_path)
-    assert run_on(copy, TONIGHT) == before
-    (copy / SHIPPED.relative_to(PACKAGE) / "pooled-2011-06.json").unlink()
-    after = run_on(copy, TONIGHT)
-    assert [now == then for now, then in zip(after, before, strict=True)] == [True, False, False, False]
-
-
-def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> None:
-    bars = IBM.copy()
-    bars.iloc[-1, :4] *= 100
-    receipt = append(home, bars)
-    said = str(set_aside_tonight(home, receipt, None))
-    assert "times the close before" in said
-    assert said.endswith(f"the forecast before it stands; `stockml bars IBM --accept {DAYS[-1]}` if it is right")
-    with pytest.raises(NoBars, match=f"no bar of {DAYS[-1]} that is believed"):
-        renormalise(home, receipt, calendar=None)
-    assert set_aside_tonight(home, append(home, IBM, 1), None) is None
-
-
-def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_advised_that_would_be_refused(
-    home: Home,
-) -> None:
-    bars = IBM.copy()
-    bars.iloc[-1, 0] = np.nan
-    said = str(set_aside_tonight(home, append(home, bars), None))
-    assert "expected finite prices above 0, found open nan" in said
-    assert said.endswith("the forecast before it stands")
-
-
 def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(home: Home) -> None:
     append(home, IBM.iloc[-500:])
     store_of(home).record_import("IBM", IBM.iloc[:900], recorded_at=NOW, source="test")
@@ -217,3 +132,14 @@ def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_hold
     assert (before.joins[0].odd, after.joins[0].odd) == ((), (DAYS[600],))
     assert after.bars.iloc[:500].equals(before.bars.iloc[:500])
     assert f"imported history disagrees with the bars on {DAYS[600]}" in notes(home)
+
+
+def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
+    bars = IBM.copy()
+    bars.iloc[[300, 980], :4] *= 10
+    receipt = append(home, bars)
+    said = renormalise(home, receipt, calendar=None)
+    assert "1 older bar is set aside" in said.notes[1]
+    assert said.notes[0].startswith(f"{DAYS[980]}: open ")
+    assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
+    assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998

@@ -20,6 +20,8 @@ from stockml.storage.notes import FileNotes
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
+from tests.stockml.pipeline.test_data_notes import IBM
+from tests.stockml.pipeline.test_data_notes import append as append_bars
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
@@ -181,3 +183,13 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_once_more(home, corre
     assert BarStore.of(home).splits("MSFT") == (Split(day, factor),)
     answers = {read_archived(path) for path in (home.payloads / "MSFT").iterdir()}
     assert sum(b"split_factor" in answer for answer in answers) == (2 if factor == 2.0 else 1), "each answer is kept"
+
+
+def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_advised_that_would_be_refused(
+    home: Home,
+) -> None:
+    bars = IBM.copy()
+    bars.iloc[-1, 0] = np.nan
+    said = str(ingest.set_aside_tonight(home, append_bars(home, bars), None))
+    assert "expected finite prices above 0, found open nan" in said
+    assert said.endswith("the forecast before it stands")

@@ -1,6 +1,14 @@
 """The checkpoint brings an interrupted training back exactly, or not at all; an epoch is told in one line."""
 
-from stockml.training.checkpoint import EpochProgress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stockml.errors import DiskFull
+from stockml.training.checkpoint import NAME, EpochProgress, TrainingProgress, resume, save
+from tests.support.small_disk import files_of_at_most
 
 
 def test_an_epochs_line_shows_losses_correlation_rate_and_time_left() -> None:
@@ -12,3 +20,42 @@ def test_an_epochs_line_shows_losses_correlation_rate_and_time_left() -> None:
         "epoch 3 of 30: train 1.2500, test 0.00243, last value 0.00268, moves +0.32, "
         "validation 0.00420, rate 1.0e-04; 12 s, 5.4 min left"
     )
+
+
+def test_a_training_resumes_from_its_own_checkpoint_as_it_was_saved(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    state = [rng.normal(size=(3, 2)), np.arange(4, dtype=np.int64), np.float32(rng.normal(size=5))]
+    arrays = {"state": state, "best": state[:1], "seed 1": state[1:], "none yet": []}
+    saved = TrainingProgress("seed 2", 3, 2, 0.125, [{"epoch": 3, "loss": 0.25}], arrays)
+    save(tmp_path, "one", saved)
+    found = resume(tmp_path, "one")
+    assert replace(found, arrays={}) == replace(saved, arrays={})
+    assert {name: len(each) for name, each in found.arrays.items()} == {
+        "state": 3,
+        "best": 1,
+        "seed 1": 2,
+        "none yet": 0,
+    }
+    for name, each in arrays.items():
+        for one, other in zip(found.arrays[name], each, strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
+
+
+def test_without_a_checkpoint_or_with_one_that_is_another_trainings_or_damaged_it_begins_anew(tmp_path: Path) -> None:
+    assert resume(tmp_path, "one") == TrainingProgress()
+    save(tmp_path, "another", TrainingProgress("seed 1", 4))
+    assert resume(tmp_path, "one") == TrainingProgress()
+    save(tmp_path, "one", TrainingProgress("seed 1", 5))
+    assert resume(tmp_path, "one").epoch == 5, "one file, which the newest replaces"
+    content = (tmp_path / NAME).read_bytes()
+    for damaged in (b"", content[: len(content) // 2], b"no checkpoint"):
+        (tmp_path / NAME).write_bytes(damaged)
+        assert resume(tmp_path, "one") == TrainingProgress()
+
+
+def test_a_save_that_finds_no_room_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
+    save(tmp_path, "one", TrainingProgress("seed 1", 5))
+    with files_of_at_most(10), pytest.raises(DiskFull):
+        save(tmp_path, "one", TrainingProgress("seed 1", 6))
+    assert resume(tmp_path, "one").epoch == 5
