@@ -7,11 +7,11 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.cli.place import in_home, shared
-from stockml.errors import InvalidFile, MixedPrices, RecordUnreadable
+from stockml.errors import InvalidFile, RecordUnreadable
 from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.prices.store import BarStore
-from stockml.provider.price_source import check, claim, kind_here, kind_in
+from stockml.provider.price_source import claim, kind_here, kind_in
 from stockml.storage.sharing import commit_all, refresh
 from tests.support.commands import store_of
 from tests.support.old_homes import moved_to
@@ -115,15 +115,6 @@ def test_a_folder_that_is_no_home_or_not_ones_own_is_left_as_it_is(person: Path)
     for folder in (plain, anothers):
         assert place({"STOCKML_HOME": str(folder), **KEY}, "status") == folder.name
         assert mode(folder) == 0o755
-
-
-def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refused(home: Home) -> None:
-    check(home, "market")
-    assert kind_in(home) is None
-    claim(home, "replay")
-    claim(home, "replay")
-    with pytest.raises(MixedPrices, match="expected a home for market prices, found one with replay prices"):
-        check(home, "market")
 
 
 @pytest.mark.parametrize("content", [b"K3Y12345\n", b"\xef\xbb\xbfK3Y12345\r\n"], ids=["Unix", "Windows"])

@@ -13,16 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from stockml.errors import StoreBusy, StoreError, StoreUnreadable
+from stockml.errors import StoreError, StoreUnreadable
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
-from stockml.storage.parquet_files import TableFiles
 from tests.stockml.prices.stored import IBM, NOW, append
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import files_of_at_most
@@ -58,15 +54,6 @@ def test_two_writers_of_the_same_bars_store_them_once(store):
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda _: append(store, IBM.iloc[:100]), range(8)))
     assert len(pq.read_table(store.path("IBM"))) == 100
-
-
-def test_a_lock_that_stays_taken_is_an_error_that_names_it(store, tmp_path):
-    files = TableFiles(store.root, store.locks, lock_timeout_s=0.1)
-    with (
-        file_lock(store.locks / "store-IBM.parquet.lock", 1.0),
-        pytest.raises(StoreBusy, match=r"store-IBM\.parquet\.lock"),
-    ):
-        files.update("IBM.parquet", "IBM", BAR_SCHEMA, lambda table: (table, None))
 
 
 @pytest.fixture
@@ -134,21 +121,6 @@ def test_a_damaged_file_is_an_error_that_names_it_and_stays_as_it_is(store, dama
     assert append(store, IBM.iloc[900:1100], NOW + timedelta(days=1)).added == 100
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(at=st.integers(0, 3000), flipped=st.integers(1, 255), gone=st.integers(0, 3))
-def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, at, flipped, gone):
-    path = Path(append(store, IBM.iloc[:50]).path)
-    whole = path.read_bytes()
-    at %= len(whole)
-    path.write_bytes(whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 + gone :])
-    try:
-        assert store.read("IBM").equals(IBM.iloc[:50])
-    except StoreUnreadable as refusal:
-        assert refusal.path == str(path)  # noqa: PT017 - either outcome is right
-    finally:
-        path.write_bytes(whole)
-
-
 @pytest.mark.parametrize("kind", ["splits", "history"])
 def test_damage_to_splits_or_imported_history_is_an_error_too(store, kind):
     append(store, IBM.iloc[-1000:])
@@ -159,24 +131,6 @@ def test_damage_to_splits_or_imported_history_is_an_error_too(store, kind):
     with pytest.raises(StoreUnreadable, match=re.escape(str(path))):
         store.adjusted("IBM")
     assert store.read("IBM").equals(IBM.iloc[-1000:])
-
-
-def test_another_tickers_file_and_other_layouts_are_refused(store):
-    path = Path(append(store, IBM.iloc[:100]).path)
-    shutil.copy(path, path.with_name("MSFT.parquet"))
-    with pytest.raises(StoreUnreadable, match="a file of IBM, expected MSFT"):
-        store.read("MSFT")
-    table = pq.read_table(path)
-    newer = {**table.schema.metadata, b"stockml.schema_version": b"2"}
-    pq.write_table(table.replace_schema_metadata(newer), path)
-    with pytest.raises(StoreUnreadable, match="schema version 2, this program reads 1"):
-        store.read("IBM")
-    pq.write_table(table.drop_columns(["volume"]), path)
-    with pytest.raises(StoreUnreadable, match="unexpected names or types"):
-        append(store, IBM.iloc[:100])
-    pq.write_table(pa.table({"x": [1]}), path)
-    with pytest.raises(StoreUnreadable, match="schema version none"):
-        store.read("IBM")
 
 
 def test_a_folder_or_a_file_in_the_way_is_an_error_that_names_it(store):

@@ -109,20 +109,6 @@ def test_no_line_is_wider_than_a_terminal(night: Callable[[], Night]) -> None:
     assert max(len(line) for line in summary.text(night()).splitlines()) <= 100
 
 
-def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
-    assert "path, 93 origins" in summary.text(recorded_night())
-    night = recorded_night()
-    assert night.evaluation
-    alone = summary.text(replace(night, evaluation=replace(night.evaluation, origins=1)))
-    assert "path, 1 origin " in alone
-    assert "of 1 origin (" in " ".join(alone.split())
-    assert "| path, 93 origins" in summary.markdown(recorded_night())
-    first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
-    assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
-    of_a_path = rows_of(publishing_a_path(), "path, ", 18)
-    assert of_a_path == [*first, "LSTM", "champion", "without network", "published", "network adds"]
-
-
 def rows_of(night: Night, heading: str, width: int) -> list[str]:
     """The names of a table's rows."""
     lines = summary.text(night).splitlines()

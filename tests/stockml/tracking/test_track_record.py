@@ -1,27 +1,19 @@
-"""A ticker's track record, in whatever order its nights are run, and the pages that show it."""
+"""A ticker's track record, in whatever order its nights are run."""
 
 from colorsys import rgb_to_hls
 from dataclasses import replace
 from datetime import date, timedelta
-from fnmatch import fnmatch
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
-from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
 
-from stockml.forecasts.ledger_scores import LiveScores
-from stockml.nights import status, summary
-from stockml.nights.glance import WIDTH
 from stockml.nights.record import Night, night_path, write_night
-from stockml.tracking import run_content, views
 from stockml.tracking.client import Tracking
-from stockml.tracking.runs import INSTALLATION, log_points
+from stockml.tracking.runs import INSTALLATION
 from stockml.tracking.track_record import COLOUR
-from tests.stockml.tracking.logged import client, experiment, unexplained, versions
-from tests.support.nights import recorded_night
+from tests.stockml.tracking.logged import client
 
 
 def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
@@ -104,84 +96,3 @@ def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
         tracking.log_night(each)
         _, figures = track_record(tracking)
         assert figures["record/live_skill_pct"] == pytest.approx({20130228: 5.0})
-
-
-def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Night) -> None:
-    logged = tracking.log_night(replace(night, metrics={**night.metrics, WIDTH: 80.0}))
-    shown = set(client(tracking).get_run(logged.mlflow_run_id).data.metrics)
-    of_a_path = {"answer/network_adds_pct", "answer/lstm_beats_last_close_pct"}
-    named = {name for line in views.NIGHTS for name in line.split(", ")}
-    assert {name for name in named if "*" not in name} - of_a_path <= shown
-    path = recorded_night("GOOG", share=0.6)
-    by_a_path = {name for name, *_ in run_content.points(path, 0)}
-    assert unexplained(shown | by_a_path, views.NIGHTS) == []
-    assert of_a_path <= by_a_path
-    explained, _, counted_there = views.NIGHTS["live/*"][1].partition("counts: ")
-    assert "by tonight's prices (first_known_*: by first-known ones" in explained
-    assert "late: all others, backfilled ones too" in explained
-    counted = counted_there.split(", ")
-    counts = [name for name, kind in LiveScores.__annotations__.items() if kind is int]
-    assert [name for name in counts if not any(fnmatch(name, each) for each in counted)] == []
-    run, _ = track_record(tracking)
-    unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}
-    assert set(run.data.metrics) | unknown == set(views.RECORD)
-    assert max(map(len, (views.nights_view(), views.record_view(), views.nights_note("IBM", "12", "1")))) < 5000
-    client(tracking).create_experiment("a person's")
-    tracking.show_overview(lambda links: f"[IBM]({links['IBM']})\n" * 300)
-    assert client(tracking).search_experiments(order_by=["last_update_time DESC"])[0].name == "stockml"
-    note = client(tracking).get_experiment_by_name("stockml").tags[views.NOTE]
-    assert MAX_EXPERIMENT_TAG_VAL_LENGTH - 200 < len(note) <= MAX_EXPERIMENT_TAG_VAL_LENGTH
-    assert note.startswith(f"[IBM](#/experiments/{experiment(tracking).experiment_id}/runs?viewStateShareKey=stockml&")
-    assert "| record/promoted | 0 or 1 |" in note
-    assert run.data.metrics["record/live_independent"] == night.metrics["live/independent"]
-    (version,) = versions(tracking)
-    assert "2013-02-28 (fine-tune: 1 new session)" in version.description
-    assert f"That night {summary.headline(night)}." in version.description
-
-
-@pytest.mark.parametrize("reasons", [1, 400])
-def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: int) -> None:
-    names, day = [f"T{at:03}" for at in range(500)], date(2013, 2, 28)
-    listed = [
-        status.Row(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
-        for at, name in enumerate(names)
-    ]
-    links = {name: views.view_url("", str(at)) for at, name in enumerate(names)}
-    note = views.record_note(status.markdown(listed, links), "1")
-    lines = note.splitlines()
-    shown = [line for line in lines if line.startswith("| [T")]
-    assert MAX_EXPERIMENT_TAG_VAL_LENGTH - 250 < len(note) <= MAX_EXPERIMENT_TAG_VAL_LENGTH
-    assert "- T000: failed: 0" in lines
-    assert lines[lines.index(shown[-1]) + 1 :][:2] == [
-        "",
-        f"{500 - len(shown)} more tickers: `stockml status`, or the artifact `status` in Prefect",
-    ]
-    assert status.LEGEND in lines
-    assert "| record/promoted | 0 or 1 | whether that night's model was promoted |" in lines
-
-
-def test_however_many_points_and_parameters_there_are_mlflow_gets_them_all_in_batches_that_it_accepts() -> None:
-    batches: list[tuple[Any, ...]] = []
-
-    class Received(MlflowClient):
-        def log_batch(self, _: str, metrics: Any = (), params: Any = (), tags: Any = (), *more: Any) -> None:
-            batches.append((metrics, params, tags))
-
-    known = [("loss", float(step), 0, step) for step in range(2500)]
-    log_points(Received("sqlite://"), "1", known, {"a": "b"}, {"c": 1, "d": 2})
-    assert [tuple(map(len, batch)) for batch in batches] == [(997, 2, 1), (1000, 0, 0), (503, 0, 0)]
-    assert [each.step for metrics, *_ in batches for each in metrics] == list(range(2500))
-
-
-def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_anew(
-    tracking: Tracking, night: Night
-) -> None:
-    tracking.log_night(night)
-    client(tracking).set_experiment_tag(experiment(tracking).experiment_id, views.TAG, "mine")
-    tracking.log_night(replace(night, session=date(2013, 3, 1), key="1" * 64))
-    assert experiment(tracking).tags[views.TAG] == "mine"
-    overview = client(tracking).get_experiment_by_name("stockml").experiment_id
-    for name in (views.TAG, views.ARRANGED):
-        client(tracking).set_experiment_tag(overview, name, "an earlier version's")
-    tracking.prepare()
-    assert client(tracking).get_experiment(overview).tags[views.TAG] == views.record_view()

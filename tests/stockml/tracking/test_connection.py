@@ -1,36 +1,26 @@
-"""While MLflow is out of reach, nights wait to be logged and the champion's alias follows later."""
+"""While MLflow is out of reach, nights wait to be logged, and nothing that is said of it shows a password."""
 
 import json
-import os
 import sqlite3
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as artifacts
-from mlflow.tracking._model_registry.client import ModelRegistryClient
 
-from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
-from stockml.home import Home, home
-from stockml.models.registry import Promotion, Registry
+from stockml.home import home
 from stockml.nights.record import Night
-from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import reason, without_password
-from stockml.tracking.retention import empty_trash
-from tests.stockml.tracking.logged import NOW, changed, client, runs
+from tests.stockml.tracking.logged import changed, runs
 from tests.support.loopback import Loopback, silent, whole
-from tests.support.models import write_model
-from tests.support.night_process import KILLED, forked
 from tests.support.object_store import ObjectStore, environment
 from tests.support.own_servers import free_port
-from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture(params=["refused", "error", "silent", "another program", "login refused"])
@@ -141,75 +131,6 @@ def test_our_own_mistake_is_not_reported_as_unavailable(tracking: Tracking, nigh
         tracking.log_night(replace(night, settings={"no\nname": 1}))
 
 
-def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of_it(
-    tracking: Tracking, night: Night
-) -> None:
-    first = tracking.log_night(night)
-    tracking.log_night(replace(night, key="f" * 64))
-    for key in ("f" * 64, night.key, "0" * 64):
-        tracking.follow_champion("IBM", key)
-    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
-
-
-@pytest.fixture
-def promoted(home: Home, tracking: Tracking, night: Night) -> dict[str, str]:
-    """The versions of three champions, by key; `c…` is the present one, of the alias too."""
-    folder, found = write_model(home.models / "IBM" / "model"), {}
-    for key in ("a" * 64, "b" * 64, "c" * 64):
-        found[key] = tracking.log_night(replace(night, key=key)).model_version or ""
-        line = (key, str(folder), sha256_of(str(folder)) or "", found[key], night.session, "better", NOW)
-        Registry(home.models).promote(Promotion("IBM", "promote", *line))
-    tracking.follow_champion("IBM", "c" * 64)
-    return found
-
-
-def _rolled_back_until_killed(when: str) -> None:
-    real = ModelRegistryClient.set_registered_model_alias
-
-    def die(*arguments: Any) -> None:
-        if when == "after":
-            real(*arguments)
-        os.kill(os.getpid(), 9)
-
-    ModelRegistryClient.set_registered_model_alias = die  # type: ignore[method-assign]
-    run(["rollback", "IBM"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
-    when: str, home: Home, tracking: Tracking, promoted: dict[str, str]
-) -> None:
-    process = forked(_rolled_back_until_killed, when)
-    process.join(PATIENCE_S)
-    assert process.exitcode == KILLED
-    assert run(["rollback", "IBM"]) == 0
-    assert [line.key[0] for line in Registry(home.models).history("IBM")] == ["a", "b", "c", "b"]
-    assert champion(tracking) == promoted["b" * 64]
-
-
-def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
-    tracking: Tracking,
-    promoted: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(["rollback", "IBM"]) == 0
-    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")
-    assert champion(tracking) == promoted["b" * 64]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert run(["rollback", "IBM", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
-    assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
-    assert "follows with the next night" in said["mlflow"]
-    assert champion(tracking) == promoted["b" * 64]
-
-
-def champion(tracking: Tracking) -> str:
-    return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
-
-
 def test_an_error_that_repeats_the_address_is_told_without_its_password(address: str, tracking: Tracking) -> None:
     """Neither in its text nor in a traceback, which Prefect keeps with the run's logs."""
     with_password = address.replace("//", "//me:hidden@")
@@ -228,25 +149,6 @@ def test_a_password_that_is_escaped_otherwise_is_left_out_too(tracking: Tracking
             with pytest.raises(TrackingUnavailable, match="for url") as told, away.client():
                 artifacts("mlflow-artifacts:/1", tracking_uri=uri).log_artifact(__file__)
             assert "hidden" not in "".join(traceback.format_exception(told.value))
-
-
-def test_a_trash_whose_files_a_server_refuses_to_remove_is_told_without_its_password(
-    tracking: Tracking, tmp_path: Path
-) -> None:
-    database = f"sqlite:///{tmp_path}/mlflow.db"
-    with changed(tracking, tracking_uri=database).client() as reached:
-        run = reached.create_run(reached.create_experiment("old", artifact_location="mlflow-artifacts:/1"))
-        reached.delete_run(run.info.run_id)
-    with Loopback(whole(b"", 404)) as server, pytest.raises(TrackingUnavailable, match="`mlflow gc` failed") as told:
-        empty_trash(database, server.address.replace("//", "//me:hidden@"), 0)
-    assert "hidden" not in str(told.value)
-
-
-def test_a_trash_that_cannot_be_emptied_says_why(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_text("no database at all")
-    database = f"sqlite:///{tmp_path}/mlflow.db"
-    with pytest.raises(TrackingUnavailable, match=r"`mlflow gc` failed: .*file is not a database"):
-        empty_trash(database, database, 1)
 
 
 def test_a_message_never_shows_a_password() -> None:

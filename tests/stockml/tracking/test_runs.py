@@ -1,5 +1,7 @@
-"""A night that is killed, logged twice at once or left twice by a lost answer ends as one run."""
+"""A night is one run that holds all of it, even if it is killed, logged twice at once or left by a lost answer."""
 
+import json
+import math
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +17,13 @@ from tenacity import Retrying, retry_if_exception_type, wait_random
 
 from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night, night_path, read_night, write_night
+from stockml.settings import settings_for
+from stockml.tracking import run_content
 from stockml.tracking.client import Tracking
+from stockml.tracking.runs import log_points
 from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, versions
 from tests.support.night_process import KILLED, forked
+from tests.support.nights import SETTINGS
 from tests.support.patience import PATIENCE_S
 
 STEPS = (
@@ -171,3 +177,85 @@ def test_another_homes_run_is_waited_for_until_nobody_can_be_working_on_it(track
     dead = client(tracking).create_run(experiment_id, start_time=long_ago, tags=tags)
     assert tracking.log_night(night).mlflow_run_id == dead.info.run_id
     assert client(tracking).get_run(dead.info.run_id).data.tags["stockml.installation"] == tracking.installation
+
+
+IDLE = ("network.", "training.", "policy.scale_drift", "policy.live_skill_floor")  # in the nightly profile
+
+
+def test_a_run_holds_the_whole_night_and_the_decision_with_its_numbers(
+    tracking: Tracking, night: Night, tmp_path: Path
+) -> None:
+    logged = tracking.log_night(night)
+    run = client(tracking).get_run(logged.mlflow_run_id)
+    assert run.info.run_name == "IBM 2013-02-28 fine-tune"
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == int(night.seconds * 1000)
+    assert set(run.data.params) == {name for name in SETTINGS.flat() if not name.startswith(IDLE)}
+    of_tutorial = settings_for("tutorial")
+    params = run_content.params(replace(night, settings=of_tutorial.flat()))
+    assert set(params) == set(of_tutorial.flat())
+    assert params["network.units"] == " ".join(str(units) for units in of_tutorial.network.units)
+    expected = {"ticker": "IBM", "session": "2013-02-28", "mode": "fine-tune", "reason": "1 new session"}
+    expected |= {"verdict": "not promoted", "stockml.key": night.key, "stockml.data_hash": night.data_hash}
+    expected |= {"git_dirty": "no", "prefect_flow_run": night.flow_run_url or ""}
+    assert expected.items() <= run.data.tags.items()
+    assert run.data.metrics["published/skill"] == pytest.approx(night.metrics["published/skill"], rel=1e-5)
+    check_headline(night, run.data.metrics)
+    assert all(math.isfinite(value) for value in run.data.metrics.values())
+    assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [night.data_hash[:16]]
+    files = {file.path for file in client(tracking).list_artifacts(logged.mlflow_run_id)}
+    assert files == {"plots", "night.json", "decision.json"}
+    assert night.verdict
+    gate = {name.removeprefix("gate."): value for name, value in run.data.tags.items() if name.startswith("gate.")}
+    assert {name: float(value) for name, value in gate.items()} == pytest.approx(night.verdict.numbers, rel=1e-5)
+    path = client(tracking).download_artifacts(logged.mlflow_run_id, "decision.json", str(tmp_path))
+    decided = json.loads(Path(path).read_text())
+    assert (decided["promoted"], decided["reason"]) == (night.verdict.promoted, night.verdict.reason)
+    assert decided["numbers"] == dict(night.verdict.numbers)
+    assert night.forecast
+    assert (decided["publisher"], tuple(decided["weights"])) == (night.publisher, night.forecast.weights)
+
+
+def check_headline(night: Night, shown: dict[str, float]) -> None:
+    """The figures at the top of the page, in percent: what is published, what the network adds, the distribution."""
+    assert night.evaluation
+    assert night.distributions
+    assert night.forecast
+    table = night.distributions
+    assert table.network_adds
+    assert table.against_champion
+    expected = {
+        "network_adds_crps_pct": table.network_adds.skill,
+        "base_adds_to_width_crps_pct": table.widths["base network"].skill,
+        "beats_champion_pct": table.against_champion.skill,
+        "published_beats_last_close_pct": night.evaluation.scores["published"].skill,
+        "crps_skill_pct": table.whole["LSTM"].skill,
+        "width_crps_skill_pct": table.widths["LSTM"].skill,
+        "live_beats_last_close_pct": night.metrics["live/skill"],
+        "volatility_20_pct": night.forecast.outlook[1].volatility,
+    }
+    assert {name: shown[f"answer/{name}"] for name in expected} == pytest.approx(
+        {name: 100 * (value or 0.0) for name, value in expected.items()}, rel=1e-5
+    )
+    assert all(value == float(f"{value:.6g}") for value in shown.values()), "no meaningless digits"
+
+
+def test_metrics_that_are_not_finite_are_left_out(tracking: Tracking, night: Night) -> None:
+    broken = {"live/skill": math.nan, "published/mase": math.inf, "published/mse": 0.5}
+    run = client(tracking).get_run(tracking.log_night(replace(night, metrics=broken)).mlflow_run_id)
+    assert "live/skill" not in run.data.metrics
+    assert "published/mase" not in run.data.metrics
+    assert run.data.metrics["published/mse"] == 0.5
+
+
+def test_however_many_points_and_parameters_there_are_mlflow_gets_them_all_in_batches_that_it_accepts() -> None:
+    batches: list[tuple[Any, ...]] = []
+
+    class Received(MlflowClient):
+        def log_batch(self, _: str, metrics: Any = (), params: Any = (), tags: Any = (), *more: Any) -> None:
+            batches.append((metrics, params, tags))
+
+    known = [("loss", float(step), 0, step) for step in range(2500)]
+    log_points(Received("sqlite://"), "1", known, {"a": "b"}, {"c": 1, "d": 2})
+    assert [tuple(map(len, batch)) for batch in batches] == [(997, 2, 1), (1000, 0, 0), (503, 0, 0)]
+    assert [each.step for metrics, *_ in batches for each in metrics] == list(range(2500))

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State, StateType
 from deployments.registration.automations import ENDS
 from stockml.nights import states
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 ROOMS = ("flows", "tasks", "stockml/nights", "stockml/pipeline")
 MODULES = sorted(path for room in ROOMS for path in (PROJECT / room).glob("*.py"))
 KNOWN = {end.removeprefix("prefect.flow-run.") for end in ENDS}

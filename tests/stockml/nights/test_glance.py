@@ -1,0 +1,55 @@
+"""A night's key facts are those of its record, and the newest session's stay the newest."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from stockml.evaluation.evaluate import CHAMPION, PUBLISHED
+from stockml.home import Home
+from stockml.models.pooled_regression import POOLED
+from stockml.nights.glance import FILE, Glance, history, newest
+from stockml.storage.records import read_record, written_record
+from tests.stockml.nights.test_status import kept
+from tests.support.nights import recorded_night
+
+
+def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> None:
+    night = recorded_night()
+    night = replace(night, metrics={**night.metrics, "answer/width_against_usual_pct": 80.0})
+    found = Glance.of(night)
+    assert night.evaluation
+    assert night.distributions
+    assert night.verdict
+    adds = night.distributions.network_adds
+    held = night.metrics["answer/coverage_80_pct"] / 100
+    assert adds
+    assert (found.path_adds, found.published_skill) == (None, night.evaluation.scores[PUBLISHED].skill)
+    assert (found.publisher, found.network_adds) == (CHAMPION, adds.skill)
+    assert found.crps_skill == night.distributions.whole[CHAMPION].skill
+    shares = {"published_skill_pct": found.published_skill, "crps_skill_pct": found.crps_skill}
+    shares |= {"network_adds_crps_pct": adds.skill, "live_skill_pct": found.live_skill}
+    shares |= {"live_coverage_80_pct": found.live_coverage_80, "coverage_80_pct": held}
+    expected = {name: 100 * (share or 0) for name, share in shares.items()} | {"width_against_usual_pct": 80.0}
+    expected |= {"own_training_crps_pct": 0.12, "live_independent": 2, "promoted": float(night.verdict.promoted)}
+    assert found.metrics() == pytest.approx({f"record/{name}": figure for name, figure in expected.items()})
+    assert read_record(Glance, written_record(found)) == found
+
+
+def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_from_records(home: Home) -> None:
+    night = kept(home)
+    older = replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=night.finished_at + timedelta(days=9))
+    kept(home, older)
+    kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))  # logged at last
+    found = newest(home.nights, "IBM")
+    assert found == Glance.of(night)
+    (home.nights / "IBM" / FILE).unlink()
+    assert newest(home.nights, "IBM") == found
+    kept(home, replace(night, ticker="MSFT", publisher=POOLED))
+    of_another = (home.nights / "MSFT" / FILE).read_bytes()
+    kept(home)
+    changed = (home.nights / "IBM" / FILE).read_bytes().replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
+    for damaged in (b"{", changed, of_another):
+        (home.nights / "IBM" / FILE).write_bytes(damaged)
+        assert newest(home.nights, "IBM") == found
+    assert [each.session for each in history(home.nights, "IBM")] == [older.session, night.session]

@@ -1,0 +1,148 @@
+"""A night's tables: each row beside what it is judged by, a reason where one is missing, and enough decimals."""
+
+import re
+from dataclasses import replace
+
+from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED
+from stockml.models.pooled_regression import EWMA_60, POOLED
+from stockml.nights import summary
+from stockml.nights.tables import rise
+from tests.stockml.nights.test_summary import publishing_a_path, rows_of
+from tests.support.nights import recorded_night
+
+
+def test_the_expected_volatility_has_a_table_of_its_own() -> None:
+    night = recorded_night()
+    assert night.forecast
+    assert rows_of(night, "volatility ", 12) == ["5 sessions", "20 sessions", "50 sessions"]
+    assert [each.sessions for each in night.forecast.outlook] == [5, 20, 50]
+    of_20 = night.forecast.outlook[1]
+    assert of_20.usual
+    low, high = of_20.usual
+    beyond = ", ".join(f"{chance:.0%}" for chance in of_20.beyond)
+    told = f"20 sessions {of_20.volatility:.1%} {low:.0%} to {high:.0%} {of_20.place} {of_20.rise:.0%} {beyond}"
+    assert told in " ".join(summary.text(night).split())
+    marked = summary.markdown(night).replace("&emsp;", "")
+    assert f"| 20 sessions| {of_20.volatility:.1%}| {low:.0%} to {high:.0%}| {of_20.place}" in marked
+    unknown = replace(of_20, usual=None, percentile=None, beyond=(0.004, 0.0))
+    short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
+    assert re.search(r"too short a history to say +\d+% +<1%, 0%", summary.text(short))
+
+
+def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
+    night = recorded_night()
+    marked = summary.markdown(night).replace("&emsp;", "")
+    scores = {f"{each.what}, {each.sessions} sessions": each for each in night.outlook_scores}
+    assert len(scores) == 12
+    for what, each in scores.items():
+        told = f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| {each.constant:.3f}| "
+        shown = marked[marked.index(told) + len(told) :].split(" |")[0]
+        if each.network_adds is None:
+            assert shown == "–"
+        else:
+            assert shown.startswith(f"{each.network_adds:+z.2%}, p ")
+    untested = [replace(each, test=None) for each in scores.values()]
+    assert "%, p " not in summary.tables.past_outlooks(replace(night, outlook_scores=tuple(untested))).markdown()
+    assert "came true" not in summary.markdown(replace(night, outlook_scores=()))  # a record of an earlier version
+
+
+def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
+    """That is, those in its currency: the RMSE of each path and the end of the forecast."""
+    night = recorded_night()
+    assert night.evaluation
+    assert night.forecast
+    scores = {name: replace(each, rmse=(each.rmse or 0.0) / 1_000) for name, each in night.evaluation.scores.items()}
+    path = tuple(price / 10_000 for price in night.forecast.path)
+    cheap = replace(
+        night, evaluation=replace(night.evaluation, scores=scores), forecast=replace(night.forecast, path=path)
+    )
+    said = summary.text(cheap)
+    assert f"{scores[PUBLISHED].rmse:.6f}" in said
+    assert f"{path[-1]:.5f} on" in said
+
+
+def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing() -> None:
+    night = recorded_night("GOOG")
+    assert night.distributions
+    lines = summary.text(night).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("distribution, 60 origins "))
+    rows = {line[:36].strip(): line[36:].split() for line in lines[first + 1 : first + 10]}
+    shown = [name.removesuffix(", published") for name in rows]
+    assert shown == [
+        "last close, constant width",
+        "EWMA 20",
+        "EWMA 60",
+        POOLED,
+        "ridge regression",
+        "base network",
+        "tonight's network",
+        "champion",
+        "the same without network",
+    ]
+    assert sum("published" in name for name in rows) == 1
+    assert rows[POOLED][1:3] == ["–", "–"]
+    found, whole = night.distributions.scores[LSTM], night.distributions.whole[LSTM].skill
+    held = [f"{found.coverage[level]:.0%}" for level in ("50", "80", "95")]
+    width = night.distributions.widths[LSTM].skill
+    own = next(rows[name] for name in rows if name.startswith("tonight's network"))
+    assert own == [f"{100 * found.crps:.4f}", f"{whole:+.2%}", f"{width:+.2%}", *held]
+    assert lines[first + 10].startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    marked = summary.markdown(night)
+    assert "| tonight's network" in marked
+    assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
+
+
+def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
+    night = recorded_night()
+    assert night.distributions
+    marked = summary.markdown(night).replace("&emsp;", "")
+    leads = "| lead 1| lead 5| lead 10| lead 20| lead 50|"
+    assert f"| vs pooled regression{leads} interval score |\n|---|" + "--:|" * 6 in marked
+    lines = marked.partition("| vs pooled regression| lead")[2].partition("\n\n")[0].splitlines()[2:]
+    table = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
+    rows = {name: cells for name, *cells in table}
+    assert len(rows) == len(night.distributions.scores)
+    for name in (EWMA_60, "tonight's network"):
+        row = LSTM if name == "tonight's network" else name
+        score = 100 * night.distributions.scores[row].interval_scores["80"]
+        skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
+        assert rows[name] == [*skills, f"{score:.2f}%"]
+    assert rows["pooled regression"][:5] == ["–"] * 5
+    assert "interval score" not in summary.markdown(replace(night, distributions=None))
+
+
+def test_direction_stands_beside_how_often_the_price_rose() -> None:
+    night = recorded_night()
+    rose = night.evaluation and night.evaluation.scores[LAST_CLOSE].direction.base_rate
+    assert rose
+    assert f"direction (rose {rose:.0%})" in (text := summary.text(night))
+    assert re.search(r"^last close  .* –$", text, re.MULTILINE), "it says nothing of a direction"
+    assert f"direction (rose {rose:.0%})" in summary.markdown(night)
+
+
+def test_a_chance_of_a_rise_stands_beside_climatology() -> None:
+    night = recorded_night()
+    assert night.evaluation
+    assert night.forecast
+    direction = night.evaluation.scores[PUBLISHED].direction
+    share, brier = direction.base_rate, direction.brier
+    assert share
+    assert brier
+    told = rise(night, night.forecast)
+    assert told.endswith(f"(Brier score {brier:.3f}, of that share for all {share - share**2:.3f})")
+    assert rise(None, night.forecast) == told.partition(";")[0]
+    assert rise(None, replace(night.forecast, direction_step=1)).endswith("higher in 1 session")
+
+
+def test_one_table_lists_every_contender_from_the_reference_to_what_is_published() -> None:
+    assert "path, 93 origins" in summary.text(recorded_night())
+    night = recorded_night()
+    assert night.evaluation
+    alone = summary.text(replace(night, evaluation=replace(night.evaluation, origins=1)))
+    assert "path, 1 origin " in alone
+    assert "of 1 origin (" in " ".join(alone.split())
+    assert "| path, 93 origins" in summary.markdown(recorded_night())
+    first = ["last close", "last mid price", "EMA", "drift", "momentum", "standard average", "trend prior"]
+    assert rows_of(recorded_night(), "path, ", 18) == [*first, "published"]
+    of_a_path = rows_of(publishing_a_path(), "path, ", 18)
+    assert of_a_path == [*first, "LSTM", "champion", "without network", "published", "network adds"]

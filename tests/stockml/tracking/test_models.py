@@ -1,0 +1,118 @@
+"""A night's model is one version, of any ticker, and the aliases name the champion's and the newest session's."""
+
+import json
+import os
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from mlflow.tracking._model_registry.client import ModelRegistryClient
+
+from deployments.cli.app import run
+from stockml.home import Home
+from stockml.models.registry import Promotion, Registry
+from stockml.nights.record import Night
+from stockml.storage.objects import sha256_of
+from stockml.tracking.client import Tracking
+from tests.stockml.tracking.logged import NOW, client, runs, versions
+from tests.support.models import write_model
+from tests.support.night_process import KILLED, forked
+from tests.support.patience import PATIENCE_S
+
+
+def test_another_night_is_a_new_run_and_version_and_the_newest_sessions_is_the_challenger(
+    tracking: Tracking, night: Night
+) -> None:
+    tracking.log_night(night)
+    second = tracking.log_night(replace(night, key="f" * 64))
+    assert len(runs(tracking)) == len(versions(tracking)) == 2
+    # a missed night, caught up on
+    tracking.log_night(replace(night, key="e" * 64, session=night.session - timedelta(days=1)))
+    challenger = client(tracking).get_model_version_by_alias("lstm-IBM", "challenger")
+    assert str(challenger.version) == second.model_version
+
+
+def test_a_night_that_kept_the_champion_names_its_version_and_registers_none(tracking: Tracking, night: Night) -> None:
+    first = tracking.log_night(night)
+    kept = replace(night, key="f" * 64, mode="keep", champion_kept=True)
+    assert tracking.log_night(kept).model_version is None
+    tracking.follow_champion("IBM", night.key)
+    assert tracking.log_night(kept).model_version == first.model_version
+    assert len(versions(tracking)) == 1
+
+
+def test_tickers_with_dots_and_dashes_have_models_too(tracking: Tracking, night: Night) -> None:
+    for ticker in ("BRK-B", "TSCO.LON"):
+        logged = tracking.log_night(replace(night, ticker=ticker))
+        (version,) = versions(tracking, ticker)
+        assert (str(version.version), version.run_id) == (logged.model_version, logged.mlflow_run_id)
+
+
+def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of_it(
+    tracking: Tracking, night: Night
+) -> None:
+    first = tracking.log_night(night)
+    tracking.log_night(replace(night, key="f" * 64))
+    for key in ("f" * 64, night.key, "0" * 64):
+        tracking.follow_champion("IBM", key)
+    assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
+
+
+@pytest.fixture
+def promoted(home: Home, tracking: Tracking, night: Night) -> dict[str, str]:
+    """The versions of three champions, by key; `c…` is the present one, of the alias too."""
+    folder, found = write_model(home.models / "IBM" / "model"), {}
+    for key in ("a" * 64, "b" * 64, "c" * 64):
+        found[key] = tracking.log_night(replace(night, key=key)).model_version or ""
+        line = (key, str(folder), sha256_of(str(folder)) or "", found[key], night.session, "better", NOW)
+        Registry(home.models).promote(Promotion("IBM", "promote", *line))
+    tracking.follow_champion("IBM", "c" * 64)
+    return found
+
+
+def _rolled_back_until_killed(when: str) -> None:
+    real = ModelRegistryClient.set_registered_model_alias
+
+    def die(*arguments: Any) -> None:
+        if when == "after":
+            real(*arguments)
+        os.kill(os.getpid(), 9)
+
+    ModelRegistryClient.set_registered_model_alias = die  # type: ignore[method-assign]
+    run(["rollback", "IBM"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
+    when: str, home: Home, tracking: Tracking, promoted: dict[str, str]
+) -> None:
+    process = forked(_rolled_back_until_killed, when)
+    process.join(PATIENCE_S)
+    assert process.exitcode == KILLED
+    assert run(["rollback", "IBM"]) == 0
+    assert [line.key[0] for line in Registry(home.models).history("IBM")] == ["a", "b", "c", "b"]
+    assert champion(tracking) == promoted["b" * 64]
+
+
+def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
+    tracking: Tracking,
+    promoted: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["rollback", "IBM"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")
+    assert champion(tracking) == promoted["b" * 64]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert run(["rollback", "IBM", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
+    assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
+    assert "follows with the next night" in said["mlflow"]
+    assert champion(tracking) == promoted["b" * 64]
+
+
+def champion(tracking: Tracking) -> str:
+    return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)

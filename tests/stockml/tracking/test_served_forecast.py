@@ -1,0 +1,85 @@
+"""A served model forecasts after the newest of the bars it is given, and refuses bars that no night would believe.
+
+In another folder, by the code that it was logged with, and by a server: test_served_model.py.
+"""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from stockml.errors import TooFewBars
+from stockml.prices.bars import COLUMNS
+from stockml.storage.records import written_record
+from stockml.tracking.served_forecast import Forecaster, believed
+from tests.support.nights import assessed, recorded_night, series_until, with_files
+
+DAY = date(2013, 2, 28)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Forecaster:
+    """IBM's network of that day, as MLflow would load it."""
+    folder = tmp_path_factory.mktemp("served")
+    night = with_files(recorded_night(), folder)
+    calibration = folder / "calibration.json"
+    calibration.write_bytes(written_record(assessed("IBM", DAY).calibration))
+    return Forecaster.read(Path(night.model_folder or ""), calibration, "IBM", None)
+
+
+def given(sessions: int = 300) -> pd.DataFrame:
+    series = series_until("IBM", DAY)
+    bars = {"session": pd.to_datetime(series.sessions), **{name: getattr(series, name) for name in COLUMNS}}
+    return pd.DataFrame(bars).tail(sessions)
+
+
+def test_one_row_per_lead_has_its_session_its_path_and_bands_around_it(served: Forecaster) -> None:
+    said = served.after(given())
+    assert said["lead"].tolist() == list(range(1, 51))
+    assert [said["session"].iloc[at].date() for at in (0, -1)] == [date(2013, 3, 1), date(2013, 5, 10)]
+    rising = said[["low_95", "low_80", "low_50", "path", "high_50", "high_80", "high_95"]].to_numpy()
+    assert (np.diff(rising, axis=1) > 0).all()
+    assert said["probability_of_rise"].between(0, 1, inclusive="neither").all()
+
+
+def test_the_order_and_the_form_of_the_sessions_change_nothing(served: Forecaster) -> None:
+    bars = given()
+    expected = served.after(bars)
+    texts = bars.assign(session=bars["session"].dt.strftime("%Y-%m-%d"))
+    for other in (bars.sample(frac=1, random_state=1), texts, bars.assign(more="a column that is not needed")):
+        pd.testing.assert_frame_equal(served.after(other), expected)
+
+
+def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None:
+    bars = given()
+    names = [*bars.columns].index("low")
+    for at in (100, -1):
+        other = bars.copy()
+        other.iloc[at, names] = 0.0
+        if at == -1:
+            with pytest.raises(MlflowException, match=r"2013-02-28: expected finite prices above 0.*correct the bar"):
+                believed(other)
+        else:
+            assert believed(other).index.tolist() == [day for n, day in enumerate(bars["session"]) if n != at]
+
+
+def test_many_broken_bars_are_refused() -> None:
+    bars = given().assign(close=lambda all_bars: all_bars["close"].where(all_bars.index % 10 != 0))
+    with pytest.raises(MlflowException, match=r"expected finite prices above 0, found .*close nan"):
+        believed(bars)
+
+
+def test_two_bars_of_a_session_and_what_is_no_date_are_refused() -> None:
+    bars = given()
+    with pytest.raises(MlflowException, match="expected one bar a session, found another of 2013-02-28"):
+        believed(pd.concat([bars, bars.tail(1)]))
+    with pytest.raises(MlflowException, match="expected each session as a date, or as text such as 2013-02-22, found"):
+        believed(bars.assign(session=bars["session"].astype("int64")))
+
+
+def test_less_than_a_month_is_too_short(served: Forecaster) -> None:
+    with pytest.raises(TooFewBars):
+        served.after(given(15))

@@ -1,0 +1,47 @@
+"""A search's trials are logged once, each as it ended, and are another home's to clear away."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from stockml.tracking import retention
+from stockml.tracking.client import Tracking
+from stockml.tracking.study_runs import log_trial
+from stockml.tracking.views import NOTE
+from stockml.training.tuned_settings import State, TrialRecord
+from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs
+
+
+def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking: Tracking, tmp_path: Path) -> None:
+    other = changed(tracking, root=tmp_path / "other")
+    ends: tuple[tuple[State, float | None], ...] = (("complete", 0.1), ("pruned", None), ("failed", None))
+    trials = [
+        TrialRecord("IBM", "s", number, 3, state, {}, (0.2, 0.1), loss, 0.1, NOW + timedelta(number), 1.5)
+        for number, (state, loss) in enumerate(ends)
+    ]
+    for home, trial in zip((other, tracking, tracking, tracking), (*trials, trials[-1]), strict=True):
+        log_trial(home, trial)
+    logged = sorted(runs(tracking, "IBM/trials"), key=lambda run: str(run.info.run_name))
+    assert [(run.info.run_name, run.info.status, run.data.tags["state"]) for run in logged] == [
+        ("trial 0", "FINISHED", "complete"),
+        ("trial 1", "FINISHED", "pruned"),
+        ("trial 2", "FAILED", "failed"),
+    ]
+    assert {run.info.end_time - run.info.start_time for run in logged} == {1500}
+    assert [run.data.metrics.get("lowest_validation_loss") for run in logged] == [0.1, None, None]
+    curve = client(tracking).get_metric_history(logged[1].info.run_id, "validation_loss")
+    assert {point.step: point.value for point in curve} == {1: 0.2, 2: 0.1}
+    for home, ended in ((tracking, "trial 1"), (other, "trial 0")):
+        old = retention.outdated(client(tracking), NOW + timedelta(days=200), [], home.is_own)
+        assert [run.name for run in old] == [ended]
+    client(tracking).update_run(old[0].run_id, status="RUNNING")
+    assert retention.outdated(client(tracking), NOW + timedelta(days=200), [], other.is_own) == ()
+    page = experiment(tracking, "IBM/trials").experiment_id
+    client(tracking).delete_experiment_tag(page, NOTE)  # as an earlier version made it
+    log_trial(other, trials[0])  # the search goes on after its process was killed in between
+    assert experiment(tracking, "IBM/trials").tags[NOTE].startswith("IBM: one run per trial")
+    client(tracking).set_experiment_tag(page, NOTE, "a person's")
+    log_trial(tracking, replace(trials[0], study="another"))
+    assert experiment(tracking, "IBM/trials").tags[NOTE] == "a person's"
+    assert len(again := runs(tracking, "IBM/trials")) == len(trials) + 1
+    assert {run.info.run_id: run.info.status for run in again}[old[0].run_id] == "FINISHED"
