@@ -34,7 +34,7 @@ ELSEWHERE = {
     "export STOCKML_HOME=/that/folder/.stockml": "a home of an earlier version: tests/faults/test_old_home.py",
     "mv .stockml ~/.stockml": "the same",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
-    "dask worker": "needs a scheduler: tests/flows/test_workers.py",
+    "dask worker": "needs a scheduler: tests/flows/test_cluster.py",
     "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_server_secrets.py",
     "stockml serve worker --no-deploy": "the same",
     "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",

@@ -29,7 +29,7 @@ from deployments.cli.runs import outcome
 from deployments.doctor.services import told_by_prefect
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
-from flows.notices import missing_forecasts, notice
+from flows.notices import missing_forecasts
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from stockml.nights import states
@@ -251,13 +251,6 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_run
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
     assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
-
-
-@pytest.mark.slow
-def test_without_a_block_the_notice_is_written_to_notices_log(home: Home, prefect_client: SyncPrefectClient) -> None:
-    notice("nightly KO 2013-02-28 Failed:\nno bars")
-    (line,) = (home.root / "notices.log").read_text().splitlines()
-    assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")
 
 
 @pytest.mark.parametrize("url", ["hooks.slack.com/T0K3N", "ftp://host/T0K3N", "http:///T0K3N", "http://host:T0K3N/"])

@@ -13,7 +13,6 @@ from prefect.exceptions import PrefectHTTPStatusError
 from deployments.registration.own_list import tickers_of
 from deployments.registration.prefect_deployments import form_of, of_other_flows, register
 from deployments.registration.tickers import parsed
-from flows.form import of_ticker
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
@@ -110,30 +109,6 @@ def test_a_form_that_is_started_as_it_stands_names_no_ticker_that_is_not_in_the_
     forms = {each.name: each for each in of_other_flows(parsed("tickers: [KO, PEP]", "").tickers)}
     assert forms["catch up a ticker"].parameters == {"ticker": "KO"}
     assert form_of(forms["replay past nights"].flow)["properties"]["tickers"]["default"] == []
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ((None, None, None), OWN | {"profile": "nightly"}),
-        (("tutorial", "XNYS", {}), {"profile": "tutorial", "calendar": "XNYS", "settings": OWN["settings"]}),
-        (
-            (None, "", {"evaluation": {"direction_step": 5}, "policy": {"retrain_after_sessions": 9}}),
-            {
-                "profile": "nightly",
-                "calendar": "NYSE",
-                "settings": {
-                    "evaluation": OWN["settings"]["evaluation"] | {"direction_step": 5},
-                    "policy": {"retrain_after_sessions": 9},
-                },
-            },
-        ),
-    ],
-)
-def test_a_nights_choices_are_those_given_setting_by_setting_and_else_the_tickers_own(
-    given: Any, expected: dict[str, Any]
-) -> None:
-    assert of_ticker(OWN, *given) == expected
 
 
 def test_one_share_is_listed_once_however_its_class_is_spelt(home: Home, capsys: Captured) -> None:

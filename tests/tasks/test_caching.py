@@ -10,13 +10,11 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL
 
-from stockml.code_version import sources
 from stockml.home import Home, home
 from stockml.settings import NetworkSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
-from tasks import steps
 from tasks.caching import identity, step, with_home_storage
 from tests.support.copied_code import copied, run_on
 
@@ -103,21 +101,6 @@ def test_a_changed_line_of_code_reruns_the_step_that_uses_it(tmp_path: Path) -> 
         file.write("MORE = 1\n")
     code = "import json; from tests.tasks.test_caching import two_steps; print(json.dumps(two_steps()))"
     assert run_on(copy, code, PREFECT_API_URL=PREFECT_API_URL.value()) == ["Cached", "Completed"]
-
-
-@pytest.mark.parametrize(
-    ("module", "of"),
-    [
-        ("pipeline.evaluate", {"evaluate"}),
-        ("pipeline.publish", {"publish"}),
-        ("plots.forecast", {"log run"}),
-        ("tracking.runs", {"log run"}),
-        ("nights.universe", set()),
-    ],
-)
-def test_a_steps_code_is_what_its_module_imports(module: str, of: set[str]) -> None:
-    keys = {each.name: key for each in vars(steps).values() if (key := getattr(each, "cache_key_fn", None))}
-    assert {name for name, key in keys.items() if module in sources(*key.args)} == of
 
 
 def test_an_input_without_an_identity_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import AwaitingConcurrencySlot, Completed, Scheduled
 
-from flows.notices import missing_forecasts
+from flows.notices import missing_forecasts, notice
 from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
@@ -55,3 +55,11 @@ def test_the_digest_loads_no_heavy_library(home: Home) -> None:
     code = f"import sys; {look}; missing(home(), ['IBM'], clock.now(), {{}}); print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_without_a_block_the_notice_is_written_to_notices_log(home: Home) -> None:
+    notice("nightly KO 2013-02-28 Failed:\nno bars")
+    (line,) = (home.root / "notices.log").read_text().splitlines()
+    assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")

@@ -1,0 +1,65 @@
+"""Who is asked for prices, and whose turn it is: by the environment, the home and the key's plan."""
+
+from datetime import date
+
+import pytest
+
+from stockml import clock
+from stockml.errors import MixedPrices
+from stockml.home import Home
+from stockml.prices.calendar import sessions_for
+from stockml.provider.price_source import claim
+from stockml.provider.turns import noted_turns
+from stockml.storage.notes import FileNotes
+from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, provider, turn_of
+
+TONIGHT, BEFORE, LONG_AGO = date(2013, 3, 1), date(2013, 2, 28), date(2013, 2, 1)
+NEW_YORK = sessions_for("IBM")
+
+
+@pytest.fixture(autouse=True)
+def _keyed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A market's home and a free key, of which nothing is asked."""
+    for name in ("STOCKML_CLOCK", "ALPHAVANTAGE_PLAN", "TIINGO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K3Y12345")
+    monkeypatch.setenv("ALPHAVANTAGE_URL", "http://127.0.0.1:9")
+
+
+def test_the_market_is_not_asked_for_a_replays_home(home: Home) -> None:
+    with provider() as asked:
+        assert asked.remaining() == 25
+    claim(home, "replay")
+    with pytest.raises(MixedPrices):
+        provider()
+
+
+def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan_and_in_no_replay(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (history_is_elsewhere(), plan_gives_history()) == (False, False)
+    monkeypatch.setenv("TIINGO_API_KEY", "K3Y12345")
+    assert history_is_elsewhere()
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "75/min")
+    assert (history_is_elsewhere(), plan_gives_history()) == (False, True)
+    monkeypatch.delenv("ALPHAVANTAGE_PLAN")
+    claim(home, "replay")
+    assert not history_is_elsewhere()
+
+
+def test_turns_are_noted_for_a_capped_key_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "75/min")
+    assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
+    assert turn_of("IBM", BEFORE, TONIGHT, NEW_YORK) is None
+    assert not home.quota.exists()
+    monkeypatch.delenv("ALPHAVANTAGE_PLAN")
+    join_turns({"IBM": BEFORE})
+    assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": BEFORE}
+
+
+def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_when_it_is_their_turn() -> None:
+    waiting = {f"T{n:02}": LONG_AGO for n in range(25)} | {"IBM": BEFORE, "KO": TONIGHT}
+    join_turns(waiting)
+    assert turn_of("T00", LONG_AGO, TONIGHT, NEW_YORK) is None
+    assert turn_of("KO", TONIGHT, TONIGHT, NEW_YORK) is None, "it has its bar, and asks for none"
+    assert turn_of("IBM", BEFORE, TONIGHT, NEW_YORK) is not None
