@@ -35,9 +35,9 @@ ELSEWHERE = {
     "mv .stockml ~/.stockml": "the same",
     "ssh -L 4200:127.0.0.1:4200 -L 5000:127.0.0.1:5000 server": "needs a second machine",
     "dask worker": "needs a scheduler: tests/flows/test_cluster.py",
-    "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_server_secrets.py",
+    "stockml up --address 0.0.0.0": "needs an object store; without one: tests/deployments/test_servers_secrets.py",
     "stockml serve worker --no-deploy": "the same",
-    "stockml deploy": "while `stockml up` runs: tests/deployments/test_register.py",
+    "stockml deploy": "while `stockml up` runs: tests/deployments/test_prefect_deployments.py",
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
     "stockml rename KO KO-OLD": "the next pages go on with KO: tests/stockml/maintenance/test_rename.py",
     "stockml rename KO NEW": "KO is still traded: the same",
@@ -46,7 +46,7 @@ ELSEWHERE = {
     "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
 }
 OF_SERVICES = {  # whatever begins so
-    "sudo": "needs the service's user: tests/deployments/test_server_files.py looks at the unit",
+    "sudo": "needs the service's user: tests/deployments/test_servers_files.py looks at the unit",
     "docker": "needs Docker: the same of its file",
 }
 SHOWN = re.compile(r"```(?:sh)?\n(.*?)```|`((?:stockml|make|mv|export|systemctl|docker|ssh|dask) [^`\n]+)`", re.DOTALL)

@@ -1,16 +1,23 @@
-"""Access to the two pages: only by their own names, from their own pages, and with the password."""
+"""Access to the two pages: only by their own names, from their own pages, with the password, and on a free port."""
 
 import asyncio
 import base64
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from socket import gethostname
 from typing import Any
 
 import pytest
 
-from deployments.errors import PasswordNeeded
-from deployments.servers.access import Access, Guard
+from deployments.errors import PasswordNeeded, PortTaken
+from deployments.replay.feed import Feed
+from deployments.servers.access import Access, Guard, check_port
 from stockml.errors import InvalidSetting
+from stockml.home import Home
+from tests.support.own_servers import free_port
 
 PASSWORD = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
 OPEN = {"STOCKML_ADDRESS": "0.0.0.0", **PASSWORD}
@@ -155,3 +162,30 @@ def test_a_server_that_listens_everywhere_is_reached_on_the_loopback() -> None:
     assert everywhere.url(4200) == "http://127.0.0.1:4200"
     assert Access.of({"STOCKML_ADDRESS": "fd00::1", **PASSWORD}).url(4200) == "http://[fd00::1]:4200"
     assert Access.of({"STOCKML_ADDRESS": "::", **PASSWORD}).url(4200) == "http://[::1]:4200"
+
+
+def test_an_address_of_another_machine_is_not_reported_as_a_taken_port(home: Home) -> None:
+    with pytest.raises(InvalidSetting, match="expected STOCKML_ADDRESS to be an IP address of this machine"):
+        check_port("Prefect", free_port(), "--prefect-port", "192.0.2.7")
+
+
+def test_a_port_reserved_for_root_is_not_reported_as_taken() -> None:
+    """Where it is forbidden at all: some containers allow everybody all ports."""
+    tried = """
+        import os
+        from deployments.servers.access import check_port
+        os.geteuid() or os.setuid(65534)
+        check_port("MLflow", 1, "--mlflow-port")
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(tried)], capture_output=True, text=True, check=False)
+    is_forbidden = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 1
+    assert (
+        "expected --mlflow-port to be a port that can be listened on (Permission denied), found 1" in ended.stderr
+    ) is is_forbidden
+
+
+def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
+    port = int(feed.address.rpartition(":")[2])
+    with pytest.raises(PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"):
+        check_port("MLflow", port, "--mlflow-port")
+    check_port("MLflow", free_port(), "--mlflow-port")

@@ -1,4 +1,4 @@
-"""Prefect's server as it is run here: its tokens' key and its page. A server that runs: test_server_files.py."""
+"""Prefect's server as it is run here: its tokens' key and its page. A server that runs: test_servers_files.py."""
 
 import ast
 import os

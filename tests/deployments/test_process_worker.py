@@ -1,4 +1,4 @@
-"""What the worker does with a run before it starts. Workers with runs: tests/deployments/test_worker_runs.py."""
+"""What the worker does with a run before it starts. Workers with runs: test_process_worker_runs.py."""
 
 import ssl
 import subprocess

@@ -1,6 +1,6 @@
 """A night whose process or worker is gone is run again, by what Prefect's server knows of it.
 
-With workers: test_worker_runs.py.
+With workers: test_process_worker_runs.py.
 """
 
 import subprocess

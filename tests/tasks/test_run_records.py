@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.utilities.callables import parameter_schema
 
 from tasks.run_records import run_shown
-from tests.deployments.test_runs import toy_night
+from tests.deployments.test_cli_runs import toy_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

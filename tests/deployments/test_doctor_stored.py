@@ -27,7 +27,7 @@ from stockml.nights.record import night_path, write_night
 from stockml.storage.records import sealed
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
-from tests.deployments.test_doctor import NOW, found
+from tests.deployments.test_doctor_checks import NOW, found
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured
 from tests.support.nights import recorded_night

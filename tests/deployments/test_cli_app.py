@@ -15,8 +15,6 @@ import pytest
 from deployments.cli.app import reported, run
 from deployments.replay.feed import Feed
 from stockml.home import Home
-from stockml.nights.tables import aligned
-from tasks.artifacts import time_left
 from tests.support.commands import Captured, stockml, store_of
 from tests.support.patience import PATIENCE_S
 
@@ -57,14 +55,6 @@ def test_a_night_on_a_day_without_a_session_ends_at_once(home: Home, capsys: Cap
     assert not home.root.exists(), "no server was started"
 
 
-def test_tables_are_aligned_and_the_time_left_is_worded_as_people_say_it() -> None:
-    assert aligned([["policy", "skill"], ["retrain", "+0.5"], ["auto", "-0.25"]], "<>") == [
-        "policy   skill", "retrain   +0.5", "auto     -0.25"
-    ]  # fmt: skip
-    assert [time_left(2, 4, 20.0), time_left(4, 4, 9.0)] == ["about 20 s left", "all done"]
-    assert [time_left(1, 31, 10.0), time_left(1, 101, 100.0)] == ["about 5 min left", "about 2.8 h left"]
-
-
 def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> None:
     assert run([]) == 0
     assert capsys.readouterr().out.startswith("Usage: stockml")
@@ -99,7 +89,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         ),
         (["backtest", f"--prices={__file__}"], "expected a folder, found '" + __file__),
         (["backtest", "--prices="], "expected a folder, found ''"),
-        (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli.py' is a file"),
+        (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli_app.py' is a file"),
         (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (
             ["tune", "hpq.us.txt", "--profile", "tutorial", "--calendar", "XNYS"],

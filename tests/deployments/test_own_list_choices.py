@@ -1,8 +1,6 @@
 """What the list says of a ticker (calendar, profile, settings) decides its night, whichever command runs it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +128,3 @@ def test_a_symbol_in_yahoos_spelling_is_told_the_providers_when_it_is_listed(hom
     assert second == "Yahoo's MKC.V is Alpha Vantage's MKC.TRV; if it is meant: `stockml rename MKC.V MKC.TRV`"
     assert here("rename", "SAP.DE", "SAP.DEX") == 0
     assert [entry.ticker for entry in tickers_of(home).tickers] == ["SAP.DEX", "MKC.V", "KO"]
-
-
-def test_a_list_is_read_without_its_exchanges_calendars() -> None:
-    asked = "import sys; from deployments.registration.tickers import parsed; parsed('tickers: [SAP.DEX]', '')"
-    child = [sys.executable, "-c", f"{asked}; print('exchange_calendars' in sys.modules)"]
-    assert subprocess.check_output(child, text=True) == "False\n"

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Cancelling
 
-from tests.deployments.test_worker_runs import BUSY, QUICK
+from tests.deployments.test_process_worker_runs import BUSY, QUICK
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 

@@ -1,6 +1,6 @@
 """A night's forecasts on real prices with default settings: as good as measured before, and not too good.
 
-`python -m tests.stockml.evaluation.test_quality` prints the figures that the margins were set from.
+`python -m tests.stockml.evaluation.test_assessment_quality` prints the figures that the margins were set from.
 """
 
 from datetime import date

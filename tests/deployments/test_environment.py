@@ -1,0 +1,20 @@
+"""What the servers are told by the environment: what a person has set is left alone."""
+
+from deployments.servers.environment import prefect_database, set_environment
+from stockml.home import Home
+from stockml.home import home as home_of
+
+
+def test_what_the_person_has_set_is_left_alone(home: Home) -> None:
+    environ = {"PREFECT_HOME": "/elsewhere"}
+    set_environment(home, environ)
+    assert environ["PREFECT_HOME"] == "/elsewhere"
+    assert environ["DO_NOT_TRACK"] == "true"
+    assert environ["PREFECT_API_DATABASE_CONNECTION_URL"] == f"sqlite+aiosqlite:///{home.prefect}/prefect.db"
+    assert "PREFECT_API_URL" not in environ
+
+
+def test_one_address_puts_both_databases_on_postgresql() -> None:
+    place = home_of({"STOCKML_DATABASE_URL": "postgresql://me:secret@db:5433"})
+    assert prefect_database(place) == "postgresql+asyncpg://me:secret@db:5433/prefect"
+    assert place.mlflow_database == "postgresql+psycopg://me:secret@db:5433/mlflow"

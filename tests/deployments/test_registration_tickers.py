@@ -1,0 +1,126 @@
+"""tickers.yaml is checked, with clear messages, and says when each night and the digest are due."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.registration.tickers import TickerEntry, digest_time, read_tickers, staggered
+from deployments.replay.recording import symbols
+from stockml.errors import InvalidFile, InvalidSetting
+from tests.deployments.test_prefect_deployments import listed
+
+PROJECT = Path(__file__).parents[2]
+
+
+OF_ALIASES = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9)) + "tickers: *a8"
+
+
+def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
+    lines = staggered(read_tickers().tickers)
+    shipped = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    of_prefect = [
+        (each["name"], each["parameters"], each["schedules"][0]["cron"], each["schedules"][0]["timezone"])
+        for each in shipped
+        if each["entrypoint"] == "flows/nightly.py:nightly"
+    ]
+    of_tickers = [(entry.ticker, {"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines]
+    assert of_prefect == of_tickers
+    assert [name for name, *_ in of_prefect] == ["IBM", "AAPL", "MSFT"]
+    assert set(symbols()) > {name for name, *_ in of_prefect}, "a newcomer's nights can be replayed"
+    assert all(each["concurrency_limit"]["limit"] == 1 for each in shipped)
+    assert not any("active" in schedule for each in shipped for schedule in each.get("schedules", []))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("tickers: [IBM, ../etc]", "tickers.1.ticker: expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc'"),
+        ("tickers: [IBM, ibm]", "expected every ticker once, found IBM again"),
+        ("defaults:\ntickers:", "tickers: expected at least one ticker, found none"),
+        ("defaults: 5\ntickers: [IBM]", "expected `defaults:` with settings below it"),
+        ("tickers: [{ticker: IBM, at: '01:30'}]", "expected a time outside 00:00 to 03:00"),
+        ("tickers: [{ticker: IBM, at: '16:00'}]", "expected a start after 22:45, when the day's bar is final, found"),
+        ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
+        ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'expected a time as "23:00", found'),
+        ("tickers: [{ticker: IBM, profile: best}]", "tickers.0.profile: Input should be 'nightly' or 'tutorial'"),
+        ("tickers: [{ticker: IBM, calender: XNYS}]", "tickers.0.calender: expected one of at, calendar, profile"),
+        ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
+        ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
+        ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
+        ("tickers: [{ticker: IBM, settings: {mode: keep}}]", "a setting as evaluation.direction_step, found 'mode'"),
+        ("tickers: [{ticker: IBM, settings: {profile: tutorial}}]", "evaluation.direction_step, found 'profile'"),
+        ("tickers: [{ticker: F, profile: tutorial, settings: {training.decay_on: test}}]", "validation, found 'test'"),
+        ("tickers: [{at: '23:00'}]", "tickers.0.ticker: Field required"),
+        ("tickers: [ON]", 'expected a ticker, found True; put one that YAML reads otherwise in quotes, as "ON"'),
+        ("tickers: [{ticker: 0005}]", "expected a ticker, found 5; put one that YAML reads otherwise in quotes"),
+        ("stocks: [IBM]", "stocks: expected one of defaults, tickers, found 'stocks'"),
+        ("tickers: IBM", "expected `tickers:` with one `- TICKER` a line below it, found 'IBM'"),
+        ("tickers: ON", "expected `tickers:` with one `- TICKER` a line below it, found True"),
+        ("tickers: [IBM, null]", "expected a ticker, found None; put one that YAML reads otherwise in quotes"),
+        ("tickers: [IBM]\ntickers: [KO]", "expected YAML, found `tickers:` twice"),
+        ("tickers: [{ticker: IBM, at: 22:30}]", 'expected a time in quotes, as "23:00", found what YAML reads as 1350'),
+        ("tickers: [{ticker: IBM, at: 2026-02-30}]", "expected YAML, found day is out of range for month"),
+        ("", "expected `tickers:` with a list"),
+        ("tickers: &a [*a]", "expected YAML, found aliases that stand for more than 1,000,000 values"),
+        ("tickers: [IBM", "expected YAML, found"),
+        pytest.param("tickers: " + "[" * 10_000, "expected YAML, found maximum recursion depth exceeded", id="deep"),
+        pytest.param(OF_ALIASES, "found aliases that stand for more than 1,000,000 values", id="aliases"),
+    ],
+)
+def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content: str, says: str) -> None:
+    file = tmp_path / "tickers.yaml"
+    file.write_text(content)
+    with pytest.raises(InvalidFile) as refused:
+        read_tickers(file)
+    assert says in str(refused.value)
+    assert ("found none" in str(refused.value)) == ("found none" in says), "a wrong value is not called a missing one"
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "cron", "zone"),
+    [
+        ({"ticker": "IBM"}, "0 23 * * 1-5", "America/New_York"),
+        ({"ticker": "TSCO.LON"}, "0 6 * * 2-6", "Europe/London"),
+        ({"ticker": "SAP.DEX"}, "0 6 * * 2-6", "Europe/Berlin"),
+        ({"ticker": "SAP.DEX", "at": "03:00"}, "0 3 * * 2-6", "Europe/Berlin"),
+        ({"ticker": "SAP.DEX", "at": "20:00"}, "0 6 * * 2-6", "Europe/Berlin"),  # its bar is final at 00:15
+        ({"ticker": "IBM", "at": "06:30"}, "30 6 * * 2-6", "America/New_York"),
+        ({"ticker": "IBM", "at": "22:45"}, "45 22 * * 1-5", "America/New_York"),
+        ({"ticker": "VOD", "calendar": "XLON", "at": "23:40"}, "40 23 * * 1-5", "Europe/London"),
+    ],
+)
+def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(
+    entry: dict[str, Any], cron: str, zone: str
+) -> None:
+    made = TickerEntry(**entry)
+    assert (made.cron(), made.timezone) == (cron, zone)
+
+
+def test_equal_start_times_are_spread_out_well_before_midnight() -> None:
+    lines = staggered(listed(*(f"T{number}" for number in range(100))).tickers)
+    starts = [cron.split()[:2] for _, cron in lines]
+    assert {int(hour) for _, hour in starts} == {23}
+    assert max(Counter(int(minute) for minute, _ in starts).values()) <= 3
+
+
+def test_a_late_start_is_never_spread_past_midnight() -> None:
+    lines = staggered(listed(*(f"T{number}" for number in range(40)), at="23:45").tickers)
+    assert [cron for _, cron in lines][-1] == "59 23 * * 1-5"
+
+
+@pytest.mark.parametrize("at", ["02:30", "7 am", "25:00", "07:00+01:00"])
+def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at: str) -> None:
+    with pytest.raises(InvalidSetting, match='expected STOCKML_DIGEST_AT to be a time such as "07:00"'):
+        digest_time({"STOCKML_DIGEST_AT": at})
+
+
+def test_a_list_is_read_without_its_exchanges_calendars() -> None:
+    asked = "import sys; from deployments.registration.tickers import parsed; parsed('tickers: [SAP.DEX]', '')"
+    child = [sys.executable, "-c", f"{asked}; print('exchange_calendars' in sys.modules)"]
+    assert subprocess.check_output(child, text=True) == "False\n"

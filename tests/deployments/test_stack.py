@@ -1,0 +1,75 @@
+"""Both pages and a worker start once, on ports that are free, or it is said which is not. Start to end: tests/pages."""
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from deployments.replay.feed import Feed
+from stockml.home import Home
+from stockml.provider.price_source import replay_home
+from tests.support.commands import stockml
+from tests.support.loopback import Loopback, whole
+from tests.support.own_servers import free_port
+from tests.support.patience import until
+
+
+@pytest.mark.parametrize("part", ["serve prefect --prefect-port", "serve mlflow --mlflow-port"])
+def test_a_server_started_alone_names_its_taken_port_too(home: Home, feed: Feed, part: str) -> None:
+    failed = stockml(*part.split(), port := feed.address.rpartition(":")[2])
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith(f"stockml: expected port {port} to be free for ")
+
+
+def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> None:
+    failed = stockml("up", "--prefect-port", port := str(free_port()), "--mlflow-port", port)
+    assert failed.returncode == 1
+    assert "or STOCKML_MLFLOW_PORT to be another port than Prefect's" in failed.stderr
+    assert not home.root.exists()
+
+
+@pytest.mark.slow
+def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) -> None:
+    """Else both ran the same deployments on the same database, and the first to stop hid the other."""
+    command = [sys.executable, "-m", "deployments.cli", "up"]
+    both = [
+        subprocess.Popen(
+            [*command, "--prefect-port", str(free_port()), "--mlflow-port", str(free_port())],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        until(lambda: any(each.poll() is not None for each in both))
+        (goes_on,) = [each for each in both if each.poll() is None]
+    finally:
+        for each in both:
+            each.kill()
+    told = {each: each.communicate()[1] for each in both}
+    del told[goes_on]
+    assert next(iter(told.values())).startswith(
+        "stockml: expected no running `stockml up` in this home, found one that is starting"
+    )
+
+
+def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(home: Home) -> None:
+    command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
+    place = replay_home(os.environ)
+    with Loopback(whole(b"true")) as server:
+        api = f"{server.address}/api"
+        process = subprocess.Popen([*command, "--prefect-url", api], stderr=subprocess.DEVNULL)
+        asked = psutil.Process(process.pid)
+        try:
+            until(lambda: "deployments.servers.worker_program" in asked.cmdline())
+            environ = asked.environ()
+        finally:
+            process.kill()
+            process.wait()
+    assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
+    assert environ["PREFECT_HOME"] == str(place.prefect)
+    assert place.server("prefect_api") == api  # for commands in its home: in its container
+    assert environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
