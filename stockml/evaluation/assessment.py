@@ -163,7 +163,7 @@ def select_model(
     )
     author = CHAMPION if CHAMPION in candidates and not promoted else LSTM
     has_network = candidates[author].has_network
-    worse = table.is_worse(author, clearly=candidates[author].own is None)
+    worse = table.is_worse(author, clearly=candidates[author].own_path is None)
     publisher = author if has_network and not worse else POOLED
     adds = table.over_simple.get(author) if has_network else None
     return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
@@ -175,7 +175,7 @@ def _evaluated(unseen: Unseen, candidates: Mapping[str, Candidate], author: Cand
     All prices are turned into tonight's units, as averages and the scale of errors span changes of units.
     """
     series, test, settings = unseen.series, unseen.test, unseen.settings
-    paths = {name: each.own for name, each in candidates.items() if each.own is not None}
+    paths = {name: each.own_path for name, each in candidates.items() if each.own_path is not None}
     others = {PUBLISHED: author} | ({WITHOUT_NETWORK: candidates[WITHOUT_NETWORK]} if paths else {})
     rises = {name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()}
     paths |= {name: each.paths(series.close[test]) for name, each in others.items()}

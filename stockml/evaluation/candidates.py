@@ -16,7 +16,6 @@ from stockml.models.baselines import prior_path, published_moves
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
@@ -57,7 +56,7 @@ class Unseen:
 
 def pool_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Pool:
     """The network's own pool; for one that has none, the newest in the folders that ends before `day`."""
-    return network.pool if isinstance(network, TickerNetwork) else Pool.before(day, folders)
+    return network.pool or Pool.before(day, folders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +64,14 @@ class Candidate:
     """A model's forecasts as they would have been published on the test part, and as of tonight.
 
     test: from the m origins of the test part.  earlier: from all unseen origins before tonight, validation's included;
-    `components`: what it combines.  tonight: from one.  own: (m, horizon), the network's own path in price, None where
-    it forecasts no path.  held_out: the network behind all but `tonight`; None without one.
+    `components`: what it combines.  tonight: from one.  own_path: (m, horizon), the network's own, in price, None where
+    it forecasts none.  held_out: the network behind all but `tonight`; None without one.
     """
 
     test: CombinedForecast
     earlier: CombinedForecast
     tonight: CombinedForecast
-    own: Floats | None
+    own_path: Floats | None
     components: Components
     held_out: Network | None
 
@@ -95,14 +94,14 @@ class Candidate:
         location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
         found = combine(series, np.concatenate([origins, newest]), Components(location, simple, network))
         earlier, of_test = found.at(slice(0, len(origins))), slice(len(origins) - len(unseen.test), len(origins))
-        own = None
-        if held_out is not None and not isinstance(held_out, TickerNetwork):
-            own = np.asarray(np.exp(past.location[of_test]) * series.close[unseen.test, None], dtype=np.float64)
-        return cls(earlier.at(of_test), earlier, found.at(slice(len(origins), None)), own, past, held_out)
+        own_path = None
+        if held_out and held_out.forecasts_path:
+            own_path = np.asarray(np.exp(past.location[of_test]) * series.close[unseen.test, None], dtype=np.float64)
+        return cls(earlier.at(of_test), earlier, found.at(slice(len(origins), None)), own_path, past, held_out)
 
     @property
     def has_network(self) -> bool:
-        return self.own is not None or bool((self.tonight.shares > 0).any())
+        return self.own_path is not None or bool((self.tonight.shares > 0).any())
 
     def paths(self, close: Floats) -> Floats:
         """(m, horizon) median prices on the test part.  close: (m,), of its origins."""
@@ -121,8 +120,7 @@ def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Fl
 def forecast_after(series: PriceSeries, origins: Indices, simple: Floats, network: Network | None) -> Components:
     """What a network forecasts after these origins, (m,), beside what its pool forecasts alone, (m, horizon, 21)."""
     leads = np.arange(1, simple.shape[1] + 1)
-    if network is None or isinstance(network, TickerNetwork):
-        quantiles = network.network(series, origins, leads) if network else None
-        return Components(published_moves(series, origins, leads), simple, quantiles)
-    path = network.paths(series, origins, len(leads))
-    return Components(np.log(path / series.close[origins, None]), simple, None)
+    if network is None:
+        return Components(published_moves(series, origins, leads), simple, None)
+    location, quantiles = network.forecast(series, origins, leads)
+    return Components(location, simple, quantiles)

@@ -19,7 +19,6 @@ from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
 from stockml.models.pool import Pool
 from stockml.models.pooled_ridge import RIDGE
-from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Network, TrainedModel
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
@@ -93,7 +92,7 @@ def check_training(
     start: the model that it continues, as in `train_ticker`.  Raises LooksAhead; the tutorial's are not checked.
     """
     network, first = model.held_out, model.parts.validation.start
-    if isinstance(network, TickerNetwork):
+    if network.pool:
         again = learned(with_other_future(series, first - 1), start.held_out if start else None, first, folders)
         if not _same(again.errors.coefficients(), network.errors.coefficients()):
             raise LooksAhead("the ticker's own training", str(series.sessions[first - 1]))

@@ -6,10 +6,11 @@ how much further the ticker has moved than the base forecast; continuing from th
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from stockml.models.baselines import published_moves
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, lead_basis, moves
 from stockml.models.pool import Pool, widths_of
 from stockml.models.pooled_regression import SMALLEST_MOVE
@@ -61,18 +62,27 @@ class OwnErrors:
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """A pool's base, its width changed by a ticker's errors if `own`; it has seen sessions through `learned_until`."""
+    """A pool's base, corrected by a ticker's errors if `corrected`; it has seen sessions through `learned_until`."""
 
     pool: Pool
     errors: OwnErrors
-    own: bool
+    corrected: bool
     learned_until: np.datetime64
 
-    def network(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats | None:
-        """(m, leads, 21) the network's quantiles, symmetric about 0; None where there is no base."""
-        if self.pool.base is None:
-            return None
-        return self.pool.network(series, origins, leads, self.errors.coefficients() if self.own else None)
+    forecasts_path: ClassVar[bool] = False
+    scale: ClassVar[None] = None  # a base forecasts ratios, whatever the prices
+    weights: ClassVar[tuple[()]] = ()  # the base's are in the pool's files
+
+    def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, Floats | None]:
+        """(m, leads) the published median, and (m, leads, 21) quantiles symmetric about 0, None without a base."""
+        own = self.errors.coefficients() if self.corrected else None
+        quantiles = self.pool.network(series, origins, leads, own) if self.pool.base else None
+        return published_moves(series, origins, leads), quantiles
+
+    def asdict(self) -> dict[str, Any]:
+        """What is written of it: the pool as names and hashes only."""
+        kept = {"pool": self.pool.identity(), "reasons": dict(self.pool.reasons), "errors": self.errors.asdict()}
+        return {**kept, "own": self.corrected, "learned_until": str(self.learned_until)}
 
 
 def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:

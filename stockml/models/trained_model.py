@@ -80,8 +80,8 @@ class TrainedModel:
 def save(model: TrainedModel, folder: Path) -> None:
     """Write the folder, the pool as names and hashes only; equal models give equal bytes but for `_timing.json`."""
     for name in NETWORKS:
-        if isinstance(network := getattr(model, name), TutorialForecaster):
-            write_atomically(folder / f"{name}.npz", packed(network.weights))
+        if weights := getattr(model, name).weights:
+            write_atomically(folder / f"{name}.npz", packed(weights))
     history = [{name: value for name, value in row.items() if name != "seconds"} for row in model.history]
     described = {
         "form": FORM,
@@ -94,7 +94,7 @@ def save(model: TrainedModel, folder: Path) -> None:
         "last_session": str(model.last_session),
         "retrained_at": str(model.retrained_at),
         "evidence": vars(model.evidence) if model.evidence else None,
-        "networks": {name: _described(getattr(model, name)) for name in NETWORKS},
+        "networks": {name: getattr(model, name).asdict() for name in NETWORKS},
     }
     timing = {"seconds": [row["seconds"] for row in model.history]}
     for name, content in (("history", history), ("_timing", timing), ("model", described)):
@@ -136,14 +136,6 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     return found if len(found) == epochs else [0.0] * epochs
 
 
-def _described(network: Network) -> dict[str, Any]:
-    until = {"learned_until": str(network.learned_until)}
-    if isinstance(network, TutorialForecaster):
-        return {**until, "scale": vars(network.scale)}
-    pool, errors = network.pool, network.errors.asdict()
-    return {**until, "pool": pool.identity(), "reasons": dict(pool.reasons), "errors": errors, "own": network.own}
-
-
 def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) -> Network:
     until = np.datetime64(part["learned_until"])
     if settings.profile == "tutorial":
@@ -176,9 +168,6 @@ def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
 
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
     """Whether both models are the same bases left alone, and so forecast the same."""
-
-    def base_alone(model: TrainedModel, name: str) -> dict[str, str | None] | None:
-        network = getattr(model, name)
-        return network.pool.identity() if isinstance(network, TickerNetwork) and not network.own else None
-
-    return all((base := base_alone(one, name)) and base == base_alone(other, name) for name in NETWORKS)
+    pairs = [[getattr(model, name) for model in (one, other)] for name in NETWORKS]
+    alone = all(each.pool and not each.corrected for pair in pairs for each in pair)
+    return alone and all(first.pool.identity() == second.pool.identity() for first, second in pairs)

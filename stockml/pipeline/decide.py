@@ -11,7 +11,6 @@ from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry, champion_for, check_intact
 from stockml.models.retrain_policy import Chosen, Facts, decide
-from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
@@ -94,7 +93,7 @@ def _champion_and_facts(
         "same_adjustment": provenance.adjustment == dataset.adjustment,
     }
     facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **same)
-    if isinstance(model.published, TickerNetwork):
-        return champion, facts, None  # training cannot mend its path, which is the prior's
+    if not model.published.forecasts_path:
+        return champion, facts, None  # training cannot mend a path that is not its own
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return champion, replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None), None

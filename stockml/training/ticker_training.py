@@ -54,9 +54,9 @@ def train_ticker(
     split = unseen_parts(series, settings.evaluation, folders)
     held_out = learned(series, start.held_out if start else None, split.validation.start, folders)
     evidence = _evidence(held_out, series, split, settings.evaluation)
-    own = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
+    used = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
     published = learned(series, start.published if start else None, len(series), folders)
-    held_out, published = replace(held_out, own=own), replace(published, own=own)
+    held_out, published = replace(held_out, corrected=used), replace(published, corrected=used)
     return TrainedModel(
         settings=settings,
         decision=_with_evidence(decision, evidence, held_out),
@@ -77,14 +77,14 @@ def learned(series: PriceSeries, before: Network | None, stop: int, folders: Seq
     pool = Pool.before(unseen.item(), folders)
     errors, seen = OwnErrors(), known.sessions[-1]
     if pool.base is not None:
-        if isinstance(before, TickerNetwork) and before.pool.identity() == pool.identity():
+        if before and before.pool and before.pool.identity() == pool.identity():
             # with other settings, parts may begin earlier than last night's; nothing can be unlearned
             errors = before.errors if before.learned_until <= seen else errors
         origins = new_origins(errors, known)
         for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
             errors = errors.updated(errors_of(pool, series, at), known.sessions[at[-1]])
         seen = max(seen, np.datetime64(pool.through))
-    return TickerNetwork(pool, errors, own=True, learned_until=seen)
+    return TickerNetwork(pool, errors, corrected=True, learned_until=seen)
 
 
 def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
@@ -104,8 +104,8 @@ def _evidence(
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
     actual = moves(series, at, leads)
     base = network.pool.network(series, at, leads)
-    own = base * np.exp(lead_basis(leads) @ network.errors.coefficients())[:, None]
-    loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in (own, base))
+    corrected = base * np.exp(lead_basis(leads) @ network.errors.coefficients())[:, None]
+    loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in (corrected, base))
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 
 
@@ -118,6 +118,6 @@ def _with_evidence(decision: Decision, evidence: Evidence | None, network: Ticke
         why = "no unseen moves to try the ticker's own training on" if learned else short
         return Decision("keep", f"{why}: the base is left alone")
     found = f"the ticker's own training was {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
-    if network.own:
+    if network.corrected:
         return replace(decision, reason=f"{decision.reason}; {found}")
     return Decision("keep", f"the base left alone was no worse: {found} ({decision.mode}: {decision.reason})")

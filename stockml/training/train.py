@@ -16,7 +16,6 @@ from stockml.features.origins import every_nth, split_origins
 from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts
-from stockml.models.ticker_network import TickerNetwork
 from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, unscored, vintage_folders
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
 from stockml.prices.calendar import A_DAY
@@ -147,14 +146,14 @@ def facts_about(
         "settings": learning_sha256(champion.settings) == learning_sha256(settings),
         "code": same_code,
         "price adjustment": same_adjustment,
-        "base network": not isinstance(network, TickerNetwork) or network.pool.identity() == newest.identity(),
+        "base network": network.pool is None or network.pool.identity() == newest.identity(),
     }
-    if not same_adjustment and not isinstance(network, TickerNetwork):  # a base forecasts ratios, whatever the prices
+    if network.scale and not same_adjustment:
         why_unscored = "its scale is of prices that have been adjusted otherwise since"
     return Facts(
         unscored=why_unscored,
         changed=tuple(name for name, same in unchanged.items() if not same),
         new_sessions=int((series.sessions > champion.last_session).sum()),
         sessions_since_retrain=int((series.sessions > champion.retrained_at).sum()),
-        scale_drift=1.0 if isinstance(network, TickerNetwork) else network.scale.drift(series),
+        scale_drift=network.scale.drift(series) if network.scale else 1.0,
     )

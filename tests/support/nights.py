@@ -42,6 +42,8 @@ class DriftPart:
 
     share: float
 
+    forecasts_path, pool, forecast = True, None, TutorialForecaster.forecast
+
     @property
     def learned_until(self) -> np.datetime64:
         return np.datetime64("2003-01-01")
@@ -106,7 +108,7 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
     model: Any = StandIn.of(share) if share else trained(ticker, day)
     rival: Any = StandIn.of(0.4)
     if isinstance(model, TrainedModel):
-        left = {name: replace(getattr(model, name), own=False) for name in ("held_out", "published")}
+        left = {name: replace(getattr(model, name), corrected=False) for name in ("held_out", "published")}
         rival = replace(model, **left)
     series, settings = series_until(ticker, day), SETTINGS.evaluation
     return assess(series, model, rival, settings, upcoming, unseen_parts(series, settings))

@@ -9,7 +9,7 @@ The first is part of the recipe; the second is a switch, off by default. Tests s
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,15 +255,26 @@ def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> 
 
 @dataclass(frozen=True, eq=False)
 class TutorialForecaster:
-    """One fitted network; `paths` is vectorised, and causal from `learned_until` on: before it, scales look ahead."""
+    """One fitted network; it is causal from `learned_until` on: before it, scales look ahead."""
 
     settings: Settings
     weights: tuple[NDArray[Any], ...]
     scale: TutorialScale
     learned_until: np.datetime64
 
+    forecasts_path: ClassVar[bool] = True
+    pool: ClassVar[None] = None
+
+    def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, None]:
+        """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, …, as many as are wanted."""
+        return np.log(self.paths(series, origins, len(leads)) / series.close[origins, None]), None
+
     def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
         """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below look_back - 2."""
         network, prepared = self.settings.network, self.scale.prepared(series, len(series.through(self.learned_until)))
         fed = pasts(prepared.values, origins + 1, network.look_back)
         return prepared.prices(origins, rollout(self.weights, fed, horizon, network.cell))
+
+    def asdict(self) -> dict[str, Any]:
+        """What is written of it beside the weights."""
+        return {"scale": vars(self.scale), "learned_until": str(self.learned_until)}

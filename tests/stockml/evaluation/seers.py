@@ -11,6 +11,7 @@ from stockml.evaluation.candidates import Candidate, Unseen
 from stockml.features.origins import every_nth
 from stockml.models.pool import Pool
 from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.models.tutorial.recipe import TutorialForecaster
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.ticker_training import unseen_parts
@@ -33,10 +34,10 @@ class Model:
 def wide(times: float, series: PriceSeries = SERIES) -> Model:
     """The base with `times` its width at every lead, as if learned from endless errors."""
     own = OwnErrors(np.full(11, np.log(times)), 1e12, series.sessions[0])
-    first = series.sessions[SPLIT.validation.start]
+    first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
     return Model(
-        TickerNetwork(Pool.before(first.item()), own, own=True, learned_until=first - np.timedelta64(1, "D")),
-        TickerNetwork(Pool.before(series.sessions[-1].item()), own, own=True, learned_until=series.sessions[-1 - AGE]),
+        TickerNetwork(Pool.before(first.item()), own, corrected=True, learned_until=first - np.timedelta64(1, "D")),
+        TickerNetwork(Pool.before(last.item()), own, corrected=True, learned_until=series.sessions[-1 - AGE]),
     )
 
 
@@ -50,6 +51,8 @@ class Seer:
     share: float
     learned_until: np.datetime64
     true: PriceSeries | None
+
+    forecasts_path, pool, forecast = True, None, TutorialForecaster.forecast
 
     def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
         start, true = series.close[at][:, None], self.true or series

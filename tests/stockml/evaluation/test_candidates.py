@@ -38,7 +38,7 @@ def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order
     components = Components(
         published_moves(SERIES, rows, LEADS),
         np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in networks]),
-        np.concatenate([network.network(SERIES, at, LEADS) for network, at in networks]),
+        np.concatenate([network.forecast(SERIES, at, LEADS)[1] for network, at in networks]),
     )
     whole, found = combine(SERIES, rows, components), assessed(USUAL)
     count, close = len(unseen) - len(TEST), SERIES.close
@@ -80,7 +80,7 @@ def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> 
 
 
 def test_a_path_of_a_networks_own_is_scored_at_the_prices_that_it_forecast() -> None:
-    np.testing.assert_allclose(candidate(seeing(0.3)).own, seeing(0.3).held_out.paths(SERIES, TEST, len(LEADS)))
+    np.testing.assert_allclose(candidate(seeing(0.3)).own_path, seeing(0.3).held_out.paths(SERIES, TEST, len(LEADS)))
 
 
 @pytest.mark.parametrize("t", [SPLIT.validation.start, int(TEST[0]), int(TEST[40])])

@@ -82,14 +82,14 @@ def test_errors_equal_those_of_a_loop_over_leads_and_levels() -> None:
 
 def test_the_network_departs_from_the_base_only_if_the_tickers_own_part_is_used() -> None:
     series, at, leads = walk(400), np.array([300]), np.arange(1, 6)
-    own = TickerNetwork(POOL, OwnErrors(np.full(11, 0.5), 500.0, DAY), own=True, learned_until=DAY)
+    own = TickerNetwork(POOL, OwnErrors(np.full(11, 0.5), 500.0, DAY), corrected=True, learned_until=DAY)
     plain = POOL.network(series, at, leads, np.zeros(4))
-    np.testing.assert_array_equal(replace(own, own=False).network(series, at, leads), plain)
-    wider = own.network(series, at, leads)
+    np.testing.assert_array_equal(replace(own, corrected=False).forecast(series, at, leads)[1], plain)
+    wider = own.forecast(series, at, leads)[1]
     assert wider is not None
     assert (wider[..., -1] > 1.1 * plain[..., -1]).all()
-    none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors(), own=False, learned_until=DAY)
-    assert none.network(series, at, leads) is None
+    none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors(), corrected=False, learned_until=DAY)
+    assert none.forecast(series, at, leads)[1] is None
 
 
 def test_training_and_assessing_a_model_loads_neither_tensorflow_nor_keras_nor_sklearn() -> None:

@@ -37,6 +37,11 @@ def usual() -> TrainedModel:
     return learned(SERIES)
 
 
+def outcome(model: TrainedModel) -> tuple[bool, bool, str]:
+    """Whether each network is corrected by the ticker's errors, and the mode."""
+    return network(model, "held_out").corrected, network(model, "published").corrected, model.decision.mode
+
+
 def network(model: TrainedModel, name: str) -> TickerNetwork:
     found = getattr(model, name)
     assert isinstance(found, TickerNetwork)
@@ -49,23 +54,22 @@ def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -
     assert not_worth.evidence
     assert worth.evidence.origins == not_worth.evidence.origins == 60
     assert worth.evidence.skill > 0 > not_worth.evidence.skill
-    assert (worth.held_out.own, worth.published.own, worth.decision.mode) == (True, True, "retrain")
+    assert outcome(worth) == (True, True, "retrain")
     assert "; the ticker's own training was +" in worth.decision.reason
-    assert (not_worth.held_out.own, not_worth.published.own, not_worth.decision.mode) == (False, False, "keep")
+    assert outcome(not_worth) == (False, False, "keep")
     assert not_worth.decision.reason.startswith("the base left alone was no worse: the ticker's own training was -")
     assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
     at, leads, own = np.array(worth.parts.validation), np.array([1, 2, 3, 5]), network(worth, "held_out")
     actual = moves(SERIES, at, leads)
-    loss, reference = (
-        np.mean(crps(each.network(SERIES, at, leads), actual) / np.sqrt(leads)) for each in (own, own.pool)
-    )
+    corrected, alone = own.forecast(SERIES, at, leads)[1], own.pool.network(SERIES, at, leads)
+    loss, reference = (np.mean(crps(each, actual) / np.sqrt(leads)) for each in (corrected, alone))
     assert worth.evidence.skill == pytest.approx(1 - loss / reference)
 
 
 @pytest.mark.parametrize("mode", ["retrain", "fine-tune"])
 def test_a_training_that_was_asked_for_is_used_even_if_it_did_not_help(mode: str) -> None:
     asked = learned(TURNED, ONE.changed(mode=mode))
-    assert (asked.held_out.own, asked.published.own, asked.decision.mode) == (True, True, "retrain")
+    assert outcome(asked) == (True, True, "retrain")
     assert "own training was -" in asked.decision.reason, "said all the same"
 
 
@@ -134,7 +138,7 @@ def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> 
     assert one.errors.asdict() == two.errors.asdict()
     assert (other.evidence == usual().evidence) is (part == "test")
     if part == "test":
-        assert (other.decision, one.own) == (usual().decision, two.own)
+        assert (other.decision, one.corrected) == (usual().decision, two.corrected)
     assert network(other, "published").errors.asdict() != network(usual(), "published").errors.asdict()
 
 
@@ -155,8 +159,8 @@ def test_a_short_history_leaves_the_base_alone(sessions: int) -> None:
     model = train_ticker(walk(sessions), SMALL, RETRAIN, start=None)
     assert model.decision.mode == "keep"
     assert "the history is too short" in model.decision.reason
-    assert (model.evidence, model.held_out.own, model.published.own) == (None, False, False)
-    assert model.published.network(walk(sessions), np.array([sessions - 1]), np.arange(1, 51)).shape == (1, 50, 21)
+    assert (model.evidence, model.held_out.corrected, model.published.corrected) == (None, False, False)
+    assert model.published.forecast(walk(sessions), np.array([sessions - 1]), np.arange(1, 51))[1].shape == (1, 50, 21)
 
 
 def test_a_long_history_most_of_which_every_base_has_seen_is_not_called_too_short() -> None:
@@ -180,7 +184,7 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_given(damaged: bool
     model = train_ticker(series, ONE, RETRAIN, start=None, folders=[tmp_path] if damaged else [SHIPPED])
     assert (model.decision.mode, model.decision.reason[:18]) == ("keep", "nothing to train: ")
     assert ("base-1999-06.npz" in model.decision.reason) is damaged
-    assert model.published.network(series, np.array([800]), np.arange(1, 6)) is None
+    assert model.published.forecast(series, np.array([800]), np.arange(1, 6))[1] is None
     assert np.isfinite(model.published.pool.simple(series, np.array([800]), np.arange(1, 6))).all()
 
 
