@@ -6,7 +6,7 @@ is dropped and the step runs again. Two runs of one ticker never look at once: e
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
 from datetime import date
 from functools import partial
@@ -24,16 +24,15 @@ from stockml.storage.receipts import Receipt
 
 P = ParamSpec("P")
 R = TypeVar("R")
-OF_THE_RUN = ("now", "seconds", "flow_run_url")  # inputs that tell when and where a step runs, not what it makes
 
 
-def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any]) -> str:
+def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any], *, ignores: Collection[str]) -> str:
     """A step's key: its name, the code of the stockml `module` and what that imports, and the content of its inputs."""
     name = context.task.name
-    content = {argument: value for argument, value in inputs.items() if argument not in OF_THE_RUN}
+    content = {argument: value for argument, value in inputs.items() if argument not in ignores}
     text = json.dumps([name, code_hash(module), content], sort_keys=True, default=identity)
     key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
-    forget_unless_intact(home().results / key)
+    forget_unless_reusable(home().results / key)
     return key
 
 
@@ -48,26 +47,29 @@ def identity(value: object) -> object:
     raise TypeError(f"expected a receipt, a setting or plain data as a step's input, found {type(value).__name__}")
 
 
-def forget_unless_intact(record: Path) -> None:
-    """Remove a kept result whose receipt no longer holds or is of another home; the step then runs again."""
+def forget_unless_reusable(record: Path) -> None:
+    """Remove a kept result whose receipt is not reusable or is of another home; the step then runs again."""
     try:
         result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
         return
     except Exception:  # noqa: BLE001 - whatever is wrong with a kept result, the cure is to compute it again
         result = None
-    if not (isinstance(result, Receipt) and home().holds(result.path) and result.intact()):
+    if not (isinstance(result, Receipt) and home().holds(result.path) and result.is_reusable()):
         record.unlink(missing_ok=True)
 
 
-def step(name: str, *, module: str, of: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]:
+def step(
+    name: str, *, module: str, of: str | None = None, ignores: Collection[str] = (), **options: Any
+) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `module` is the stockml module that does its work, `options` are Prefect's.
 
-    `of`: the input whose ticker and session name the run.
+    `of`: the input whose ticker and session name the run.  ignores: inputs that tell when and where it runs, not what
+    it makes.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
-    key = partial(key_of, module)
+    key = partial(key_of, module, ignores=ignores)
     return task(name=name, cache_key_fn=key, persist_result=True, result_serializer="json", **options)
 
 

@@ -45,7 +45,7 @@ RETRY_TRANSIENT: dict[str, Any] = {
 }
 
 
-@step("fetch", module="pipeline.ingest", task_run_name="fetch {ticker} {session}", **RETRY_TRANSIENT)
+@step("fetch", module="pipeline.ingest", ignores=("now",), task_run_name="fetch {ticker} {session}", **RETRY_TRANSIENT)
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
@@ -58,7 +58,13 @@ def fetch_daily(
     return kept
 
 
-@step("fetch history", module="pipeline.ingest", task_run_name="fetch history {ticker} {session}", **RETRY_TRANSIENT)
+@step(
+    "fetch history",
+    module="pipeline.ingest",
+    ignores=("now",),
+    task_run_name="fetch history {ticker} {session}",
+    **RETRY_TRANSIENT,
+)
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
     try:
@@ -89,13 +95,13 @@ def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
         return ingest.ask_who_is_delisted(home(), asked, ticker, now)
 
 
-@step("append", of="payload", module="pipeline.ingest")
+@step("append", of="payload", module="pipeline.ingest", ignores=("now",))
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; the receipt says how many were added and restated."""
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
-@step("explain jumps", of="bars", module="pipeline.ingest", **RETRY_TRANSIENT)
+@step("explain jumps", of="bars", module="pipeline.ingest", ignores=("now",), **RETRY_TRANSIENT)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
     with provider() as asked:
@@ -141,13 +147,18 @@ def evaluate_model(
     return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
-@step("publish", of="evaluation", module="pipeline.publish")
+@step("publish", of="evaluation", module="pipeline.publish", ignores=("now",))
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.Receipt:
     """Put tonight's forecast into the ledger, once per key."""
     return publish.publish(home(), evaluation, key, now=now)
 
 
-@step("log run", module="pipeline.log", task_run_name="log {done.dataset.ticker} {done.dataset.session}")
+@step(
+    "log run",
+    module="pipeline.log",
+    ignores=("now", "seconds", "flow_run_url"),
+    task_run_name="log {done.dataset.ticker} {done.dataset.session}",
+)
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits here."""
     return log.log_night(
@@ -161,7 +172,7 @@ def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url:
     )
 
 
-@step("promote", of="model", module="pipeline.promote")
+@step("promote", of="model", module="pipeline.promote", ignores=("now",))
 def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> receipts.PromotionReceipt:
     """Make the challenger champion if the gate said so, and let MLflow's alias follow."""
     verdict = read_night(Path(run.path)).verdict

@@ -15,8 +15,8 @@ class Receipt:
     path: str
     sha256: str
 
-    def intact(self) -> bool:
-        """Whether the content is still there, unchanged."""
+    def is_reusable(self) -> bool:
+        """Whether the step need not be done again: the content is still there, unchanged."""
         return sha256_of(self.path) == self.sha256
 
     def identity(self) -> tuple[str, ...]:
@@ -45,9 +45,9 @@ class PayloadReceipt(SessionReceipt):
     received_at: datetime
     rows_before: int
 
-    def intact(self) -> bool:
+    def is_reusable(self) -> bool:
         """False also for a payload that lacks its session's bar, so that it is fetched again."""
-        return self.newest >= self.session and super().intact()
+        return self.newest >= self.session and super().is_reusable()
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ class RunReceipt(Receipt):
     run_id: str | None
     model_version: str | None
 
-    def intact(self) -> bool:
+    def is_reusable(self) -> bool:
         """False also while MLflow does not have the night, so that it is logged again."""
-        return self.run_id is not None and super().intact()
+        return self.run_id is not None and super().is_reusable()
 
     def identity(self) -> tuple[str, ...]:
         return (self.ticker, self.key, self.run_id or "", self.model_version or "")

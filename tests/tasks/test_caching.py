@@ -21,8 +21,8 @@ from tests.support.copied_code import copied, run_on
 FRIDAY = date(2013, 3, 1)
 
 
-@step("write prices", module="home")
-def write_prices(ticker: str, session: date) -> PayloadReceipt:
+@step("write prices", module="home", ignores=("now",))
+def write_prices(ticker: str, session: date, now: int) -> PayloadReceipt:
     path = home().root / f"{ticker} prices"
     write_atomically(path, f"prices of {ticker} on {session}".encode())
     sha256, received_at = sha256_of(path) or "", datetime(2013, 3, 2, 4, tzinfo=UTC)
@@ -30,18 +30,18 @@ def write_prices(ticker: str, session: date) -> PayloadReceipt:
 
 
 @step("count prices", module="settings")
-def count_prices(prices: PayloadReceipt, weight: float) -> StoreReceipt:
+def count_prices(prices: PayloadReceipt, weight: float, now: int) -> StoreReceipt:
     path = home().root / "count"
     write_atomically(path, f"{Path(prices.path).read_bytes()!r} {weight}".encode())
     return StoreReceipt(prices.ticker, str(path), sha256_of(path) or "", prices.session, 1, 0, 0)
 
 
 @flow
-def two_steps(ticker: str = "IBM", weight: float = 1.0, force: bool = False) -> list[str]:
-    """The states of both steps, in order."""
+def two_steps(ticker: str = "IBM", weight: float = 1.0, now: int = 0, force: bool = False) -> list[str]:
+    """The states of both steps, in order, of which only the first ignores `now`."""
     write, count = (with_home_storage(each, force=force) for each in (write_prices, count_prices))
-    first = write(ticker, FRIDAY, return_state=True)
-    second = count(first.result(), weight, return_state=True)
+    first = write(ticker, FRIDAY, now, return_state=True)
+    second = count(first.result(), weight, now, return_state=True)
     return [first.name, second.name]
 
 
@@ -69,6 +69,7 @@ def break_a_kept_result(place: Home) -> dict[str, object]:
     [
         (nothing, ["Cached", "Cached"]),
         (lambda place: {"weight": 2.0}, ["Cached", "Completed"]),
+        (lambda place: {"now": 1}, ["Cached", "Completed"]),
         (lambda place: {"ticker": "MSFT"}, ["Completed", "Completed"]),
         (lambda place: {"force": True}, ["Completed", "Completed"]),
         (lose_the_first_file, ["Completed", "Cached"]),

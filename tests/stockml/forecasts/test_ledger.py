@@ -34,7 +34,7 @@ def test_an_empty_ledger_has_no_entries_and_no_scores(ledger: Ledger) -> None:
 def test_what_was_published_reads_back_as_written(ledger: Ledger) -> None:
     published = (entry(10, "f" * 64), replace(entry(11), run_id=None, model_version=None), entry(12, hours_later=2.5))
     for each in published:
-        assert ledger.publish(each).intact()
+        assert ledger.publish(each).is_reusable()
     assert ledger.entries("IBM") == published
 
 

@@ -61,4 +61,4 @@ def test_a_night_on_the_store_as_it_is_adds_nothing_to_it(home: Home) -> None:
     found = as_stored(home, "IBM", appended.session)
     assert found == replace(appended, added=0, restated=0, unchanged=0)
     assert found.identity() == appended.identity()
-    assert found.intact()
+    assert found.is_reusable()

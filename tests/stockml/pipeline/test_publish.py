@@ -24,7 +24,7 @@ def evaluated(home: Home) -> EvaluationReceipt:
 
 def test_a_forecast_is_published_once_under_its_nights_key(home: Home) -> None:
     first = publish(home, evaluated(home), "a" * 64, now=EVENING)
-    assert first.intact()
+    assert first.is_reusable()
     again = publish(home, evaluated(home), "a" * 64, now=EVENING + timedelta(hours=1))
     assert again == first, "a repeated night"
     (entry,) = Ledger(home.ledger).entries("IBM")

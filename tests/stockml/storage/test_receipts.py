@@ -20,11 +20,11 @@ def test_a_receipt_holds_until_the_file_is_changed_or_gone(tmp_path: Path) -> No
     path = tmp_path / "bars.parquet"
     path.write_bytes(b"bars")
     receipt = receipt_of(path)
-    assert receipt.intact()
+    assert receipt.is_reusable()
     path.write_bytes(b"other bars")
-    assert not receipt.intact()
+    assert not receipt.is_reusable()
     path.unlink()
-    assert not receipt.intact()
+    assert not receipt.is_reusable()
 
 
 def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(tmp_path: Path) -> None:
@@ -32,9 +32,9 @@ def test_a_folders_receipt_covers_names_and_contents_but_not_side_information(tm
     receipt = receipt_of(tmp_path)
     for beside in ("_timing.json", ".weights.half-written"):
         (tmp_path / beside).write_bytes(b"{}")
-    assert receipt.intact()
+    assert receipt.is_reusable()
     (tmp_path / "weights").rename(tmp_path / "wights")
-    assert not receipt.intact()
+    assert not receipt.is_reusable()
 
 
 def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_a_payload_without_its_sessions_bar_is_asked_for_again(tmp_path: Path) -
     for newest in (date(2013, 2, 28), session):
         at = datetime(2013, 3, 2, 4, tzinfo=UTC)
         payload = PayloadReceipt(kept.ticker, kept.path, kept.sha256, session, newest, at, rows_before=0)
-        assert payload.intact() is (newest == session)
+        assert payload.is_reusable() is (newest == session)
     path.unlink()
-    assert not payload.intact()
+    assert not payload.is_reusable()
 
 
 def test_a_run_that_mlflow_lacks_is_logged_again_and_its_receipt_counts_as_another_once_it_has_it(
@@ -59,10 +59,10 @@ def test_a_run_that_mlflow_lacks_is_logged_again_and_its_receipt_counts_as_anoth
         RunReceipt(kept.ticker, kept.path, kept.sha256, "key", *known)
         for known in ((None, None), ("run", None), ("run", "2"))
     )
-    assert [run.intact() for run in (waiting, logged, versioned)] == [False, True, True]
+    assert [run.is_reusable() for run in (waiting, logged, versioned)] == [False, True, True]
     assert len({run.identity() for run in (waiting, logged, versioned)}) == 3
     path.write_bytes(b"[]")
-    assert not logged.intact()
+    assert not logged.is_reusable()
 
 
 def test_a_write_to_a_full_disk_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
