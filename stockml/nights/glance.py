@@ -23,6 +23,8 @@ from stockml.storage.refusals import unreadable
 FILE = "newest.json"
 WIDTH = "answer/width_against_usual_pct"
 
+GainAndP = tuple[float | None, float | None]  # what the network adds, and its p-value
+
 
 @record
 @dataclass(frozen=True)
@@ -90,13 +92,17 @@ class Glance:
             own_training=shares.get("answer/own_training_crps_pct"),
         )
 
+    @property
+    def gains(self) -> tuple[GainAndP, GainAndP]:
+        """What the network adds to the distribution, and to the path."""
+        return (self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p)
+
     def adds(self, *, clearly: bool = False) -> bool | None:
         """Whether the network adds anything to what is published, path or distribution; clearly: beyond the noise.
 
         None where nothing was measured, or with too few origins to test.
         """
-        gains = ((self.network_adds, self.network_adds_p), (self.path_adds, self.path_adds_p))
-        tested = [(gain, p) for gain, p in gains if gain is not None and p is not None]
+        tested = [(gain, p) for gain, p in self.gains if gain is not None and p is not None]
         return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
 
     def metrics(self) -> dict[str, float]:
@@ -116,6 +122,12 @@ class Glance:
         if self.live_independent is not None:
             found["record/live_independent"] = float(self.live_independent)
         return found if self.promoted is None else {**found, "record/promoted": float(self.promoted)}
+
+
+def is_untested(*gains: GainAndP) -> bool:
+    """Whether something was measured, but on too few origins to say anything; skills were measured on the same."""
+    measured = [p for gain, p in gains if gain is not None]
+    return bool(measured) and not any(p is not None for p in measured)
 
 
 def keep_newest(nights: Path, night: Night) -> None:

@@ -15,7 +15,7 @@ from stockml.home import Home
 from stockml.models.pooled_regression import POOLED
 from stockml.models.registry import Registry
 from stockml.nights import states
-from stockml.nights.glance import Glance, calendar_of, newest
+from stockml.nights.glance import Glance, calendar_of, is_untested, newest
 from stockml.nights.reasons import by_reason, in_a_line
 from stockml.nights.tables import aligned
 from stockml.prices.calendar import Sessions, sessions_for
@@ -168,7 +168,7 @@ def _path(found: Glance) -> str:
     """The published path's skill, marked where the path is a network's and not a formula's."""
     if not found.published_skill:
         return "–"
-    if _is_untested(found):
+    if is_untested(*found.gains):
         return FEW
     whose = "network's " if _publishes_a_path(found) else ""
     return f"{whose}{found.published_skill:+.3f}"
@@ -185,13 +185,9 @@ def _publishes_a_path(found: Glance) -> bool:
     return found.path_adds is not None and found.publisher != POOLED
 
 
-def _is_untested(found: Glance) -> bool:
-    return found.adds() is None and {found.network_adds, found.path_adds} != {None}
-
-
 def _adds(found: Glance) -> str:
     """The known gains of path and distribution; a dash where neither is known."""
-    if _is_untested(found):
+    if is_untested(*found.gains):
         return FEW
     gains = (
         ("path ", found.path_adds, found.path_adds_p, "+.3f"),

@@ -16,7 +16,7 @@ from stockml.evaluation.significance import is_clear, p_text
 from stockml.forecasts.forecast import price_text
 from stockml.home import Home
 from stockml.nights import states
-from stockml.nights.glance import Glance
+from stockml.nights.glance import Glance, is_untested
 from stockml.nights.reasons import in_a_line
 from stockml.nights.record import Night, Status
 from stockml.nights.status import FEW
@@ -114,7 +114,7 @@ def text(rows: Sequence[NightRow]) -> str:
     for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
-        if _is_untested(row.network_adds, row.noise_p):
+        if is_untested((row.network_adds, row.noise_p)):
             figures[:2] = FEW, FEW
         elif row.network_adds is not None and not is_clear(row.noise_p):
             figures[1] += " ~"
@@ -132,7 +132,7 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
     def cell(key: str, line: dict[str, Any]) -> Any:
         value = line[key]
-        if key == "network_adds" and _is_untested(value, line["noise_p"]):
+        if key == "network_adds" and is_untested((value, line["noise_p"])):
             return FEW
         if key == "why":  # Prefect's V1 page takes it for Markdown, the other one does not
             return NO_MARKDOWN.sub(r"\g<0> ", value)
@@ -170,11 +170,6 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
         outcomes = {row.outcome for row in rows}
         return outcomes.pop() if len(outcomes) == 1 else states.SKIPPED, line or "nothing to do"
     return "Completed", line
-
-
-def _is_untested(network_adds: float | None, noise_p: float | None) -> bool:
-    """Whether the gain was measured on too few origins to say anything; the path's skill was measured on the same."""
-    return network_adds is not None and noise_p is None
 
 
 def _rounded(value: float | None) -> float | None:
