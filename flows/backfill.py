@@ -87,9 +87,8 @@ def backfill(
     nights = sessions if learn == "every night" else sessions[-1:]
     rows, on_night = [], night_report(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:
-        state = past_night(
-            ticker, session, mode, profile, calendar, force, session not in missing, settings, return_state=True
-        )
+        tonight = NightRequest(ticker, asked.settings, named, force)  # which measures the time from now on
+        state = past_night(ticker, session, tonight, has_bar=session not in missing, return_state=True)
         rows.append(row_of(ticker, session, state))
         on_night()
     show_nights(rows, f"backfill-{as_key(ticker)}", f"{ticker} {first} to {last}")
@@ -97,19 +96,12 @@ def backfill(
     return final_state(rows)
 
 
-@flow(name="past night", flow_run_name="{ticker} {session} {mode}")
-def past_night(
-    ticker: str,
-    session: date,
-    mode: Mode = "auto",
-    profile: Profile = "nightly",
-    calendar: form.CalendarName = "",
-    force: bool = False,
-    has_bar: bool = True,
-    settings: form.Changes = form.NO_CHANGES,
-) -> State:
-    """Run one night from what the store has, as `nightly` does once its bars have been fetched."""
-    tonight = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar or None, force)
+@flow(name="past night", flow_run_name="{ticker} {session} {tonight.settings.mode}")
+def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bool) -> State:
+    """Run one night from what the store has, as `nightly` does once its bars have been fetched.
+
+    ticker: that of `tonight`, by which a run that was killed is found among Prefect's and ended.
+    """
     if not has_bar:
         missing = Outcome(session, "the store has no bar of this session that is believed", states.NO_BAR)
         return skipped(tonight, missing)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
@@ -102,6 +102,10 @@ def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: H
     before = feed.requests
     assert run().result()[0].mode == "retrain"
     assert feed.requests == before
+    with get_client(sync_client=True) as client:
+        named = FlowRunFilter(name=FlowRunFilterName(any_=[f"IBM {FRIDAY} auto"]))
+        nights = client.read_flow_runs(flow_run_filter=named)
+    assert {each.parameters.get("ticker") for each in nights} == {"IBM"}, "by which one that was killed is ended"
 
 
 @pytest.mark.slow
