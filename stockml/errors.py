@@ -1,8 +1,8 @@
 """Every error that stockml raises, in one tree.
 
     StockmlError
-    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting, InvalidFile,
-    │                         OtherVersion, no damage; MixedPrices, a replay and the market in one home
+    ├── InvalidInput          what a person typed: InvalidTicker, InvalidSession, InvalidSetting; InvalidFile, also one
+    │                         that can be made anew; OtherVersion, no damage; MixedPrices, replay and market in one home
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
@@ -36,7 +36,7 @@ class StockmlError(Exception):
 
 
 class InvalidInput(StockmlError):
-    """Input from a person is not usable; nothing was changed."""
+    """Input from a person, or a file that can be made anew, is not usable; nothing was changed."""
 
 
 class InvalidTicker(InvalidInput):
