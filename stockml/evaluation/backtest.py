@@ -23,18 +23,17 @@ from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITH
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
-from stockml.features.origins import OriginSplit, unseen_origins, within_segment
+from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
-from stockml.models.base_network import BaseNetwork, coefficients_cached
 from stockml.models.baselines import baseline_paths, prior_path
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
 from stockml.models.pool import Pool, vintages_kept
-from stockml.models.pooled_regression import ORIGIN_STRIDE, POOLED
+from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings, Settings
+from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import train_ticker, unseen_parts
 
@@ -181,37 +180,19 @@ def _nights(
     """
     nights, quantiles = [], []
     model = champion = None
-    with coefficients_cached():
-        _fill_cache(series, splits, settings.evaluation, folders)
-        for origin, split in splits.items():
-            known = series.until(origin + 1)
-            model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
-            kept = champion is not None and same_forecast(model, champion)
-            unseen = Unseen.of(known, split, settings.evaluation, model)
-            found = select_model(unseen, model, champion, kept=kept, simple_rows=False)
-            champion = model if found.promoted else champion
-            skill_of_own = model.evidence.skill if model.evidence else None
-            nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
-            both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
-            quantiles.append(np.array([each.tonight.quantiles[0] for each in both]))  # a view would keep every origin's
-        check_look_ahead(unseen, found.candidates)  # of the last: its inputs were computed with all later bars there
-    return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
-
-
-def _fill_cache(
-    series: PriceSeries, splits: Mapping[int, OriginSplit], evaluation: EvaluationSettings, folders: Sequence[Path]
-) -> None:
-    """Compute in one go what the nights will need of the bases: several times as fast as night by night."""
-    asked: dict[BaseNetwork, set[int]] = {}
     for origin, split in splits.items():
-        unseen = unseen_origins(series, split, evaluation).tolist()
-        for stop, others in ((split.validation.start, unseen), (origin + 1, [origin])):
-            base = Pool.before(series.sessions[stop].item(), folders).base
-            learned = max(stop - LEADS[-1] - 1, 0) // ORIGIN_STRIDE * ORIGIN_STRIDE  # the newest whose outcome is known
-            if base is not None:
-                asked.setdefault(base, set()).update([*others, learned])
-    for base, found in asked.items():
-        base.coefficients(series, np.array(sorted(found)))
+        known = series.until(origin + 1)
+        model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
+        kept = champion is not None and same_forecast(model, champion)
+        unseen = Unseen.of(known, split, settings.evaluation, model)
+        found = select_model(unseen, model, champion, kept=kept, simple_rows=False)
+        champion = model if found.promoted else champion
+        skill_of_own = model.evidence.skill if model.evidence else None
+        nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
+        both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
+        quantiles.append(np.array([each.tonight.quantiles[0] for each in both]))  # a view would keep every origin's
+    check_look_ahead(unseen, found.candidates)  # of the last: its inputs were computed with all later bars there
+    return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:

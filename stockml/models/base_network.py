@@ -4,11 +4,9 @@ Weights are plain arrays and inference is NumPy, so a night that uses a base loa
 log(mid price at a lead / close of the origin), symmetric about that close: how far, not which way.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,7 @@ from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
-from stockml.models.pooled_regression import EWMA_60, POOLED, PooledRegression, Vintage
+from stockml.models.pooled_regression import EWMA_60, ORIGIN_STRIDE, POOLED, PooledRegression, Vintage
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
@@ -25,6 +23,7 @@ from stockml.storage.arrays import Floats, Indices, check_array
 LOOK_BACK = 64  # sessions
 UPPER = LEVELS[LEVELS > 0.5]  # (10,); the lower levels mirror these
 CHUNK = 48  # origins: products this small stay on one thread, several times as fast on a busy machine
+SPAN = CHUNK * ORIGIN_STRIDE  # sessions from one chunk's first origin to the next chunk's
 
 Singles = NDArray[np.float32]
 
@@ -115,15 +114,21 @@ class BaseNetwork(Vintage):
         return found / len(self.members)
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(members, m, 4) coefficients of `lead_basis` after each origin; cached within `coefficients_cached`."""
-        windows, cache = self.windows(series, origins), _CACHE.get()
-        if cache is None:
-            return np.stack([_by_chunks(member, windows) for member in self.members])
-        keys = [(self, hashlib.blake2b(window.tobytes(), digest_size=16).digest()) for window in windows]
-        new = [row for row, key in enumerate(keys) if key not in cache]
-        for row, member in enumerate(np.stack([_by_chunks(each, windows[new]) for each in self.members], axis=1)):
-            cache[keys[new[row]]] = member
-        return np.stack([cache[key] for key in keys], axis=1)
+        """(members, m, 4) coefficients of `lead_basis` after each origin, once for a series and what continues it.
+
+        Computed with the others of its chunk, whichever are asked for: a product's last bits depend on its size.
+        """
+        whole = series.whole
+        of_bases = _COEFFICIENTS.setdefault(whole, {})
+        if self not in of_bases:
+            of_bases[self] = np.full((len(self.members), len(whole), BASIS_SIZE), np.nan, dtype=np.float32)
+        found = of_bases[self]
+        new = origins[np.isnan(found[0, origins, 0])]
+        for first in np.unique(new // SPAN * SPAN + new % ORIGIN_STRIDE).tolist():
+            at = np.minimum(np.arange(first, first + SPAN, ORIGIN_STRIDE), len(whole) - 1)
+            windows = self.windows(whole, at)
+            found[:, at] = [member.coefficients(windows) for member in self.members]
+        return found[:, origins]
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; 0, the mean, before its segment's first."""
@@ -135,22 +140,8 @@ class BaseNetwork(Vintage):
         return windows
 
 
-_CACHE: ContextVar[dict[tuple[BaseNetwork, bytes], Singles] | None] = ContextVar("_CACHE", default=None)
-
-
-@contextmanager
-def coefficients_cached() -> Iterator[None]:
-    """Compute each window only once within this context; last bits may differ from those computed without it."""
-    token = _CACHE.set({})
-    try:
-        yield
-    finally:
-        _CACHE.reset(token)
-
-
-def _by_chunks(member: Member, windows: Singles) -> Singles:
-    parts = [member.coefficients(windows[first : first + CHUNK]) for first in range(0, len(windows), CHUNK)]
-    return np.concatenate([np.zeros((0, BASIS_SIZE), dtype=np.float32), *parts])
+_COEFFICIENTS: WeakKeyDictionary[PriceSeries, dict[BaseNetwork, Singles]] = WeakKeyDictionary()
+"""By series and base, (members, n, 4), NaN where not yet asked for: what is known changes no result, only the time."""
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:

@@ -7,7 +7,6 @@ from pathlib import Path
 from stockml.evaluation.assessment import assess, write_assessment
 from stockml.evaluation.look_ahead import check_training
 from stockml.home import Home
-from stockml.models.base_network import coefficients_cached
 from stockml.models.trained_model import load_model, same_forecast, vintage_folders
 from stockml.pipeline.decide import champion_beside
 from stockml.prices.series import PriceSeries
@@ -32,12 +31,11 @@ def evaluate_night(
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
     folders = vintage_folders(Path(model.path))
-    with coefficients_cached():
-        if decision.mode != "keep":
-            check_training(series, tonight, champion if decision.mode == "fine-tune" else None, folders)
-        unseen = unseen_parts(series, settings, folders)
-        kept = decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion))
-        assessment = assess(series, tonight, champion, settings, upcoming, unseen, kept=kept, unreadable=unreadable)
+    if decision.mode != "keep":
+        check_training(series, tonight, champion if decision.mode == "fine-tune" else None, folders)
+    unseen = unseen_parts(series, settings, folders)
+    kept = decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion))
+    assessment = assess(series, tonight, champion, settings, upcoming, unseen, kept=kept, unreadable=unreadable)
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     write_assessment(assessment, folder)

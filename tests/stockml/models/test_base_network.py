@@ -11,7 +11,7 @@ from stockml.features.origins import within_segment
 from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
 from stockml.features.width_inputs import InputScale, width_inputs
-from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member, coefficients_cached
+from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised
 from stockml.models.pooled_regression import EWMA_60, POOLED, PooledRegression
 from stockml.models.pooled_ridge import RIDGE, PooledRidge
@@ -124,12 +124,14 @@ def test_many_origins_at_once_give_what_each_gives_alone(regressions: Regression
     assert base().quantiles(series, origins[:0], ALL, *regressions).shape == (0, 50, 21)
 
 
-def test_cached_coefficients_are_reused_for_equal_windows_and_only_by_the_same_base(regressions: Regressions) -> None:
-    series, origins, own, another = walk(1_300), np.arange(900, 1_000), base(), base(member(seed=7))
-    with coefficients_cached():
-        first = own.quantiles(series, origins, ALL, *regressions)
-        np.testing.assert_array_equal(own.quantiles(walk(1_300), origins[1:], ALL, *regressions), first[1:])
-        assert not np.array_equal(another.quantiles(series, origins, ALL, *regressions), first)
+def test_what_a_base_has_been_asked_before_changes_no_bit_of_its_coefficients() -> None:
+    series, origins = walk(1_300), np.arange(900, 1_000)
+    plain, asked, another = (base(member(seed=seed, units=(48, 48))) for seed in (6, 6, 7))
+    first = plain.coefficients(series, origins)
+    for earlier in (origins[7:9], origins[:40], origins[60:61]):
+        asked.coefficients(series.until(961), earlier)
+    np.testing.assert_array_equal(asked.coefficients(series, origins), first)
+    assert not np.array_equal(another.coefficients(series, origins), first)
 
 
 def test_a_window_holds_the_mean_before_the_first_session_of_its_segment() -> None:
