@@ -1,5 +1,6 @@
 """Checks of the servers: Prefect, MLflow, the pages' ports, where notices go, Dask."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -140,16 +141,23 @@ def told_by_prefect(home: Home) -> Iterator[Check]:
 
 
 def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
-    """The tickers of each deployment that is for all of them; none of one that is missing."""
+    """The tickers of each deployment for all of them that is not told of this list; none of one that is missing."""
     from prefect.client.schemas.filters import DeploymentFilter
 
-    from deployments.registration.prefect_deployments import of_other_flows
+    from deployments.registration.prefect_deployments import of_other_flows, spec_of
+    from deployments.registration.tickers import digest_time
     from tasks.run_records import all_of
 
-    names = [each.name for each in of_other_flows(entries) if "tickers" in each.parameters]
-    named = DeploymentFilter.model_validate({"name": {"any_": names}})
-    there = {each.name: each.parameters for each in all_of(client.read_deployments, deployment_filter=named)}
-    return ({*there.get(name, {}).get("tickers", ())} for name in names)
+    wanted = [each for each in of_other_flows(entries, digest_time(os.environ)) if "tickers" in each.parameters]
+    named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
+    there = {each.name: each for each in all_of(client.read_deployments, deployment_filter=named)}
+    for each in wanted:
+        known = there.get(each.name)
+        told = {*known.parameters.get("tickers", ())} if known else set()
+        if told == {*each.parameters["tickers"]}:
+            continue
+        if known is None or known.version != spec_of(each)["version"]:  # else a person chose others, in the page
+            yield told
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:

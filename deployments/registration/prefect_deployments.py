@@ -166,7 +166,7 @@ def form_of(flow: str) -> dict[str, Any]:
     return {**parameter_schema(flow_of(flow).fn).model_dump_for_openapi(), "additionalProperties": False}
 
 
-def _spec(wanted: Wanted) -> dict[str, Any]:
+def spec_of(wanted: Wanted) -> dict[str, Any]:
     """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
         "name": wanted.name,
@@ -196,7 +196,7 @@ def _agree(
     theirs: Sequence[DeploymentSchedule],
 ) -> str:
     """Make the deployment as wanted, unless it is. A person's schedules of it, `theirs`, stay as they are."""
-    spec, ours = _spec(wanted), [each for each in known.schedules if each not in theirs] if known else []
+    spec, ours = spec_of(wanted), [each for each in known.schedules if each not in theirs] if known else []
     if known and known.version == spec["version"] and len(ours) == bool(wanted.cron):
         return "unchanged"
     fields = set(DeploymentScheduleCreate.model_fields)

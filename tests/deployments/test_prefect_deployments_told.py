@@ -91,6 +91,26 @@ def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named
     assert "differ in FB, KO, STAYS; `stockml deploy` tells Prefect of the list" in str(check)
 
 
+@pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])
+def test_tickers_that_a_person_chose_in_the_page_are_not_called_outdated(
+    told: Home, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """'stockml deploy', which the note advised, leaves them as they are."""
+    monkeypatch.setenv("STOCKML_DIGEST_AT", "08:30")
+    register_all(told)
+    with get_client(sync_client=True) as client:
+        [known] = [each for each in client.read_deployments() if each.name == name]
+        chosen = {"parameters": {**known.parameters, "tickers": ["FB"]}}
+        client.request("PATCH", "/deployments/{id}", path_params={"id": known.id}, json=chosen)
+    assert list(told_by_prefect(told)) == []
+    own_list.add(told, ["KO"], {})
+    register(of_tickers(own_list.tickers_of(told).tickers), delete_others=False)
+    (check,) = told_by_prefect(told)
+    assert "differ in KO" in str(check)
+    register_all(told)
+    assert list(told_by_prefect(told)) == []
+
+
 def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing(told: Home) -> None:
     """Such as of Kubernetes' jobs: registered too, it would run twice."""
     own_list.add(told, ["KO", *(f"X{number}" for number in range(9))], {})
