@@ -55,6 +55,7 @@ def add(
     """Add tickers to run every night."""
     from deployments.registration import own_list
     from deployments.replay.recording import recorded_rows
+    from stockml.prices.store import BarStore
     from stockml.provider.price_source import plays_recorded
     from stockml.provider.quota import Plan
 
@@ -76,6 +77,11 @@ def add(
         if meant := from_yahoo(ticker):
             rename = f"`stockml rename {ticker} {meant}`"
             print(f"Yahoo's {ticker} is Alpha Vantage's {meant}; if it is meant: {rename}")
+    stored = BarStore.of(place).tickers()
+    for ticker in set(added).difference(stored):
+        for other in stored:
+            if as_key(other) == as_key(ticker):  # an import's, before the list had a spelling
+                print(f"the bars of {ticker} are there as {other}: `stockml rename {other} {ticker}`")
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
         shared = Plan.of(os.environ).shared_by(len(own_list.tickers_of(place).tickers))
         if shared and not plays_recorded(place, os.environ):

@@ -44,3 +44,18 @@ def test_history_is_imported_for_the_listed_spelling_of_a_share(
         assert run([*command, *more]) == 0
         assert capsys.readouterr().out.startswith("BRK.B: 60 sessions ")
     assert BarStore.of(home).tickers() == ("BRK.B",)
+
+
+def test_who_lists_another_spelling_than_the_bars_have_is_told_how_to_join_them(
+    home: Home, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its nights never saw what had been imported before, and a second import made no difference."""
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
+    assert run(["import", str(file.parent)]) == 0
+    assert run(["tickers", "add", "BRK.B", "KO"]) == 0
+    note = "the bars of BRK.B are there as BRK-B: `stockml rename BRK-B BRK.B`\n"
+    assert note in capsys.readouterr().out
+    assert run(["rename", "BRK-B", "BRK.B"]) == 0
+    assert BarStore.of(home).tickers() == ("BRK.B",)
+    assert run(["tickers", "add", "BRK.B"]) == 0
+    assert "the bars of" not in capsys.readouterr().out
