@@ -4,8 +4,7 @@ Every row of the night's tables is made again as of an origin in the middle of t
 have been published is combined again. A ticker's own training is repeated. `stockml audit` replays whole nights.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -84,16 +83,15 @@ def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> Non
             raise LooksAhead(name, str(series.sessions[middle]))
 
 
-def check_training(
-    series: PriceSeries, model: TrainedModel, start: TrainedModel | None, folders: Sequence[Path]
-) -> None:
-    """Train the network that is scored again, on another future after what it may learn from.
+def check_training(series: PriceSeries, model: TrainedModel, start: TrainedModel | None) -> None:
+    """Train the network that is scored again, on its own pool and another future after what it may learn from.
 
     start: the model that it continues, as in `train_ticker`.  Raises LooksAhead; the tutorial's are not checked.
     """
     network, first = model.held_out, model.parts.validation.start
     if network.pool:
-        again = learned(with_other_future(series, first - 1), start.held_out if start else None, first, folders)
+        other, before = with_other_future(series, first - 1), start.held_out if start else None
+        again = learned(other, before, first, network.pool)
         if not _same(again.errors.coefficients(), network.errors.coefficients()):
             raise LooksAhead("the ticker's own training", str(series.sessions[first - 1]))
 

@@ -30,10 +30,9 @@ def evaluate_night(
     tonight = load_model(Path(model.path))
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
-    folders = vintage_folders(Path(model.path))
     if decision.mode != "keep":
-        check_training(series, tonight, champion if decision.mode == "fine-tune" else None, folders)
-    unseen = unseen_parts(series, settings, folders)
+        check_training(series, tonight, champion if decision.mode == "fine-tune" else None)
+    unseen = unseen_parts(series, settings, vintage_folders(Path(model.path)))
     kept = decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion))
     assessment = assess(series, tonight, champion, settings, upcoming, unseen, kept=kept, unreadable=unreadable)
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"

@@ -52,10 +52,12 @@ def train_ticker(
 ) -> TrainedModel:
     """Train from scratch, or continue from `start`'s errors where its pool is still tonight's. Raises TooFewBars."""
     split = unseen_parts(series, settings.evaluation, folders)
-    held_out = learned(series, start.held_out if start else None, split.validation.start, folders)
+    first, after = series.sessions[split.validation.start], series.sessions[-1] + A_DAY
+    pool, newest = (Pool.before(day.item(), folders) for day in (first, after))
+    held_out = learned(series, start.held_out if start else None, split.validation.start, pool)
     evidence = _evidence(held_out, series, split, settings.evaluation)
     used = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
-    published = learned(series, start.published if start else None, len(series), folders)
+    published = learned(series, start.published if start else None, len(series), newest)
     held_out, published = replace(held_out, corrected=used), replace(published, corrected=used)
     return TrainedModel(
         settings=settings,
@@ -70,11 +72,9 @@ def train_ticker(
     )
 
 
-def learned(series: PriceSeries, before: Network | None, stop: int, folders: Sequence[Path]) -> TickerNetwork:
-    """Learn, continuing `before`, from outcomes known before session `stop`, on the newest pool that ends before it."""
+def learned(series: PriceSeries, before: Network | None, stop: int, pool: Pool) -> TickerNetwork:
+    """Learn, continuing `before`, from outcomes known before session `stop`, on a pool that ends before it."""
     known = series.until(stop)
-    unseen = series.sessions[stop] if stop < len(series) else series.sessions[-1] + A_DAY
-    pool = Pool.before(unseen.item(), folders)
     errors, seen = OwnErrors(), known.sessions[-1]
     if pool.base is not None:
         if before and before.pool and before.pool.identity() == pool.identity():

@@ -19,7 +19,6 @@ from stockml.evaluation.look_ahead import (
     with_other_future,
 )
 from stockml.models.baselines import baseline_paths
-from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
 from stockml.settings import EvaluationSettings, Settings
@@ -70,13 +69,13 @@ def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
     model = train_ticker(SERIES, SMALL, Decision("retrain", "no champion yet"), start=None)
     assert isinstance(model.held_out, TickerNetwork)
     assert isinstance(model.published, TickerNetwork)
-    check_training(SERIES, model, None, [SHIPPED])
+    check_training(SERIES, model, None)
     later = train_ticker(SERIES, SMALL, Decision("fine-tune", "a night"), start=model)
-    check_training(SERIES, later, model, [SHIPPED])
+    check_training(SERIES, later, model)
     knowing = replace(model, held_out=replace(model.held_out, errors=model.published.errors))
     last = SERIES.sessions[model.parts.validation.start - 1]
     with pytest.raises(LooksAhead, match=f"what the ticker's own training said after the close of {last}"):
-        check_training(SERIES, knowing, None, [SHIPPED])
+        check_training(SERIES, knowing, None)
 
 
 def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None:

@@ -3,13 +3,18 @@
 import shutil
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
+from stockml.evaluation.assessment import read_assessment
 from stockml.home import Home
+from stockml.models.pool import Pool
+from stockml.models.pooled_vintages import write
 from stockml.models.trained_model import Provenance, load_model
 from stockml.pipeline.decide import decide_mode
+from stockml.pipeline.evaluate import evaluate_night
 from stockml.prices.series import PriceSeries
 from stockml.storage.objects import sha256_of
 from tests.stockml.pipeline.steps import ALONE, ONE, OWN, dataset_of, night
@@ -49,6 +54,18 @@ def test_each_step_reads_a_models_folder_and_the_series_once(home: Home) -> None
         sys.setprofile(None)
     assert second.decision.mode == "fine-tune"
     assert (read.count("model"), read.count("series")) == (1 + 1 + 2, 3)
+
+
+def test_a_base_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(home: Home) -> None:
+    series = OWN.until(900)
+    dataset, first = dataset_of(home, series), night(home, series)
+    upcoming = tuple(first.found.forecast.sessions)
+    last = series.sessions[load_model(Path(first.model.path)).parts.validation.start - 1].item()
+    pool = Pool.before(date(2000, 1, 1))
+    for each in filter(None, (pool.regression, pool.ridge, pool.base)):
+        write(replace(each, through=last), home.bases)
+    found = evaluate_night(home, dataset, first.decision, first.model, ONE.evaluation, upcoming=upcoming)
+    assert read_assessment(Path(found.path)).forecast == first.found.forecast
 
 
 def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(home: Home) -> None:
