@@ -266,19 +266,14 @@ def _bands(table: BacktestTable) -> list[str | Cells]:
 
 def _outlook(table: BacktestTable) -> list[str | Cells]:
     what = (
-        "Published volatilities (QLIKE) and chances (Brier's score); constant: the score of what came true on average"
+        "Published volatilities (QLIKE) and chances (Brier's score); constant: the score of the mean of what came true"
     )
-    rows = [
-        [
-            f"{each.what}, {each.sessions} sessions",
-            f"{each.said:.1%}",
-            f"{each.came_true:.1%}",
-            f"{each.score:.4f}",
-            f"{each.constant:.4f}",
-            "–" if each.network_adds is None else f"{each.network_adds:+z.2f}",
-            "–" if each.share is None else f"{each.share:.0f}",
-        ]
-        for each in table.outlook
-    ]
+    rows = []
+    for each in table.outlook:
+        scores = [f"{each.said:.1%}", f"{each.came_true:.1%}", f"{each.score:.4f}", f"{each.constant:.4f}"]
+        fewer = "" if each.compared == each.tickers else f" of {each.compared}"
+        known = each.network_adds is not None and each.share is not None
+        gains = [f"{each.network_adds:+z.2f}", f"{each.share:.0f}{fewer}"] if known else ["–", "–"]
+        rows.append([f"{each.what}, {each.sessions} sessions", *scores, *gains])
     heads = ["", "said", "came true", "score", "constant", "network adds, %", "% of tickers"]
     return [what, "", [heads, *rows], ""] if rows else []

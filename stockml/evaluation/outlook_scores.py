@@ -62,7 +62,7 @@ def outlook_scores(
 
 @dataclass(frozen=True)
 class OutlookLine:
-    """A statement's scores as means over tickers.  network_adds, share: in percent; of tickers where it is known."""
+    """A statement's scores as means over tickers.  network_adds, share: in percent, over the `compared` among them."""
 
     what: str
     sessions: int
@@ -73,6 +73,7 @@ class OutlookLine:
     constant: float
     network_adds: float | None
     share: float | None
+    compared: int
 
 
 def outlook_lines(tickers: Sequence[Sequence[OutlookScore]]) -> list[OutlookLine]:
@@ -82,10 +83,21 @@ def outlook_lines(tickers: Sequence[Sequence[OutlookScore]]) -> list[OutlookLine
         found.setdefault((score.what, score.sessions), []).append(score)
     lines = []
     for (what, sessions), scores in found.items():
-        rows = [(each.said, each.came_true, each.score, each.constant) for each in scores]
         adds = [100 * each.network_adds for each in scores if each.network_adds is not None]
-        gains = (float(np.mean(adds)), 100 * float(np.mean(np.array(adds) > 0))) if adds else (None, None)
-        lines.append(OutlookLine(what, sessions, len(scores), *np.mean(rows, axis=0).tolist(), *gains))
+        lines.append(
+            OutlookLine(
+                what,
+                sessions,
+                tickers=len(scores),
+                said=float(np.mean([each.said for each in scores])),
+                came_true=float(np.mean([each.came_true for each in scores])),
+                score=float(np.mean([each.score for each in scores])),
+                constant=float(np.mean([each.constant for each in scores])),
+                network_adds=float(np.mean(adds)) if adds else None,
+                share=100 * float(np.mean(np.array(adds) > 0)) if adds else None,
+                compared=len(adds),
+            )
+        )
     return lines
 
 

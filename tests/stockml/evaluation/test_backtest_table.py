@@ -106,9 +106,9 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert (rise.said, rise.came_true, rise.score, rise.constant) == pytest.approx((0.5, 0.6, 0.425 / 3, 0.25))
     assert (rise.network_adds, rise.share) == pytest.approx((-1.0, 50.0))  # of the two tickers where it is known
     assert (volatility.network_adds, volatility.share) == pytest.approx((2.0, 100.0))
-    assert "| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 |" in markdown(TABLE)
+    assert "| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 of 2 |" in markdown(TABLE)
     [unknown] = outlook_lines([(said("rise", 0.5, 0.2, None),)])
-    assert (unknown.network_adds, unknown.share) == (None, None)
+    assert (unknown.network_adds, unknown.share, unknown.compared) == (None, None, 0)
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
 
 
