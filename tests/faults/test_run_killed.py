@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 
 import psutil
@@ -55,14 +55,12 @@ def wait_until(reached: Callable[[Home], bool], home: Home, process: "subprocess
 
 def left_of(home: Home) -> list[str]:
     """The programs still at work in this home."""
-    return [" ".join(found.cmdline()) for found in psutil.process_iter() if works_in(found, home)]
-
-
-def works_in(process: psutil.Process, home: Home) -> bool:
-    try:
-        return process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(home.root)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it may end between any two questions
+            if process.pid != os.getpid() and process.environ().get("STOCKML_HOME") == str(home.root):
+                found.append(" ".join(process.cmdline()))
+    return found
 
 
 def test_a_night_outlives_its_own_prefect_server_killed_at_several_points(
