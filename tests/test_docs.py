@@ -166,3 +166,8 @@ def test_make_help_lists_every_target() -> None:
     ).stdout
     targets = re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     assert [line.split()[1] for line in shown.splitlines()] == targets
+
+
+def test_readme_names_the_command_that_ci_runs() -> None:
+    command = (PROJECT / ".ci" / "run").read_text().splitlines()[-1]
+    assert f"`{command}`" in (PROJECT / "README.md").read_text()
