@@ -24,7 +24,7 @@ def one_night() -> int:
     """
     from deployments.cli.app import run
     from deployments.cli.place import in_home
-    from deployments.replay.feed import END_OF_RECORDING
+    from stockml.clock import END_OF_RECORDING
     from stockml.provider.price_source import replay_home
 
     with in_home():

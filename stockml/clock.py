@@ -4,11 +4,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from stockml.errors import InvalidSetting
 
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # within these bounds every calendar answers or raises InvalidSession
 END = datetime(2201, 1, 1, tzinfo=UTC)
+END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=ZoneInfo("America/New_York"))  # of the prices that are replayed
 BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such as 2013-03-01T23:00:00-05:00"
 
 

@@ -82,7 +82,7 @@ def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
     if place.state is None:
         return {}
     given = {name: environ[name] for name in HANDED_ON if environ.get(name)}
-    return {**given, STATE: place.state.removesuffix("/replay"), CODE_OF: own_code()}
+    return {**given, STATE: environ[STATE].rstrip("/"), CODE_OF: own_code()}
 
 
 def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], worker: str) -> None:

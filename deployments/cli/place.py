@@ -94,7 +94,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
         refresh(place, ())
         is_replay = command not in FOR_THE_MARKET and kind_here(place, environ) == "replay"
         if is_replay and not is_named(environ):
-            from deployments.replay.feed import END_OF_RECORDING
+            from stockml.clock import END_OF_RECORDING
 
             environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
             place = replay_home(environ)

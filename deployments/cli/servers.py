@@ -100,8 +100,9 @@ def feed(
     ] = None,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""
-    from deployments.replay.feed import END_OF_RECORDING, Asked, Feed, replay_environment
+    from deployments.replay.feed import Asked, Feed, replay_environment
     from deployments.servers.access import check_port
+    from stockml.clock import END_OF_RECORDING
 
     def show(asked: Asked) -> None:
         print(asked.symbol, asked.function, asked.outputsize, flush=True)

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 from deployments.replay.answers import NEW_YORK, Answer, answer, published
 from deployments.replay.recording import symbols
 from stockml import clock
+from stockml.clock import END_OF_RECORDING
 
-END_OF_RECORDING = datetime(2013, 3, 1, 23, 0, tzinfo=NEW_YORK)
 # the feed treats this key as a premium one and serves the full series to it
 REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
 

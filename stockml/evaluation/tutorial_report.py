@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from stockml.errors import InvalidFile, counted
+from stockml.errors import InvalidFile, InvalidTicker, counted
 from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
 from stockml.prices.bars import broken, days_of
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import read_history
+from stockml.prices.csv_import import read_history, ticker_of
 from stockml.prices.screening import doubtful
 from stockml.settings import Settings, tutorial_settings
 from stockml.storage.arrays import Days, Floats
@@ -222,5 +222,8 @@ def report(
 
 
 def share_of(path: Path) -> str:
-    """The share's name, from its file's: HPQ for `hpq.us.txt`."""
-    return path.name.split(".")[0].upper()
+    """The share's name, from its file's: HPQ for `hpq.us.txt`, BRK.B for `brk.b.us.txt`."""
+    try:
+        return ticker_of(path)
+    except InvalidTicker:
+        return path.name.split(".")[0].upper()

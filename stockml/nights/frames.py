@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stockml.clock import now
+from stockml.clock import END_OF_RECORDING, now
 from stockml.errors import NoForecast
 from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
@@ -80,8 +80,10 @@ class Home:
         shown = shown.set_index("session")[["lead", "forecast", *bands, "weight"]]
         night, forecast = kept_night(self._place.nights, named, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER
+        replays = not is_named(os.environ) and kind_here(self._place, os.environ) == "replay"
+        at = END_OF_RECORDING if replays else now()
         shown.attrs = {
-            "age": str(age_of(forecast.origin, self._store(named).sessions(named), now(), limit)),
+            "age": str(age_of(forecast.origin, self._store(named).sessions(named), at, limit)),
             "origin": forecast.origin,
             "published_at": entry.published_at,
             "key": entry.key,

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,8 +38,10 @@ class NotYet(Exception):
 
 
 def is_busy(error: BaseException) -> bool:
-    with error if isinstance(error, HTTPError) else nullcontext():  # closes the answer, which holds its connection
-        return isinstance(error, HTTPError) and error.code == BUSY
+    if not isinstance(error, HTTPError) or error.code != BUSY:
+        return False
+    error.close()  # the answer holds its connection
+    return True
 
 
 @dataclass(frozen=True)

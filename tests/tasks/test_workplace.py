@@ -109,3 +109,11 @@ def test_a_worker_takes_the_state_from_its_runs_and_is_refused_if_it_has_another
         with pytest.raises(UnlikeWorker, match=f"worker second is unlike this run: {said}"):
             check_scheduled(scheduling, own, "second")
     assert of_scheduler(home_of({"STOCKML_HOME": str(tmp_path)}), environ) == {}
+
+
+@pytest.mark.parametrize("folder", ["home", "replay"])
+def test_a_state_that_is_called_replay_reaches_workers_under_its_whole_name(tmp_path: Path, folder: str) -> None:
+    environ = {"STOCKML_HOME": str(tmp_path / folder), **SHARED, "STOCKML_STATE": "s3://bucket/replay"}
+    scheduled = of_scheduler(home_of(environ), environ)
+    assert scheduled["STOCKML_STATE"] == environ["STOCKML_STATE"]
+    check_scheduled(scheduled, environ, WORKER)

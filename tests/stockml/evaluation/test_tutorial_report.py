@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.tutorial_report import opened, prices_of
+from stockml.evaluation.tutorial_report import opened, prices_of, share_of
 from stockml.prices.bars import Bars, days_of
 from tests.support.kaggle import LONG, kaggle_folder, kaggle_mid
 from tests.support.recordings import recorded
@@ -19,6 +19,11 @@ PRICES = ["open", "high", "low", "close"]
 def saved(folder: Path, bars: Bars, name: str = "ibm.us.txt") -> Path:
     bars.to_csv(path := folder / name, index_label="Date", date_format="%Y-%m-%d")
     return path
+
+
+def test_a_share_is_named_as_an_import_names_it_and_any_other_file_by_its_first_word() -> None:
+    names = ("hpq.us.txt", "brk.a.us.txt", "brk.b.us.txt", "my prices, of old.csv")
+    assert [share_of(Path(name)) for name in names] == ["HPQ", "BRK.A", "BRK.B", "MY PRICES, OF OLD"]
 
 
 @pytest.mark.parametrize("share", LONG)

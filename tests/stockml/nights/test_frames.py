@@ -86,6 +86,8 @@ def test_without_a_market_home_the_replays_home_is_used(home: Home, monkeypatch:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     moved_to(home.root / "replay")
     assert stockml.Home().tickers() == ("IBM",)
+    for seen in (stockml.Home(), stockml.Home(home.root / "replay")):
+        assert seen.forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 0 sessions ago"
     assert stockml.Home(home.root).tickers() == ()
 
 
