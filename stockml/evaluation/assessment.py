@@ -111,7 +111,7 @@ def assess(
         distributions=table,
         calibration=candidates[LSTM].tonight.calibration(),
         kept=kept,
-        outlook_scores=outlook_scores(series, unseen.test, author.test.quantiles, simple),
+        outlook_scores=tuple(score for score, _ in outlook_scores(series, unseen.test, author.test.quantiles, simple)),
         test_origins=unseen.test,
         paths={PUBLISHED: author.paths(close)},
         unseen=unseen.origins,

@@ -21,7 +21,7 @@ from stockml.evaluation.distribution_scores import DistributionScore, Gain, Loss
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead
-from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
+from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
@@ -88,7 +88,7 @@ class TickerBacktest:
     whole: Gain
     location: Gain
     paths: dict[str, Gain]
-    outlook: tuple[OutlookScore, ...]
+    outlook: tuple[ScoredStatement, ...]
     nights: tuple[DecisionNight, ...]
     reasons: dict[str, str]
 
@@ -234,7 +234,7 @@ def _scored(
     series: PriceSeries,
     rows: DistributionRows,
     nights: tuple[DecisionNight, ...],
-    outlook: tuple[OutlookScore, ...],
+    outlook: tuple[ScoredStatement, ...],
 ) -> TickerBacktest:
     actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
     whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}

@@ -240,7 +240,7 @@ def _shown(line: Line, table: BacktestTable) -> str:
     return f"{line.row.replace(CONSTANT_WIDTH, 'constant width').replace(OWN_HAR, 'own HAR range')}{fewer}"
 
 
-def _p_value(line: Line) -> str:
+def _p_value(line: Line | OutlookLine) -> str:
     return "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
 
 
@@ -273,7 +273,7 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
         scores = [f"{each.said:.1%}", f"{each.came_true:.1%}", f"{each.score:.4f}", f"{each.constant:.4f}"]
         fewer = "" if each.compared == each.tickers else f" of {each.compared}"
         known = each.network_adds is not None and each.share is not None
-        gains = [f"{each.network_adds:+z.2f}", f"{each.share:.0f}{fewer}"] if known else ["–", "–"]
+        gains = [f"{each.network_adds:+z.2f}", f"{each.share:.0f}{fewer}", _p_value(each)] if known else ["–"] * 3
         rows.append([f"{each.what}, {each.sessions} sessions", *scores, *gains])
-    heads = ["", "said", "came true", "score", "constant", "network adds, %", "% of tickers"]
+    heads = ["", "said", "came true", "score", "constant", "network adds, %", "% of tickers", "p"]
     return [what, "", [heads, *rows], ""] if rows else []

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stockml.evaluation.distribution_scores import Gain, pooled_test
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 from stockml.forecasts.outlook import MOVES, SESSIONS_A_YEAR, SPANS, annualised, chance_above, chance_beyond
 from stockml.forecasts.proper_scores import brier, qlike
 from stockml.models.lead_grid import moves
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Days, Floats, Indices
 
 VOLATILITY, RISE = "volatility", "rise"
 FEWEST = 10  # origins: whoever calls a rare event rarer wins until it happens
@@ -38,9 +39,13 @@ class OutlookScore:
     test: DieboldMariano | None
 
 
+ScoredStatement = tuple[OutlookScore, Gain | None]
+"""With the losses beside those without a network, if `network_adds` is known."""
+
+
 def outlook_scores(
     series: PriceSeries, origins: Indices, published: Floats, simple: Floats | None
-) -> tuple[OutlookScore, ...]:
+) -> tuple[ScoredStatement, ...]:
     """Score each statement about each of SPANS; not the volatility where the close stood still for a whole span.
 
     origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of log(mid / close of
@@ -56,13 +61,16 @@ def outlook_scores(
         came_true |= {what: each.astype(np.float64) for what, each in events.items()}
         for what, came in came_true.items():
             said = [_said(what, span, each) for each in both]
-            found.append(_scored(what, span, said, came, overlap(origins, span)))
+            found.append(_scored(what, span, said, came, series.sessions[origins], overlap(origins, span)))
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class OutlookLine:
-    """A statement's scores as means over tickers.  network_adds, share: in percent, over the `compared` among them."""
+    """A statement's scores as means over tickers.  network_adds, share: in percent, over the `compared` among them.
+
+    p_value: two-sided, of what the network adds, by calendar time over these.
+    """
 
     what: str
     sessions: int
@@ -73,17 +81,20 @@ class OutlookLine:
     constant: float
     network_adds: float | None
     share: float | None
+    p_value: float | None
     compared: int
 
 
-def outlook_lines(tickers: Sequence[Sequence[OutlookScore]]) -> list[OutlookLine]:
+def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookLine]:
     """One for each statement that some ticker's backtest has scored."""
-    found: dict[tuple[str, int], list[OutlookScore]] = {}
-    for score in (score for scores in tickers for score in scores):
-        found.setdefault((score.what, score.sessions), []).append(score)
+    found: dict[tuple[str, int], list[ScoredStatement]] = {}
+    for statement in (statement for statements in tickers for statement in statements):
+        found.setdefault((statement[0].what, statement[0].sessions), []).append(statement)
     lines = []
-    for (what, sessions), scores in found.items():
-        adds = [100 * each.network_adds for each in scores if each.network_adds is not None]
+    for (what, sessions), statements in found.items():
+        scores, gains = [score for score, _ in statements], [gain for _, gain in statements if gain]
+        adds = [100 * gain.skills[0] for gain in gains]
+        test = pooled_test(gains) if gains else None
         lines.append(
             OutlookLine(
                 what,
@@ -95,6 +106,7 @@ def outlook_lines(tickers: Sequence[Sequence[OutlookScore]]) -> list[OutlookLine
                 constant=float(np.mean([each.constant for each in scores])),
                 network_adds=float(np.mean(adds)) if adds else None,
                 share=100 * float(np.mean(np.array(adds) > 0)) if adds else None,
+                p_value=test.p_value if test else None,
                 compared=len(adds),
             )
         )
@@ -108,12 +120,16 @@ def _said(what: str, span: int, quantiles: Floats) -> Floats:
     return chance_above(quantiles, 0.0) if what == RISE else chance_beyond(quantiles, BEYOND[what])
 
 
-def _scored(what: str, span: int, said: list[Floats], came_true: Floats, overlapping: int) -> OutlookScore:
-    """said: (m,) each, as published and, where there is a network in it, without one."""
+def _scored(
+    what: str, span: int, said: list[Floats], came_true: Floats, sessions: Days, overlapping: int
+) -> ScoredStatement:
+    """said: (m,) each, as published and, where there is a network in it, without one.  sessions: (m,), the origins'."""
     loss_of, shown = (qlike, np.sqrt) if what == VOLATILITY else (brier, float)
     loss, *other = (loss_of(each, came_true) for each in said)
-    mean, came, adds, test = float(loss.mean()), came_true.mean(), None, None
+    mean, came, gain, test = float(loss.mean()), came_true.mean(), None, None
     if other and min(np.count_nonzero(came_true), np.count_nonzero(came_true != 1)) >= FEWEST:
-        adds, test = 1 - mean / float(other[0].mean()), diebold_mariano(loss, other[0], overlapping)
-    constant = float(loss_of(np.full(len(loss), came), came_true).mean())
-    return OutlookScore(what, span, float(shown(said[0].mean())), float(shown(came)), mean, constant, adds, test)
+        gain = Gain(sessions, loss, other[0], (1 - mean / float(other[0].mean()),))
+        test = diebold_mariano(loss, other[0], overlapping)
+    constant, adds = float(loss_of(np.full(len(loss), came), came_true).mean()), gain.skills[0] if gain else None
+    said_mean, came_mean = float(shown(said[0].mean())), float(shown(came))
+    return OutlookScore(what, span, said_mean, came_mean, mean, constant, adds, test), gain

@@ -132,7 +132,7 @@ def test_simple_paths_do_not_mix_the_units_of_two_stretches() -> None:
 
 
 def test_what_is_published_of_the_sessions_ahead_is_scored() -> None:
-    at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each in found().outlook}
+    at, outlook = np.arange(FIRST, LAST + 1, 5), {(each.what, each.sessions): each for each, _ in found().outlook}
     rose, rise = SERIES.mid[at + 20] > SERIES.close[at], outlook["rise", 20]
     assert (rise.came_true, rise.constant) == pytest.approx((rose.mean(), np.mean((rose - rose.mean()) ** 2)))
     assert len(outlook) == 12
@@ -259,7 +259,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert rows[PUBLISHED].coverage == pytest.approx(held)
     own, simple = (found().scores[name].interval_scores["80"] for name in (PUBLISHED, CENTRED))
     assert rows[PUBLISHED].interval_score == pytest.approx(100 * (1 - own / simple))
-    assert [each.score for each in table.outlook] == pytest.approx([each.score for each in found().outlook])
+    assert [each.score for each in table.outlook] == pytest.approx([each.score for each, _ in found().outlook])
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
     for name, line in of_paths.items():
@@ -267,7 +267,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
         assert line.p_value == (expected.p_value if expected else None), name
     said = "\n".join(markdown(table))
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
-    rise = found().outlook[1]
+    rise, _ = found().outlook[1]
     assert (
         f"| rise, 5 sessions | {rise.said:.1%} | {rise.came_true:.1%} | {rise.score:.4f} | {rise.constant:.4f}" in said
     )

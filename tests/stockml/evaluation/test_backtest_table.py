@@ -9,10 +9,10 @@ import pytest
 
 from stockml.evaluation.backtest import CENTRED, DecisionNight, TickerBacktest
 from stockml.evaluation.backtest_table import WHOLE, BacktestTable, Line, backtest_table, markdown
-from stockml.evaluation.distribution_scores import DistributionScore, Gain
+from stockml.evaluation.distribution_scores import DistributionScore, Gain, pooled_test
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.outlook_scores import OutlookScore, outlook_lines
+from stockml.evaluation.outlook_scores import OutlookScore, ScoredStatement, outlook_lines
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
@@ -21,7 +21,7 @@ WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
 
 
-def ticker(name: str, seed: int, outlook: tuple[OutlookScore, ...], *nights: DecisionNight) -> TickerBacktest:
+def ticker(name: str, seed: int, outlook: tuple[ScoredStatement, ...], *nights: DecisionNight) -> TickerBacktest:
     random, number = np.random.default_rng(seed), count(1)
 
     def gain(_: str) -> Gain:
@@ -46,8 +46,10 @@ def ticker(name: str, seed: int, outlook: tuple[OutlookScore, ...], *nights: Dec
     return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, location, paths, outlook, nights, {})
 
 
-def said(what: str, came_true: float, score: float, adds: float | None) -> OutlookScore:
-    return OutlookScore(what, 20, 0.5, came_true, score, 0.25, adds, None)
+def said(what: str, came_true: float, score: float, adds: float | None) -> ScoredStatement:
+    losses = np.random.default_rng(round(1000 * score)).random((2, len(DAYS)))
+    gain = None if adds is None else Gain(DAYS, *losses, (adds,))
+    return OutlookScore(what, 20, 0.5, came_true, score, 0.25, adds, None), gain
 
 
 TUNED, WITHOUT = DecisionNight("fine-tune", 0.03, True, "LSTM"), DecisionNight("keep", None, False, POOLED)
@@ -106,9 +108,15 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert (rise.said, rise.came_true, rise.score, rise.constant) == pytest.approx((0.5, 0.6, 0.425 / 3, 0.25))
     assert (rise.network_adds, rise.share) == pytest.approx((-1.0, 50.0))  # of the two tickers where it is known
     assert (volatility.network_adds, volatility.share) == pytest.approx((2.0, 100.0))
-    assert "| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 of 2 |" in markdown(TABLE)
+    test = pooled_test([gain for each in FOUND for score, gain in each.outlook if score.what == "rise" and gain])
+    assert test is not None
+    assert rise.p_value == test.p_value
+    assert (
+        f"| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 of 2 | {test.p_value:.3f} |"
+        in markdown(TABLE)
+    )
     [unknown] = outlook_lines([(said("rise", 0.5, 0.2, None),)])
-    assert (unknown.network_adds, unknown.share, unknown.compared) == (None, None, 0)
+    assert (unknown.network_adds, unknown.share, unknown.p_value, unknown.compared) == (None, None, None, 0)
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
 
 

@@ -23,7 +23,7 @@ def wide(daily: float) -> np.ndarray:
 
 
 def scores(published: np.ndarray, simple: np.ndarray | None) -> dict[tuple[str, int], OutlookScore]:
-    return {(each.what, each.sessions): each for each in outlook_scores(SERIES, ORIGINS, published, simple)}
+    return {(each.what, each.sessions): each for each, _ in outlook_scores(SERIES, ORIGINS, published, simple)}
 
 
 PUBLISHED, SIMPLE = wide(0.02), wide(0.03)
@@ -68,6 +68,19 @@ def test_a_volatility_is_scored_against_the_closes_that_followed(span: int) -> N
     assert found.network_adds is not None
 
 
+def test_the_losses_behind_a_gain_are_kept_beside_it_for_a_test_across_tickers() -> None:
+    found = outlook_scores(SERIES, ORIGINS, PUBLISHED, SIMPLE)
+    for score, gain in found:
+        if gain is None:
+            assert score.network_adds is None
+            continue
+        assert gain.sessions.tolist() == SERIES.sessions[ORIGINS].tolist()
+        assert gain.skills == (score.network_adds,)
+        assert gain.loss.mean() == pytest.approx(score.score)
+        assert 1 - gain.loss.mean() / gain.reference.mean() == pytest.approx(score.network_adds)
+    assert all(gain is None for _, gain in outlook_scores(SERIES, ORIGINS, PUBLISHED, None))
+
+
 def test_without_a_network_nothing_is_compared() -> None:
     assert all(each.network_adds is None and each.test is None for each in scores(PUBLISHED, None).values())
 
@@ -82,4 +95,4 @@ def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
 def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
     origins = np.arange(100, 200, 10)
     standing = outlook_scores(constant(300), origins, PUBLISHED[:10], SIMPLE[:10])
-    assert {each.what for each in standing} == {"rise", "over ±5%", "over ±10%"}
+    assert {each.what for each, _ in standing} == {"rise", "over ±5%", "over ±10%"}
