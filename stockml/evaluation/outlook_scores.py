@@ -52,6 +52,7 @@ def outlook_scores(
     the origin), as published and by the same procedure without a network; None where that is what was published.
     """
     found, squares = [], np.diff(np.log(series.close)) ** 2
+    overlapping = overlap(origins, SPANS[-1])  # even of short spans: two volatilities differ for longer than these last
     for span in (span for span in SPANS if span <= published.shape[1]):
         both = [each[:, span - 1] for each in (published, simple) if each is not None]
         moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])
@@ -61,7 +62,7 @@ def outlook_scores(
         came_true |= {what: each.astype(np.float64) for what, each in events.items()}
         for what, came in came_true.items():
             said = [_said(what, span, each) for each in both]
-            found.append(_scored(what, span, said, came, series.sessions[origins], overlap(origins, span)))
+            found.append(_scored(what, span, said, came, series.sessions[origins], overlapping))
     return tuple(found)
 
 
