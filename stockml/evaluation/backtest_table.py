@@ -109,8 +109,8 @@ def backtest_table(
         raise NoRow("all of them are left out:", _commonest(left_out))
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
-    named = dict.fromkeys(row for each in moved for row in each.reasons)
-    reasons = {row: [each.reasons[row] for each in moved if row in each.reasons] for row in named}
+    told = dict.fromkeys(row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape"))
+    lacking = {row: {each.ticker: each.reasons[row] for each in moved if row in each.reasons} for row in told}
     return BacktestTable(
         first=str(min(each.sessions[0] for each in moved)),
         last=str(max(each.sessions[1] for each in moved)),
@@ -129,7 +129,10 @@ def backtest_table(
             "promoted": sum(night.promoted for night in nights),
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
-        missing={row: f"{len(why)} of {counted(len(moved), 'ticker')}: {why[0]}" for row, why in reasons.items()},
+        missing={
+            row: f"{len(why)} of {counted(len(moved), 'ticker')} ({_some([*why])}): {next(iter(why.values()))}"
+            for row, why in lacking.items()
+        },
         left_out=left_out,
         doubtful=dict(doubtful or {}),
     )
@@ -141,12 +144,12 @@ def _commonest(left_out: Mapping[str, str]) -> str:
     for name, why in left_out.items():
         named.setdefault(why.partition(f"{name}: ")[2] or why, []).append(name)
     reasons = sorted(named, key=lambda why: -len(named[why]))
-    told = [f"{why}: {', '.join(named[why][:NAMED])}{_more(len(named[why]))}" for why in reasons[:NAMED]]
-    return f"{'; '.join(told)}{_more(len(reasons), ';')}"
+    return _some([f"{why}: {_some(named[why])}" for why in reasons], "; ")
 
 
-def _more(number: int, after: str = "") -> str:
-    return f"{after} and {number - NAMED} more" if number > NAMED else ""
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    more = f"{between.strip(' ,')} and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{between.join(names[:NAMED])}{more}"
 
 
 def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
@@ -214,7 +217,7 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f} % of "
         "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
-        *(f"{row}: {why}." for row, why in table.missing.items()),
+        *(f"{_short(row)}: {why}." for row, why in table.missing.items()),
         *(f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
@@ -227,7 +230,10 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str 
     found: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
     others = [(line, line.without_best) for line in lines if round(line.mean, 2) > 0 and line.without_best is not None]
     if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
-        found += [f"Made by few tickers: without the best in twenty, the mean is {', '.join(few)}", ""]
+        found += [
+            f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}",
+            "",
+        ]
     if table.tickers > 1:
         shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
         found += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
@@ -235,9 +241,13 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str 
 
 
 def _shown(line: Line, table: BacktestTable) -> str:
-    """A row's name, as short as Prefect's page is narrow."""
     fewer = "" if line.tickers == table.tickers else f", {counted(line.tickers, 'ticker')}"
-    return f"{line.row.replace(CONSTANT_WIDTH, 'constant width').replace(OWN_HAR, 'own HAR range')}{fewer}"
+    return f"{_short(line.row)}{fewer}"
+
+
+def _short(row: str) -> str:
+    """A row's name, as short as Prefect's page is narrow."""
+    return row.replace(CONSTANT_WIDTH, "constant width").replace(OWN_HAR, "own HAR range")
 
 
 def _p_value(line: Line | OutlookLine) -> str:
@@ -271,7 +281,7 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
     rows = []
     for each in table.outlook:
         scores = [f"{each.said:.1%}", f"{each.came_true:.1%}", f"{each.score:.4f}", f"{each.constant:.4f}"]
-        fewer = "" if each.compared == each.tickers else f" of {each.compared}"
+        fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
         known = each.network_adds is not None and each.share is not None
         gains = [f"{each.network_adds:+z.2f}", f"{each.share:.0f}{fewer}", _p_value(each)] if known else ["–"] * 3
         rows.append([f"{each.what}, {each.sessions} sessions", *scores, *gains])

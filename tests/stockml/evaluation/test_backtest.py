@@ -181,7 +181,7 @@ def test_a_damaged_vintage_is_named_whether_or_not_older_ones_are_left(tmp_path:
     damaged = tmp_path / "base-2003-06.npz"
     damaged.write_bytes(b"no base")
     table = backtest_table([backtest("ABC", SERIES, SPAN, SETTINGS, (tmp_path,))], {})
-    assert table.missing[BASE].startswith(f"1 of 1 ticker: {damaged}: expected a base")
+    assert table.missing[BASE].startswith(f"1 of 1 ticker (ABC): {damaged}: expected a base")
     (tmp_path / "base-2001-06.npz").unlink()
     damaged.rename(renamed := tmp_path / "base-2001-06.npz")
     with pytest.raises(InvalidFile, match=f"{renamed}: expected a base"):
@@ -295,5 +295,6 @@ def test_a_row_that_no_ticker_has_is_named_with_the_reason() -> None:
     row = f"{OWN_HAR}, pooled shape"
     assert row in found().reasons
     table = backtest_table([found(), replace(found(), ticker="DEF", reasons={})], {})
-    assert table.missing[row].startswith("1 of 2 tickers: expected at least 2000 sessions for a HAR")
-    assert f"{row}: {table.missing[row]}." in markdown(table)
+    assert table.missing[row].startswith("1 of 2 tickers (ABC): expected at least 2000 sessions for a HAR")
+    assert f"own HAR range, pooled shape: {table.missing[row]}." in markdown(table), "named as in the tables"
+    assert f"{OWN_HAR}, own shape" in found().reasons.keys() - table.missing.keys(), "no table has that row"

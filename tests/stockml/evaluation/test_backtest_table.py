@@ -112,7 +112,7 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert test is not None
     assert rise.p_value == test.p_value
     assert (
-        f"| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 of 2 | {test.p_value:.3f} |"
+        f"| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 (of 2) | {test.p_value:.3f} |"
         in markdown(TABLE)
     )
     [unknown] = outlook_lines([(said("rise", 0.5, 0.2, None),)])
@@ -148,7 +148,7 @@ def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -
         return [line for line in markdown(table(*skills)) if "few" in line and WHOLE in line]
 
     assert told(0.5, *[-0.01] * 19) == [
-        "Made by few tickers: without the best in twenty, the mean is published, location included -1.00"
+        "Made by few tickers, not above zero without the best in twenty: published, location included -1.00"
     ]
     assert told(0.5, *[-0.01] * 40) == told(0.5, *[-0.01] * 19), "the second and third best are like the rest"
     assert table(0.5, 0.4, *[-0.01] * 19).whole[0].without_best == pytest.approx(-1), "two of twenty-one"
