@@ -34,7 +34,7 @@ NAMES = {
     "adjclose": "adjusted", "adjustedclose": "adjusted",
     "adjcloseadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
     "volume": "volume", "vol": "volume", "shares": "volume",
-    "price": "close",  # investing.com
+    "price": "close", "zuletzt": "close", "erffn": "open",  # investing.com, in German too
     # Yahoo's current page; Stooq in Polish; German banks
     "closeclosepriceadjustedforsplits": "close",
     "adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
@@ -113,21 +113,24 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     at = int(np.argmax([*map(len, named)]))
     separator = _separator(lines[at])
     if separator not in lines[at]:
-        raise NotPrices("expected a CSV file of daily prices, found no columns in its first line")
+        found = f"no columns in its first line, {excerpt(lines[at], 60)!r}"
+        raise NotPrices(f"expected a CSV file of daily prices, found {found}")
     rows = _rows(lines, at, separator)
     _, header = next(rows)
-    known = [name for column in header if (name := _meaning(column))]
-    places = {name: at for at, column in enumerate(header) if (name := _meaning(column))}
+    meanings = [*map(_meaning, header)]
+    places = {name: at for at, name in enumerate(meanings) if name}
     numbers, texts = list[int](), list[str]()  # the texts of all rows in one list: thousands of lists take longer
     for number, row in rows:
         numbers.append(number)
         texts += [row[at].strip() if at < len(row) else "" for at in places.values()]
     absent = [name for name in ("date", *PRICES) if name not in places]
     columns = tuple(excerpt(column, 20) for column in header[:10])
-    if absent or len(places) < len(known):
-        what = f"no column {', '.join(absent)}" if absent else "two columns of one meaning"
-        found = f"{what} among {', '.join(columns)}"
+    if absent:
+        found = f"no column {', '.join(absent)} among {', '.join(columns)}"
         raise NotPrices(f"expected the columns date, open, high, low, close; found {found}")
+    if twice := [excerpt(header[at], 20) for at, name in enumerate(meanings) if name and meanings.count(name) > 1]:
+        found = f"{', '.join(twice)}, which are taken for the same; give all but one another name"
+        raise NotPrices(f"expected one column of each meaning, found {found}")
     table = {name: texts[at :: len(places)] for at, name in enumerate(places)}
     cells = pd.DataFrame(table, index=pd.Index(numbers, dtype=int), dtype=str)
     return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator

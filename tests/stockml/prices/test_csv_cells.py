@@ -210,7 +210,7 @@ REFUSALS = {
     "white space": ("\n\n", "found an empty file"),
     "a header alone": (HEADER, "found no row that has any"),
     "no prices": ("Date,Value\n2026-11-20,5\n", "no column open, high, low, close among Date, Value"),
-    "two closes": ("Date,Open,High,Low,Close,CLOSE\n2026-11-20,1,1,1,1,1\n", "two columns of one meaning"),
+    "two closes": ("Date,Open,High,Low,Close,CLOSE\n2026-11-20,1,1,1,1,1\n", "found Close, CLOSE, which are taken"),
     "a word for a number": (
         HEADER + "2026-11-19,1,1,1,1,1\n2026-11-20,1,1,one,1,1\n",
         "line 3: expected a number as low",
@@ -252,7 +252,7 @@ REFUSALS = {
         "line 3: expected 7 cells as in the line before, found 5 and no line end; see that the file is whole",
     ),
     "a workbook": ("PK\x03\x04xl", "found a workbook; save it as CSV"),
-    "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no columns in its first line"),
+    "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no columns in its first line, '<!DOCTYPE html>'"),
     "a text": ("# stockml\n\nprices, and more\n", "found no columns in its first line"),
     "bytes": ("\x00\x01\x02\x03", "found no columns in its first line"),
 }
