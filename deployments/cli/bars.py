@@ -175,6 +175,7 @@ def _notes(report: "ImportReport") -> list[str]:
         f"{counted(report.empty, 'row')} without prices left out": report.empty,
         f"{counted(report.repaired, 'row')} repaired within rounding": report.repaired,
         f"volumes unknown: no column volume among {columns}": columns,
+        "prices scaled to its adjusted close": report.adjusted,
         f"left out, no session of the exchange: {off}": off,
     }
     return [note for note, applies in notes.items() if applies]

@@ -63,7 +63,8 @@ class CsvNotes:
 
     `empty`: rows without prices, left out. `repaired`: rows whose low or high missed the open or close by no more than
     rounding, and was moved there. `off_calendar`: days on which the exchange did not trade, left out.
-    `no_volume_among`: the file's columns, if none of them is known to be the volume; else empty.
+    `no_volume_among`: the file's columns, if none of them is known to be the volume; else empty. `adjusted`: scaled to
+    the column `Adj Close`.
     """
 
     ticker: str
@@ -72,6 +73,7 @@ class CsvNotes:
     repaired: int
     off_calendar: tuple[date, ...]
     no_volume_among: tuple[str, ...]
+    adjusted: bool
     suspicions: str
 
 
@@ -150,8 +152,8 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     _check_scale(found.bars, without(bars, broken(bars, None)))
     no_volume_among = () if "volume" in cells else columns
     empty, doubts = int((~has_values).sum()), suspicions(found.bars, len(found.set_aside))
-    notes = CsvNotes(ticker, found.set_aside, empty, repairs, off_calendar, no_volume_among, doubts)
-    return History(notes, source, bars, found.bars)
+    read = (empty, repairs, off_calendar, no_volume_among, "adjusted" in cells)
+    return History(CsvNotes(ticker, found.set_aside, *read, doubts), source, bars, found.bars)
 
 
 def import_file(
