@@ -63,6 +63,7 @@ def add(
     for ticker in tickers if plays_recorded(place, os.environ) else ():  # an unrecorded ticker would fail every night
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
+    before = [entry.ticker for entry in own_list.tickers_of(place).tickers]
     added = own_list.add(place, tickers, choices)
     listed = [entry.ticker for entry in own_list.tickers_of(place).tickers]
     spelt = {as_key(ticker): ticker for ticker in listed}
@@ -72,7 +73,8 @@ def add(
         if ticker not in added
     ]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
-    _print_and_register(place, _phrases({"added {}": added, f"{{}} there already{as_it_was}": there}))
+    done = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
+    _print_and_register(place, _phrases({**done, f"{{}} there already{as_it_was}": there}))
     for ticker in added:
         if meant := from_yahoo(ticker):
             rename = f"`stockml rename {ticker} {meant}`"

@@ -277,7 +277,7 @@ def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: 
     assert run(["tickers", "add", "msft", "GOOG", "AAPL"]) == 0
     said = capsys.readouterr().out
     own = home.root / "replay" / "tickers.yaml"
-    assert said == f"added MSFT, GOOG, AAPL; 3 in {own}\n`stockml up` schedules them\n"
+    assert said == f"added MSFT, GOOG, AAPL; without the default list's IBM; 3 in {own}\n`stockml up` schedules them\n"
     assert run(["tickers", "add", "MSFT", "FB", "--at", "23:30"]) == 0
     assert capsys.readouterr().out.startswith("added FB; MSFT there already, its entry as it was; 4 in ")
     assert run(["tickers", "remove", "FB"]) == 0

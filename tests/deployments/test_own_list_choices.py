@@ -114,7 +114,9 @@ def test_one_share_is_listed_once_however_its_class_is_spelt(home: Home, capsys:
     assert here("tickers", "add", "BRK.B", "BRK-B", "BF-B") == 0
     assert here("tickers", "add", "BRK-B", "BF.B") == 0
     said = capsys.readouterr().out
-    assert "added BRK.B, BF-B; BRK-B (as BRK.B) there already; 2 in " in said
+    assert (
+        "added BRK.B, BF-B; without the default list's IBM, AAPL, MSFT; BRK-B (as BRK.B) there already; 2 in " in said
+    )
     assert "\nBRK-B (as BRK.B), BF.B (as BF-B) there already; 2 in " in said
     assert [entry.ticker for entry in tickers_of(home).tickers] == ["BRK.B", "BF-B"]
 
