@@ -87,7 +87,7 @@ def universe(
     try:
         for row in nights(in_turn, address, min(processes, len(names)), memory_gb):
             on_night()
-            get_run_logger().info("%s: %s %s", row.ticker, row.outcome.lower(), row.why)
+            get_run_logger().info("%s", row)
             rows.append(row)
     except TerminationSignal:
         left_over = Cancelled(message="Ended with the run that it belongs to")

@@ -72,6 +72,9 @@ class NightRow:
     seconds: float | None = None
     why: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.ticker}: {self.outcome.lower()}: {self.why}"
+
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """The row of a night that ended in the state `outcome`: Completed, No session, Skipped: quota."""

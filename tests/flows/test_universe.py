@@ -243,7 +243,8 @@ def test_the_runs_state_and_message_say_how_its_nights_ended(
 
 def test_a_failure_names_its_ticker_once_and_keeps_its_advice() -> None:
     key = BadKey("IBM", f"the notice {'of many words ' * 20} https://www.alphavantage.co/support/#api-key")
-    _, message = ending([row_of("IBM", THURSDAY, Failed(data=key))], "all fail")
+    _, message = ending([row := row_of("IBM", THURSDAY, Failed(data=key))], "all fail")
+    assert str(row).startswith("IBM: failed: BadKey: expected a valid"), "its line while the run goes on"
     assert message.count("IBM") == 1
     assert message.startswith("1 failed. Failed: IBM 2013-02-28: BadKey: expected a valid Alpha Vantage key")
     assert message.endswith(" …; get a free key at alphavantage.co/support/#api-key")
