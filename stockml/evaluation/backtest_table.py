@@ -37,6 +37,7 @@ ADDS = "network adds"
 OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", RIDGE, BASE)
 NAMED = 3
 IN_TWENTY = 20
+FEWER = " †"  # a row that some ticker lacks
 WHOLE = "published, location included"
 LOCATION = "of which the location"
 Cells = list[list[str]]
@@ -200,6 +201,7 @@ def markdown(table: BacktestTable) -> list[str]:
 
 def contents(table: BacktestTable) -> list[str | Cells]:
     """The table as lines of text, and as cells by row, heading first, the first column of names, all others numbers."""
+    fewer = {line.row for line in table.distributions if line.tickers < table.tickers}
     return [
         f"{table}.",
         "",
@@ -217,7 +219,7 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f} % of "
         "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
-        *(f"{_short(row)}: {why}." for row, why in table.missing.items()),
+        *(f"{_short(row)}{FEWER if row in fewer else ''}: {why}." for row, why in table.missing.items()),
         *(f"Look at the prices of {ticker}: {why}." for ticker, why in table.doubtful.items()),
         *(f"Left out: {ticker}, {why}." for ticker, why in table.left_out.items()),
     ]
@@ -241,8 +243,7 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str 
 
 
 def _shown(line: Line, table: BacktestTable) -> str:
-    fewer = "" if line.tickers == table.tickers else f", {counted(line.tickers, 'ticker')}"
-    return f"{_short(line.row)}{fewer}"
+    return _short(line.row) + (FEWER if line.tickers < table.tickers else "")
 
 
 def _short(row: str) -> str:

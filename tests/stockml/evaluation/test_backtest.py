@@ -287,7 +287,7 @@ def test_a_line_shows_its_skills_and_a_p_value_that_is_never_0(p_value: float | 
     assert lines[0].startswith(f"1 ticker, {table.origins} origins from ")
     assert f"| network adds | +0.00 | {shown} | {leads} |" in lines
     assert max(len(each) for each in lines if each.startswith("|")) < 90, "wider than Prefect's page else"
-    assert f"| network adds, 1 ticker | +0.00 | {shown} | {leads} |" in more
+    assert f"| network adds † | +0.00 | {shown} | {leads} |" in more
     assert any(line.startswith(f"| published, location included | {table.whole[0].mean:+z.2f} | ") for line in lines)
 
 
