@@ -41,6 +41,7 @@ NAMES = {
     "data": "date", "otwarcie": "open", "najwyzszy": "high", "najnizszy": "low", "zamkniecie": "close",
     "najwyszy": "high", "najniszy": "low", "zamknicie": "close", "wolumen": "volume",
     "datum": "date", "erffnung": "open", "eroeffnung": "open", "erster": "open", "hoch": "high", "tageshoch": "high",
+    "ouv": "open", "haut": "high", "bas": "low", "clot": "close",  # Boursorama
     "tief": "low", "tagestief": "low", "schluss": "close", "schlusskurs": "close", "stcke": "volume",
     "stuecke": "volume", "volumen": "volume",
 }  # fmt: skip
@@ -58,6 +59,8 @@ DATE_FORMATS = (
 )
 TWO_ORDERS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
 ORDERS: dict[DateOrder, str] = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y"}
+TIME = "time"  # TradingView's name for the date; elsewhere the time of day, in a column beside it
+UNIX_SECONDS = re.compile(r"-\d+|\d{9,10}")  # before 1970, or since 1973-03
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
 LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
 
@@ -118,6 +121,8 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     rows = _rows(lines, at, separator)
     _, header = next(rows)
     meanings = [*map(_meaning, header)]
+    if "date" not in meanings:
+        meanings = ["date" if _letters(column) == TIME else name for column, name in zip(header, meanings, strict=True)]
     places = {name: at for at, name in enumerate(meanings) if name}
     numbers, texts = list[int](), list[str]()  # the texts of all rows in one list: thousands of lists take longer
     for number, row in rows:
@@ -181,7 +186,11 @@ def _separator(line: str) -> str:
 
 
 def _meaning(column: str) -> str | None:
-    return NAMES.get(re.sub("[^a-z]", "", column.lower()))
+    return NAMES.get(_letters(column))
+
+
+def _letters(column: str) -> str:
+    return re.sub("[^a-z]", "", column.lower())
 
 
 def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
@@ -192,6 +201,9 @@ def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -
         return _in_an_order(text, sessions, order)
     if EXCEL_DAY.fullmatch(first):
         return _days(text, pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="D", origin="1899-12-30"))
+    if UNIX_SECONDS.fullmatch(first):
+        moments = pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="s", utc=True)
+        return _days(text, moments.dt.tz_convert(sessions.tz).dt.tz_localize(None))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):
             # a time of day may follow: the date is what counts

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile
+from stockml.prices.bars import days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_cells import Readings
 from stockml.prices.csv_import import read_history
@@ -30,6 +31,18 @@ FOUND = {
 "Nov 20, 2026","1,250.00","1,234.50","1,300.00","1,200.00",0.012B,2%
 "Nov 19, 2026",10.50,10.00,11.00,9.00,1K,-0.19%
 """,
+    "TradingView": """time,open,high,low,close,Volume
+1795098600,10.00,11.00,9.00,10.50,1000
+1795185000,1234.50,1300.00,1200.00,1250.00,12000000
+""",
+    "TradingView, times as text": """time,open,high,low,close,Volume
+2026-11-19T14:30:00Z,10.00,11.00,9.00,10.50,1000
+2026-11-20T14:30:00Z,1234.50,1300.00,1200.00,1250.00,12000000
+""",
+    "Boursorama": """date;ouv;haut;bas;clot;vol;devise
+19/11/2026 00:00;10,00;11,00;9,00;10,50;1000;EUR
+20/11/2026 00:00;1234,50;1300,00;1200,00;1250,00;12000000;EUR
+""",
     "investing.com, in German": """\ufeff"Datum","Zuletzt","Eröffn.","Hoch","Tief","Vol.","+/- %"
 "20.11.2026","1.250,00","1.234,50","1.300,00","1.200,00","12,00M","-0,11%"
 "19.11.2026","10,50","10,00","11,00","9,00","1,00K","-0,19%"
@@ -42,6 +55,16 @@ def test_more_layouts_give_the_same_bars(tmp_path: Path, layout: str) -> None:
     history = read_history(written(tmp_path, FOUND[layout]), NEW_YORK)
     assert history.bars.equals(strategies.bars_of(ROWS))
     assert history.notes.empty == 0
+
+
+def test_seconds_since_1970_are_days_of_the_exchange_also_before_then_and_where_its_day_begins_earlier(
+    tmp_path: Path,
+) -> None:
+    rows = "time,open,high,low,close,Volume\n-252322200,10,11,9,10.5,1000\n1795185000,10,11,9,10.5,1000\n"
+    assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1962-01-02", "2026-11-20"]
+    rows = "time,open,high,low,close,Volume\n1795042800,10,11,9,10.5,1000\n"  # 23:00 in Greenwich, 10:00 in Sydney
+    history = read_history(written(tmp_path, rows), sessions_for("BHP", "XASX"))
+    assert [*map(str, days_of(history.bars))] == ["2026-11-19"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
