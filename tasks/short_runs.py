@@ -8,7 +8,7 @@ the page gets the end alone, which includes its beginning. A run that is stopped
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -54,9 +54,14 @@ def suspension(
 
 
 def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event, *, after_s: float = LASTS_S) -> None:
-    """In place of Prefect's `_lease_renewal_loop`: starts once the run lasts, as a new lease holds for minutes."""
+    """In place of Prefect's `_lease_renewal_loop`: starts once the run lasts, as a new lease holds for minutes.
+
+    Prefect ends a run whose lease it cannot renew: a server that was restarted has forgotten it, and one whose database
+    is away fails. Here the run goes on: a ticker's lock keeps two nights apart.
+    """
     if not stop_event.wait(after_s):
-        _renew(lease_id, lease_duration, stop_event)
+        with suppress(Exception):
+            _renew(lease_id, lease_duration, stop_event)
 
 
 def crash(engine: task_engine.SyncTaskRunEngine[Any, Any], error: BaseException) -> None:

@@ -27,7 +27,7 @@ from prefect.states import Running, Suspended
 
 from tasks import short_runs
 from tasks.run_records import relate_to_run_only, run_shown
-from tests.support.loopback import Exchange, Loopback
+from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
 
 
@@ -84,6 +84,16 @@ class EndsWhenWaitedFor(threading.Event):
         return True
 
 
+class NeverWaitsLong(threading.Event):
+    """The end of a run, which does not come: a wait for it is over at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
+OF_CLIENT = {PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False}
+
+
 def test_the_lease_of_a_slot_is_renewed_once_its_run_lasts() -> None:
     lease, over = uuid4(), threading.Event()
     renewed: list[tuple[str, Any]] = []
@@ -93,12 +103,19 @@ def test_the_lease_of_a_slot_is_renewed_once_its_run_lasts() -> None:
         over.set()
         exchange.send(b"", 204)
 
-    of_client = {PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False}
-    with Loopback(renew) as server, temporary_settings({PREFECT_API_URL: server.address, **of_client}):
+    with Loopback(renew) as server, temporary_settings({PREFECT_API_URL: server.address, **OF_CLIENT}):
         short_runs.renewals(lease, 300.0, EndsWhenWaitedFor())
         assert renewed == []
         short_runs.renewals(lease, 300.0, over, after_s=0.1)
     assert renewed == [(f"/v2/concurrency_limits/leases/{lease}/renew", {"lease_duration": 300.0})]
+
+
+@pytest.mark.parametrize("status", [410, 500])
+def test_a_run_goes_on_whose_lease_a_restarted_server_has_forgotten_or_cannot_renew(status: int) -> None:
+    """Prefect ends it as Crashed when this raises, as a night was whose database was away for eight seconds."""
+    with Loopback(whole(b"", status)) as server, temporary_settings({PREFECT_API_URL: server.address, **OF_CLIENT}):
+        short_runs.renewals(uuid4(), 300.0, NeverWaitsLong())
+    assert server.asked, "it tried"
 
 
 @task
