@@ -67,4 +67,5 @@ def test_the_image_holds_every_package_of_the_project() -> None:
     for package in ("stockml", "tasks", "flows", "deployments"):
         assert f"COPY {package} {package}" in recipe
     assert "--require-hashes" in recipe
+    assert "&& chmod -R a+rX ." in recipe, "a clone made with umask 077 has files that the image's user cannot read"
     assert "USER stockml" in recipe
