@@ -6,6 +6,7 @@ compose-spec.json is the schema of github.com/compose-spec/compose-spec (Apache-
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections import Counter
@@ -22,6 +23,7 @@ import pytest
 import yaml
 
 from deployments.cli.app import run
+from deployments.servers.access import PASSWORD, Access
 from stockml.home import Home
 from tests.support.commands import Captured
 from tests.support.own_servers import free_port
@@ -73,8 +75,16 @@ def test_the_database_is_not_healthy_before_it_takes_connections_of_other_contai
         assert done.returncode == reached
 
 
-def test_secrets_are_read_from_the_folder_that_the_header_fills_and_git_ignores() -> None:
-    assert "Once, in the project's folder:" in (DEPLOYMENTS / "compose.yaml").read_text()
+def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores_them(tmp_path: Path) -> None:
+    """Each is readable by the containers' user whatever the umask, and its folder by nobody else."""
+    once = (DEPLOYMENTS / "compose.yaml").read_text().partition("Once, in the project's folder:\n#\n")[2]
+    lines = "\n".join(line.removeprefix("#   ") for line in once.partition("\n#\n")[0].splitlines())
+    subprocess.run(["sh", "-euc", f"umask 077\n{lines}"], input=b"K3Y12345\n", cwd=tmp_path, timeout=60, check=True)
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets").iterdir()}
+    assert made == dict.fromkeys(compose()["secrets"], 0o644)
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+    assert (tmp_path / "secrets" / "alphavantage-api-key").read_text() == "K3Y12345\n"
+    assert Access.of({PASSWORD: (tmp_path / "secrets" / "pages-password").read_text().strip()}).password
     folders = {(DEPLOYMENTS / secret["file"]).resolve().parent for secret in compose()["secrets"].values()}
     assert folders == {DEPLOYMENTS.parent / "secrets"}
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
