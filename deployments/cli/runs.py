@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from typer import BadParameter
 
-from deployments.process import lenient, restored
+from deployments.process import lenient
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
 from stockml.home import home
 
@@ -82,18 +82,14 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
 
     Otherwise do nothing: the run asks Alpha Vantage. Raises NotRecorded for a ticker that the feed lacks.
     """
-    from deployments.replay.feed import Feed, replay_environment
+    from deployments.replay.feed import played
     from deployments.replay.recording import recorded_rows
-    from stockml.provider.price_source import plays_recorded
 
-    if not plays_recorded(home(), os.environ):
-        yield
-        return
-    for ticker in tickers:
-        recorded_rows(ticker)
-    with Feed.at(os.environ) as feed, restored(os.environ, replay_environment(feed)):
-        os.environ.update(replay_environment(feed))
-        print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {home().root}", file=sys.stderr, flush=True)
+    with played(home(), os.environ) as feed:
+        if feed:
+            for ticker in tickers:
+                recorded_rows(ticker)
+            print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {home().root}", file=sys.stderr, flush=True)
         yield
 
 

@@ -5,16 +5,20 @@ in its own process and points the night to it through the environment.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from deployments.process import restored
 from deployments.replay.answers import NEW_YORK, Answer, answer, published
 from deployments.replay.recording import symbols
 from stockml import clock
 from stockml.clock import END_OF_RECORDING
+from stockml.home import Home
+from stockml.provider.price_source import plays_recorded
 
 # the feed treats this key as a premium one and serves the full series to it
 REPLAY = {"ALPHAVANTAGE_API_KEY": "premium-replay", "ALPHAVANTAGE_PLAN": "1200/min"}
@@ -102,3 +106,16 @@ class Feed(ThreadingHTTPServer):
 
 def replay_environment(feed: Feed) -> dict[str, str]:
     return {**REPLAY, "ALPHAVANTAGE_URL": feed.address, "STOCKML_CLOCK": feed.now.isoformat()}
+
+
+@contextmanager
+def played(home: Home, environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
+    """Serve a feed from this process, with `environ` pointing to it, if the home is for recorded prices and no key is
+    set; else do nothing and yield None. Raises RecordUnreadable.
+    """
+    if not plays_recorded(home, environ):
+        yield None
+        return
+    with Feed.at(environ) as feed, restored(environ, replay_environment(feed)):
+        environ.update(replay_environment(feed))
+        yield feed

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from deployments.errors import AlreadyUp
 from deployments.registration import POOL
 from deployments.registration.own_list import tickers_of
-from deployments.replay.feed import Feed, replay_environment
+from deployments.replay.feed import played
 from deployments.servers import databases, processes
 from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
@@ -23,7 +23,6 @@ from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
 from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import Home
-from stockml.provider.price_source import plays_recorded
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
@@ -73,7 +72,7 @@ def up(
         except StoreBusy as busy:
             raise AlreadyUp("that is starting or stopping") from busy
         databases.create(home)
-        environ, feed = _prices(home, environ, stack, say)
+        environ = _prices(home, environ, stack, say)
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
         children.append(start(prefect(prefect_port, environ), logs / "prefect.log"))
@@ -85,7 +84,7 @@ def up(
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
         _deploy(home, environ, say)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        record = {"pid": os.getpid(), **pages, "prefect_api": api, "feed": feed.address if feed else None}
+        record = {"pid": os.getpid(), **pages, "prefect_api": api}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         _print_addresses(home, pages, access, say)
@@ -115,17 +114,14 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
         time.sleep(0.5)
 
 
-def _prices(
-    home: Home, environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]
-) -> tuple[dict[str, str], Feed | None]:
-    """Start a replay feed here if there is no key and the home holds no market prices; return the runs' environment."""
-    if not plays_recorded(home, environ):
-        if not environ.get("ALPHAVANTAGE_API_KEY"):
-            say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
-        return dict(environ), None
-    feed = stack.enter_context(Feed.at(environ))
-    say(f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {feed.newest}")
-    return {**environ, **replay_environment(feed)}, feed
+def _prices(home: Home, environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]) -> dict[str, str]:
+    """The runs' environment: of a replay feed here if there is no key and the home holds no market prices."""
+    environ = dict(environ)
+    if feed := stack.enter_context(played(home, environ)):
+        say(f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {feed.newest}")
+    elif not environ.get("ALPHAVANTAGE_API_KEY"):
+        say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
+    return environ
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from deployments.process import imports_uncollected
+from deployments.replay.feed import played
 from deployments.servers.processes import Child, Program, kept_running
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> None:
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
     with ExitStack() as stack:
+        stack.enter_context(played(home(), os.environ))  # by a worker alone: `stockml up` serves its own
         if sys.platform == "linux":
             folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path
             os.environ[ADDRESS] = str(Path(folder) / "warm")

@@ -15,6 +15,8 @@ from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import until
 
+WARM = "deployments.servers.warm_server"
+
 
 @pytest.mark.parametrize("part", ["serve prefect --prefect-port", "serve mlflow --mlflow-port"])
 def test_a_server_started_alone_names_its_taken_port_too(home: Home, feed: Feed, part: str) -> None:
@@ -57,6 +59,7 @@ def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) ->
 
 
 def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(home: Home) -> None:
+    """Without a key it serves its runs recorded prices, as `stockml up` does: the warm process has their address."""
     command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
     place = replay_home(os.environ)
     with Loopback(whole(b"true")) as server:
@@ -64,11 +67,13 @@ def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in
         process = subprocess.Popen([*command, "--prefect-url", api], stderr=subprocess.DEVNULL)
         asked = psutil.Process(process.pid)
         try:
-            until(lambda: "deployments.servers.worker_program" in asked.cmdline())
-            environ = asked.environ()
+            (warm,) = until(lambda: [each for each in asked.children() if WARM in each.cmdline()])
+            environ, of_runs = asked.environ(), warm.environ()
         finally:
             process.kill()
             process.wait()
+    assert "ALPHAVANTAGE_URL" not in environ
+    assert of_runs["ALPHAVANTAGE_URL"].startswith("http://127.0.0.1:")
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
     assert environ["PREFECT_HOME"] == str(place.prefect)
     assert place.server("prefect_api") == api  # for commands in its home: in its container
