@@ -132,6 +132,16 @@ def test_the_hash_of_whole_folders_changes_with_the_meaning_of_any_source(
     assert (sources_hash(package) != before) == moves
 
 
+def test_every_python_reads_the_same_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_version, "NUMBER_LIBRARIES", ())
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "network.py").write_text(
+        "@final\nclass Network(Base):\n    leads: list[int] = []\n\n"
+        "    def name(self, *, lead=None):\n        return f'{lead:02} of {len(self.leads)}' or call()\n"
+    )
+    assert sources_hash(tmp_path / "package").startswith("95f3bb1e099ea796"), "as 3.11, 3.12 and 3.13 have it"
+
+
 def test_the_commit_is_that_of_a_checkout_of_these_sources_not_of_a_project_around_them(package: Path) -> None:
     def git(*arguments: str) -> None:
         user = ("-c", "user.name=me", "-c", "user.email=me@example.com")
