@@ -276,15 +276,17 @@ def _bands(table: BacktestTable) -> list[str | Cells]:
 
 
 def _outlook(table: BacktestTable) -> list[str | Cells]:
-    what = (
-        "Published volatilities (QLIKE) and chances (Brier's score); constant: the score of the mean of what came true"
-    )
-    rows = []
+    """The scores, then what the network adds: in one table they are wider than Prefect's page."""
+    scores, gains = list[list[str]](), list[list[str]]()
     for each in table.outlook:
-        scores = [f"{each.said:.1%}", f"{each.came_true:.1%}", f"{each.score:.4f}", f"{each.constant:.4f}"]
-        fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
-        known = each.network_adds is not None and each.share is not None
-        gains = [f"{each.network_adds:+z.2f}", f"{each.share:.0f}{fewer}", _p_value(each)] if known else ["–"] * 3
-        rows.append([f"{each.what}, {each.sessions} sessions", *scores, *gains])
-    heads = ["", "said", "came true", "score", "constant", "network adds, %", "% of tickers", "p"]
-    return [what, "", [heads, *rows], ""] if rows else []
+        name = f"{each.what}, {each.sessions} sessions"
+        scores.append([name, f"{each.said:.1%}", f"{each.came_true:.1%}", f"{each.score:.4f}", f"{each.constant:.4f}"])
+        if each.network_adds is not None and each.share is not None:
+            fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
+            gains.append([name, f"{each.network_adds:+z.2f}", _p_value(each), f"{each.share:.0f}{fewer}"])
+    said = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean of what came true"
+    parts = (
+        (said, ["said", "came true", "score", "constant"], scores),
+        ("What the network adds to these, in percent of the score", ["mean, %", "p", "% of tickers"], gains),
+    )
+    return [part for what, heads, rows in parts if rows for part in (what, "", [["", *heads], *rows], "")]

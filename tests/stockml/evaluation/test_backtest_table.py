@@ -111,10 +111,8 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     test = pooled_test([gain for each in FOUND for score, gain in each.outlook if score.what == "rise" and gain])
     assert test is not None
     assert rise.p_value == test.p_value
-    assert (
-        f"| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 | -1.00 | 50 (of 2) | {test.p_value:.3f} |"
-        in markdown(TABLE)
-    )
+    assert "| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 |" in markdown(TABLE)
+    assert f"| rise, 20 sessions | -1.00 | {test.p_value:.3f} | 50 (of 2) |" in markdown(TABLE)
     [unknown] = outlook_lines([(said("rise", 0.5, 0.2, None),)])
     assert (unknown.network_adds, unknown.share, unknown.p_value, unknown.compared) == (None, None, None, 0)
     assert list(TABLE.trained.values()) == [7, 2, pytest.approx(100 * 0.05 / 7), 3, 4]
