@@ -70,15 +70,19 @@ def _is_text(line: ast.stmt) -> bool:
 
 @cache
 def _read(source: str) -> tuple[str, frozenset[str]]:
-    """SHA-256 of the source without docstrings, comments and layout; and the stockml modules imported."""
+    """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules imported."""
     tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):
         imported.update(_named(node))
         if isinstance(body := getattr(node, "body", None), list):
             node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    meaning = ast.unparse(tree)  # `ast.dump` differs between Python 3.12 and 3.13
-    return hashlib.sha256(meaning.encode()).hexdigest(), frozenset(imported)
+        if isinstance(node, ast.JoinedStr):  # Python 3.12 reads an empty text at the end of `{day:{layout}}`
+            node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+        for name, value in ast.iter_fields(node):
+            if value is None or value == []:  # 3.12 adds such a field, and 3.13 does not show them
+                delattr(node, name)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imported)
 
 
 def _file(module: str) -> Path:
