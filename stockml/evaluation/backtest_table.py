@@ -232,10 +232,7 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str 
     found: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
     others = [(line, line.without_best) for line in lines if round(line.mean, 2) > 0 and line.without_best is not None]
     if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
-        found += [
-            f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}",
-            "",
-        ]
+        found += [f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}", ""]
     if table.tickers > 1:
         shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
         found += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
