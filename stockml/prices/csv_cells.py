@@ -60,7 +60,7 @@ DATE_FORMATS = (
 TWO_ORDERS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
 ORDERS: dict[DateOrder, str] = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y"}
 TIME = "time"  # TradingView's name for the date; elsewhere the time of day, in a column beside it
-UNIX_SECONDS = re.compile(r"-\d+|\d{9,10}")  # before 1970, or since 1973-03
+UNIX_SECONDS = re.compile(r"-\d+|[3-9]\d{7}|\d{9,10}")  # before 1970, or since 1970-12: no earlier day of `\d{8}`
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
 LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
 
@@ -196,13 +196,13 @@ def _letters(column: str) -> str:
 def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
     """(n,) days of the column `date`. Raises NotPrices with the line, or with both readings."""
     text = cells["date"]
-    first = str(text.iloc[0])
+    first, numbers = str(text.iloc[0]), pd.to_numeric(text, errors="coerce")
     if TWO_ORDERS.match(first):
         return _in_an_order(text, sessions, order)
     if EXCEL_DAY.fullmatch(first):
-        return _days(text, pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="D", origin="1899-12-30"))
+        return _days(text, pd.to_datetime(numbers, unit="D", origin="1899-12-30", errors="coerce"))
     if UNIX_SECONDS.fullmatch(first):
-        moments = pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="s", utc=True)
+        moments = pd.to_datetime(numbers, unit="s", utc=True, errors="coerce")
         return _days(text, moments.dt.tz_convert(sessions.tz).dt.tz_localize(None))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):

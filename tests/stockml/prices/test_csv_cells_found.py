@@ -62,9 +62,18 @@ def test_seconds_since_1970_are_days_of_the_exchange_also_before_then_and_where_
 ) -> None:
     rows = "time,open,high,low,close,Volume\n-252322200,10,11,9,10.5,1000\n1795185000,10,11,9,10.5,1000\n"
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1962-01-02", "2026-11-20"]
+    rows = "time,open,high,low,close,Volume\n83597400,10,11,9,10.5,1000\n"  # eight digits, as a day may have
+    assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1972-08-25"]
     rows = "time,open,high,low,close,Volume\n1795042800,10,11,9,10.5,1000\n"  # 23:00 in Greenwich, 10:00 in Sydney
     history = read_history(written(tmp_path, rows), sessions_for("BHP", "XASX"))
     assert [*map(str, days_of(history.bars))] == ["2026-11-19"]
+
+
+@pytest.mark.parametrize("first", ["1795185000", "46346"])
+def test_a_number_that_is_no_day_is_refused_with_its_line(tmp_path: Path, first: str) -> None:
+    rows = f"date,open,high,low,close\n{first},10,11,9,10.5\n1e300,10,11,9,10.5\n"
+    with pytest.raises(InvalidFile, match="line 3: expected a date like"):
+        read_history(written(tmp_path, rows), NEW_YORK)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
