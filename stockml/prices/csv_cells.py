@@ -203,7 +203,8 @@ def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -
         return _days(text, pd.to_datetime(numbers, unit="D", origin="1899-12-30", errors="coerce"))
     if UNIX_SECONDS.fullmatch(first):
         moments = pd.to_datetime(numbers, unit="s", utc=True, errors="coerce")
-        return _days(text, moments.dt.tz_convert(sessions.tz).dt.tz_localize(None))
+        are_days = moments.dt.normalize().eq(moments).all()  # midnights of Greenwich
+        return _days(text, (moments if are_days else moments.dt.tz_convert(sessions.tz)).dt.tz_localize(None))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):
             # a time of day may follow: the date is what counts

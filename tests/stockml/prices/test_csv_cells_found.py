@@ -64,6 +64,8 @@ def test_seconds_since_1970_are_days_of_the_exchange_also_before_then_and_where_
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1962-01-02", "2026-11-20"]
     rows = "time,open,high,low,close,Volume\n83597400,10,11,9,10.5,1000\n"  # eight digits, as a day may have
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1972-08-25"]
+    rows = "time,open,high,low,close,Volume\n1795046400,10,11,9,10.5,1000\n"  # midnight, of a file that knows days only
+    assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["2026-11-19"]
     rows = "time,open,high,low,close,Volume\n1795042800,10,11,9,10.5,1000\n"  # 23:00 in Greenwich, 10:00 in Sydney
     history = read_history(written(tmp_path, rows), sessions_for("BHP", "XASX"))
     assert [*map(str, days_of(history.bars))] == ["2026-11-19"]
