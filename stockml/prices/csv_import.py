@@ -143,7 +143,8 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     days = dates_of(kept, sessions, readings.dates)
     raw = make_bars(days, {name: numbers_of(kept, name, mark) for name in COLUMNS})
     repaired, repairs = _within_rounding(raw, kept, MARKS[mark])
-    ordered = _in_order(_scaled_to_adjusted(repaired, kept, mark))
+    scaled = _scaled_to_adjusted(repaired, kept, mark)
+    ordered = _in_order(scaled)
     _check_daily(days_of(ordered), sessions)
     bars, off_calendar = _on_calendar(ordered, sessions)
     bars = checked(ticker, bars, sessions)
@@ -152,7 +153,7 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     _check_scale(found.bars, without(bars, broken(bars, None)))
     no_volume_among = () if "volume" in cells else columns
     empty, doubts = int((~has_values).sum()), suspicions(found.bars, len(found.set_aside))
-    read = (empty, repairs, off_calendar, no_volume_among, "adjusted" in cells)
+    read = (empty, repairs, off_calendar, no_volume_among, not scaled.equals(repaired))
     return History(CsvNotes(ticker, found.set_aside, *read, doubts), source, bars, found.bars)
 
 
