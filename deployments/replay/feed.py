@@ -96,6 +96,10 @@ class Feed(ThreadingHTTPServer):
         """The newest session published for any symbol; `date.min` before the recording."""
         return max((row.session for symbol in symbols() for row in published(symbol, self.now)[-1:]), default=date.min)
 
+    @property
+    def notice(self) -> str:
+        return f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {self.newest}"
+
     def set_clock(self, now: datetime | date) -> None:
         """Set the clock to an aware time, or to 23:00 New York time of a day."""
         self.now = now if isinstance(now, datetime) else datetime(now.year, now.month, now.day, 23, tzinfo=NEW_YORK)

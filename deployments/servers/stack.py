@@ -118,7 +118,7 @@ def _prices(home: Home, environ: Mapping[str, str], stack: ExitStack, say: Calla
     """The runs' environment: of a replay feed here if there is no key and the home holds no market prices."""
     environ = dict(environ)
     if feed := stack.enter_context(played(home, environ)):
-        say(f"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session {feed.newest}")
+        say(feed.notice)
     elif not environ.get("ALPHAVANTAGE_API_KEY"):
         say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
     return environ

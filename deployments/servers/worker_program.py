@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> None:
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
     with ExitStack() as stack:
-        stack.enter_context(played(home(), os.environ))  # by a worker alone: `stockml up` serves its own
+        if feed := stack.enter_context(played(home(), os.environ)):  # by a worker alone: `stockml up` serves its own
+            print(feed.notice, flush=True)
         if sys.platform == "linux":
             folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path
             os.environ[ADDRESS] = str(Path(folder) / "warm")

@@ -59,19 +59,24 @@ def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) ->
 
 
 def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(home: Home) -> None:
-    """Without a key it serves its runs recorded prices, as `stockml up` does: the warm process has their address."""
+    """Without a key it serves its runs recorded prices and says so, as `stockml up` does: the warm process has their
+    address.
+    """
     command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
     place = replay_home(os.environ)
     with Loopback(whole(b"true")) as server:
         api = f"{server.address}/api"
-        process = subprocess.Popen([*command, "--prefect-url", api], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, "--prefect-url", api], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         asked = psutil.Process(process.pid)
         try:
             (warm,) = until(lambda: [each for each in asked.children() if WARM in each.cmdline()])
             environ, of_runs = asked.environ(), warm.environ()
+            assert process.stdout
+            told = process.stdout.readline()
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
+    assert told.startswith(b"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session 2013-03-01")
     assert "ALPHAVANTAGE_URL" not in environ
     assert of_runs["ALPHAVANTAGE_URL"].startswith("http://127.0.0.1:")
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
