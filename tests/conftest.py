@@ -1,6 +1,7 @@
 """What many tests start from: a running replay feed and an empty home."""
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -53,7 +54,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def pytest_configure() -> None:
-    """Keep what is compiled even where the environment says not to: hundreds of processes would each compile it."""
+    """Undo what a process inherits from where it was started.
+
+    A script's `&` has Ctrl-C ignored; and where the environment says that nothing compiled is kept, hundreds of
+    processes would each compile it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
 

@@ -97,7 +97,8 @@ def in_process_list() -> list[list[str]]:
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM")], ids=lambda command: command[0])
 def test_an_unreachable_database_is_reported_without_its_password(home: Home, command: tuple[str, ...]) -> None:
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
-    ran = stockml(*command, STOCKML_DATABASE_URL=away, ALPHAVANTAGE_API_KEY="K3Y12345")
+    own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
+    ran = stockml(*command, STOCKML_DATABASE_URL=away, ALPHAVANTAGE_API_KEY="K3Y12345", **own)
     assert ran.returncode == 1
     assert "check STOCKML_DATABASE_URL" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1

@@ -17,6 +17,7 @@ from stockml.storage.notes import Database
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Loopback, silent
 from tests.support.nights import recorded_night
+from tests.support.own_servers import free_port
 from tests.support.postgres_server import needs_postgres, postgres_server
 
 pytestmark = [
@@ -70,7 +71,8 @@ def test_the_doctor_asks_a_server_that_never_answers_no_more_than_it_reports(
 
 @pytest.mark.parametrize("command", ["nightly IBM", "maintenance --dry-run", "up"])
 def test_a_command_says_that_the_password_was_refused(guarded: str, home: Home, command: str) -> None:
-    ended = stockml(*command.split(), STOCKML_DATABASE_URL=guarded.replace("@", f":{WRONG}@"))
+    own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
+    ended = stockml(*command.split(), STOCKML_DATABASE_URL=guarded.replace("@", f":{WRONG}@"), **own)
     assert ended.returncode == 1, ended
     assert f"found {REFUSED}; check STOCKML_DATABASE_URL" in ended.stderr
     assert WRONG not in ended.stdout + ended.stderr
