@@ -5,6 +5,7 @@ compose-spec.json is the schema of github.com/compose-spec/compose-spec (Apache-
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -182,6 +183,8 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     unit = (DEPLOYMENTS / "systemd" / "stockml.service").read_text()
     [command] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
     assert command.endswith("/stockml up")
+    home = re.findall(r"Environment=STOCKML_HOME=(.*)", unit)
+    assert re.findall(r"install --directory --owner stockml --mode 700 (.*)", unit) == home, "to restore into"
     here = tmp_path / "stockml.service"
     here.write_text(unit.replace("/opt/stockml/.venv/bin/stockml", shutil.which("true") or "/bin/true"))
     if checker := shutil.which("systemd-analyze"):
