@@ -24,7 +24,8 @@ DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*OF_NIGHTS]}})
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 # of one whose process found no server to read it from, as seen by the worker or its runner
 UNREAD = ("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1.")
-KILLED = "Flow run infrastructure exited with non-zero status code 137."  # of one whose container or pod was killed
+# of one whose container or pod was killed, as the workers of Docker and of Kubernetes say
+KILLED = ("Flow run infrastructure exited with non-zero status code 137.", "No active or succeeded pods found")
 ORPHAN = "nothing works on this run any more; run it again"
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
 GONE_AFTER = timedelta(minutes=1)  # the same if this host knows its process to be gone: two heartbeats
@@ -108,7 +109,7 @@ def requeue_lost(now: datetime | None = None) -> None:
 
 def _is_lost(run: FlowRun) -> bool:
     told = str(run.state and run.state.message)
-    return run.state_type == StateType.CRASHED and told.startswith((SILENT, ABORTED, KILLED, *UNREAD))
+    return run.state_type == StateType.CRASHED and told.startswith((SILENT, ABORTED, *KILLED, *UNREAD))
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str | None:

@@ -112,14 +112,14 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
     worker: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
     """Whether or not the server has ended them, or they themselves: a run in its own process has a pipe to its worker,
-    and rich exits when that breaks. So is one whose container was killed, or whose process the server's restart kept
-    from beginning it, or from beginning it again once it had waited for a late bar. One that died too often or
+    and rich exits when that breaks. So is one whose container or pod was killed, or whose process the server's restart
+    kept from beginning it, or from beginning it again once it had waited for a late bar. One that died too often or
     otherwise, was cancelled or slept is left.
 
     The last test of the worker: it kills it.
     """
     ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
-    ends["KILLED"] = Crashed(message=f"{KILLED} Process was killed, likely due to an out-of-memory (OOM) condition.")
+    ends |= {f"KILLED {at}": Crashed(message=f"{told} More.") for at, told in enumerate(KILLED)}
     ends |= {"FAILED": Crashed(message=f"{UNREAD[0]} A general error."), "SILENT": Running(), "AT WORK": Running()}
     begun: dict[str, State[Any]] = {"STOPPED": Cancelling(), "UNREAD 0": Pending(), "UNREAD 1": Pending()}
     begun["WAITED"], ends["WAITED"] = Pending(), Crashed(message=f"{UNREAD[1]} A general error.")
@@ -160,7 +160,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         requeue_lost(datetime.now(UTC) + 2 * A_NIGHT)
         assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
         client.set_flow_run_state(made["SILENT"], AwaitingRetry(scheduled_time=NEVER), force=True)
-        again = ("LOST", "KILLED", "UNREAD 0", "UNREAD 1", "WAITED")
+        again = ("LOST", "KILLED 0", "KILLED 1", "UNREAD 0", "UNREAD 1", "WAITED")
         with one_slot(tmp_path, POOL, every_s=1):
             for run_id in (outlives, *(made[name] for name in again)):
                 until(client, run_id, "AwaitingRetry")
