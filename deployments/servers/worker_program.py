@@ -14,6 +14,7 @@ from deployments.replay.feed import played
 from deployments.servers.processes import Child, Program, kept_running
 from deployments.servers.warm_run import ADDRESS
 from stockml.home import home
+from stockml.provider.price_source import kind_in
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +26,9 @@ def main(arguments: list[str]) -> None:
     process_worker.install()
     process_worker.keep_certificate(home().prefect)
     with ExitStack() as stack:
-        if feed := stack.enter_context(played(home(), os.environ)):  # by a worker alone: `stockml up` serves its own
+        # by a worker alone, as `stockml up` serves its own; a key that is not even named may be in a Secret block
+        is_replay = "ALPHAVANTAGE_API_KEY" in os.environ or kind_in(home()) == "replay"
+        if is_replay and (feed := stack.enter_context(played(home(), os.environ))):
             print(feed.notice, flush=True)
         if sys.platform == "linux":
             folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path

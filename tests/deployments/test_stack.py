@@ -58,27 +58,35 @@ def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) ->
     )
 
 
-def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(home: Home) -> None:
-    """Without a key it serves its runs recorded prices and says so, as `stockml up` does: the warm process has their
-    address.
+@pytest.mark.parametrize("key", [(), ("ALPHAVANTAGE_API_KEY",)], ids=["no key", "an empty key"])
+def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(
+    home: Home, key: tuple[str, ...]
+) -> None:
+    """With an empty key, as in compose's trial, it serves its runs recorded prices and says so, as `stockml up` does:
+    the warm process has their address. With none, theirs may be in a Prefect Secret block.
     """
     command = [sys.executable, "-m", "deployments.cli", "serve", "worker", "--no-deploy"]
     place = replay_home(os.environ)
     with Loopback(whole(b"true")) as server:
         api = f"{server.address}/api"
-        process = subprocess.Popen([*command, "--prefect-url", api], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        keyless = {name: value for name, value in os.environ.items() if name != "ALPHAVANTAGE_API_KEY"}
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": keyless | dict.fromkeys(key, "")}
+        process = subprocess.Popen([*command, "--prefect-url", api], **quiet)
         asked = psutil.Process(process.pid)
         try:
             (warm,) = until(lambda: [each for each in asked.children() if WARM in each.cmdline()])
             environ, of_runs = asked.environ(), warm.environ()
             assert process.stdout
-            told = process.stdout.readline()
+            told = process.stdout.readline() if key else b""
         finally:
             process.kill()
             process.communicate()
-    assert told.startswith(b"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session 2013-03-01")
     assert "ALPHAVANTAGE_URL" not in environ
-    assert of_runs["ALPHAVANTAGE_URL"].startswith("http://127.0.0.1:")
+    if key:
+        assert told.startswith(b"no ALPHAVANTAGE_API_KEY: runs are served recorded prices, newest session 2013-03-01")
+        assert of_runs["ALPHAVANTAGE_URL"].startswith("http://127.0.0.1:")
+    else:
+        assert "ALPHAVANTAGE_URL" not in of_runs
     assert environ["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
     assert environ["PREFECT_HOME"] == str(place.prefect)
     assert place.server("prefect_api") == api  # for commands in its home: in its container
