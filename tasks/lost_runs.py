@@ -84,8 +84,9 @@ def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     end_tasks(client, run, Crashed(message=why))
     end_children(run_id, Crashed(message=why))
     due = datetime.now(UTC) + REQUEUE_AFTER
+    told = f"{why.removesuffix('.')}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC"
     with suppress(Abort):
-        return reschedule(client, run_id, due, f"{why}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC").is_scheduled()
+        return reschedule(client, run_id, due, told).is_scheduled()
     return False
 
 

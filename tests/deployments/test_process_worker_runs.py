@@ -164,7 +164,9 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         with one_slot(tmp_path, POOL, every_s=1):
             for run_id in (outlives, *(made[name] for name in again)):
                 until(client, run_id, "AwaitingRetry")
-                assert f"{REQUEUED} " in str(client.read_flow_run(run_id).state)
+                told = str(client.read_flow_run(run_id).state)
+                assert f"; {REQUEUED} " in told
+                assert ".;" not in told
                 due_now(client, run_id)
                 until(client, run_id, "Completed")
         assert client.read_flow_run(outlives).run_count == 2
