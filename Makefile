@@ -52,7 +52,7 @@ clean: ## remove the environment; STOCKML_HOME stays
 	@touch $@
 
 .venv/run.stamp: .venv/pip.stamp requirements.lock pyproject.toml
-	@echo "installing the pinned packages (about a minute, 3.1 GB)"
+	@echo "installing the pinned packages (one to three minutes, 3.1 GB)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q stockml flows tasks deployments # once, as pip does with what it installs otherwise
