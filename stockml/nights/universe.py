@@ -73,7 +73,7 @@ class NightRow:
     why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.ticker}: {self.outcome.lower()}: {self.why}"
+        return ": ".join(filter(None, (self.ticker, self.outcome.lower(), self.why)))
 
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":

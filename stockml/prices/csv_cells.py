@@ -196,13 +196,14 @@ def _letters(column: str) -> str:
 def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -> Days:
     """(n,) days of the column `date`. Raises NotPrices with the line, or with both readings."""
     text = cells["date"]
-    first, numbers = str(text.iloc[0]), pd.to_numeric(text, errors="coerce")
+    first = str(text.iloc[0])
     if TWO_ORDERS.match(first):
         return _in_an_order(text, sessions, order)
     if EXCEL_DAY.fullmatch(first):
+        numbers = pd.to_numeric(text, errors="coerce")
         return _days(text, pd.to_datetime(numbers, unit="D", origin="1899-12-30", errors="coerce"))
     if UNIX_SECONDS.fullmatch(first):
-        moments = pd.to_datetime(numbers, unit="s", utc=True, errors="coerce")
+        moments = pd.to_datetime(pd.to_numeric(text, errors="coerce"), unit="s", utc=True, errors="coerce")
         are_days = moments.dt.normalize().eq(moments).all()  # midnights of Greenwich
         return _days(text, (moments if are_days else moments.dt.tz_convert(sessions.tz)).dt.tz_localize(None))
     for pattern, layout in DATE_FORMATS:

@@ -40,6 +40,8 @@ def test_a_row_of_the_first_versions_stands_beside_the_last_mid_price() -> None:
 def test_a_skipped_nights_row_says_why_and_claims_nothing() -> None:
     row = NightRow.of_night(skipped(), "Skipped: quota")
     assert row == NightRow("IBM", THURSDAY, "skipped", "Skipped: quota", seconds=row.seconds, why=skipped().reason)
+    assert str(row) == f"IBM: skipped: quota: {row.why}"
+    assert str(NightRow("IBM", THURSDAY, "completed", "Completed")) == "IBM: completed", "nothing to say"
 
 
 def test_rows_stand_by_ticker_and_session_in_a_file_named_after_the_newest(home: Home) -> None:
