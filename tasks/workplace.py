@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stockml.code_version import NIGHT_PACKAGES, sources_hash
+from stockml.code_version import NIGHT_PACKAGES, number_libraries, sources_hash
 from stockml.errors import UnlikeWorker
 from stockml.home import Home
 
@@ -56,7 +56,7 @@ def check(expected: Workplace, place: Home, worker: str) -> None:
         (STATE, expected.state or "none", found.state or "none"),
         ("the store", expected.store, found.store),
         ("MLflow", expected.tracking, found.tracking),
-        ("the code", expected.code[:12], found.code[:12]),
+        ("the code", expected.code, found.code),
     ]
     _refuse_unlike(worker, pairs)
 
@@ -74,7 +74,7 @@ def _found(place: Home, mark: str) -> Workplace:
 
 
 def own_code() -> str:
-    return sources_hash(*NIGHT_PACKAGES)
+    return f"{sources_hash(*NIGHT_PACKAGES)[:12]} with {' '.join(number_libraries())}"
 
 
 def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
@@ -89,5 +89,5 @@ def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], wo
     """Compare a worker's environment and code with those of its run. Raises UnlikeWorker."""
     state = scheduled.get(STATE, "")
     own_state = environ.get(STATE, "").rstrip("/") or state
-    code = ("the code", scheduled.get(CODE_OF, "")[:12], own_code()[:12])
+    code = ("the code", scheduled.get(CODE_OF, "none")[:200], own_code())
     _refuse_unlike(worker, [(STATE, state[:200], own_state[:200]), code])

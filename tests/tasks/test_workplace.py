@@ -1,11 +1,14 @@
 """Two processes share a workplace when home, folder, addresses and code are the same; no message shows a password."""
 
+import re
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from stockml import code_version
 from stockml.errors import UnlikeWorker
 from stockml.home import Home
 from stockml.home import home as home_of
@@ -70,12 +73,13 @@ def test_another_address_is_named_without_its_password(home: Home, changes: dict
     assert "secret" not in found
 
 
-def test_other_code_is_named_by_both_hashes(home: Home) -> None:
-    with (
-        marked(home) as here,
-        pytest.raises(UnlikeWorker, match=f"the code: expected {'0' * 12}, found {here.code[:12]}"),
-    ):
-        check(replace(here, code="0" * 64), home, WORKER)
+def test_other_code_is_named_by_both_hashes_and_libraries(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with marked(home) as here:
+        monkeypatch.setattr(code_version, "_version", lambda name: "3.1.4")
+        with pytest.raises(UnlikeWorker) as refused:
+            check(here, home, WORKER)
+    numpy = f"numpy=={version('numpy')}"
+    assert re.search(rf"the code: expected \w{{12}} with .*{numpy} .*, found .*numpy==3.1.4 ", str(refused.value))
 
 
 SHARED = {"STOCKML_STATE": "s3://bucket/state/", "STOCKML_DATABASE_URL": "postgresql://me:secret@db:5432"}
@@ -104,7 +108,7 @@ def test_a_worker_takes_the_state_from_its_runs_and_is_refused_if_it_has_another
     check_scheduled(scheduled, SHARED, "second")
     for scheduling, own, said in (
         (scheduled, {"STOCKML_STATE": "s3://other"}, "STOCKML_STATE: expected s3://bucket/state, found s3://other"),
-        ({**scheduled, "STOCKML_CODE": "0" * 64}, {}, f"the code: expected {'0' * 12}, found {own_code()[:12]}"),
+        ({**scheduled, "STOCKML_CODE": "0" * 64}, {}, f"the code: expected {'0' * 64}, found {own_code()}"),
     ):
         with pytest.raises(UnlikeWorker, match=f"worker second is unlike this run: {said}"):
             check_scheduled(scheduling, own, "second")
