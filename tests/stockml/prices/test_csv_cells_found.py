@@ -57,7 +57,7 @@ def test_more_layouts_give_the_same_bars(tmp_path: Path, layout: str) -> None:
     assert history.notes.empty == 0
 
 
-def test_seconds_since_1970_are_days_of_the_exchange_also_before_then_and_where_its_day_begins_earlier(
+def test_moments_are_days_of_the_exchange_also_before_then_and_where_its_day_begins_earlier(
     tmp_path: Path,
 ) -> None:
     rows = "time,open,high,low,close,Volume\n-252322200,10,11,9,10.5,1000\n1795185000,10,11,9,10.5,1000\n"
@@ -66,9 +66,10 @@ def test_seconds_since_1970_are_days_of_the_exchange_also_before_then_and_where_
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1972-08-25"]
     rows = "time,open,high,low,close,Volume\n1795046400,10,11,9,10.5,1000\n"  # midnight, of a file that knows days only
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["2026-11-19"]
-    rows = "time,open,high,low,close,Volume\n1795042800,10,11,9,10.5,1000\n"  # 23:00 in Greenwich, 10:00 in Sydney
-    history = read_history(written(tmp_path, rows), sessions_for("BHP", "XASX"))
-    assert [*map(str, days_of(history.bars))] == ["2026-11-19"]
+    for time in ("1795042800", "2026-11-18T23:00:00Z"):  # in Greenwich; 10:00 in Sydney
+        rows = f"time,open,high,low,close,Volume\n{time},10,11,9,10.5,1000\n"
+        history = read_history(written(tmp_path, rows), sessions_for("BHP", "XASX"))
+        assert [*map(str, days_of(history.bars))] == ["2026-11-19"]
 
 
 @pytest.mark.parametrize("first", ["1795185000", "46346"])
