@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile, OtherVersion
 from stockml.models.pool import Pool
-from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save
+from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save, unscored
 from stockml.storage.objects import sha256_of
 from tests.stockml.training.test_ticker_training import SERIES, TURNED, learned, network, usual
 
@@ -122,6 +122,13 @@ def test_the_error_for_a_model_that_names_no_vintages_names_its_folder(
     changed(champion, change)
     with pytest.raises(InvalidFile, match=r"champion: expected a trained model"):
         pool_files(champion)
+
+
+def test_a_model_cannot_be_scored_on_the_newest_session_that_it_has_seen() -> None:
+    model = learned(SERIES)
+    seen = model.held_out.learned_until
+    assert unscored(model, seen) == f"it has seen sessions through {seen}, what is unseen begins on {seen}"
+    assert unscored(model, seen + 1) is None
 
 
 def test_only_models_of_the_same_base_left_alone_count_as_the_same_forecast() -> None:
