@@ -82,6 +82,17 @@ def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
         assert asked <= known | {"--help"}, line
 
 
+def parts_of(command: Any, path: str = "stockml") -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, part in getattr(command, "commands", {}).items():
+        yield from parts_of(part, f"{path} {name}")
+
+
+def test_every_option_and_argument_has_words_of_its_own() -> None:
+    named = {f"{path} {each.name}": each for path, command in parts_of(COMMANDS) for each in command.params}
+    assert [name for name, each in named.items() if not each.help] == []
+
+
 def test_readme_names_every_command() -> None:
     rows = re.findall(r"^\| (`.*?) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
     named_there = {word for row in rows for word in re.findall(r"[a-z-]+", row)}

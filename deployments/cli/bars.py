@@ -197,8 +197,8 @@ def bars(
     csv: Annotated[bool, Option("--csv", help="Print every bar as CSV.")] = False,
     restated: Annotated[bool, Option("--restated", help="Show values that the provider changed later.")] = False,
     holes: Annotated[bool, Option("--holes", help="Show missing sessions and bars set aside.")] = False,
-    accept: Annotated[date | None, day("Use a bar that was set aside.", "SESSION")] = None,
-    reject: Annotated[date | None, day("Set a bar aside until it is restated.", "SESSION")] = None,
+    accept: Annotated[date | None, day("Use a bar that was set aside.", metavar="SESSION")] = None,
+    reject: Annotated[date | None, day("Set a bar aside until it is restated.", metavar="SESSION")] = None,
     calendar: Calendar = None,
     as_json: Json = False,
 ) -> None:

@@ -12,6 +12,7 @@ from typer import Argument, BadParameter, Option, Typer
 from deployments.cli.options import (
     Calendar,
     Json,
+    Mode,
     OwnProfile,
     Session,
     Settings,
@@ -19,11 +20,12 @@ from deployments.cli.options import (
     Tickers,
     as_session,
     as_settings,
+    day,
     folder,
 )
 from deployments.cli.runs import asked_of, check_bars, recorded_prices, run_flow
 from stockml.home import home
-from stockml.settings import FailWhen, Mode
+from stockml.settings import FailWhen
 
 if TYPE_CHECKING:
     from stockml.nights.universe import NightRow
@@ -67,7 +69,7 @@ def many_tickers(
     profile: OwnProfile = None,
     settings: Settings = None,
     processes: Annotated[int, Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
-    dask: Annotated[str | None, Option(metavar="ADDRESS", help="A running Dask scheduler, tcp://...")] = None,
+    dask: Annotated[str | None, Option(metavar="ADDRESS", help="A scheduler's; else STOCKML_DASK_ADDRESS.")] = None,
     fail_when: Annotated[FailWhen, Option(help="When the whole run counts as failed.")] = "all fail",
     as_json: Json = False,
 ) -> int:
@@ -89,8 +91,8 @@ def many_tickers(
 @app.command("backtest")
 def replay(
     tickers: Tickers = None,
-    first: Annotated[date | None, Option("--from", parser=as_session, metavar="DATE", help="First day.")] = None,
-    last: Annotated[date | None, Option("--to", parser=as_session, metavar="DATE", help="Last day.")] = None,
+    first: Annotated[date | None, day("First day; required.", "--from")] = None,
+    last: Annotated[date | None, day("Last day; required.", "--to")] = None,
     every: Annotated[int, Option(min=1, max=250, help="Sessions from one night to the next.")] = 5,
     prices: Annotated[Path | None, folder("Use these daily price files, not the store.")] = None,
     vintages: Annotated[Path | None, folder("Use only these bases and regressions.")] = None,

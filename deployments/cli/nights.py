@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from typer import Option, Typer
 
-from deployments.cli.options import Calendar, Json, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
+from deployments.cli.options import Calendar, Json, Mode, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
 from deployments.cli.runs import asked_of, foreseen, quiet_libraries, recorded_prices, run_flow
 from deployments.servers.prefect_api import looked_up
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, home
-from stockml.settings import Mode
 
 if TYPE_CHECKING:
     from stockml.models.registry import Promotion
@@ -32,7 +31,7 @@ T = TypeVar("T")
 def nightly(
     ticker: Ticker,
     session: Session = None,
-    mode: Annotated[Mode, Option(help="auto chooses by rule and says why.")] = "auto",
+    mode: Mode = "auto",
     profile: OwnProfile = None,
     settings: Settings = None,
     calendar: Calendar = None,
@@ -51,9 +50,8 @@ def nightly(
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
     if night is None:
-        arguments = asked | {"session": session, "mode": mode, "force": force}
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
-        arguments["late_retries"] = 0
+        arguments = asked | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
     age = night_age(night, clock.now())
@@ -62,10 +60,7 @@ def nightly(
 
 @app.command("history")
 def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
-    """Fetch a ticker's price history from the provider. A premium or a Tiingo key gives all of it since 1999.
-
-    Without either, use `stockml import`.
-    """
+    """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else `stockml import`."""
     with recorded_prices(ticker):
         exchange = asked_of(ticker, None, calendar, None)["calendar"]
         bars, told = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)

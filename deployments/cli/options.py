@@ -10,6 +10,7 @@ import yaml
 from typer import Argument, BadParameter, Option
 
 from deployments.errors import refused_as
+from stockml.settings import Mode as TrainingMode
 from stockml.settings import Profile, nested, settings_for, tutorial_settings
 from stockml.tickers import validated_ticker
 
@@ -90,8 +91,8 @@ def _value(text: str) -> Any:
         return value
 
 
-def day(text: str, metavar: str = "DATE") -> Any:
-    return Option(parser=as_session, metavar=metavar, help=text)
+def day(text: str, *names: str, metavar: str = "DATE") -> Any:
+    return Option(*names, parser=as_session, metavar=metavar, help=text)
 
 
 def folder(text: str) -> Any:
@@ -105,6 +106,7 @@ Session = Annotated[date | None, day("Trading day, YYYY-MM-DD; default: the newe
 Calendar = Annotated[
     str | None, Option(parser=as_calendar, metavar="NAME", help="Exchange calendar such as XNYS or XLON.")
 ]
+Mode = Annotated[TrainingMode, Option(help="auto chooses by rule and says why.")]
 OwnProfile = Annotated[Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")]
 Settings = Annotated[
     list[str] | None,

@@ -18,6 +18,7 @@ from stockml.home import home
 app = Typer()
 PrefectPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")]
 MlflowPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
+Address = Annotated[str, Option(envvar="STOCKML_ADDRESS", help="One that others can reach needs a password.")]
 USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above."
 
 
@@ -25,9 +26,7 @@ USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above
 def up(
     prefect_port: PrefectPort = 4200,
     mlflow_port: MlflowPort = 5000,
-    address: Annotated[
-        str | None, Option(help="Default 127.0.0.1; an address that others can reach needs a password.")
-    ] = None,
+    address: Address = "127.0.0.1",
 ) -> None:
     """Run Prefect, MLflow and a worker here until Ctrl-C."""
     from deployments.servers import stack
@@ -35,7 +34,7 @@ def up(
 
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
-    environ = os.environ | ({ADDRESS: address} if address else {})
+    environ = os.environ | {ADDRESS: address}
     say = partial(print, flush=True)
     try:
         with stack.up(home(), prefect_port, mlflow_port, environ, say) as children:
