@@ -49,7 +49,7 @@ def pretrain(
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
-    create_markdown_artifact(text, key="base", description=f"base network through {base.through}")
+    create_markdown_artifact(text, key="base", description="Scores on what it learned from: no evidence of skill")
     return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 
 

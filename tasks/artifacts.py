@@ -79,7 +79,7 @@ def show_night(night: Night) -> None:
         create_table_artifact(
             [dict(zip(heading, row, strict=True)) for row in best_first],
             key=ticker and f"scores-{ticker}",
-            description=f"{night.ticker} {night.session}: all on the same origins, the best first",
+            description=f"{night.run_name}: same origins, best first; MSE in past range², skill over the last close",
         )
 
 

@@ -108,7 +108,7 @@ def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) 
             {"ticker": tickers[0]} if tickers else {},
         ),
         Wanted(
-            "studies.pretrain", "learn a base network", "One network across all tickers, once a year.",
+            "studies.pretrain", "learn a base network", "A base across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
         Wanted("studies.backtest", "replay past nights", "Past nights as they would have been published."),
