@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.registration import NIGHTS
 from tests.support.kubernetes_template import base_job_template, prefects_own
 
 PROJECT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ def test_deployments_use_variables_that_the_work_pool_knows(name: str, package: 
         assert set(deployment["work_pool"]["job_variables"]) <= set(known)
         assert (PROJECT / deployment["entrypoint"].partition(":")[0]).is_file()
         assert (deployment["entrypoint"], deployment["concurrency_limit"]["limit"]) == ("flows/nightly.py:nightly", 1)
+        assert NIGHTS in deployment["tags"], "by which `stockml up` tells of a night that failed"
 
 
 @pytest.mark.parametrize(("name", "package", "kind"), VARIANTS)
