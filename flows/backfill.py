@@ -59,7 +59,7 @@ def history(
 def backfill(
     ticker: form.TickerName = form.TICKER,
     first: form.PastDay = Field(description="The first past trading day, YYYY-MM-DD"),
-    last: form.PastDay = Field(description="The last one; at most 1,000 sessions, all of them over"),
+    last: form.PastDay = Field(description="The last one, YYYY-MM-DD; at most 1,000 sessions, all of them over"),
     learn: Literal["once at the end", "every night"] = Field(
         "once at the end",
         description="Train once, for the last session; or for every session in turn, where one that is older than "

@@ -31,7 +31,7 @@ THREE_YEARS = timedelta(days=3 * 365)
 @flow(name="pretrain", flow_run_name="learn a base network")
 def pretrain(
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    through: form.Day = Field(form.NO_DAY, description="The last session to learn from; empty for the newest"),
+    through: form.Day = Field(form.NO_DAY, description="Last session to learn from, YYYY-MM-DD; empty for the newest"),
     seeds: Annotated[int, Field(ge=1, le=10)] = Field(
         2, description="Networks, from one random seed each; the base is their mean (1 to 10)"
     ),
@@ -89,9 +89,9 @@ def backtest(
         [], description="Symbols in the store, or in the folder; empty for all of it"
     ),
     prices: str = Field("", description="A folder of daily price files on this machine; empty for the store"),
-    first: form.Day = Field(form.NO_DAY, description="The first past night; empty for three years before the last"),
+    first: form.Day = Field(form.NO_DAY, description="First night, YYYY-MM-DD; empty for three years before last"),
     last: form.Day = Field(
-        form.NO_DAY, description="The last past night; empty for the newest whose next 50 sessions are known"
+        form.NO_DAY, description="Last night, YYYY-MM-DD; empty for the newest whose next 50 sessions are known"
     ),
     every: Annotated[int, Field(ge=1, le=250)] = Field(5, description="Sessions from one night to the next (1 to 250)"),
     vintages: str = Field("", description="A folder of bases and regressions to use instead of the usual ones"),

@@ -19,6 +19,7 @@ from deployments.registration.prefect_deployments import (
     register,
 )
 from deployments.registration.tickers import TickersFile, digest_time, read_tickers
+from flows.form import DAY
 
 
 def listed(*entries: Any, **defaults: Any) -> TickersFile:
@@ -57,6 +58,14 @@ def test_a_required_day_must_be_given_and_exist(field: str) -> None:
     pattern = form_of("backfill.backfill")["properties"][field]["pattern"]
     days = ("2013-03-01", "2013-04-31", "")
     assert [bool(re.search(pattern, day)) for day in days] == [True, False, False]
+
+
+def test_every_day_in_a_form_says_how_it_is_written() -> None:
+    """The page's refusal shows a pattern, which nobody can read."""
+    forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in of_other_flows([]))}]
+    fields = [field for form in forms for field in form["properties"].values() if DAY in field.get("pattern", "")]
+    assert len(fields) == 7
+    assert [field for field in fields if "YYYY-MM-DD" not in field["description"]] == []
 
 
 def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
