@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 HISTORY_SHOWN = 40
 ROWS = (
-    ("skill, published", "published/skill", "{:+.4f}"),
-    ("network adds, CRPS", "answer/network_adds_crps_pct", "{:+.2f}%"),
-    ("network adds, path", "answer/network_adds_pct", "{:+.2f}%"),
-    ("CRPS skill, published", "answer/published_crps_skill_pct", "{:+.2f}%"),
+    ("skill, published", "published/skill", "{:+z.4f}"),
+    ("network adds, CRPS", "answer/network_adds_crps_pct", "{:+z.2f}%"),
+    ("network adds, path", "answer/network_adds_pct", "{:+z.2f}%"),
+    ("CRPS skill, published", "answer/published_crps_skill_pct", "{:+z.2f}%"),
     ("volatility, 20 sessions", "answer/volatility_20_pct", "{:.1f}%"),
-    ("skill, LSTM", "lstm/skill", "{:+.4f}"),
+    ("skill, LSTM", "lstm/skill", "{:+z.4f}"),
     ("MSE, LSTM, range²", "lstm/mse", "{:.6f}"),
     ("MSE, last close, range²", "baselines/last_close_mse", "{:.6f}"),
     ("inside the 80% bands", "intervals/coverage_80", "{:.1%}"),
@@ -75,7 +75,7 @@ def _finding(before: Night, tonight: Night) -> str:
     if old and new is not None:
         change = new / old - 1
         word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
-        return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+.1%}"
+        return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+z.1%}"
     if last is not None and now is not None:
         return f"{tonight.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {before.session}"
     return f"{tonight.ticker}: {tonight.session} beside {before.session}"
@@ -118,7 +118,7 @@ def _live(night: Night) -> str:
     """The live skill, never without the number of forecasts behind it that share no session."""
     skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
     of = "" if independent is None else f" of {independent:.0f}"
-    return "–" if skill is None else f"{skill:+.1f}%{of}"
+    return "–" if skill is None else f"{skill:+z.1f}%{of}"
 
 
 def _short(value: object) -> str:

@@ -47,9 +47,8 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     actual = mid[origins + horizon]
     missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     ahead = counted(horizon, "session")
-    leaned = f"{missed.mean():+.1%} from the forecast on average{too_few(len(origins))}"
-    many = counted(len(origins), "origin")
-    subtitle = f"What happened against what was said {ahead} before, {many} of the test part"
+    leaned = f"{missed.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
+    subtitle = f"What happened against what was said {ahead} before, {counted(len(origins), 'origin')} of the test part"
     title = f"{ticker}: after {ahead}, the price was {leaned}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)

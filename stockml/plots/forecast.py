@@ -128,9 +128,9 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     found = evaluation.comparison(PUBLISHED, LAST_CLOSE)
     noise = "" if found and is_clear(found.p_value) else ", within the noise"
     claim = f"beats the last close at {better} of {evaluation.horizon} leads{too_few(evaluation.origins) or noise}"
-    title = f"{ticker}: what is published {claim}"
+    title = f"{ticker}: {f'what is published {claim}' if PUBLISHED in skills else 'no price moved: skill is undefined'}"
     scores = {name: evaluation.scores[name].skill for name in TOLD if name in skills}
-    overall = "".join(f", {name} {score:+.3f}" for name, score in scores.items() if score is not None)
+    overall = "".join(f", {name} {score:+z.3f}" for name, score in scores.items() if score is not None)
     many = counted(evaluation.origins, "origin")
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {many}{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
@@ -144,7 +144,7 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
         axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=dashes, marker=dot)
         last = float(skill[np.isfinite(skill)][-1])
         lowest = float(np.nanmin(skill))
-        below = f"  (≤ {np.nanmax(skill):+.2f})" if last < floor else f"  (≥ {lowest:+.2f})" if lowest < floor else ""
+        below = f"  (≤ {np.nanmax(skill):+z.2f})" if last < floor else f"  (≥ {lowest:+z.2f})" if lowest < floor else ""
         ends.append((name + below, last, colour))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
     axes.set(xlim=(1, max(evaluation.horizon, 2)), xlabel="lead, sessions", ylim=(floor, ceiling), ylabel="skill")

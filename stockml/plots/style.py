@@ -51,6 +51,8 @@ STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.grid": True,
     "axes.axisbelow": True,
+    "axes.formatter.limits": (-5, 12),
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": GRID,

@@ -48,7 +48,7 @@ def price_history(ticker: str, series: PriceSeries, parts: OriginSplit) -> "Figu
     years = (sessions[-1] - sessions[0]) / np.timedelta64(365, "D")
     growth = (mid[-1] / (to_newest_units(series) * mid)[0]) ** (1 / max(years, 1.0)) - 1
     yearly = " a year" if years >= 1 else ""  # a few months' change is not to be had every year
-    title = f"{ticker}: {price_text(float(mid[-1]))} after {len(mid):,} sessions, {growth:+.1%}{yearly}"
+    title = f"{ticker}: {price_text(float(mid[-1]))} after {len(mid):,} sessions, {growth:+z.1%}{yearly}"
     figure, (axes,) = canvas(title, f"Mid price = (high + low) / 2, split-adjusted, logarithmic; to {sessions[-1]}")
     for part in segments(series):
         axes.plot(part.sessions, part.mid, color=TRUTH, linewidth=1.1)
@@ -89,7 +89,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
     worse = all(skill is not None and skill < 0 for skill in skills.values()) and not too_few(evaluation.origins)
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
-    told = ", ".join(f"{name} {skill:+.1f}" for name, skill in skills.items() if skill is not None)
+    told = ", ".join(f"{name} {skill:+z.1f}" for name, skill in skills.items() if skill is not None)
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"
     measured = f"; skill on {counted(evaluation.origins, 'origin')} of the test part: {told}" if told else ""
     figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)

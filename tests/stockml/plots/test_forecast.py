@@ -212,7 +212,10 @@ def test_where_no_price_moved_no_skill_is_drawn_or_stated() -> None:
     found = assessed("IBM", DAY).evaluation
     still = {name: replace(score, skill=None, mse_by_lead=(None,) * 50) for name, score in found.scores.items()}
     figure = skill_by_lead("IBM", replace(found, scores=still))
-    assert figure.texts[1].get_text() == f"Skill = 1 − MSE / MSE(last close), {found.origins} origins"
+    assert [text.get_text() for text in figure.texts] == [
+        "IBM: no price moved: skill is undefined",
+        f"Skill = 1 − MSE / MSE(last close), {found.origins} origins",
+    ]
     assert labels(figure.axes[0]) == [(LAST_CLOSE, TRUTH)]
 
 

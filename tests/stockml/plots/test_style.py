@@ -58,6 +58,16 @@ def test_a_long_title_is_made_small_enough_for_the_page() -> None:
     assert all(edge < 0.6 * page for edge in short)
 
 
+@pytest.mark.parametrize("prices", [(1_600_000.0, 2_400_000.0), (500_000.0, 500_020.0)])
+def test_prices_in_the_millions_stand_whole_at_their_axis(prices: tuple[float, float]) -> None:
+    figure, (axes,) = style.canvas("a share as dear as BRK-A", "")
+    axes.plot(prices)
+    figure.draw_without_rendering()
+    assert axes.yaxis.get_offset_text().get_text() == ""
+    ticks = [float(label.get_text()) for label in axes.get_yticklabels()]
+    assert ticks == pytest.approx(axes.get_yticks())
+
+
 def test_titles_do_not_judge_what_few_independent_origins_may_show_by_luck() -> None:
     titles = [drawn(name).texts[0].get_text() for name in ("calibration", "residuals")]
     assert [title for title in titles if re.search("wide|narrow|promised|lean", title)] == []
