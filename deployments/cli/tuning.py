@@ -3,7 +3,7 @@
 import itertools
 import json
 import shlex
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,6 @@ from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
-from stockml.clock import now
 from stockml.errors import TrackingUnavailable
 from stockml.home import home
 from stockml.settings import DecayPart, Profile, Sampler
@@ -175,7 +174,7 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
         found = report(file, changed, folder=folder, on_epoch=on_epoch)
         drawn = draw(found, pictures)
         try:
-            run = log_tutorial(Tracking(home()), found, pictures, now=now())
+            run = log_tutorial(Tracking(home()), found, pictures, now=datetime.now(UTC))
             logged = f"run {run} in MLflow's experiment stockml/tutorial"
         except TrackingUnavailable as error:
             logged = f"not in MLflow: {error}"

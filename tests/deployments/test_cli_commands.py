@@ -167,7 +167,10 @@ def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here: 
     assert settings_for("tutorial", found["settings"]).evaluation.test_sessions == 300
 
 
-def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installation) -> None:
+def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCKML_CLOCK", f"{THURSDAY}T23:00:00-05:00")
     changed = ["--set=network.units=[6]", "--set=network.dropout=0.0"]
     lines, told = here.stockml("tutorial", str(price_file(here)), "--epochs=2", "--seed=3", "--seeds=2", *changed)
     epochs = [line.partition(": train")[0] for line in told.splitlines()]
@@ -193,6 +196,7 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(here: Installat
     [pictures] = (here.home.root / "tutorial").glob("IBM-3-*/plots")
     [run] = (run for run in logged(here, "tutorial") if run.data.params["training.seed"] == "3")
     assert run.data.params["network.units"] == "(6,)"
+    assert datetime.fromtimestamp(run.info.start_time / 1000, UTC).year > THURSDAY.year, "else maintenance removes it"
     assert f"{run.data.metrics['paths/LSTM']:.5f}" == rows[7][64:73].strip()
     assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(run.data.metrics)
     assert unexplained(run.data.metrics, views.TUTORIAL) == []
