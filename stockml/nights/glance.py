@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.evaluation.evaluate import PUBLISHED
+from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
 from stockml.forecasts.ledger_scores import first_known
@@ -65,7 +65,7 @@ class Glance:
     def of(cls, night: Night) -> "Glance":
         """The glance of a completed night; what it did not measure is None."""
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
-        whole = night.over_regression
+        whole, is_over_close = night.over_regression, night.score(LAST_CLOSE) is not None  # first versions: mid price
         shares = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
         return cls(
             ticker=night.ticker,
@@ -78,14 +78,14 @@ class Glance:
             publisher=night.publisher,
             expires_after=night.expires_after,
             calendar=night.calendar,
-            published_skill=path.skill if path else None,
+            published_skill=path.skill if path and is_over_close else None,
             network_adds=adds.skill if adds else None,
             network_adds_p=adds.p_value if adds else None,
             path_adds=path_adds.skill_difference if path_adds else None,
             path_adds_p=path_adds.p_value if path_adds else None,
             crps_skill=whole.skill if whole else None,
             coverage_80=shares.get("answer/coverage_80_pct"),
-            live_skill=first_known(figures, "skill"),
+            live_skill=first_known(figures, "skill") if is_over_close else None,
             live_coverage_80=first_known(figures, "coverage_80"),
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
             width_against_usual=shares.get(WIDTH),

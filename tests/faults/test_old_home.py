@@ -18,6 +18,7 @@ from stockml.home import Home
 from stockml.models.registry import Registry, champion_for
 from stockml.models.trained_model import Provenance, load_model
 from stockml.nights import summary
+from stockml.nights.glance import Glance
 from stockml.nights.record import night_path, read_night
 from stockml.pipeline.decide import champion_beside, decide_mode
 from stockml.prices.bars import days_of, make_bars
@@ -141,6 +142,16 @@ def test_the_nights_summary_names_the_reference_that_its_skill_was_over(old: Hom
     assert text.splitlines()[0] == "IBM · session 2013-03-01 · published: skill +0.050 over the last mid price"
     assert "now mid price 201.15" in " ".join(text.split())
     assert "last close" not in text
+
+
+def test_its_skill_over_the_last_mid_price_is_not_shown_as_one_over_the_last_close(
+    old: Home, stockml: Callable[..., str]
+) -> None:
+    night = read_night(night_path(old.nights, "IBM", KEY))
+    found = Glance.of(replace(night, metrics={**night.metrics, "live/skill": 0.1}))
+    assert (found.published_skill, found.live_skill) == (None, None)
+    [shown] = [line.split() for line in stockml("status").splitlines() if line.startswith("IBM")]
+    assert shown == ["IBM", "2013-03-01", "up", "to", "date", "–", "–", "–", "–"]
 
 
 def test_its_assessment_is_refused_with_the_advice_to_run_the_night_again(old: Home) -> None:
