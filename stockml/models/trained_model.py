@@ -102,8 +102,11 @@ def save(model: TrainedModel, folder: Path) -> None:
         write_atomically(folder / f"{name}.json", text.encode())
 
 
-def load_model(folder: Path) -> TrainedModel:
-    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's."""
+def load_model(folder: Path, *, to_forecast: bool = True) -> TrainedModel:
+    """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's.
+
+    to_forecast: else without its regressions and base, which may be gone: another version ships others of their name.
+    """
     try:
         kept = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
@@ -111,7 +114,10 @@ def load_model(folder: Path) -> TrainedModel:
         settings = settings_from_dict(kept["settings"])
         if settings.profile == "nightly" and kept.get("form") != FORM:
             raise ValueError("one that an earlier version of stockml made")
-        networks: dict[str, Any] = {name: _network(kept["networks"][name], name, folder, settings) for name in NETWORKS}
+        folders = vintage_folders(folder) if to_forecast else ()
+        networks: dict[str, Any] = {
+            name: _network(kept["networks"][name], folder / f"{name}.npz", folders, settings) for name in NETWORKS
+        }
         return TrainedModel(
             settings=settings,
             decision=Decision(**kept["decision"]),
@@ -136,12 +142,12 @@ def _seconds(folder: Path, epochs: int) -> list[float]:
     return found if len(found) == epochs else [0.0] * epochs
 
 
-def _network(part: dict[str, Any], name: str, folder: Path, settings: Settings) -> Network:
+def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], settings: Settings) -> Network:
     until = np.datetime64(part["learned_until"])
     if settings.profile == "tutorial":
         scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
-        return TutorialForecaster(settings, unpacked((folder / f"{name}.npz").read_bytes()), scale, until)
-    pool = replace(Pool.identified(part["pool"], vintage_folders(folder)), reasons=dict(part["reasons"]))
+        return TutorialForecaster(settings, unpacked(weights.read_bytes()), scale, until)
+    pool = replace(Pool.identified(part["pool"] if folders else {}, folders), reasons=dict(part["reasons"]))
     return TickerNetwork(pool, OwnErrors.from_dict(part["errors"]), bool(part["own"]), until)
 
 

@@ -110,7 +110,8 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
     if sha256_of(series) != Provenance.read(model).dataset:  # the evaluation's origins are rows of that one
         why = "expected the series that the night saw, found another: damage, or what a later run of its session saw"
         raise InvalidFile(str(series), f"{why}; run that night again")
-    made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), load_model(model))
+    learned = load_model(model, to_forecast=False)
+    made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), learned)
     return draw(made, (name for name in night.figures or made if name in made), folder)
 
 

@@ -1,14 +1,16 @@
 """A night's plots: those on its page are drawn with it, the others when asked for, and all where nobody can ask."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidFile
+from stockml.errors import InvalidFile, OtherVersion
 from stockml.home import Home, home
+from stockml.models.trained_model import load_model
 from stockml.nights.glance import keep_newest
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.pipeline.plots import draw, draw_rest, drawn_when_opened, makers
@@ -75,6 +77,16 @@ def test_plots_that_an_earlier_version_drew_and_did_not_name_stay_and_are_drawn_
     fan.touch()
     assert draw_rest(place, night) == ()
     fan.unlink()
+    assert {path.stem for path in draw_rest(place, night)} == set(FIGURES)
+
+
+def test_plots_of_a_night_whose_vintages_another_version_replaced_are_drawn_still(place: Home) -> None:
+    """They show what was learned and scored; only a forecast needs the regressions and the base."""
+    night = kept(place, figures=FIGURES)
+    described = Path(night.model_folder or "") / "model.json"
+    described.write_text(re.sub(r"(?<=\.json )\w{64}", "0" * 64, described.read_text()))
+    with pytest.raises(OtherVersion):
+        load_model(described.parent)
     assert {path.stem for path in draw_rest(place, night)} == set(FIGURES)
 
 
