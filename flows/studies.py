@@ -67,15 +67,15 @@ def tune(
     settings: form.Changes = Field(
         form.NO_CHANGES, description="What all trials share; empty fields keep the profile's values"
     ),
-) -> TuningResult:
+) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
     refresh(home(), [ticker])
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
     commit_merged(home())
     show_tuned(tuned)
-    get_run_logger().info("validation loss %.5f, settings in %s", tuned.loss, tuned.path)
-    return tuned
+    get_run_logger().info("settings in %s", tuned.path)
+    return Completed(message=tuned.text, data=tuned)
 
 
 def backtest_name() -> str:

@@ -65,7 +65,7 @@ class InvalidFile(InvalidInput):
 
 
 class OtherVersion(InvalidFile):
-    text = "expected the {path} that it was built on, found that of another version of stockml; retrain"
+    text = "expected the {path} it was built on, found that of another version of stockml; its next night trains anew"
 
 
 class MixedPrices(InvalidInput):

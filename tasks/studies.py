@@ -190,4 +190,4 @@ def show_tuned(tuned: TuningResult) -> None:
         *(f"| {name} | {value} |" for name, value in tuned.as_options().items()),
     ]
     key = f"tuned-{as_key(tuned.ticker)}"
-    create_markdown_artifact("\n".join(lines), key=key, description=f"Written to {tuned.path}")
+    create_markdown_artifact("\n".join(lines), key=key, description=f"The best settings found for {tuned.ticker}")

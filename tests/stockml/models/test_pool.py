@@ -154,8 +154,8 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(fold
         Pool.identified(other, [folder, own])
     with pytest.raises(OtherVersion) as upgraded:
         Pool.identified(other, [pooled_vintages.SHIPPED])
-    briefly = f"expected the {newest.name} that it was built on, found that of another version of stockml; retrain"
-    assert str(upgraded.value) == briefly
+    briefly = f"expected the {newest.name} it was built on, found that of another version of stockml"
+    assert str(upgraded.value) == f"{briefly}; its next night trains anew"
     nothing = Pool.before(EARLIER)
     assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
     assert nothing.files([]) == ()

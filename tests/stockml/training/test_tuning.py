@@ -217,7 +217,9 @@ def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
 ) -> None:
     fill(home := with_tables, ["IBM"])
     for _ in range(2):
-        found = tune_flow("IBM", trials=2, sampler="random", settings=SMALL_FORM)
+        state = tune_flow("IBM", trials=2, sampler="random", settings=SMALL_FORM, return_state=True)
+    found = state.result()
+    assert state.message == found.text
     client = MlflowClient(tracking_uri=home.tracking_uri)
     experiment = client.get_experiment_by_name(experiment_name("IBM/trials"))
     runs = client.search_runs([experiment.experiment_id])
