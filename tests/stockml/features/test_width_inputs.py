@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities
-from stockml.features.width_inputs import FURTHEST_INPUT, INPUTS, InputScale, width_inputs
+from stockml.features.width_inputs import (
+    AVERAGED,
+    FALLS,
+    FURTHEST_INPUT,
+    INPUTS,
+    InputScale,
+    input_averages,
+    width_inputs,
+)
 from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk, with_prices
 
@@ -39,6 +47,30 @@ def test_each_input_is_what_its_name_says() -> None:
         assert found["below high 250"][t] == pytest.approx(math.log(series.close[t] / high) / unit / math.sqrt(250))
         rise = math.log(series.close[t] / series.close[t - 60])
         assert found["rise 60"][t] == pytest.approx(rise / unit / math.sqrt(60))
+
+
+def test_a_bar_without_a_range_closes_in_its_middle_and_volume_is_unknown_before_the_first_trade() -> None:
+    series = walk(200)
+    flat, volume = np.full(200, 50.0), np.where(np.arange(200) < 90, 0.0, series.volume)
+    still = PriceSeries(series.sessions, flat, flat, flat, flat, volume)
+    found = dict(zip(INPUTS, width_inputs(still).T, strict=True))
+    assert set(found["place of close"].tolist()) == {0.0}
+    np.testing.assert_array_equal(np.isnan(found["volume"]), volume == 0)
+
+
+def test_averages_are_of_what_is_known_within_their_window() -> None:
+    series = walk(300)
+    inputs, found = width_inputs(series), input_averages(series)
+    falls = np.minimum(inputs[:, [INPUTS.index(name) for name in FALLS]], 0)
+    columns = dict(
+        zip((*INPUTS, *(f"fall: {name}" for name in FALLS)), np.column_stack([inputs, falls]).T, strict=True)
+    )
+    for t in (3, 70, 299):
+        for name, average in zip(AVERAGED, found[t], strict=True):
+            column, sessions = name.rsplit(", ", 1)
+            window = columns[column][max(0, t + 1 - int(sessions)) : t + 1]
+            known = window[~np.isnan(window)]
+            np.testing.assert_allclose(average, known.mean() if len(known) else np.nan, atol=1e-9)
 
 
 def test_neither_price_level_nor_the_unit_of_volume_matters() -> None:
