@@ -5,7 +5,6 @@ Ages go by the machine's own clock, even where STOCKML_CLOCK replays another day
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ParamSpec
-from uuid import UUID
 
 from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
@@ -54,7 +53,7 @@ def maintenance(
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(home(), depth=Depth.EVERYTHING)
     done = [
-        *reports_of(steps.end_zombies, now, timedelta(minutes=silent_minutes), UUID(flow_run.id), dry_run),
+        *reports_of(steps.end_zombies, now, timedelta(minutes=silent_minutes), dry_run),
         *reports_of(steps.resume_what_waited, now, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
         # at once: until it is committed, any check-out brings back what was removed

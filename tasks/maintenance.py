@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from prefect import task
 from prefect.client.orchestration import get_client
@@ -25,13 +24,13 @@ UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within mi
 
 
 @task(name="end zombies")
-def end_zombies(now: datetime, silence: timedelta, spared: UUID, dry_run: bool) -> StepReport:
-    """Mark as Crashed the runs that claim to be running and cannot be."""
+def end_zombies(now: datetime, silence: timedelta, dry_run: bool) -> StepReport:
+    """End the runs that claim to be running and cannot be; a night is done again."""
     with get_client(sync_client=True) as client:
-        dead = lost_runs.zombies(client, now, silence, spared)
+        dead = lost_runs.dead_runs(client, now, silence)
         if not dry_run:
             for run, why in dead:
-                lost_runs.crash(client, run, why)
+                lost_runs.reap(client, run, why)
     things = tuple(f"{name_of(run)}: {why}" for run, why in dead)
     return StepReport("dead runs ended", len(dead), things=things)
 

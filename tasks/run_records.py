@@ -38,7 +38,7 @@ T = TypeVar("T")
 A_DAY = timedelta(days=1)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
-UNFINISHED = (StateType.RUNNING, StateType.CANCELLING)
+UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 
 
@@ -171,7 +171,7 @@ def end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 def end_children(parent: UUID, state: State) -> None:
     """Put the unfinished runs within a run whose workers are gone into this state."""
-    wanted = in_state((*UNFINISHED, StateType.PENDING), parent_flow_run_id={"any_": [parent]})
+    wanted = in_state(UNFINISHED, parent_flow_run_id={"any_": [parent]})
     with get_client(sync_client=True) as client:
         for run in tuple(runs_of(client, wanted)):
             end(client, run, state)

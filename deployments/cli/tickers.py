@@ -145,9 +145,6 @@ def rename(
 @app.command()
 def deploy(
     file: Annotated[Path | None, Option(help="Replace the home's tickers.yaml by this list first.")] = None,
-    crash_orphans: Annotated[
-        bool, Option("--crash-orphans", help="Mark runs whose process is gone as crashed.", hidden=True)
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Update Prefect's deployments to match your tickers."""
@@ -157,10 +154,10 @@ def deploy(
     if file:
         own_list.keep(place, file)
         commit_merged(place)
-    print(*register_all(place, crash_orphans=crash_orphans, as_json=as_json), sep="\n")
+    print(*register_all(place, as_json=as_json), sep="\n")
 
 
-def register_all(place: Home, *, crash_orphans: bool = False, as_json: bool = False) -> list[str]:
+def register_all(place: Home, *, as_json: bool = False) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
     from deployments.registration.own_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
@@ -170,18 +167,16 @@ def register_all(place: Home, *, crash_orphans: bool = False, as_json: bool = Fa
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import of_other_flows, of_tickers, register
         from deployments.registration.tickers import digest_time
-        from tasks import lost_runs
         from tasks.status_page import show_status
 
-        told = list(lost_runs.crash_orphans()) if crash_orphans else []
         others = of_other_flows(listed, digest_time(os.environ))
         done = register([*of_tickers(listed, earlier_names(place)), *others], delete_others=True)
         forget_earlier_names(place)
         automations = install(os.environ)
         show_status()
     if as_json:
-        return [json.dumps({**vars(done), "cut_short": told})]
-    return [*(f"was cut short: {name}" for name in told), f"deployments: {done}", f"automations: {automations}"]
+        return [json.dumps(vars(done))]
+    return [f"deployments: {done}", f"automations: {automations}"]
 
 
 def _phrases(tickers: Mapping[str, Sequence[str]]) -> str:

@@ -37,7 +37,7 @@ from deployments.servers.warm_run import ADDRESS
 from stockml.errors import DiskFull
 from stockml.home import home
 from stockml.storage.files import write_atomically
-from tasks.lost_runs import requeue_lost
+from tasks.lost_runs import reap_lost
 from tasks.run_records import in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
@@ -144,9 +144,9 @@ class WarmWorker(process.ProcessWorker):
         await super().setup()
 
     async def sync_with_backend(self) -> None:
-        """Every half minute: send a heartbeat, and requeue nights that a lost worker has left."""
+        """Every half minute: send a heartbeat, and see to runs that a lost worker has left."""
         await super().sync_with_backend()
-        await anyio.to_thread.run_sync(requeue_lost)
+        await anyio.to_thread.run_sync(reap_lost)
 
     async def run(
         self,

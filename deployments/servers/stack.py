@@ -128,7 +128,7 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) 
     """Run `stockml deploy` in a separate process, which reads its settings afresh and keeps this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    program = Program("stockml deploy", "deployments.cli", ("deploy", "--crash-orphans"), environ)
+    program = Program("stockml deploy", "deployments.cli", ("deploy",), environ)
     child = start(program, home.root / "logs" / "deploy.log")
     if child.process.wait():
         child.check()

@@ -21,7 +21,7 @@ from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Cras
 
 from deployments.servers.process_worker import AHEAD
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import A_NIGHT, ABORTED, KILLED, MOST_DEATHS, REQUEUED, SILENT, UNREAD, requeue, requeue_lost
+from tasks.lost_runs import A_NIGHT, ABORTED, KILLED, MOST_DEATHS, REQUEUED, SILENT, UNREAD, reap_lost, requeue
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 
@@ -157,9 +157,11 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
             client.set_flow_run_state(run_id, begun.get(name, Running()), force=True)
             client.set_flow_run_state(run_id, ends[name], force=True)
         left = {name: str(end.name) for name, end in ends.items()}
-        requeue_lost(datetime.now(UTC) + 2 * A_NIGHT)
-        assert found() == left | {"SILENT": "AwaitingRetry"}, "a night that ended long ago stays as it is"
+        reap_lost(datetime.now(UTC) + 2 * A_NIGHT)
+        long_ago = {"SILENT": "AwaitingRetry", "OTHER": "Crashed"}
+        assert found() == left | long_ago, "a night that ended long ago stays as it is"
         client.set_flow_run_state(made["SILENT"], AwaitingRetry(scheduled_time=NEVER), force=True)
+        client.set_flow_run_state(made["OTHER"], Running(), force=True)
         again = ("LOST", "KILLED 0", "KILLED 1", "UNREAD 0", "UNREAD 1", "WAITED")
         with one_slot(tmp_path, POOL, every_s=1):
             for run_id in (outlives, *(made[name] for name in again)):

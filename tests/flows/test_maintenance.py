@@ -85,31 +85,41 @@ def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
     dead, alive = running(prefect_client, "dead", dead_pid), running(prefect_client, "alive", os.getpid())
     stuck = running(prefect_client, "stuck", dead_pid)
     prefect_client.set_flow_run_state(stuck.id, Cancelling(), force=True)
+    for run in (dead, stuck, alive):
+        silent_for(run, minutes=2)
     found = steps(dry_run=True)["dead runs ended"]
     assert {thing.split(":")[0] for thing in found.things} == {"dead", "stuck"}
     assert prefect_client.read_flow_run(dead.id).state_name == "Running"
     assert steps()["dead runs ended"].count == 2
     ended = prefect_client.read_flow_run(dead.id).state
-    assert (ended.name, ended.message) == ("Crashed", f"Ended from outside: its process {dead_pid} is gone")
-    assert prefect_client.read_flow_run(stuck.id).state_name == "Crashed"
+    why = f"nothing works on this run any more, its process {dead_pid} is gone; run it again"
+    assert (ended.name, ended.message) == ("Crashed", why)
+    assert prefect_client.read_flow_run(stuck.id).state_name == "Cancelled", "as somebody wanted"
     assert prefect_client.read_flow_run(alive.id).state_name == "Running"
     prefect_client.delete_flow_run(alive.id)
 
 
-def dated(run: FlowRun, column: str, days_ago: float) -> FlowRun:
+def dated(run: FlowRun, change: str, ago: timedelta) -> FlowRun:
     """Backdate the run's record in Prefect's database: the API stamps its own time."""
     database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
-    moment = f"{datetime.now(UTC) - timedelta(days=days_ago):%Y-%m-%d %H:%M:%S.%f}"
+    moment = f"{datetime.now(UTC) - ago:%Y-%m-%d %H:%M:%S.%f}"
     with closing(sqlite3.connect(database)) as tables, tables:
-        changed = tables.execute(f"UPDATE flow_run SET {column} = ? WHERE id = ?", (moment, str(run.id)))
-        assert changed.rowcount == 1
+        assert tables.execute(f"UPDATE {change} = ?)", (moment, str(run.id))).rowcount == 1
     return run
+
+
+def silent_for(run: FlowRun, minutes: float) -> FlowRun:
+    return dated(
+        run,
+        "flow_run_state SET timestamp = ? WHERE id = (SELECT state_id FROM flow_run WHERE id",
+        timedelta(minutes=minutes),
+    )
 
 
 def ended(client: SyncPrefectClient, days_ago: float) -> FlowRun:
     """The record of a run that ended some days ago."""
     run = client.create_flow_run(nothing, name=f"{days_ago} days ago", state=Completed())
-    return dated(run, "end_time", days_ago)
+    return dated(run, "flow_run SET end_time = ? WHERE (id", timedelta(days=days_ago))
 
 
 @pytest.mark.slow
@@ -139,8 +149,8 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
     """Runs and files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions only."""
     monkeypatch.setenv("STOCKML_CLOCK", replayed)
     silent, recent = (
-        dated(prefect_client.create_flow_run(nothing, name=name, state=Running()), "start_time", days)
-        for name, days in (("silent", 1 / 24), ("recent", 0))
+        silent_for(prefect_client.create_flow_run(nothing, name=name, state=Running()), minutes)
+        for name, minutes in (("silent", 60), ("recent", 0))
     )
     given_up, unfinished = (home.models / "IBM" / name / "_held_out" for name in ("old", "new"))
     for folder, days in ((given_up, 100), (unfinished, 1)):
@@ -252,11 +262,12 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
     [
         (f"{HOST}:this one", 1, False, None),
         (f"{HOST}:this one", 1, True, "the run that it belongs to has ended"),
-        (f"{HOST}:this one", None, False, None),
-        (f"{HOST}:this one", 31, False, "no heartbeat since 2016-11-24 11:29 UTC"),
+        (f"{HOST}:this one", None, False, "no sign of life since 2016-11-24 11:00 UTC"),
+        (f"{HOST}:this one", 31, False, "no sign of life since 2016-11-24 11:29 UTC"),
         (f"elsewhere:{2**22 + 1}", 1, False, None),
-        (f"elsewhere:{2**22 + 1}", 31, False, "no heartbeat since 2016-11-24 11:29 UTC"),
+        (f"elsewhere:{2**22 + 1}", 31, False, "no sign of life since 2016-11-24 11:29 UTC"),
         (f"{HOST}:{2**22 + 1}", 1, False, f"its process {2**22 + 1} is gone"),
+        (f"{HOST}:{2**22 + 1}", 0, False, None),  # from another machine of this one's name
         (None, 1, False, None),
         (None, None, False, "no sign of life since 2016-11-24 11:00 UTC"),
     ],
@@ -266,14 +277,14 @@ def test_a_run_counts_as_dead_when_nothing_shows_that_it_is_alive(
 ) -> None:
     heartbeat = None if heartbeat_minutes is None else NOW - timedelta(minutes=heartbeat_minutes)
     living = process.replace("this one", str(os.getpid())) if process else None
-    run = FlowRun(flow_id=uuid4(), start_time=NOW - timedelta(hours=1), infrastructure_pid=living)
+    run = FlowRun(flow_id=uuid4(), state=Running(timestamp=NOW - timedelta(hours=1)), infrastructure_pid=living)
     assert why_dead(run, NOW, SILENCE, parent_ended=parent_ended, heartbeat=heartbeat) == why
 
 
 def test_a_run_whose_process_is_at_work_is_alive_however_long_its_machine_slept() -> None:
     """It sends its next heartbeat soon after the machine wakes, and maintenance may have been due meanwhile."""
     began = datetime.now(UTC)
-    run = FlowRun(flow_id=uuid4(), start_time=began, infrastructure_pid=mark())
+    run = FlowRun(flow_id=uuid4(), state=Running(timestamp=began), infrastructure_pid=mark())
     assert why_dead(run, began + timedelta(hours=9), SILENCE, parent_ended=False, heartbeat=began) is None
 
 

@@ -1,4 +1,4 @@
-"""When `make up` starts, runs that no process works on any more are ended; runs in somebody's terminal are not."""
+"""A worker ends runs that no process works on any more, as a power cut leaves them, and none that may be at work."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from prefect.states import Failed, Running
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import crash_orphans, end_killed
+from tasks.lost_runs import A_NIGHT, GONE_AFTER, LOST_AFTER, end_killed, reap_lost
 from tasks.run_records import keep_end, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -57,26 +57,35 @@ def states(runs: dict[str, str]) -> dict[str, str]:
         return {name: client.read_flow_run(run).state_name for name, run in runs.items()}
 
 
-def test_starting_up_ends_dead_runs_and_very_old_ones_that_nothing_is_known_to_work_on(runs: dict[str, str]) -> None:
+def test_a_run_is_ended_once_its_process_is_gone_or_it_is_silent_for_half_a_day(
+    runs: dict[str, str],
+) -> None:
     """A search of many trials in a terminal may take a day."""
-    assert "rescued (gone)" in crash_orphans()
+    reap_lost()
+    assert states(runs) == dict.fromkeys(runs, "Running"), "one that is gone here may be another machine's of this name"
+    reap_lost(datetime.now(UTC) + GONE_AFTER)
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
-    assert "RESCUED (unknown)" in crash_orphans(datetime.now(UTC) + timedelta(hours=7))
+    reap_lost(datetime.now(UTC) + A_NIGHT)
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Crashed"}
 
 
-def test_a_deployments_run_in_a_terminal_is_left_alone_and_one_of_a_worker_is_ended() -> None:
+def test_a_deployments_run_in_a_terminal_or_on_another_machine_is_left_alone_and_one_of_nothing_is_ended() -> None:
+    """`stockml up`, started anew, ended what other machines' workers were at work on."""
+    works_on = {"TERMINAL": mark(), "ELSEWHERE": "elsewhere:1", "NOTHING": None}
     with get_client(sync_client=True) as client:
         deployment = client.create_deployment(client.create_flow(by_hand), "RESCUED")
-        terminal, worker = (
-            client.create_flow_run_from_deployment(deployment, parameters={"ticker": name}, name=name, state=Running())
-            for name in ("TERMINAL", "WORKER")
-        )
-        client.update_flow_run(terminal.id, infrastructure_pid=mark())
-    assert "WORKER" in crash_orphans()
-    assert states({"terminal": terminal.id, "worker": worker.id}) == {"terminal": "Running", "worker": "Crashed"}
+        made = {}
+        for name, process in works_on.items():
+            run = client.create_flow_run_from_deployment(deployment, name=name, state=Running())
+            if process:
+                client.update_flow_run(run.id, infrastructure_pid=process)
+            made[name] = str(run.id)
+    reap_lost(datetime.now(UTC) + A_NIGHT - timedelta(minutes=1))
+    assert states(made) == dict.fromkeys(made, "Running")
+    reap_lost(datetime.now(UTC) + A_NIGHT)
+    assert states(made) == {"TERMINAL": "Running", "ELSEWHERE": "Crashed", "NOTHING": "Crashed"}
     with get_client(sync_client=True) as client:
-        client.delete_flow_run(terminal.id)
+        client.delete_flow_run(UUID(made["TERMINAL"]))
 
 
 def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(home: Home) -> None:
@@ -84,9 +93,10 @@ def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(ho
     for ticker, ended in {"KILLED": began - timedelta(days=1), "AFTER": began + timedelta(hours=1)}.items():
         keep_attempt(home.nights, ticker, Attempt("Completed", "", ended))
         with get_client(sync_client=True) as client:
-            client.create_flow_run(night, parameters={"ticker": ticker}, state=Running())
-    crash_orphans(began + timedelta(hours=7))
-    told = "crashed: nothing works on this run any more; run it again"
+            run = client.create_flow_run(night, parameters={"ticker": ticker}, state=Running())
+    reap_lost(datetime.now(UTC) + LOST_AFTER)
+    why = f"no sign of life since {run.state.timestamp:%Y-%m-%d %H:%M} UTC"
+    told = f"crashed: nothing works on this run any more, {why}; run it again"
     assert [row.state for row in rows(home, ["AFTER", "KILLED"], began)] == ["completed: ", told]
 
 

@@ -22,7 +22,7 @@ from prefect.events.filters import EventFilter
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, crash_orphans, requeue, requeue_lost
+from tasks.lost_runs import GONE_AFTER, HEARTBEAT, LOST_AFTER, MOST_DEATHS, reap_lost, requeue
 from tests.support import patience
 from tests.support.workers import deployed
 
@@ -57,7 +57,7 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
             return made
 
         def names_after(passed: timedelta) -> list[str | None]:
-            requeue_lost(beat.occurred + passed)
+            reap_lost(beat.occurred + passed)
             return [client.read_flow_run(each).state_name for each in runs]
 
         by_hand = client.create_flow_run(Flow(fn=deployed, name="nightly"), state=Running()).id  # in a terminal
@@ -68,9 +68,9 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
         told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
         patience.until(lambda: bool(client.read_events(told, limit=1).events))
         assert names_after(timedelta(seconds=30)) == ["Running"] * 4
-        assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", *["Running"] * 3]
+        assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", "Running", "Running", "Crashed"]
         assert f"its process {ended.pid} is gone; done again at" in str(client.read_flow_run(runs[0]).state)
-        assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry", "Running"]
+        assert names_after(timedelta(minutes=3)) == ["AwaitingRetry", "Running", "AwaitingRetry", "Crashed"]
 
 
 def test_a_night_of_many_tickers_whose_process_is_gone_is_run_again_and_its_own_nights_end(tmp_path: Path) -> None:
@@ -86,16 +86,16 @@ def test_a_night_of_many_tickers_whose_process_is_gone_is_run_again_and_its_own_
         began = client.set_flow_run_state(run.id, Running(), force=True).state.timestamp
         task = client.create_task_run(Task(fn=deployed, name="night"), run.id, "0", state=Running())
         night = client.create_flow_run(Flow(fn=deployed, name="nightly"), parent_task_run_id=task.id, state=Running())
-        requeue_lost(began + LOST_AFTER)
+        reap_lost(began + LOST_AFTER)
         states = [client.read_flow_run(each.id).state_name for each in (run, night)]
         for each in (run, night):
             client.set_flow_run_state(each.id, Running(), force=True)
-        client.request("PATCH", "/flow_runs/{id}", path_params={"id": night.id}, json=process)
-        told = [line for line in crash_orphans() if run.name in line or night.name in line]  # as `stockml up` does
-        ended = client.read_flow_run(night.id).state
+            client.request("PATCH", "/flow_runs/{id}", path_params={"id": each.id}, json=process)
+        reap_lost(datetime.now(UTC) + GONE_AFTER)
+        again, ended = (client.read_flow_run(each.id).state for each in (run, night))
     assert states == ["AwaitingRetry", "Crashed"]
-    assert told == [f"MANY ({run.name}), which is done again"]
-    assert (ended.name, ended.message) == ("Crashed", "nothing worked on it any more"), "not: run it again"
+    assert again.name == "AwaitingRetry"
+    assert (ended.name, ended.message) == ("Crashed", f"its process {gone.pid} is gone"), "not: run it again"
 
 
 def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) 
             taken[process] = client.set_flow_run_state(made, Pending(), force=True).state.timestamp, made
 
         def names_after(passed: timedelta) -> list[str | None]:
-            requeue_lost(max(at for at, _ in taken.values()) + passed)
+            reap_lost(max(at for at, _ in taken.values()) + passed)
             return [client.read_flow_run(made).state_name for _, made in taken.values()]
 
         assert names_after(LOST_AFTER - timedelta(minutes=1)) == ["Pending"] * 4
@@ -120,7 +120,7 @@ def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
-def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_once_all_is_up(state: State) -> None:
+def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_but_not_for_ever(state: State) -> None:
     now = datetime.now(UTC)
     daily = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=1), anchor_date=now))]
     with get_client(sync_client=True) as client:
@@ -132,19 +132,16 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_once_all_is_up(st
         wanted = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
         run = client.read_flow_runs(flow_run_filter=wanted)[0]
         assert run.auto_scheduled
-        client.set_flow_run_state(run.id, state, force=True)
-        told = [line for line in crash_orphans() if run.name in line]
-        assert told == [f"{run.name}, which is done again"]
-        assert client.read_flow_run(run.id).state_name == "AwaitingRetry"
-        client.set_flow_run_state(run.id, state, force=True)
-        crash_orphans(now + timedelta(days=2))
-        assert client.read_flow_run(run.id).state_name == "Crashed", "too long ago to be tonight's"
-        for _ in range(1, MOST_DEATHS):
+        for _ in range(MOST_DEATHS):
             client.set_flow_run_state(run.id, state, force=True)
-            assert requeue(client, run.id, "killed")
+            reap_lost(datetime.now(UTC) + timedelta(days=2))  # for which the machine was off
+            assert client.read_flow_run(run.id).state_name == "AwaitingRetry"
             assert requeue(client, run.id, "killed"), "it is already in the queue, and has not died twice"
         client.set_flow_run_state(run.id, state, force=True)
-        assert not requeue(client, run.id, "killed"), "the limit holds for one that dies before it begins, too"
+        reap_lost(datetime.now(UTC) + LOST_AFTER)
+        ended = client.read_flow_run(run.id).state
+        assert ended.name == "Crashed", "the limit holds for one that dies before it begins, too"
+        assert ended.message.startswith("nothing works on this run any more, ")
         client.delete_deployment(deployment)
 
 
@@ -161,9 +158,7 @@ def test_a_night_begun_by_hand_is_done_again_too_and_one_that_a_person_cancelled
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json=process)
             for each in (Running(), state):
                 client.set_flow_run_state(run.id, each, force=True)
-        told = [line for line in crash_orphans() if any(name in line for name in made)]
+        reap_lost(datetime.now(UTC) + LOST_AFTER)
         states = {name: client.read_flow_run(run.id).state_name for name, run in made.items()}
         client.delete_deployment(deployment)
     assert states == {"RUNNING": "AwaitingRetry", "PENDING": "AwaitingRetry", "CANCELLED": "Cancelled"}
-    again = [f"{name} ({made[name].name}), which is done again" for name in ("RUNNING", "PENDING")]
-    assert sorted(told) == sorted([*again, f"CANCELLED ({made['CANCELLED'].name})"])
