@@ -3,7 +3,7 @@
 Ages go by the machine's own clock, even where STOCKML_CLOCK replays another day: nothing here is dated by sessions.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, ParamSpec
 
 from prefect import Task, flow
@@ -38,9 +38,6 @@ def run_name() -> str:
 def maintenance(
     dry_run: bool = Field(False, description="Only list what would be removed, with its size in bytes"),
     keep: Keep = Field(NO_CHANGES, description="Days to keep each kind; empty fields keep the usual number"),
-    silent_minutes: Annotated[int, Field(ge=5, le=10_080)] = Field(
-        30, description="Minutes without a sign of life after which a run is ended as crashed (5 to 10,080)"
-    ),
     mlflow_trash_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
         30, description="Days for which removed runs can be restored from MLflow's trash (1 to 3,650)"
     ),
@@ -53,7 +50,7 @@ def maintenance(
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(home(), depth=Depth.EVERYTHING)
     done = [
-        *reports_of(steps.end_zombies, now, timedelta(minutes=silent_minutes), dry_run),
+        *reports_of(steps.end_zombies, now, dry_run),
         *reports_of(steps.resume_what_waited, now, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
         # at once: until it is committed, any check-out brings back what was removed

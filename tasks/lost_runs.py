@@ -44,22 +44,20 @@ def reap_lost(now: datetime | None = None) -> None:
                 requeue(client, run.id, told)
 
 
-def dead_runs(
-    client: SyncPrefectClient, now: datetime, silence: timedelta | None = None
-) -> tuple[tuple[FlowRun, str], ...]:
+def dead_runs(client: SyncPrefectClient, now: datetime) -> tuple[tuple[FlowRun, str], ...]:
     """Unfinished runs that nothing works on any more, each with the reason; children after their parents.
 
-    silence: for how long a run may show no sign of life. By default for LOST_AFTER if it is a night, or of this host;
-    any other for A_NIGHT, as the server lacks heartbeats of living ones after an outage of its own.
+    A run may show no sign of life for LOST_AFTER if it is a night, or of this host; any other for A_NIGHT, as the
+    server lacks heartbeats of living ones after an outage of its own.
     """
     nights = {flow.id for flow in client.read_flows(flow_filter=DONE_AGAIN)}
     found = []
     for run in runs_of(client, in_state(UNFINISHED)):
         if run.state and run.state.timestamp > now - GONE_AFTER:
             continue
-        usual = LOST_AFTER if run.flow_id in nights or is_of_this_host(run.infrastructure_pid) else A_NIGHT
+        silence = LOST_AFTER if run.flow_id in nights or is_of_this_host(run.infrastructure_pid) else A_NIGHT
         ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
-        if why := why_dead(run, now, silence or usual, parent_ended=ended, heartbeat=heartbeat):
+        if why := why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat):
             found.append((run, why))
     return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
 

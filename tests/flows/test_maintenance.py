@@ -150,7 +150,7 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
     monkeypatch.setenv("STOCKML_CLOCK", replayed)
     silent, recent = (
         silent_for(prefect_client.create_flow_run(nothing, name=name, state=Running()), minutes)
-        for name, minutes in (("silent", 60), ("recent", 0))
+        for name, minutes in (("silent", 13 * 60), ("recent", 0))
     )
     given_up, unfinished = (home.models / "IBM" / name / "_held_out" for name in ("old", "new"))
     for folder, days in ((given_up, 100), (unfinished, 1)):

@@ -86,7 +86,7 @@ def test_the_form_shows_bounds_and_refuses_values_outside_them(pages: Up, page: 
 
 REFUSED = (
     ("replay past nights", "every (Optional)", "0", "less than the minimum of 1"),
-    ("weekly clean-up", "silent_minutes (Optional)", "1", "less than the minimum of 5"),
+    ("weekly clean-up", "mlflow_trash_days (Optional)", "0", "less than the minimum of 1"),
 )
 
 
