@@ -15,8 +15,10 @@ def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refu
     assert kind_in(home) is None
     claim(home, "replay")
     claim(home, "replay")
-    with pytest.raises(MixedPrices, match="expected a home for market prices, found one with replay prices"):
-        check(home, "market")
+    for refusing in (check, claim):
+        with pytest.raises(MixedPrices, match="expected a home for market prices, found one with replay prices"):
+            refusing(home, "market")
+    assert kind_in(home) == "replay"
 
 
 def test_what_the_home_holds_goes_before_what_the_environment_names(home: Home) -> None:
