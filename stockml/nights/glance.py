@@ -106,13 +106,18 @@ class Glance:
         return any(gain > 0 and (is_clear(p) or not clearly) for gain, p in tested) if tested else None
 
     def metrics(self) -> dict[str, float]:
-        """The track record's known figures under MLflow's names: percentages, one count, and promoted as 1 or 0."""
-        shares = {
+        """The track record's known figures under MLflow's names: percentages, one count, and promoted as 1 or 0.
+
+        Without those of the test part where it has too few origins to test: a line of luck would top every chart.
+        """
+        of_test_part = {
             "published_skill_pct": self.published_skill,
             "crps_skill_pct": self.crps_skill,
             "network_adds_pct": self.path_adds,
             "network_adds_crps_pct": self.network_adds,
             "coverage_80_pct": self.coverage_80,
+        }
+        shares = ({} if is_untested(*self.gains) else of_test_part) | {
             "live_skill_pct": self.live_skill,
             "live_coverage_80_pct": self.live_coverage_80,
             "width_against_usual_pct": self.width_against_usual,

@@ -34,6 +34,9 @@ def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> No
     expected |= {"own_training_crps_pct": 0.12, "live_independent": 2, "promoted": float(night.verdict.promoted)}
     assert found.metrics() == pytest.approx({f"record/{name}": figure for name, figure in expected.items()})
     assert read_record(Glance, written_record(found)) == found
+    untested = replace(found, network_adds_p=None).metrics()
+    named = {*untested} - {"record/live_skill_pct", "record/live_coverage_80_pct", "record/live_independent"}
+    assert named == {"record/width_against_usual_pct", "record/own_training_crps_pct", "record/promoted"}
 
 
 def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_from_records(home: Home) -> None:
