@@ -60,7 +60,7 @@ DATE_FORMATS = (
 TWO_ORDERS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})")
 ORDERS: dict[DateOrder, str] = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y"}
 TIME = "time"  # TradingView's name for the date; elsewhere the time of day, in a column beside it
-UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+UTC_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+ ?(Z|UTC|[+-]00:?00)")
 UNIX_SECONDS = re.compile(r"-\d+|[3-9]\d{7}|\d{9,10}")  # before 1970, or since 1970-12: no earlier day of `\d{8}`
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
 LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
@@ -203,12 +203,12 @@ def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -
     if EXCEL_DAY.fullmatch(first):
         numbers = pd.to_numeric(text, errors="coerce")
         return _days(text, pd.to_datetime(numbers, unit="D", origin="1899-12-30", errors="coerce"))
-    seconds = UNIX_SECONDS.fullmatch(first)
-    if seconds or UTC_TIME.fullmatch(first):
-        times = pd.to_numeric(text, errors="coerce") if seconds else text
-        moments = pd.to_datetime(times, unit="s" if seconds else None, utc=True, errors="coerce")
-        are_days = moments.dt.normalize().eq(moments).all()  # midnights of Greenwich
-        return _days(text, (moments if are_days else moments.dt.tz_convert(sessions.tz)).dt.tz_localize(None))
+    if (seconds := UNIX_SECONDS.fullmatch(first)) or UTC_TIME.fullmatch(first):
+        times = pd.to_numeric(text, errors="coerce") if seconds else text.str.replace(" UTC", "Z")
+        moments = pd.to_datetime(times, "coerce", utc=True, unit=seconds and "s", format=None if seconds else "ISO8601")
+        there, here = (moments.dt.tz_convert(zone).dt.tz_localize(None) for zone in ("UTC", sessions.tz))
+        is_day = there.dt.normalize().eq(there)  # midnight of Greenwich; the last row's may be a running session's time
+        return _days(text, there.where(is_day & (is_day.mean() > 0.9), here))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):
             # a time of day may follow: the date is what counts

@@ -1,6 +1,7 @@
 """Price files as people find them: more layouts that are read, and refusals that say what to do."""
 
 import gzip
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,19 @@ def test_moments_are_days_of_the_exchange_also_before_then_and_where_its_day_beg
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1972-08-25"]
     rows = "time,open,high,low,close,Volume\n1795046400,10,11,9,10.5,1000\n"  # midnight, of a file that knows days only
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["2026-11-19"]
-    for time in ("1795042800", "2026-11-18T23:00:00Z"):  # in Greenwich; 10:00 in Sydney
+    in_greenwich = ("1795042800", "2026-11-18T23:00:00Z", "2026-11-18 23:00:00+00:00", "2026-11-18 23:00:00 UTC")
+    for time in in_greenwich:  # 10:00 in Sydney
         rows = f"time,open,high,low,close,Volume\n{time},10,11,9,10.5,1000\n"
         history = read_history(written(tmp_path, rows), sessions_for("BHP", "XASX"))
         assert [*map(str, days_of(history.bars))] == ["2026-11-19"]
+
+
+def test_the_time_of_a_running_session_does_not_move_the_days_above_it(tmp_path: Path) -> None:
+    """New York's became the evenings before, and the file was refused as another exchange's."""
+    days = [str(day) for day in NEW_YORK.between(date(2026, 11, 2), date(2026, 11, 20))]
+    rows = [f"{day}T{'20:31:07.5' if day == days[-1] else '00:00:00'}Z,10,11,9,10.5,1000\n" for day in days]
+    history = read_history(written(tmp_path, f"time,open,high,low,close,Volume\n{''.join(rows)}"), NEW_YORK)
+    assert [*map(str, days_of(history.bars))] == days
 
 
 @pytest.mark.parametrize("first", ["1795185000", "46346"])
