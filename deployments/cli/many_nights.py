@@ -69,7 +69,7 @@ def many_tickers(
     profile: OwnProfile = None,
     settings: Settings = None,
     processes: Annotated[int, Option(min=1, max=64, help="Worker processes on this machine.")] = 2,
-    dask: Annotated[str | None, Option(metavar="ADDRESS", help="A scheduler's; else STOCKML_DASK_ADDRESS.")] = None,
+    dask: Annotated[str | None, Option(metavar="ADDRESS", help="A Dask scheduler; else STOCKML_DASK_ADDRESS.")] = None,
     fail_when: Annotated[FailWhen, Option(help="When the whole run counts as failed.")] = "all fail",
     as_json: Json = False,
 ) -> int:

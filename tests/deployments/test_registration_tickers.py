@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deployments.registration import NIGHTS
 from deployments.registration.tickers import TickerEntry, digest_time, read_tickers, staggered
 from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile, InvalidSetting
@@ -32,7 +33,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
     assert of_prefect == of_tickers
     assert [name for name, *_ in of_prefect] == ["IBM", "AAPL", "MSFT"]
     assert set(symbols()) > {name for name, *_ in of_prefect}, "a newcomer's nights can be replayed"
-    assert all(each["concurrency_limit"]["limit"] == 1 for each in shipped)
+    assert all(each["concurrency_limit"]["limit"] == 1 and NIGHTS in each["tags"] for each in shipped)
     assert not any("active" in schedule for each in shipped for schedule in each.get("schedules", []))
 
 
