@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stockml.models.baselines import published_moves
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, lead_basis, moves
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, TAIL, lead_basis, moves
 from stockml.models.pool import Pool, widths_of
 from stockml.models.pooled_regression import SMALLEST_MOVE
 from stockml.prices.series import PriceSeries
@@ -21,6 +21,7 @@ DECAY_ORIGINS = 600.0  # origins, five sessions apart, after which a weight has 
 RIDGE_PENALTY = 100.0  # independent origins that it takes before half of a coefficient is believed
 OVERLAP = 10.0  # consecutive origins whose outcomes share sessions: that many count as one
 FINE_LEVELS = (np.arange(200) + 0.5) / 200  # levels over which a distribution's own mean is taken
+REACH = np.maximum(LEVELS[0] / np.minimum(FINE_LEVELS, 1 - FINE_LEVELS), 1) ** (1 / TAIL)  # of the outermost quantile
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
     leads = np.array(LEADS)
     quantiles = pool.network(series, origins, leads)
     width = widths_of(quantiles)[..., None]
-    weights = np.stack([np.interp(FINE_LEVELS, LEVELS, unit) for unit in np.eye(len(LEVELS))])
+    weights = np.stack([np.interp(FINE_LEVELS, LEVELS, unit) for unit in np.eye(len(LEVELS))]) * REACH
     expected = np.log(np.abs((quantiles / width) @ weights) + SMALLEST_MOVE).mean(axis=-1)
     found = np.log(np.abs(moves(series, origins, leads)) / width[..., 0] + SMALLEST_MOVE)
     return np.asarray(found - expected, dtype=np.float64)

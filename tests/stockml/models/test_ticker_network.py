@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from stockml.forecasts.outlook import chance_above
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis
 from stockml.models.pool import Pool
 from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
@@ -66,7 +67,7 @@ def test_own_errors_read_back_from_json_as_written() -> None:
         assert (again.weight, again.through) == (plain.weight, plain.through)
 
 
-def test_errors_equal_those_of_a_loop_over_leads_and_levels() -> None:
+def test_errors_equal_those_of_a_loop_over_leads_and_levels_with_the_tail_of_the_chances() -> None:
     series, at = walk(400), np.array([100, 200, 340])
     found = errors_of(POOL, series, at)
     said = POOL.network(series, at, np.array(LEADS), np.zeros(4))
@@ -74,7 +75,11 @@ def test_errors_equal_those_of_a_loop_over_leads_and_levels() -> None:
         for place, lead in enumerate(LEADS):
             quantiles = said[row, place]
             width = quantiles[11:].mean()
-            drawn = [np.interp((i + 0.5) / 200, LEVELS, quantiles / width) for i in range(200)]
+            levels = (np.arange(200) + 0.5) / 200
+            drawn = np.interp(levels, LEVELS, quantiles / width)
+            drawn[:5] *= (0.025 / levels[:5]) ** 0.25
+            drawn[195:] *= (0.025 / levels[4::-1]) ** 0.25
+            np.testing.assert_allclose([chance_above(quantiles / width, each) for each in drawn], 1 - levels)
             expected = np.mean([np.log(abs(value) + 0.05) for value in drawn])
             move = abs(np.log(series.mid[origin + lead] / series.close[origin]))
             assert found[row, place] == pytest.approx(np.log(move / width + 0.05) - expected)
