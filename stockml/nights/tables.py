@@ -153,8 +153,8 @@ def outlook(forecast: Forecast) -> Table:
     """The annualised volatility, usual and tonight's, and the chances of a rise and of a large move, by sessions."""
     rows = [OUTLOOK] if forecast.outlook else []
     for each in forecast.outlook:
-        usual = "{:.0%} to {:.0%}".format(*each.usual) if each.usual else "–"
+        usual = " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in each.usual or ()) or "–"
         beyond = ", ".join("<1%" if 0 < chance < 0.005 else f"{chance:.0%}" for chance in each.beyond)
         spread, rise = f"{each.volatility:.1%}", f"{each.rise:.0%}"
         rows.append((f"{each.sessions} sessions", spread, usual, each.place, rise, beyond))
-    return Table(rows, "{:<12} {:>6} {:>11}  {:<36} {:>4} {:>15}")
+    return Table(rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}")

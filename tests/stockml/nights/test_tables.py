@@ -6,7 +6,7 @@ from dataclasses import replace
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary
-from stockml.nights.tables import rise
+from stockml.nights.tables import outlook, rise
 from tests.stockml.nights.test_summary import publishing_a_path, rows_of
 from tests.support.nights import recorded_night
 
@@ -27,6 +27,10 @@ def test_the_expected_volatility_has_a_table_of_its_own() -> None:
     unknown = replace(of_20, usual=None, percentile=None, beyond=(0.004, 0.0))
     short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
     assert re.search(r"too short a history to say +\d+% +<1%, 0%", summary.text(short))
+    for usual, said in (((0.004, 0.0084), "0.4% to 0.8%"), ((0.009, 0.01), "0.9% to 1%"), ((0.1, 0.2), "10% to 20%")):
+        shown = outlook(replace(night.forecast, outlook=(replace(of_20, usual=usual),))).lines()
+        assert f" {said}  {of_20.place} " in shown[-1]
+        assert len(shown[-1]) == len(shown[-2])
 
 
 def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
