@@ -101,10 +101,10 @@ def message(night: Night) -> str:
 
 def _heading(night: Night) -> list[str]:
     """What is published, and what the network adds to it: worded here alone, for every page."""
-    found = night.score(PUBLISHED)
+    found, close = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if found is None or found.skill is None:
-        return [night.status]
-    if night.score(LAST_CLOSE) is None:  # a record of the first versions
+        return [night.status, *(["no price moved, so nothing can be scored"] if close and close.rmse == 0 else [])]
+    if close is None:  # a record of the first versions
         return [f"published: skill {found.skill:+.3f} over the last mid price"]
     if night.publisher == POOLED:
         learned = night.distributions is None or POOLED in night.distributions.scores

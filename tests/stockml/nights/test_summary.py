@@ -7,14 +7,19 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from stockml.evaluation.assessment import assess
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.models.pooled_regression import EWMA_60, POOLED
+from stockml.models.retrain_policy import Decision
 from stockml.nights import summary
 from stockml.nights.glance import Glance
 from stockml.nights.record import Night
+from stockml.prices.calendar import sessions_for
+from stockml.training.ticker_training import train_ticker, unseen_parts
 from tests.stockml.nights.test_record import skipped
-from tests.support.nights import recorded_night
+from tests.support.nights import SETTINGS, recorded_night
+from tests.support.walks import constant
 
 KEYS = [
     *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash"),
@@ -232,6 +237,16 @@ def test_a_night_of_an_earlier_version_is_summarised_from_what_it_has() -> None:
     assert later.forecast
     later = replace(later, forecast=replace(later.forecast, outlook=()))
     assert "published: the last close, the regression's width" in summary.text(later)
+
+
+def test_a_night_on_a_price_that_never_moved_says_why_it_has_no_skill() -> None:
+    still, settings = constant(2_300), SETTINGS.evaluation
+    model = train_ticker(still, SETTINGS, Decision("retrain", "asked for"), start=None)
+    upcoming = sessions_for("IBM").after(still.sessions[-1].item(), settings.horizon)
+    found = assess(still, model, None, settings, upcoming, unseen_parts(still, settings))
+    night = replace(recorded_night(), evaluation=found.evaluation)
+    assert summary.headline(night) == "completed; no price moved, so nothing can be scored"
+    assert summary.headline(replace(night, evaluation=None)) == "completed"
 
 
 def test_a_skipped_night_says_why_and_little_else() -> None:
