@@ -18,6 +18,7 @@ import pytest
 from typer.main import get_command
 
 from deployments.cli.app import app
+from stockml.forecasts.ledger import SCHEMA
 from stockml.home import Home
 from stockml.prices.store import BarStore
 from stockml.tracking.client import Tracking
@@ -144,6 +145,13 @@ def test_every_place_in_a_home_has_its_row() -> None:
     places = {*re.findall(r'(?:root / |_Within\()"([\w.-]+)"', code)} - {"audited"}  # in a copy made for an audit
     rows = re.findall(r"^\| (`.*?) \|", (PROJECT / "docs" / "settings.md").read_text(), re.MULTILINE)
     assert sorted(places - {each.rstrip("/") for row in rows for each in re.findall("`(.*?)`", row)}) == []
+
+
+def test_every_column_of_the_ledger_has_its_row() -> None:
+    told = (PROJECT / "docs" / "data.md").read_text().partition("`ledger/TICKER.parquet`")[2]
+    rows = "".join(re.findall(r"^\| (`.*?) \|", told, re.MULTILINE))
+    columns = [name for name in SCHEMA.names if not name.endswith(("_50", "_95"))]
+    assert [name for name in columns if f"`{name}`" not in rows] == []
 
 
 @pytest.mark.parametrize("at", range(3), ids=["pandas", "DuckDB", "Polars"])
