@@ -23,7 +23,7 @@ from deployments.cli.options import (
     day,
     folder,
 )
-from deployments.cli.runs import asked_of, check_bars, recorded_prices, run_flow
+from deployments.cli.runs import asked_of, check_bars, check_spelling, recorded_prices, run_flow
 from stockml.home import home
 from stockml.settings import FailWhen
 
@@ -76,6 +76,7 @@ def many_tickers(
     """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
     from deployments.registration.own_list import tickers_of
 
+    check_spelling(*tickers or ())
     own = {entry.ticker: entry.own for entry in tickers_of(home()).tickers}
     named = tickers or [*own]
     choices = {ticker: own[ticker] | ({"profile": profile} if profile else {}) for ticker in named if ticker in own}

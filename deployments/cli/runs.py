@@ -96,12 +96,24 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
 def asked_of(
     ticker: str, profile: "Profile | None", calendar: str | None, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Profile, calendar and settings of a ticker's night: those given, else its own in the list. Raises InvalidFile."""
+    """A night's profile, calendar and settings: given, else the list's. Raises InvalidFile, BadParameter."""
     from deployments.registration.own_list import tickers_of
     from flows.form import of_ticker
 
+    check_spelling(ticker)
     own = next((entry.own for entry in tickers_of(home()).tickers if entry.ticker == ticker), {})
     return of_ticker(own, profile, calendar, settings)
+
+
+def check_spelling(*tickers: str) -> None:
+    """Raise BadParameter for BRK.B where the list, or else the store, has BRK-B: it would begin a second share."""
+    from deployments.registration.own_list import own_spelling
+
+    place, classes = home(), [ticker for ticker in tickers if not ticker.isalnum()]
+    spelt = own_spelling(place) if classes else str
+    for ticker in classes:
+        if (known := spelt(ticker)) != ticker:
+            raise BadParameter(f"expected a share as {place.root} spells it, found {ticker}, there as {known}")
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:

@@ -66,12 +66,8 @@ def add(
     before = [entry.ticker for entry in own_list.tickers_of(place).tickers]
     added = own_list.add(place, tickers, choices)
     listed = [entry.ticker for entry in own_list.tickers_of(place).tickers]
-    spelt = {as_key(ticker): ticker for ticker in listed}
-    there = [
-        ticker if ticker in listed else f"{ticker} (as {spelt[as_key(ticker)]})"
-        for ticker in tickers
-        if ticker not in added
-    ]
+    spelt = own_list.own_spelling(place)
+    there = [each if (own := spelt(each)) == each else f"{each} (as {own})" for each in tickers if each not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
     done = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
     _print_and_register(place, _phrases({**done, f"{{}} there already{as_it_was}": there}))

@@ -34,12 +34,15 @@ def tickers_of(home: Home) -> TickersFile:
 
 
 def own_spelling(home: Home) -> Callable[[str], str]:
-    """What gives a ticker as the list spells it: BRK-B as BRK.B. As it is where the list lacks it, or is unreadable."""
-    listed = list[str]()
+    """What gives a ticker as the list spells it, else as the store does: BRK-B as BRK.B. As it is if new to both."""
+    from stockml.prices.store import BarStore
+
+    shares = dict[str, list[str]]()
+    for ticker in BarStore.of(home).tickers():
+        shares.setdefault(as_key(ticker), []).append(ticker)
     with suppress(InvalidFile):
-        listed = [entry.ticker for entry in tickers_of(home).tickers]
-    shares = {as_key(ticker): ticker for ticker in listed}
-    return lambda ticker: ticker if ticker in listed else shares.get(as_key(ticker), ticker)
+        shares |= {as_key(entry.ticker): [entry.ticker] for entry in tickers_of(home).tickers}
+    return lambda ticker: ticker if ticker in (same := shares.get(as_key(ticker), [ticker])) else same[0]
 
 
 def own_calendars(home: Home) -> dict[str, str]:

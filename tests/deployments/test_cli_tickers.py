@@ -1,12 +1,16 @@
 """BRK.B and BRK-B are one share: the second spelling begins no second one."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer import BadParameter
 
 from deployments.cli.app import run
+from deployments.cli.runs import check_spelling
 from deployments.registration.own_list import add
 from stockml.home import Home
+from stockml.prices.csv_import import import_file
 from stockml.prices.store import BarStore
 from tests.support.commands import Captured
 from tests.support.recordings import recorded
@@ -33,12 +37,47 @@ def test_a_share_is_not_renamed_to_another_spelling_of_one_that_is_there(
     assert BarStore.of(home).tickers() == ("BRK.B", "X")
 
 
+@pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "audit", "backfill"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_another_spelling_of_a_share_has_no_night_of_its_own(
+    home: Home, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, listed: bool, command: str
+) -> None:
+    """It had bars, a model and forecasts of its own beside the share's, from a provider that takes both spellings."""
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
+    if listed:
+        add(home, ["BRK-B"], {})
+    else:
+        assert run(["import", "BRK-B", str(file)]) == 0
+    days = ["2013-01-02", "2013-01-04"] if command == "backfill" else []
+    assert run([*command.split(), "BRK.B", *days]) == 2
+    assert "found BRK.B, there as BRK-B" in capsys.readouterr().err
+    check_spelling("BRK-B", "BF.B")
+
+
+def test_who_has_both_spellings_keeps_both_until_one_is_listed(home: Home, file: Path) -> None:
+    store = BarStore.of(home)
+    for ticker in ("BRK-B", "BRK.B"):  # as an earlier version let them
+        import_file(store, file, ticker=ticker, recorded_at=datetime.now(UTC))
+    check_spelling("BRK-B", "BRK.B")
+    add(home, ["BRK.B"], {})
+    with pytest.raises(BadParameter, match=r"found BRK-B, there as BRK\.B"):
+        check_spelling("BRK-B")
+
+
 @pytest.mark.parametrize("asked", ["BRK-B FILE", "FOLDER"])
-def test_history_is_imported_for_the_listed_spelling_of_a_share(
-    home: Home, file: Path, capsys: Captured, asked: str
+@pytest.mark.parametrize("listed", [True, False])
+def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
+    home: Home, file: Path, capsys: Captured, asked: str, listed: bool
 ) -> None:
     """Its nights never saw what a file brk-b.us.txt had brought."""
-    add(home, ["BRK.B"], {})
+    if listed:
+        add(home, ["BRK.B"], {})
+    else:
+        earlier = file.parent / "earlier" / "brk.b.csv"
+        earlier.parent.mkdir()
+        recorded("IBM").head(30).to_csv(earlier, index_label="date")
+        assert run(["import", "BRK.B", str(earlier)]) == 0
+        capsys.readouterr()
     command = ["import", *asked.replace("FILE", str(file)).replace("FOLDER", str(file.parent)).split()]
     for more in (["--dry-run"], []):
         assert run([*command, *more]) == 0
