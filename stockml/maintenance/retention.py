@@ -1,9 +1,12 @@
 """Retention: finds what is old and no longer needed, says how many bytes it takes, and removes it when told to.
 
 Never removed: the store, the ledger, promotion histories, champions and those before them that a rollback needs, and
-whatever a night that MLflow does not have yet needs. What cannot be read counts as needed.
+whatever a night that MLflow does not have yet needs. What cannot be read counts as needed. Wherever it lies, what a
+killed writer left half written goes.
 """
 
+import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ from stockml.tickers import TICKER
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
 REMOVED = ".removed"
+HALF_WRITTEN = re.compile(r"\..+\.\d+-\d+\.tmp").fullmatch  # by `write_atomically`, which was killed
+NOT_SEARCHED = {"artifacts", "replay", "results"}  # MLflow's, a home of its own, and where all goes by age
 Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
@@ -65,8 +70,10 @@ class Needed:
 
     def without(self, found: Iterable[Removal]) -> tuple[Removal, ...]:
         """Those of the found that may go."""
-        free = (each for each in found if self.tickers.isdisjoint(each.path.parts))
-        return tuple(each for each in free if self.paths.isdisjoint((each.path, *each.path.parents)))
+        return tuple(each for each in found if HALF_WRITTEN(each.path.name) or not self._has(each.path))
+
+    def _has(self, path: Path) -> bool:
+        return not (self.tickers.isdisjoint(path.parts) and self.paths.isdisjoint((path, *path.parents)))
 
 
 def needed(home: Home, champions: int) -> Needed:
@@ -128,8 +135,10 @@ def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[
     locks = (*home.locks.glob("results"), *home.locks.glob("run-*.mark"))  # an earlier version's; of killed runs
     yield from _older("results", (*home.results.glob("*"), *locks), now, keep.result_days)
     for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
-        leftovers = (path for pattern in ("*/.*.tmp", "*/*/.*.tmp", f"*/.*{REMOVED}") for path in folder.glob(pattern))
-        yield from _older("leftovers", leftovers, now, LEFTOVER_DAYS)
+        yield from _older("leftovers", folder.glob(f"*/.*{REMOVED}"), now, LEFTOVER_DAYS)
+    for place, below, files in os.walk(home.root):
+        below[:] = below if Path(place) != home.root else set(below) - NOT_SEARCHED
+        yield from _older("leftovers", (Path(place, name) for name in files if HALF_WRITTEN(name)), now, LEFTOVER_DAYS)
 
 
 def _older(

@@ -181,6 +181,26 @@ def test_marks_of_killed_runs_of_many_tickers_go(home: Home) -> None:
     assert going(home) == ["results locks/run-0123.mark"]
 
 
+def test_what_killed_writers_left_goes_wherever_it_lies(home: Home) -> None:
+    """It stayed for ever in a champion's folder, among bases, settings and forecasts, and in the home itself."""
+    crown(home, model(home, "m1", 500), 1)
+    night(home, 1, 0, run_id=None)
+    places = [
+        "",
+        "settings/",
+        "bases/superseded/0/",
+        "ledger/",
+        "store/history/",
+        "nights/",
+        "models/IBM/m1/_held_out/",
+    ]
+    left = [put(home.root / f"{place}.x.json.123-456.tmp", 2) for place in places]
+    for other in (".x.json.123-789.tmp", "artifacts/.x.json.123-456.tmp", ".x.tmp", "x.json.123-456.tmp"):
+        put(home.root / other, 0.5 if "789" in other else 2)
+    damage_promotions(home)
+    assert going(home) == sorted(f"leftovers {path.relative_to(home.root)}" for path in left)
+
+
 def test_leftovers_of_killed_writers_go(home: Home) -> None:
     put(home.models / "IBM" / "m" / ".model.json.1-1.tmp", 2)
     put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
