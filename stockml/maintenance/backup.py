@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from errno import ENOSPC
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -123,7 +124,7 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
 def holds_replay(file: Path) -> bool:
     """Whether the archive is of a home for recorded prices; False if it cannot be read, as `restore` reports."""
     with suppress(Exception), zipfile.ZipFile(file) as archive:  # as for `_extracted`
-        return bool(json.loads(archive.read(KIND_OF_PRICES))["prices"] == REPLAY)
+        return bool(json.loads(_unpacked(archive, KIND_OF_PRICES))["prices"] == REPLAY)
     return False
 
 
@@ -184,9 +185,12 @@ def _extracted(file: Path, root: Path) -> list[str]:
     """Unpack an archive that is exactly what its manifest says; returns the names. Raises InvalidFile."""
     try:
         with zipfile.ZipFile(file) as archive:
+            size, free = sum(each.file_size for each in archive.infolist()), shutil.disk_usage(root).free
+            if size > free:
+                raise OSError(ENOSPC, f"{file} unpacks to {size:,} bytes, {free:,} are free")
             sums: dict[str, str] = _manifest(archive)
             for name, wanted in sums.items():
-                content = archive.read(name)
+                content = _unpacked(archive, name)
                 if hashlib.sha256(content).hexdigest() != wanted:
                     raise ValueError(f"other content in {name}")
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -201,8 +205,14 @@ def _extracted(file: Path, root: Path) -> list[str]:
         raise InvalidFile(str(file), f"expected a whole backup, found {what}; {WAY_BACK}") from error
 
 
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """An entry, of as many bytes as the archive says at most: `ZipFile.read` unpacks any number of more first."""
+    with archive.open(name) as entry:
+        return entry.read(archive.getinfo(name).file_size)
+
+
 def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
-    about: dict[str, Any] = json.loads(archive.read(MANIFEST))
+    about: dict[str, Any] = json.loads(_unpacked(archive, MANIFEST))
     if about.get("format") != FORMAT:
         raise ValueError(f"the format {str(about.get('format'))[:40]!r}, this program reads {FORMAT!r}")
     sums: dict[str, str] = about["files"]

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from stockml.errors import InvalidFile
+from stockml.errors import DiskFull, InvalidFile
 from stockml.home import Home
 from stockml.maintenance.backup import FORMAT, restore
 
@@ -33,6 +34,40 @@ def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
         made.writestr(name, b"forged")
     with pytest.raises(InvalidFile, match=why):
         restore(home, file)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+def forged(file: Path, content: bytes, said: int) -> Path:
+    """An archive of one file, whose directory says that it has `said` bytes."""
+    name = "ledger/IBM.parquet"
+    about = {"format": FORMAT, "files": {name: hashlib.sha256(content).hexdigest()}, "damaged": []}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("manifest.json", json.dumps(about))
+        made.writestr(name, content)
+        made.getinfo(name).file_size = said
+    return file
+
+
+def test_an_archive_for_which_the_disk_has_no_room_is_refused_before_a_byte_is_written(
+    home: Home, tmp_path: Path
+) -> None:
+    file = forged(tmp_path / "b.zip", b"forged", 1 << 50)
+    with pytest.raises(DiskFull, match=r"b\.zip unpacks to 1,125,899,906,842,\d+ bytes, [\d,]+ are free"):
+        restore(home, file)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+def test_an_archive_that_unpacks_to_more_than_it_says_is_refused_without_unpacking_it(
+    home: Home, tmp_path: Path
+) -> None:
+    file = forged(tmp_path / "b.zip", bytes(100 << 20), 1_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidFile, match="expected a whole backup"):
+            restore(home, file)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
