@@ -4,6 +4,7 @@ import colorsys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from itertools import chain
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -43,7 +44,7 @@ class TrackRecord:
         finished = sorted([*earlier(), tonight], key=lambda each: each.finished_at)
         glances = {each.session: each for each in finished}
         if run:
-            self._insert(run, glances[tonight.session], page)
+            self._insert(run, glances, tonight.session, page)
         else:
             known = [point for each in glances.values() for point in points(each)]
             self._begin(known, _tags(glances[max(glances)], page))
@@ -82,18 +83,23 @@ class TrackRecord:
         rgb = colorsys.hls_to_rgb(count * GOLDEN_ANGLE % 1, light, saturation)
         return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
-    def _insert(self, run: "Run", tonight: Glance, page: str) -> None:
-        """Add an earlier session; if other figures are logged for it, which cannot be changed, a new run takes over."""
-        run_id, new, step = run.info.run_id, points(tonight), step_of(tonight.session)
+    def _insert(self, run: "Run", glances: Mapping[date, Glance], session: date, page: str) -> None:
+        """Add an earlier session; if other figures are logged for it, which cannot be changed, a new run takes over.
+
+        That one has every session as its kept night has it, so that a rebuild begins one and not one a session.
+        """
+        run_id, newest = run.info.run_id, run.data.tags["session"]
         known = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
-        kept = [(point.key, point.value, point.timestamp, point.step) for point in known]
-        stands, others = ([point for point in kept if (point[3] == step) == here] for here in (True, False))
-        newest = str(tonight.session) == run.data.tags["session"]
-        if not stands:
-            log_points(self.client, run_id, new)
-        elif sorted(stands) != sorted(new):
+        stands = [(point.key, point.value, point.timestamp, point.step) for point in known]
+        new = {step_of(each): points(glance) for each, glance in glances.items() if str(each) <= newest}
+        here = [point for point in stands if point[3] == step_of(session)]
+        if not here:
+            log_points(self.client, run_id, new[step_of(session)])
+        elif sorted(here) != sorted(new[step_of(session)]):
+            others = [point for point in stands if point[3] not in new]
             colour = {COLOUR: run.data.tags[COLOUR]} if COLOUR in run.data.tags else {}
-            self._begin([*others, *new], {**colour, **(_tags(tonight, page) if newest else run.data.tags)})
+            tags = _tags(glances[session], page) if str(session) == newest else run.data.tags
+            self._begin([*others, *chain.from_iterable(new.values())], {**colour, **tags})
             self.client.delete_run(run_id)
 
 

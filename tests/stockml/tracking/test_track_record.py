@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow.entities import ViewType
 
 from stockml.nights.record import Night, night_path, write_night
 from stockml.tracking.client import Tracking
@@ -68,6 +69,37 @@ def test_a_track_record_whose_session_a_person_deleted_among_its_tags_is_made_an
     again, figures = track_record(tracking)
     assert again.data.tags["session"] == "2013-03-01"
     assert all(set(figures[name]) == {20130228, 20130301} for name in before)
+
+
+def test_a_rebuild_with_other_figures_for_every_session_begins_the_record_once(
+    tracking: Tracking, night: Night
+) -> None:
+    """As of an earlier version, which rounded them otherwise; it made a run for every session, all but one deleted."""
+    days = [night.session + timedelta(days) for days in range(4)]
+
+    def with_skill(day: date, skill: float) -> Night:
+        return replace(
+            night,
+            session=day,
+            key=sha256(str(day).encode()).hexdigest(),
+            metrics={**night.metrics, "live/skill": skill},
+        )
+
+    for day in days:
+        tracking.keep_and_log(with_skill(day, 0.0123))
+    gone = night_path(tracking.home.nights, "IBM", with_skill(days[1], 0).key)
+    gone.unlink()  # by now: its figures stay
+    for day in (days[0], *days[2:]):
+        changed = with_skill(day, 0.01)
+        write_night(changed, night_path(tracking.home.nights, "IBM", changed.key))
+    tracking.rebuild()
+    run, figures = track_record(tracking)
+    steps = [int(f"{day:%Y%m%d}") for day in days]
+    assert figures["record/live_skill_pct"] == pytest.approx(dict(zip(steps, (1.0, 1.23, 1.0, 1.0), strict=True)))
+    assert run.data.tags["session"] == str(days[-1])
+    overview = client(tracking).get_experiment_by_name("stockml")
+    every = client(tracking).search_runs([overview.experiment_id], run_view_type=ViewType.ALL)
+    assert len(every) == 2, "the one before it, and itself"
 
 
 def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracking, night: Night) -> None:
