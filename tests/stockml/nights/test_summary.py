@@ -83,7 +83,7 @@ def of_an_earlier_version() -> Night:
         "1 added, 2 restated, 3,269 sessions in all",
         "data no bar of 2013-02-11: asked for again every night data a split is missing",
         "fine-tune: 1 new session",
-        "not promoted within the noise: CRPS skill +0.00% against the champion's on the same origins, p 0.63",
+        "not promoted within the noise: CRPS skill +0.00% against the champion's on the same origins, p 0.44",
         "50 sessions ahead (80%: ",
         "close 200.83, mid price 201.96",
         "that the price is higher in 30 sessions; it was higher after 68% of 93 origins (Brier score 0.2",

@@ -116,6 +116,12 @@ def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracki
     assert after == before
 
 
+def test_a_night_without_any_figure_begins_a_record_too(tracking: Tracking, night: Night) -> None:
+    tracking.log_night(replace(night, evaluation=None, distributions=None, verdict=None, metrics={}))
+    run, figures = track_record(tracking)
+    assert (run.data.tags["session"], figures) == ("2013-02-28", {})
+
+
 @pytest.mark.parametrize("later_first", [True, False])
 def test_a_sessions_last_finished_night_counts_whichever_reaches_mlflow_first(
     later_first: bool, tracking: Tracking, night: Night
