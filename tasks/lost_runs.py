@@ -86,12 +86,12 @@ def why_gone(process: str | None) -> str | None:
 
 
 def reap(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    """Requeue a dead run if it is a worker's night; else end it, unless it has ended, as with the run around it."""
-    if requeue(client, run.id, why):
-        return
-    state = client.read_flow_run(run.id).state
-    if state and not state.is_final():
-        end(client, run, Cancelled(message="cancelled") if state.is_cancelling() else _crashed(why))
+    """Requeue a dead run if it is a worker's night; else end it.
+
+    Unless its state has changed: it was ended with the run around it, or requeued by another worker and begun again.
+    """
+    if client.read_flow_run(run.id).state_id == run.state_id and not requeue(client, run.id, why):
+        end(client, run, _ended(run, why))
 
 
 def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
@@ -117,11 +117,15 @@ def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
 
 
 def end_killed(ticker: str) -> None:
-    """End as Crashed the ticker's runs whose process on this host is gone; while the server is away, none."""
+    """End the ticker's runs whose process on this host is gone; while the server is away, none.
+
+    Not Pending ones: until a worker has begun a run that is retried, it bears the process of its last attempt.
+    """
+    begun = in_state([StateType.RUNNING, StateType.CANCELLING])
     with suppress(HTTPError), get_client(sync_client=True) as client:
-        for run in tuple(runs_of(client, in_state(UNFINISHED))):
+        for run in tuple(runs_of(client, begun)):
             if str(run.parameters.get("ticker")).upper() == ticker and (why := why_gone(run.infrastructure_pid)):
-                end(client, run, _crashed(why))
+                end(client, run, _ended(run, why))
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
@@ -129,7 +133,9 @@ def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
     return sum(REQUEUED in (state.message or "") for state in client.read_flow_run_states(run_id))
 
 
-def _crashed(why: str) -> State:
+def _ended(run: FlowRun, why: str) -> State:
+    if run.state_type == StateType.CANCELLING:
+        return Cancelled(message="cancelled")
     return Crashed(message=f"nothing works on this run any more, {why}; run it again")
 
 
@@ -142,7 +148,7 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
     """Why a run is lost that ended like one; None if it is at work, was cancelled, or began and then failed."""
     states = client.read_flow_run_states(run.id)
     told, before = str(states[-1].message), [state for state in states if not state.is_crashed()][-1]
-    if is_at_work(run.infrastructure_pid, states[-1].timestamp) or before.is_cancelling():
+    if is_at_work(run.infrastructure_pid, states[-1].timestamp) or before.is_cancelling() or before.is_cancelled():
         return None
     if told.startswith(UNREAD):
         return "its process could not begin it" if before.is_pending() else None

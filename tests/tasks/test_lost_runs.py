@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.states import Failed, Running
+from prefect.states import Cancelling, Failed, Pending, Running
 
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
@@ -123,6 +123,17 @@ def test_a_tickers_next_night_ends_only_that_tickers_dead_runs(runs: dict[str, s
     assert states(runs)["gone"] == "Running"
     end_killed("RESCUED")
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
+
+
+def test_it_leaves_one_that_a_worker_is_about_to_retry_and_one_that_was_being_cancelled_is_cancelled(
+    runs: dict[str, str],
+) -> None:
+    """A retried run bears the process of its last attempt until the worker has started another."""
+    for state, after in ((Pending(), "Pending"), (Cancelling(), "Cancelled")):
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(str(runs["gone"])), state, force=True)
+        end_killed("RESCUED")
+        assert states(runs)["gone"] == after
 
 
 def test_a_dead_run_that_is_resumed_is_signed_again_and_so_is_not_ended(runs: dict[str, str]) -> None:

@@ -20,10 +20,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events import Event
 from prefect.events.filters import EventFilter
-from prefect.states import Cancelling, Pending, Running, State
+from prefect.states import Cancelled, Cancelling, Crashed, Pending, Running, State
 
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import GONE_AFTER, HEARTBEAT, LOST_AFTER, reap_lost, requeue
+from tasks.lost_runs import ABORTED, GONE_AFTER, HEARTBEAT, LOST_AFTER, dead_runs, reap, reap_lost, requeue
 from tasks.maintenance import end_zombies
 from tests.support import patience
 from tests.support.workers import deployed
@@ -149,18 +149,34 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_but_not_for_ever(
 
 def test_a_night_begun_by_hand_is_done_again_too_and_one_that_a_person_cancelled_stays_so(tmp_path: Path) -> None:
     """As Quick run begins one: of a deployment, but by no schedule."""
-    ends = {"RUNNING": Running(), "PENDING": Pending(), "CANCELLED": Cancelling()}
+    ends = {"RUNNING": [Running()], "PENDING": [Pending()], "CANCELLED": [Cancelling()]}
+    ends["OUTLIVED"] = [Cancelling(), Cancelled(), Crashed(message=ABORTED)]  # by a process that nobody told
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"by hand {uuid4()}", type="process")).name
         deployment = deployed(client, tmp_path, NIGHTLY, "nightly", pool)
         made = {}
-        for name, state in ends.items():
+        for name, states_of in ends.items():
             made[name] = run = client.create_flow_run_from_deployment(deployment, parameters={"ticker": name})
             process = {"infrastructure_pid": "elsewhere:1"}  # without one, cancelling is over at once
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": run.id}, json=process)
-            for each in (Running(), state):
+            for each in (Running(), *states_of):
                 client.set_flow_run_state(run.id, each, force=True)
         reap_lost(datetime.now(UTC) + LOST_AFTER)
         states = {name: client.read_flow_run(run.id).state_name for name, run in made.items()}
         client.delete_deployment(deployment)
-    assert states == {"RUNNING": "AwaitingRetry", "PENDING": "AwaitingRetry", "CANCELLED": "Cancelled"}
+    again = {"RUNNING": "AwaitingRetry", "PENDING": "AwaitingRetry"}
+    assert states == again | {"CANCELLED": "Cancelled", "OUTLIVED": "Crashed"}
+
+
+def test_a_night_that_another_worker_put_back_and_that_has_begun_again_is_left_alone(tmp_path: Path) -> None:
+    """A worker that finds hundreds of dead runs reaps the last of them minutes later."""
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"two workers {uuid4()}", type="process")).name
+        deployment = deployed(client, tmp_path, NIGHTLY, "nightly", pool)
+        made = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "AGAIN"}).id
+        client.set_flow_run_state(made, Running(), force=True)
+        ((dead, why),) = dead_runs(client, datetime.now(UTC) + LOST_AFTER)
+        assert requeue(client, made, "found dead by another worker")
+        begun = client.set_flow_run_state(made, Running(), force=True).state
+        reap(client, dead, why)
+        assert client.read_flow_run(made).state_id == begun.id
