@@ -50,7 +50,7 @@ def maintenance(
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(home(), depth=Depth.EVERYTHING)
     done = [
-        *reports_of(steps.end_zombies, now, dry_run),
+        *reports_of(steps.end_zombies, None, dry_run),
         *reports_of(steps.resume_what_waited, now, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
         # at once: until it is committed, any check-out brings back what was removed

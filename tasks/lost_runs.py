@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 from httpx import HTTPError
@@ -34,9 +35,9 @@ def reap_lost(now: datetime | None = None) -> None:
 
     A lost worker cannot do this for its runs: another does, or it does once started again.
     """
-    now = now or datetime.now(UTC)
-    ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
     with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+        now = now or _time_of_server(client)
+        ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
         for run, why in dead_runs(client, now):
             reap(client, run, why)
         for run in filter(_is_lost, runs_of(client, ended, flows=DONE_AGAIN)):
@@ -44,12 +45,13 @@ def reap_lost(now: datetime | None = None) -> None:
                 requeue(client, run.id, told)
 
 
-def dead_runs(client: SyncPrefectClient, now: datetime) -> tuple[tuple[FlowRun, str], ...]:
+def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[tuple[FlowRun, str], ...]:
     """Unfinished runs that nothing works on any more, each with the reason; children after their parents.
 
     A run may show no sign of life for LOST_AFTER if it is a night, or of this host; any other for A_NIGHT, as the
     server lacks heartbeats of living ones after an outage of its own.
     """
+    now = now or _time_of_server(client)
     nights = {flow.id for flow in client.read_flows(flow_filter=DONE_AGAIN)}
     found = []
     for run in runs_of(client, in_state(UNFINISHED)):
@@ -166,7 +168,13 @@ def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
     return bool(state and state.is_final())
 
 
+def _time_of_server(client: SyncPrefectClient) -> datetime:
+    """The time by which states and the receipt of heartbeats are dated; clocks of workers may differ by minutes."""
+    return parsedate_to_datetime(client.request("GET", "/health").headers["Date"])
+
+
 def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
-    of_run = {"resource": {"id": [f"prefect.flow-run.{run.id}"]}, "occurred": {"since": run.start_time or run.created}}
+    since = (run.start_time or run.created or datetime.now(UTC)) - A_NIGHT  # by the run's own clock, that may be behind
+    of_run = {"resource": {"id": [f"prefect.flow-run.{run.id}"]}, "occurred": {"since": since}}
     page = client.read_events(EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, **of_run}), limit=1)
-    return page.events[0].occurred if page.events else None
+    return page.events[0].received if page.events else None

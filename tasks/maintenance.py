@@ -24,7 +24,7 @@ UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within mi
 
 
 @task(name="end zombies")
-def end_zombies(now: datetime, dry_run: bool) -> StepReport:
+def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
     """End the runs that claim to be running and cannot be; a night is done again."""
     with get_client(sync_client=True) as client:
         dead = lost_runs.dead_runs(client, now)

@@ -6,7 +6,7 @@ With workers: test_process_worker_runs.py.
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from socket import gethostname
@@ -23,6 +23,7 @@ from prefect.events.filters import EventFilter
 from prefect.states import Cancelled, Cancelling, Crashed, Pending, Running, State
 
 from stockml.storage.process_marks import mark
+from tasks import lost_runs
 from tasks.lost_runs import ABORTED, GONE_AFTER, HEARTBEAT, LOST_AFTER, dead_runs, reap, reap_lost, requeue
 from tasks.maintenance import end_zombies
 from tests.support import patience
@@ -166,6 +167,35 @@ def test_a_night_begun_by_hand_is_done_again_too_and_one_that_a_person_cancelled
         client.delete_deployment(deployment)
     again = {"RUNNING": "AwaitingRetry", "PENDING": "AwaitingRetry"}
     assert states == again | {"CANCELLED": "Cancelled", "OUTLIVED": "Crashed"}
+
+
+def test_clocks_that_differ_by_minutes_make_no_living_night_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the worker which looks is ahead of the server's, that of the night's machine behind it."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Ahead":
+            return super().now(tz) + 2 * LOST_AFTER
+
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"clocks {uuid4()}", type="process")).name
+        deployment = deployed(client, tmp_path, NIGHTLY, "nightly", pool)
+        made = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "CLOCKS"}).id
+        began = client.set_flow_run_state(made, Running(), force=True).state
+        with monkeypatch.context() as clock:
+            clock.setattr(lost_runs, "datetime", Ahead)
+            reap_lost()
+        assert client.read_flow_run(made).state_id == began.id
+        past = datetime.now(UTC) - 2 * LOST_AFTER
+        resource = {"prefect.resource.id": f"prefect.flow-run.{made}"}
+        beat = Event(event=HEARTBEAT, resource=resource, id=uuid4(), occurred=past)
+        client.request("POST", "/events", json=[beat.model_dump(mode="json")])
+        told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
+        patience.until(lambda: bool(client.read_events(told, limit=1).events))
+        reap_lost(began.timestamp + LOST_AFTER)
+        assert client.read_flow_run(made).state_id == began.id
 
 
 def test_a_night_that_another_worker_put_back_and_that_has_begun_again_is_left_alone(tmp_path: Path) -> None:
