@@ -3,6 +3,7 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import groupby
 from uuid import UUID
 
 from httpx import HTTPError
@@ -131,8 +132,12 @@ def end_killed(ticker: str) -> None:
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
-    """How often the run was put back because its process died; its run count includes waits for a late bar too."""
-    return sum(REQUEUED in (state.message or "") for state in client.read_flow_run_states(run_id))
+    """How often the run was put back because its process died; its run count includes waits for a late bar too.
+
+    Once for each death, even if several workers find it at the same moment.
+    """
+    by_death = groupby(client.read_flow_run_states(run_id), lambda state: REQUEUED in (state.message or ""))
+    return sum(is_put_back for is_put_back, _ in by_death)
 
 
 def _ended(run: FlowRun, why: str) -> State:

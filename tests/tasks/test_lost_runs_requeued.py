@@ -24,7 +24,7 @@ from prefect.states import Cancelled, Cancelling, Crashed, Pending, Running, Sta
 
 from stockml.storage.process_marks import mark
 from tasks import lost_runs
-from tasks.lost_runs import ABORTED, GONE_AFTER, HEARTBEAT, LOST_AFTER, dead_runs, reap, reap_lost, requeue
+from tasks.lost_runs import ABORTED, GONE_AFTER, HEARTBEAT, LOST_AFTER, dead_runs, deaths, reap, reap_lost, requeue
 from tasks.maintenance import end_zombies
 from tests.support import patience
 from tests.support.workers import deployed
@@ -207,6 +207,9 @@ def test_a_night_that_another_worker_put_back_and_that_has_begun_again_is_left_a
         client.set_flow_run_state(made, Running(), force=True)
         ((dead, why),) = dead_runs(client, datetime.now(UTC) + LOST_AFTER)
         assert requeue(client, made, "found dead by another worker")
+        put_back = client.read_flow_run(made).state
+        client.set_flow_run_state(made, put_back.model_copy(update={"id": uuid4()}), force=True)  # by a third
+        assert deaths(client, made) == 1
         begun = client.set_flow_run_state(made, Running(), force=True).state
         reap(client, dead, why)
         assert client.read_flow_run(made).state_id == begun.id
