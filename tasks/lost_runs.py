@@ -111,7 +111,8 @@ def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
     if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
         return False
     end_tasks(client, run, Crashed(message=why))
-    end_children(run_id, Crashed(message=why))
+    # Crashed, they would be told as failed nights, at most one of which is told in an hour
+    end_children(run_id, Cancelled(message=f"{why}; done again with the run that it belongs to"))
     due = datetime.now(UTC) + REQUEUE_AFTER
     told = f"{why.removesuffix('.')}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC"
     with suppress(Abort):

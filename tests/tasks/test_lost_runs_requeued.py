@@ -96,9 +96,10 @@ def test_a_night_of_many_tickers_whose_process_is_gone_is_run_again_and_its_own_
             client.request("PATCH", "/flow_runs/{id}", path_params={"id": each.id}, json=process)
         reap_lost(datetime.now(UTC) + GONE_AFTER)
         again, ended = (client.read_flow_run(each.id).state for each in (run, night))
-    assert states == ["AwaitingRetry", "Crashed"]
+    assert states == ["AwaitingRetry", "Cancelled"], "crashed, it would be told, though nothing has failed"
     assert again.name == "AwaitingRetry"
-    assert (ended.name, ended.message) == ("Crashed", f"its process {gone.pid} is gone"), "not: run it again"
+    why = f"its process {gone.pid} is gone; done again with the run that it belongs to"
+    assert (ended.name, ended.message) == ("Cancelled", why), "not: run it again"
 
 
 def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) -> None:
