@@ -22,6 +22,10 @@ REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3 
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
 OF_NIGHTS = (NIGHTLY, "universe")  # the flows that are done again: what a night has finished is not done twice
 DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*OF_NIGHTS]}})
+STUDIES, UPKEEP = ("backtest", "pretrain", "tune"), ("maintenance", "missing forecasts", "notice")
+OURS = FlowFilter.model_validate(
+    {"name": {"any_": [*OF_NIGHTS, "past night", "backfill", "history", *STUDIES, *UPKEEP]}}
+)  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 # of one whose process found no server to read it from, as seen by the worker or its runner
 UNREAD = ("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1.")
@@ -47,7 +51,7 @@ def reap_lost(now: datetime | None = None) -> None:
 
 
 def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[tuple[FlowRun, str], ...]:
-    """Unfinished runs that nothing works on any more, each with the reason; children after their parents.
+    """Our unfinished runs that nothing works on any more, each with the reason; children after their parents.
 
     A run may show no sign of life for LOST_AFTER if it is a night, or of this host; any other for A_NIGHT, as the
     server lacks heartbeats of living ones after an outage of its own.
@@ -55,7 +59,7 @@ def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[t
     now = now or _time_of_server(client)
     nights = {flow.id for flow in client.read_flows(flow_filter=DONE_AGAIN)}
     found = []
-    for run in runs_of(client, in_state(UNFINISHED)):
+    for run in runs_of(client, in_state(UNFINISHED), flows=OURS):
         if run.state and run.state.timestamp > now - GONE_AFTER:
             continue
         silence = LOST_AFTER if run.flow_id in nights or is_of_this_host(run.infrastructure_pid) else A_NIGHT
@@ -176,7 +180,8 @@ def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
 
 def _time_of_server(client: SyncPrefectClient) -> datetime:
     """The time by which states and the receipt of heartbeats are dated; clocks of workers may differ by minutes."""
-    return parsedate_to_datetime(client.request("GET", "/health").headers["Date"])
+    told = client.request("GET", "/health").headers.get("Date")
+    return parsedate_to_datetime(told) if told else datetime.now(UTC)
 
 
 def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:

@@ -48,7 +48,7 @@ NOW = datetime(2016, 11, 24, 12, tzinfo=UTC)  # this process began later, and on
 SILENCE = timedelta(minutes=30)
 
 
-@flow
+@flow(name="backtest")
 def nothing() -> int:
     """A run to make a record of."""
     return 1

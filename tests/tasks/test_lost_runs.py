@@ -6,23 +6,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pkgutil import iter_modules
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelling, Failed, Pending, Running
 
+import flows
 from stockml.home import Home
 from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import A_NIGHT, GONE_AFTER, LOST_AFTER, end_killed, reap_lost
+from tasks.lost_runs import A_NIGHT, GONE_AFTER, LOST_AFTER, OURS, end_killed, reap_lost
 from tasks.run_records import keep_end, sign
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
-@flow
+@flow(name="backtest")
 def by_hand(ticker: str) -> str:
     """A run to make a record of."""
     return ticker
@@ -67,6 +70,18 @@ def test_a_run_is_ended_once_its_process_is_gone_or_it_is_silent_for_half_a_day(
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
     reap_lost(datetime.now(UTC) + A_NIGHT)
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Crashed"}
+
+
+def test_our_flows_are_all_those_of_this_project_and_no_other_flows_run_is_ended() -> None:
+    modules = [import_module(f"flows.{each.name}") for each in iter_modules(flows.__path__)]
+    named = {each.name for module in modules for each in vars(module).values() if isinstance(each, Flow)}
+    assert OURS.name
+    assert {*(OURS.name.any_ or ())} == named
+    with get_client(sync_client=True) as client:
+        foreign = client.create_flow_run(Flow(fn=by_hand.fn, name="another program's"), state=Running()).id
+        reap_lost(datetime.now(UTC) + 2 * A_NIGHT)
+        assert client.read_flow_run(foreign).state_name == "Running"
+        client.delete_flow_run(foreign)
 
 
 def test_a_deployments_run_in_a_terminal_or_on_another_machine_is_left_alone_and_one_of_nothing_is_ended() -> None:
