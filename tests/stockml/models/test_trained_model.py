@@ -111,7 +111,7 @@ def test_the_error_for_an_invalid_model_names_its_folder_and_what_is_wrong(
 
 def test_a_model_on_a_base_of_another_version_is_no_damage(champion: Path) -> None:
     changed(champion, other_vintage)
-    with pytest.raises(OtherVersion, match=r"expected the base-2001-06\.npz that it was built on"):
+    with pytest.raises(OtherVersion, match=r"expected the base-2001-06\.npz it was built on"):
         load_model(champion)
 
 
