@@ -10,10 +10,12 @@ import os
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from socket import gethostname
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -68,6 +70,7 @@ class WarmWorker(process.ProcessWorker):
     type = "warm process"
     job_configuration = WarmConfiguration
     _next: Sequence[WorkerFlowRunResponse] = ()  # from the last poll, due but without a slot yet
+    _sweep = Thread()  # that looks for lost runs
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """The next due runs, as many as the slots may do until the next poll; those started by hand come first.
@@ -144,9 +147,11 @@ class WarmWorker(process.ProcessWorker):
         await super().setup()
 
     async def sync_with_backend(self) -> None:
-        """Every half minute: send a heartbeat, and see to runs that a lost worker has left."""
+        """Every half minute: send a heartbeat, and see to runs that a lost worker has left, unless that goes on."""
         await super().sync_with_backend()
-        await anyio.to_thread.run_sync(reap_lost)
+        if not self._sweep.is_alive():  # no thread of AnyIO: once, one begun as Ctrl-C came kept the process for ever
+            self._sweep = Thread(target=copy_context().run, args=[reap_lost], daemon=True)
+            self._sweep.start()
 
     async def run(
         self,
