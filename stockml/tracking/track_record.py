@@ -63,7 +63,7 @@ class TrackRecord:
         return next(iter(whole), None)
 
     def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
-        times = [at for _, _, at, _ in known] or [milliseconds(datetime.fromisoformat(tags["session"]))]
+        times = [at for _, _, at, _ in known] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
         own = {**self._coloured(None, tags), INSTALLATION: self.installation}
         run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
         log_points(self.client, run.info.run_id, known)

@@ -120,6 +120,7 @@ def test_a_night_without_any_figure_begins_a_record_too(tracking: Tracking, nigh
     tracking.log_night(replace(night, evaluation=None, distributions=None, verdict=None, metrics={}))
     run, figures = track_record(tracking)
     assert (run.data.tags["session"], figures) == ("2013-02-28", {})
+    assert run.info.start_time == 1_362_052_800_000, "noon in UTC of its session, as its figures would have"
 
 
 @pytest.mark.parametrize("later_first", [True, False])
