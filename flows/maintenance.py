@@ -5,6 +5,7 @@ Ages go by the machine's own clock, even where STOCKML_CLOCK replays another day
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, ParamSpec
+from uuid import UUID
 
 from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
@@ -23,6 +24,7 @@ from stockml.storage.refusals import refused
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from tasks import maintenance as steps
+from tasks.run_records import sign
 
 P = ParamSpec("P")
 
@@ -47,6 +49,7 @@ def maintenance(
     Never removes a champion or what a rollback needs, the ledger, the store, or a night that MLflow lacks.
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
+    sign(UUID(flow_run.id))
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(home(), depth=Depth.EVERYTHING)
     done = [

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated
+from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -23,6 +24,7 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_merged, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
+from tasks.run_records import sign
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 THREE_YEARS = timedelta(days=3 * 365)
@@ -38,6 +40,7 @@ def pretrain(
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
     place = home()
+    sign(UUID(flow_run.id))
     refresh(place, () if prices else None, Depth.STATUS)
     series, *_ = read_prices([], folder_named(prices), None)
     try:
@@ -70,6 +73,7 @@ def tune(
 ) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
+    sign(UUID(flow_run.id))
     refresh(home(), [ticker])
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
     commit_merged(home())
@@ -100,6 +104,7 @@ def backtest(
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    sign(UUID(flow_run.id))
     refresh(home(), () if prices else named or None, Depth.STATUS)
     series, unread, doubts = read_prices(named, folder_named(prices), calendar or None)
     last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
