@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stockml.evaluation.outlook_scores import FEWEST, OutlookScore, outlook_scores
+from stockml.evaluation.distribution_scores import Gain, pooled_test
+from stockml.evaluation.outlook_scores import FEWEST, OutlookScore, outlook_lines, outlook_scores
 from stockml.evaluation.significance import diebold_mariano
 from stockml.forecasts.outlook import SPANS, annualised, chance_above
 from stockml.prices.series import PriceSeries
@@ -96,3 +97,21 @@ def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
     origins = np.arange(100, 200, 10)
     standing = outlook_scores(constant(300), origins, PUBLISHED[:10], SIMPLE[:10])
     assert {each.what for each, _ in standing} == {"rise", "over ±5%", "over ±10%"}
+
+
+def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
+    sessions, none = SERIES.sessions[ORIGINS], np.ones(len(ORIGINS))
+    gains = [Gain(sessions, none - gain * np.sin(ORIGINS), none, (gain,)) for gain in (0.005, 0.0, -0.01, 0.045)]
+    said = [OutlookScore("rise", 5, 0.5, rate, 0.2 + rate, 0.1, None, None) for rate in (0.25, 0.5, 0.75, 1.0, 1.0)]
+    volatility = OutlookScore("volatility", 5, 0.3, 0.2, 0.5, 0.4, None, None)
+    found = outlook_lines([[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)])
+    (line,) = found
+    assert (line.what, line.sessions, line.tickers, line.compared) == ("rise", 5, 5, 4)
+    assert (line.said, line.came_true, line.score, line.constant) == pytest.approx((0.5, 0.7, 0.9, 0.1))
+    assert (line.network_adds, line.share) == pytest.approx((1.0, 50.0))
+    test = pooled_test(gains)
+    assert test is not None
+    assert line.p_value == test.p_value
+    both = outlook_lines([[(said[0], gains[0]), (volatility, None)], [(volatility, None)]])
+    assert [(each.what, each.tickers, each.compared) for each in both] == [("rise", 1, 1), ("volatility", 2, 0)]
+    assert (both[1].network_adds, both[1].share, both[1].p_value) == (None, None, None)
