@@ -31,3 +31,17 @@ def test_differences_are_named_down_to_the_single_value_and_times_do_not_count(t
         "more: only in the second",
         "weights.npz: kernel: 1 of 4 values, first at [1, 0]: 3.0 and 4.0",
     )
+
+
+def test_arrays_of_another_shape_or_type_and_a_value_that_one_lacks_differ(tmp_path: Path) -> None:
+    def left(name: str, array: np.ndarray) -> Path:
+        np.savez(tmp_path / f"{name}.npz", kernel=array)
+        return tmp_path / f"{name}.npz"
+
+    one = left("one", np.array([1.0, np.nan]))
+    others = [np.array([1.0, 2.0]), np.array([1.0]), np.array([1.0, np.nan], dtype=np.float32)]
+    assert [compared(one, left("other", each)).differences for each in others] == [
+        ("npz: kernel: 1 of 2 values, first at [1]: nan and 2.0",),
+        ("npz: kernel: float64[2] and float64[1]",),
+        ("npz: kernel: float64[2] and float32[2]",),
+    ]
