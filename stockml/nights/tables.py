@@ -106,7 +106,11 @@ def distributions(night: Night) -> Table:
         held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
         skills = skill(table.whole.get(name)), skill(table.widths.get(name))
         rows.append((shown + published, f"{100 * score.crps:.4f}", *skills, held))
-    return Table(rows, shape, tuple(f"{name}: {why}" for name, why in table.reasons.items()))
+    figures = ((f"intervals/coverage_{level}", night.metrics) for level in BANDS)
+    held = " ".join(f"{found[name]:.0%}" for name, found in figures if name in found)
+    note = f"means of leads {', '.join(map(str, table.leads))}"
+    note += f"; over all leads the published bands held {held}" if held else ""
+    return Table(rows, shape, (note, *(f"{name}: {why}" for name, why in table.reasons.items())))
 
 
 def distributions_by_lead(night: Night) -> Table:
