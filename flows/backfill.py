@@ -14,7 +14,7 @@ from pydantic import Field
 
 from flows import form
 from flows.nightly import exclusive_run, skipped, train_and_publish
-from flows.tonight import NightRequest, bring_history
+from flows.tonight import NightRequest, bring_history, explained
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import home
@@ -127,8 +127,7 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
         get_run_logger().info("%s", bars.counted)
         if without_bar(home(), ticker, sessions, calendar):
             bring_history(asked, sessions[-1])
-    if store.unexplained_jumps(ticker):
-        with_home_storage(explain_jumps, force=force)(as_stored(home(), ticker, sessions[-1]), calendar, now)
+    explained(asked, as_stored(home(), ticker, sessions[-1]))
     if is_new and history_is_elsewhere():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
     return without_bar(home(), ticker, sessions, calendar)

@@ -129,6 +129,9 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
         payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
         bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
+        if lacks_history and history_is_elsewhere():  # before a wait: the next attempt finds these bars, and no lack
+            bars, lacks_history = explained(tonight, bars), False
+            get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, now))
         outcome = tonight.outcome(session, newest=payload.newest)
         if outcome.state != states.LATE or attempt == tonight.late_retries:
             break
@@ -137,11 +140,15 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
     bars = replace(bars, added=added, restated=restated)
     if outcome.state:
         return bars, outcome
-    if BarStore.of(home(), tonight.calendar).unexplained_jumps(tonight.ticker):
-        bars = with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
-    if lacks_history and history_is_elsewhere():
-        get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, clock.now()))
+    bars = explained(tonight, bars)
     return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
+
+
+def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
+    """Ask for the splits that the stored bars' jumps suggest, if any; returns the receipt."""
+    if BarStore.of(home(), tonight.calendar).unexplained_jumps(tonight.ticker):
+        return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
+    return bars
 
 
 def bring_history(tonight: NightRequest, session: date) -> int:

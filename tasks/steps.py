@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from stockml.errors import (
+    BadKey,
     FeedError,
     HistoryError,
     InvalidFile,
@@ -82,9 +83,10 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
         except HistoryError as refused:
             return str(refused)
         except FeedError as refused:
-            again = isinstance(refused, QuotaSpent | TransientFeedError)
+            again = isinstance(refused, QuotaSpent | TransientFeedError | BadKey)
             hint = f"; `stockml history {ticker}` asks again" if again else ""
-            return f"no history from {second.name}: {refused.notice}{hint}"
+            why = refused if isinstance(refused, BadKey) else refused.notice  # with the variable to correct
+            return f"no history from {second.name}: {why}{hint}"
     return f"history from {second.name} imported" if new else f"history from {second.name} was there already"
 
 

@@ -17,7 +17,9 @@ from stockml.home import Home
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
 from stockml.prices.series import PriceSeries
+from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support import PAYLOADS
+from tests.support.loopback import Loopback
 from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import Fault, ScriptedFeed
 from tests.support.verdicts import check_every_page_says_the_same
@@ -139,12 +141,20 @@ def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: Ho
 
 
 @pytest.mark.slow
-def test_a_free_key_does_not_ask_for_what_it_cannot_have(
+def test_a_free_key_does_not_ask_for_what_it_cannot_have_and_a_second_providers_key_brings_it(
     replay: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch, plan="free")
-    assert run("AAPL", date(2012, 1, 3), date(2012, 1, 3)).name == "No bar"
-    assert [asked.outputsize for asked in feed.asked] == ["compact"]
+    past = date(2012, 1, 3)
+    assert run("AAPL", past, past).name == "No bar"
+    with Loopback(sends(tiingo_rows("MSFT"))) as second:
+        monkeypatch.setenv("TIINGO_API_KEY", "mine1234567")
+        monkeypatch.setenv("TIINGO_URL", second.address)
+        [row] = run("MSFT", past, past).result()
+        assert (row.status, row.session, len(second.asked)) == ("completed", past, 1)
+        assert run("AAPL", past, past).name == "No bar"
+        assert len(second.asked) == 1, "it has had its first night"
+    assert {asked.outputsize for asked in feed.asked} == {"compact"}
 
 
 @pytest.mark.slow

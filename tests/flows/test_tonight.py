@@ -20,9 +20,11 @@ from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from tasks.lost_runs import MOST_DEATHS, requeue
+from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support import patience
+from tests.support.loopback import Loopback
 from tests.support.night_process import held_locks, nights
-from tests.support.replaying import SMALL, THURSDAY, store_of
+from tests.support.replaying import SMALL, THURSDAY, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 from tests.support.workers import one_slot, until
 
@@ -92,6 +94,27 @@ def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Scripted
     assert (state.name, state.is_completed(), run.run_count) == ("Late", True, 3)
     assert feed.requests == 3, "asked anew at each attempt"
     assert Ledger(ready.ledger).entries("IBM") == ()
+
+
+def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_asks_it_once(
+    with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next attempt finds the newest hundred sessions in the store, where no history seems to be missing."""
+    use(feed, monkeypatch, plan="free")
+    feed.set_clock(THURSDAY)
+    with Loopback(sends(tiingo_rows("IBM"))) as second, deployed_run(late_retries=1) as (client, run_id):
+        monkeypatch.setenv("TIINGO_API_KEY", "mine1234567")
+        monkeypatch.setenv("TIINGO_URL", second.address)
+        assert picked_up(client, run_id) is None
+        assert len(store_of(with_tables).adjusted("IBM")) > 3_000
+        feed.set_clock(FRIDAY)
+        make_due(client, run_id)
+        state = picked_up(client, run_id)
+        assert state
+        assert (state.name, len(second.asked)) == ("Completed", 1)
+    assert {asked.outputsize for asked in feed.asked} == {"compact"}
+    [night] = nights(with_tables)
+    assert night.session == FRIDAY
 
 
 def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(ready: Home, feed: ScriptedFeed) -> None:
