@@ -2,18 +2,29 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stockml.errors import StoreError
+from stockml.features.origins import OriginSplit
+from stockml.forecasts.forecast import Band
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
+from stockml.models.registry import Promotion, Registry
+from stockml.models.retrain_policy import Decision
+from stockml.models.trained_model import Provenance, TrainedModel, save
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.pipeline.decide import champion_beside, decide_mode
+from stockml.pipeline.night_key import training_code
 from stockml.pipeline.train import train_night
 from stockml.prices.series import PriceSeries
-from stockml.settings import Mode, Settings
+from stockml.settings import Mode, Settings, settings_for
 from stockml.storage.objects import sha256_of
 from tests.stockml.pipeline.steps import ALONE, ONE, OWN, Night, dataset_of, night
+from tests.support import forecasts
 
 NOTHING = "nothing new since the champion learned"
 
@@ -119,3 +130,35 @@ def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: Home
     assert decide_mode(home, dataset_of(home, OWN.until(901)), ONE) == decided
     beside = decide_mode(home, dataset_of(home, OWN.until(902)), ONE)
     assert champion_beside(beside) == (Path(first.model.path), None)
+
+
+def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_the_last_close(home: Home) -> None:
+    """Thirty of them that share no session; fewer tell too little."""
+    small = {f"evaluation.{part}_sessions": 60 for part in ("test", "validation")}
+    settings = settings_for("tutorial", {"policy.scale_drift": 100.0, **small})
+    series, folder = forecasts.series(), home.models / "ABC" / "tutorials"
+    scale = TutorialScale.of(prepare(series.mid, 70), series.sessions)
+    weights = tuple(np.zeros(shape, np.float32) for shape in ((1, 4), (1, 4), (4,), (1, 1), (1,)))
+    network = TutorialForecaster(settings, weights, scale, series.sessions[60])
+    seen, parts = series.sessions[-1], OriginSplit(60, range(61, 120), range(120, 180))
+    learned = Decision("retrain", "no champion yet")
+    save(TrainedModel(settings, learned, network, network, parts, len(series), seen, seen), folder)
+    Provenance("", training_code(), "").write(folder)
+    made = {"path": str(folder), "sha256": sha256_of(folder) or "", "session": seen.item(), "version": None}
+    at = datetime(2013, 3, 2, 4, tzinfo=UTC)
+    Registry(home.models).promote(Promotion("ABC", "promote", key="1", reason="better", at=at, **made))
+    dataset, ledger = dataset_of(home, series), Ledger(home.ledger)
+    for origins, decided in ((range(0, 140, 5), "nothing new"), (range(140, 195, 5), "live skill -")):
+        for origin in origins:
+            ledger.publish(replace(five_steps(origin), ticker="ABC"))
+        tonight = replace(dataset, bases=str(origins))  # else a repeated night's, which stands
+        assert decide_mode(home, tonight, settings).reason.startswith(decided)
+
+
+def five_steps(origin: int) -> LedgerEntry:
+    """A published path that rises by 2 % a session."""
+    whole = forecasts.entry(origin, slope=0.02)
+    said = whole.forecast
+    bands = tuple(Band(band.coverage, band.low[:5], band.high[:5]) for band in said.bands)
+    cut = {name: getattr(said, name)[:5] for name in ("sessions", "path", "weights")}
+    return replace(whole, forecast=replace(said, bands=bands, **cut))
