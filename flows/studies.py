@@ -13,11 +13,9 @@ from pydantic import Field
 
 from flows import form
 from stockml import clock
-from stockml.errors import TooFewTickers
 from stockml.evaluation.backtest import Span
 from stockml.evaluation.backtest_table import backtest_table, markdown
 from stockml.home import home
-from stockml.nights import states
 from stockml.redaction import unformatted
 from stockml.settings import Sampler
 from stockml.storage.shared_state import Depth
@@ -43,11 +41,9 @@ def pretrain(
     sign(UUID(flow_run.id))
     refresh(place, () if prices else None, Depth.STATUS)
     series, *_ = read_prices([], folder_named(prices), None)
-    try:
-        base = learn_base(series, through or clock.now().date(), seeds)
-    except TooFewTickers as few:
-        get_run_logger().warning("%s", few)
-        return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
+    base = learn_base(series, through or clock.now().date(), seeds)
+    if isinstance(base, State):
+        return Completed(name=base.name, message=base.message, data=base.result())
     commit_merged(place)
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())

@@ -13,13 +13,15 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from prefect.states import Completed, State
 
-from stockml.errors import InvalidFile, NoBars, StockmlError, TrackingUnavailable
+from stockml.errors import InvalidFile, NoBars, StockmlError, TooFewTickers, TrackingUnavailable
 from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
 from stockml.home import home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.tutorial.recipe import train_length
+from stockml.nights import states
 from stockml.nights.glance import store_of
 from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
@@ -128,8 +130,11 @@ def backtest_tickers(
 
 
 @task(name="pretrain", cache_policy=NO_CACHE)
-def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork:
-    """Learn, keep and log one vintage; an interrupted one resumes from its last epoch."""
+def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork | State:
+    """Learn, keep and log one vintage; an interrupted one resumes from its last epoch.
+
+    Returns the state TOO_FEW_TICKERS, no failure, where there is too little to learn from.
+    """
     bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
 
     def on_epoch(row: PretrainProgress) -> None:
@@ -139,13 +144,16 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
         spent = sum(each.seconds for each in rows)
         bar.move(100 * spent / max(spent + row.seconds_left, 1e-9))
 
-    base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
+    try:
+        base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
+    except TooFewTickers as few:
+        return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     try:
         losses = [(row.member, row.loss) for row in rows]
         version = log_base(Tracking(home()), base, path, losses, now=datetime.now(UTC))
         logger.info("lstm-base version %s: %s", version, path)
     except TrackingUnavailable as error:
-        logger.warning("%s; the base is kept in %s, and used all the same", error, path)
+        logger.warning("%s; the base in %s is used all the same, and the same run again logs it", error, path)
     return base
 
 

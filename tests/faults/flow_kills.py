@@ -218,13 +218,16 @@ def trials(place: Home) -> Counter[str]:
 
 
 def thirty_in(folder: Path) -> Callable[[Home], object]:
-    """Thirty price files, of three recorded shares in different years."""
-
     def prepare(place: Home) -> None:
         nothing(place)
-        for number in range(30):
-            bars = recorded(("IBM", "AAPL", "MSFT")[number % 3])
-            first = 60 * (number // 3)
-            write_csv(bars.iloc[-2_600 + first : -600 + first], folder / f"t{number:02d}.us.txt")
+        write_thirty(folder)
 
     return prepare
+
+
+def write_thirty(folder: Path) -> None:
+    """Thirty price files, of three recorded shares in different years."""
+    for number in range(30):
+        bars = recorded(("IBM", "AAPL", "MSFT")[number % 3])
+        first = 60 * (number // 3)
+        write_csv(bars.iloc[-2_600 + first : -600 + first], folder / f"t{number:02d}.us.txt")

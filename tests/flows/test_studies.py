@@ -1,13 +1,17 @@
-"""Past nights from Prefect's page: the form as it stands replays the newest years that the store has."""
+"""A base from price files; past nights from Prefect's page, whose form replays the newest years that the store has."""
 
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from prefect import Flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.settings import PREFECT_API_URL
 
 from flows.maintenance import maintenance
 from flows.studies import backtest, pretrain, tune
@@ -15,6 +19,8 @@ from stockml.home import Home
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.process_marks import mark
+from tests.faults.flow_kills import write_thirty
+from tests.support.commands import Captured, here
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
@@ -53,3 +59,30 @@ def test_a_run_in_a_terminal_says_which_process_works_on_it_so_that_a_killed_one
     state = flow(return_state=True)
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(state.state_details.flow_run_id).infrastructure_pid == mark()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(
+    with_tables: Home, tmp_path: Path, capfd: Captured
+) -> None:
+    """What the command prints is on the run's page and in MLflow too; of a day with too little to learn from, why."""
+    files = tmp_path / "prices"
+    write_thirty(files)
+    asked = ("pretrain", "--prices", str(files), "--seeds", "1", "--through", "2012-12-03")
+    server = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    assert here(*asked, **server, MLFLOW_TRACKING_URI="http://127.0.0.1:9") == 0
+    away = capfd.readouterr()
+    assert "the same run again logs it" in away.err
+    assert away.out.startswith("a base network of 30 tickers through 2012-12-03, 11,")
+    assert here(*asked, "--json", **server) == 0
+    found = json.loads(capfd.readouterr().out)
+    [version] = MlflowClient(with_tables.tracking_uri).search_model_versions("name = 'lstm-base'")
+    assert version.tags["vintage"] == found["through"][:7] == "2012-12"
+    with get_client(sync_client=True) as client:
+        [shown] = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["base"])), limit=1)
+    assert all(f"- {name}: {value:.4g}" in str(shown.data) for name, value in found["scores"].items())
+    assert here("pretrain", "--prices", str(files), "--through", "2001-01-02", **server) == 1
+    refused = capfd.readouterr().err
+    assert refused.count("expected at least 30 tickers of 2,000 sessions by 2001-01-02") == 1
+    assert "failed" not in refused
