@@ -141,6 +141,14 @@ def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: Ho
 
 
 @pytest.mark.slow
+def test_a_history_that_must_not_be_stored_costs_a_newcomer_no_night(replay: Home, feed: ScriptedFeed) -> None:
+    feed.script(Fault.file(PAYLOADS / "daily_with_split_unadjusted.json"))  # another share's
+    (row,) = run("MSFT", first=FRIDAY).result()
+    assert (row.status, [asked.outputsize for asked in feed.asked]) == ("completed", ["full", "compact"])
+    assert len(store_of(replay).read("MSFT")) == 100
+
+
+@pytest.mark.slow
 def test_a_free_key_does_not_ask_for_what_it_cannot_have_and_a_second_providers_key_brings_it(
     replay: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

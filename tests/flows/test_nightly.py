@@ -17,7 +17,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
 from flows.nightly import nightly
-from stockml.errors import TooFewBars
+from stockml.errors import NightBusy, TooFewBars
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
 from stockml.models.registry import Registry
@@ -25,6 +25,7 @@ from stockml.nights.glance import newest
 from stockml.nights.tables import paths
 from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
+from stockml.storage.sharing import ticker_lock
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import ScriptedFeed
@@ -157,9 +158,20 @@ def test_a_late_bar_is_asked_for_again_and_then_reported(replay: Replay) -> None
     assert replay.store.last_session("IBM") == THURSDAY
 
 
-def test_a_stale_feed_is_reported_with_its_age(replay: Replay) -> None:
+def test_a_night_that_waits_in_vain_for_another_of_its_ticker_says_so(
+    replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.nightly.BUSY_WAIT_S", 0.1)
+    with ticker_lock(replay.home, "IBM", 0), pytest.raises(NightBusy, match="IBM"):
+        replay.night().result()
+    assert replay.feed.requests == 0
+
+
+def test_a_stale_feed_is_reported_with_its_age(replay: Replay, caplog: pytest.LogCaptureFixture) -> None:
+    """And a setting that does nothing is named."""
     replay.feed.set_clock(date(2013, 2, 19))
-    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0)
+    state = replay.night(session=FRIDAY, late_retries=2, late_wait_s=0.0, settings={"policy": {"scale_drift": 3.0}})
+    assert "policy.scale_drift acts on the tutorial profile only" in caplog.text
     assert state.name == "Stale"
     assert "8 sessions" in state.message
     assert replay.feed.requests == 2, "the bars, and once whether the share is still listed"

@@ -277,9 +277,14 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
     assert note.startswith(f"the close of {THURSDAY} was restated from ")
 
 
-def test_a_delisted_share_is_asked_about_once_and_then_rests(ready: Home, feed: ScriptedFeed) -> None:
+@pytest.mark.parametrize("fault", [None, Fault.file(PAYLOADS / "err_invalid_symbol.json")])
+def test_a_delisted_share_is_asked_about_once_and_then_rests(
+    ready: Home, feed: ScriptedFeed, fault: Fault | None
+) -> None:
+    """Whether the provider still has its bars, or its symbol no more."""
+    feed.script(*[fault] * 3 if fault else [], symbol="IBM")
     feed.delisted = {"IBM": date(2013, 2, 21)}
-    for requests in (2, 2):
+    for requests in (4, 4) if fault else (2, 2):
         state = nightly(**ASKED, return_state=True)
         assert (state.name, feed.requests) == ("At rest", requests)
     assert "taken off its exchange on 2013-02-21" in str(state.message)
