@@ -89,6 +89,13 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         ),
         (["backtest", f"--prices={__file__}"], "expected a folder, found '" + __file__),
         (["backtest", "--prices="], "expected a folder, found ''"),
+        (["backtest"], "expected a ticker of the store, or --prices FOLDER"),
+        (
+            ["backtest", "IBM", "--from=2012-03-01"],
+            "expected --from DATE before --to DATE, found",
+        ),
+        (["backtest", "IBM", "--from=2012-03-01", "--to=2012-03-01"], "--from 2012-03-01 and --to 2012-03-01"),
+        (["tune", "IBM", "--profile", "nightly"], "the nightly network is the base, which `stockml pretrain` learns"),
         (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli_app.py' is a file"),
         (["tune", "../etc/passwd"], "expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc/passwd'"),
         (

@@ -65,6 +65,14 @@ def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captu
         assert " ".join(told[name]).split() == ["not", "known", "yet", "0", "0"], name
 
 
+def test_a_first_evenings_ledger_says_that_nothing_came_due_yet(home: Home, capsys: Captured) -> None:
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
+    publish(home, date(2013, 3, 1))
+    heading, _, told, *entries = shown(capsys, "ledger", "IBM").splitlines()
+    assert heading == "IBM: 1 live forecast, 0 complete, 0 steps came due; apart: 0 late, 0 backfilled"
+    assert (told, len(entries)) == ("  nothing came due yet", 1)
+
+
 def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     for hours in (0.0, 1.0):

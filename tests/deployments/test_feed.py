@@ -8,7 +8,9 @@ import pytest
 import requests
 
 from deployments.replay.answers import NEW_YORK
+from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_rows
+from stockml.provider.listing import parse_delisted
 from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -111,6 +113,13 @@ def test_splits_are_those_known_at_the_feeds_clock_newest_first(
     reply = ask(feed, symbol=symbol, function="SPLITS")
     assert reply["symbol"] == symbol
     assert [(row["effective_date"], row["split_factor"]) for row in reply["data"]] == splits
+
+
+def test_no_share_of_the_recording_is_delisted() -> None:
+    with Feed() as feed:
+        asked = {"function": "LISTING_STATUS", "state": "delisted", "apikey": "any"}
+        listed = requests.get(f"{feed.address}/query", asked, timeout=PATIENCE_S).content
+    assert parse_delisted(listed) == {}
 
 
 def test_other_paths_and_methods_are_refused(feed: ScriptedFeed) -> None:

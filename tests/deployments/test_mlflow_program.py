@@ -73,7 +73,10 @@ async def _nothing(*_: object) -> None:
     """Receive and send nothing."""
 
 
-def test_a_nights_plots_that_an_earlier_versions_record_does_not_name_are_named(home: Home, capsys: Captured) -> None:
+def test_a_nights_plots_that_an_earlier_versions_record_does_not_name_are_named(
+    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And shown while MLflow is away."""
     store_of(home)
     night = recorded_night(plots_folder=str(home.plots / "IBM" / "0f"))
     write_night(night, night_path(home.nights, "IBM", night.key))
@@ -81,3 +84,8 @@ def test_a_nights_plots_that_an_earlier_versions_record_does_not_name_are_named(
     (home.plots / "IBM" / "0f" / "fan.png").touch()
     assert run(["plots", "IBM", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"folder": night.plots_folder, "plots": ["fan"]}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert run(["plots", "IBM"]) == 0
+    away = capsys.readouterr()
+    assert away.out.splitlines() == [f"{night.run_name}: 1 plots in {night.plots_folder}", "  fan.png"]
+    assert away.err.startswith("not in MLflow: MLflow at http://127.0.0.1:9 cannot be reached")

@@ -69,13 +69,14 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("", "expected `tickers:` with a list"),
         ("tickers: &a [*a]", "expected YAML, found aliases that stand for more than 1,000,000 values"),
         ("tickers: [IBM", "expected YAML, found"),
+        ("tickers: [IBM]  # caf\udce9", "expected text in UTF-8, found other bytes; is it a list of tickers?"),
         pytest.param("tickers: " + "[" * 10_000, "expected YAML, found maximum recursion depth exceeded", id="deep"),
         pytest.param(OF_ALIASES, "found aliases that stand for more than 1,000,000 values", id="aliases"),
     ],
 )
 def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content: str, says: str) -> None:
     file = tmp_path / "tickers.yaml"
-    file.write_text(content)
+    file.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InvalidFile) as refused:
         read_tickers(file)
     assert says in str(refused.value)

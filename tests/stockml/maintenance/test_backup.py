@@ -144,11 +144,11 @@ def test_the_next_backup_removes_what_a_killed_one_left(filled: Home, tmp_path: 
 def test_a_damaged_file_is_archived_as_it_is_and_named_by_its_path_in_the_home(
     filled: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ledger = Ledger(filled.ledger).file("IBM")
-    ledger.write_bytes(ledger.read_bytes()[:-50])
+    for file in (damaged := (Ledger(filled.ledger).file("IBM"), filled.models / "IBM" / "promotions.jsonl")):
+        file.write_bytes(file.read_bytes()[:-50])
     assert run(["backup", str(tmp_path / "b.zip")]) == 1
     said = capsys.readouterr()
-    assert f"{ledger}: expected a readable record" in said.err
+    assert all(f"{file}: expected a readable record" in said.err for file in damaged)
     assert "files archived in" in said.out
     assert run(["backup", str(tmp_path / "b.zip")]) == 1
     assert "found one there; name another" in capsys.readouterr().err

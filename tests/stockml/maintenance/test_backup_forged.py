@@ -22,6 +22,7 @@ from stockml.maintenance.backup import FORMAT, restore
         ("mlflow.db", {}, "that no home has"),
         ("ledger/IBM.parquet", {"format": "stockml backup, 2"}, "the format 'stockml backup, 2', this program reads"),
         ("ledger/IBM.parquet", {"files": {}}, "other files than its manifest names"),
+        ("ledger/IBM.parquet", {"files": {"ledger/IBM.parquet": "0f"}}, "other content in ledger/IBM.parquet"),
     ],
 )
 def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(

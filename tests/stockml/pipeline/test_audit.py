@@ -71,7 +71,11 @@ def test_imported_history_gets_another_future_too(home: Home, tmp_path: Path, fe
 
 
 def test_a_night_before_the_first_promotion_can_be_audited(stored: Home, tmp_path: Path) -> None:
+    (kept := stored.bases / "superseded" / "0f" / "base-2012-12.npz").parent.mkdir(parents=True)
+    kept.write_bytes(b"learned here")
+
     def night(place: Home, *asked: Any) -> dict[str, Path]:
+        assert (place.root / kept.relative_to(stored.root)).read_bytes() == b"learned here"
         return {**series_of(place, *asked), "gate": without_places(place, place.models / "IBM" / "promotions.jsonl")}
 
     found = audit(stored, "IBM", SESSION, Settings(), None, folder=tmp_path / "a", now=AFTER, night=night)

@@ -114,5 +114,15 @@ def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
     assert champion(tracking) == promoted["b" * 64]
 
 
+def test_a_rollback_to_a_night_that_mlflow_has_no_version_of_leaves_its_alias_and_says_so(
+    tracking: Tracking, promoted: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client(tracking).delete_model_version("lstm-IBM", promoted["b" * 64])
+    assert run(["rollback", "IBM"]) == 0
+    told = "MLflow has no version of that night: its alias `champion` stays as it is"
+    assert capsys.readouterr().out.rstrip().endswith(told)
+    assert champion(tracking) == promoted["c" * 64]
+
+
 def champion(tracking: Tracking) -> str:
     return str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version)
