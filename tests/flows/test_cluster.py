@@ -2,13 +2,14 @@
 
 import gc
 import json
+import logging
 import os
 import pickle
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -173,12 +174,19 @@ def test_a_limit_of_open_files_that_is_too_low_for_the_workers_is_named_before_t
 
 
 def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCluster) -> None:
-    """Not from its own environment. It looks for garbage as rarely as a command: 700 new objects are Python's default,
-    a fifth of the CPU time of what a night imports.
+    """Not from its own environment. It joins once the run says that it waits, and looks for garbage as rarely as
+    a command: 700 new objects are Python's default, a fifth of the CPU time of what a night imports.
     """
-    asked_for = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 7})
-    with worker(scheduler, home.root, PREFECT_CLIENT_MAX_RETRIES="1"), asked_for:
-        scheduler.wait_for_workers(1, PATIENCE_S)
+    log, asked_for = logging.getLogger("prefect.flow_runs"), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 7})
+    with ExitStack() as joined, asked_for:
+
+        def join(record: logging.LogRecord) -> bool:
+            if record.getMessage() == f"no worker at {scheduler.scheduler_address} yet; waiting for one":
+                joined.enter_context(worker(scheduler, home.root, PREFECT_CLIENT_MAX_RETRIES="1"))
+            return True
+
+        log.addFilter(join)
+        joined.callback(log.removeFilter, join)
         assert settings_of_a_worker(scheduler.scheduler_address) == (7, 100_000)
 
 
