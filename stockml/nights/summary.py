@@ -203,8 +203,6 @@ def _live(night: Night) -> str:
     complete = f"{counted(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
     said = [f"skill {skill:+.3f}"] if skill is not None else []
     said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
-    if not said:
-        return complete
     told = ", ".join(said)  # a record of an earlier version lacks the number of independent ones
     return f"{complete}: {told if independent is None else with_independent(told, int(independent))}"
 

@@ -166,10 +166,7 @@ def _days(name: str) -> _Days:
 def _bounds(name: str) -> tuple[date, date]:
     """The first and last day for which to make the calendar: its own bounds, within FIRST_DAY to LAST_DAY."""
     from exchange_calendars.calendar_utils import _default_calendar_factories, resolve_alias
-    from exchange_calendars.errors import InvalidCalendarName
 
-    if (resolved := resolve_alias(name)) not in _default_calendar_factories:
-        raise InvalidCalendarName(calendar_name=name)
-    factory = _default_calendar_factories[resolved]
+    factory = _default_calendar_factories[resolve_alias(name)]
     first, last = factory.bound_min(), factory.bound_max()
     return max(first.date(), FIRST_DAY) if first else FIRST_DAY, min(last.date(), LAST_DAY) if last else LAST_DAY

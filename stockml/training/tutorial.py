@@ -59,17 +59,15 @@ class Recipe:
         The validation part is the newest eleventh of that, learned from only with `decay_on="test"`, the published
         recipe; otherwise learning ends one horizon before it. Raises TooFewBars.
         """
-        horizon, on_test = settings.evaluation.horizon, settings.training.decay_on == "test"
+        horizon = settings.evaluation.horizon
         if train_end < VALIDATION_SHARE * horizon:
             raise TooFewBars(VALIDATION_SHARE * horizon, train_end, "the training part of the tutorial's recipe")
         validated = train_end - train_end // VALIDATION_SHARE
         test = starts(train_end, len(mid), horizon) if test is None else test
-        if on_test and not len(test):
-            raise TooFewBars(train_end + horizon, len(mid), "a test part of one horizon")
         return cls(
             settings=settings,
             prepared=prepare(mid, train_end),
-            learned_end=train_end if on_test else validated - horizon,
+            learned_end=train_end if settings.training.decay_on == "test" else validated - horizon,
             validation=starts(validated, train_end, horizon),
             test=test,
         )

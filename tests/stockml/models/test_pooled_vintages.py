@@ -58,6 +58,7 @@ DAMAGES = {
     "falling quantiles": lambda text, record: resigned(
         record | {"shapes": {name: [rows[0][::-1], *rows[1:]] for name, rows in record["shapes"].items()}}
     ),
+    "more than a vintage needs": lambda text, record: text + " " * 16_000_000,
     "no date": lambda text, record: resigned(record | {"through": "lately"}),
 }
 

@@ -79,6 +79,7 @@ def test_missing_data_is_an_error_that_names_the_home_searched(home: Home) -> No
         with pytest.raises((NoBars, NoForecast), match=str(home.root)):
             frame("KO")
     assert empty.nights("KO").empty
+    assert repr(empty) == f"stockml.Home({str(home.root)!r})"
     assert not home.root.exists()
 
 

@@ -19,13 +19,14 @@ N, END = 3_300, 3_006
 
 
 def report(
-    name: str = "HPQ", shift: float = 0.0, seed: int = 0, cell: str = "lstm", horizon: int = 50
+    name: str = "HPQ", shift: float = 0.0, seed: int = 0, cell: str = "lstm", horizon: int = 50, **more: str
 ) -> TutorialReport:
     """A training of three epochs on a random walk; epoch e predicts the last value plus (2 - e) / 10 plus `shift`."""
     rng = np.random.default_rng(seed)
     mid = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, N)))
     sessions = np.datetime64("2001-01-01") + np.arange(N)
     changed = {"training.epochs": 3, "training.seed": seed, "network.cell": cell, "evaluation.horizon": horizon}
+    changed |= {f"training.{name}": value for name, value in more.items()}
     recipe = Recipe.of(mid, END, tutorial_settings(changed))
     last = recipe.prepared.values[recipe.test - 1, None]
     said = np.stack([np.repeat(last, horizon, axis=1) + (2 - epoch) * 0.1 + shift for epoch in (1, 2, 3)])
@@ -174,6 +175,9 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     assert cells["LSTM, epoch 2, by validation"] == [f"{usual().by_epoch[1]:.5f}"]
     assert any(line.startswith("best epoch ") and f"{min(usual().by_epoch):.5f}" in line for line in lines)
     assert "correlation +0.20; direction over 30 sessions right after" in usual().table()
+    published = report(decay_on="test").table()
+    assert "seed 0; rate decayed on the test part" in published
+    assert "by validation" not in published, "nothing was left to choose by"
 
 
 def test_the_pages_figure_of_50_steps_stands_beside_no_other_number_of_steps() -> None:

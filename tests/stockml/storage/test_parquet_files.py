@@ -50,6 +50,15 @@ def test_damage_anywhere_is_an_error_or_harmless_and_never_another_price(store, 
         path.write_bytes(whole)
 
 
+def test_what_a_killed_writer_left_is_removed_by_the_next_writer_of_the_same_file(store):
+    path = Path(append(store, IBM.iloc[:50]).path)
+    left, of_another = path.with_name(f".{path.name}.7-7.tmp"), path.with_name(".MSFT.parquet.7-7.tmp")
+    for each in (left, of_another):
+        each.touch()
+    append(store, IBM.iloc[:51])
+    assert (left.exists(), of_another.exists()) == (False, True)
+
+
 def test_another_tickers_file_and_other_layouts_are_refused(store):
     path = Path(append(store, IBM.iloc[:100]).path)
     shutil.copy(path, path.with_name("MSFT.parquet"))
