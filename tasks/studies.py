@@ -131,10 +131,7 @@ def backtest_tickers(
 
 @task(name="pretrain", cache_policy=NO_CACHE)
 def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork | State:
-    """Learn, keep and log one vintage; an interrupted one resumes from its last epoch.
-
-    Returns the state TOO_FEW_TICKERS, no failure, where there is too little to learn from.
-    """
+    """Learn, keep and log one vintage, from an interrupted one's last epoch; of too few tickers a state, no failure."""
     bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
 
     def on_epoch(row: PretrainProgress) -> None:

@@ -37,11 +37,7 @@ def tensorflow() -> Any:
 @contextmanager
 def without_notices() -> Iterator[None]:
     """Capture what the process writes to standard error, then pass it on without the known notices."""
-    try:
-        terminal = os.dup(STDERR)
-    except OSError:  # a process without a standard error shows nothing anyway
-        yield
-        return
+    terminal = os.dup(STDERR)
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), STDERR)
         try:

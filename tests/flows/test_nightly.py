@@ -167,6 +167,13 @@ def test_a_night_that_waits_in_vain_for_another_of_its_ticker_says_so(
     assert replay.feed.requests == 0
 
 
+def test_a_run_whose_calendar_is_unknown_has_a_name_and_says_what_is_wrong(replay: Replay) -> None:
+    state = nightly("IBM", calendar="XMARS", return_state=True)
+    assert "expected calendar to be a calendar such as XNYS or XLON, found 'XMARS'" in str(state.message)
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(state.state_details.flow_run_id).name == "IBM newest"
+
+
 def test_a_stale_feed_is_reported_with_its_age(replay: Replay, caplog: pytest.LogCaptureFixture) -> None:
     """And a setting that does nothing is named."""
     replay.feed.set_clock(date(2013, 2, 19))
