@@ -4,14 +4,16 @@ from datetime import date
 
 import pytest
 
+from deployments.replay.feed import REPLAY
 from stockml import clock
-from stockml.errors import MixedPrices
+from stockml.errors import BadKey, MixedPrices, PremiumOnly
 from stockml.home import Home
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
 from stockml.provider.turns import noted_turns
 from stockml.storage.notes import FileNotes
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, provider, turn_of
+from tests.support.scripted_feed import ScriptedFeed
 
 TONIGHT, BEFORE, LONG_AGO = date(2013, 3, 1), date(2013, 2, 28), date(2013, 2, 1)
 NEW_YORK = sessions_for("IBM")
@@ -63,3 +65,29 @@ def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_whe
     assert turn_of("T00", LONG_AGO, TONIGHT, NEW_YORK) is None
     assert turn_of("KO", TONIGHT, TONIGHT, NEW_YORK) is None, "it has its bar, and asks for none"
     assert turn_of("IBM", BEFORE, TONIGHT, NEW_YORK) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block(
+    feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told apart by the full series, which the feed gives to a premium key alone."""
+    from prefect.blocks.system import Secret
+
+    monkeypatch.setenv("ALPHAVANTAGE_URL", feed.address)
+    monkeypatch.setenv("ALPHAVANTAGE_PLAN", "1200/min")
+
+    def ask() -> None:
+        with provider() as asked:
+            asked.daily("IBM", "full")
+
+    monkeypatch.delenv("ALPHAVANTAGE_API_KEY")
+    with pytest.raises(BadKey, match="found none"):
+        ask()
+    Secret(value=REPLAY["ALPHAVANTAGE_API_KEY"]).save("alphavantage-api-key", _sync=True)
+    ask()
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K3Y12345")
+    with pytest.raises(PremiumOnly):
+        ask()
+    Secret.delete("alphavantage-api-key", _sync=True)
