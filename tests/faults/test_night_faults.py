@@ -1,9 +1,11 @@
 """Nights on real servers that are killed, run twice at once or lack MLflow leave what an undisturbed one leaves."""
 
 import random
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -167,3 +169,26 @@ def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: ScriptedFeed,
     assert found.entries == (first.key, second.key)
     assert found.waiting == 0
     assert nights(ready)[0].mlflow_run_id
+
+
+def test_the_alias_of_a_champion_that_mlflow_could_not_set_follows_with_the_next_night(
+    ready: Home, feed: ScriptedFeed
+) -> None:
+    refuse = (
+        "BEFORE INSERT ON registered_model_aliases WHEN NEW.alias = 'champion' BEGIN SELECT RAISE(FAIL, 'away'); END"
+    )
+    in_mlflow(ready, f"CREATE TRIGGER away {refuse}")
+    first = nightly(**ASKED, return_state=True).result()
+    assert (first.status, first.verdict.promoted) == ("completed", True)
+    in_mlflow(ready, "DROP TRIGGER away")
+    feed.set_clock(FRIDAY)
+    second = nightly(**ASKED | {"session": FRIDAY}, return_state=True).result()
+    assert not second.verdict.promoted, "which would set the alias itself"
+    for night in (first, second):
+        check_every_page_says_the_same(ready, night)
+
+
+def in_mlflow(home: Home, statement: str) -> None:
+    """Have MLflow's database execute this."""
+    with closing(sqlite3.connect(home.root / "mlflow.db")) as database, database:
+        database.execute(statement)
