@@ -120,8 +120,8 @@ def complete(database: str, run_id: str) -> bool:
     client = MlflowClient(database)
     try:
         run = client.get_run(run_id)
-    except MlflowException:
-        return True
+    except MlflowException as refused:
+        return bool(refused.error_code == "RESOURCE_DOES_NOT_EXIST")  # else its database is away
     ticker, key = (run.data.tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))
     night = kept_night(home().nights, ticker, key) if ticker and key else None
     if night is None:

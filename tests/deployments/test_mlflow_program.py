@@ -3,6 +3,8 @@
 import asyncio
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -50,14 +52,23 @@ def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(home: Home, 
     run = client.create_run(experiment, tags={"stockml.ticker": "IBM", "stockml.key": night.key}).info.run_id
     pages = OpenedPlots(PlainTextResponse("the list"), database)
 
-    def open_page() -> list[str]:
+    def ask() -> None:
         scope = {"type": "http", "path": LIST, "query_string": f"run_id={run}&path=plots".encode()}
         asyncio.run(pages(scope, _nothing, _nothing))
+
+    def open_page() -> list[str]:
+        ask()
         return [each.path for each in client.list_artifacts(run, "plots")]
 
+    with closing(sqlite3.connect(home.root / "mlflow.db")) as tables:
+        tables.execute("ALTER TABLE runs RENAME TO away")
+        ask()  # as of a database that is away
+        tables.execute("ALTER TABLE away RENAME TO runs")
+    pages.pause_s = 0
     series = Path(night.dataset_path or "")
     series.rename(series.with_suffix(".away"))
     assert open_page() == []
+    pages.pause_s = 60
     series.with_suffix(".away").rename(series)
     assert open_page() == [], "not at once, or every request would try again what cannot be drawn"
     pages.pause_s = 0
