@@ -1,11 +1,14 @@
 """A worker outlives what would end Prefect's own, or take one of its slots for good."""
 
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import WorkPoolStatus
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from tests.deployments.test_process_worker_runs import BUSY, QUICK
@@ -49,6 +52,25 @@ def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the
         with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS_ONCE)) as worker:
             until(client, run, "Completed")
             assert worker.poll() is None
+
+
+def test_a_worker_whose_pool_is_deleted_makes_it_again_and_goes_on(
+    tmp_path: Path, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_WORKER_HEARTBEAT_SECONDS", "4")  # between which it polls more than once
+    with get_client(sync_client=True) as client, one_slot(tmp_path, pool, every_s=1) as worker:
+
+        def is_there() -> bool:
+            assert worker.poll() is None
+            with suppress(ObjectNotFound):
+                return client.read_work_pool(pool).status == WorkPoolStatus.READY
+            return False
+
+        patience.until(is_there)
+        client.delete_work_pool(pool)
+        patience.until(is_there)
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
+        until(client, run, "Completed")
 
 
 def test_a_run_that_is_deleted_before_its_turn_or_whose_deployment_is_takes_no_slot(tmp_path: Path, pool: str) -> None:
