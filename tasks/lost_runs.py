@@ -170,11 +170,8 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
     if run.parent_task_run_id is None:
         return False
-    try:
-        parent = client.read_task_run(run.parent_task_run_id).flow_run_id
-        state = parent and client.read_flow_run(parent).state
-    except ObjectNotFound:
-        return True
+    parent = client.read_task_run(run.parent_task_run_id).flow_run_id
+    state = parent and client.read_flow_run(parent).state
     return bool(state and state.is_final())
 
 

@@ -121,8 +121,6 @@ class WarmWorker(process.ProcessWorker):
             await super()._submit_run(flow_run)
         except HTTPError:
             self._submitting_flow_run_ids.discard(flow_run.id)
-            if self._cancelling_observer:
-                self._cancelling_observer.remove_in_flight_flow_run_id(flow_run.id)
             self._release_limit_slot(flow_run.id)
         await self._submit_scheduled_flow_runs([*self._next])  # fills its slot if the run was not started
 
