@@ -20,7 +20,7 @@ from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
 from stockml.storage.notes import FileNotes
-from stockml.storage.sharing import commit_merged
+from stockml.storage.sharing import commit_merged, renaming
 from stockml.tracking.client import WAITING, Tracking
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
@@ -69,6 +69,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
         ({"PREFECT_API_URL": "http://me:secret@[/api"}, "Prefect", "problem", "correct the setting"),
         ({"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"}, "MLflow", "problem", "check MLFLOW_TRACKING_URI"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
+        ({"STOCKML_STORE": "nosuch://bars"}, "store", "problem", "that the address answers"),
         ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),
         ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "told at 06:30 in New York"),
         ({"STOCKML_ADDRESS": "256.1.1.1"}, "pages", "problem", "an IP address of this machine"),
@@ -106,6 +107,8 @@ def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: Home) -> N
     for _ in range(23):
         QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
     assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "1 request left today"
+    QuotaLedger.of(FileNotes(home.quota), "K3Y12345").mark_spent("that was your last", datetime.now(UTC))
+    assert found(home, environ)["quota"].found == "today's requests are used up"
 
 
 @pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
@@ -254,6 +257,12 @@ def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: Home, emp
         with Tracking(home).client() as client:
             client.delete_run(str(night.mlflow_run_id))
         assert "it was deleted" in found(home)["MLflow's runs"].found
+
+
+def test_a_renaming_that_was_cut_short_is_named_with_the_command_that_finishes_it(home: Home) -> None:
+    home.locks.mkdir(parents=True)
+    renaming(home, "FB", "META").touch()
+    assert "`stockml rename FB META`" in str(found(home)["rename"])
 
 
 def test_changes_that_another_machine_kept_from_being_committed_are_named(home: Home) -> None:

@@ -154,6 +154,27 @@ def test_an_invalid_database_address_is_refused_without_showing_its_password(
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({"STOCKML_STATE": "bucket/team"}, "STOCKML_STATE to be an address such as s3://bucket/stockml"),
+        (
+            {"STOCKML_DATABASE_URL": ""},
+            "STOCKML_DATABASE_URL to be a PostgreSQL server, for the locks of STOCKML_STATE",
+        ),
+        ({"STOCKML_STORE": "s3://bucket/bars"}, "STOCKML_STORE to be nothing: STOCKML_STATE has the store in it"),
+    ],
+)
+def test_a_shared_state_needs_an_address_and_a_database_and_has_the_store_in_it(
+    tmp_path: Path, environ: dict[str, str], wanted: str
+) -> None:
+    shared = {"STOCKML_STATE": "s3://bucket/team/", "STOCKML_DATABASE_URL": "postgresql://db"}
+    assert home({"STOCKML_HOME": str(tmp_path), **shared}).state == "s3://bucket/team"
+    assert home({"STOCKML_HOME": str(tmp_path / "replay"), **shared}).state == "s3://bucket/team/replay"
+    with pytest.raises(InvalidSetting, match=wanted):
+        home({"STOCKML_HOME": str(tmp_path), **shared, **environ})
+
+
 @pytest.mark.parametrize("name", ["STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"])
 @pytest.mark.parametrize(
     "address", ["s3://AKIA:hidden@bucket/x", "s3://AKIA:hidden/1@bucket", "ftp://me:hidden@host/x"]
