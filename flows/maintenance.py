@@ -11,7 +11,7 @@ from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, State
 from pydantic import BeforeValidator, Field, create_model
 
 from flows.form import NO_CHANGES, form_of
@@ -64,10 +64,8 @@ def maintenance(
     told = summary(done)
     create_markdown_artifact(markdown(done, dry_run=dry_run), key="maintenance", description=told)
     get_run_logger().info("%s", told)
-    bad = [step for step in done if step.failed]
-    if bad and len(bad) == len(done):
-        return Failed(message=told, data=done)
-    return Completed(name=states.WITH_FAILURES if bad else "Completed", message=told, data=done)
+    name = states.WITH_FAILURES if any(step.failed for step in done) else "Completed"
+    return Completed(name=name, message=told, data=done)
 
 
 def reports_of(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:

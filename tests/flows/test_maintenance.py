@@ -250,11 +250,15 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free}")
+    (damaged := Registry(home.models).file("IBM")).parent.mkdir(parents=True)
+    damaged.write_text("not JSON\n")
     state = maintenance(return_state=True)
     assert state.name == "Completed with failures"
     failed = {step.name: step.failed for step in state.result() if step.failed}
     assert set(failed) == {"resume what waited", "clear MLflow's files", "clear MLflow"}
     assert "cannot be reached" in failed["clear MLflow"]
+    [unreadable] = [step for step in state.result() if step.name == "left alone because unreadable"]
+    assert str(damaged) in unreadable.things[0]
 
 
 @pytest.mark.parametrize(
