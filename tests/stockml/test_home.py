@@ -128,6 +128,17 @@ def test_a_home_whose_path_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
     assert home({"STOCKML_HOME": f"{tmp_path}/stocks-é"}).root.name == "stocks-é"
 
 
+def test_an_address_of_mlflow_that_only_a_plugin_knows_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidSetting, match="the address of an MLflow server"):
+        home({"MLFLOW_TRACKING_URI": "ofaplugin://host"})
+    (installed := tmp_path / "plugin-1.dist-info").mkdir()
+    (installed / "entry_points.txt").write_text("[mlflow.tracking_store]\nofaplugin = plugin:Store\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert home({"MLFLOW_TRACKING_URI": "ofaplugin://host"}).tracking_uri == "ofaplugin://host"
+
+
 def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
     place = home({"STOCKML_HOME": str(tmp_path), **shared})
