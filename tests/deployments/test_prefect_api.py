@@ -8,11 +8,12 @@ import textwrap
 import traceback
 from contextlib import closing
 
+import httpx
 import psutil
 import pytest
 
 from deployments.doctor import services
-from deployments.errors import ServerUnavailable
+from deployments.errors import ServerFailed, ServerUnavailable
 from deployments.servers.prefect_api import configured_api, prefect_api, refuses, running_server
 from stockml.errors import InvalidSetting
 from stockml.home import Home
@@ -149,3 +150,22 @@ def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
     process.communicate()
     _, alive = psutil.wait_procs(servers, timeout=PATIENCE_S)
     assert alive == []
+
+
+@pytest.mark.slow
+def test_a_commands_own_server_that_is_killed_is_started_again_but_not_for_ever(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.servers.prefect_api.RESTARTS", 1)
+    killed: list[psutil.Process] = []
+
+    def kill_after_each_answer() -> None:
+        with prefect_api(home) as address:
+            while httpx.get(f"{address}/health", timeout=PATIENCE_S).text == "true":
+                [server] = [each for each in psutil.Process().children() if str(home.prefect) in each.cmdline()]
+                server.kill()
+                killed.append(server)
+
+    with pytest.raises(ServerFailed, match="found that it ended with code -9"):
+        kill_after_each_answer()
+    assert len(killed) == 2
