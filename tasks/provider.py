@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from httpx import TransportError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from stockml import clock
 from stockml.home import home
 from stockml.prices.calendar import Sessions
@@ -26,6 +29,8 @@ def plan_gives_history() -> bool:
     return Plan.of(os.environ) != FREE  # which has no `outputsize=full`
 
 
+# as the night itself waits for a server that restarts
+@retry(retry=retry_if_exception_type(TransportError), wait=wait_fixed(1), stop=stop_after_delay(60), reraise=True)
 def _key_from_block() -> str | None:
     """The key from the Prefect Secret block `alphavantage-api-key`; None if the environment has one, or without it."""
     if os.environ.get("ALPHAVANTAGE_API_KEY"):

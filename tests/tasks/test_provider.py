@@ -1,8 +1,10 @@
 """Who is asked for prices, and whose turn it is: by the environment, the home and the key's plan."""
 
+from contextlib import ExitStack
 from datetime import date
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.replay.feed import REPLAY
 from stockml import clock
@@ -12,7 +14,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
 from stockml.provider.turns import noted_turns
 from stockml.storage.notes import FileNotes
-from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, provider, turn_of
+from tasks.provider import _key_from_block, history_is_elsewhere, join_turns, plan_gives_history, provider, turn_of
 from tests.support.scripted_feed import ScriptedFeed
 
 TONIGHT, BEFORE, LONG_AGO = date(2013, 3, 1), date(2013, 2, 28), date(2013, 2, 1)
@@ -86,7 +88,10 @@ def test_without_a_key_in_the_environment_it_is_that_of_the_servers_secret_block
     with pytest.raises(BadKey, match="found none"):
         ask()
     Secret(value=REPLAY["ALPHAVANTAGE_API_KEY"]).save("alphavantage-api-key", _sync=True)
-    ask()
+    with ExitStack() as restart:
+        restart.enter_context(temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}))
+        monkeypatch.setattr(_key_from_block.retry, "sleep", lambda _: restart.close())  # type: ignore[attr-defined]
+        ask()
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K3Y12345")
     with pytest.raises(PremiumOnly):
         ask()
