@@ -8,6 +8,8 @@ import psutil
 import pytest
 
 from deployments.replay.feed import Feed
+from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
+from deployments.servers.stack import _print_addresses
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
@@ -15,6 +17,7 @@ from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import until
 
+NOWHERE = "http://127.0.0.1:9"
 WARM = "deployments.servers.warm_server"
 
 
@@ -30,6 +33,30 @@ def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> N
     assert failed.returncode == 1
     assert "or STOCKML_MLFLOW_PORT to be another port than Prefect's" in failed.stderr
     assert not home.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, []),
+        (
+            {HOSTS: "first.example, second.example:8443"},
+            ["Whoever reaches first.example, second.example:8443 can start runs: a password is set with " + PASSWORD],
+        ),
+        ({ADDRESS: "::1"}, ["They listen on ::1 (IPv6 only); no password is asked for"]),
+        (
+            {ADDRESS: "192.0.2.1", PASSWORD: "me:secret", HOSTS: "first.example"},
+            ["They listen on 192.0.2.1; both ask for the user and password of " + PASSWORD],
+        ),
+    ],
+)
+def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(
+    home: Home, environ: dict[str, str], told: list[str]
+) -> None:
+    said: list[str] = []
+    _print_addresses(home, {"prefect": "http://[::1]:4200", "mlflow": NOWHERE}, Access.of(environ), said.append)
+    assert said[2].startswith(f"MLflow   {NOWHERE}   all tickers"), "the bare address where its pages cannot be asked"
+    assert said[3:-1] == told
 
 
 @pytest.mark.slow
