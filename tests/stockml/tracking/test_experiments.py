@@ -1,5 +1,7 @@
 """A ticker's experiment: where its files are, that it comes back, and that it follows a share to its new symbol."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from itertools import count
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
@@ -126,3 +129,11 @@ def test_a_page_someone_rearranged_stays_that_way_until_a_version_arranges_it_an
         client(tracking).set_experiment_tag(overview, name, "an earlier version's")
     tracking.prepare()
     assert client(tracking).get_experiment(overview).tags[views.TAG] == views.record_view()
+
+
+def test_an_experiment_that_mlflow_does_not_make_is_named(tracking: Tracking, night: Night) -> None:
+    tracking.prepare()
+    with closing(sqlite3.connect(tracking.home.root / "mlflow.db")) as database, database:
+        database.execute("CREATE TRIGGER away BEFORE INSERT ON experiments BEGIN SELECT RAISE(FAIL, 'away'); END")
+    with pytest.raises(TrackingUnavailable, match="it did not make the experiment stockml/IBM"):
+        tracking.log_night(night)
