@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.tracking._model_registry.client import ModelRegistryClient
 from tenacity import Retrying, retry_if_exception_type, wait_random
 
@@ -106,6 +107,23 @@ def test_an_orphan_without_a_record_is_marked_failed_and_its_key_can_still_be_lo
     tracking.log_night(killed)
     assert [run.info.status for run in runs(tracking)] == ["FINISHED"]
     assert len(versions(tracking)) == 1
+
+
+def test_a_home_gives_way_where_another_begins_the_nights_run_at_the_same_moment(
+    tracking: Tracking, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as at_once:
+        real, made = MlflowClient.create_run, list[Run]()
+
+        def create_run(*arguments: Any, **named: Any) -> Run:
+            made.extend(real(*arguments, **named) for _ in ("another's", "this one's"))
+            return made[-1]
+
+        at_once.setattr(MlflowClient, "create_run", create_run)
+        with pytest.raises(TrackingUnavailable, match="another home logs this very night"):
+            tracking.log_night(night)
+    assert [run.info.run_id for run in runs(tracking)] == [made[0].info.run_id]
+    assert tracking.log_night(night).mlflow_run_id == made[0].info.run_id
 
 
 @pytest.mark.parametrize(("host", "swept"), [("here", 0), ("elsewhere", 0), ("elsewhere long ago", 1)])
