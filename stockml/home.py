@@ -184,7 +184,7 @@ def _tracking(environ: Mapping[str, str]) -> str:
     """The address of MLflow that the environment names; empty without one. Raises InvalidSetting."""
     uri = checked_address("MLFLOW_TRACKING_URI", environ.get("MLFLOW_TRACKING_URI", ""))
     scheme = urlsplit(uri).scheme
-    if scheme.partition("+")[0] in TRACKING or uri in ("", "databricks") or environ.get("MLFLOW_ALLOW_FILE_STORE"):
+    if scheme.partition("+")[0] in TRACKING or uri in ("", "databricks"):
         return uri
     from importlib.metadata import entry_points
 
