@@ -55,6 +55,8 @@ def mlflow(home: Home) -> Check:
         if not is_there and any(home.nights.glob("*/*/night.json")):
             return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
         return Check("MLflow", "ok", shown)
+    if not scheme.startswith(("http", "postgres", "mysql", "mssql")):  # Databricks, or what a plugin reaches
+        return Check("MLflow", "note", f"{shown}, which only nights ask")
     if fault := mlflow_fault(home):
         with_password = (
             "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_TIMEOUT_S = 3.0
-PORTS = {"https": 443, "http": 80}  # by scheme; any other is PostgreSQL's
+PORTS = {"https": 443, "http": 80, "mysql": 3306, "mssql": 1433}  # by scheme; any other is PostgreSQL's
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server is noticed in 4 s instead of 200
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -122,7 +122,7 @@ def _login(uri: str) -> str:
 
 def host_and_port(url: str) -> tuple[str, int]:
     address = urlsplit(url)
-    return address.hostname or "", address.port or PORTS.get(address.scheme, 5432)
+    return address.hostname or "", address.port or PORTS.get(address.scheme.partition("+")[0], 5432)
 
 
 def connection_fault(url: str) -> OSError | None:

@@ -68,6 +68,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
         ),
         ({"PREFECT_API_URL": "http://me:secret@[/api"}, "Prefect", "problem", "correct the setting"),
         ({"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"}, "MLflow", "problem", "check MLFLOW_TRACKING_URI"),
+        ({"MLFLOW_TRACKING_URI": "databricks"}, "MLflow", "note", "databricks, which only nights ask"),
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
         ({"STOCKML_STORE": "nosuch://bars"}, "store", "problem", "that the address answers"),
         ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),

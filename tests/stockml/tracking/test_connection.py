@@ -16,7 +16,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import home
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import reason, without_password
+from stockml.tracking.connection import host_and_port, reason, without_password
 from tests.stockml.tracking.logged import changed, runs
 from tests.support.loopback import Loopback, silent, whole
 from tests.support.object_store import ObjectStore, environment
@@ -165,3 +165,16 @@ def test_a_message_never_shows_a_password() -> None:
     assert said == "no answer from postgresql+psycopg://db.example:5432/mlflow"
     assert (reason(uri, TimeoutError()), len(reason(uri, OSError("?" * 999)))) == ("TimeoutError", 300)
     assert "secret" not in repr(Tracking(home({"STOCKML_HOME": "/home", "MLFLOW_TRACKING_URI": uri})))
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("https://me:hidden@x/path", 443),
+        ("postgresql+psycopg://x/m", 5432),
+        ("mysql+pymysql://x/m", 3306),
+        ("http://x:9", 9),
+    ],
+)
+def test_an_address_without_a_port_has_its_schemes_own(address: str, port: int) -> None:
+    assert host_and_port(address) == ("x", port)
