@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,11 @@ class Objects:
                 self._check_bucket(folder)
                 return {}
             return found
+
+    def written(self, name: str, about: Mapping[str, Any]) -> datetime:
+        """When the object, listed with these details, was written; asks for it where they do not say."""
+        moment: datetime = about.get("LastModified") or self._fs.modified(name)
+        return moment
 
     @_after_a_restart
     def remove(self, names: Collection[str]) -> None:

@@ -162,7 +162,7 @@ def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
     if (state := SharedState.of(home)) is None:
         return {}
     unnamed = state.unreferenced().items()
-    old = {name: int(about["size"]) for name, about in unnamed if about.get("LastModified", before) < before}
+    old = {name: int(about["size"]) for name, about in unnamed if state.objects.written(name, about) < before}
     if remove:
         state.objects.remove(old)
     return old

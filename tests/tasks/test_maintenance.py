@@ -1,5 +1,6 @@
 """Steps of the weekly maintenance: which objects leave a shared state, and which database lies behind MLflow's page."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,10 +74,13 @@ def test_a_database_that_is_not_behind_the_page_is_not_taken_for_the_one_that_is
 
 
 @needs_postgres
+@pytest.mark.parametrize("kind", ["s3", "a folder"])
 def test_what_no_manifest_names_any_more_leaves_a_shared_state_two_days_after_it_was_written(
-    two_homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch
+    kind: str, two_homes: tuple[Home, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, away = two_homes
+    if kind == "a folder":
+        here, away = (replace(each, state=f"file://{tmp_path}/state") for each in two_homes)
     monkeypatch.setenv("STOCKML_STATE", str(here.state))
     monkeypatch.setenv("STOCKML_DATABASE_URL", f"postgresql://{here.database}")
     ledger, payload = here.ledger / "IBM.parquet", here.payloads / "IBM" / "x.json.gz"
