@@ -20,6 +20,7 @@ from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 COMPACT_SESSIONS = 100
+SHORT = 2 * COMPACT_SESSIONS  # sessions of a history that is asked for again, weekly
 
 
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
@@ -48,7 +49,9 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
 
 
 def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:
-    """Whether the newest 100 sessions are too few: no bar yet, a longer outage, or (checked weekly) older holes."""
+    """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; checked weekly: older holes, or a
+    history so short that its first request may have been refused or killed.
+    """
     store = BarStore.of(home, calendar)
     last, sessions = store.last_session(ticker), store.sessions(ticker)
     reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
@@ -56,7 +59,8 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
         return True
     is_first_of_week = sessions.before(session, 1)[0].isocalendar()[:2] != session.isocalendar()[:2]
     try:
-        return is_first_of_week and any(day < reach for day in store.view(ticker).holes(sessions))
+        view = store.view(ticker) if is_first_of_week else None
+        return view is not None and (len(view.bars) < SHORT or any(day < reach for day in view.holes(sessions)))
     except HistoryError:
         return is_first_of_week
 

@@ -120,7 +120,7 @@ def test_an_answer_appended_again_still_counts_what_it_brought(home):
     assert (asked_anew.added, asked_anew.restated, asked_anew.unchanged) == (0, 0, 100)
 
 
-def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_hole_remains(home):
+def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_hole_remains_or_it_is_short(home):
     exchange, bars = sessions_for("IBM"), recorded("IBM").iloc[-400:]
     days = [day.date() for day in bars.index]
     assert ingest.needs_whole_history(home, "IBM", None, days[-1])
@@ -138,6 +138,13 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
     BarStore.of(home).append("MSFT", other, recorded_at=NOW, source="test", session=days[-1])
     mondays = [days[row] for row in week if ingest.needs_whole_history(home, "MSFT", None, days[row])]
     assert mondays == [day for day in days[-10:] if exchange.before(day, 1)[0].weekday() > day.weekday()]
+    for ticker, count in (("FB", 199), ("GOOG", 200)):
+        BarStore.of(home).append(ticker, bars.iloc[-count:], recorded_at=NOW, source="test", session=days[-1])
+    asked = {
+        ticker: [days[row] for row in week if ingest.needs_whole_history(home, ticker, None, days[row])]
+        for ticker in ("FB", "GOOG")
+    }
+    assert asked == {"FB": mondays, "GOOG": []}, "its first request may have been refused, as when an hour was spent"
     BarStore.of(home).record_import("KO", bars.iloc[:200], recorded_at=NOW, source="not joined yet")
     BarStore.of(home).append("KO", bars.iloc[-150:], recorded_at=NOW, source="test", session=days[-1])
     assert [days[row] for row in week if ingest.needs_whole_history(home, "KO", None, days[row])] == mondays
