@@ -126,10 +126,14 @@ def png(figure: "Figure") -> bytes:
 
 
 def save(makers: "Mapping[str, Callable[[], Figure]]", folder: Path) -> tuple[Path, ...]:
-    """Make each figure and write it as <name>.png, atomically; returns the files."""
+    """Make each figure and write it as <name>.png, atomically; returns the files. No matplotlibrc affects them."""
+    from matplotlib import rc_context, rcdefaults
+
     paths = {folder / f"{name}.png": make for name, make in makers.items()}
-    for path, make in paths.items():
-        write_atomically(path, png(make()))
+    with rc_context():
+        rcdefaults()
+        for path, make in paths.items():
+            write_atomically(path, png(make()))
     return tuple(paths)
 
 

@@ -4,12 +4,15 @@ import itertools
 import re
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import rc_context
 
 from stockml.plots import style
 from stockml.plots.style import COLOURS, mid_price
@@ -76,6 +79,13 @@ def test_titles_do_not_judge_what_few_independent_origins_may_show_by_luck() -> 
 @pytest.mark.parametrize("name", ["forecast", "calibration", "changes"])
 def test_the_same_figure_gives_the_same_bytes(name: str) -> None:
     assert style.png(drawn(name)) == style.png(drawn(name))
+
+
+def test_a_matplotlibrc_of_the_user_affects_no_plot(tmp_path: Path) -> None:
+    theirs = {"lines.linewidth": 9, "xtick.direction": "in", "axes.facecolor": "black", "text.usetex": True}
+    with rc_context(theirs):
+        (saved,) = style.save({"forecast": partial(drawn, "forecast")}, tmp_path)
+    assert saved.read_bytes() == style.png(drawn("forecast"))
 
 
 @pytest.mark.parametrize("name", ["leads", "forecast", "calibration", "averages", "training", "changes"])
