@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
@@ -159,7 +159,7 @@ def _unexpected(error: BaseException) -> int:
     """Report the error in one line; write the version and the traceback to a file for a bug report."""
     from deployments.servers.access import fault_of_server
 
-    if fault := fault_of_server(error):
+    if fault := fault_of_server(error) or _fault_of_environment(error):
         return _say(fault)
     kept = home().root / "last-error.txt"
     try:
@@ -169,6 +169,19 @@ def _unexpected(error: BaseException) -> int:
     except OSError:
         kept = Path(os.devnull)
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
+
+
+def _fault_of_environment(error: BaseException) -> str | None:
+    """What to correct of what others set, which Prefect's client or settings refuse; None for any other error."""
+    if isinstance(error, ImportError) and "SOCKS" in str(error):
+        return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
+    refused_by = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
+    if not refused_by.endswith("Settings") and type(error).__name__ != "SettingsError":
+        return None
+    faults: Any = error.errors(include_input=False) if refused_by else ()  # type: ignore[attr-defined]
+    found = ", ".join(f"{refused_by}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error
+    where = "variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
+    return f"expected settings that Prefect can read, found {found}; correct its {where}"
 
 
 def _say(text: str) -> int:
