@@ -52,7 +52,7 @@ def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
             if not _has_room(path.parent):
                 found = f"expected room on the disk, found none ({fault}); make room, then run this again"
             elif not os.access(path.parent, os.W_OK):
-                found = f"expected a folder that can be written, found another ({fault}); correct its rights"
+                found = f"expected a folder that can be written, found another ({fault}); correct its rights or mount"
             yield StoreError(str(path), found)
 
 
