@@ -49,6 +49,7 @@ def as_program(load: Callable[[], Callable[[], int]]) -> NoReturn:
     """
     _settle_streams()
     os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's kernel sets its own, without which matplotlib is not imported
     os.umask(0o077)
     gc.set_threshold(100_000, 20, 100)  # imports make many objects but little garbage: this saves a night a second
     usual = signal.getsignal(signal.SIGINT)

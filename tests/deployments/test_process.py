@@ -96,3 +96,11 @@ def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_t
     said = importing.communicate(timeout=PATIENCE_S)[1]
     assert importing.returncode == 130, said
     assert "Traceback" not in said
+
+
+def test_a_command_draws_where_the_kernel_of_a_notebook_named_a_backend_of_its_own() -> None:
+    drawing = (
+        "from deployments.process import as_program; as_program(lambda: lambda: bool(not __import__('matplotlib')))"
+    )
+    theirs = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    assert subprocess.run([sys.executable, "-c", drawing], env=theirs, check=False).returncode == 0
