@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -53,12 +54,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
         yield place
 
 
-def pytest_configure() -> None:
-    """Undo what a process inherits from where it was started.
+def pytest_configure(config: pytest.Config) -> None:
+    """Undo what a process inherits from where it was started, and leave the user's own home alone.
 
     A script's `&` has Ctrl-C ignored; and where the environment says that nothing compiled is kept, hundreds of
     processes would each compile it.
     """
+    nobodys = tempfile.TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True)
+    config.add_cleanup(nobodys.cleanup)
+    os.environ["STOCKML_HOME"] = nobodys.name
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
