@@ -42,15 +42,21 @@ _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{
 
 
 def fault_of_server(error: BaseException) -> str | None:
-    """What to do about a server's answer: it failed within, or wants a password; None for any other error."""
+    """What to do about a server that failed within, wants a password, or gave no answer; None for any other error."""
+    from httpx import TransportError
+
     response: Any = getattr(error, "response", None)
-    code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(response, "url", ""))).netloc
+    asked: Any = response if response is not None else vars(error).get("_request")  # `.request` raises where none is
+    code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(asked, "url", ""))).netloc
     where = where.rpartition("@")[2]
     if code >= 500:
         return f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk"
     if code == 401:
         return f"expected the password of the server at {where}, found none or a wrong one; {SET_PASSWORD}"
-    return None
+    if code == 429 or isinstance(error, TransportError):
+        found = "that it is asked too often" if code else f"none ({error})"
+        return f"expected an answer of the server at {where}, found {found}; run the same command again once it is up"
+    return fault_of_server(error.__cause__) if error.__cause__ else None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,14 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
+import httpx
 import pytest
+from prefect import settings
+from prefect.client.orchestration import get_client
 
 from deployments.errors import PasswordNeeded, PortTaken
 from deployments.replay.feed import Feed
-from deployments.servers.access import Access, Guard, check_port
+from deployments.servers.access import Access, Guard, check_port, fault_of_server
 from stockml.errors import InvalidSetting
 from stockml.home import Home
 from tests.support.own_servers import free_port
@@ -189,3 +192,18 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
     with pytest.raises(PortTaken, match=rf"expected port {port} to be free for MLflow.*--mlflow-port"):
         check_port("MLflow", port, "--mlflow-port")
     check_port("MLflow", free_port(), "--mlflow-port")
+
+
+@pytest.mark.parametrize("checks_version", [True, False])
+def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(checks_version: bool) -> None:
+    """Of a failure to ask for its version, which comes first, Prefect's client makes an error of its own."""
+    away = {settings.PREFECT_API_URL: "http://127.0.0.1:9/api"}
+    checks = {settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: checks_version}
+    with (
+        settings.temporary_settings({**away, **checks}),
+        get_client(sync_client=True) as client,
+        pytest.raises((RuntimeError, httpx.ConnectError)) as failed,
+    ):
+        client.read_flows()
+    said = fault_of_server(failed.value) or ""
+    assert said.startswith("expected an answer of the server at 127.0.0.1:9, found none (")

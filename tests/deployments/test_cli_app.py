@@ -191,6 +191,10 @@ def test_an_impossible_request_is_one_line_and_exit_code_one(
             401,
             "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set",
         ),
+        (
+            429,
+            "stockml: expected an answer of the server at 127.0.0.1:4200, found that it is asked too often; run the",
+        ),
     ],
 )
 def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says: str, capsys: Captured) -> None:
