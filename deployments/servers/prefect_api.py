@@ -175,7 +175,8 @@ def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:
     """None if the API answers as a healthy one; else what is found instead, such as its own words for a refusal."""
     try:
         with urlopen(f"{address}/health", timeout=timeout_s) as reply:
-            return None if reply.status == 200 else f"status {reply.status}"
+            is_page = reply.headers.get_content_type() == "text/html"  # such as that of a login before it
+            return "a page" if is_page else None if reply.status == 200 else f"status {reply.status}"
     except HTTPError as refusal:
         words = refusal.read(200).decode(errors="replace") if "text/plain" in str(refusal.headers) else refusal.reason
         return f"status {refusal.code} ({' '.join(words.split())})"

@@ -92,6 +92,16 @@ def test_an_api_that_refuses_is_quoted(home: Home) -> None:
         pass
 
 
+def test_a_page_in_place_of_an_api_is_refused(home: Home) -> None:
+    """Such as that of a login before the server: no request after it had an answer that can be read."""
+
+    def lead(exchange: Exchange) -> None:
+        exchange.send(b"<html>Log in", 200, **{"Content-Type": "text/html; charset=utf-8"})
+
+    with Loopback(lead) as server, pytest.raises(ServerUnavailable, match="found a page; unset"):
+        configured_api(home, {"PREFECT_API_URL": f"{server.address}/api"})
+
+
 def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home: Home) -> None:
     given: list[str | None] = []
     environ = {"PREFECT_API_AUTH_STRING": "me:secret"}
