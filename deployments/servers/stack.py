@@ -44,7 +44,9 @@ def worker(environ: Mapping[str, str], name: str, *more: str) -> Program:
     """The worker, which executes two runs at once; Prefect's page shows it by its name."""
     arguments = ("--pool", POOL, "--type", "process", "--name", name, "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    return Program("the worker", "deployments.servers.worker_program", arguments, {**environ, **level}, reports=True)
+    # at night nobody starts a run again: it and the worker ask again, as after a 503, a server whose database is away
+    environ = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504", **environ, **level}
+    return Program("the worker", "deployments.servers.worker_program", arguments, environ, reports=True)
 
 
 @contextmanager

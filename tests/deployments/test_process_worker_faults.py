@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import WorkPoolStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
+from deployments.servers import stack
 from tests.deployments.test_process_worker_runs import BUSY, QUICK
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
@@ -36,6 +37,17 @@ main(sys.argv[1:])
 """
 
 
+PATIENT = """
+from prefect import flow
+from prefect.settings import PREFECT_CLIENT_RETRY_EXTRA_CODES
+
+
+@flow
+def patient() -> None:
+    assert PREFECT_CLIENT_RETRY_EXTRA_CODES.value() == {500, 504}
+"""
+
+
 @pytest.fixture
 def pool() -> str:
     name = f"faults {uuid4()}"
@@ -52,6 +64,16 @@ def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the
         with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS_ONCE)) as worker:
             until(client, run, "Completed")
             assert worker.poll() is None
+
+
+def test_a_worker_and_its_runs_ask_a_server_again_that_fails_within(
+    tmp_path: Path, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stack.worker({}, "this machine").environ.items():
+        monkeypatch.setenv(name, value)
+    with get_client(sync_client=True) as client, one_slot(tmp_path, pool, every_s=1):
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, PATIENT, "patient", pool)).id
+        until(client, run, "Completed")
 
 
 def test_a_worker_whose_pool_is_deleted_makes_it_again_and_goes_on(
