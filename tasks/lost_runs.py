@@ -27,7 +27,7 @@ OURS = FlowFilter.model_validate(
     {"name": {"any_": [*OF_NIGHTS, "past night", "backfill", "history", *STUDIES, *UPKEEP]}}
 )  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
-# of one whose process found no server to read it from, as seen by the worker or its runner
+# of one whose process found no server to read it from, or to tell its end, as seen by the worker or its runner
 UNREAD = ("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1.")
 # of one whose container or pod was killed, as the workers of Docker and of Kubernetes say
 KILLED = ("Flow run infrastructure exited with non-zero status code 137.", "No active or succeeded pods found")
@@ -157,14 +157,12 @@ def _is_lost(run: FlowRun) -> bool:
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
-    """Why a run is lost that ended like one; None if it is at work, was cancelled, or began and then failed."""
+    """Why a run is lost that ended like one; None if it is at work, was cancelled, or told its end before."""
     states = client.read_flow_run_states(run.id)
     told, before = str(states[-1].message), [state for state in states if not state.is_crashed()][-1]
-    if is_at_work(run.infrastructure_pid, states[-1].timestamp) or before.is_cancelling() or before.is_cancelled():
+    if is_at_work(run.infrastructure_pid, states[-1].timestamp) or before.is_cancelling() or before.is_final():
         return None
-    if told.startswith(UNREAD):
-        return "its process could not begin it" if before.is_pending() else None
-    return told
+    return "its process could not begin it, or not tell how it ended" if told.startswith(UNREAD) else told
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:

@@ -17,7 +17,18 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Pending, Running, Scheduled, State
+from prefect.states import (
+    AwaitingRetry,
+    Cancelled,
+    Cancelling,
+    Completed,
+    Crashed,
+    Failed,
+    Pending,
+    Running,
+    Scheduled,
+    State,
+)
 
 from deployments.servers.process_worker import AHEAD
 from stockml.storage.process_marks import mark
@@ -113,16 +124,19 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
 ) -> None:
     """Whether or not the server has ended them, or they themselves: a run in its own process has a pipe to its worker,
     and rich exits when that breaks. So is one whose container or pod was killed, or whose process the server's restart
-    kept from beginning it, or from beginning it again once it had waited for a late bar. One that died too often or
-    otherwise, was cancelled or slept is left.
+    kept from beginning it, from beginning it again once it had waited for a late bar, or from telling its end; or whose
+    worker told of that twice, the second time after it had been put back. One that died too often or otherwise, was
+    cancelled or slept is left.
 
     The last test of the worker: it kills it.
     """
     ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
     ends |= {f"KILLED {at}": Crashed(message=f"{told} More.") for at, told in enumerate(KILLED)}
-    ends |= {"FAILED": Crashed(message=f"{UNREAD[0]} A general error."), "SILENT": Running(), "AT WORK": Running()}
-    begun: dict[str, State[Any]] = {"STOPPED": Cancelling(), "UNREAD 0": Pending(), "UNREAD 1": Pending()}
-    begun["WAITED"], ends["WAITED"] = Pending(), Crashed(message=f"{UNREAD[1]} A general error.")
+    ends |= dict.fromkeys(("FAILED", "UNTOLD", "TOLD TWICE"), Crashed(message=f"{UNREAD[0]} A general error."))
+    ends |= {"SILENT": Running(), "AT WORK": Running()}
+    begun: dict[str, State[Any]] = dict.fromkeys(("UNREAD 0", "UNREAD 1", "WAITED"), Pending())
+    begun |= {"STOPPED": Cancelling(), "FAILED": Failed(), "TOLD TWICE": AwaitingRetry(scheduled_time=NEVER)}
+    ends["WAITED"] = Crashed(message=f"{UNREAD[1]} A general error.")
     ends |= {f"UNREAD {at}": Crashed(message=f"{told} A general error.") for at, told in enumerate(UNREAD)}
     alone = {"job_variables": {"command": f"{sys.executable} -u -m prefect.engine"}}  # without -u, it would be a fork
     (own := tmp_path / "own").mkdir()
@@ -162,7 +176,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         assert found() == left | long_ago, "a night that ended long ago stays as it is"
         client.set_flow_run_state(made["SILENT"], AwaitingRetry(scheduled_time=NEVER), force=True)
         client.set_flow_run_state(made["OTHER"], Running(), force=True)
-        again = ("LOST", "KILLED 0", "KILLED 1", "UNREAD 0", "UNREAD 1", "WAITED")
+        again = ("LOST", "KILLED 0", "KILLED 1", "UNREAD 0", "UNREAD 1", "WAITED", "TOLD TWICE", "UNTOLD")
         with one_slot(tmp_path, POOL, every_s=1):
             for run_id in (outlives, *(made[name] for name in again)):
                 until(client, run_id, "AwaitingRetry")
