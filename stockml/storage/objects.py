@@ -155,6 +155,8 @@ class Objects:
                 found: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
             except FileNotFoundError:
                 self._check_bucket(folder)
+                if self._is_s3:  # which lists nothing in a folder that is empty: somebody on the way refused
+                    raise
                 return {}
             return found
 

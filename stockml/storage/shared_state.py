@@ -171,9 +171,15 @@ class SharedState:
         return {path.stem for path in (self.root / ".shared").glob("*.json")} | set(tickers_of(self.root)) | {COMMON}
 
     def unreferenced(self) -> dict[str, dict[str, Any]]:
-        """Objects that no manifest refers to, by name: those of earlier states, and of commits in progress."""
-        unnamed = self.objects.names("objects")
-        manifests = [_manifest(part) for part in self.parts()]
+        """Objects that no manifest refers to, by name: those of earlier states, and of commits in progress.
+
+        Raises StoreError if a part that was seen here is not listed: all that it names would seem to be unnamed.
+        """
+        unnamed, parts = self.objects.names("objects"), self.parts()
+        for part in sorted(self.parts_here() - parts.keys()):
+            if (known := self._known(part)) and known.manifest.commit:
+                raise self._gone(part)
+        manifests = [_manifest(part) for part in parts]
         for start in range(0, len(manifests), AT_ONCE):
             for content in self.objects.fetch(manifests[start : start + AT_ONCE]).values():
                 for sha, *_ in Manifest.read(content, self.address).files.values():

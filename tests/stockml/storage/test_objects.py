@@ -109,6 +109,17 @@ def test_a_store_that_is_too_busy_or_behind_a_gateway_that_misses_it_is_asked_ag
         fsspec.filesystem("s3").clear_instance_cache()
 
 
+def test_a_listing_that_is_refused_is_not_taken_for_an_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clean-up deleted every object of a state: none of its manifests was listed."""
+    here = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with answering(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", here) as address:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        with pytest.raises(StoreError, match="parts: could not be read or written"):
+            Objects("s3://bucket/state").names("parts")
+        fsspec.filesystem("s3").clear_instance_cache()
+
+
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
 def test_a_folder_whose_name_looks_like_a_chain_of_addresses_is_read_where_it_is_written(
     tmp_path: Path, form: str

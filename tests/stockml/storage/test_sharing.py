@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
 from stockml.storage.manifests import ATTEMPT, COMMON, ENDED
 from stockml.storage.shared_state import Depth, SharedState
-from stockml.storage.sharing import both_locked, commit_all, commit_merged, refresh, ticker_lock
+from stockml.storage.sharing import both_locked, commit_all, commit_merged, left_over, refresh, ticker_lock
 from tests.support.object_store import ObjectStore
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
@@ -66,6 +67,19 @@ def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean
     commit_all(here, may_remove=True)
     refresh(away)
     assert (away.ledger / "IBM.parquet").read_text() == "years of forecasts"
+
+
+def test_the_objects_of_a_part_that_is_not_listed_are_not_left_over(home: Home, s3_folder: str) -> None:
+    here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
+    here.root.mkdir()
+    (here.root / "prices.json").write_text("{}")
+    commit_all(here)
+    state = SharedState.of(here)
+    assert state
+    state.objects.remove([f"parts/{COMMON}.json"])
+    with pytest.raises(StoreError, match=r"_common\.json: expected _common, which .* has seen there, found nothing"):
+        left_over(here, datetime.now(UTC) + timedelta(days=1), remove=True)
+    assert len(state.objects.names("objects")) == 1
 
 
 @needs_postgres
