@@ -43,7 +43,7 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
         waiting = tracking.pending()
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
     ended = tracking.sweep_orphans(now=now)
-    logged = tracking.log_pending()
+    logged = tracking.resume()
     things = (*(f"run {run_id}: {what}" for run_id, what in ended.items()), *(night.run_name for night in logged))
     return StepReport("nights and runs resumed", len(things), things=things)
 

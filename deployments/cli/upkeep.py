@@ -103,17 +103,12 @@ def rebuild_tracking(as_json: Json = False) -> int:
     Exit code 1 if a record is damaged.
     """
     from stockml.maintenance.integrity import damaged_nights
-    from stockml.models.registry import Registry
     from stockml.tracking.client import Tracking
     from tasks.artifacts import mlflow_pages
 
     place = home()
     create(place)  # away, it would be asked again and again, with a screen of MLflow's warnings
-    tracking, registry = Tracking(place, mlflow_pages(place)), Registry(place.models)
-    nights = tracking.rebuild()
-    for ticker in {night.ticker for night in nights}:
-        if champion := registry.champion(ticker):
-            tracking.follow_champion(ticker, champion.key)
+    nights = Tracking(place, mlflow_pages(place)).rebuild()
     models = sum(night.model_version is not None for night in nights)
     text = f"MLflow has {counted(len(nights), 'run')} from the records of the nights, {models} of them with their model"
     print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)

@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import Home
+from stockml.models.registry import Registry
 from stockml.nights import glance
 from stockml.nights.record import Night, kept_night, model_name, night_path, readable, write_night
 from stockml.storage.manifests import WAITING
@@ -155,7 +156,15 @@ class Tracking:
         for path in self.home.nights.glob("*/*/night.json"):
             if readable(path):
                 path.with_name(WAITING).touch()
-        return self.log_pending()
+        return self.resume()
+
+    def resume(self) -> tuple[Night, ...]:
+        """Log what an unreachable MLflow missed, of all tickers, and let their champions' aliases follow."""
+        logged, registry = self.log_pending(), Registry(self.home.models)
+        for ticker in sorted({night.ticker for night in logged}):
+            if champion := registry.champion(ticker):
+                self.follow_champion(ticker, champion.key)
+        return logged
 
     def follow_champion(self, ticker: str, key: str) -> str | None:
         """Point the alias `champion` at the version of the night `key`; returns its number, None if there is none."""

@@ -10,12 +10,14 @@ import pytest
 from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from deployments.cli.app import run
+from stockml.errors import TrackingUnavailable
 from stockml.home import Home
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
 from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
-from tests.stockml.tracking.logged import NOW, client, runs, versions
+from tasks.maintenance import resume_what_waited
+from tests.stockml.tracking.logged import NOW, changed, client, runs, versions
 from tests.support.models import write_model
 from tests.support.night_process import KILLED, forked
 from tests.support.patience import PATIENCE_S
@@ -57,6 +59,17 @@ def test_the_alias_follows_the_champion_and_stays_where_mlflow_has_no_version_of
     for key in ("f" * 64, night.key, "0" * 64):
         tracking.follow_champion("IBM", key)
     assert str(client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version) == first.model_version
+
+
+def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_away(
+    tracking: Tracking, night: Night
+) -> None:
+    with pytest.raises(TrackingUnavailable):
+        changed(tracking, tracking_uri="http://127.0.0.1:9").keep_and_log(night)
+    line = (night.key, str(night.model_folder), str(night.model_sha256), None, night.session, "better", NOW)
+    Registry(tracking.home.models).promote(Promotion("IBM", "promote", *line))
+    resume_what_waited.fn(NOW, dry_run=False)
+    assert client(tracking).get_model_version_by_alias("lstm-IBM", "champion").tags["stockml.key"] == night.key
 
 
 @pytest.fixture
