@@ -5,7 +5,7 @@ writes; elsewhere the content is compared just before it is written, which narro
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,7 +122,7 @@ class Objects:
                 return
             condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
             try:
-                self._fs.pipe_file(name, content, **condition)
+                self._check_taken([self._fs.pipe_file(name, content, **condition)])
             except OSError as problem:
                 vanished = found.content is not None and isinstance(problem, FileNotFoundError)
                 if not vanished and "condition" not in str(problem).lower():
@@ -208,7 +208,12 @@ class Objects:
         if not self._is_s3:
             for name in contents:
                 self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
-        self._fs.pipe(dict(contents))
+        self._check_taken(self._fs.pipe(dict(contents)) or ())
+
+    def _check_taken(self, answers: Iterable[Mapping[str, Any] | None]) -> None:
+        """Raise OSError if an answer to a PUT is not the store's, which names what it wrote: a login page's, say."""
+        if any(answer is not None and not answer.get("ETag") for answer in answers):
+            raise OSError("another program answered in its place: expected an ETag, found none")
 
     @cached_property
     def _fs(self) -> Any:

@@ -120,6 +120,21 @@ def test_a_listing_that_is_refused_is_not_taken_for_an_empty_folder(monkeypatch:
         fsspec.filesystem("s3").clear_instance_cache()
 
 
+@pytest.mark.parametrize("write", ["put", "replace"])
+def test_a_write_that_another_program_answered_is_not_taken_for_done(
+    write: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest named objects that no store had got: no machine could read the state any more."""
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n<p/>"
+    with answering(page) as address:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        objects = Objects("s3://bucket/state")
+        with pytest.raises(StoreError, match="another program answered in its place: expected an ETag, found none"):
+            objects.put({"a": b"x"}) if write == "put" else objects.replace("a", b"x", Found(None))
+        fsspec.filesystem("s3").clear_instance_cache()
+
+
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
 def test_a_folder_whose_name_looks_like_a_chain_of_addresses_is_read_where_it_is_written(
     tmp_path: Path, form: str
