@@ -22,6 +22,7 @@ PORTS = {"https": 443, "http": 80, "mysql": 3306, "mssql": 1433}  # by scheme; a
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server is noticed in 4 s instead of 200
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a gateway may name an hour, for which a night would wait
     "PGCONNECT_TIMEOUT": "10",  # a database that takes connections and never answers: instead of 130 s
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",

@@ -23,13 +23,14 @@ from tests.support.object_store import ObjectStore, environment
 from tests.support.own_servers import free_port
 
 
-@pytest.fixture(params=["refused", "error", "silent", "another program", "login refused"])
+@pytest.fixture(params=["refused", "error", "an hour", "silent", "another program", "login refused"])
 def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An address where no MLflow answers: nothing listens, it fails, is silent, another program, or no login."""
+    """An address where no MLflow answers: nothing listens, it fails (for an hour), is silent, another, or no login."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     answers = {"error": whole(b"", 503), "another program": whole(b"<p>no such page</p>", 404)}
     answers["login refused"] = whole(b'{"error_code": "UNAUTHENTICATED", "message": "expired"}', 401)
+    answers["an hour"] = lambda exchange: exchange.send(b"", 503, **{"Retry-After": "3600"})
     with Loopback(answers.get(request.param, silent)) as server:
         address = server.address
         if request.param != "refused":
