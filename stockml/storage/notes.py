@@ -6,7 +6,10 @@ since it was read (`shared_state`).
 """
 
 import hashlib
+import os
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -75,6 +78,7 @@ class Database:
     account: str = field(repr=False)
     of: str
     return_s: float = 30.0  # how long to wait for a server that is restarting
+    answer_s: float = 20.0  # how long a statement may take, beside the wait for a lock
     removal: ClassVar[str] = "delete that row of its table `notes`"
 
     @property
@@ -109,15 +113,16 @@ class Database:
         with ExitStack() as opened:
             server = opened.enter_context(closing(self._connection()))
             try:
-                server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
-                server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
+                with _within(timeout_s + self.answer_s, server):
+                    server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
+                    server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
             except _driver().errors.LockNotAvailable as error:
                 raise StoreBusy(self.place(name), f"waited {timeout_s:.0f} s") from error
             opened.pop_all()
             return server
 
     def _executed(self, statement: str, name: str, *values: bytes) -> Any:
-        with closing(self._connection()) as server:
+        with closing(self._connection()) as server, _within(self.answer_s, server):
             server.execute(TABLE)
             return server.execute(statement, (self._named(name), *values)).fetchone()
 
@@ -151,12 +156,29 @@ class Database:
         server: psycopg.Connection[Any] = _driver().connect(
             f"postgresql://{self.account}/{DATABASE}", autocommit=True, **CLIENT_KEEPALIVES
         )
-        server.execute(SERVER_KEEPALIVES)
+        with _within(self.answer_s, server):
+            server.execute(SERVER_KEEPALIVES)
         return server
 
     def _unlike(self, found: str) -> RecordUnreadable:
         advice = "restore it from a backup, or rename it: a new one is made, in which today's count begins anew"
         return RecordUnreadable(f"{self.server}, table `notes`", found, advice)
+
+
+@contextmanager
+def _within(seconds: float, server: "psycopg.Connection[Any]") -> Iterator[None]:
+    """Cut the connection if the block takes longer: the driver would wait for ever for a server that fell silent."""
+
+    def cut() -> None:
+        with suppress(_driver().Error, OSError), socket.socket(fileno=os.dup(server.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, cut)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 @contextmanager

@@ -128,3 +128,13 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(
     with pytest.raises(StoreError, match=f"{place}/stockml: expected the database, found {found}") as refused:
         away.read("anything")
     assert "secret" not in f"{refused.value!r}{refused.value}{away!r}"
+
+
+def test_a_server_that_falls_silent_after_the_login_is_given_up(database: Database, stockml_database: str) -> None:
+    """A night waited for ever, and held its ticker meanwhile. Here the table is locked by somebody else."""
+    database.write("asked", b"1")
+    with psycopg.connect(f"{stockml_database}/stockml") as other:
+        other.execute("LOCK TABLE notes")
+        with pytest.raises(StoreError, match="expected the database, found no answer"):
+            replace(database, answer_s=0.5, return_s=0).read("asked")
+    assert database.read("asked") == b"1"
