@@ -32,6 +32,7 @@ SETTINGS = {
 REFUSALS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND"}  # whatever is asked
 # not MLflow's answer, but another program's or a proxy's; or a database of another MLflow version
 NOT_OURS = ("API request to endpoint", "Detected out-of-date database schema")
+UNNAMED = "Missing value for required parameter"  # an earlier answer came empty, without the id that is missing
 LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
 MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
 
@@ -148,7 +149,8 @@ def _is_outage(error: BaseException | None) -> bool:
         if type(error) is MlflowException and str(error).startswith(NOT_OURS):
             return True
         # from a server that failed, or whose own database did, which MLflow calls a bad request
-        if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or "sqlalche.me" in str(error)):
+        is_bad_request = any(said in str(error) for said in ("sqlalche.me", UNNAMED))
+        if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or is_bad_request):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -58,6 +58,7 @@ def test_a_night_that_cannot_reach_mlflow_is_kept_for_the_next_run(
         ("INTERNAL_ERROR", 500, "failed within", True),
         ("TEMPORARILY_UNAVAILABLE", 503, "later", True),
         ("BAD_REQUEST", 400, "connection refused (Background on this error at: https://sqlalche.me/e/20/e3q8)", True),
+        ("INVALID_PARAMETER_VALUE", 400, "Missing value for required parameter 'run_id'.", True),
         ("BAD_REQUEST", 400, "expected a number", False),
     ],
 )
