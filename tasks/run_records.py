@@ -88,7 +88,7 @@ def sign(run_id: UUID) -> None:
     """
     if os.environ.get(WORKERS_RUN) == str(run_id):
         return
-    with suppress(HTTPError), get_client(sync_client=True) as client:
+    with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
         written = client.read_flow_run(run_id).infrastructure_pid
         if written is None or is_gone(written):
             client.update_flow_run(run_id, infrastructure_pid=mark())

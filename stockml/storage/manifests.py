@@ -53,7 +53,9 @@ class Manifest:
             return manifest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"
-            raise StoreError(place, f"{why}: bring back an earlier version of this object") from problem
+            raise StoreError(
+                place, f"{why}: run it again; if it is still so, bring back an earlier version of this object"
+            ) from problem
 
 
 def is_merged(part: str) -> bool:

@@ -247,7 +247,10 @@ class SharedState:
                 sha, _, written = manifest.files[name]
                 if hashlib.sha256(found[stands]).hexdigest() != sha:
                     why = f"expected {name} of {manifest.part}, found other content; it was left as it is"
-                    raise StoreError(self.objects.address(stands), f"{why}: bring this object back from a copy")
+                    raise StoreError(
+                        self.objects.address(stands),
+                        f"{why}: run it again; if it is still so, bring this object back from a copy",
+                    )
                 write_atomically(self.root / name, found[stands])
                 os.utime(self.root / name, (written, written))  # clean-up goes by the age of a file
                 brought[name] = (len(found[stands]), written * SECOND)
