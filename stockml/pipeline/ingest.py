@@ -57,7 +57,8 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
     reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
     if last is None or last < reach:
         return True
-    is_first_of_week = sessions.before(session, 1)[0].isocalendar()[:2] != session.isocalendar()[:2]
+    before = min(last, sessions.before(session, 1)[0])  # a capped key's requests may reach the ticker on other days
+    is_first_of_week = before.isocalendar()[:2] != session.isocalendar()[:2]
     try:
         view = store.view(ticker) if is_first_of_week else None
         return view is not None and (len(view.bars) < SHORT or any(day < reach for day in view.holes(sessions)))

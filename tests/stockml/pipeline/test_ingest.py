@@ -148,6 +148,9 @@ def test_all_history_is_requested_after_a_long_outage_and_weekly_while_an_older_
     BarStore.of(home).record_import("KO", bars.iloc[:200], recorded_at=NOW, source="not joined yet")
     BarStore.of(home).append("KO", bars.iloc[-150:], recorded_at=NOW, source="test", session=days[-1])
     assert [days[row] for row in week if ingest.needs_whole_history(home, "KO", None, days[row])] == mondays
+    BarStore.of(home).append("AAPL", bars.iloc[-150:-6], recorded_at=NOW, source="test", session=days[-7])
+    asked_last = [days[row] for row in week[-6:] if ingest.needs_whole_history(home, "AAPL", None, days[row])]
+    assert asked_last == days[-5:], "its turn at a capped key may come on no Monday: a week's first night is its own"
 
 
 def test_one_answer_that_serves_two_sessions_counts_as_two_inputs(home):
