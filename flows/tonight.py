@@ -129,8 +129,8 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
         payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
         bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
-        if lacks_history and history_is_elsewhere():  # before a wait: the next attempt finds these bars, and no lack
-            bars, lacks_history = explained(tonight, bars), False
+        if lacks_history and attempt == 0 and history_is_elsewhere():  # later ones may find these bars, and no lack
+            bars = explained(tonight, bars)
             get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, now))
         outcome = tonight.outcome(session, newest=payload.newest)
         if outcome.state != states.LATE or attempt == tonight.late_retries:

@@ -37,8 +37,10 @@ TWENTY_MINUTES = timedelta(minutes=20)
 
 
 @contextmanager
-def deployed_run(late_retries: int, late_wait_s: float = 1200.0) -> Iterator[tuple[SyncPrefectClient, UUID]]:
-    """A run of IBM's deployment for Friday, due now, that nobody has picked up yet."""
+def deployed_run(
+    late_retries: int, late_wait_s: float = 1200.0, session: date = FRIDAY
+) -> Iterator[tuple[SyncPrefectClient, UUID]]:
+    """A run of IBM's deployment for the session, due now, that nobody has picked up yet."""
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -50,7 +52,7 @@ def deployed_run(late_retries: int, late_wait_s: float = 1200.0) -> Iterator[tup
             path=str(ROOT),
             entrypoint="flows/nightly.py:nightly",
         )
-        asked = {"ticker": "IBM", "session": str(FRIDAY), "settings": SMALL}
+        asked = {"ticker": "IBM", "session": str(session), "settings": SMALL}
         waits = {"late_retries": late_retries, "late_wait_s": late_wait_s}
         yield client, client.create_flow_run_from_deployment(deployment, parameters=asked | waits).id
 
@@ -115,6 +117,24 @@ def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_a
     assert {asked.outputsize for asked in feed.asked} == {"compact"}
     [night] = nights(with_tables)
     assert night.session == FRIDAY
+
+
+def test_a_weeks_first_night_that_waits_asks_the_second_provider_once(
+    with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(feed, monkeypatch, plan="free")
+    monday, before = date(2013, 2, 25), date(2013, 2, 22)
+    feed.set_clock(before)
+    short = sends([row for row in tiingo_rows("IBM") if row["date"] < str(monday)][-100:])
+    with Loopback(short) as second, deployed_run(late_retries=1, session=monday) as (client, run_id):
+        monkeypatch.setenv("TIINGO_API_KEY", "mine1234567")
+        monkeypatch.setenv("TIINGO_URL", second.address)
+        assert picked_up(client, run_id) is None
+        make_due(client, run_id)
+        state = picked_up(client, run_id)
+    assert state
+    assert (state.name, store_of(with_tables).last_session("IBM")) == ("Late", before)
+    assert (feed.requests, len(second.asked)) == (2, 1)
 
 
 def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(ready: Home, feed: ScriptedFeed) -> None:
