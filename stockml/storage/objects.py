@@ -6,9 +6,9 @@ writes; elsewhere the content is compared just before it is written, which narro
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,10 @@ class Objects:
             return found
 
     def written(self, name: str, about: Mapping[str, Any]) -> datetime:
-        """When the object, listed with these details, was written; asks for it where they do not say."""
-        moment: datetime = about.get("LastModified") or self._fs.modified(name)
+        """When the object, listed with these details, was written; now, if it has gone or the store does not know."""
+        moment = datetime.now(UTC)
+        with self._refused(name), suppress(FileNotFoundError, NotImplementedError):
+            moment = about.get("LastModified") or self._fs.modified(name)
         return moment
 
     @_after_a_restart

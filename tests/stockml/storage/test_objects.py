@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from stockml.errors import StoreError
 from stockml.storage.objects import Found, Objects, sha256_of
@@ -185,6 +188,26 @@ def test_a_login_that_may_not_see_the_whole_bucket_reads_its_folder(monkeypatch:
         assert (objects.read("parts/IBM.json").content, objects.names("parts")) == (None, {})
         fsspec.filesystem("s3").clear_instance_cache()
         server.shutdown()
+
+
+class Undated(MemoryFileSystem):
+    """As stores over FTP or SFTP."""
+
+    protocol = "undated"
+    modified = AbstractFileSystem.modified
+
+
+def test_an_object_that_goes_while_it_is_asked_when_it_was_written_counts_as_new_and_so_do_undated_ones(
+    tmp_path: Path,
+) -> None:
+    """As the temporary file of a commit in progress, which the clean-up lists."""
+    fsspec.register_implementation("undated", Undated, clobber=True)
+    for objects in (Objects(f"file://{tmp_path}/state"), Objects("undated://state")):
+        before = datetime.now(UTC)
+        objects.put({"objects/x": b"1"})
+        [(name, about)] = objects.names("objects").items()
+        objects.remove([name])
+        assert before <= objects.written(name, about) <= datetime.now(UTC)
 
 
 def test_objects_that_may_not_be_deleted_are_not_reported_as_deleted(s3_folder: str) -> None:
