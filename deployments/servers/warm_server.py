@@ -16,7 +16,9 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
 from deployments.process import imports_uncollected, leave
@@ -100,7 +102,8 @@ def _at_first_use() -> None:
     from prefect._internal.schemas.bases import PrefectBaseModel
 
     PIL.Image.preinit()
-    style.png(style.canvas("")[0])
+    with tempfile.TemporaryDirectory() as aside:
+        style.save({"first": lambda: style.canvas("")[0]}, Path(aside))
     for name in ("IPython", "dbruntime", "pyspark"):  # MLflow tries to import these before every request
         sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: not importable
     _get_store_registry()  # type: ignore[no-untyped-call]

@@ -39,7 +39,8 @@ def test_known_tickers_calendars_vintages_sources_and_record_readers_are_ready(t
     ledger.mkdir(parents=True)
     for name in ("TSCO.LON", "no ticker at all"):
         (ledger / f"{name}.parquet").touch()
-    own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # refused where there is no LaTeX
+    own = {"STOCKML_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path), "MATPLOTLIBRC": str(tmp_path)}
     command = [sys.executable, "-c", WITHOUT_LOOKING_OR_READING]
     done = subprocess.run(command, env=own, text=True, capture_output=True, check=False)
     said = done.stdout.splitlines()
