@@ -176,11 +176,11 @@ def _fault_of_environment(error: BaseException) -> str | None:
     if isinstance(error, ImportError) and "SOCKS" in str(error):
         return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
     refused_by = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
-    if not refused_by.endswith("Settings") and type(error).__name__ != "SettingsError":
+    if not refused_by.endswith("Settings") and type(error).__name__ not in ("SettingsError", "TOMLDecodeError"):
         return None
     faults: Any = error.errors(include_input=False) if refused_by else ()  # type: ignore[attr-defined]
     found = ", ".join(f"{refused_by}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error
-    where = "variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
+    where = "profiles.toml, variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
     return f"expected settings that Prefect can read, found {found}; correct its {where}"
 
 

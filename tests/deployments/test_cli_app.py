@@ -233,6 +233,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: 
     ("variable", "value", "told"),
     [
         ("PREFECT_SERVER_API_PORT", "secret", "found ServerAPISettings.port: Input should be a valid integer"),
+        ("PREFECT_PROFILES_PATH", __file__, "correct its profiles.toml, "),
         ("ALL_PROXY", "socks5://me:secret@proxy:1", "expected HTTP proxies, found one of SOCKS"),
     ],
 )
