@@ -20,6 +20,7 @@ from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
 from deployments.cli.place import in_home, shared
+from deployments.errors import ServerFailed
 from deployments.process import INTERRUPTED, as_program
 from stockml.errors import StockmlError
 from stockml.home import home
@@ -110,8 +111,9 @@ def _exit_code(error: BaseException) -> int:
         case BrokenPipeError() if _reader_has_gone():
             os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # keeps Python's flush at exit from complaining
             return 0
-        case StockmlError():
-            return _say(str(error))
+        case StockmlError():  # a server of its own may have ended first, of the same settings
+            fault = _fault_of_environment(error.__context__) if isinstance(error, ServerFailed) else None
+            return _say(fault or str(error))
         case OSError() | UnicodeDecodeError() if not isinstance(error, BrokenPipeError):
             return _say(_of_the_system(error))
         case _ if _is_interruption(error):
@@ -171,14 +173,14 @@ def _unexpected(error: BaseException) -> int:
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
 
 
-def _fault_of_environment(error: BaseException) -> str | None:
+def _fault_of_environment(error: BaseException | None) -> str | None:
     """What to correct of what others set, which Prefect's client or settings refuse; None for any other error."""
     if isinstance(error, ImportError) and "SOCKS" in str(error):
         return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
     refused_by = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
     if not refused_by.endswith("Settings") and type(error).__name__ not in ("SettingsError", "TOMLDecodeError"):
         return None
-    faults: Any = error.errors(include_input=False) if refused_by else ()  # type: ignore[attr-defined]
+    faults: Any = error.errors(include_input=False) if refused_by else ()  # type: ignore[union-attr]
     found = ", ".join(f"{refused_by}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error
     where = "profiles.toml, variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
     return f"expected settings that Prefect can read, found {found}; correct its {where}"

@@ -100,7 +100,8 @@ def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_t
 
 def test_a_command_draws_where_the_kernel_of_a_notebook_named_a_backend_of_its_own() -> None:
     drawing = (
-        "from deployments.process import as_program; as_program(lambda: lambda: bool(not __import__('matplotlib')))"
+        "from deployments.process import as_program; "
+        "as_program(lambda: lambda: int(__import__('matplotlib').get_backend() != 'agg'))"
     )
     theirs = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     assert subprocess.run([sys.executable, "-c", drawing], env=theirs, check=False).returncode == 0
