@@ -187,7 +187,8 @@ def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCl
 
         log.addFilter(join)
         joined.callback(log.removeFilter, join)
-        assert settings_of_a_worker(scheduler.scheduler_address) == (7, 100_000)
+        found = settings_of_a_worker.with_options(timeout_seconds=PATIENCE_S)  # or nobody joins, if nothing is said
+        assert found(scheduler.scheduler_address) == (7, 100_000)
 
 
 @pytest.mark.usefixtures("with_tables")
