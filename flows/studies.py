@@ -16,6 +16,7 @@ from stockml import clock
 from stockml.evaluation.backtest import Span
 from stockml.evaluation.backtest_table import backtest_table, markdown
 from stockml.home import home
+from stockml.nights import states
 from stockml.redaction import unformatted
 from stockml.settings import Sampler
 from stockml.storage.shared_state import Depth
@@ -43,7 +44,7 @@ def pretrain(
     series, *_ = read_prices([], folder_named(prices), None)
     base = learn_base(series, through or clock.now().date(), seeds)
     if isinstance(base, State):
-        return Completed(name=base.name, message=base.message, data=base.result())
+        return Completed(name=states.TOO_FEW_TICKERS, message=base.message, data=base.result())
     commit_merged(place)
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
