@@ -3,11 +3,13 @@
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import cast
 from uuid import UUID
 
+from httpx import HTTPError
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -61,6 +63,16 @@ def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
     return on_epoch
 
 
+@contextmanager
+def warned_if_refused() -> Iterator[None]:
+    """Log what Prefect refuses to show, without which a night is complete all the same: it was told as failed."""
+    try:
+        yield
+    except HTTPError as refused:
+        get_run_logger().warning("Prefect did not take all that this page should show: %s", refused)
+
+
+@warned_if_refused()
 def show_night(night: Night) -> None:
     """Show the night's text as Markdown with the forecast's age, and its scores as a table.
 
@@ -83,6 +95,7 @@ def show_night(night: Night) -> None:
         )
 
 
+@warned_if_refused()
 def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
     """Show many nights as a table, with what its columns are."""
     create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}")

@@ -1,15 +1,19 @@
 """What the rows of many nights say of a night that has no result, and where links to MLflow lead."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
 import pytest
-from prefect.settings import PREFECT_UI_URL, temporary_settings
+from prefect import flow
+from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, PREFECT_UI_URL, temporary_settings
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.home import Home
-from tasks.artifacts import mlflow_pages, prefect_page, row_of
+from tasks.artifacts import mlflow_pages, prefect_page, row_of, show_night
+from tests.support.nights import recorded_night
 
 DIED = "its worker process died twice; see the machine's memory"
 
@@ -41,3 +45,21 @@ def test_links_to_mlflow_show_no_password(home: Home, address: str, monkeypatch:
 def test_the_link_to_a_nights_run_in_prefect_shows_no_password(address: str) -> None:
     with temporary_settings({PREFECT_UI_URL: address}):
         assert prefect_page(UUID(int=1)) == f"https://prefect.example/runs/flow-run/{UUID(int=1)}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home", "prefect_server")
+def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """It was told as failed, although it was published and logged."""
+    toy = flow(name="toy night of a refused page")(lambda: show_night(recorded_night()))
+    assert toy(return_state=True).is_completed()
+    caplog.clear()
+    database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+    with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as prefects:
+        prefects.execute("CREATE TRIGGER refusing BEFORE INSERT ON artifact BEGIN SELECT RAISE(ABORT, 'no'); END")
+        try:
+            state = toy(return_state=True)
+        finally:
+            prefects.execute("DROP TRIGGER refusing")
+    assert (state.name, state.message) == ("Completed", None)
+    assert "Prefect did not take all that this page should show" in caplog.text
