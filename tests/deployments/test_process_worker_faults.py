@@ -69,11 +69,15 @@ def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the
 def test_a_worker_and_its_runs_ask_a_server_again_that_fails_within(
     tmp_path: Path, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in stack.worker({}, "this machine").environ.items():
+    """The run itself looks at its setting, and fails without it."""
+    given = stack.worker({}, "this machine").environ
+    assert given["PREFECT_CLIENT_RETRY_EXTRA_CODES"] == "500,504"
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     with get_client(sync_client=True) as client, one_slot(tmp_path, pool, every_s=1):
         run = client.create_flow_run_from_deployment(deployed(client, tmp_path, PATIENT, "patient", pool)).id
         until(client, run, "Completed")
+        assert client.read_flow_run(run).run_count == 1
 
 
 def test_a_worker_whose_pool_is_deleted_makes_it_again_and_goes_on(
