@@ -125,7 +125,7 @@ class Objects:
                 self._check_taken([self._fs.pipe_file(name, content, **condition)])
             except OSError as problem:
                 vanished = found.content is not None and isinstance(problem, FileNotFoundError)
-                if not vanished and "condition" not in str(problem).lower():
+                if not vanished and "condition" not in f"{problem} {problem.__cause__}".lower():  # may be only its code
                     raise
                 if self.read(name).content != content:
                     raise WriteConflict from problem

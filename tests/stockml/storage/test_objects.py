@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from stockml.errors import StoreError
-from stockml.storage.objects import Found, Objects, sha256_of
+from stockml.storage.objects import Found, Objects, WriteConflict, sha256_of
 from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port
 
@@ -135,6 +135,19 @@ def test_a_write_that_another_program_answered_is_not_taken_for_done(
         objects = Objects("s3://bucket/state")
         with pytest.raises(StoreError, match="another program answered in its place: expected an ETag, found none"):
             objects.put({"a": b"x"}) if write == "put" else objects.replace("a", b"x", Found(None))
+        fsspec.filesystem("s3").clear_instance_cache()
+
+
+def test_a_conflict_that_the_store_names_by_its_code_alone_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every store has words for it: such a commit failed, with advice to see whether one may use the address."""
+    said = b"<Error><Code>PreconditionFailed</Code><Message></Message></Error>"
+    refused = b"HTTP/1.1 412 No\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(said), said)
+    another = b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+    with answering(refused, another) as address:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        with pytest.raises(WriteConflict):
+            Objects("s3://bucket/state").replace("parts/IBM.json", b"mine", Found(None))
         fsspec.filesystem("s3").clear_instance_cache()
 
 
