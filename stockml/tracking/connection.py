@@ -64,6 +64,21 @@ def client(home: Home) -> "Iterator[MlflowClient]":
         raise TrackingUnavailable(without_password(uri), reason(uri, error)) from (None if repeats_login else error)
 
 
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Send each of the block's requests once: one that is repeated, as its answer was lost, creates a second one.
+
+    Whoever asks again must first look for what was created.
+    """
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ[name]
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        os.environ[name] = before
+
+
 def _failures() -> tuple[type[Exception], ...]:
     """The exception types raised, among other causes, when MLflow's server, database or file store is away."""
     from mlflow.exceptions import MlflowException

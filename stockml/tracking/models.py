@@ -21,7 +21,7 @@ from stockml.models.trained_model import load_model, pool_files
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.storage.records import unsealed
-from stockml.tracking.connection import Suppressed, files_at
+from stockml.tracking.connection import Suppressed, asked_once, files_at
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool)
 
     experiment_id, run_id = run.info.experiment_id, run.info.run_id
     found = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
+    with asked_once():
+        model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY" or not files_at(client, model.artifact_location).list_artifacts():
@@ -225,6 +226,7 @@ def versions_of(model: "LoggedModel") -> list[str]:
     return [each["version"] for each in json.loads(model.tags.get(VERSIONS, "[]"))]
 
 
+@asked_once()
 def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
     """Register a `version`; returns its number.  about, model_tags: of the model, created if missing."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST"):

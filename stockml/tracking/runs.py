@@ -15,7 +15,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
-from stockml.tracking.connection import MOST
+from stockml.tracking.connection import MOST, asked_once
 from stockml.tracking.database import folder_at
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def started(
     if run is None:
         tags = {**run_content.tags(night), **claim}
         start = milliseconds(night.finished_at) - int(night.seconds * 1000)
-        run = client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
+        with asked_once():
+            run = client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
         if len(_of_key(client, experiment_id, night.key)) > 1:  # begun by another at the same moment
             client.delete_run(run.info.run_id)
             return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from stockml.nights.glance import Glance
+from stockml.tracking.connection import asked_once
 from stockml.tracking.run_content import SOURCE, Point, metric_points
 from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
 from stockml.tracking.views import NOTE
@@ -65,7 +66,8 @@ class TrackRecord:
     def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
         times = [at for _, _, at, _ in known] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
         own = {**self._coloured(None, tags), INSTALLATION: self.installation}
-        run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
+        with asked_once():
+            run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
         log_points(self.client, run.info.run_id, known)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
 

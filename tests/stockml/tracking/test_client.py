@@ -5,10 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import requests
+
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.views import TAG
-from tests.stockml.tracking.logged import client, experiment, runs, versions
+from tests.stockml.tracking.logged import changed, client, experiment, runs, versions
+from tests.support.loopback import Exchange, Loopback
+from tests.support.own_servers import mlflow_server
 from tests.support.patience import PATIENCE_S
 
 
@@ -49,6 +53,31 @@ def test_logging_the_same_night_again_adds_nothing(tracking: Tracking, night: Ni
     assert [each.path for each in plots] == ["plots/forecast.png"]
     assert len(runs(tracking)) == len(versions(tracking)) == 1
     assert registered_as(tracking, "IBM") == [{"name": "lstm-IBM", "version": "1"}]
+
+
+def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(tracking: Tracking, night: Night) -> None:
+    """MLflow's client asked again by itself: a night's model and its version stood there twice."""
+    tracking.log_night(night)
+    lost = ["runs/create", "logged-models", "model-versions/create"]
+    with mlflow_server(tracking.home) as real:
+
+        def pass_on(exchange: Exchange) -> None:
+            body, kind = getattr(exchange, "posted", None), {"Content-Type": "application/json"}
+            got = requests.request(exchange.command, real + exchange.path, data=body, headers=kind, timeout=PATIENCE_S)
+            name = exchange.path.split("/mlflow/")[-1]
+            is_lost = exchange.command == "POST" and name in lost
+            if is_lost:
+                lost.remove(name)
+            exchange.send(got.content, 504 if is_lost else got.status_code, **kind)
+
+        with Loopback(pass_on) as proxy:
+            served = changed(tracking, tracking_uri=proxy.address)
+            logged = replace(served, return_s=PATIENCE_S).keep_and_log(replace(night, key="e" * 64))
+    assert not lost
+    assert {str(each.version) for each in versions(tracking)} == {"1", logged.model_version}
+    assert len(runs(tracking)) == 2
+    models = client(tracking).search_logged_models([experiment(tracking).experiment_id])
+    assert [str(model.status) for model in models] == ["READY"] * 2
 
 
 def test_a_runs_link_opens_the_model_training_layout() -> None:
