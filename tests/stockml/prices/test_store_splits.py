@@ -59,6 +59,22 @@ def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(sto
     assert store.splits("MSFT") == late
 
 
+def test_a_far_fall_is_doubted_until_its_split_that_was_listed_late_is_asked_about_again(store):
+    """On the last night before, earlier prices and a volatility of a fall by 95 % would be published."""
+    bars, jump = recorded("MSFT"), date(2003, 2, 18)
+    at = bars.index.get_loc(pd.Timestamp(jump))
+    after_it = bars.iloc[at:] * [0.1, 0.1, 0.1, 0.1, 10.0]  # with the real split, of two for one: twenty for one
+    bars = pd.concat([bars.iloc[:at], after_it])
+    for after in range(8):
+        now = bars.index[at + after].tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
+        if asked := store.unexplained_jumps("MSFT"):
+            listed = [Split(jump, 20.0)] if after else []
+            store.record_splits("MSFT", listed, recorded_at=now, source="SPLITS", asked=asked)
+        assert log_moves(store.adjusted("MSFT"))[at - 10 :].max() < 0.2, f"{after} sessions after the split"
+    assert store.splits("MSFT") == (Split(jump, 20.0),)
+
+
 def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not_final(store):
     """22:50 in New York is the next day in UTC."""
     bars, jump, listed_by = recorded("MSFT"), date(2003, 2, 18), pd.Timestamp("2003-02-25", tz="America/New_York")
