@@ -47,7 +47,9 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     after = prices[at + 1] if at + 1 < len(prices) else None
     times = np.log10(bar / last)
     wrong = is_tenfold(times)
-    heavily = is_traded_heavily(prices[:, CLOSE], volume, at)
+    jump, kept = np.log(prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last)  # kept of it by the next close
+    is_back = abs(jump) > JUMP_AND_BACK and abs(kept) <= CAME_BACK * abs(jump)
+    heavily = is_traded_heavily(prices[:, CLOSE], volume, at) and not (is_back and jump < 0)
     if not heavily:
         wrong[[OPEN, CLOSE]] |= np.abs(times[[OPEN, CLOSE]]) >= FAR
     is_crash = heavily and bar[CLOSE] < last / 3
@@ -56,8 +58,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
         count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
             return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
-    usual = _usual(volume, at)
-    if volume[at] == 0 and usual > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
+    if volume[at] == 0 and _usual(volume, at) > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
         moved = f"the close moved from {last:g} to {bar[CLOSE]:g}"
         ranged = f"prices ranged from {bar[LOW]:g} to {bar[HIGH]:g}"
         return f"no share was traded, and {ranged if bar[CLOSE] == last else moved}", 1
@@ -66,8 +67,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     around = [bar[OPEN], bar[CLOSE], last, *([] if after is None else [after[OPEN]])]
     if bar[HIGH] > np.exp(WICK) * max(around) or bar[LOW] < np.exp(-WICK) * min(around):
         return f"{bar[LOW]:g} to {bar[HIGH]:g} within the day, on usual volume; it closed at {bar[CLOSE]:g}", 1
-    jump = np.log(bar[CLOSE] / last)
-    if after is not None and abs(jump) > JUMP_AND_BACK and abs(np.log(after[CLOSE] / last)) <= CAME_BACK * abs(jump):
+    if after is not None and is_back:
         return f"close {bar[CLOSE]:g} after {last:g}, and {after[CLOSE]:g} the session after, on usual volume", 1
     return "", 0
 
