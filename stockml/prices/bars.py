@@ -130,7 +130,7 @@ def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
     return bars[~np.isin(days_of(bars), gone)]
 
 
-def jumps(bars: Bars) -> tuple[date, ...]:
+def jumps(bars: Bars, sure_factor: float = NO_CRASH) -> tuple[date, ...]:
     """The sessions of raw bars that look like a split, so that asking for the splits is worth a request.
 
     A split shows as an open at a plausible share ratio to the close before (within 4 %; 2 % below 1.9:1) on an
@@ -146,7 +146,7 @@ def jumps(bars: Bars) -> tuple[date, ...]:
     factor = FACTORS[nearest]
     small = np.maximum(factor, 1 / factor) < SURE_FACTOR
     near = distance[np.arange(len(ratio)), nearest] <= np.where(small, 0.02, 0.04)
-    sure = np.abs(np.log(ratio)) > np.log(NO_CRASH) - 0.04
+    sure = np.abs(np.log(ratio)) > np.log(sure_factor) - 0.04
     days = days_of(bars)
     return tuple(
         days[at + 1].item()

@@ -33,6 +33,7 @@ T = TypeVar("T")
 Change: TypeAlias = Callable[[Table, datetime], tuple[Table | None, T]]
 
 SESSIONS_TO_LIST = 5
+FAR = 2.0  # an open at twice the close before, or at half, is asked about on any day: hardly a crash opens so low
 MOST_CORRECTED = timedelta(days=10)  # no share is split twice within so few: one of the two is the other's correction
 SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
@@ -183,10 +184,9 @@ class BarStore:
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
         """The sessions about which to ask the provider: after known splits they look like a split, or end a long hole.
 
-        It is asked at once, and if what it lists leaves the jump, or another one, once more 5 sessions later, as splits
-        may be listed late, or with a wrong factor at first. It is also asked about all splits when two near each other
-        came in two answers, until one answer has settled them: an earlier version kept a split on its corrected day and
-        on the first one.
+        At once, and if what it lists leaves the jump, or another one, once more after 5 sessions, as splits may be
+        listed late, or with a wrong factor at first. And about all splits when two near each other came in two
+        answers, until one has settled them: an earlier version kept a split on its corrected day and on the first one.
         """
         raw = self._raw(ticker)
         if raw is None:
@@ -196,7 +196,7 @@ class BarStore:
         kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
         pairs = combinations(kept, 2)
         hole_ends = set(days[1:][np.diff(days) > LONG_HOLE].tolist())
-        found = {*jumps(back_adjusted(raw, self.splits(ticker))), *(hole_ends - kept.keys())}
+        found = {*jumps(back_adjusted(raw, self.splits(ticker)), FAR), *(hole_ends - kept.keys())}
         is_open = any(abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:

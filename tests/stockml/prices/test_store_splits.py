@@ -59,6 +59,20 @@ def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(sto
     assert store.splits("MSFT") == late
 
 
+@pytest.mark.parametrize(("factor", "move"), [(2.0, 0.6), (0.25, 0.6), (1.5, 0.6)])
+def test_a_split_on_a_wild_day_is_asked_about_and_the_move_alone_is_left(store, factor, move):
+    """It was taken for a crash, and every earlier price stayed at a multiple for good."""
+    bars, jump = recorded("MSFT"), date(2003, 2, 18)
+    before, wild = bars.loc[:"2003-02-14"], bars.loc["2003-02-18":] * [*[2 / factor * move] * 4, 1.0]
+    wild.iloc[0] *= [1.0, 1.2, 0.8, 1.0, 8.0]
+    append(store, pd.concat([before, wild]), ticker="MSFT")
+    assert store.unexplained_jumps("MSFT") == (jump,)
+    store.record_splits("MSFT", [Split(jump, factor)], recorded_at=NOW, source="SPLITS", asked=[jump])
+    assert store.unexplained_jumps("MSFT") == ()
+    moved = store.adjusted("MSFT")["close"].loc["2003-02-14":].iloc[:2].to_numpy()
+    assert moved[1] / moved[0] == pytest.approx(move, rel=0.05)
+
+
 def test_a_far_fall_is_doubted_until_its_split_that_was_listed_late_is_asked_about_again(store):
     """On the last night before, earlier prices and a volatility of a fall by 95 % would be published."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
