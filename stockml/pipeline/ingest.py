@@ -32,11 +32,10 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     store = BarStore.of(home, calendar)
     sessions = store.sessions(payload.ticker)
     today = now.astimezone(sessions.tz).date()
-    content = read_archived(payload.path)
-    answered = parse_daily(content, payload.ticker, last_final=sessions.last_final(now), today=today)
+    answer = parse_daily(read_archived(payload.path), payload.ticker, last_final=sessions.last_final(now), today=today)
     bars = store.append(
         payload.ticker,
-        answered,
+        answer,
         recorded_at=payload.received_at,
         source=AlphaVantage.name,
         session=payload.session,

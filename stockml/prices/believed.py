@@ -70,8 +70,9 @@ def believed_series(
     if series is None:
         return None
     adjustment = [[(split.effective, split.factor) for split in applied], [(join.cut, join.ratio) for join in joins]]
-    all_bars = recorded(fetched, imports, sessions)
-    set_aside = _settled([*broken(all_bars, sessions), *doubtful(series)], judged, all_bars)
+    every = pd.concat([*imports, fetched])
+    found = [*broken(every[~every.index.isin(series.index)], sessions), *doubtful(series)]
+    set_aside = _settled(found, judged, recorded(fetched, imports, sessions))
     identity = hashlib.sha256(json.dumps(adjustment, default=str).encode()).hexdigest()
     return View(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
 

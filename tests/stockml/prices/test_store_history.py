@@ -11,7 +11,7 @@ import pytest
 from stockml.errors import NoBars, NoOverlap, UnevenOverlap
 from stockml.prices.bars import Split
 from stockml.storage.objects import sha256_of
-from tests.stockml.prices.stored import IBM, NOW, append, scaled
+from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
 from tests.support.recordings import recorded
 
 
@@ -136,3 +136,15 @@ def test_a_newer_import_of_the_same_days_replaces_the_older(store):
     assert store.adjusted("IBM", as_of=NOW).equals(IBM.iloc[:2000])
     assert store.record_import("IBM", IBM.iloc[:2000], recorded_at=NOW, source="old")
     assert store.adjusted("IBM").equals(IBM.iloc[:2000])
+
+
+def test_a_broken_bar_stays_set_aside_where_a_history_adjusted_for_dividends_has_its_session_and_cannot_fill_it(store):
+    """It was told as a session without a bar; a night of that session ended as failed."""
+    append(store, restated(IBM.iloc[-100:], -1, "close", np.nan))
+    paid = IBM.iloc[-400:].copy()
+    paid.iloc[:-30, :4] *= 0.985
+    store.record_import("IBM", paid, recorded_at=NOW + timedelta(days=1), source="adjusted for a dividend")
+    view = store.view("IBM")
+    assert [bar.session for bar in view.set_aside] == [IBM.index[-1].date()]
+    assert "close nan" in view.set_aside[0].reason
+    assert view.holes(store.sessions("IBM")) == ()
