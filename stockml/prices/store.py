@@ -24,7 +24,7 @@ from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, j
 from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
-from stockml.prices.split_adjustment import LONG_HOLE, back_adjusted
+from stockml.prices.split_adjustment import back_adjusted
 from stockml.storage.parquet_files import Table, TableFiles
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import TICKER, validated_ticker
@@ -182,7 +182,7 @@ class BarStore:
         return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
-        """The sessions about which to ask the provider: after known splits they look like a split, or end a long hole.
+        """The sessions about which to ask the provider: after known splits they look like a split, or end a hole.
 
         At once, and if what it lists leaves the jump, or another one, once more after 5 sessions, as splits may be
         listed late, or with a wrong factor at first. And about all splits when two near each other came in two
@@ -195,7 +195,7 @@ class BarStore:
         answers = revisions.newest_factors(self._table(ticker, "splits/"))
         kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
         pairs = combinations(kept, 2)
-        hole_ends = set(days[1:][np.diff(days) > LONG_HOLE].tolist())
+        hole_ends = set(days[1:][np.diff(sessions.before_each(days)) > SESSIONS_TO_LIST].tolist())
         found = {*jumps(back_adjusted(raw, self.splits(ticker)), FAR), *(hole_ends - kept.keys())}
         is_open = any(abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two] for one, two in pairs)
 

@@ -105,13 +105,14 @@ def test_an_answer_on_the_evening_of_the_last_session_for_listing_a_split_is_not
     assert store.unexplained_jumps("MSFT") == (jump,)
 
 
-def test_a_split_within_a_long_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(store):
+@pytest.mark.parametrize(("last", "next_bar"), [("2002-11-29", date(2003, 6, 2)), ("2003-02-07", date(2003, 2, 21))])
+def test_a_split_within_a_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(store, last, next_bar):
     bars, split = recorded("MSFT"), Split(date(2003, 2, 18), 2.0)
-    append(store, pd.concat([bars.loc[:"2002-11-29"], bars.loc["2003-06-02":]]), ticker="MSFT")
-    assert store.unexplained_jumps("MSFT") == (date(2003, 6, 2),)
-    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS", asked=[date(2003, 6, 2)])
+    append(store, pd.concat([bars.loc[:last], bars.loc[str(next_bar) :]]), ticker="MSFT")
+    assert store.unexplained_jumps("MSFT") == (next_bar,)
+    store.record_splits("MSFT", [split], recorded_at=NOW, source="SPLITS", asked=[next_bar])
     assert store.unexplained_jumps("MSFT") == ()
-    assert store.adjusted("MSFT")["close"].loc["2002-11-29"] == bars["close"].loc["2002-11-29"] / 2
+    assert store.adjusted("MSFT")["close"].loc[last] == bars["close"].loc[last] / 2
 
 
 def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
