@@ -74,10 +74,9 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker, date.max)
-        factor = split_factor(entry.get("split_factor"), effective, ticker)
-        if effective in splits:
+        split = Split(effective, split_factor(entry.get("split_factor"), effective, ticker))
+        if splits.setdefault(effective, split) != split:
             raise BadPayload(ticker, f"expected one split a day, found two on {effective}")
-        splits[effective] = Split(effective, factor)
     return tuple(splits[day] for day in sorted(splits))
 
 

@@ -35,6 +35,12 @@ def test_a_split_without_a_date_is_skipped() -> None:
     assert parse_splits(content, "IBM") == (Split(date(2020, 1, 2), 0.1),)
 
 
+def test_a_split_that_is_listed_twice_is_one_split() -> None:
+    """Each night of the share was refused, as long as the provider listed it so."""
+    content = splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "2"))
+    assert parse_splits(content, "IBM") == (Split(date(2020, 1, 2), 2.0),)
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
