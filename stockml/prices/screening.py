@@ -17,7 +17,7 @@ BUSY = 4.0  # times the usual volume: on such a day the prices are real
 TENFOLD = 0.1  # how near the decimal logarithm must be to a whole number
 FAR = np.log10(NO_CRASH)  # farther from the close before, no price is believed at once without heavy trading
 OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change of units
-SESSIONS_TO_SETTLE = 6  # until splits are asked about again, by the seventh; a far level that lasts longer is believed
+SESSIONS_TO_SETTLE = 6  # on which splits are asked about, as on the seventh; a far level that lasts longer is believed
 USUAL_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 

@@ -184,9 +184,9 @@ class BarStore:
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
         """The sessions about which to ask the provider: after known splits they look like a split, or end a hole.
 
-        At once, and if what it lists leaves the jump, or another one, once more after 5 sessions, as splits may be
-        listed late, or with a wrong factor at first. And about all splits when two near each other came in two
-        answers, until one has settled them: an earlier version kept a split on its corrected day and on the first one.
+        At once, and every night while what it lists leaves the jump, or another one, until 5 sessions have passed, as
+        splits may be listed late, or with a wrong factor at first. And about all splits when two near each other came
+        in two answers, until one has settled them: an earlier version kept a split on its corrected day and the first.
         """
         raw = self._raw(ticker)
         if raw is None:
@@ -205,7 +205,7 @@ class BarStore:
                 return False
             listed_by = sessions.after(jump, SESSIONS_TO_LIST)[-1]
             asked_on = answer.recorded_at.astimezone(sessions.tz).date()
-            return asked_on > listed_by or raw.index[-1].date() <= listed_by
+            return asked_on > listed_by or asked_on >= days[-1].item()
 
         return tuple(sorted({*(kept if is_open else ()), *(jump for jump in found if not is_settled(jump))}))
 

@@ -174,9 +174,9 @@ class ThreeForOne(ScriptedFeed):
         return Fault.of(real.content.replace(b"2.0000", b"3.0000"))
 
 
-@pytest.mark.parametrize(("corrected_after", "factor"), [(date(2003, 2, 18), 2.0), (date.max, 3.0)])
-def test_a_split_whose_factor_leaves_a_jump_is_asked_about_once_more(home, corrected_after, factor):
-    """With a wrong factor all earlier prices stay wrong; asking every night would spend a free key's requests."""
+@pytest.mark.parametrize(("corrected_after", "factor", "nights"), [(date(2003, 2, 18), 2.0, 1), (date.max, 3.0, 6)])
+def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(home, corrected_after, factor, nights):
+    """With a wrong factor all earlier prices stay wrong; asking for ever would spend a free key's requests."""
     exchange, day, asked_on = sessions_for("MSFT"), date(2003, 2, 18), []
     with ThreeForOne() as feed:
         feed.corrected_after = corrected_after
@@ -189,7 +189,7 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_once_more(home, corre
                 ingest.explain_jumps(home, provider, bars, calendar=None, now=feed.now)
             assert payload.newest == session
             asked_on += [session] if feed.asked[-1].function == "SPLITS" else []
-    assert asked_on == [day, exchange.after(day, 6)[-1]]
+    assert asked_on == [day, *exchange.after(day, nights)]
     assert BarStore.of(home).splits("MSFT") == (Split(day, factor),)
     answers = {read_archived(path) for path in (home.payloads / "MSFT").iterdir()}
     assert sum(b"split_factor" in answer for answer in answers) == (2 if factor == 2.0 else 1), "each answer is kept"

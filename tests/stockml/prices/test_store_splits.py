@@ -36,7 +36,8 @@ def test_a_split_is_asked_for_once_and_the_series_is_continuous(store, symbol, e
 
 
 @pytest.mark.parametrize("late", [(Split(date(2003, 2, 18), 2.0),), ()])
-def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(store, late):
+def test_a_jump_is_asked_about_every_night_until_a_split_would_have_been_listed(store, late):
+    """Asked only at once and six sessions later, a split listed a day late left a fall by half in six forecasts."""
     bars, jump = recorded("MSFT"), date(2003, 2, 18)
     at = bars.index.get_loc(pd.Timestamp(jump))
 
@@ -52,7 +53,7 @@ def test_a_jump_is_asked_about_a_last_time_in_case_its_split_was_listed_late(sto
 
     night(0, asks=True)
     for after in range(1, 6):
-        night(after, asks=False)
+        night(after, asks=True)
     night(6, asks=True, answer=late)
     for after in (7, 8, 30):
         night(after, asks=False)
@@ -83,7 +84,7 @@ def test_a_far_fall_is_doubted_until_its_split_that_was_listed_late_is_asked_abo
         now = bars.index[at + after].tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
         append(store, bars.iloc[: at + after + 1], now, ticker="MSFT")
         if asked := store.unexplained_jumps("MSFT"):
-            listed = [Split(jump, 20.0)] if after else []
+            listed = [Split(jump, 20.0)] if after == 6 else []
             store.record_splits("MSFT", listed, recorded_at=now, source="SPLITS", asked=asked)
         assert log_moves(store.adjusted("MSFT"))[at - 10 :].max() < 0.2, f"{after} sessions after the split"
     assert store.splits("MSFT") == (Split(jump, 20.0),)
