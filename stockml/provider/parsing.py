@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from operator import itemgetter
@@ -64,20 +64,21 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
 
 
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
-    """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload, NoData or a refusal."""
+    """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload, NoData or a refusal.
+
+    Two of a day, as of a split and a spin-off, act together; one that is listed twice acts once.
+    """
     answer = answered(content, ticker, SPLITS)
     _check_symbol(answer["symbol"], ticker)
-    splits: dict[date, Split] = {}
+    factors = defaultdict[date, set[float]](set)
     for entry in answer["data"]:
         if not isinstance(entry, dict) or "effective_date" not in entry:
             raise BadPayload(ticker, f"expected a split with an effective_date, found {excerpt(str(entry))!r}")
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker, date.max)
-        split = Split(effective, split_factor(entry.get("split_factor"), effective, ticker))
-        if splits.setdefault(effective, split) != split:
-            raise BadPayload(ticker, f"expected one split a day, found two on {effective}")
-    return tuple(splits[day] for day in sorted(splits))
+        factors[effective].add(split_factor(entry.get("split_factor"), effective, ticker))
+    return tuple(Split(day, math.prod(factors[day])) for day in sorted(factors))
 
 
 def answered(content: bytes, ticker: str, function: str) -> dict[str, Any]:
