@@ -100,7 +100,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     store = BarStore.of(home(), tonight.calendar)
     last = store.last_session(tonight.ticker)
     join_turns({tonight.ticker: last})
-    later = turn_of(tonight.ticker, last, session, store.sessions(tonight.ticker))
+    later = turn_of(tonight.ticker, session, store.sessions(tonight.ticker))
     if later is None:
         join_turns({tonight.ticker: max(session, last or session)})  # its request is counted, not its turn too
     return later

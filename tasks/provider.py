@@ -60,10 +60,10 @@ def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     return note_turns(notes_of(home()), lasts, clock.now()) if capped else lasts
 
 
-def turn_of(ticker: str, last: date | None, tonight: date, sessions: Sessions) -> NextTurn | None:
-    """None if it is the ticker's turn to ask for `tonight`, else when it will be. last: as told to `join_turns`."""
+def turn_of(ticker: str, tonight: date, sessions: Sessions) -> NextTurn | None:
+    """None if it is the turn of the ticker, which has joined them, to ask for `tonight`; else when it will be."""
     per_day = Plan.of(os.environ).requests_per_day
-    if per_day is None or (last is not None and last >= tonight):
+    if per_day is None:
         return None
     waiting = noted_turns(notes_of(home()), clock.now())
     with provider() as asked:

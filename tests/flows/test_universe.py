@@ -185,7 +185,7 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
     turns = []
 
     def another(request: Asked) -> None:
-        turns.append(turn_of("AAPL", date(2013, 2, 20), THURSDAY, sessions_for("AAPL")))
+        turns.append(turn_of("AAPL", THURSDAY, sessions_for("AAPL")))
 
     replay.then = another
     assert nightly("IBM", session=THURSDAY, settings=SMALL, late_retries=0, return_state=True).name == "Completed"

@@ -54,7 +54,7 @@ def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan
 def test_turns_are_noted_for_a_capped_key_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "75/min")
     assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
-    assert turn_of("IBM", BEFORE, TONIGHT, NEW_YORK) is None
+    assert turn_of("IBM", TONIGHT, NEW_YORK) is None
     assert not home.quota.exists()
     monkeypatch.delenv("ALPHAVANTAGE_PLAN")
     join_turns({"IBM": BEFORE})
@@ -64,9 +64,9 @@ def test_turns_are_noted_for_a_capped_key_alone(home: Home, monkeypatch: pytest.
 def test_the_days_requests_reach_the_stalest_tickers_and_the_others_are_told_when_it_is_their_turn() -> None:
     waiting = {f"T{n:02}": LONG_AGO for n in range(25)} | {"IBM": BEFORE, "KO": TONIGHT}
     join_turns(waiting)
-    assert turn_of("T00", LONG_AGO, TONIGHT, NEW_YORK) is None
-    assert turn_of("KO", TONIGHT, TONIGHT, NEW_YORK) is None, "it has its bar, and asks for none"
-    assert turn_of("IBM", BEFORE, TONIGHT, NEW_YORK) is not None
+    assert turn_of("T00", TONIGHT, NEW_YORK) is None
+    assert turn_of("KO", TONIGHT, NEW_YORK) is None, "it has its bar, and asks for none"
+    assert turn_of("IBM", TONIGHT, NEW_YORK) is not None
 
 
 @pytest.mark.slow
