@@ -63,6 +63,7 @@ def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captu
         assert told[name][1:] == ["1", "1", "too few to judge"], name
     for name in ("direction accuracy", "base rate", "brier"):
         assert " ".join(told[name]).split() == ["not", "known", "yet", "0", "0"], name
+    assert rows[7].startswith("independent: no two of them cover the same session; below ")
 
 
 def test_a_first_evenings_ledger_says_that_nothing_came_due_yet(home: Home, capsys: Captured) -> None:
