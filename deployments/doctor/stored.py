@@ -124,7 +124,7 @@ def nights(home: Home) -> Iterator[Check]:
     for name, faults in found.items():
         yield from settled(name, _problems, name, faults, home)
     if waiting := Tracking(home).pending():
-        yield Check("nights", "note", f"{len(waiting)} wait for MLflow", "they are logged on the next run")
+        yield Check("nights", "note", f"{counted(len(waiting), 'night')} not in MLflow yet", "logged on the next run")
 
 
 def _problems(name: str, faults: Callable[[Home], Iterator[str]], home: Home) -> Iterator[Check]:
