@@ -30,9 +30,11 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
-    age, prices, *_ = shown(capsys, "forecast", "IBM").splitlines()
+    age, prices, heads, tomorrow, *_ = shown(capsys, "forecast", "IBM").splitlines()
     assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
     assert prices == "last close 202.91, last mid price 201.15; the forecast is of mid prices, (high + low) / 2"
+    assert heads.split() == ["step", "session", "forecast", "80", "%", "interval"]
+    assert tomorrow.split()[:3] == ["1", "2013-03-04", "201.35"]
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
     assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
@@ -105,12 +107,23 @@ def test_a_forecast_whose_nights_record_is_kept_shows_its_outlook_and_its_author
     assert [each["sessions"] for each in found["outlook"]] == [5, 20, 50]
 
 
-@pytest.mark.parametrize(("limit", "expired"), [([], False), (["--expires-after", "4"], True)])
-def test_an_old_forecast_is_called_expired(home: Home, capsys: Captured, limit: list[str], expired: bool) -> None:
+@pytest.mark.parametrize(
+    ("limit", "of_its_night", "expired"),
+    [([], None, False), ([], 4, True), (["--expires-after", "4"], None, True), (["--expires-after", "5"], 4, False)],
+)
+def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights(
+    home: Home, capsys: Captured, limit: list[str], of_its_night: int | None, expired: bool
+) -> None:
     publish(home, FRIDAY)
+    if of_its_night:
+        [entry] = Ledger(home.ledger).entries("IBM")
+        night = recorded_night(key=entry.key, forecast=entry.forecast)
+        night = replace(night, settings={**night.settings, "ageing.old_forecast": of_its_night})
+        write_night(night, night_path(home.nights, "IBM", entry.key))
     first, prices, *_ = shown(capsys, "forecast", "IBM", *limit).splitlines()
     made = "made after the close of 2013-02-22, 5 sessions ago"
     assert first == (f"IBM: expired: {made} (limit 4)" if expired else f"IBM: {made}")
+    assert limit or first == f"IBM: {stockml.Home(home.root).forecast('IBM').attrs['age']}"
     assert prices.startswith("last mid price"), "there are no bars"
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
 
