@@ -107,13 +107,16 @@ def test_universe_runs_every_named_ticker_and_reports_each_night(here: Installat
     assert [line.split(",")[:2] for line in table[1:]] == [["IBM", str(THURSDAY)], ["MSFT", str(THURSDAY)]]
 
 
-def test_backfill_runs_every_past_session_in_order(here: Installation) -> None:
+def test_backfill_runs_every_past_session_in_order_and_history_then_finds_no_more(here: Installation) -> None:
     found = here.found("backfill", "AAPL", str(WEDNESDAY), str(THURSDAY), "--every-night", *QUICK)
     assert (found["status"], found["message"]) == ("Completed", "2 completed")
     assert [row["session"] for row in found["nights"]] == [str(WEDNESDAY), str(THURSDAY)]
     assert len(BarStore.of(here.home).read("AAPL").loc["2013-02-21":]) == 6
     assert [each.forecast.origin for each in Ledger(here.home.ledger).entries("AAPL")] == [WEDNESDAY, THURSDAY]
     assert Registry(here.home.models).champion("AAPL")
+    whole = here.found("history", "AAPL")
+    assert (whole["rows_added"], whole["second_provider"]) == (0, None), "the store has it"
+    assert here.stockml("history", "AAPL")[0] == "AAPL: 0 bars added, 0 restated, 3,269 as before\n"
 
 
 def test_backtest_replays_past_nights_and_leaves_the_ticker_as_it_was(
