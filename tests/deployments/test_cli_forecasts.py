@@ -30,11 +30,12 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
-    age, prices, heads, tomorrow, *_ = shown(capsys, "forecast", "IBM").splitlines()
+    age, prices, heads, tomorrow, *rows = shown(capsys, "forecast", "IBM").splitlines()
     assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
     assert prices == "last close 202.91, last mid price 201.15; the forecast is of mid prices, (high + low) / 2"
     assert heads.split() == ["step", "session", "forecast", "80", "%", "interval"]
     assert tomorrow.split()[:3] == ["1", "2013-03-04", "201.35"]
+    assert [row.split()[0] for row in rows[:6]] == ["5", "10", "20", "30", "40", "50"]
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
     assert (found["last_close"], found["last_value"]) == (202.91, pytest.approx(201.15))
     assert (found["age_sessions"], found["expired"], found["timing"]) == (0, False, "live")
