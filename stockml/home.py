@@ -225,9 +225,10 @@ def _database(environ: Mapping[str, str]) -> str | None:
 
 
 def usual_root() -> Path:
-    """`lasting_root()`, unless an earlier version made its home in the working folder: then that one."""
+    """`lasting_root()`, unless this user's earlier version made its home in the working folder: then that one."""
     with suppress(FileNotFoundError, PermissionError):  # the working folder may be gone, or closed to this user
-        if _is_home(old := Path(OLD_PLACE).resolve()):
+        old = Path(OLD_PLACE).resolve()
+        if old.stat().st_uid == os.geteuid() and _is_home(old):  # in /tmp, anyone may make one, whose settings run code
             return old
     return lasting_root()
 

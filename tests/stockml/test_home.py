@@ -45,6 +45,18 @@ def test_a_terminal_whose_folder_was_removed_has_the_usual_home(
     assert home({}).root == Path.home() / ".stockml"
 
 
+def test_a_home_that_another_user_made_in_this_folder_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in /tmp: Prefect's settings in it, of a logging configuration say, would run code."""
+    monkeypatch.chdir(tmp_path)
+    (theirs := tmp_path / ".stockml").mkdir()
+    (theirs / "prices.json").touch()
+    assert home({}).root == theirs
+    monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
+    assert home({}).root == Path.home() / ".stockml"
+
+
 def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home(tmp_path: Path) -> None:
     """As after `sudo -u stockml` in /root: whether a home of an earlier version is there, this user cannot know."""
     (closed := tmp_path / "root").mkdir()
