@@ -35,10 +35,7 @@ from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 
 
 @flow(name="history", flow_run_name="history {ticker}")
-def history(
-    ticker: form.TickerName = form.TICKER,
-    calendar: form.CalendarName = form.CALENDAR,
-) -> State:
+def history(ticker: form.TickerName = form.TICKER, calendar: form.CalendarName = form.CALENDAR) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
     On a plan without it, and with the second provider's key: the newest sessions, and the rest from that provider.

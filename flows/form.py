@@ -27,9 +27,7 @@ WaitSeconds = Annotated[float, Field(ge=0, le=7200)]
 # as text, since the server lets any text pass for a "date", and refuses an empty one
 DAY = r"\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))"
 Day = Annotated[
-    date | None,
-    BeforeValidator(lambda day: day or None),
-    WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"}),
+    date | None, BeforeValidator(lambda day: day or None), WithJsonSchema({"type": "string", "pattern": f"^({DAY})?$"})
 ]
 PastDay = Annotated[date, WithJsonSchema({"type": "string", "pattern": f"^{DAY}$"})]
 NightlyDecay = Annotated[  # nothing of a night's test part may lower its rate

@@ -109,7 +109,6 @@ Calendar = Annotated[
 Mode = Annotated[TrainingMode, Option(help="auto chooses by rule and says why.")]
 OwnProfile = Annotated[Profile | None, Option(help="A named set of model settings; default: the list's, else nightly.")]
 Settings = Annotated[
-    list[str] | None,
-    Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable."),
+    list[str] | None, Option("--set", metavar="NAME=VALUE", help="Such as evaluation.direction_step=20; repeatable.")
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -39,6 +40,7 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's own servers.
     The home's folder is closed to other users.
     """
+    _check_folder()
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
@@ -70,6 +72,18 @@ def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[Non
         refresh(place, named, depth)
     with committing(lambda: commit_all(place, named)):
         yield
+
+
+def _check_folder() -> None:
+    """Raise InvalidFile where Prefect would take settings, which can run code, from another user's file, as in /tmp."""
+    for file in map(Path, ("prefect.toml", "pyproject.toml", ".env")):
+        with suppress(OSError, ValueError, TypeError):  # it is not there, or Prefect itself refuses it
+            if file.is_file() and file.lstat().st_uid not in (0, os.geteuid()):
+                text = file.read_text("utf-8")
+                told = tomllib.loads(text).get("tool", ()) if file.stem == "pyproject" else file.stem + text.lower()
+                if "prefect" in told:
+                    why = "expected settings for Prefect of your own or of root's, found another user's"
+                    raise InvalidFile(str(file.absolute()), f"{why}; run this in another folder, or remove them")
 
 
 def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:

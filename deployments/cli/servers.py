@@ -23,11 +23,7 @@ USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above
 
 
 @app.command()
-def up(
-    prefect_port: PrefectPort = 4200,
-    mlflow_port: MlflowPort = 5000,
-    address: Address = "127.0.0.1",
-) -> None:
+def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address: Address = "127.0.0.1") -> None:
     """Run Prefect, MLflow and a worker here until Ctrl-C."""
     from deployments.servers import stack
     from deployments.servers.access import ADDRESS
@@ -94,8 +90,7 @@ def _interrupted(*_: object) -> NoReturn:
 def feed(
     port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
     clock: Annotated[
-        datetime | None,
-        Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end."),
+        datetime | None, Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end.")
     ] = None,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -70,7 +69,8 @@ def add(
     there = [each if (own := spelt(each)) == each else f"{each} (as {own})" for each in tickers if each not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
     done = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
-    _print_and_register(place, _phrases({**done, f"{{}} there already{as_it_was}": there}))
+    done[f"{{}} there already{as_it_was}"] = there
+    _print_and_register(place, "; ".join(words.format(", ".join(named)) for words, named in done.items() if named))
     for ticker in added:
         if meant := from_yahoo(ticker):
             rename = f"`stockml rename {ticker} {meant}`"
@@ -173,10 +173,6 @@ def register_all(place: Home, *, as_json: bool = False) -> list[str]:
     if as_json:
         return [json.dumps(vars(done))]
     return [f"deployments: {done}", f"automations: {automations}"]
-
-
-def _phrases(tickers: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(words.format(", ".join(names)) for words, names in tickers.items() if names)
 
 
 def _print_and_register(place: Home, done: str) -> None:

@@ -124,8 +124,7 @@ def tutorial(
     ] = None,
     settings: Settings = None,
     plots: Annotated[
-        Path | None,
-        Option(file_okay=False, metavar="FOLDER", help="Where to put the plots; default: in the home."),
+        Path | None, Option(file_okay=False, metavar="FOLDER", help="Where to put the plots; default: in the home.")
     ] = None,
 ) -> None:
     """Train by the published tutorial's recipe. Prints, draws and logs its figures.
