@@ -153,7 +153,7 @@ class Guard:
     Refuses a Host header that is not one of this server's names (403; guards against DNS rebinding), and every request
     and web socket from a page of another origin (403; a preflight 400). Programs send no Origin and pass. The pages
     that describe an API are not served (404).
-    asks_password: require `access.password`, except on `open_path`, which stays open for health checks.
+    asks_password: require `access.password`, except to GET `open_path`, as health checks do.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Guard:
         if not all(self.access.is_own_page(origin, hosts[0]) for origin in headers.getlist("origin")):
             preflight = scope.get("method") == "OPTIONS"
             return 400 if preflight else 403, "pages of another origin may not use this server"
-        if self._expected and scope["path"] != self.open_path:
+        if self._expected and (scope.get("method"), scope["path"]) != ("GET", self.open_path):
             given = "".join(headers.getlist("authorization")).encode("latin-1")
             if not hmac.compare_digest(given, self._expected):
                 return 401, "user and password, please"

@@ -114,6 +114,9 @@ def test_every_path_but_the_health_check_needs_the_password() -> None:
     assert answer(access, [host, ("authorization", f"Basic {wrong}")]) == 401
     assert answer(access, [host, ("authorization", f"Basic {right}")]) == 200
     assert answer(access, [host], path="/health") == 200
+    for method in ("POST", "HEAD", "OPTIONS"):  # of which MLflow takes a body of any size into memory
+        assert answer(access, [host], path="/health", method=method) == 401
+    assert answer(access, [host], path="/health", type="websocket", method=None) == 0
     assert answer(access, [host, ("origin", "http://evil.example"), ("authorization", f"Basic {right}")]) == 403
     assert "secret" not in repr(access)
 
