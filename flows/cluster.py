@@ -98,7 +98,8 @@ def check_scheduler(address: str, timeout_s: float = 30.0) -> None:
     try:
         Client(address, timeout=timeout_s, set_as_default=False).close()
     except Exception as error:  # an address that Dask misreads, or what is no scheduler's answer, gives any type
-        raise InvalidSetting("the Dask scheduler", address, "the tcp://host:port of one that is up") from error
+        shown = address.rpartition("@")[2]  # without a login, which Dask has no use for
+        raise InvalidSetting("the Dask scheduler", shown, "the tcp://host:port of one that is up") from error
 
 
 class SentSettings(SettingsContext):
