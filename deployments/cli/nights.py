@@ -183,13 +183,12 @@ def _looked(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
     try:
         return look()
     except Exception as error:
-        from httpx import HTTPError  # here: a status that lacks nothing need not load it
+        from deployments.servers.access import fault_of_server  # here: a status that lacks nothing need not load it
 
-        from deployments.servers.access import fault_of_server
-
-        if not isinstance(error, StockmlError | HTTPError):
+        fault = str(error) if isinstance(error, StockmlError) else fault_of_server(error)
+        if not fault:
             raise
-        missed.append(f"without {what}: {fault_of_server(error) or error}")
+        missed.append(f"without {what}: {fault}")
         return None
 
 

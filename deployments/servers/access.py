@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from traceback import walk_tb
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from starlette.websockets import WebSocketClose
 
 from deployments.errors import PasswordNeeded, PortTaken
 from stockml.errors import InvalidSetting
+from stockml.redaction import excerpt
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ADDRESS = "STOCKML_ADDRESS"
@@ -36,19 +38,22 @@ HEADERS = {
     # our pages send nothing to other servers, and run no scripts of theirs
     "content-security-policy": "connect-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
 }
+PROXY = "whether a program between refuses or changes what is asked"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _DESCRIPTION = re.compile(r"(/api)?/(docs|redoc|openapi\.json)(/.*)?")  # FastAPI's, with scripts from elsewhere
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def fault_of_server(error: BaseException) -> str | None:
-    """What to do about a server that failed within, wants a password, or gave no answer; None for any other error."""
+    """What to do about a server that refused, failed within, or gave no answer that can be read; else None."""
     from httpx import TransportError
 
     response: Any = getattr(error, "response", None)
-    asked: Any = response if response is not None else vars(error).get("_request")  # `.request` raises where none is
-    code, where = getattr(response, "status_code", 0), urlsplit(str(getattr(asked, "url", ""))).netloc
-    where = where.rpartition("@")[2]
+    code = getattr(response, "status_code", 0)
+    asked: Any = response if code else vars(error).get("_request") or _unread(error)
+    url = urlsplit(str(getattr(asked, "url", "")))
+    where = url.netloc.rpartition("@")[2]
+    to = f"to {getattr(getattr(asked, 'request', asked), 'method', '')} {url.path}"
     if code >= 500:
         return f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk"
     if code == 401:
@@ -56,7 +61,19 @@ def fault_of_server(error: BaseException) -> str | None:
     if code == 429 or isinstance(error, TransportError):
         found = "that it is asked too often" if code else f"none ({error})"
         return f"expected an answer of the server at {where}, found {found}; run the same command again once it is up"
+    if asked is not None:
+        found = f"status {code} {to} ({excerpt(response.text)})" if code else f"one {to} that is not as Prefect's"
+        return f"expected an answer of the server at {where}, found {found}; run the same command again, or see {PROXY}"
     return fault_of_server(error.__cause__) if error.__cause__ else None
+
+
+def _unread(error: BaseException) -> Any:
+    """The answer that was being read when a client of Prefect's failed to; None for an error of something else."""
+    from httpx import RequestError, Response
+
+    is_of_reading = isinstance(error, ValueError | TypeError | KeyError | RequestError)
+    held = [each for frame, _ in walk_tb(error.__traceback__) for each in frame.f_locals.values() if is_of_reading]
+    return next((each for each in reversed(held) if isinstance(each, Response)), None)
 
 
 @dataclass(frozen=True)

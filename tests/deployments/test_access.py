@@ -20,6 +20,7 @@ from deployments.replay.feed import Feed
 from deployments.servers.access import Access, Guard, check_port, fault_of_server
 from stockml.errors import InvalidSetting
 from stockml.home import Home
+from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 
 PASSWORD = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
@@ -210,3 +211,22 @@ def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_erro
         client.read_flows()
     said = fault_of_server(failed.value) or ""
     assert said.startswith("expected an answer of the server at 127.0.0.1:9, found none (")
+
+
+@pytest.mark.parametrize("answer", [b"", b"{", b"<html>", b"{}"])
+@pytest.mark.parametrize("asks", ["read_flows", "create_flow_from_name"])
+def test_an_answer_that_is_not_prefects_is_named_with_its_request_and_no_unexpected_error(
+    answer: bytes, asks: str
+) -> None:
+    token = whole(b'{"token": "t", "client": "c", "expiration": "2099-01-01T00:00:00Z"}')
+    with Loopback(token, whole(answer)) as server:
+        chosen: dict[Any, Any] = {settings.PREFECT_API_URL: f"{server.address}/api"}
+        chosen[settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED] = False
+        with (
+            settings.temporary_settings(chosen),
+            get_client(sync_client=True) as client,
+            pytest.raises((ValueError, TypeError, httpx.RequestError)) as failed,
+        ):
+            getattr(client, asks)(*["nightly"] * (asks != "read_flows"))
+    where, said = server.address.removeprefix("http://"), fault_of_server(failed.value) or ""
+    assert said.startswith(f"expected an answer of the server at {where}, found one to POST /api/flows/")

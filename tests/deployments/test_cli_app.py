@@ -195,13 +195,17 @@ def test_an_impossible_request_is_one_line_and_exit_code_one(
             429,
             "stockml: expected an answer of the server at 127.0.0.1:4200, found that it is asked too often; run the",
         ),
+        (
+            403,
+            "stockml: expected an answer of the server at 127.0.0.1:4200, found status 403 to GET /api/flows (of a pr",
+        ),
     ],
 )
 def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says: str, capsys: Captured) -> None:
     request = httpx.Request("GET", "http://me:secret@127.0.0.1:4200/api/flows")
 
     def asked() -> int:
-        httpx.Response(status, request=request).raise_for_status()
+        httpx.Response(status, text="of a proxy", request=request).raise_for_status()
         return 0
 
     assert reported(asked) == 1
