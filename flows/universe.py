@@ -29,7 +29,7 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import final_state, night_report, row_of, show_nights
+from tasks.artifacts import final_state, night_report, row_of, show_nights, warned_if_refused
 from tasks.provider import join_turns
 from tasks.run_records import end_children, run_shown
 from tasks.status_page import show_status
@@ -93,7 +93,8 @@ def universe(
         left_over = Cancelled(message="Ended with the run that it belongs to")
         raise
     finally:
-        end_children(UUID(flow_run.id), left_over)
+        with warned_if_refused():
+            end_children(UUID(flow_run.id), left_over)
     try:
         write_csv(home(), rows)
     except StoreError as refused:  # by a full disk; the run's page and the command show the same table

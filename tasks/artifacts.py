@@ -9,7 +9,6 @@ from datetime import date
 from typing import cast
 from uuid import UUID
 
-from httpx import HTTPError
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -31,6 +30,16 @@ from stockml.settings import FailWhen
 from stockml.tickers import as_key, unnamed
 from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
+from tasks.run_records import REFUSALS
+
+
+@contextmanager
+def warned_if_refused() -> Iterator[None]:
+    """Log what Prefect refuses to show, without which a night, or many, are complete all the same."""
+    try:
+        yield
+    except REFUSALS as refused:
+        get_run_logger().warning("Prefect did not take all that this page should show: %s", refused)
 
 
 class ProgressBar:
@@ -40,6 +49,7 @@ class ProgressBar:
         self._key, self._description = key, description
         self._artifact: UUID | None = None
 
+    @warned_if_refused()
     def move(self, percent: float) -> None:
         if self._artifact is None:
             found = create_progress_artifact(percent, key=self._key, description=self._description)
@@ -61,15 +71,6 @@ def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
         bar.move(50.0 * ((row.network == "published") + row.epoch / row.epochs))
 
     return on_epoch
-
-
-@contextmanager
-def warned_if_refused() -> Iterator[None]:
-    """Log what Prefect refuses to show, without which a night is complete all the same: it was told as failed."""
-    try:
-        yield
-    except HTTPError as refused:
-        get_run_logger().warning("Prefect did not take all that this page should show: %s", refused)
 
 
 @warned_if_refused()

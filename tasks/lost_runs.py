@@ -6,7 +6,6 @@ from email.utils import parsedate_to_datetime
 from itertools import groupby
 from uuid import UUID
 
-from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -15,7 +14,7 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
 from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host
-from tasks.run_records import NIGHTLY, UNFINISHED, end, end_children, end_tasks, in_state, reschedule, runs_of
+from tasks.run_records import NIGHTLY, REFUSALS, UNFINISHED, end, end_children, end_tasks, in_state, reschedule, runs_of
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
@@ -40,7 +39,7 @@ def reap_lost(now: datetime | None = None) -> None:
 
     A lost worker cannot do this for its runs: another does, or it does once started again.
     """
-    with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+    with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
         now = now or _time_of_server(client)
         ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
         for run, why in dead_runs(client, now):
@@ -130,7 +129,7 @@ def end_killed(ticker: str) -> None:
     Not Pending ones: until a worker has begun a run that is retried, it bears the process of its last attempt.
     """
     begun = in_state([StateType.RUNNING, StateType.CANCELLING])
-    with suppress(HTTPError), get_client(sync_client=True) as client:
+    with suppress(*REFUSALS), get_client(sync_client=True) as client:
         for run in tuple(runs_of(client, begun)):
             if str(run.parameters.get("ticker")).upper() == ticker and (why := why_gone(run.infrastructure_pid)):
                 end(client, run, _ended(run, why))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from json import JSONDecodeError
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -23,6 +24,7 @@ from prefect.states import AwaitingRetry, Pending, Running, State
 from prefect.types._datetime import now
 from prefect.utilities.callables import get_call_parameters
 from prefect.utilities.engine import propose_state_sync
+from pydantic import ValidationError
 
 from stockml.errors import StockmlError
 from stockml.home import home
@@ -36,6 +38,7 @@ from tasks.short_runs import suit_short_runs
 T = TypeVar("T")
 
 A_DAY = timedelta(days=1)
+REFUSALS = HTTPError, JSONDecodeError, ValidationError  # of Prefect's server, or of a program between
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
@@ -88,7 +91,7 @@ def sign(run_id: UUID) -> None:
     """
     if os.environ.get(WORKERS_RUN) == str(run_id):
         return
-    with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+    with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
         written = client.read_flow_run(run_id).infrastructure_pid
         if written is None or is_gone(written):
             client.update_flow_run(run_id, infrastructure_pid=mark())

@@ -29,7 +29,7 @@ from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import NIGHTS, WORKERS_RUN, all_of, in_state, keep_end, runs_of
+from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, all_of, in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S = 60.0
@@ -48,10 +48,10 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 def show_status() -> None:
     """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there.
 
-    A run whose nights are done does not fail for it: `stockml doctor` reports what cannot be read.
+    What is done does not fail for it, whatever cannot be read, of which `stockml doctor` tells, or Prefect refuses.
     """
     place = home()
-    with suppress(StockmlError, OSError), get_client(sync_client=True) as client:
+    with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
         refresh(place, depth=Depth.STATUS)
         scheduled = next_nights(client)
         calendars = {ticker: known.parameters.get("calendar") for ticker, known in scheduled.items()}

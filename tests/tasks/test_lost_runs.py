@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from prefect import Flow, flow
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Failed, Pending, Running
 
 import flows
@@ -21,6 +22,7 @@ from stockml.nights.status import Attempt, keep_attempt, rows
 from stockml.storage.process_marks import mark
 from tasks.lost_runs import A_NIGHT, GONE_AFTER, LOST_AFTER, OURS, end_killed, reap_lost
 from tasks.run_records import keep_end, sign
+from tests.support.loopback import Loopback, whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -156,3 +158,12 @@ def test_a_dead_run_that_is_resumed_is_signed_again_and_so_is_not_ended(runs: di
         sign(UUID(str(run)))
     end_killed("RESCUED")
     assert states(runs) == {"gone": "Running", "here": "Running", "unknown": "Running"}
+
+
+@pytest.mark.parametrize("answer", [b"", b"{"])
+def test_a_server_that_answers_with_no_json_fails_no_night_that_looks_for_dead_runs(answer: bytes) -> None:
+    with Loopback(whole(answer)) as server, temporary_settings({PREFECT_API_URL: server.address}):
+        end_killed("RESCUED")
+        reap_lost()
+        sign(UUID(int=1))
+        assert server.asked

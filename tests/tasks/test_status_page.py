@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Scheduled
 
 from deployments.cli.app import run
@@ -36,6 +36,7 @@ from tasks.status_page import (
     next_runs,
     show_status,
 )
+from tests.support.loopback import Answer, Loopback, whole
 from tests.support.nights import recorded_night
 
 
@@ -123,6 +124,15 @@ def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_cannot_be_upd
     monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://nobody@127.0.0.1:1")
     show_status()
     assert damaged.read_text() == "damaged"
+
+
+@pytest.mark.parametrize("answer", [whole(b"", 403), whole(b"{")])
+@pytest.mark.usefixtures("home")
+def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refuses(answer: Answer) -> None:
+    """A night of many tickers was told as failed, although all were published."""
+    with Loopback(answer) as server, temporary_settings({PREFECT_API_URL: server.address}):
+        show_status()
+        assert server.asked
 
 
 @pytest.mark.slow
