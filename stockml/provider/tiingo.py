@@ -70,7 +70,8 @@ class Tiingo(PriceProvider):
         if status == HTTPStatus.OK and isinstance(answer, list) and answer:
             return
         detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
-        words, notice = detail.lower(), excerpt(detail or shown)
+        found = shown if status == HTTPStatus.OK else f"HTTP {status}: {shown}"
+        words, notice = detail.lower(), excerpt(detail or found)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or "invalid token" in words:
             raise BadTiingoKey(ticker, notice)
         if status == HTTPStatus.TOO_MANY_REQUESTS or "run over your" in words:
@@ -78,7 +79,7 @@ class Tiingo(PriceProvider):
             raise TiingoSpent(ticker, notice, period)
         if status == HTTPStatus.NOT_FOUND or "not found" in words:
             raise UnknownSymbol(ticker, notice)
-        raise NoData(ticker, shown if status == HTTPStatus.OK else f"HTTP {status}: {shown}")
+        raise NoData(ticker, found)
 
 
 def _rows(payload: Payload) -> dict[date, dict[str, Any]]:

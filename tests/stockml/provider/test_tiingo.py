@@ -120,6 +120,17 @@ def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Pa
         assert client.remaining() == (999 if "hour" in case else 0)
 
 
+@pytest.mark.parametrize("status", [403, 404, 429])
+def test_a_refusal_without_words_is_told_by_its_status(tmp_path: Path, status: int) -> None:
+    with (
+        Loopback(sends(b"", status)) as service,
+        tiingo(tmp_path, service.address) as client,
+        pytest.raises(FeedError) as refusal,
+    ):
+        client.daily("MSFT", "full")
+    assert refusal.value.notice == f"HTTP {status}:"
+
+
 def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
     with Loopback(sends([])) as service:
         with tiingo(tmp_path, service.address) as client, pytest.raises(NotOffered) as refusal:
