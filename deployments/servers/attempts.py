@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
-from httpx import HTTPError
 from prefect._internal.attempt_control import AttemptConclusion, Intent, StateOwnershipDelegation
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
@@ -17,6 +16,7 @@ from prefect.runner import _control_channel, _flow_run_executor
 
 from deployments.servers.warm_run import ADDRESS
 from tasks.lost_runs import requeue
+from tasks.run_records import REFUSALS
 
 
 class ControlChannel(_control_channel.ControlChannel):
@@ -56,7 +56,7 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
         known, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
         if known or process is None or (process.returncode or 0) >= 0:
             return known
-        with suppress(HTTPError, ObjectNotFound), get_client(sync_client=True) as client:
+        with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
             if requeue(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
                 return StateOwnershipDelegation("reschedule")
         return None

@@ -8,8 +8,8 @@ and writes to each deployment. One connection watches for cancellations of all r
 
 import os
 import ssl
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from uuid import UUID
 
 import anyio
 from anyio.abc import TaskStatus
-from httpx import HTTPError, HTTPStatusError
+from httpx import HTTPError, HTTPStatusError, TransportError
 from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
@@ -40,7 +40,7 @@ from stockml.errors import DiskFull
 from stockml.home import home
 from stockml.storage.files import write_atomically
 from tasks.lost_runs import reap_lost
-from tasks.run_records import in_state
+from tasks.run_records import REFUSALS, in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
 AHEAD = 4  # runs per slot: how many of the shortest nights a slot does between two polls
@@ -71,6 +71,10 @@ class WarmWorker(process.ProcessWorker):
     job_configuration = WarmConfiguration
     _next: Sequence[WorkerFlowRunResponse] = ()  # from the last poll, due but without a slot yet
     _sweep = Thread()  # that looks for lost runs
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        with as_outages():
+            return await super().get_and_submit_flow_runs()
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """The next due runs, as many as the slots may do until the next poll; those started by hand come first.
@@ -119,7 +123,7 @@ class WarmWorker(process.ProcessWorker):
         """Submit the run, or leave it to a later poll if the server fails, which would end Prefect's own worker."""
         try:
             await super()._submit_run(flow_run)
-        except HTTPError:
+        except REFUSALS:
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
         await self._submit_scheduled_flow_runs([*self._next])  # fills its slot if the run was not started
@@ -146,7 +150,8 @@ class WarmWorker(process.ProcessWorker):
 
     async def sync_with_backend(self) -> None:
         """Every half minute: send a heartbeat, and see to runs that a lost worker has left, unless that goes on."""
-        await super().sync_with_backend()
+        with as_outages():
+            await super().sync_with_backend()
         if not self._sweep.is_alive():  # no thread of AnyIO: once, one begun as Ctrl-C came kept the process for ever
             self._sweep = Thread(target=copy_context().run, args=[reap_lost], daemon=True)
             self._sweep.start()
@@ -185,6 +190,15 @@ def install() -> None:
     _starter_engine.run_process = warm_run.run_process  # type: ignore[assignment] # called by this name and signature
     WarmWorker.type = process.ProcessWorker.type
     (get_registry_for_type(process.ProcessWorker) or {})[WarmWorker.type] = WarmWorker
+
+
+@contextmanager
+def as_outages() -> Iterator[None]:
+    """Raise what Prefect's loop takes for an outage, which it waits out, for whatever ends a poll: it would end."""
+    try:
+        yield
+    except Exception as error:
+        raise TransportError(f"{type(error).__name__}: {error}") from error
 
 
 def settings_of_a_run(server: str) -> dict[str, str | None]:

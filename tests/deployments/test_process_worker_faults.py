@@ -20,21 +20,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lasting_server")]
 
 ASKS_A_SERVER_THAT_FAILS_ONCE = """
 import sys
+from json import JSONDecodeError
 from httpx import HTTPStatusError, Request, Response
 from prefect.client.orchestration import PrefectClient
 from deployments.servers.worker_program import main
 
-real, asked = PrefectClient.read_deployment, []
+real, asked = PrefectClient.{method}, []
 
-async def read_deployment(self, deployment_id):
-    asked.append(deployment_id)
+async def {method}(self, *given, **more):
+    asked.append(given)
     if len(asked) == 1:
-        raise HTTPStatusError("failed within", request=Request("GET", "/"), response=Response(500))
-    return await real(self, deployment_id)
+        raise {error}
+    return await real(self, *given, **more)
 
-PrefectClient.read_deployment = read_deployment
+PrefectClient.{method} = {method}
 main(sys.argv[1:])
 """
+REFUSED = 'HTTPStatusError("no", request=Request("GET", "/"), response=Response({}))'
+UNREADABLE = 'JSONDecodeError("no JSON", "<html>", 0)'
 
 
 PATIENT = """
@@ -56,12 +59,18 @@ def pool() -> str:
     return name
 
 
-def test_a_server_that_fails_within_ends_no_worker_and_the_run_is_started_at_the_next_poll(
-    tmp_path: Path, pool: str
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [("read_deployment", REFUSED.format(500)), ("read_deployment", UNREADABLE), ("request", REFUSED.format(403))],
+)
+def test_a_server_that_answers_wrongly_once_ends_no_worker_and_the_run_is_started_at_the_next_poll(
+    tmp_path: Path, pool: str, method: str, error: str
 ) -> None:
+    """Of its requests, `request` polls."""
+    program = ASKS_A_SERVER_THAT_FAILS_ONCE.format(method=method, error=error)
     with get_client(sync_client=True) as client:
         run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
-        with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS_ONCE)) as worker:
+        with one_slot(tmp_path, pool, every_s=1, program=("-c", program)) as worker:
             until(client, run, "Completed")
             assert worker.poll() is None
 
