@@ -27,7 +27,10 @@ OURS = FlowFilter.model_validate(
 )  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 # of one whose process found no server to read it from, or to tell its end, as seen by the worker or its runner
-UNREAD = ("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1.")
+UNREAD = (
+    *("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1."),
+    *(f"Failed to submit flow run to infrastructure: {kind}" for kind in ("JSONDecodeError", "PrefectHTTPStatusError")),
+)
 # of one whose container or pod was killed, as the workers of Docker and of Kubernetes say
 KILLED = ("Flow run infrastructure exited with non-zero status code 137.", "No active or succeeded pods found")
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does

@@ -134,10 +134,11 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
     ends |= {f"KILLED {at}": Crashed(message=f"{told} More.") for at, told in enumerate(KILLED)}
     ends |= dict.fromkeys(("FAILED", "UNTOLD", "TOLD TWICE"), Crashed(message=f"{UNREAD[0]} A general error."))
     ends |= {"SILENT": Running(), "AT WORK": Running()}
-    begun: dict[str, State[Any]] = dict.fromkeys(("UNREAD 0", "UNREAD 1", "WAITED"), Pending())
+    unread = [f"UNREAD {at}" for at in range(len(UNREAD))]
+    begun: dict[str, State[Any]] = dict.fromkeys((*unread, "WAITED"), Pending())
     begun |= {"STOPPED": Cancelling(), "FAILED": Failed(), "TOLD TWICE": AwaitingRetry(scheduled_time=NEVER)}
     ends["WAITED"] = Crashed(message=f"{UNREAD[1]} A general error.")
-    ends |= {f"UNREAD {at}": Crashed(message=f"{told} A general error.") for at, told in enumerate(UNREAD)}
+    ends |= {run: Crashed(message=f"{told} A general error.") for run, told in zip(unread, UNREAD, strict=True)}
     alone = {"job_variables": {"command": f"{sys.executable} -u -m prefect.engine"}}  # without -u, it would be a fork
     (own := tmp_path / "own").mkdir()
     with get_client(sync_client=True) as client:
@@ -176,7 +177,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         assert found() == left | long_ago, "a night that ended long ago stays as it is"
         client.set_flow_run_state(made["SILENT"], AwaitingRetry(scheduled_time=NEVER), force=True)
         client.set_flow_run_state(made["OTHER"], Running(), force=True)
-        again = ("LOST", "KILLED 0", "KILLED 1", "UNREAD 0", "UNREAD 1", "WAITED", "TOLD TWICE", "UNTOLD")
+        again = ("LOST", "KILLED 0", "KILLED 1", *unread, "WAITED", "TOLD TWICE", "UNTOLD")
         with one_slot(tmp_path, POOL, every_s=1):
             for run_id in (outlives, *(made[name] for name in again)):
                 until(client, run_id, "AwaitingRetry")
