@@ -118,17 +118,15 @@ def told_by_prefect(home: Home) -> Iterator[Check]:
     with suppress(StockmlError), looked_up(home) as client:  # `prefect` and `list of tickers` report these
         if client is None:
             return
-        from httpx import HTTPError
-
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
-        from tasks.run_records import NIGHTS, all_of
+        from tasks.run_records import NIGHTS, REFUSALS, all_of
 
-        with suppress(HTTPError):
+        with suppress(*REFUSALS):
             if found := refused_notice(client, datetime.now(UTC)):
                 yield Check("notices", "problem", found, TAKE_NOTICES)
         entries = tickers_of(home).tickers
         listed = {entry.ticker for entry in entries}
-        with suppress(HTTPError):
+        with suppress(*REFUSALS):
             nights = tuple(all_of(client.read_deployments, flow_filter=NIGHTS))
             ours = {each.name for each in nights if MANAGED in each.tags}
             lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
