@@ -206,9 +206,14 @@ def _extracted(file: Path, root: Path) -> list[str]:
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """An entry, of as many bytes as the archive says at most: `ZipFile.read` unpacks any number of more first."""
+    """An entry, of as many bytes as the archive says at most: `ZipFile.read` unpacks any number of more first.
+
+    Raises ValueError for a large one that is packed far better than any of a home: it could fill the memory."""
+    about = archive.getinfo(name)
+    if about.file_size > max(16 << 20, 100 * about.compress_size):
+        raise ValueError(f"{about.file_size:,} bytes of {name} in {about.compress_size:,}")
     with archive.open(name) as entry:
-        return entry.read(archive.getinfo(name).file_size)
+        return entry.read(about.file_size)
 
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -220,7 +225,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
         raise ValueError("other files than its manifest names")
     for name in sums:
         path = PurePosixPath(name)
-        if ".." in path.parts or path.parts[0] not in PLACES:
+        if ".." in path.parts or path.parts[0] not in PLACES or str(path) in PLACES[2:]:
             raise ValueError(f"a file {name[:80]!r} that no home has")
     return sums
 

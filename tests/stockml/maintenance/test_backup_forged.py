@@ -20,6 +20,7 @@ from stockml.maintenance.backup import FORMAT, restore
         ("ledger/../../IBM.parquet", {}, "that no home has"),
         ("{elsewhere}/ledger/IBM.parquet", {}, "that no home has"),
         ("mlflow.db", {}, "that no home has"),
+        ("ledger", {}, "a file 'ledger' that no home has"),
         ("ledger/IBM.parquet", {"format": "stockml backup, 2"}, "the format 'stockml backup, 2', this program reads"),
         ("ledger/IBM.parquet", {"files": {}}, "other files than its manifest names"),
         ("ledger/IBM.parquet", {"files": {"ledger/IBM.parquet": "0f"}}, "other content in ledger/IBM.parquet"),
@@ -58,10 +59,11 @@ def test_an_archive_for_which_the_disk_has_no_room_is_refused_before_a_byte_is_w
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-def test_an_archive_that_unpacks_to_more_than_it_says_is_refused_without_unpacking_it(
-    home: Home, tmp_path: Path
+@pytest.mark.parametrize("said", [1_000, 100 << 20])
+def test_an_archive_that_unpacks_to_more_than_it_says_or_than_a_home_has_is_refused_without_unpacking_it(
+    said: int, home: Home, tmp_path: Path
 ) -> None:
-    file = forged(tmp_path / "b.zip", bytes(100 << 20), 1_000)
+    file = forged(tmp_path / "b.zip", bytes(100 << 20), said)
     tracemalloc.start()
     try:
         with pytest.raises(InvalidFile, match="expected a whole backup"):
