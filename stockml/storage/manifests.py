@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
 
 from stockml.errors import StoreError
 from stockml.storage.records import read_record
@@ -23,7 +25,8 @@ PLACES = {name.partition("/")[0] for name in (*FOLDERS, *FILES, *OF_ALL, *SHARED
 WAITING = "waiting"  # beside a night's record until MLflow has it
 NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
 
-Entry: TypeAlias = tuple[str, int, int]  # SHA-256, bytes, time of writing in seconds since 1970
+# SHA-256, bytes, time of writing in seconds since 1970, as far as a file can bear it
+Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**40), le=2**40)]]
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class Manifest:
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
                 raise ValueError("its checksum is another")
             manifest = read_record(cls, outer["body"])
-            for path in map(PurePosixPath, manifest.files):
-                if ".." in path.parts or next(iter(path.parts), "") not in PLACES:
-                    raise ValueError(f"a file {str(path)[:80]!r} that no state has")
+            for name in manifest.files.keys() - OF_ALL:
+                path = PurePosixPath(name)
+                if "\0" in name or ".." in path.parts or not path.parts[1:] or path.parts[0] not in PLACES:
+                    raise ValueError(f"a file {name[:80]!r} that no state has")
             return manifest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"

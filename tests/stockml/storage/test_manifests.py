@@ -25,6 +25,8 @@ CONTENT = b"planted"
         "models/../x",
         "/x",
         "",
+        "store",
+        "store/I\0BM",
     ],
 )
 def test_a_manifest_with_a_file_that_no_state_has_brings_nothing(tmp_path: Path, name: str) -> None:
@@ -45,3 +47,9 @@ def test_a_manifest_with_a_file_that_no_state_has_brings_nothing(tmp_path: Path,
         state.checkout("IBM")
     brought = [path for path in state.root.rglob("*") if path.is_file() and path.read_bytes() == CONTENT]
     assert brought == [state.root / known]
+
+
+def test_a_manifest_with_a_time_that_no_file_bears_is_damaged() -> None:
+    content = Manifest("IBM", {"models/IBM/x/y.npz": ("0f", 1, 10**30)}).content()
+    with pytest.raises(StoreError, match=r"IBM\.json: .*files\.models/IBM/x/y\.npz\.2"):
+        Manifest.read(content, "parts/IBM.json")
