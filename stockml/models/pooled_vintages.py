@@ -31,7 +31,7 @@ SHIPPED = Path(__file__).parent / "vintages"
 LARGEST = 16_000_000  # bytes
 AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
 OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
-READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 Header = dict[str, Any]
 CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; the first two of old

@@ -38,9 +38,11 @@ def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
 
 
 def unpacked_by_name(content: bytes) -> dict[str, NDArray[Any]]:
-    """The inverse of `packed_by_name`. Raises ValueError for other bytes."""
+    """The inverse of `packed_by_name`. Raises ValueError for other bytes, also if they unpack to more than they are."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+            if sum(each.file_size for each in kept.zip.infolist()) > len(content):
+                raise ValueError
             return dict(kept)
     except Exception as problem:
         raise ValueError("no .npz of plain arrays") from problem

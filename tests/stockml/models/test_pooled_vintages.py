@@ -59,6 +59,7 @@ DAMAGES = {
         record | {"shapes": {name: [rows[0][::-1], *rows[1:]] for name, rows in record["shapes"].items()}}
     ),
     "more than a vintage needs": lambda text, record: text + " " * 16_000_000,
+    "nested": lambda text, record: "[" * 100_000,
     "no date": lambda text, record: resigned(record | {"through": "lately"}),
 }
 

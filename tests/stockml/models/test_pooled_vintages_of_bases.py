@@ -78,6 +78,7 @@ DAMAGES: dict[str, Damage] = {
     "text for weights": lambda content, header, arrays: resigned(
         header, [arrays[0].astype(np.float32).astype("U8"), *arrays[1:]]
     ),
+    "a nested header": lambda content, header, arrays: packed([np.frombuffer(b"[" * 100_000, np.uint8), *arrays]),
     "falling quantiles": lambda content, header, arrays: resigned(header, [*arrays[:-1], -arrays[-1]]),
 }
 
