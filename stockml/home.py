@@ -87,10 +87,9 @@ class Home:
 
     def server(self, name: str) -> str | None:
         """The address of `mlflow` or `prefect_api`, as `stockml up` wrote it here; None if it cannot be read."""
-        try:
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return str(json.loads(self.servers.read_text())[name])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return None
+        return None
 
 
 @contextmanager

@@ -151,10 +151,9 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
 
 
 def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
-    try:
+    with suppress(StockmlError):  # the home's kind of prices is unreadable, as `prices` reports
         return plays_recorded(home, environ)
-    except StockmlError:  # the home's kind of prices is unreadable, as `prices` reports
-        return False
+    return False
 
 
 def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:

@@ -48,11 +48,9 @@ class FileNotes:
     removal: ClassVar[str] = "delete it"  # how to remove a damaged note, for a message
 
     def read(self, name: str) -> bytes | None:
-        with _refused_by_disk(self.folder / name):
-            try:
-                return (self.folder / name).read_bytes()
-            except FileNotFoundError:
-                return None
+        with _refused_by_disk(self.folder / name), suppress(FileNotFoundError):
+            return (self.folder / name).read_bytes()
+        return None
 
     def write(self, name: str, content: bytes) -> None:
         with _refused_by_disk(self.folder / name):
