@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -143,7 +144,10 @@ def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool
         raise ValueError("an empty file")
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        table = file.read(use_threads=False)
+        batches = islice(file.iter_batches(len(content), use_threads=False), 1)  # a row takes 2 bytes at least
+        table = pa.Table.from_batches(batches, file.schema_arrow)
+        if len(table) != file.metadata.num_rows:
+            raise ValueError(f"{file.metadata.num_rows:,} rows in {len(content):,} bytes")
         names = ", ".join(table.column_names)
     except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a column name is damaged
         raise ValueError(f"damage: {str(problem)[:200]}") from problem

@@ -145,3 +145,9 @@ def test_a_renamed_table_is_its_new_owners_and_never_lies_over_rows_of_another(f
     with pytest.raises(StoreError, match=r"expected no rows there yet, found some beside FB\.parquet; move one"):
         files.rename(*asked)
     assert files.names() == ["FB.parquet", "META.parquet"]
+
+
+def test_a_small_file_of_very_many_rows_is_refused_unread() -> None:
+    pq.write_table(table := pa.table({"close": [0.0] * 1_000_000}), file := BytesIO())
+    with pytest.raises(ValueError, match=r"^damage: 1,000,000 rows in [\d,]{4,6} bytes$"):
+        from_bytes(file.getvalue(), "IBM", table.schema, unmarked=True)
