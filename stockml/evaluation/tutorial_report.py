@@ -15,6 +15,7 @@ from stockml.prices.bars import broken, days_of
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_history, ticker_of
 from stockml.prices.screening import doubtful
+from stockml.redaction import excerpt
 from stockml.settings import Settings, tutorial_settings
 from stockml.storage.arrays import Days, Floats
 from stockml.training.checkpoint import EpochProgress
@@ -226,4 +227,4 @@ def share_of(path: Path) -> str:
     try:
         return ticker_of(path)
     except InvalidTicker:
-        return path.name.split(".")[0].upper()
+        return excerpt(path.name.split(".")[0].replace("$", " "), 60).upper()  # a plot takes $ for a formula

@@ -24,6 +24,9 @@ def saved(folder: Path, bars: Bars, name: str = "ibm.us.txt") -> Path:
 def test_a_share_is_named_as_an_import_names_it_and_any_other_file_by_its_first_word() -> None:
     names = ("hpq.us.txt", "brk.a.us.txt", "brk.b.us.txt", "my prices, of old.csv")
     assert [share_of(Path(name)) for name in names] == ["HPQ", "BRK.A", "BRK.B", "MY PRICES, OF OLD"]
+    assert share_of(Path("in $\\frac$\n```\n\x1b[31m\u202e.txt")) == "IN \\FRAC ``` ?[31M?", (
+        "a plot, note or terminal obeys it"
+    )
 
 
 @pytest.mark.parametrize("share", LONG)
