@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.filesize import decimal
 
 from stockml.errors import counted
+from stockml.redaction import unformatted
 
 LISTED = 50  # things named per step; the count tells how many there were
 
@@ -25,7 +26,7 @@ def markdown(steps: Sequence[StepReport], *, dry_run: bool) -> str:
     """A table with one row per step, then the things of each step."""
     title = "What maintenance would do (dry run: nothing was changed)" if dry_run else "What maintenance did"
     rows = ["| step | things | size |", "|---|--:|--:|", *(_row(step) for step in steps)]
-    return "\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)])
+    return unformatted("\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)]))
 
 
 def summary(steps: Sequence[StepReport]) -> str:

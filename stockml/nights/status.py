@@ -20,7 +20,7 @@ from stockml.nights.reasons import by_reason, in_a_line
 from stockml.nights.tables import aligned
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.provider.listing import Delistings
-from stockml.redaction import unformatted
+from stockml.redaction import one_line, unformatted
 from stockml.settings import AgeingSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import ATTEMPT
@@ -221,7 +221,7 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
     """The share sentence, states cut short in the table, and the table; `links`: from a ticker to its own page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
-        ticker, *cells = (cell.replace("|", "/") for cell in row.cells())
+        ticker, *cells = (unformatted(cell).replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
     told = "\n".join(f"- {unformatted(line)}" for line in _told(listed))
@@ -231,7 +231,7 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
 def _told(listed: Sequence[Row]) -> list[str]:
     """The states that the table cuts short, each with all its tickers."""
     told = by_reason((row.ticker, row.state) for row in listed if row.brief)
-    return [f"{', '.join(names)}: {state}" for state, names in told.items()]
+    return [f"{', '.join(names)}: {one_line(state)}" for state, names in told.items()]
 
 
 def missing(home: Home, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:

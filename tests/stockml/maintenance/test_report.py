@@ -9,13 +9,15 @@ def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
     account = [
         StepReport("models", 2, 2_500_000, ("`models/IBM/a`", "`models/IBM/b`")),
         StepReport("clear MLflow", failed="away"),
+        StepReport("files", 1, 0, ("![x](//y)",), failed="<img src=//x>"),
     ]
-    assert summary(account) == "2 things, 2.5 MB. Not done: clear MLflow: away"
+    assert summary(account) == "3 things, 2.5 MB. Not done: clear MLflow: away; files: <img src=//x>"
     text = markdown(account, dry_run=True)
     assert "dry run: nothing was changed" in text
     assert "| models | 2 | 2.5 MB |" in text
     assert "| clear MLflow | not done: away | – |" in text
     assert "- `models/IBM/b`" in text
+    assert not {"<", "["} & {*text}, "a page would fetch an image"
 
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])

@@ -94,13 +94,13 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
 
 
 def test_tickers_in_the_same_state_share_its_line_above_the_table() -> None:
-    usual, wrong = "expired, 8 sessions behind", "failed: <img src=//x> ![i](//x) [a](//x)"
+    usual, wrong = "expired, 8 sessions behind", "failed: <img src=//x> ![i](//x) [a](//x)\n\x1b[2J"
     states = {"A": usual, "B": wrong, "C": usual, "D": "up to date"}
     listed = [status.Row(name, DAY, state, brief="" if name == "D" else "x") for name, state in states.items()]
-    told = [f"A, C: {usual}", f"B: {wrong}"]
+    told = [f"A, C: {usual}", "B: failed: <img src=//x> ![i](//x) [a](//x) \\x1b[2J"]
     assert [line for line in status.text(listed).splitlines() if ": " in line][:2] == told
     shown = status.markdown(listed).splitlines()
-    plain = "- B: failed: &lt;img src=//x> !&#91;i](//x) &#91;a](//x)"  # a page would fetch an image
+    plain = "- B: failed: &lt;img src=//x> !&#91;i](//x) &#91;a](//x) \\x1b&#91;2J"  # a page would fetch an image
     assert [line for line in shown if line.startswith("- ")] == [f"- A, C: {usual}", plain]
     assert shown.index(f"- A, C: {usual}") < shown.index("|---|---|---|---|---|---|---|")
 
