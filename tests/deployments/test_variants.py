@@ -62,6 +62,7 @@ def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
     assert (about["runAsNonRoot"], about["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
     allowed = pod["containers"][0]["securityContext"]
     assert allowed == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert pod["automountServiceAccountToken"] is False, "a night asks nothing of the cluster"
 
 
 def test_the_image_holds_every_package_of_the_project() -> None:

@@ -34,6 +34,7 @@ def base_job_template() -> dict[str, Any]:
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     pod["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": "stockml-state"}}]
     pod["securityContext"] = OF_THE_POD
+    pod["automountServiceAccountToken"] = False
     container = pod["containers"][0]
     container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container["volumeMounts"] = [{"name": "state", "mountPath": "/state"}]
