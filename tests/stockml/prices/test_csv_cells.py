@@ -251,6 +251,7 @@ REFUSALS = {
         LAYOUTS["Kaggle"][:-15],
         "line 3: expected 7 cells as in the line before, found 5 and no line end; see that the file is whole",
     ),
+    "a line of commas": (f"Date,Open\n{',' * 200_000}\n", "found a line of 200,000 characters"),
     "a workbook": ("PK\x03\x04xl", "found a workbook; save it as CSV"),
     "a page": ("<!DOCTYPE html>\n<html></html>\n", "found no columns in its first line, '<!DOCTYPE html>'"),
     "a text": ("# stockml\n\nprices, and more\n", "found no columns in its first line"),
