@@ -73,10 +73,9 @@ def _settle_streams() -> None:
 
 class _Lenient(io.FileIO):
     def write(self, data: Any, /) -> Any:
-        try:
+        with contextlib.suppress(OSError):
             return super().write(data)
-        except OSError:
-            return len(data)
+        return len(data)
 
 
 def lenient(descriptor: int, encoding: str | None) -> TextIO:

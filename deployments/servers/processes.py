@@ -59,10 +59,9 @@ class Child:
             raise self.failure()
 
     def failure(self) -> ServerFailed:
-        try:
+        lines = list[str]()
+        with contextlib.suppress(OSError):
             lines = self.log.read_text(errors="replace").split("\n")
-        except OSError:
-            lines = []
         last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return ServerFailed(self.program.name, self.process.poll(), str(self.log), last_line)
 
@@ -170,11 +169,10 @@ def end(family: list[psutil.Process], patience_s: float) -> None:
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+    return []
 
 
 def main(module: str, arguments: list[str]) -> None:

@@ -206,9 +206,7 @@ def _extracted(file: Path, root: Path) -> list[str]:
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
-    """An entry, of as many bytes as the archive says at most: `ZipFile.read` unpacks any number of more first.
-
-    Raises ValueError for a large one that is packed far better than any of a home: it could fill the memory."""
+    """An entry of as many bytes as the archive says: `ZipFile.read` unpacks more. ValueError if too many."""
     about = archive.getinfo(name)
     if about.file_size > max(16 << 20, 100 * about.compress_size):
         raise ValueError(f"{about.file_size:,} bytes of {name} in {about.compress_size:,}")

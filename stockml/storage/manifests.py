@@ -25,8 +25,7 @@ PLACES = {name.partition("/")[0] for name in (*FOLDERS, *FILES, *OF_ALL, *SHARED
 WAITING = "waiting"  # beside a night's record until MLflow has it
 NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
 
-# SHA-256, bytes, time of writing in seconds since 1970, as far as a file can bear it
-Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**40), le=2**40)]]
+Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**40), le=2**40)]]  # SHA-256, bytes, written: since 1970
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,13 @@ def sha256_of(address: str | Path) -> str | None:
         content = Objects(root).read(name).content
         return None if content is None else hashlib.sha256(content).hexdigest()
     local = Path(path)
-    try:
+    with suppress(FileNotFoundError):
         if not local.is_dir():
             return hashlib.sha256(local.read_bytes()).hexdigest()
         files = sorted(p for p in local.rglob("*") if p.is_file() and not p.name.startswith(("_", ".")))
         lines = [f"{p.relative_to(local).as_posix()} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    except FileNotFoundError:
-        return None
+    return None
 
 
 class WriteConflict(Exception):
