@@ -252,19 +252,21 @@ def logged(here: Installation, experiment: str) -> list[Any]:
 
 
 def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(here: Installation) -> None:
-    needed = here.home.payloads / "XYZ" / "new.json.gz"
-    old = here.home.payloads / "XYZ" / "old.json.gz"
+    needed, old = (here.home.payloads / "XYZ" / f"{name}.json.gz" for name in ("new", "old"))
     for path in (needed, old):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"an answer")
-    then = (datetime.now(UTC) - timedelta(days=40)).timestamp()
-    os.utime(old, (then, then))
+    then = datetime.now(UTC) - timedelta(days=40)
+    os.utime(old, (then.timestamp(), then.timestamp()))
+    listed = here.stockml("maintenance", "--keep", "payload_days=30", "--dry-run")[0].splitlines()
+    at = listed.index(f"  `payloads/XYZ/old.json.gz`, {then:%Y-%m-%d}")
+    assert (listed[at - 1].split(), listed[-1][:9]) == (["payloads", "1", "thing,", "9", "B"], "would go:")
+    assert old.exists()
     found = here.found("maintenance", "--keep", "payload_days=30")
     assert found["dry_run"] is False
     steps = {step["name"]: step for step in found["steps"]}
     assert [step["failed"] for step in found["steps"]] == [None] * len(steps)
-    [removed] = [step for step in found["steps"] if any("old.json.gz" in thing for thing in step["things"])]
-    assert removed["count"] == 1
+    assert [step["count"] for step in found["steps"] if "old.json.gz" in str(step["things"])] == [1]
     assert found["message"].startswith(f"{sum(step['count'] for step in found['steps'])} thing")
     assert (old.exists(), needed.exists()) == (False, True)
     assert BarStore.of(here.home).tickers() == TICKERS
