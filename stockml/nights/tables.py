@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stockml.errors import counted
 from stockml.evaluation.distribution_scores import CrpsComparison
-from stockml.evaluation.distribution_table import BASE, row_of
+from stockml.evaluation.distribution_table import BASE, DistributionTable, row_of
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
 from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
@@ -100,7 +100,7 @@ def distributions(night: Night) -> Table:
 
     origins = counted(next(iter(table.scores.values())).origins, "origin")
     rows = [(f"distribution, {origins}", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
-    for name, shown in _distribution_rows(night).items():
+    for name, shown in _named(table).items():
         score = table.scores[name]
         published = ", published" if name == row_of(night.publisher) else ""
         held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
@@ -123,17 +123,16 @@ def distributions_by_lead(night: Night) -> Table:
         return Table([], "")
     leads = (f"lead {lead}" for lead in table.leads)
     rows: list[tuple[str, ...]] = [(f"vs {POOLED}", *leads, "interval score")]
-    for name, shown in _distribution_rows(night).items():
+    for name, shown in _named(table).items():
         found, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
         skills = (f"{each:+z.2%}" for each in found.skill_by_lead) if found else ("–" for _ in table.leads)
         rows.append((shown, *skills, f"{score:.2f}%"))
     return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
 
 
-def _distribution_rows(night: Night) -> dict[str, str]:
-    """What each distribution that the night scored is shown as, from the simplest to what is published."""
-    scores = night.distributions.scores if night.distributions else {}
-    named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in scores)  # read from its file, they are by name
+def _named(table: DistributionTable) -> dict[str, str]:
+    """What each distribution that was scored is shown as, from the simplest to what is published."""
+    named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in table.scores)  # a file has them by name
     return {name: SHOWN_AS.get(name, name) for name in named}
 
 
@@ -150,7 +149,7 @@ def past_outlooks(night: Night) -> Table:
         what = f"{each.what}, {each.sessions} sessions"
         rows.append((what, f"{each.said:.1%}", f"{each.came_true:.1%}", *scores, adds))
     note = "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of what came true"
-    return Table(rows, "{:<24} {:>6} {:>9} {:>6} {:>8} {:>14}", (note,) if rows else ())
+    return Table(rows, "{:<24} {:>6} {:>9} {:>6} {:>8} {:>14}", (note,))
 
 
 def outlook(forecast: Forecast) -> Table:
