@@ -192,7 +192,9 @@ def test_a_paths_headline_is_its_skill_and_what_the_network_adds(adds: float, p_
         "GOOG · session 2013-02-28 · published: skill +0.050 over the last close",
         told,
     ]
-    assert f"**published: skill +0.050 over the last close; {told}**" in summary.markdown(night)
+    marked = summary.markdown(night)
+    assert f"**published: skill +0.050 over the last close; {told}**" in marked
+    assert f"\n\nNetwork adds to the path: {told.removeprefix('network adds ')}.\n\n" in marked
 
 
 def test_a_gain_that_cannot_be_tested_says_so() -> None:

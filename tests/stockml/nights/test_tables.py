@@ -38,6 +38,7 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
     marked = summary.markdown(night).replace("&emsp;", "")
     scores = {f"{each.what}, {each.sessions} sessions": each for each in night.outlook_scores}
     assert len(scores) == 12
+    assert "| outlook, 93 origins| said| came true| score| constant| network adds |" in marked
     for what, each in scores.items():
         told = f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| {each.constant:.3f}| "
         shown = marked[marked.index(told) + len(told) :].split(" |")[0]
@@ -115,7 +116,9 @@ def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() 
         skills = [f"{each:+z.2%}" for each in night.distributions.whole[row].skill_by_lead]
         assert rows[name] == [*skills, f"{score:.2f}%"]
     assert rows["pooled regression"][:5] == ["–"] * 5
-    assert "interval score" not in summary.markdown(replace(night, distributions=None))
+    bare = replace(night, distributions=None)
+    assert "interval score" not in summary.markdown(bare)
+    assert "\n\n\n" not in summary.text(bare), "a table without rows leaves no gap"
 
 
 def test_direction_stands_beside_how_often_the_price_rose() -> None:
