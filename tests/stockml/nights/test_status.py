@@ -2,15 +2,16 @@
 network adds something. The night of the newest session counts, whatever ran last.
 """
 
+import json
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from stockml.evaluation.evaluate import CHAMPION, LSTM
+from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
 from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import Home
@@ -91,6 +92,21 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     status.keep_attempt(home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1)))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
+
+
+def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home: Home) -> None:
+    kept(home)
+    (damaged := Ledger(home.ledger).file("KO")).parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    fine, broken = listed = status.rows(home, ["KO", "IBM"], MORNING)
+    assert (fine.state, broken.cells()[:3]) == ("up to date", ("KO", "–", "unreadable"))
+    assert f"KO: {damaged}: expected a readable record" in status.text(listed)
+
+
+def test_the_next_run_is_told_in_utc() -> None:
+    at = datetime(2013, 3, 4, 19, 45, tzinfo=timezone(timedelta(hours=-5)))
+    assert status.Row("IBM", None, "", next_run=at).cells()[-1] == "Tue 00:45"
+    assert [status.Row("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)] == ["paused", "–"]
 
 
 def test_tickers_in_the_same_state_share_its_line_above_the_table() -> None:
@@ -193,4 +209,5 @@ def test_the_status_command_needs_no_server(
     assert shown[2].split()[:4] == ["MSFT", "–", "no", "night"]
     assert shown[-1].startswith("No server is up")
     assert run(["status", "IBM", "--json"]) == 0
-    assert '"session": "2013-02-28"' in capsys.readouterr().out
+    [found] = json.loads(capsys.readouterr().out)["tickers"]
+    assert (found["session"], found["published_skill"]) == ("2013-02-28", recorded_night().score(PUBLISHED).skill)
