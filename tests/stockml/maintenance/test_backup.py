@@ -133,9 +133,7 @@ def test_the_next_backup_removes_what_a_killed_one_left(filled: Home, tmp_path: 
     command = [sys.executable, "-c", KILLED, str(file)]
     killed = subprocess.run(command, env={**os.environ, "STOCKML_HOME": str(filled.root)}, check=False)
     [left] = file.parent.iterdir()
-    assert (killed.returncode, ":" in left.name) == (-9, False), (
-        "it is a copy of the home; a memory stick allows no colon"
-    )
+    assert (killed.returncode, ":" in left.name) == (-9, False), "a copy of the home; memory sticks allow no colon"
     (at_work := file.with_name(f"{backup.STAGING}{mark()}-another".replace(":", "@"))).mkdir()
     backup.back_up(filled, file, NOW)
     assert {*file.parent.iterdir()} == {file, at_work}
@@ -150,6 +148,8 @@ def test_a_damaged_file_is_archived_as_it_is_and_named_by_its_path_in_the_home(
     said = capsys.readouterr()
     assert all(f"{file}: expected a readable record" in said.err for file in damaged)
     assert "files archived in" in said.out
+    assert run(["backup", str(tmp_path / "c.zip"), "--json"]) == 1
+    assert f'"damaged": ["{damaged[0]}: expected a readable' in capsys.readouterr().out
     assert run(["backup", str(tmp_path / "b.zip")]) == 1
     assert "found one there; name another" in capsys.readouterr().err
     assert run(["backup", str(tmp_path)]) == 1

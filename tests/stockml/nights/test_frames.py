@@ -64,6 +64,8 @@ def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_
     newest = seen.forecast("IBM").attrs
     assert (newest["origin"], newest["published_at"]) == (day(20), entry(20).published_at)
     assert newest["age"].endswith("(limit 10)")
+    night_path(home.nights, "IBM", "a" * 64).unlink()
+    assert seen.forecast("IBM").attrs["age"].endswith("(limit 5)"), "the usual one, of a night that is gone"
 
 
 def test_a_forecast_says_its_age(old: stockml.Home, monkeypatch: pytest.MonkeyPatch) -> None:
