@@ -1,7 +1,6 @@
 """Whether everything that cannot be made again is there, and as it was written. Changes nothing."""
 
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ from stockml.models.trained_model import pool_files
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.nights.status import known_tickers
 from stockml.prices.store import BarStore
+from stockml.storage.arrays import unpacked_by_name
 from stockml.storage.records import unsealed
 from stockml.storage.refusals import refused
 from stockml.tickers import TICKER
@@ -95,13 +95,12 @@ def _check_evaluation(folder: Path) -> None:
     """Check the files alone: an earlier version's hold other figures, which is no damage. Raises InvalidFile."""
     try:
         json.loads(unsealed((folder / "assessment.json").read_bytes()))
-        with zipfile.ZipFile(folder / "paths.npz") as arrays:
-            damaged = (name := arrays.testzip()) and f"damage in {name}"
-    except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        unpacked_by_name((folder / "paths.npz").read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         damaged = "no " + Path(error.filename).name if isinstance(error, FileNotFoundError) else str(error)
-    if damaged:
         way_back = "restore it from a backup; without it MLflow's model of it cannot be made again"
-        raise InvalidFile(str(folder), f"expected the champion's evaluation, found {damaged}; {way_back}")
+        why = f"expected the champion's evaluation, found {damaged}; {way_back}"
+        raise InvalidFile(str(folder), why) from error
 
 
 def promoted_tickers(home: Home) -> list[str]:
