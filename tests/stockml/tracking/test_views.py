@@ -1,5 +1,6 @@
 """The text above the runs explains exactly what stands below it, in as much room as MLflow has."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatch
@@ -49,6 +50,17 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     (version,) = versions(tracking)
     assert "2013-02-28 (fine-tune: 1 new session)" in version.description
     assert f"That night {summary.headline(night)}." in version.description
+
+
+def test_nights_open_with_the_newest_first_and_each_link_with_the_table_or_the_charts() -> None:
+    shown = map(json.loads, (views.nights_view(), views.record_view()))
+    order = [(view["orderByKey"], view["orderByAsc"]) for view in shown]
+    assert order == [("tags.`session`", False), ("tags.`ticker`", True)]
+    table = "#/experiments/12/runs?viewStateShareKey=stockml&workflowType=machine_learning"
+    assert views.view_url("http://mlflow.example/", "12") == f"http://mlflow.example/{table}"
+    for note in (views.nights_note("IBM", "12", "1"), views.record_note("", "12")):
+        assert f"[Table]({table}) · [" in note
+        assert f"]({table}&compareRunsMode=CHART)" in note
 
 
 @pytest.mark.parametrize("reasons", [1, 400])
