@@ -1,5 +1,6 @@
 """What the rows of many nights say of a night that has no result, and where links to MLflow lead."""
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -8,6 +9,8 @@ from uuid import UUID
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter
 from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, PREFECT_UI_URL, temporary_settings
 from prefect.states import Cancelling, Pending, Running, State
 
@@ -52,7 +55,13 @@ def test_the_link_to_a_nights_run_in_prefect_shows_no_password(address: str) -> 
 def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     """It was told as failed, although it was published and logged; many ended before the first."""
     toy = flow(name="toy night of a refused page")(lambda: night_report("toy", 1)() or show_night(recorded_night()))
-    assert toy(return_state=True).is_completed()
+    ended = toy(return_state=True)
+    assert ended.is_completed()
+    of_it = {"flow_run_id": {"any_": [ended.state_details.flow_run_id]}, "type": {"any_": ["table"]}}
+    with get_client(sync_client=True) as client:
+        [table] = client.read_artifacts(artifact_filter=ArtifactFilter.model_validate(of_it))
+    scores = [0.0 if row["skill"] == "–" else float(row["skill"]) for row in json.loads(str(table.data))]
+    assert scores == sorted(scores, reverse=True), "the best first"
     caplog.clear()
     database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
     with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as prefects:
