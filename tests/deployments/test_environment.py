@@ -1,6 +1,6 @@
 """What the servers are told by the environment: what a person has set is left alone."""
 
-from deployments.servers.environment import prefect_database, set_environment
+from deployments.servers.environment import prefect_database, set_environment, settings_of
 from stockml.home import Home
 from stockml.home import home as home_of
 
@@ -12,6 +12,13 @@ def test_what_the_person_has_set_is_left_alone(home: Home) -> None:
     assert environ["DO_NOT_TRACK"] == "true"
     assert environ["PREFECT_API_DATABASE_CONNECTION_URL"] == f"sqlite+aiosqlite:///{home.prefect}/prefect.db"
     assert "PREFECT_API_URL" not in environ
+
+
+def test_the_password_of_this_homes_servers_is_sent_to_no_other(home: Home) -> None:
+    own = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
+    assert settings_of(home, own)["PREFECT_API_AUTH_STRING"] == "me:secret"
+    for environ in ({**own, "PREFECT_API_URL": "https://prefect.example/api"}, {}):
+        assert "PREFECT_API_AUTH_STRING" not in settings_of(home, environ)
 
 
 def test_one_address_puts_both_databases_on_postgresql() -> None:
