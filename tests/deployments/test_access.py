@@ -30,6 +30,14 @@ TUNNEL = {"STOCKML_ALLOWED_HOSTS": "Stocks.example.org, box.lan:8443,"}
 
 def answer(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> int:
     """The status that a request gets; 0 for a web socket that is refused, 101 for one that is accepted."""
+    begun = begin(access, headers, **more)
+    if begun["type"].startswith("websocket"):
+        return 101 if begun["type"] == "websocket.accept" else 0
+    return int(begun["status"])
+
+
+def begin(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> dict[str, Any]:
+    """The first message of the answer."""
     sent: list[dict[str, Any]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -43,9 +51,7 @@ def answer(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> i
     scope = {"type": "http", "method": "GET", "path": "/", **more}
     scope["headers"] = [(name.encode(), value.encode()) for name, value in headers]
     asyncio.run(guard(scope, send, send))  # type: ignore[arg-type]
-    if sent[0]["type"].startswith("websocket"):
-        return 101 if sent[0]["type"] == "websocket.accept" else 0
-    return int(sent[0]["status"])
+    return sent[0]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,7 @@ def answer(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> i
         (TUNNEL, "box.lan:8443", 200),
         (TUNNEL, "evil.example", 403),
         ({"STOCKML_ADDRESS": "127.0.0.2"}, "127.0.0.2:4200", 200),
+        ({"STOCKML_ADDRESS": "localhost"}, "127.0.0.1:4200", 200),
         (PASSWORD, "192.168.1.7:4200", 403),
         (PASSWORD, gethostname(), 403),
         (OPEN, "192.168.1.7:4200", 401),  # goes on to the password
@@ -120,6 +127,10 @@ def test_every_path_but_the_health_check_needs_the_password() -> None:
     assert answer(access, [host], path="/health", type="websocket", method=None) == 0
     assert answer(access, [host, ("origin", "http://evil.example"), ("authorization", f"Basic {right}")]) == 403
     assert "secret" not in repr(access)
+    asks = [
+        b"www-authenticate" in dict(begin(access, [named])["headers"]) for named in (host, ("host", "evil.example"))
+    ]
+    assert asks == [True, False], "a browser then asks the person for it"
 
 
 @pytest.mark.parametrize(
