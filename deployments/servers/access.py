@@ -21,7 +21,6 @@ import psutil
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from deployments.errors import PasswordNeeded, PortTaken
 from stockml.errors import InvalidSetting
@@ -186,10 +185,7 @@ class Guard:
         elif refusal := self._refusal(scope):
             status, why = refusal
             asks = {"www-authenticate": 'Basic realm="stockml", charset="UTF-8"'} if status == 401 else {}
-            refused: ASGIApp = PlainTextResponse(f"{why}\n", status, {"connection": "close", **asks})
-            if scope["type"] == "websocket":  # closing before it is accepted makes the server answer 403
-                refused = WebSocketClose(1008, f"{status}: {why}")
-            await refused(scope, receive, send)
+            await PlainTextResponse(f"{why}\n", status, {"connection": "close", **asks})(scope, receive, send)
         else:
             await self.application(scope, receive, _with_headers(send))
 
