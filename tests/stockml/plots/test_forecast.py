@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, Evaluation
 from stockml.forecasts.forecast import Forecast
 from stockml.models.pooled_regression import POOLED
-from stockml.plots.forecast import FAN, forecast_fan, skill_by_lead
+from stockml.plots.forecast import FAN, forecast_fan, scale_of, skill_by_lead
 from stockml.plots.style import COLOURS, MODEL, MUTED, TRUTH
 from stockml.storage.arrays import Days
 from tests.stockml.plots.drawing import (
@@ -52,6 +52,12 @@ def test_the_fan_shows_the_forecast_after_the_last_150_sessions() -> None:
     first, last = as_numbers(days()[[0, -1]])
     np.testing.assert_allclose(level.get_segments()[0], [(first, close), (last, close)])
     assert marks(axes) == [(MUTED, first)]
+
+
+def test_a_forecast_whose_origin_has_no_bar_any_more_is_drawn_as_it_was_made() -> None:
+    sessions, mid = series().sessions, series().mid
+    assert scale_of(tonight(), sessions, mid / 2) == pytest.approx(0.5), "after a split"
+    assert scale_of(tonight(), sessions[:-1], mid[:-1]) == 1.0
 
 
 def test_the_fan_names_its_lines_and_shows_them_whole() -> None:
