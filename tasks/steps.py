@@ -84,7 +84,8 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
             return str(refused)
         except FeedError as refused:
             again = isinstance(refused, QuotaSpent | TransientFeedError | BadKey)
-            hint = f"; `stockml history {ticker}` asks again" if again else ""
+            once = f" once this {refused.period} is over" if isinstance(refused, QuotaSpent) else ""
+            hint = f"; `stockml history {ticker}` asks again{once}" if again else ""
             why = refused if isinstance(refused, BadKey) else refused.notice  # with the variable to correct
             return f"no history from {second.name}: {why}{hint}"
     return f"history from {second.name} imported" if new else f"history from {second.name} was there already"

@@ -12,7 +12,7 @@ from datetime import date
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, TiingoSpent, UnknownSymbol
+from stockml.errors import BadKey, BadPayload, BadTiingoKey, NoData, NotOffered, QuotaSpent, TiingoSpent, UnknownSymbol
 from stockml.prices.bars import COLUMNS, Bars, Split, make_bars
 from stockml.provider.http import OutputSize, PriceProvider, Request
 from stockml.provider.parsing import cells, split_factor
@@ -36,7 +36,10 @@ class Tiingo(PriceProvider):
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are no cheaper."""
-        return self._ask(ticker, startDate=FIRST_DAY, format="json")
+        try:
+            return self._ask(ticker, startDate=FIRST_DAY, format="json")
+        except QuotaSpent as spent:  # by the count kept here, it may be
+            raise TiingoSpent(ticker, spent.notice, spent.period) from None
 
     def splits(self, ticker: str) -> Payload:
         """The same answer as `daily`, which contains the splits."""
@@ -70,12 +73,13 @@ class Tiingo(PriceProvider):
         if status == HTTPStatus.OK and isinstance(answer, list) and answer:
             return
         detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
-        found = shown if status == HTTPStatus.OK else f"HTTP {status}: {shown}"
+        found = shown if status == HTTPStatus.OK else f"HTTP {status}: {shown or 'no words'}"
         words, notice = detail.lower(), excerpt(detail or found)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or "invalid token" in words:
             raise BadTiingoKey(ticker, notice)
         if status == HTTPStatus.TOO_MANY_REQUESTS or "run over your" in words:
-            period = next((period for period in ("hour", "month") if period in notice.lower()), "day")
+            named = notice.lower().replace("daily", "day")
+            period = next((period for period in ("hour", "month", "day") if period in named), "hour")  # the shortest
             raise TiingoSpent(ticker, notice, period)
         if status == HTTPStatus.NOT_FOUND or "not found" in words:
             raise UnknownSymbol(ticker, notice)

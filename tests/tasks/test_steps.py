@@ -40,7 +40,7 @@ AGAIN = "; `stockml history IBM` asks again"
             "no history from tiingo: IBM: expected a valid Tiingo key in TIINGO_API_KEY, found Invalid token.; "
             f"find it at tiingo.com/account/api{AGAIN}",
         ),
-        ({"detail": "over your hourly allocation"}, 429, f"no history from tiingo: over your hourly allocation{AGAIN}"),
+        (b"", 429, f"no history from tiingo: HTTP 429: no words{AGAIN} once this hour is over"),
         ({"detail": "Ticker 'IBM' not found"}, 404, "no history from tiingo: Ticker 'IBM' not found"),
         (tiingo_rows("MSFT"), 200, "IBM: expected one lasting ratio between imported and stored closes, "),
         (tiingo_rows("IBM")[-100:], 200, "history from tiingo was there already"),
@@ -57,4 +57,4 @@ def test_what_the_second_provider_refuses_ends_no_night_and_says_how_to_ask_agai
         monkeypatch.setenv("TIINGO_URL", second.address)
         told = steps.import_history.fn("IBM", None, now)
     assert told.startswith(said)
-    assert told.endswith(AGAIN) == said.endswith(AGAIN)
+    assert (AGAIN in told) == (AGAIN in said)

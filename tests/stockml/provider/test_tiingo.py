@@ -91,6 +91,7 @@ REFUSALS: dict[str, tuple[object, int, type[FeedError], int]] = {
     "an unknown symbol": ({"detail": "Error: Ticker 'MSFT' not found"}, 404, UnknownSymbol, 3),
     "the hour": ({"detail": "Error: You have run over your hourly request allocation."}, 429, TiingoSpent, 1),
     "the hour, in plain text": (b"You have run over your hourly request allocation.", 429, TiingoSpent, 1),
+    "the hour, it may be": (b"", 429, TiingoSpent, 1),
     "the month": ({"detail": "Error: You have run over your 500 symbol look up for this month."}, 200, TiingoSpent, 1),
     "the day, politely": ({"detail": "You have run over your daily request allocation."}, 200, TiingoSpent, 1),
     "nothing": ([], 200, NoData, 3),
@@ -110,7 +111,7 @@ def test_a_refusal_raises_its_own_type_and_shows_no_key(tmp_path: Path, case: st
     assert KEY not in f"{refusal.value}{refusal.value.__context__}{service.asked}"
 
 
-@pytest.mark.parametrize("case", ["the hour", "the hour, in plain text", "the day, politely", "the month"])
+@pytest.mark.parametrize("case", [case for case, expected in REFUSALS.items() if expected[2] is TiingoSpent])
 def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Path, case: str) -> None:
     content, status, *_ = REFUSALS[case]
     said = rf"this {case[4:].partition(',')[0]} are used up \(.*\); once it is over, `stockml history MSFT` asks again$"
@@ -118,6 +119,9 @@ def test_a_spent_allowance_is_told_with_its_period_and_how_to_go_on(tmp_path: Pa
         with pytest.raises(TiingoSpent, match=said):
             client.daily("MSFT", "full")
         assert client.remaining() == (999 if "hour" in case else 0)
+        with pytest.raises(TiingoSpent, match=said if "month" not in case else said.replace("month", "day")):
+            client.daily("MSFT", "full")
+        assert len(service.asked) == (2 if "hour" in case else 1)
 
 
 @pytest.mark.parametrize("status", [403, 404, 429])
@@ -128,7 +132,7 @@ def test_a_refusal_without_words_is_told_by_its_status(tmp_path: Path, status: i
         pytest.raises(FeedError) as refusal,
     ):
         client.daily("MSFT", "full")
-    assert refusal.value.notice == f"HTTP {status}:"
+    assert refusal.value.notice == f"HTTP {status}: no words"
 
 
 def test_a_foreign_symbol_or_a_missing_key_is_refused_without_a_request(tmp_path: Path) -> None:
