@@ -84,7 +84,7 @@ def up(
             processes.wait_until_healthy(child, f"{server}/health", deadline)
         environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
-        _deploy(home, environ, say)
+        _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
         record = {"pid": os.getpid(), **pages, "prefect_api": api}
         write_atomically(home.servers, json.dumps(record, indent=1).encode())
@@ -126,14 +126,19 @@ def _prices(home: Home, environ: Mapping[str, str], stack: ExitStack, say: Calla
     return environ
 
 
-def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]) -> None:
     """Run `stockml deploy` in a separate process, which reads its settings afresh and keeps this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
     program = Program("stockml deploy", "deployments.cli", ("deploy",), environ)
     child = start(program, home.root / "logs" / "deploy.log")
-    if child.process.wait():
-        child.check()
+    try:
+        while (code := child.process.poll()) != 0:
+            for each in (*servers, child) if code else servers:  # for one that was killed it would wait for minutes
+                each.check()
+            time.sleep(0.1)
+    finally:
+        processes.stop([child])
     say(child.log.read_text().strip())
 
 
@@ -148,7 +153,7 @@ def _all_tickers(server: str, access: Access) -> str:
     try:
         reply = httpx.get(asked, params={"experiment_name": EXPERIMENT}, auth=(user, password) if user else None)
         return view_url(server, reply.raise_for_status().json()["experiment"]["experiment_id"])
-    except (httpx.HTTPError, KeyError, ValueError):
+    except (httpx.HTTPError, KeyError, ValueError, TypeError):
         return server
 
 

@@ -7,9 +7,11 @@ import sys
 import psutil
 import pytest
 
+from deployments.errors import ServerFailed
 from deployments.replay.feed import Feed
 from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
-from deployments.servers.stack import _print_addresses
+from deployments.servers.processes import Program, start
+from deployments.servers.stack import _deploy, _print_addresses
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
@@ -57,6 +59,22 @@ def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(
     _print_addresses(home, {"prefect": "http://[::1]:4200", "mlflow": NOWHERE}, Access.of(environ), said.append)
     assert said[2].startswith(f"MLflow   {NOWHERE}   all tickers"), "the bare address where its pages cannot be asked"
     assert said[3:-1] == told
+
+
+@pytest.mark.parametrize("answer", [b"null", b"{}", b"<html>"])
+def test_a_wrong_answer_of_mlflows_leaves_its_bare_address(home: Home, answer: bytes) -> None:
+    said: list[str] = []
+    with Loopback(whole(answer)) as mlflow:
+        _print_addresses(home, {"prefect": NOWHERE, "mlflow": mlflow.address}, Access(), said.append)
+    assert said[2].startswith(f"MLflow   {mlflow.address}   all tickers")
+
+
+def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: Home) -> None:
+    killed = start(Program("Prefect", "http.server", ("0",), os.environ), home.root / "prefect.log")
+    killed.process.kill()
+    killed.process.communicate()
+    with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
+        _deploy(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, print, [killed])
 
 
 @pytest.mark.slow
