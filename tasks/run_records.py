@@ -25,6 +25,7 @@ from prefect.types._datetime import now
 from prefect.utilities.callables import get_call_parameters
 from prefect.utilities.engine import propose_state_sync
 from pydantic import ValidationError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import StockmlError
 from stockml.home import home
@@ -38,7 +39,8 @@ from tasks.short_runs import suit_short_runs
 T = TypeVar("T")
 
 A_DAY = timedelta(days=1)
-REFUSALS = HTTPError, JSONDecodeError, ValidationError  # of Prefect's server, or of a program between
+UNREADABLE = JSONDecodeError, ValidationError
+REFUSALS = HTTPError, *UNREADABLE  # of Prefect's server, or of a program between
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
@@ -49,14 +51,18 @@ def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **g
     """Run the flow here and now; returns its end state. `deployment`: on whose page it is shown, if it exists."""
     suit_short_runs()
     parameters = get_call_parameters(flow.fn, arguments, given)
-    run = _begun(flow, deployment, arguments, given) if deployment else None
+    run = _begun(flow, deployment, arguments, given, str(uuid4())) if deployment else None
     return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
 
+@retry(retry=retry_if_exception_type(UNREADABLE), stop=stop_after_attempt(3), reraise=True)
 def _begun(
-    flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any]
+    flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any], once: str
 ) -> FlowRun | None:
-    """A run of the deployment, Running already, so that no worker takes it; None if there is no such deployment."""
+    """A run of the deployment, Running already, so that no worker takes it; None if there is no such deployment.
+
+    once: by which the server knows the run again when it is asked for it again, as after an answer that was lost.
+    """
     asked = get_call_parameters(flow.fn, arguments, dict(given), apply_defaults=False)
     # None stands for the default, which has another type in the form that the server checks by
     parameters = flow.serialize_parameters({name: value for name, value in asked.items() if value is not None})
@@ -65,23 +71,23 @@ def _begun(
         # what was not asked for is the form's own default, not the deployment's
         empty: dict[str, Any] = {"settings": {}, "calendar": ""}
         usual = {name: empty[name] for name in empty.keys() & found.parameters.keys()}
-        parameters, parent = {**usual, **parameters}, _parent(client, flow)
+        parameters, parent = {**usual, **parameters}, _parent(client, flow, once)
         run = client.create_flow_run_from_deployment(
-            found.id, parameters=parameters, state=Running(), parent_task_run_id=parent
+            found.id, parameters=parameters, state=Running(), parent_task_run_id=parent, idempotency_key=once
         )
         sign(run.id)
         return run
     return None
 
 
-def _parent(client: SyncPrefectClient, flow: Flow[..., Any]) -> Any:
+def _parent(client: SyncPrefectClient, flow: Flow[..., Any], once: str) -> Any:
     """The task run that stands for the run in the run around it, made as by Prefect itself; None if none is around."""
     around, within = FlowRunContext.get(), TaskRunContext.get()
     if around is None or around.flow_run is None:
         return None
     by: Any = {"__parents__": [TaskRunResult(id=within.task_run.id)]} if within else {}
     task = Task(fn=flow.fn, name=flow.name)
-    return client.create_task_run(task, around.flow_run.id, str(uuid4()), state=Pending(), task_inputs=by).id
+    return client.create_task_run(task, around.flow_run.id, once, state=Pending(), task_inputs=by).id
 
 
 def sign(run_id: UUID) -> None:
