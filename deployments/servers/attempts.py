@@ -56,10 +56,10 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
         known, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
         if known or process is None or (process.returncode or 0) >= 0:
             return known
-        with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
-            if requeue(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
-                return StateOwnershipDelegation("reschedule")
-        return None
+        with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:  # then left to `reap_lost`
+            if not requeue(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
+                return None
+        return StateOwnershipDelegation("reschedule")
 
     def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
         self.is_blind = True
