@@ -102,7 +102,7 @@ def remember_api(home: Home, prefect_api: str) -> None:
 def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
     """Watch the children forever, restart one that was killed, and keep their logs from growing without end.
 
-    Raises ServerFailed for one that ended by itself, or was killed within its first minute.
+    Raises ServerFailed for one that ended by itself, or was killed within its first minute; PortTaken.
     """
     while True:
         for place, child in enumerate(children):
@@ -111,6 +111,9 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
                 continue
             if not child.was_killed or time.monotonic() - child.began <= SETTLED_S:
                 raise child.failure()
+            if option := PORT_OPTIONS.get(child.program.name):  # it would end, and not say why
+                of = Access.of(child.program.environ).address
+                check_port(child.program.name, int(child.program.arguments[0]), option, of)
             children[place] = processes.started_anew(child)
             say(f"{child.program.name} was killed, and is started anew")
         time.sleep(0.5)

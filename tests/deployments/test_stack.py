@@ -1,17 +1,19 @@
 """Both pages and a worker start once, on ports that are free, or it is said which is not. Start to end: tests/pages."""
 
+import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from deployments.errors import ServerFailed
+from deployments.errors import PortTaken, ServerFailed
 from deployments.replay.feed import Feed
 from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
 from deployments.servers.processes import Program, start
-from deployments.servers.stack import _deploy, _print_addresses
+from deployments.servers.stack import _deploy, _print_addresses, watch
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
@@ -75,6 +77,15 @@ def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: Home) ->
     killed.process.communicate()
     with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
         _deploy(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, print, [killed])
+
+
+def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_start(home: Home, feed: Feed) -> None:
+    program = Program("Prefect", "http.server", (port := feed.address.rpartition(":")[2],), os.environ)
+    killed = replace(start(program, home.root / "prefect.log"), began=-math.inf)
+    killed.process.kill()
+    killed.process.communicate()
+    with pytest.raises(PortTaken, match=f"expected port {port} to be free for Prefect, found another program on it"):
+        watch([killed], print)
 
 
 @pytest.mark.slow
