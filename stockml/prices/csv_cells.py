@@ -33,7 +33,7 @@ NAMES = {
     "closeadjustedforsplits": "close",
     "adjclose": "adjusted", "adjustedclose": "adjusted",
     "adjcloseadjustedforsplitsanddividendandorcapitalgaindistributions": "adjusted",
-    "volume": "volume", "vol": "volume", "shares": "volume",
+    "volume": "volume", "vol": "volume", "shares": "volume", "ticker": "share", "symbol": "share",
     "price": "close", "zuletzt": "close", "erffn": "open",  # investing.com, in German too
     # Yahoo's current page; Stooq in Polish; German banks
     "closeclosepriceadjustedforsplits": "close",
@@ -131,12 +131,12 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     for number, row in rows:
         numbers.append(number)
         texts += [row[at].strip() if at < len(row) else "" for at in places.values()]
-    absent = [name for name in ("date", *PRICES) if name not in places]
     columns = tuple(excerpt(column, 20) for column in header[:10])
-    if absent:
+    if absent := [name for name in ("date", *PRICES) if name not in places]:
         found = f"no column {', '.join(absent)} among {', '.join(columns)}"
         raise NotPrices(f"expected the columns date, open, high, low, close; found {found}")
-    if twice := [excerpt(header[at], 20) for at, name in enumerate(meanings) if name and meanings.count(name) > 1]:
+    often = {name for name in meanings if name not in (None, "share") and meanings.count(name) > 1}
+    if twice := [excerpt(column, 20) for column, name in zip(header, meanings, strict=True) if name in often]:
         found = f"{', '.join(twice)}, which are taken for the same; give all but one another name"
         raise NotPrices(f"expected one column of each meaning, found {found}")
     table = {name: texts[at :: len(places)] for at, name in enumerate(places)}
@@ -259,7 +259,7 @@ def decimal_mark(cells: Cells, separator: str) -> DecimalMark:
 
     A comma may always stand for thousands; a point may where `;` separates the columns, or days are like 03.10.2016.
     """
-    numbers = cells.drop(columns="date")
+    numbers = cells.drop(columns=["date", "share"], errors="ignore")
     plain = all(numbers[name].str.fullmatch(rf"({PLAIN})?").all() for name in numbers)
     if plain and not numbers["close"].str.fullmatch(NUMBERS["comma"]).all():
         return "point"  # the same as below: nothing has a decimal comma, and a close has a decimal point

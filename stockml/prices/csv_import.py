@@ -139,6 +139,8 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     kept = cells[has_values]
     if kept.empty:
         raise NotPrices("expected daily prices, found no row that has any")
+    if "share" in kept and len(shares := sorted({*kept["share"]} - {""})) > 1:
+        raise NotPrices(f"expected one share, found {excerpt(', '.join(shares))}; keep one's rows, or drop the column")
     mark = readings.decimal or decimal_mark(kept, separator)
     days = dates_of(kept, sessions, readings.dates)
     raw = make_bars(days, {name: numbers_of(kept, name, mark) for name in COLUMNS})
@@ -151,9 +153,8 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert found is not None  # `checked` refuses a file whose bars are all broken
     _check_scale(found.bars, without(bars, broken(bars, None)))
-    no_volume_among = () if "volume" in cells else columns
     empty, doubts = int((~has_values).sum()), suspicions(found.bars, len(found.set_aside))
-    read = (empty, repairs, off_calendar, no_volume_among, not scaled.equals(repaired))
+    read = (empty, repairs, off_calendar, () if "volume" in cells else columns, not scaled.equals(repaired))
     return History(CsvNotes(ticker, found.set_aside, *read, doubts), source, bars, found.bars)
 
 
@@ -251,7 +252,7 @@ def _in_order(bars: Bars) -> Bars:
     kept = ordered[~ordered.reset_index().duplicated().to_numpy()]
     if (repeated := kept.index.duplicated()).any():
         day = days_of(kept)[repeated][0]
-        raise NotPrices(f"expected one bar a session, found two different ones of {day}")
+        raise NotPrices(f"expected one bar a session, found two different ones of {day}; leave one row a day")
     return kept
 
 
@@ -261,11 +262,10 @@ def _on_calendar(bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]
     fits = sessions.are_sessions(days)
     others = tuple(days[~fits].tolist())
     if another_calendars(others, len(days)):
-        named = ", ".join(str(day) for day in others[:3])
-        earlier = f"it begins on {sessions.first}: leave out the lines before"
+        why = f"it begins on {sessions.first}: leave out the lines before"
         raise NotPrices(
             f"expected sessions of the calendar {sessions.name}, found {len(others)} of {len(days)} days without one "
-            f"({named}); {earlier if others[0] < sessions.first else 'is it another exchange?'}",
+            f"({', '.join(map(str, others[:3]))}); {why if others[0] < sessions.first else 'is it another exchange?'}",
         )
     return bars[fits], others
 

@@ -24,6 +24,8 @@ FOUND = {
     "a title, with a comma, and an empty line above the header": "IBM, daily prices\n\n" + LAYOUTS["Kaggle"],
     "a comma at the end of every row": LAYOUTS["Stooq, single"].replace("00\n", "00,\n"),
     "old line ends of a Macintosh": LAYOUTS["Kaggle"].replace("\n", "\r"),
+    "a share that is named twice": "Symbol,Name,"
+    + "IBM,International,".join(LAYOUTS["Stooq, single"].splitlines(keepends=True)),
     "investing.com": """"Date","Price","Open","High","Low","Vol.","Change %"
 "11/20/2026","1,250.00","1,234.50","1,300.00","1,200.00","12.00M","11,804.76%"
 "11/19/2026","10.50","10.00","11.00","9.00","1.00K","-0.19%"
@@ -106,6 +108,10 @@ REFUSED = {
     "a longer row below a title": (
         "IBM\n" + HEADER + "2026-11-19,1,1,1,1,1\n2026-11-20,1,1,1,1,1,2\n",
         "line 4: expected 6 cells as in the header, found 7",
+    ),
+    "two shares below each other": (
+        "Symbol,Name," + HEADER + "IBM,A,2026-11-19,1,1,1,1,1\nFB,A,2026-11-20,1,1,1,1,1\n",
+        "expected one share, found FB, IBM; keep one's rows, or drop the column",
     ),
     "a quote that is not closed": (
         HEADER + '2026-11-19,1,1,1,1,"1\n2026-11-20,1,1,1,1,1\n',
