@@ -3,13 +3,16 @@
 from dataclasses import replace
 from datetime import date, datetime
 
-from stockml.errors import HistoryError
+import numpy as np
+import pandas as pd
+
+from stockml.errors import BadPayload, HistoryError
 from stockml.home import Home
 from stockml.nights import states
 from stockml.pipeline.session_status import Outcome
-from stockml.prices.bars import days_of
+from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import Sessions
-from stockml.prices.split_adjustment import back_adjusted
+from stockml.prices.split_adjustment import CENT, back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import OutputSize, PriceProvider
@@ -21,6 +24,7 @@ from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 COMPACT_SESSIONS = 100
 SHORT = 2 * COMPACT_SESSIONS  # sessions of a history that is asked for again, weekly
+FEWEST_MOVES = 20  # that both have: fewer do not tell one share from another
 
 
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
@@ -33,6 +37,7 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
     sessions = store.sessions(payload.ticker)
     today = now.astimezone(sessions.tz).date()
     answer = parse_daily(read_archived(payload.path), payload.ticker, last_final=sessions.last_final(now), today=today)
+    _check_same_share(store, payload.ticker, answer)
     bars = store.append(
         payload.ticker,
         answer,
@@ -45,6 +50,22 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
         return bars
     added, restated = store.recorded_between(payload.ticker, payload.received_at, payload.received_at)
     return replace(bars, added=added, restated=restated, unchanged=bars.unchanged - added - restated)
+
+
+def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
+    """Raise BadPayload if most closes, and most moves, differ: a split or a dividend changes no move but its day's."""
+    if not store.rows(ticker):
+        return
+    closes = pd.concat([store.read(ticker)["close"], answer["close"]], axis=1, join="inner")
+    stored, answered = np.log(closes[closes > 0]).dropna().to_numpy().T
+    if len(stored) > FEWEST_MOVES:
+        moves, ratios = np.diff(stored), answered - stored
+        beyond = max(float(np.median(np.abs(moves))) / 2, CENT / answer["close"].median())
+        restated = (np.abs(np.diff(ratios)) > beyond) & (moves != 0)
+        if min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > beyond)) > 1 / 2:
+            found = f"expected the closes that are stored, found {restated.sum()} of {len(moves)} moves restated"
+            advice = f"if the symbol is another company's by now, `stockml rename {ticker} NEW`, and it begins anew"
+            raise BadPayload(ticker, f"{found}: {advice}")
 
 
 def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:

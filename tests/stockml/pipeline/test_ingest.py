@@ -11,7 +11,7 @@ from deployments.replay.answers import Answer
 from stockml.errors import BadPayload
 from stockml.home import Home
 from stockml.pipeline import ingest
-from stockml.prices.bars import Bars, Split
+from stockml.prices.bars import PRICES, Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
@@ -203,3 +203,19 @@ def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_ad
     said = str(ingest.set_aside_tonight(home, append_bars(home, bars), None))
     assert "expected finite prices above 0, found open nan" in said
     assert said.endswith("the forecast before it stands")
+
+
+def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(home):
+    other = recorded("MSFT").loc[BARS.index]
+
+    def answered(bars: Bars, hours: int) -> PayloadReceipt:
+        return received(home, material.payload(bars), LAST, NOW + timedelta(hours=hours), 100)
+
+    append(home, kept(home, LAST, 1.0, NOW, 0), NOW)
+    for hours, factors in enumerate((np.repeat([2.0, 1.0], 50), np.linspace(0.99, 1.0, 100)), start=1):
+        changed = BARS.assign(**{name: BARS[name] * factors for name in PRICES})
+        assert append(home, answered(changed, hours), NOW + timedelta(hours=hours)).restated
+    before = BarStore.of(home).rows("IBM")
+    with pytest.raises(BadPayload, match=r"found \d\d of 99 moves restated: .* `stockml rename IBM NEW`"):
+        append(home, answered(other, 9), NOW + timedelta(hours=9))
+    assert BarStore.of(home).rows("IBM") == before
