@@ -72,7 +72,7 @@ class NightRequest:
 def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
     """The store's receipt after tonight's requests, or the kind of night if nothing more is to be done."""
     ticker, store = tonight.ticker, BarStore.of(home(), tonight.calendar)
-    if rest := at_rest(home(), ticker, session):
+    if at_rest(home(), ticker, session) and (rest := newly_at_rest(ticker, session)):
         return rest
     if later := turn(tonight, session):
         return Outcome(session, str(later), states.QUOTA)
@@ -107,7 +107,7 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
 
 
 def newly_at_rest(ticker: str, session: date) -> Outcome | None:
-    """After a feed has stopped: the outcome if the share is delisted, which is asked once a week for all; else None."""
+    """The outcome if the share is delisted, which is asked once a week for all, as one may be listed again; or None."""
     try:
         ask_who_is_delisted(ticker, clock.now())
     except FeedError as refused:

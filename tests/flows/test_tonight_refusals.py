@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from statistics import median
 from typing import Any
@@ -24,6 +24,7 @@ from flows.universe import stalest_of
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
 from stockml.home import Home
+from stockml.provider.listing import Delistings
 from tests.support import PAYLOADS, loopback, replaying
 from tests.support.loopback import Answer, Loopback
 from tests.support.night_process import stored
@@ -281,10 +282,19 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
 def test_a_delisted_share_is_asked_about_once_and_then_rests(
     ready: Home, feed: ScriptedFeed, fault: Fault | None
 ) -> None:
-    """Whether the provider still has its bars, or its symbol no more."""
-    feed.script(*[fault] * 3 if fault else [], symbol="IBM")
+    feed.script(*[fault] * 3 if fault else [], symbol="IBM")  # its bars are still there, or its symbol no more
     feed.delisted = {"IBM": date(2013, 2, 21)}
     for requests in (4, 4) if fault else (2, 2):
         state = nightly(**ASKED, return_state=True)
         assert (state.name, feed.requests) == ("At rest", requests)
     assert "taken off its exchange on 2013-02-21" in str(state.message)
+
+
+def test_a_share_that_is_listed_again_is_followed_once_the_listing_is_a_week_old(
+    ready: Home, feed: ScriptedFeed
+) -> None:
+    feed.delisted = {"IBM": date(2013, 2, 21)}
+    assert nightly(**ASKED, return_state=True).name == "At rest"
+    feed.delisted = {}
+    replace(Delistings.read(ready.delistings), asked=None).write(ready.delistings)  # as after a week
+    assert nightly(**ASKED, force=True, return_state=True).name == "Completed"
