@@ -63,6 +63,7 @@ TIME = "time"  # TradingView's name for the date; elsewhere the time of day, in 
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+ ?(Z|UTC|[+-]00:?00)")
 UNIX_SECONDS = re.compile(r"-\d+|[3-9]\d{7}|\d{9,10}")  # before 1970, or since 1970-12: no earlier day of `\d{8}`
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
+EXPECTED = "expected a CSV file of daily prices"
 LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
@@ -103,7 +104,7 @@ def content_of(path: Path) -> bytes:
         why = f"cannot be read: {problem.strerror}; see that it is there, and that you may read it"
         raise InvalidFile(str(path), why) from problem
     if not content.strip():
-        raise InvalidFile(str(path), "expected a CSV file of daily prices, found an empty file")
+        raise InvalidFile(str(path), f"{EXPECTED}, found an empty file")
     if len(content) > LARGEST_FILE:
         raise InvalidFile(str(path), f"expected at most {LARGEST_FILE >> 20} MiB, found a larger file")
     return content
@@ -113,14 +114,13 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
     lines = _lines(content)
     if (longest := max(map(len, lines))) > csv.field_size_limit():
-        raise NotPrices(f"expected a CSV file of daily prices, found a line of {longest:,} characters")
+        raise NotPrices(f"{EXPECTED}, found a line of {longest:,} characters")
     # below titles and empty lines: no other line names as many of our columns
     named = [{*map(_meaning, line.split(_separator(line)))} - {None} for line in lines[:LINES_ABOVE]]
     at = int(np.argmax([*map(len, named)]))
     separator = _separator(lines[at])
     if separator not in lines[at]:
-        found = f"no columns in its first line, {excerpt(lines[at], 60)!r}"
-        raise NotPrices(f"expected a CSV file of daily prices, found {found}")
+        raise NotPrices(f"{EXPECTED}, found no columns in its first line, {excerpt(lines[at], 60)!r}")
     rows = _rows(lines, at, separator)
     _, header = next(rows)
     meanings = [*map(_meaning, header)]
@@ -158,7 +158,7 @@ def _rows(lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list
                 too_wide = f"line {at + reader.line_num}: expected {width} cells as in the header, found {len(row)}"
             yield at + reader.line_num, row
     except csv.Error as problem:
-        why = f"expected a CSV file of daily prices, found {problem}; see that every quote is closed"
+        why = f"{EXPECTED}, found {problem}; see that every quote is closed"
         raise NotPrices(f"line {at + reader.line_num}: {why}") from problem
     if too_wide:
         advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
@@ -170,9 +170,9 @@ def _rows(lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list
 
 def _lines(content: bytes) -> list[str]:
     if content.startswith(b"PK"):
-        raise NotPrices("expected a CSV file of daily prices, found a workbook; save it as CSV")
+        raise NotPrices(f"{EXPECTED}, found a workbook; save it as CSV")
     if content.startswith(b"\x1f\x8b"):
-        raise NotPrices("expected a CSV file of daily prices, found one packed by gzip; unpack it")
+        raise NotPrices(f"{EXPECTED}, found one packed by gzip; unpack it")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     if 0 in content[:2]:  # half of a character in UTF-16, without a byte order mark
         encoding = "utf-16-be" if content[0] == 0 else "utf-16-le"
@@ -213,8 +213,7 @@ def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -
         return _days(text, there.where(is_day & (is_day.mean() > 0.9), here))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):
-            # a time of day may follow: the date is what counts
-            parts = text.str.slice(0, match.end()) if layout.startswith("%Y") else text
+            parts = text.str.slice(0, match.end()) if layout.startswith("%Y") else text  # without a time of day
             return _days(text, pd.to_datetime(parts, format=layout, errors="coerce"))
     raise NotPrices(f"line {cells.index[0]}: expected a date like 2026-11-20, found {first[:30]!r}")
 
@@ -227,8 +226,7 @@ def _in_an_order(text: "pd.Series[str]", sessions: Sessions, order: DateOrder | 
         return _days(text, read[order])
     whole = {name: found for name, found in read.items() if not found.isna().any()}
     fitting = {name: found for name, found in whole.items() if _fits(found, sessions)}
-    chosen = fitting or whole
-    if len(chosen) == 2 and not chosen["day-first"].equals(chosen["month-first"]):
+    if len(chosen := fitting or whole) == 2 and not chosen["day-first"].equals(chosen["month-first"]):
         shown = " or ".join(f"{found.iloc[0]:%Y-%m-%d} ({name})" for name, found in chosen.items())
         why = f"line {text.index[0]}: {text.iloc[0]} may be {shown}; say which with --dates day-first or month-first"
         raise NotPrices(why)

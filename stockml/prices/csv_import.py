@@ -237,7 +237,7 @@ def _within_rounding(bars: Bars, cells: Cells, mark: str) -> tuple[Bars, int]:
 
 
 def _scaled_to_adjusted(bars: Bars, cells: Cells, mark: DecimalMark) -> Bars:
-    if "adjusted" not in cells:
+    if "adjusted" not in cells or not cells["adjusted"].any():
         return bars
     close = bars["close"].to_numpy()
     factor = np.ones(len(bars))  # a bar without a close above 0 is not scaled, but judged as it is

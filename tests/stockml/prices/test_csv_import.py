@@ -172,6 +172,14 @@ def test_a_close_near_zero_beside_an_adjusted_one_is_set_aside_without_a_warning
     assert (bar.session, "finite prices" in bar.reason) == (date(2013, 3, 1), True)
 
 
+def test_an_empty_column_of_adjusted_closes_is_none(tmp_path: Path) -> None:
+    """It was refused for its open, which was no number once it had been scaled to nothing."""
+    path = written(
+        tmp_path, "Date,Open,High,Low,Close,Adj Close,Volume\n2013-02-28,1,2,1,2,,5\n2013-03-01,2,2,1,1,,5\n"
+    )
+    assert read_history(path, NEW_YORK).bars["open"].tolist() == [1, 2]
+
+
 def test_a_folder_gives_a_series_for_each_wanted_ticker_and_names_second_and_unreadable_files(tmp_path):
     (tmp_path / "other").mkdir()
     for name in ("IBM.csv", "other/ibm.us.txt", "MSFT.csv", "notes of mine.csv", "notes.md"):
