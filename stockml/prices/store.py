@@ -204,8 +204,8 @@ class BarStore:
             if answer is None:
                 return False
             listed_by = sessions.after(jump, SESSIONS_TO_LIST)[-1]
-            asked_on = answer.recorded_at.astimezone(sessions.tz).date()
-            return asked_on > listed_by or asked_on >= days[-1].item()
+            seen = sessions.last_final(answer.recorded_at)
+            return seen > listed_by or seen >= days[-1].item()
 
         return tuple(sorted({*(kept if is_open else ()), *(jump for jump in found if not is_settled(jump))}))
 
