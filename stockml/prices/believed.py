@@ -138,5 +138,5 @@ def _settled(found: Collection[SetAside], judgements: Mapping[date, Judgement], 
         if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist()) == judgement.prices
     }
     kept = {day: SetAside(day, "rejected by hand") for day in accepted if not accepted[day]}
-    kept |= {bar.session: bar for bar in found if not accepted.get(bar.session)}
+    kept |= {bar.session: bar for bar in found if bar.broken or not accepted.get(bar.session)}
     return tuple(kept[day] for day in sorted(kept))

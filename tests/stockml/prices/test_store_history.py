@@ -148,3 +148,5 @@ def test_a_broken_bar_stays_set_aside_where_a_history_adjusted_for_dividends_has
     assert [bar.session for bar in view.set_aside] == [IBM.index[-1].date()]
     assert "close nan" in view.set_aside[0].reason
     assert view.holes(store.sessions("IBM")) == ()
+    store.judge("IBM", IBM.index[-1].date(), accepted=True, recorded_at=NOW + timedelta(days=2), source="a person")
+    assert store.view("IBM").set_aside == view.set_aside, "what is accepted is the history's bar, which is not used"
