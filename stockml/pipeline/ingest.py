@@ -64,8 +64,8 @@ def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
         restated = (np.abs(np.diff(ratios)) > beyond) & (moves != 0)
         if min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > beyond)) > 1 / 2:
             found = f"expected the closes that are stored, found {restated.sum()} of {len(moves)} moves restated"
-            advice = f"if the symbol is another company's by now, `stockml rename {ticker} NEW`, and it begins anew"
-            raise BadPayload(ticker, f"{found}: {advice}")
+            advice = f"begin anew by `stockml rename {ticker} NEW`, then `stockml tickers add {ticker}`"
+            raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
 
 
 def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:
