@@ -25,7 +25,7 @@ PLACES = {name.partition("/")[0] for name in (*FOLDERS, *FILES, *OF_ALL, *SHARED
 WAITING = "waiting"  # beside a night's record until MLflow has it
 NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
 
-Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**40), le=2**40)]]  # SHA-256, bytes, written: since 1970
+Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**35), le=2**37)]]  # SHA-256, bytes, written: since 1970
 
 
 @dataclass(frozen=True)
