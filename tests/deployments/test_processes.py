@@ -45,7 +45,7 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
 
 
 def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) -> None:
-    child, said = started("Prefect", tmp_path, "import time; time.sleep(600)"), list[str]()
+    child, said = started("the worker", tmp_path, "import time; time.sleep(600)"), list[str]()
     children = [replace(child, began=child.began - SETTLED_S)]
 
     def kill(text: str = "") -> None:
@@ -56,13 +56,13 @@ def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) ->
     kill()
     with pytest.raises(ServerFailed, match="ended with code -9"):
         watch(children, kill)  # kills the second as soon as the restart is announced
-    assert said == ["", "Prefect was killed, and is started anew"]
+    assert said == ["", "the worker was killed, and is started anew"]
     assert children[0].process.pid != child.process.pid
     processes.stop(children)
 
 
 def test_a_server_that_is_killed_just_after_it_was_seen_running_is_restarted_too(tmp_path: Path) -> None:
-    child, said = started("Prefect", tmp_path, "import time; time.sleep(600)"), list[str]()
+    child, said = started("the worker", tmp_path, "import time; time.sleep(600)"), list[str]()
     children, look = [replace(child, began=child.began - SETTLED_S)], child.process.poll
 
     def look_and_kill() -> int | None:
@@ -78,7 +78,7 @@ def test_a_server_that_is_killed_just_after_it_was_seen_running_is_restarted_too
     child.process.poll = look_and_kill  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         watch(children, end)
-    assert said == ["Prefect was killed, and is started anew"]
+    assert said == ["the worker was killed, and is started anew"]
     processes.stop(children)
 
 
