@@ -29,9 +29,8 @@ def one_night() -> int:
 
     with in_home():
         if not os.environ.get("ALPHAVANTAGE_API_KEY"):
-            os.environ["STOCKML_HOME"] = str(replay_home(os.environ).root)
-            os.environ["STOCKML_STORE"] = ""
-            os.environ["STOCKML_CLOCK"] = os.environ.get("STOCKML_CLOCK") or END_OF_RECORDING.isoformat()
+            clock = os.environ.get("STOCKML_CLOCK") or END_OF_RECORDING.isoformat()
+            os.environ.update(STOCKML_HOME=str(replay_home(os.environ).root), STOCKML_STORE="", STOCKML_CLOCK=clock)
         return run(["nightly", *(sys.argv[1:] or ["IBM"])])
 
 

@@ -2,12 +2,12 @@
 
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deployments.process import restored
+from deployments.servers.environment import check_folder
 from stockml.errors import InvalidFile, InvalidTicker, StoreBusy, StoreError
 from stockml.home import LOOPBACK, Home, close_to_others, home, lasting_root
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
@@ -40,7 +40,7 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's own servers.
     The home's folder is closed to other users.
     """
-    _check_folder()
+    check_folder()
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
@@ -74,18 +74,6 @@ def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[Non
         yield
 
 
-def _check_folder() -> None:
-    """Raise InvalidFile where Prefect would take settings, which can run code, from another user's file, as in /tmp."""
-    for file in map(Path, ("prefect.toml", "pyproject.toml", ".env")):
-        with suppress(OSError, ValueError, TypeError):  # it is not there, or Prefect itself refuses it
-            if file.is_file() and file.lstat().st_uid not in (0, os.geteuid()):
-                text = file.read_text("utf-8")
-                told = tomllib.loads(text).get("tool", ()) if file.stem == "pyproject" else file.stem + text.lower()
-                if "prefect" in told:
-                    why = "expected settings for Prefect of your own or of root's, found another user's"
-                    raise InvalidFile(str(file.absolute()), f"{why}; run this in another folder, or remove them")
-
-
 def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
     """What the command needs refreshed: all words that may be tickers, as an option's value may; None for all."""
     if command in (*BY_THEMSELVES, *OF_NO_TICKER):
@@ -101,18 +89,16 @@ def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
 
 def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
     place = _usual(command, environ)
-    excused = suppress(StoreError) if command == "doctor" else nullcontext()  # it reports them among its checks
     environ["STOCKML_HOME"] = str(place.root)
-    with excused:
+    with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
         check_home(place, restoring=command == "restore")
         refresh(place, ())
         is_replay = command not in FOR_THE_MARKET and kind_here(place, environ) == "replay"
         if is_replay and not is_named(environ):
             from stockml.clock import END_OF_RECORDING
 
-            environ["STOCKML_CLOCK"] = END_OF_RECORDING.isoformat()
             place = replay_home(environ)
-            environ["STOCKML_HOME"] = str(place.root)
+            environ.update(STOCKML_CLOCK=END_OF_RECORDING.isoformat(), STOCKML_HOME=str(place.root))
             check_home(place)
             refresh(place, ())
     return place

@@ -1,12 +1,28 @@
 """The environment variables for Prefect, MLflow and TensorFlow. Set by the command line, never at import."""
 
 import os
+import tomllib
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from pathlib import Path
 
+from stockml.errors import InvalidFile
 from stockml.home import Home
 from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their events
+
+
+def check_folder() -> None:
+    """Raise InvalidFile where Prefect would take settings, which can run code, from another user's file, as in /tmp."""
+    for file in map(Path, ("prefect.toml", "pyproject.toml", ".env")):
+        with suppress(OSError, ValueError, TypeError):  # it is not there, or Prefect itself refuses it
+            if file.is_file() and file.lstat().st_uid not in (0, os.geteuid()):
+                text = file.read_text("utf-8")
+                told = tomllib.loads(text).get("tool", ()) if file.stem == "pyproject" else file.stem + text.lower()
+                if "prefect" in told:
+                    why = "expected settings for Prefect of your own or of root's, found another user's"
+                    raise InvalidFile(str(file.absolute()), f"{why}; run this in another folder, or remove them")
 
 
 def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -55,6 +71,5 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
 
 
 def prefect_database(home: Home) -> str:
-    if home.database:
-        return f"postgresql+asyncpg://{home.database}/prefect"
-    return f"sqlite+aiosqlite:///{home.prefect / 'prefect.db'}"
+    file = home.prefect / "prefect.db"
+    return f"postgresql+asyncpg://{home.database}/prefect" if home.database else f"sqlite+aiosqlite:///{file}"

@@ -19,6 +19,7 @@ from urllib.request import urlopen
 import psutil
 
 from deployments.errors import ServerFailed
+from deployments.servers.environment import check_folder
 from stockml.home import owner_only
 
 PATIENCE_S = 15.0
@@ -59,11 +60,10 @@ class Child:
             raise self.failure()
 
     def failure(self) -> ServerFailed:
-        lines = list[str]()
+        lines = [""]
         with contextlib.suppress(OSError):
-            lines = self.log.read_text(errors="replace").split("\n")
-        last_line = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return ServerFailed(self.program.name, self.process.poll(), str(self.log), last_line)
+            lines += filter(str.strip, self.log.read_text(errors="replace").split("\n"))
+        return ServerFailed(self.program.name, self.process.poll(), str(self.log), lines[-1].strip())
 
 
 def start(program: Program, log: Path) -> Child:
@@ -177,6 +177,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def main(module: str, arguments: list[str]) -> None:
     """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
+    check_folder()  # as the command did, weeks ago perhaps
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

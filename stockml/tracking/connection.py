@@ -71,8 +71,7 @@ def asked_once() -> Iterator[None]:
     Whoever asks again must first look for what was created.
     """
     name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    before = os.environ[name]
-    os.environ[name] = "0"
+    before, os.environ[name] = os.environ[name], "0"
     try:
         yield
     finally:

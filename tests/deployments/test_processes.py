@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -149,3 +151,19 @@ def test_a_stubborn_program_and_its_children_are_ended(tmp_path: Path) -> None:
     assert len(family) == 2
     processes.stop([child], patience_s=0.2)
     assert not any(psutil.pid_exists(pid) for pid in family)
+
+
+AS_ANOTHER = "import os; os.geteuid = lambda: {}; from deployments.servers.processes import main; main('this', [])"
+
+
+def test_a_program_that_is_started_where_another_user_has_since_left_settings_does_not_run(tmp_path: Path) -> None:
+    """A worker that was killed took those that were put into /tmp while `stockml up` was running there."""
+    (file := tmp_path / "prefect.toml").touch()
+    if not os.geteuid():
+        os.chown(file, 2, 2)  # root's own are taken
+    for user, code in ((file.stat().st_uid, 0), (file.stat().st_uid + 1, 1)):
+        command = [sys.executable, "-c", AS_ANOTHER.format(user)]
+        with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+            program.wait(PATIENCE_S)
+            said = b"" if program.stderr is None else program.stderr.read()
+        assert (program.returncode, b"prefect.toml: expected settings for Prefect of your own" in said) == (code, code)
