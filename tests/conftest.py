@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     nobodys = tempfile.TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True)
     config.add_cleanup(nobodys.cleanup)
     os.environ["STOCKML_HOME"] = nobodys.name
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # servers of tests are here
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False

@@ -1,7 +1,7 @@
 """Fetched payloads into the store: bars, the splits that explain jumps, delistings, another provider's history."""
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from stockml.prices.split_adjustment import CENT, back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import OutputSize, PriceProvider
-from stockml.provider.listing import Delistings, parse_delisted
+from stockml.provider.listing import ASKED_EVERY, Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.storage.objects import sha256_of
@@ -126,8 +126,10 @@ def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
 
 def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
     """Ask, on behalf of `ticker`, who is delisted, at most weekly for all; whether it was asked. Raises FeedError."""
-    if not Delistings.read(home.delistings).due(now):
+    known = Delistings.read(home.delistings)
+    if not known.due(now):
         return False
+    Delistings(now - ASKED_EVERY + timedelta(hours=12), known.days).write(home.delistings)  # so long, if it is refused
     Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
     return True
 

@@ -114,7 +114,7 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     """The cells as text, with our column names and the file's line numbers as index; its own columns; its separator."""
     lines = _lines(content)
     if (longest := max(map(len, lines))) > csv.field_size_limit():
-        raise NotPrices(f"{EXPECTED}, found a line of {longest:,} characters")
+        raise NotPrices(f"{EXPECTED}, found a line of {longest:,} characters; give each day its own")
     # below titles and empty lines: no other line names as many of our columns
     named = [{*map(_meaning, line.split(_separator(line)))} - {None} for line in lines[:LINES_ABOVE]]
     at = int(np.argmax([*map(len, named)]))

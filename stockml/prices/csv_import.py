@@ -139,7 +139,7 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     kept = cells[has_values]
     if kept.empty:
         raise NotPrices("expected daily prices, found no row that has any")
-    if "share" in kept and len(shares := sorted({*kept["share"]} - {""})) > 1:
+    if "share" in kept and len(shares := sorted({*kept["share"].str.upper()} - {""})) > 1:
         raise NotPrices(f"expected one share, found {excerpt(', '.join(shares))}; keep one's rows, or drop the column")
     mark = readings.decimal or decimal_mark(kept, separator)
     days = dates_of(kept, sessions, readings.dates)

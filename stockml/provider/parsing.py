@@ -20,6 +20,7 @@ from stockml.storage.arrays import Floats
 from stockml.tickers import exchange, spelling
 
 DAILY = "TIME_SERIES_DAILY"
+LEAST_SPLIT = 1.25  # or its inverse: a factor nearer to 1 is a spin-off's or a stock dividend's
 SPLITS = "SPLITS"
 SERIES = "Time Series (Daily)"
 FIRST_DATE = date(1900, 1, 1)
@@ -66,18 +67,24 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
 def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
     """The splits in an answer to SPLITS, with spin-offs and announced ones. Raises BadPayload, NoData or a refusal.
 
-    Two of a day, as of a split and a spin-off, act together; one that is listed twice acts once.
+    Spin-offs act together with a split of their day; a factor that is listed twice, perhaps rounded, acts once.
     """
     answer = answered(content, ticker, SPLITS)
     _check_symbol(answer["symbol"], ticker)
-    factors = defaultdict[date, set[float]](set)
+    factors = defaultdict[date, list[float]](list)
     for entry in answer["data"]:
         if not isinstance(entry, dict) or "effective_date" not in entry:
             raise BadPayload(ticker, f"expected a split with an effective_date, found {excerpt(str(entry))!r}")
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker, date.max)
-        factors[effective].add(split_factor(entry.get("split_factor"), effective, ticker))
+        factor = split_factor(entry.get("split_factor"), effective, ticker)
+        if not any(math.isclose(factor, known, rel_tol=0.01) for known in factors[effective]):
+            factors[effective].append(factor)
+        if sum(max(each, 1 / each) >= LEAST_SPLIT for each in factors[effective]) > 1:
+            raise BadPayload(
+                ticker, f"expected one split a day beside spin-offs, found {factors[effective]} on {effective}"
+            )
     return tuple(Split(day, math.prod(factors[day])) for day in sorted(factors))
 
 

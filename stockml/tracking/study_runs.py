@@ -11,7 +11,6 @@ from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import digest
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import asked_once
 from stockml.tracking.models import new_version
 from stockml.tracking.run_content import image, metric_points
 from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
@@ -109,5 +108,4 @@ def _begun(
     query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
     known = client.search_runs([experiment_id], query, max_results=1)
     tags = {**same, INSTALLATION: tracking.installation}
-    with asked_once():
-        return known[0] if known else client.create_run(experiment_id, at, tags, name)
+    return known[0] if known else client.create_run(experiment_id, at, tags, name)

@@ -116,6 +116,20 @@ def test_a_split_within_a_hole_shows_no_jump_and_is_asked_for_at_the_holes_end(s
     assert store.adjusted("MSFT")["close"].loc[last] == bars["close"].loc[last] / 2
 
 
+def test_a_holes_end_without_a_split_is_asked_about_twice_and_not_every_night(store):
+    """A share that is seldom traded has many, and most have none."""
+    bars = recorded("IBM")
+    bars = pd.concat([bars.iloc[-100:-50], bars.iloc[-40:]])
+    asked_after = []
+    for after in range(12):
+        now = bars.index[50 + after].tz_localize("America/New_York").to_pydatetime() + timedelta(hours=23)
+        append(store, bars.iloc[: 51 + after], now)
+        if asked := store.unexplained_jumps("IBM"):
+            asked_after.append(after)
+            store.record_splits("IBM", [], recorded_at=now, source="SPLITS", asked=asked)
+    assert asked_after == [0, 6]
+
+
 def test_splits_are_kept_once_and_corrected_by_a_newer_record(store):
     split, corrected = Split(date(2003, 2, 18), 2.0), Split(date(2003, 2, 18), 3.0)
     kept = []

@@ -83,6 +83,11 @@ def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home:
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
     with client(home, feed) as provider, pytest.raises(UnknownSymbol):
         ingest.ask_who_is_delisted(home, provider, "IBM", NOW)
+    tomorrow = NOW + timedelta(hours=23)
+    with client(home, feed) as provider:
+        assert not ingest.ask_who_is_delisted(home, provider, "MSFT", NOW), "a refusal costs each share a request"
+    with client(home, feed, tomorrow) as provider, pytest.raises(UnknownSymbol):
+        ingest.ask_who_is_delisted(home, provider, "IBM", tomorrow)
     assert Delistings.read(home.delistings).days == {"IBM": GONE}
 
 

@@ -37,14 +37,16 @@ def test_a_split_without_a_date_is_skipped() -> None:
 
 def test_two_splits_of_a_day_act_together() -> None:
     """As of a split and a spin-off: every night of the share was refused for as long as both were listed."""
-    both = splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "1.05"))
-    assert parse_splits(both, "IBM") == (Split(date(2020, 1, 2), pytest.approx(2.1)),)
+    both = [split_entry("2020-01-02"), split_entry("2020-01-02", "1.05")]
+    for listed in (both, both[::-1]):
+        assert parse_splits(splits_answer(*listed), "IBM") == (Split(date(2020, 1, 2), pytest.approx(2.1)),)
 
 
 def test_a_split_that_is_listed_twice_is_one_split() -> None:
     """Each night of the share was refused, as long as the provider listed it so."""
-    content = splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "2"))
-    assert parse_splits(content, "IBM") == (Split(date(2020, 1, 2), 2.0),)
+    for first, again in (("2.0000", "2"), ("0.33333", "0.3333")):
+        content = splits_answer(split_entry("2020-01-02", first), split_entry("2020-01-02", again))
+        assert parse_splits(content, "IBM") == (Split(date(2020, 1, 2), float(first)),)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,7 @@ def test_a_split_that_is_listed_twice_is_one_split() -> None:
         (splits_answer(split_entry("2020-01-02", "None")), "above 0, found 'None' on 2020-01-02"),
         (splits_answer(split_entry("2020-01-02", "0.0000")), "above 0"),
         (splits_answer(split_entry("2020-01-02", "-2")), "above 0"),
+        (splits_answer(split_entry("2020-01-02"), split_entry("2020-01-02", "3")), "found [2.0, 3.0] on 2020-01-02"),
         (splits_answer("2020-01-02"), "effective_date"),
         (splits_answer(None), "effective_date, found 'None'"),
         (splits_answer().replace(b"IBM", b"MSFT"), "found that of 'MSFT'"),
