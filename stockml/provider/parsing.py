@@ -78,13 +78,11 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker, date.max)
-        factor = split_factor(entry.get("split_factor"), effective, ticker)
-        if not any(math.isclose(factor, known, rel_tol=0.01) for known in factors[effective]):
-            factors[effective].append(factor)
-        if sum(max(each, 1 / each) >= LEAST_SPLIT for each in factors[effective]) > 1:
-            raise BadPayload(
-                ticker, f"expected one split a day beside spin-offs, found {factors[effective]} on {effective}"
-            )
+        factor, found = split_factor(entry.get("split_factor"), effective, ticker), factors[effective]
+        if not any(math.isclose(factor, each, rel_tol=0.01) for each in found):
+            found.append(factor)
+        if sum(max(each, 1 / each) >= LEAST_SPLIT for each in found) > 1:
+            raise BadPayload(ticker, f"expected one split a day beside spin-offs, found {found} on {effective}")
     return tuple(Split(day, math.prod(factors[day])) for day in sorted(factors))
 
 
