@@ -3,16 +3,14 @@
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-import numpy as np
-import pandas as pd
-
 from stockml.errors import BadPayload, HistoryError
 from stockml.home import Home
 from stockml.nights import states
 from stockml.pipeline.session_status import Outcome
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import Sessions
-from stockml.prices.split_adjustment import CENT, back_adjusted
+from stockml.prices.revisions import moves_of_another_share
+from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import OutputSize, PriceProvider
@@ -24,7 +22,6 @@ from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 COMPACT_SESSIONS = 100
 SHORT = 2 * COMPACT_SESSIONS  # sessions of a history that is asked for again, weekly
-FEWEST_MOVES = 20  # that both have: fewer do not tell one share from another
 
 
 def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
@@ -53,19 +50,10 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
 
 
 def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
-    """Raise BadPayload if most closes, and most moves, differ: a split or a dividend changes no move but its day's."""
-    if not store.rows(ticker):
-        return
-    closes = pd.concat([store.read(ticker)["close"], answer["close"]], axis=1, join="inner")
-    stored, answered = np.log(closes[closes > 0]).dropna().to_numpy().T
-    if len(stored) > FEWEST_MOVES:
-        moves, ratios = np.diff(stored), answered - stored
-        beyond = max(float(np.median(np.abs(moves))) / 2, CENT / answer["close"].median())
-        restated = (np.abs(np.diff(ratios)) > beyond) & (moves != 0)
-        if min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > beyond)) > 1 / 2:
-            found = f"expected the closes that are stored, found {restated.sum()} of {len(moves)} moves restated"
-            advice = f"begin anew by `stockml rename {ticker} NEW`, then `stockml tickers add {ticker}`"
-            raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
+    if store.rows(ticker) and (restated := moves_of_another_share(store.read(ticker), answer)):
+        found = f"expected the closes that are stored, found {restated} moves restated"
+        advice = f"begin anew by `stockml rename {ticker} NEW`, then `stockml tickers add {ticker}`"
+        raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
 
 
 def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:

@@ -135,7 +135,7 @@ def jumps(bars: Bars, sure_factor: float = NO_CRASH) -> tuple[date, ...]:
 
     A split shows as an open at a plausible share ratio to the close before (within 4 %; 2 % below 1.9:1) on an
     otherwise ordinary day: the money traded and the day's range stay near what they were. A crash raises both, but is
-    never fourfold; so a fourfold step counts on any day, as reverse splits come on wild days too.
+    hardly ever so large as `sure_factor`: such a step counts on any day, as splits come on wild days too.
     Only the day itself and the 20 sessions before it are used.
     """
     ratios = bars["close"].to_numpy()[:-1] / bars["open"].to_numpy()[1:]

@@ -16,11 +16,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stockml.prices.bars import COLUMNS, Bars, days_of, make_bars
+from stockml.prices.split_adjustment import CENT
 from stockml.storage.arrays import Days, Floats, Indices
 from stockml.storage.parquet_files import Table
 
 HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))  # in each table, at its end
 BAR_SCHEMA = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED])
+FEWEST_MOVES = 20  # that two answers have in common: fewer do not tell one share from another
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), *HOW_RECORDED])
 
@@ -82,6 +84,22 @@ def restatements(table: Table) -> pd.DataFrame:
         if not _equal(earlier[name][at], rows[name][at])
     ]
     return pd.DataFrame(changes, columns=["session", "recorded_at", "source", "column", "before", "after"])
+
+
+def moves_of_another_share(stored: Bars, answered: Bars) -> int:
+    """How many moves from close to close `answered` restates if it is another share's, by most of them; else 0.
+
+    A split or a dividend changes no move but its day's, and another unit none: so most closes must differ, too.
+    """
+    closes = pd.concat([stored["close"], answered["close"]], axis=1, join="inner")
+    before, after = np.log(closes[closes > 0]).dropna().to_numpy().T
+    if len(before) <= FEWEST_MOVES:
+        return 0
+    moves, ratios = np.diff(before), after - before
+    beyond = max(float(np.median(np.abs(moves))) / 2, CENT / answered["close"].median())
+    restated = (np.abs(np.diff(ratios)) > beyond) & (moves != 0)
+    is_another = min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > beyond)) > 1 / 2
+    return int(restated.sum()) if is_another else 0
 
 
 class Factor(NamedTuple):

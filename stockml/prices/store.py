@@ -33,7 +33,7 @@ T = TypeVar("T")
 Change: TypeAlias = Callable[[Table, datetime], tuple[Table | None, T]]
 
 SESSIONS_TO_LIST = 5
-FAR = 2.0  # an open at twice the close before, or at half, is asked about on any day: hardly a crash opens so low
+HARDLY_A_CRASH = 2.0  # an open at twice the close before, or at half, is asked about on any day
 MOST_CORRECTED = timedelta(days=10)  # no share is split twice within so few: one of the two is the other's correction
 SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
 
@@ -196,7 +196,7 @@ class BarStore:
         kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
         pairs = combinations(kept, 2)
         hole_ends = set(days[1:][np.diff(sessions.before_each(days)) > SESSIONS_TO_LIST].tolist())
-        found = {*jumps(back_adjusted(raw, self.splits(ticker)), FAR), *(hole_ends - kept.keys())}
+        found = {*jumps(back_adjusted(raw, self.splits(ticker)), HARDLY_A_CRASH), *(hole_ends - kept.keys())}
         is_open = any(abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:

@@ -20,9 +20,9 @@ from stockml.storage.arrays import Floats
 from stockml.tickers import exchange, spelling
 
 DAILY = "TIME_SERIES_DAILY"
-LEAST_SPLIT = 1.25  # or its inverse: a factor nearer to 1 is a spin-off's or a stock dividend's
 SPLITS = "SPLITS"
 SERIES = "Time Series (Daily)"
+LEAST_SPLIT = 1.25  # or its inverse: a factor nearer to 1 is a spin-off's or a stock dividend's
 FIRST_DATE = date(1900, 1, 1)
 REGULAR_CLOSE, EARLY_CLOSE = time(16, 0), time(13, 0)
 NEW_YORK = Sessions("XNYS")
