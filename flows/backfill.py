@@ -20,8 +20,8 @@ from stockml.errors import QuotaSpent
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.summary import message
-from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
-from stockml.pipeline.session_status import Outcome
+from stockml.pipeline.ingest import as_stored, without_bar
+from stockml.pipeline.session_status import Outcome, past_sessions
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile

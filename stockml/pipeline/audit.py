@@ -25,10 +25,10 @@ from stockml.home import Home
 from stockml.home import home as home_of
 from stockml.models.baselines import baseline_paths
 from stockml.models.pool import Pool
-from stockml.pipeline.backfill import as_stored
 from stockml.pipeline.dataset import renormalise
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
+from stockml.pipeline.ingest import as_stored
 from stockml.pipeline.night_key import night_key
 from stockml.pipeline.promote import promote
 from stockml.pipeline.publish import publish

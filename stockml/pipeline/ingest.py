@@ -1,9 +1,9 @@
-"""Fetched payloads into the store: bars, the splits that explain jumps, delistings, another provider's history."""
+"""Fetched payloads into the store: bars, splits, delistings, another provider's history; and what it still lacks."""
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from stockml.errors import BadPayload, HistoryError
+from stockml.errors import BadPayload, HistoryError, NoBars, NoOverlap
 from stockml.home import Home
 from stockml.nights import states
 from stockml.pipeline.session_status import Outcome
@@ -72,6 +72,22 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
         return view is not None and (len(view.bars) < SHORT or any(day < reach for day in view.holes(sessions)))
     except HistoryError:
         return is_first_of_week
+
+
+def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: str | None) -> tuple[date, ...]:
+    """Those of `sessions` for which neither the fetched bars nor the imported history has a bar."""
+    try:
+        bars = BarStore.of(home, calendar).adjusted(ticker, until=sessions[-1])
+    except (NoBars, NoOverlap):  # what is fetched next may bridge the gap
+        return sessions
+    known = set(bars.index.date)
+    return tuple(session for session in sessions if session not in known)
+
+
+def as_stored(home: Home, ticker: str, session: date) -> StoreReceipt:
+    """A receipt for the store as it is, for a night of `session` that adds nothing to it."""
+    path = BarStore.of(home).path(ticker)
+    return StoreReceipt(ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0)
 
 
 def explain_jumps(

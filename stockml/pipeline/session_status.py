@@ -1,4 +1,4 @@
-"""What kind of night it is: no session, an ordinary one, a late bar, or a feed that has stopped."""
+"""Which past sessions may be asked for; and what kind of night it is: no session, an ordinary one, late, or stale."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -7,6 +7,8 @@ from stockml.errors import InvalidSession, counted
 from stockml.nights import states
 from stockml.prices.calendar import Sessions
 from stockml.settings import AgeingSettings
+
+MOST_SESSIONS = 1_000  # at a time
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,17 @@ def night_outcome(
         return Outcome(session, f"the bar of {session} is late; the newest published is {newest}{doubt}", states.LATE)
     text = f"the feed is stale: its last bar is of {newest}, {counted(age, 'session')} before {session}{doubt}"
     return Outcome(session, text, states.STALE)
+
+
+def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
+    """The sessions from `first` to `last`, oldest first. Raises InvalidSession if none, too many or not all over."""
+    if last < first:
+        raise InvalidSession(str(last), f"the last day of a range that begins on {first}; exchange the two")
+    if last > (final := exchange.last_final(now)):
+        raise InvalidSession(str(last), f"its bar is not final yet; the newest that is final is {final}")
+    sessions = exchange.between(first, last)
+    if not sessions:
+        raise InvalidSession(str(first), f"{exchange.name} does not trade from then to {last}; widen the range")
+    if len(sessions) > MOST_SESSIONS:
+        raise InvalidSession(str(first), f"{len(sessions)} sessions to {last}, at most {MOST_SESSIONS} at a time")
+    return sessions

@@ -12,8 +12,8 @@ from deployments.cli.app import run
 from stockml.errors import InvalidSession
 from stockml.home import Home
 from stockml.pipeline.audit import audit, without_places
-from stockml.pipeline.backfill import as_stored
 from stockml.pipeline.dataset import renormalise
+from stockml.pipeline.ingest import as_stored
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from tests.support.recordings import recorded

@@ -1,6 +1,6 @@
 """What kind of night it is: no session, an ordinary one, a late bar or a feed that has stopped."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,11 +9,13 @@ from stockml import clock
 from stockml.errors import InvalidSession
 from stockml.nights import states
 from stockml.nights.reasons import WHY
-from stockml.pipeline.session_status import Outcome, night_outcome
+from stockml.pipeline.session_status import Outcome, night_outcome, past_sessions
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief
 
 NEW_YORK = sessions_for("IBM")
+WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
+SUNDAY = datetime(2013, 3, 3, 12, tzinfo=UTC)
 
 
 def at(text: str, zone: str = "America/New_York") -> datetime:
@@ -103,3 +105,28 @@ def test_at_the_extremes_of_a_replays_clock_a_night_has_an_outcome_or_a_stated_r
     except InvalidSession as lacking:
         found = lacking
     assert str(found)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "why"),
+    [
+        (FRIDAY, WEDNESDAY, "exchange the two"),
+        (WEDNESDAY, date(2013, 3, 4), "the newest that is final is 2013-03-01"),
+        (date(2013, 3, 2), date(2013, 3, 2), "final|does not trade"),
+        (date(2013, 2, 23), date(2013, 2, 24), "does not trade"),
+        (date(2000, 1, 3), FRIDAY, "at most 1000 at a time"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(first: date, last: date, why: str) -> None:
+    with pytest.raises(InvalidSession, match=why):
+        past_sessions(sessions_for("IBM"), first, last, SUNDAY)
+
+
+def test_a_range_is_its_sessions_in_order() -> None:
+    assert past_sessions(sessions_for("IBM"), date(2013, 2, 23), FRIDAY, SUNDAY) == (
+        date(2013, 2, 25),
+        date(2013, 2, 26),
+        WEDNESDAY,
+        date(2013, 2, 28),
+        FRIDAY,
+    )

@@ -1,43 +1,13 @@
-"""Which past sessions are asked for, which of them lack a bar, and what a night finds in the store."""
+"""Which past sessions lack a bar, and what a night finds in the store."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
-import pytest
-
-from stockml.errors import InvalidSession
 from stockml.home import Home
-from stockml.pipeline.backfill import as_stored, past_sessions, without_bar
-from stockml.prices.calendar import sessions_for
+from stockml.pipeline.ingest import as_stored, without_bar
 from tests.stockml.pipeline.test_data_notes import IBM, append, store_of
 
-WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
 NOW = datetime(2013, 3, 3, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "why"),
-    [
-        (FRIDAY, WEDNESDAY, "exchange the two"),
-        (WEDNESDAY, date(2013, 3, 4), "the newest that is final is 2013-03-01"),
-        (date(2013, 3, 2), date(2013, 3, 2), "final|does not trade"),
-        (date(2013, 2, 23), date(2013, 2, 24), "does not trade"),
-        (date(2000, 1, 3), FRIDAY, "at most 1000 at a time"),
-    ],
-)
-def test_a_range_that_makes_no_sense_is_refused(first: date, last: date, why: str) -> None:
-    with pytest.raises(InvalidSession, match=why):
-        past_sessions(sessions_for("IBM"), first, last, NOW)
-
-
-def test_a_range_is_its_sessions_in_order() -> None:
-    assert past_sessions(sessions_for("IBM"), date(2013, 2, 23), FRIDAY, NOW) == (
-        date(2013, 2, 25),
-        date(2013, 2, 26),
-        WEDNESDAY,
-        date(2013, 2, 28),
-        FRIDAY,
-    )
 
 
 def test_sessions_lack_a_bar_unless_it_was_fetched_or_imported(home: Home) -> None:
