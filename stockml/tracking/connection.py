@@ -51,13 +51,14 @@ def client(home: Home) -> "Iterator[MlflowClient]":
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     try:
         with nullcontext() if is_server else database.alone(uri, home.locks):
             database.ensure(uri, home.artifacts)
             reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield reached
-    except _failures() as error:
+    except _outages(MlflowException) as error:
         repeats_login = without_login(uri, str(error)) != str(error)  # which tracebacks would carry into logs
         if not repeats_login and not _is_outage(error):
             raise
@@ -78,22 +79,17 @@ def asked_once() -> Iterator[None]:
         os.environ[name] = before
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """The exception types raised, among other causes, when MLflow's server, database or file store is away."""
-    from mlflow.exceptions import MlflowException
+def _outages(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What is raised where a network, a disk or a database fails, by S3's library once that is imported; and others."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, *_refusals_of_s3())
+    found = [*others, SQLAlchemyError, sqlite3.Error, OSError]
+    if "boto3" in sys.modules:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
 
-
-def _refusals_of_s3() -> tuple[type[Exception], ...]:
-    """The exception types of S3's library; before it is imported, there can be none."""
-    if "boto3" not in sys.modules:
-        return ()
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return (Boto3Error, BotoCoreError, ClientError)
+        found += [Boto3Error, BotoCoreError, ClientError]
+    return tuple(found)
 
 
 def files_at(client: "MlflowClient", address: str) -> Any:
@@ -153,9 +149,8 @@ def connection_fault(url: str) -> OSError | None:
 def _is_outage(error: BaseException | None) -> bool:
     """Whether the network, a disk or a database failed underneath, rather than the request being wrong."""
     from mlflow.exceptions import MlflowException, RestException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    underneath = (SQLAlchemyError, sqlite3.Error, OSError, *_refusals_of_s3())
+    underneath = _outages()
     while error is not None:
         code = getattr(error, "error_code", "")
         if isinstance(error, underneath) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:

@@ -44,7 +44,10 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
     if night.keeps_champion:
         return found
     version = found if found and has_model(client, name, found) else None
-    if not _can_be_served(night):
+    try:
+        load_model(Path(night.model_folder or ""))
+        read_assessment(Path(night.evaluation_folder or ""))
+    except InvalidFile:  # gone, or another version's: only the run can be logged again
         return version
     if version is None:
         model = _uploaded(client, run, night, is_new=is_new)
@@ -75,16 +78,6 @@ def has_model(client: "MlflowClient", name: str, version: str) -> bool:
 
 def about(ticker: str) -> str:
     return f"Forecasts {ticker}'s mid price: daily bars in, the path with intervals out."
-
-
-def _can_be_served(night: Night) -> bool:
-    """Whether the model is there and this version can read it; otherwise only the run can be logged again."""
-    try:
-        load_model(Path(night.model_folder or ""))
-        read_assessment(Path(night.evaluation_folder or ""))
-    except InvalidFile:
-        return False
-    return True
 
 
 def point(client: "MlflowClient", name: str, alias: str, version: str) -> None:
