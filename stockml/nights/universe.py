@@ -1,15 +1,15 @@
 """Many nights side by side: one row each, as a table and as CSV, and how they all ended in one line."""
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Literal
+
+import pandas as pd
 
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear, p_text
@@ -146,13 +146,10 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
     """Write `universe/SESSION.csv`, named after its newest session, and return its path; a rerun replaces it."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [column.name for column in fields(NightRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records(rows))
+    told = pd.DataFrame(records(rows), columns=[*NightRow.__dataclass_fields__], dtype=object)
     newest = max((row.session for row in rows if row.session), default=None)
     path = home.universe / f"{newest or 'none'}.csv"
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(path, told.to_csv(index=False).encode())
     return path
 
 
