@@ -25,7 +25,7 @@ from stockml.errors import (
 from stockml.home import home
 from stockml.nights import states
 from stockml.nights.record import read_night
-from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish
+from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish, train
 from stockml.pipeline import promote as promotion
 from stockml.prices.calendar import sessions_for
 from stockml.provider import price_source
@@ -38,7 +38,9 @@ from tasks.artifacts import epoch_report, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
-RETRY_TRANSIENT: dict[str, Any] = {
+ASKS: dict[str, Any] = {  # a step that asks the provider
+    "module": "pipeline.ingest",
+    "ignores": ("now",),
     "retries": 1,
     "retry_delay_seconds": 65,
     "retry_jitter_factor": 0.3,
@@ -46,7 +48,7 @@ RETRY_TRANSIENT: dict[str, Any] = {
 }
 
 
-@step("fetch", module="pipeline.ingest", ignores=("now",), task_run_name="fetch {ticker} {session}", **RETRY_TRANSIENT)
+@step("fetch", task_run_name="fetch {ticker} {session}", **ASKS)
 def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
@@ -59,13 +61,7 @@ def fetch_daily(
     return kept
 
 
-@step(
-    "fetch history",
-    module="pipeline.ingest",
-    ignores=("now",),
-    task_run_name="fetch history {ticker} {session}",
-    **RETRY_TRANSIENT,
-)
+@step("fetch history", task_run_name="fetch history {ticker} {session}", **ASKS)
 def fetch_history(ticker: str, session: date, calendar: str | None, now: datetime) -> receipts.PayloadReceipt | State:
     """Fetch all daily bars, as `fetch_daily`; returns the state Refused, no failure, if the plan excludes them."""
     try:
@@ -104,7 +100,7 @@ def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: dat
     return ingest.append(home(), payload, calendar=calendar, now=now)
 
 
-@step("explain jumps", of="bars", module="pipeline.ingest", ignores=("now",), **RETRY_TRANSIENT)
+@step("explain jumps", of="bars", **ASKS)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
     with provider() as asked:
@@ -132,8 +128,6 @@ def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
 @step("train", module="pipeline.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
     """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
-    from stockml.pipeline import train
-
     on_epoch = epoch_report(dataset.ticker, dataset.session)
     return train.train_night(home(), dataset, decision, settings, on_epoch=on_epoch)
 
