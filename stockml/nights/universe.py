@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from textwrap import fill
@@ -80,28 +80,31 @@ class NightRow:
         """The row of a night that ended in the state `outcome`: Completed, No session, Skipped: quota."""
         model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
         path, seen = night.forecast, Glance.of(night)
-        return cls(
+        row = cls(
             ticker=night.ticker,
             session=night.session,
             status=night.status,
             outcome=outcome,
             mode=night.mode or None,
-            skill=_rounded(seen.published_skill),
-            mse=_rounded(model.mse) if model else None,
-            naive_mse=_rounded(naive.mse) if naive else None,
-            network_adds=_rounded(seen.network_adds),
-            noise_p=_rounded(seen.network_adds_p),
-            crps_skill=_rounded(seen.crps_skill),
+            skill=seen.published_skill,
+            mse=model.mse if model else None,
+            naive_mse=naive.mse if naive else None,
+            network_adds=seen.network_adds,
+            noise_p=seen.network_adds_p,
+            crps_skill=seen.crps_skill,
             promoted=seen.promoted,
-            now=_rounded(path.now) if path else None,
-            forecast=_rounded(path.path[-1]) if path else None,
-            change=_rounded(path.path[-1] / path.now - 1) if path else None,
-            rise=_rounded(path.probability_of_rise) if path else None,
-            rose=_rounded(model.direction.base_rate) if model else None,
+            now=path.now if path else None,
+            forecast=path.path[-1] if path else None,
+            change=path.path[-1] / path.now - 1 if path else None,
+            rise=path.probability_of_rise if path else None,
+            rose=model.direction.base_rate if model else None,
             bars_added=night.rows_added if night.status == "completed" else None,
             seconds=round(night.seconds, 1),
             why=night.reason,
         )
+        # more digits than are shown
+        short: dict[str, Any] = {name: float(f"{x:.8g}") for name, x in vars(row).items() if isinstance(x, float)}
+        return replace(row, **short)
 
 
 def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
@@ -170,7 +173,3 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
         outcomes = {row.outcome for row in rows}
         return outcomes.pop() if len(outcomes) == 1 else states.SKIPPED, line or "nothing to do"
     return "Completed", line
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.8g}")  # more digits than are shown
