@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 app = Typer()
 DAY = "%Y-%m-%d"
+Taken = tuple[dict[str, Any], list[str]]  # what is told of a file: for JSON, and in lines
 
 
 @app.command("import")
@@ -52,22 +54,28 @@ def import_history(
     if file:
         calendar = asked_of(str(files[file]), None, calendar, None)["calendar"]
     store = BarStore.of(place, calendar or None)
-    if dry_run:
-        return _show_understood(store, files, readings, alone=file is not None, as_json=as_json)
-    check(place, kind_of(os.environ))
-    before, code = kind_here(place, os.environ), 0
-    if file is None:
-        code = _import_folder(store, files, readings, as_json)
-    else:
-        plain, text = _imported(store, file, files[file], readings)
-        print(json.dumps(plain, default=str) if as_json else text)
+    before, take = kind_here(place, os.environ), _understood
+    if not dry_run:
+        check(place, kind_of(os.environ))
+        take = _imported
+    taken, lines, refusals = _each(files, partial(take, store, readings), alone=file is not None, quiet=as_json)
+    found: dict[str, Any] = {"understood" if dry_run else "imported": taken}
+    if refusals or not dry_run:
+        found["refused"] = refusals
+    if file and not dry_run:
+        [found] = taken
+    if as_json or lines:
+        print(json.dumps(found, default=str) if as_json else "\n".join(lines))
+    for path, error in () if as_json else refusals.items():
+        named = "" if path in str(error) else f"{path}: "
+        print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
     if before != kind_here(place, os.environ):
         print(
             f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
             f"for the recorded ones, name {replay_home(os.environ).root} in STOCKML_HOME",
             file=sys.stderr,
         )
-    return code
+    return int(bool(refusals))
 
 
 def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
@@ -93,66 +101,51 @@ def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
     return {path: named(path) for path in found}
 
 
-def _show_understood(
-    store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", *, alone: bool, as_json: bool
-) -> int:
-    """Show how each file is read, and import nothing; return exit code 1 if one of a folder's would be refused."""
-    from stockml.prices.csv_import import understood
-
-    lines, shown, refusals, now = list[str](), [], dict[str, StockmlError](), datetime.now(UTC)
-    for path, ticker in files.items():
-        try:
-            report, history = understood(store, path, now=now, ticker=ticker, readings=readings)
-        except StockmlError as refusal:
-            if alone:
-                raise
-            refusals[str(path)] = refusal
-            continue
-        span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
-        shown.append({"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span})
-        told = f"{counted(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
-        over = history.bars.loc[: str(report.last)]
-        lines += [f"{report.ticker}: {told}", rows_of(over, ends=3), *_notes(report), *_set_aside(report)]
-    return _told(lines, {"understood": shown} | ({"refused": refusals} if refusals else {}), refusals, as_json)
-
-
-def _import_folder(store: "BarStore", files: Mapping[Path, str | None], readings: "Readings", as_json: bool) -> int:
-    """Import a folder's files, with a progress bar; return exit code 1 if any was refused."""
+def _each(
+    files: Mapping[Path, str | None], take: Callable[[Path, str | None], Taken], *, alone: bool, quiet: bool
+) -> tuple[list[dict[str, Any]], list[str], dict[str, StockmlError]]:
+    """What `take` returns of each file for JSON, its lines, and the refusals by file. Raises that of a file `alone`."""
     from rich.console import Console
     from rich.progress import Progress
 
-    reports, refusals = [], dict[str, StockmlError]()
-    with Progress(console=Console(stderr=True), disable=as_json) as bar:
-        task = bar.add_task("importing", total=len(files))
+    taken, lines, refusals = list[dict[str, Any]](), list[str](), dict[str, StockmlError]()
+    with Progress(console=Console(stderr=True), disable=alone or quiet) as bar:
+        task = bar.add_task("reading", total=len(files))
         for path, ticker in files.items():
             bar.update(task, description=one_line(path.name))
             try:
-                reports.append(_imported(store, path, ticker, readings))
+                plain, told = take(path, ticker)
             except StockmlError as refusal:
+                if alone:
+                    raise
                 refusals[str(path)] = refusal
+            else:
+                taken.append(plain)
+                lines += told
             bar.advance(task)
-    found = {"imported": [plain for plain, _ in reports], "refused": refusals}
-    return _told([text for _, text in reports], found, refusals, as_json)
+    return taken, lines, refusals
 
 
-def _told(lines: Sequence[str], found: object, refusals: Mapping[str, StockmlError], as_json: bool) -> int:
-    """Print the lines, and the refusals on standard error, or all as JSON; return the exit code."""
-    if as_json or lines:
-        print(json.dumps(found, default=str) if as_json else "\n".join(lines))
-    for path, error in () if as_json else refusals.items():
-        named = "" if path in str(error) else f"{path}: "
-        print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
-    return int(bool(refusals))
+def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> Taken:
+    """How a file is read; nothing is imported."""
+    from stockml.prices.csv_import import understood
+
+    report, history = understood(store, path, now=datetime.now(UTC), ticker=ticker, readings=readings)
+    span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
+    told = f"{counted(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
+    rows = rows_of(history.bars.loc[: str(report.last)], ends=3)
+    plain = {"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span}
+    return plain, [f"{report.ticker}: {told}", rows, *_notes(report), *_set_aside(report)]
 
 
-def _imported(store: "BarStore", path: Path, ticker: str | None, readings: "Readings") -> tuple[dict[str, Any], str]:
-    """Import a file; return the report, with how its history fits the bars that were there, for JSON and as text."""
+def _imported(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> Taken:
+    """Import a file; how it was read, and how its history fits the bars that were there."""
     from stockml.pipeline.data_notes import of_joins
     from stockml.prices.csv_import import import_file
 
     report = import_file(store, path, recorded_at=datetime.now(UTC), ticker=ticker, readings=readings)
     joins = of_joins(store.view(report.ticker))
-    return {**vars(report), "joins": joins}, "\n  ".join([_report_text(report), *joins])
+    return {**vars(report), "joins": joins}, [_report_text(report), *(f"  {join}" for join in joins)]
 
 
 def _report_text(report: "ImportReport") -> str:
