@@ -15,7 +15,7 @@ from deployments.registration.own_list import tickers_of
 from deployments.registration.tickers import TickerEntry
 from deployments.servers.access import SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
-from deployments.servers.prefect_api import given_api, looked_up, refuses, running_server, unhealthy
+from deployments.servers.prefect_api import configured_api, looked_up, refuses, running_server
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home
 from stockml.tracking.client import Tracking
@@ -29,15 +29,10 @@ NAMED = 8  # tickers in a line
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    configured = given_api(environ)
-    if configured and (fault := unhealthy(configured)):
-        found = f"{without_password(configured)}: {fault}"
-        return Check("Prefect", "problem", found, "start it, or unset PREFECT_API_URL")
-    if address := configured or running_server(home):
-        shown = without_password(address)
+    if address := configured_api(home, environ, timeout_s=3) or running_server(home):
         if refuses(address, environ, home):
-            return Check("Prefect", "problem", f"{shown} expects a password, found none or a wrong one", SET_PASSWORD)
-        return Check("Prefect", "ok", f"{shown} answers")
+            return Check("Prefect", "problem", f"{address} expects a password, found none or a wrong one", SET_PASSWORD)
+        return Check("Prefect", "ok", f"{address} answers")
     if home.servers.exists():
         left = f"{home.servers} is left from a server that is gone"
         return Check("Prefect", "note", left, "start `stockml up`, or what else served it, again")

@@ -70,32 +70,24 @@ def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
         yield client
 
 
-def given_api(environ: Mapping[str, str]) -> str:
-    """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting."""
-    address = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
-    if "@" in address:  # the name service would be asked for a host `user:password@host`
-        raise InvalidSetting(
-            "PREFECT_API_URL", "…", "an address without user and password; PREFECT_API_AUTH_STRING takes them"
-        )
-    return address
-
-
 def configured_api(home: Home, environ: Mapping[str, str], timeout_s: float = 30.0) -> str:
     """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting.
 
     Raises ServerUnavailable unless the API is healthy, and takes the password that commands send.
     """
-    address = given_api(environ)
+    address = checked_address("PREFECT_API_URL", environ.get("PREFECT_API_URL", ""))
     if not address:
         return ""
+    if "@" in address:  # the name service would be asked for a host `user:password@host`
+        wanted = "an address without user and password; PREFECT_API_AUTH_STRING takes them"
+        raise InvalidSetting("PREFECT_API_URL", "…", wanted)
     from deployments.servers.access import SET_PASSWORD
-    from stockml.tracking.connection import without_password
 
     fault, advice = unhealthy(address, timeout_s=timeout_s), "unset PREFECT_API_URL, or start it with `stockml up`"
     if not fault and refuses(address, environ, home):
         fault, advice = "that it expects another password", SET_PASSWORD
     if fault:
-        raise ServerUnavailable("Prefect", without_password(address), advice, fault)
+        raise ServerUnavailable("Prefect", address, advice, fault)
     return address
 
 
