@@ -4,12 +4,15 @@ Prefect's own worker polls every few seconds for all due runs, starts as many as
 frees up idle until the next poll. This one polls for as many runs as its slots can do until then; a free slot takes the
 next of these at once, and polls again when none is left. A poll is expensive for the server, which sorts all due runs
 and writes to each deployment. One connection watches for cancellations of all runs, instead of two per run.
+
+Nor does it report as crashes, as Prefect's own does, a run that was cancelled while it was too busy to answer, and a
+process that was killed, by the system for lack of memory or with the warm process that it was forked from.
 """
 
 import os
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -23,29 +26,77 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskStatus
 from httpx import HTTPError, HTTPStatusError, TransportError
+from prefect._internal.attempt_control import AttemptConclusion, Intent, StateOwnershipDelegation
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import WorkQueueFilter, WorkQueueFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse, WorkerFlowRunResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.runner import _flow_run_executor, _starter_engine
+from prefect.runner import _control_channel, _flow_run_executor, _starter_engine
 from prefect.utilities.dispatch import get_registry_for_type
 from prefect.utilities.processutils import command_to_string
 from prefect.workers import process
 
 from deployments.servers import warm_run
-from deployments.servers.attempts import Attempts, ControlChannel
 from deployments.servers.warm_run import ADDRESS
 from stockml.errors import DiskFull
 from stockml.home import home
 from stockml.storage.files import write_atomically
-from tasks.lost_runs import reap_lost
+from tasks.lost_runs import reap_lost, requeue
 from tasks.run_records import REFUSALS, in_state
 from tasks.workplace import CODE_OF, check_scheduled
 
 AHEAD = 4  # runs per slot: how many of the shortest nights a slot does between two polls
 ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
 CERTIFICATE = "certificate.pem"  # in the home's Prefect folder, so that a run that outlives its worker still has it
+
+
+class ControlChannel(_control_channel.ControlChannel):
+    """Leaves the final state of a cancelled run to whoever cancels it, whether or not the run answered.
+
+    If a run is too busy to answer within a second, Prefect also reports the killed process as crashed: a new attempt,
+    begun with Retry in the meantime, would then end as Crashed.
+    """
+
+    async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:
+        answer = await super().signal(flow_run_id, intent)
+        found = self._registrations.get(flow_run_id)
+        if found and answer is _control_channel.ControlSignalStatus.NOT_ACKNOWLEDGED:
+            await self._record_conclusion(found, StateOwnershipDelegation(intent))
+        return answer
+
+
+class Attempts(_flow_run_executor.FlowRunExecutorContext):
+    """The context that executes and cancels runs (clients, sockets, a control channel), shared by many runs."""
+
+    is_blind = False  # whether websocket and polling both failed, so that cancellations go unseen
+
+    def of_a_run(self) -> AbstractAsyncContextManager[_flow_run_executor.FlowRunExecutorContext]:
+        """This context, or one of the run's own once this is blind.
+
+        Without a warm server too: what Prefect then opens for a run is closed only at the context's end.
+        """
+        return nullcontext(self) if ADDRESS in os.environ and not self.is_blind else Attempts()
+
+    def create_executor(self, *arguments: Any, **named: Any) -> _flow_run_executor.FlowRunExecutor:
+        executor = super().create_executor(*arguments, **named)
+        executor._get_attempt_conclusion = self._concluded
+        return executor
+
+    def _concluded(self, flow_run_id: UUID) -> AttemptConclusion | None:
+        """The run's outcome, so that it is not reported as crashed; puts a killed night back into the queue."""
+        known, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
+        if known or process is None or (process.returncode or 0) >= 0:
+            return known
+        with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:  # then left to `reap_lost`
+            if not requeue(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
+                return None
+        return StateOwnershipDelegation("reschedule")
+
+    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
+        self.is_blind = True
+        super()._handle_cancellation_observer_failure(flow_run_ids)
 
 
 class WarmConfiguration(process.ProcessJobConfiguration):

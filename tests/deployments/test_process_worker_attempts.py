@@ -9,7 +9,7 @@ from prefect._internal.attempt_control import AttemptConclusion, StateOwnershipD
 from prefect.runner._process_manager import ProcessHandle
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.servers.attempts import Attempts
+from deployments.servers.process_worker import Attempts
 from deployments.servers.warm_run import ADDRESS, Fork
 from tests.support.loopback import Loopback, whole
 
