@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
 
-from deployments.cli import bars, forecasts, many_nights, nights, servers, tickers, tuning, upkeep
+from deployments.cli import bars, forecasts, many_nights, nights, operate, tickers, tuning
 from deployments.cli.place import in_home, shared
 from deployments.errors import ServerFailed
 from deployments.process import INTERRUPTED, as_program
@@ -35,7 +35,7 @@ app = Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (nights, bars, forecasts, many_nights, tickers, tuning, upkeep, servers):
+for commands in (nights, bars, forecasts, many_nights, tickers, tuning, operate):
     app.add_typer(commands.app)
 STDOUT = 1
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}

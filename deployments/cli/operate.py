@@ -1,0 +1,262 @@
+"""Commands that operate a home: its servers, worker and feed, the doctor, the clean-up, backups, and MLflow's runs."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+from typer import Argument, BadParameter, Option, Typer
+
+from deployments.cli.options import Json, as_time
+from deployments.cli.runs import outcome
+from deployments.errors import refused_as
+from deployments.servers.databases import create, vacuum
+from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
+from stockml.errors import InvalidFile, counted
+from stockml.home import OLD_PLACE, home
+from stockml.provider.price_source import replay_home
+
+if TYPE_CHECKING:
+    from stockml.maintenance.backup import Archived
+
+app = Typer()
+PrefectPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_PREFECT_PORT", help="Port of Prefect's page.")]
+MlflowPort = Annotated[int, Option(min=1, max=65535, envvar="STOCKML_MLFLOW_PORT", help="Port of MLflow's page.")]
+Address = Annotated[str, Option(envvar="STOCKML_ADDRESS", help="One that others can reach needs a password.")]
+USED_BY_WORKER = "Used by the worker; default: this machine's, on the port above."
+
+
+@app.command()
+def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address: Address = "127.0.0.1") -> None:
+    """Run Prefect, MLflow and a worker here until Ctrl-C."""
+    from deployments.servers import stack
+    from deployments.servers.access import ADDRESS
+
+    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGTERM, _interrupted)
+    environ = os.environ | {ADDRESS: address}
+    say = partial(print, flush=True)
+    try:
+        with stack.up(home(), prefect_port, mlflow_port, environ, say) as children:
+            stack.watch(children, say)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+
+
+@app.command()
+def serve(
+    part: Annotated[Literal["prefect", "mlflow", "worker"], Argument(metavar="PART", help="The part to run.")],
+    prefect_port: PrefectPort = 4200,
+    mlflow_port: MlflowPort = 5000,
+    prefect_url: Annotated[str, Option(envvar="PREFECT_API_URL", help=USED_BY_WORKER)] = "",
+    mlflow_url: Annotated[str, Option(envvar="MLFLOW_TRACKING_URI", help=USED_BY_WORKER)] = "",
+    deploy: Annotated[bool, Option(help="Let the worker first update Prefect's deployments.")] = True,
+) -> None:
+    """Run one part of `stockml up` in the foreground. For containers, and for workers on other machines."""
+    from deployments.servers import stack
+    from deployments.servers.access import Access, check_port
+    from deployments.servers.environment import set_environment
+
+    place, access = home(), Access.of(os.environ)
+    place.prefect.mkdir(parents=True, exist_ok=True)
+    if part == "worker":
+        from deployments.cli.tickers import register_all
+
+        prefect_url = prefect_url or f"{access.url(prefect_port)}/api"
+        mlflow_url = mlflow_url or access.url(mlflow_port)
+        os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url, **access.as_client())
+        set_environment(place)
+        configured_api(place, os.environ)
+        if deploy:
+            print(*register_all(place), sep="\n", flush=True)
+        stack.remember_api(place, prefect_url)
+        program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
+    else:
+        name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)
+        check_port(name, port, stack.PORT_OPTIONS[name], access.address)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        set_environment(place)
+        create(place)
+        program = stack.prefect(port, os.environ) if part == "prefect" else stack.mlflow(place, port, os.environ)
+    os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
+
+
+def _interrupted(*_: object) -> NoReturn:
+    """Stop everything in order on the first Ctrl-C or SIGTERM, and ignore further ones meanwhile."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # with SIG_IGN a second signal already under way is reported as an error
+    print("stopping", flush=True)
+    raise KeyboardInterrupt
+
+
+@app.command()
+def feed(
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
+    clock: Annotated[
+        datetime | None, Option(parser=as_time, metavar="TIME", help="The feed's time; default: the recording's end.")
+    ] = None,
+) -> None:
+    """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""
+    from deployments.replay.feed import Asked, Feed, replay_environment
+    from deployments.servers.access import check_port
+    from stockml.clock import END_OF_RECORDING
+
+    def show(asked: Asked) -> None:
+        print(asked.symbol, asked.function, asked.outputsize, flush=True)
+
+    check_port("the replay feed", port, "--port")
+    running = Feed(now=clock or END_OF_RECORDING, port=port, on_request=show)
+    signal.signal(signal.SIGTERM, _interrupted)
+    with running:
+        print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)
+        settings = " ".join(f"{name}={value}" for name, value in replay_environment(running).items())
+        print(f"  {settings} stockml nightly IBM", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopped")
+
+
+@app.command()
+def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_json: Json = False) -> int:
+    """Check for problems and say how to fix them. Looks at key, quota, servers, clock, ports and stored files.
+
+    Exit code 1 if there is a problem.
+    """
+    from deployments.doctor.checks import examine
+    from stockml import clock
+
+    ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
+    checks = []
+    for check in examine(home(), os.environ, clock.now(), ports):
+        checks.append(check)
+        if not as_json:
+            print(check, flush=True)
+    healthy = all(check.verdict != "problem" for check in checks)
+    if as_json:
+        print(json.dumps({"healthy": healthy, "checks": [vars(check) for check in checks]}))
+    return 0 if healthy else 1
+
+
+@app.command("maintenance")
+def clear_up(
+    dry_run: Annotated[bool, Option("--dry-run", help="Only list what would be removed.")] = False,
+    keep: Annotated[list[str] | None, Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")] = None,
+    as_json: Json = False,
+) -> int:
+    """End dead runs, resume waiting ones, remove old data.
+
+    Never removes a champion, the ledger, the store, or a night that MLflow lacks.
+    """
+    days = as_days(keep)
+    with prefect_api(home()):
+        from flows.maintenance import maintenance
+
+        steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
+        if OWN_SERVER in os.environ and not dry_run:
+            vacuum()
+    from stockml.maintenance.report import readable, summary
+
+    if as_json:
+        shown = [vars(step) for step in steps]
+        print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": shown}, default=list))
+    else:
+        for step in steps:
+            size = "" if step.size is None else f", {readable(step.size)}"
+            found = f"not done: {step.failed}" if step.failed else f"{counted(step.count, 'thing')}{size}"
+            print(f"{step.name:<28} {found}")
+            for thing in step.things:
+                print(f"  {thing}")
+        print(f"{'would go' if dry_run else 'done'}: {summary(steps)}")
+    return int(bool(steps) and all(step.failed for step in steps))
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, Argument(metavar="FILE", help="The zip archive to create.")], as_json: Json = False
+) -> int:
+    """Archive all that cannot be recomputed. Bars, ledger, champions, settings and night records; nights may run on.
+
+    Exit code 1 if one of these files is damaged or missing.
+    """
+    from deployments.registration.own_list import tickers_of
+    from stockml.maintenance.backup import back_up
+
+    made = back_up(home(), file, datetime.now(UTC))
+    try:
+        tickers_of(home())
+    except InvalidFile as fault:
+        made = replace(made, damaged=(*made.damaged, str(fault)))
+    return _print_archived(file, made, "archived in", as_json)
+
+
+@app.command("restore")
+def restore_home(
+    file: Annotated[Path, Argument(metavar="FILE", help="An archive made by `stockml backup`.")],
+    only: Annotated[str | None, Option(metavar="NAME", help="Only this one, such as ledger/IBM.parquet.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Restore an archive into an empty home. All or nothing.
+
+    Then run `stockml rebuild-tracking` and `stockml deploy`. A replay's goes to `replay/` in the usual home.
+    """
+    from stockml.maintenance.backup import holds_replay, restore
+
+    place = home()
+    if place.root.name == OLD_PLACE and holds_replay(file):  # no folder was named: that one is for the market's prices
+        place = replay_home(os.environ)
+    return _print_archived(file, restore(place, file, only), f"brought to {place.root} from", as_json)
+
+
+@app.command("rebuild-tracking")
+def rebuild_tracking(as_json: Json = False) -> int:
+    """Make MLflow's runs again from the nights' records. Models that are still kept are registered again too.
+
+    Exit code 1 if a record is damaged.
+    """
+    from stockml.maintenance.integrity import damaged_nights
+    from stockml.tracking.client import Tracking
+    from tasks.artifacts import mlflow_pages
+
+    place = home()
+    create(place)  # away, it would be asked again and again, with a screen of MLflow's warnings
+    nights = Tracking(place, mlflow_pages(place)).rebuild()
+    models = sum(night.model_version is not None for night in nights)
+    text = f"MLflow has {counted(len(nights), 'run')} from the records of the nights, {models} of them with their model"
+    print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
+    for fault in (damaged := tuple(damaged_nights(place))):
+        print(f"stockml: left out: {fault}", file=sys.stderr)
+    return int(bool(damaged))
+
+
+def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"file": str(file), **vars(done)}))
+    else:
+        print(f"{counted(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
+        for fault in done.damaged:
+            print(f"stockml: damaged or missing, also in the archive: {fault}", file=sys.stderr)
+    return 1 if done.damaged else 0
+
+
+def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
+    """Parse `model_days=30 plot_days=10` to a dictionary; RetentionSettings checks names and bounds."""
+    from stockml.maintenance.retention import RetentionSettings
+
+    days = {}
+    for assignment in assignments or ():
+        name, _, value = assignment.partition("=")
+        if not value.isdecimal():
+            raise BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
+        days[name.strip()] = int(value)
+    with refused_as(BadParameter):
+        RetentionSettings().changed(**days)
+    return days
