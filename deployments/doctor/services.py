@@ -136,7 +136,7 @@ def told_by_prefect(home: Home) -> Iterator[Check]:
 
 
 def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
-    """The tickers of each deployment for all of them that is not told of this list; none of one that is missing."""
+    """The tickers of each deployment for all of them that is not as this list makes it; none of one that is missing."""
     from prefect.client.schemas.filters import DeploymentFilter
 
     from deployments.registration.prefect_deployments import of_other_flows, spec_of
@@ -148,11 +148,8 @@ def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Ite
     there = {each.name: each for each in all_of(client.read_deployments, deployment_filter=named)}
     for each in wanted:
         known = there.get(each.name)
-        told = {*known.parameters.get("tickers", ())} if known else set()
-        if told == {*each.parameters["tickers"]}:
-            continue
         if known is None or known.version != spec_of(each)["version"]:  # else a person chose others, in the page
-            yield told
+            yield {*known.parameters.get("tickers", ())} if known else set()
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:
