@@ -60,12 +60,8 @@ def own_store(home: Home, ticker: str, calendar: str | None) -> "BarStore":
 
 
 def list_file(home: Home) -> Path:
-    return home.tickers if _is_there(home) else TICKERS_FILE
-
-
-def _is_there(home: Home) -> bool:
-    """Whether the home has a list of its own, even if only as a link to a file that is away just now."""
-    return home.tickers.is_symlink() or home.tickers.exists()
+    """The home's own list, even if only a link to a file that is away just now; else the project's."""
+    return home.tickers if home.tickers.is_symlink() or home.tickers.exists() else TICKERS_FILE
 
 
 def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
@@ -74,10 +70,11 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
     Adding the first ticker starts the home's own list. Raises InvalidFile, and then changes nothing.
     """
     with _lock(home):
-        known = [entry.ticker for entry in read_tickers(home.tickers).tickers] if _is_there(home) else []
+        file = list_file(home)
+        known = [entry.ticker for entry in read_tickers(file).tickers] if file != TICKERS_FILE else []
         shares = {as_key(ticker): ticker for ticker in reversed([*known, *tickers])}  # BRK-B is there as BRK.B
         new = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in {*shares.values()} - {*known})
-        before, items, after = _parts(home.tickers if known else TICKERS_FILE)
+        before, items, after = _parts(file)
         indent = items[0].partition("-")[0]
         items = items if known else []
         given = {name: value for name, value in choices.items() if value is not None}
