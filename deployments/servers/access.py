@@ -169,14 +169,13 @@ class Guard:
     Refuses a Host header that is not one of this server's names (403; guards against DNS rebinding), and every request
     and web socket from a page of another origin (403; a preflight 400). Programs send no Origin and pass. The pages
     that describe an API are not served (404).
-    asks_password: require `access.password`, except to GET `open_path`, as health checks do.
+    password_but_for: require `access.password`, except to GET this path, as health checks do. None: the application
+    itself asks for it.
     """
 
-    def __init__(
-        self, application: ASGIApp, access: Access, *, asks_password: bool = False, open_path: str = ""
-    ) -> None:
-        self.application, self.access, self.open_path = application, access, open_path
-        given = access.password if asks_password else None
+    def __init__(self, application: ASGIApp, access: Access, *, password_but_for: str | None = None) -> None:
+        self.application, self.access, self.open_path = application, access, password_but_for
+        given = access.password if password_but_for else None
         self._expected = b"Basic " + base64.b64encode(given.encode()) if given else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -47,7 +47,7 @@ def begin(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> di
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    guard = Guard(application, access, asks_password=True, open_path="/health")
+    guard = Guard(application, access, password_but_for="/health")
     scope = {"type": "http", "method": "GET", "path": "/", **more}
     scope["headers"] = [(name.encode(), value.encode()) for name, value in headers]
     asyncio.run(guard(scope, send, send))  # type: ignore[arg-type]
