@@ -74,7 +74,10 @@ def up(
         except StoreBusy as busy:
             raise AlreadyUp("that is starting or stopping") from busy
         databases.create(home)
-        environ = _prices(home, environ, stack, say)
+        if feed := stack.enter_context(played(home, environ)):
+            say(feed.notice)
+        elif not environ.get("ALPHAVANTAGE_API_KEY"):
+            say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
         children: list[Child] = []
         stack.callback(lambda: processes.stop(reversed(children)))
         children.append(start(prefect(prefect_port, environ), logs / "prefect.log"))
@@ -117,16 +120,6 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
             children[place] = processes.started_anew(child)
             say(f"{child.program.name} was killed, and is started anew")
         time.sleep(0.5)
-
-
-def _prices(home: Home, environ: Mapping[str, str], stack: ExitStack, say: Callable[[str], None]) -> dict[str, str]:
-    """The runs' environment: of a replay feed here if there is no key and the home holds no market prices."""
-    environ = dict(environ)
-    if feed := stack.enter_context(played(home, environ)):
-        say(feed.notice)
-    elif not environ.get("ALPHAVANTAGE_API_KEY"):
-        say("no ALPHAVANTAGE_API_KEY: runs take the key from Prefect's Secret block `alphavantage-api-key`")
-    return environ
 
 
 def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]) -> None:
