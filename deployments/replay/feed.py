@@ -13,8 +13,7 @@ from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from deployments.process import restored
-from deployments.replay.answers import NEW_YORK, Answer, answer, published
-from deployments.replay.recording import symbols
+from deployments.replay.recording import NEW_YORK, Answer, answer, published, symbols
 from stockml import clock
 from stockml.clock import END_OF_RECORDING
 from stockml.home import Home

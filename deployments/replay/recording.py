@@ -1,4 +1,4 @@
-"""Recorded real prices, which the replay feed serves and tests compare with.
+"""Recorded real prices, and the answers that Alpha Vantage would give from them: no sockets, no state, no clock.
 
 Source: the package `bokeh-sampledata`, raw daily bars as traded on the New York exchanges, 2000-03-01 to 2013-03-01,
 for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
@@ -6,13 +6,39 @@ for AAPL, FB, GOOG, IBM and MSFT. Prices are unadjusted: a split is a jump.
 
 import csv
 import gzip
+import json
+import re
 from collections import defaultdict
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from deployments.errors import NotRecorded
+
+NEW_YORK = ZoneInfo("America/New_York")
+PUBLISHED_AT = time(18, 0)  # New York time; the real provider's bars appear between the close and 22:45
+COMPACT_SESSIONS = 100
+PRICES = ("open", "high", "low", "close")
+PROVISIONAL = 0.985  # fraction of the final volume in the newest bar, until the next is published
+
+BAD_KEY = (
+    "the parameter apikey is invalid or missing. Please claim your free API key on "
+    "(https://www.alphavantage.co/support/#api-key). It should take less than 20 seconds."
+)
+DEMO_KEY = (
+    "The **demo** API key is for demo purposes only. Please claim your free API key at "
+    "(https://www.alphavantage.co/support/#api-key) to explore our full API offerings. It takes fewer than 20 seconds."
+)
+FULL_IS_PREMIUM = (
+    "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature for the "
+    "TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans at "
+    "https://www.alphavantage.co/premium/ to instantly unlock all premium features"
+)
+LISTING_HEADER = b"symbol,name,exchange,assetType,ipoDate,delistingDate,status\r\n"
 
 
 class RecordedRow(NamedTuple):
@@ -64,3 +90,85 @@ def recorded_rows(symbol: str) -> tuple[RecordedRow, ...]:
 
 def recorded_splits(symbol: str) -> tuple[RecordedSplit, ...]:
     return _SPLITS.get(symbol, ())
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    content: bytes
+
+
+def published(symbol: str, now: datetime) -> tuple[RecordedRow, ...]:
+    """The rows of `symbol` published by `now`, oldest first; none for a symbol that was not recorded."""
+    return tuple(row for row in _recording().get(symbol.upper(), ()) if publication(row.session) <= now)
+
+
+def publication(session: date) -> datetime:
+    return datetime.combine(session, PUBLISHED_AT, NEW_YORK)
+
+
+Rows = Callable[[str, datetime], Sequence[RecordedRow]]  # of a symbol, published by a time
+
+
+def answer(query: Mapping[str, str], now: datetime, *, rows: Rows = published) -> Answer:
+    """Answer a GET of /query at `now` (aware). Keys that start with "premium" may request the full series."""
+    if refusal := _key_refusal(query.get("apikey", "")):
+        return refusal
+    function, symbol = query.get("function", "").upper(), query.get("symbol", "")
+    if function == "LISTING_STATUS":
+        return Answer(200, LISTING_HEADER)
+    if function == "TIME_SERIES_DAILY":
+        return _daily(query, rows(symbol, now), query["apikey"].startswith("premium"))
+    if function == "SPLITS":
+        return _splits(symbol, now)
+    return _json({"Error Message": f"This API function ({function}) does not exist."})
+
+
+def _key_refusal(key: str) -> Answer | None:
+    if key == "demo":
+        return _json({"Information": DEMO_KEY})
+    if key == "invalid" or not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        return _json({"Error Message": BAD_KEY})
+    return None
+
+
+def _daily(query: Mapping[str, str], rows: Sequence[RecordedRow], premium: bool) -> Answer:
+    symbol, full = query.get("symbol", ""), query.get("outputsize") == "full"
+    if full and not premium:
+        return _json({"Information": FULL_IS_PREMIUM})
+    if not rows:
+        return _unknown("TIME_SERIES_DAILY")
+    newest = rows[-1].session
+    shown = rows if full else rows[-COMPACT_SESSIONS:]
+    meta = {
+        "1. Information": "Daily Prices (open, high, low, close) and Volumes",
+        "2. Symbol": symbol,
+        "3. Last Refreshed": newest.isoformat(),
+        "4. Output Size": "Full size" if full else "Compact",
+        "5. Time Zone": "US/Eastern",
+    }
+    series = {row.session.isoformat(): _bar(row, provisional=row.session == newest) for row in reversed(shown)}
+    return _json({"Meta Data": meta, "Time Series (Daily)": series})
+
+
+def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
+    prices = {f"{at}. {name}": f"{getattr(row, name):.4f}" for at, name in enumerate(PRICES, start=1)}
+    return {**prices, "5. volume": str(int(row.volume * PROVISIONAL) if provisional else row.volume)}
+
+
+def _splits(symbol: str, now: datetime) -> Answer:
+    if not published(symbol, now):
+        return _unknown("SPLITS")
+    known = [split for split in recorded_splits(symbol.upper()) if publication(split.effective) <= now]
+    rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(known)]
+    return _json({"symbol": symbol, "data": rows})
+
+
+def _unknown(function: str) -> Answer:
+    documentation = "https://www.alphavantage.co/documentation/"
+    text = f"Invalid API call. Please retry or visit the documentation ({documentation}) for {function}."
+    return _json({"Error Message": text})
+
+
+def _json(content: dict[str, Any]) -> Answer:
+    return Answer(200, json.dumps(content, indent=4).encode())

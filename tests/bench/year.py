@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deployments.replay.answers import NEW_YORK
-from deployments.replay.recording import RecordedRow
+from deployments.replay.recording import NEW_YORK, RecordedRow
 from stockml.errors import StockmlError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry

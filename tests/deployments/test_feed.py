@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from deployments.replay.answers import NEW_YORK
 from deployments.replay.feed import Feed
-from deployments.replay.recording import recorded_rows
+from deployments.replay.recording import NEW_YORK, recorded_rows
 from stockml.provider.listing import parse_delisted
 from tests.support.patience import PATIENCE_S
 from tests.support.scripted_feed import ScriptedFeed

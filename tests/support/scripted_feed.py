@@ -8,9 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from deployments.replay.answers import LISTING_HEADER, Answer, answer, publication, published
 from deployments.replay.feed import Asked, Feed
-from deployments.replay.recording import RecordedRow
+from deployments.replay.recording import LISTING_HEADER, Answer, RecordedRow, answer, publication, published
 
 # maps a symbol's row at a time to another row, or to None if it is missing
 Edit = Callable[[str, RecordedRow, datetime], RecordedRow | None]

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from deployments.replay.answers import Answer
+from deployments.replay.recording import Answer
 from stockml.errors import BadPayload
 from stockml.home import Home
 from stockml.pipeline import ingest
