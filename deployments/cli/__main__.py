@@ -1,18 +1,12 @@
 """What `stockml` and `python -m deployments.cli` run. Nothing is imported before Ctrl-C is quiet."""
 
-from collections.abc import Callable
+from importlib import import_module
 
 from deployments.process import as_program
 
 
 def main() -> None:
-    as_program(_loaded)
-
-
-def _loaded() -> Callable[[], int]:
-    from deployments.cli.app import run
-
-    return run
+    as_program(lambda: import_module("deployments.cli.app").run)
 
 
 if __name__ == "__main__":

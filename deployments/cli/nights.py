@@ -20,7 +20,6 @@ from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import Home, home
 
 if TYPE_CHECKING:
-    from stockml.models.registry import Promotion
     from stockml.pipeline.audit import Audit
 
 app = Typer()
@@ -79,11 +78,12 @@ def rollback(
     from stockml.models.registry import Registry
 
     told: list[tuple[str | None, str]] = []
-
-    def follow(back: "Promotion") -> None:
-        told.append(_follow_alias(ticker, back.key))
-
-    champion = Registry(home().models).rollback(ticker, at=datetime.now(UTC), reason=reason, beforehand=follow)
+    champion = Registry(home().models).rollback(
+        ticker,
+        at=datetime.now(UTC),
+        reason=reason,
+        beforehand=lambda back: told.append(_follow_alias(ticker, back.key)),
+    )
     [(version, followed)] = told
     found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
     text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {followed}"
