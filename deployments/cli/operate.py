@@ -6,18 +6,16 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-from typer import Argument, BadParameter, Option, Typer
+from typer import Argument, Option, Typer
 
-from deployments.cli.options import Json, as_time
+from deployments.cli.options import Json, as_days, as_time
 from deployments.cli.runs import outcome
-from deployments.errors import refused_as
 from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
 from stockml.errors import InvalidFile, counted
@@ -105,20 +103,22 @@ def feed(
     ] = None,
 ) -> None:
     """Serve recorded prices as Alpha Vantage would. Runs until Ctrl-C."""
-    from deployments.replay.feed import Asked, Feed, replay_environment
+    from deployments.replay.feed import Feed, replay_environment
     from deployments.servers.access import check_port
     from stockml.clock import END_OF_RECORDING
 
-    def show(asked: Asked) -> None:
-        print(asked.symbol, asked.function, asked.outputsize, flush=True)
-
     check_port("the replay feed", port, "--port")
-    running = Feed(now=clock or END_OF_RECORDING, port=port, on_request=show)
+    say = partial(print, flush=True)
+    running = Feed(
+        now=clock or END_OF_RECORDING,
+        port=port,
+        on_request=lambda asked: say(asked.symbol, asked.function, asked.outputsize),
+    )
     signal.signal(signal.SIGTERM, _interrupted)
     with running:
-        print(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it", flush=True)
+        say(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it")
         settings = " ".join(f"{name}={value}" for name, value in replay_environment(running).items())
-        print(f"  {settings} stockml nightly IBM", flush=True)
+        say(f"  {settings} stockml nightly IBM")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -245,18 +245,3 @@ def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> 
         for fault in done.damaged:
             print(f"stockml: damaged or missing, also in the archive: {fault}", file=sys.stderr)
     return 1 if done.damaged else 0
-
-
-def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
-    """Parse `model_days=30 plot_days=10` to a dictionary; RetentionSettings checks names and bounds."""
-    from stockml.maintenance.retention import RetentionSettings
-
-    days = {}
-    for assignment in assignments or ():
-        name, _, value = assignment.partition("=")
-        if not value.isdecimal():
-            raise BadParameter(f"expected NAME=NUMBER such as model_days=30, found {assignment[:60]!r}")
-        days[name.strip()] = int(value)
-    with refused_as(BadParameter):
-        RetentionSettings().changed(**days)
-    return days

@@ -67,12 +67,23 @@ def as_tutorial_settings(assignments: Sequence[str] | None) -> dict[str, Any]:
     return _by_name(assignments, tutorial_settings)
 
 
-def _by_name(assignments: Sequence[str] | None, check: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
+    """Parse `model_days=30` to `{"model_days": 30}`."""
+    from stockml.maintenance.retention import RetentionSettings
+
+    return _by_name(assignments, lambda days: RetentionSettings().changed(**days), like="model_days=30")
+
+
+def _by_name(
+    assignments: Sequence[str] | None,
+    check: Callable[[dict[str, Any]], object],
+    like: str = "evaluation.direction_step=20",
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for assignment in assignments or ():
         name, equals, value = assignment.partition("=")
-        if not (equals and all(name.strip().partition("."))):
-            raise BadParameter(f"expected a setting as evaluation.direction_step=20, found {assignment[:60]!r}")
+        if not (equals and all(name.strip().split("."))) or ("." in name) != ("." in like):
+            raise BadParameter(f"expected a setting as {like}, found {assignment[:60]!r}")
         try:
             found[name.strip()] = _value(value)
         except (yaml.YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none

@@ -104,7 +104,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         ),
         (["universe", "IBM", "not a ticker"], "expected a ticker like IBM, BRK-B or TSCO.LON, found 'not a ticker'"),
         (["backfill", "IBM", "2013-02-01", "yesterday"], "expected a trading day as YYYY-MM-DD, found 'yesterday'"),
-        (["maintenance", "--keep", "models"], "expected NAME=NUMBER such as model_days=30, found 'models'"),
+        (["maintenance", "--keep", "models"], "expected a setting as model_days=30, found 'models'"),
         (["maintenance", "--keep", "x=1"], "expected keep.x to be one of champions, checkpoint_days, dataset_days"),
         (["bars", "IBM", "--as-of", "noon"], "expected a time as 2026-11-20T22:45:00-05:00, found 'noon'"),
         (["bars", "IBM", "--as-of", "9999-12-31"], "expected a time as 2026-11-20T22:45:00-05:00, found '9999-12-31'"),
