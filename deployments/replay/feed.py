@@ -72,11 +72,6 @@ class Feed(ThreadingHTTPServer):
         self.now, self.on_request = now, on_request
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="replay-feed", daemon=True)
 
-    @classmethod
-    def at(cls, environ: Mapping[str, str]) -> Self:
-        """A feed whose clock is STOCKML_CLOCK, or the recording's end if that is unset."""
-        return cls(now=clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING)
-
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -114,11 +109,12 @@ def replay_environment(feed: Feed) -> dict[str, str]:
 @contextmanager
 def played(home: Home, environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
     """Serve a feed from this process, with `environ` pointing to it, if the home is for recorded prices and no key is
-    set; else do nothing and yield None. Raises RecordUnreadable.
+    set; else do nothing and yield None. Its clock is STOCKML_CLOCK, or the recording's end. Raises RecordUnreadable.
     """
     if not plays_recorded(home, environ):
         yield None
         return
-    with Feed.at(environ) as feed, restored(environ, replay_environment(feed)):
+    now = clock.now(environ) if environ.get("STOCKML_CLOCK") else END_OF_RECORDING
+    with Feed(now=now) as feed, restored(environ, replay_environment(feed)):
         environ.update(replay_environment(feed))
         yield feed

@@ -24,9 +24,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import PasswordNeeded, PortTaken
 from stockml.errors import InvalidSetting
+from stockml.home import LOOPBACK
 from stockml.redaction import excerpt
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ADDRESS = "STOCKML_ADDRESS"
 HOSTS = "STOCKML_ALLOWED_HOSTS"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
@@ -137,7 +137,7 @@ class Access:
             return False
         name = _without_port(asked)
         is_machine = self.is_open and (name == socket.gethostname().lower() or _is_ip(name.strip("[]")))
-        return is_machine or name in (*LOOPBACK, self.reached, *map(_without_port, self.named))
+        return is_machine or name in (*map(_in_url, LOOPBACK), self.reached, *map(_without_port, self.named))
 
     def is_own_page(self, origin: str, host: str) -> bool:
         """Whether an Origin header names the requested host, or one of the further names, which a proxy may replace."""
