@@ -26,7 +26,7 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
     for segment in segments(series):
         rows = np.flatnonzero((origins >= start) & (origins < start + len(segment)))
         percent = 100 * since_last_close(segment, segment.close)[1:]
-        known = Volatilities.of(segment).return_count[origins[rows] - start]
+        known = Volatilities.of(segment).return_count[origins[rows] - start].astype(np.int64)
         if known.min(initial=MIN_RETURNS) < MIN_RETURNS:
             raise TooFewBars(MIN_RETURNS + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
         learned_from = known // REFIT_EVERY * REFIT_EVERY

@@ -4,15 +4,14 @@ Nothing here looks ahead: row t of every array depends only on sessions up to t 
 NaN where the history is too short, otherwise finite and above 0, even for a halted share.
 """
 
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from stockml.features.segments import causal, each_segment, segments
+from stockml.features.segments import causal, each_segment
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Floats
 
 RANGE_SESSIONS = (1, 5, 22, 250, 1_000)  # a day, a week, a month (Corsi 2009), a year, four years
 VOLATILITY_FLOOR = 1e-4  # a halted share has no variance, and returns are divided by it
@@ -31,27 +30,23 @@ class Volatilities:
     ewma_20: Floats
     ewma_60: Floats
     constant: Floats
-    return_count: Indices
+    return_count: Floats
 
     @staticmethod
     def of(series: PriceSeries) -> "Volatilities":
-        """Compute them for `series`, once for it and all that it is continued by, as `causal` does."""
-        whole = _of_whole(series.whole)
-        return Volatilities(*(getattr(whole, each.name)[: len(series)] for each in fields(Volatilities)))
+        """Compute them, once for a series and all that it is continued by."""
+        rows = _volatilities(series)
+        return Volatilities(rows[:, :5], *rows[:, 5:].T)
 
 
-@lru_cache(maxsize=4)
-def _of_whole(series: PriceSeries) -> Volatilities:
-    parts = [_of_segment(each) for each in segments(series)]
-    return Volatilities(*(np.concatenate([getattr(x, each.name) for x in parts]) for each in fields(Volatilities)))
-
-
-def _of_segment(series: PriceSeries) -> Volatilities:
+@causal
+@each_segment
+def _volatilities(series: PriceSeries) -> Floats:
+    """(n, 9) the columns of `Volatilities`."""
     squares, ranges = pd.Series(since_last_close(series, series.close) ** 2), pd.Series(range_variance(series))
-    terms = np.stack([_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS], axis=1)
-    ewma_20, ewma_60 = (close_volatility(series, span) for span in (20, 60))
-    return_count = np.cumsum(squares.notna().to_numpy(), dtype=np.int64)
-    return Volatilities(terms, ewma_20, ewma_60, _root(squares.expanding().mean()), return_count)
+    terms = [_root(ranges.rolling(sessions).mean()) for sessions in RANGE_SESSIONS]
+    ewmas = [close_volatility(series, span) for span in (20, 60)]
+    return np.column_stack([*terms, *ewmas, _root(squares.expanding().mean()), squares.notna().cumsum()])
 
 
 @causal
