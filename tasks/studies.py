@@ -25,9 +25,9 @@ from stockml.nights import states
 from stockml.nights.glance import store_of
 from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
+from stockml.prices.screening import suspicions
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.prices.suspicions import suspicions
 from stockml.redaction import one_line
 from stockml.settings import Sampler, Settings
 from stockml.tickers import as_key

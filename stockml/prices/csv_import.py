@@ -36,10 +36,9 @@ from stockml.prices.csv_cells import (
     decimal_mark,
     numbers_of,
 )
-from stockml.prices.screening import OTHER_UNITS, is_busy
+from stockml.prices.screening import OTHER_UNITS, is_busy, suspicions
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.prices.suspicions import suspicions
 from stockml.redaction import excerpt
 from stockml.settings import DecimalMark
 from stockml.storage.arrays import Days

@@ -1,4 +1,4 @@
-"""Bars that look like misprints: kept in the store, left out of the model's series, and reported.
+"""Bars that look like misprints: kept in the store, left out of the model's series, and reported; suspect series.
 
 A *doubtful* bar is well formed, but differs from its neighbours as a misprint does. A real crash is not doubtful: the
 price stays where it went, or trading was heavy.
@@ -7,7 +7,7 @@ price stays where it went, or trading was heavy.
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.prices.bars import NO_CRASH, PRICES, Bars, SetAside, days_of
+from stockml.prices.bars import NO_CRASH, PRICES, Bars, SetAside, days_of, jumps
 from stockml.storage.arrays import Floats
 
 JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
@@ -20,6 +20,11 @@ OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change
 SESSIONS_TO_SETTLE = 6  # on which splits are asked about, as on the seventh; a far level that lasts longer is believed
 USUAL_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
+
+MANY = 0.002  # share of bars set aside: few sound files have one in a thousand
+FEW = 2  # bars: so many a short file may have
+AT_A_STANDSTILL = 0.25  # share of closes that equal the one before: more than any liquid share has
+NAMED = 3
 
 
 def doubtful(bars: Bars) -> tuple[SetAside, ...]:
@@ -103,3 +108,20 @@ def _sessions_at(ratios: Floats, times: float) -> int:
     """How many sessions, from the first on, stay at the level, nearer to it than to the close before."""
     at_level = np.abs(np.log10(ratios) - times) < min(0.5, abs(times) / 2)
     return len(at_level) if at_level.all() else int(np.argmin(at_level))
+
+
+def suspicions(believed: Bars, aside: int) -> str:
+    """A phrase for each thing that speaks against the series as a whole, "" for none: its figures may mean little.
+
+    aside: how many bars are set aside beside the believed ones.
+    """
+    of, days = len(believed) + aside, [*map(str, jumps(believed))]
+    still = int((believed["close"].diff() == 0).sum())
+    more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
+    found = {
+        f"{aside:,} of {of:,} bars are set aside": aside > max(FEW, MANY * of),
+        f"the open moved as at a split that was not applied on {', '.join(days[:NAMED])}{more}": days,
+        f"the close is that of the session before on {still:,} of {of:,} sessions": still
+        > max(FEW, AT_A_STANDSTILL * of),
+    }
+    return "; ".join(text for text, applies in found.items() if applies)

@@ -6,7 +6,7 @@ import pytest
 
 from stockml.prices.bars import Bars
 from stockml.prices.csv_import import read_folder
-from stockml.prices.suspicions import suspicions
+from stockml.prices.screening import suspicions
 from tests.support.recordings import recorded
 
 IBM = recorded("IBM").iloc[-1_000:]
