@@ -138,7 +138,10 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
     means = np.nansum(terms, axis=0) / np.maximum(counts, 1)
     terms = np.where(np.isnan(terms), means, terms)
     constant, ewma_20, ewma_60 = units.T[:, :, None]
-    slopes, intercepts = _least_squares(terms, np.log(np.abs(moved) / ewma_60 + SMALLEST_MOVE))
+    sizes = np.log(np.abs(moved) / ewma_60 + SMALLEST_MOVE)
+    mean_term, mean_size = terms.mean(axis=0), sizes.mean(axis=0)
+    slopes = np.linalg.lstsq(terms - mean_term, sizes - mean_size)[0]  # without importing scikit-learn
+    intercepts = mean_size - mean_term @ slopes
     widths = (constant, ewma_20, ewma_60, np.exp(intercepts + terms @ slopes) * ewma_60)
     shapes = {name: np.quantile(moved / width, LEVELS, axis=0).T for name, width in zip(WIDTHS, widths, strict=True)}
     return {
@@ -147,13 +150,6 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
         "coefficients": slopes.T.round(DECIMALS),
         "shapes": {name: shape.round(DECIMALS) for name, shape in shapes.items()},
     }
-
-
-def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Slopes (terms, knots) and intercepts (knots,) of y (m, knots) on x (m, terms), without importing scikit-learn."""
-    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    slopes = np.linalg.lstsq(x - mean_x, y - mean_y)[0]
-    return slopes, mean_y - mean_x @ slopes
 
 
 def _terms(volatilities: Volatilities, origins: Indices) -> Floats:
