@@ -23,7 +23,7 @@ from stockml.features.origins import OriginSplit, known_outcomes
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
-from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_limits
+from stockml.forecasts.proper_scores import COVERAGES, BandScores, band, percent, score_bands
 from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.pooled_regression import POOLED
@@ -104,7 +104,7 @@ def assess(
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
-        band_scores=score_limits(_limits(author.test.quantiles, close), actual),
+        band_scores=score_bands(close[:, None, None] * np.exp(author.test.quantiles), actual),
         verdict=promotion_gate.verdict(found.promoted, found.reason, evaluation, table, forecast.weights),
         publisher=publisher,
         forecast=forecast,
@@ -187,6 +187,7 @@ def _evaluated(unseen: Unseen, candidates: Mapping[str, Candidate], author: Cand
 
 def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
     tonight, close = author.tonight.quantiles, series.close[-1:]
+    limits = {coverage: band(close[:, None, None] * np.exp(tonight), coverage) for coverage in COVERAGES}
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
@@ -194,7 +195,7 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
         path=tuple((close * np.exp(tonight[0, :, MEDIAN])).tolist()),
         bands=tuple(
             Band(int(percent(coverage)), tuple(low[0].tolist()), tuple(high[0].tolist()))
-            for coverage, (low, high) in _limits(tonight, close).items()
+            for coverage, (low, high) in limits.items()
         ),
         probability_of_rise=float(chance_above(tonight[0, step - 1], 0.0)),
         direction_step=step,
@@ -202,12 +203,6 @@ def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], 
         last_close=float(close[0]),
         outlook=outlooks(author.earlier.quantiles, tonight[0]),
     )
-
-
-def _limits(quantiles: Floats, close: Floats) -> dict[float, tuple[Floats, Floats]]:
-    """Low and high by coverage, (m, horizon) each, price.  quantiles: (m, horizon, 21).  close: (m,)."""
-    prices = close[:, None, None] * np.exp(quantiles)
-    return {coverage: band(prices, coverage) for coverage in COVERAGES}
 
 
 def write_assessment(assessment: Assessment, folder: Path) -> None:

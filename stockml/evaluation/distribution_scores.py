@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano
-from stockml.forecasts.proper_scores import COVERAGES, band, crps, score_limits
+from stockml.forecasts.proper_scores import crps, score_bands
 from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pool import Pool
 from stockml.prices.series import PriceSeries
@@ -99,7 +99,7 @@ class Gain:
 
 def scored(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
     """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads), those that its losses, in CRPS, are of."""
-    bands = score_limits({coverage: band(quantiles, coverage) for coverage in COVERAGES}, actual).bands
+    bands = score_bands(quantiles, actual).bands
     return DistributionScore(
         origins=len(actual),
         crps=float(losses.means[0]),

@@ -4,7 +4,7 @@ A distribution is its quantiles at LEVELS, (…, 21), rising; a score has one nu
 Units are those of the outcome (log price, say); Brier's score has none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,10 +84,11 @@ class BandScores:
         return coverages | {f"intervals/interval_score_{name}": s.interval_score for name, s in self.bands.items()}
 
 
-def score_limits(limits: Mapping[float, tuple[Floats, Floats]], actual: Floats) -> BandScores:
-    """Score bands.  limits: low and high by coverage, (m, leads).  actual: (m, leads), in the same units."""
+def score_bands(quantiles: Floats, actual: Floats) -> BandScores:
+    """Score the bands of COVERAGES.  quantiles: (m, leads, 21), at LEVELS.  actual: (m, leads), in the same units."""
     scores = {}
-    for coverage, (low, high) in limits.items():
+    for coverage in COVERAGES:
+        low, high = band(quantiles, coverage)
         inside = (low <= actual) & (actual <= high)
         scores[percent(coverage)] = BandScore(
             coverage=float(inside.mean()),

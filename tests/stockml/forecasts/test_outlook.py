@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from stockml.forecasts.outlook import MID_BEHIND, Outlook, annualised, chance_above, outlooks
-from stockml.forecasts.proper_scores import percent, score_limits
+from stockml.forecasts.proper_scores import COVERAGES, percent, score_bands
 from stockml.models.lead_grid import LEVELS
 from tests.support.recordings import recorded
 
@@ -118,7 +118,8 @@ def test_a_price_that_never_moved_has_no_volatility_and_no_chance_of_a_large_mov
 
 def test_bands_are_scored_by_how_often_the_price_was_inside() -> None:
     actual = np.array([[1.0, 2.0], [3.0, 9.0]])
-    found = score_limits({0.8: (np.full((2, 2), 1.0), np.full((2, 2), 3.0))}, actual).bands
-    assert list(found) == [percent(0.8)] == ["80"]
+    quantiles = np.interp(LEVELS, (0.1, 0.9), (1, 3)) + np.zeros((2, 2, 1))
+    found = score_bands(quantiles, actual).bands
+    assert list(found) == [percent(each) for each in COVERAGES] == ["50", "80", "95"]
     assert (found["80"].coverage, found["80"].coverage_by_lead) == (0.75, (1.0, 0.5))
     assert found["80"].interval_score == pytest.approx(2 + 10 * 6 / 4)

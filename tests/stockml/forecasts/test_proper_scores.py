@@ -5,7 +5,7 @@ import pytest
 import scoringrules
 from scipy.stats import norm
 
-from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, qlike, score_limits
+from stockml.forecasts.proper_scores import COVERAGES, band, brier, crps, interval_score, pinball, qlike, score_bands
 from stockml.models.lead_grid import LEVELS
 
 
@@ -46,7 +46,7 @@ def test_coverage_is_counted_by_lead_and_bounds_count_as_inside() -> None:
     quantiles, actual = forecasts(4)
     low, high = band(quantiles, 0.8)
     actual[:2] = low[0], high[1]
-    found = score_limits({0.8: (low, high)}, actual).bands["80"].coverage_by_lead
+    found = score_bands(quantiles, actual).bands["80"].coverage_by_lead
     for lead in range(5):
         inside = sum(low[i, lead] <= actual[i, lead] <= high[i, lead] for i in range(40))
         assert found[lead] == pytest.approx(inside / 40)
