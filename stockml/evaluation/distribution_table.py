@@ -18,12 +18,12 @@ from stockml.models.lead_grid import moves, symmetrised
 from stockml.models.pool import Pool
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
+from stockml.models.pooled_vintages import KINDS
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
-ROWS_OF = {"regression": POOLED, "ridge": RIDGE, "base": BASE}  # by kind of vintage
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def corrections(
     found = {RIDGE: pool.simple(series, origins, leads)} if pool.ridge is not None else {}
     if pool.base is not None:
         found[BASE] = pool.network(series, origins, leads)
-    return found, {ROWS_OF[kind]: why for kind, why in pool.reasons.items()}
+    return found, {KINDS[kind].name: why for kind, why in pool.reasons.items()}
 
 
 def distribution_table(

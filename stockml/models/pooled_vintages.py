@@ -179,13 +179,13 @@ GRID = {"levels": LEVELS.tolist(), "leads": list(LEADS)}
 WINDOWS = {"inputs": list(INPUTS), "look_back": LOOK_BACK, "curves": BASIS_SIZE}
 KINDS = {
     "regression": VintageKind(
-        name="pooled regression",
+        name=POOLED,
         type=PooledRegression,
         pattern="pooled-*.json",
         layout={"format": "stockml pooled regression, 1", **GRID, "terms": list(TERMS)},
     ),
     "ridge": VintageKind(
-        name="ridge regression",
+        name=RIDGE,
         type=PooledRidge,
         pattern="ridge-*.json",
         layout={"format": "stockml ridge regression, 1", "inputs": list(AVERAGED), "curves": BASIS_SIZE, **GRID},
