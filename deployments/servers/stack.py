@@ -87,11 +87,13 @@ def up(
             processes.wait_until_healthy(child, f"{server}/health", deadline)
         environ = {"PREFECT_UI_URL": pages["prefect"], **environ}
         environ |= {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": pages["mlflow"], **access.as_client()}
+        listed = tickers_of(home)
         _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        record = {"pid": os.getpid(), **pages, "prefect_api": api}
-        write_atomically(home.servers, json.dumps(record, indent=1).encode())
+        write_atomically(home.servers, json.dumps({"pid": os.getpid(), **pages, "prefect_api": api}).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
+        if tickers_of(home) != listed:  # changed by a command that did not find these servers yet
+            _deploy(home, environ, say, children)
         _print_addresses(home, pages, access, say)
         yield children
 
@@ -126,8 +128,7 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None], 
     """Run `stockml deploy` in a separate process, which reads its settings afresh and keeps this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
-    program = Program("stockml deploy", "deployments.cli", ("deploy",), environ)
-    child = start(program, home.root / "logs" / "deploy.log")
+    child = start(Program("stockml deploy", "deployments.cli", ("deploy",), environ), home.root / "logs" / "deploy.log")
     try:
         while (code := child.process.poll()) != 0:
             for each in (*servers, child) if code else servers:  # for one that was killed it would wait for minutes
@@ -138,7 +139,7 @@ def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None], 
     say(child.log.read_text().strip())
 
 
-def _all_tickers(server: str, access: Access) -> str:
+def _arranged(server: str, access: Access) -> str:
     """The link to MLflow's arranged page of all tickers; the bare address if that does not exist yet."""
     import httpx
 
@@ -154,10 +155,9 @@ def _all_tickers(server: str, access: Access) -> str:
 
 
 def _print_addresses(home: Home, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
-    all_tickers = _all_tickers(pages["mlflow"], access)
     say(f"home     {home.root}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand: Deployments → Quick run")
-    say(f"MLflow   {all_tickers}   all tickers, and from there nights and models side by side")
+    say(f"MLflow   {_arranged(pages['mlflow'], access)}   all tickers, and from there nights and models side by side")
     if access.address != "127.0.0.1" or access.password:
         asked = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
         say(f"They listen on {access.address}{' (IPv6 only)' if ':' in access.address else ''}; {asked}")

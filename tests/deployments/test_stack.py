@@ -10,10 +10,11 @@ import psutil
 import pytest
 
 from deployments.errors import PortTaken, ServerFailed
+from deployments.registration import own_list
 from deployments.replay.feed import Feed
 from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
 from deployments.servers.processes import Program, start
-from deployments.servers.stack import _deploy, _print_addresses, watch
+from deployments.servers.stack import _deploy, _print_addresses, up, watch
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
@@ -86,6 +87,21 @@ def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_
     killed.process.communicate()
     with pytest.raises(PortTaken, match=f"expected port {port} to be free for Prefect, found another program on it"):
         watch([killed], print)
+
+
+@pytest.mark.slow
+def test_a_ticker_added_while_it_starts_is_scheduled(home: Home) -> None:
+    """`tickers add` found no server to tell of it: it had no night until the list was changed again."""
+    said: list[str] = []
+
+    def say(told: str) -> None:
+        if told.startswith("deployments: ") and not said:
+            own_list.add(home, ["GOOG"], {})
+        said.extend([told] if told.startswith("deployments: ") else [])
+
+    with up(home, free_port(), free_port(), os.environ, say):
+        pass
+    assert [told.partition(",")[0] for told in said][1:] == ["deployments: 1 created"]
 
 
 @pytest.mark.slow
