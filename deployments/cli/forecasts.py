@@ -110,7 +110,7 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     if not as_json:
         steps = kept.steps(ticker).drop_duplicates("key")
         closes = dict(zip(steps["key"], last_closes(steps, first, units), strict=True))  # as known then
-        shown, counted = entries[-SHOWN_ROWS:], set(counting["key"])
+        shown, counted = sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:], set(counting["key"])
         listed = [ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted) for each in shown]
         if any(each.key not in counted for each in shown):
             listed.append(ledger_text.NOT_COUNTED)

@@ -83,6 +83,20 @@ def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, c
     assert (first[-4:], second[-4:], legend[:15]) == ("0.0*", " 1.0", "*: in no count ")
 
 
+def test_the_newest_sessions_are_listed_also_where_earlier_ones_were_published_after_them(
+    home: Home, capsys: Captured
+) -> None:
+    """As a backfill with --every-night does: its nights hid the newest forecast."""
+    record(home, recorded("IBM").tail(300), date(2013, 3, 2))
+    publish(home, date(2013, 2, 28))
+    for day in range(1, 16):
+        if day not in (2, 3, 9, 10):
+            publish(home, date(2013, 2, day), hours_later=720)
+    listed = [line.split()[0] for line in shown(capsys, "ledger", "IBM").splitlines() if " → " in line]
+    assert listed[-1] == "2013-02-28"
+    assert listed == sorted(listed)
+
+
 def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 26))
@@ -98,10 +112,10 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys:
     ]
     skills = [line.split()[2:4] for line in lines if line.strip().startswith("skill")]
     assert skills == [["3", "1"], ["4", "1"], ["5", "1"]]
-    assert [line.split()[-3] for line in lines[-3:]] == ["live", "late", "backfilled"]
+    assert [line.split()[-3] for line in lines[-3:]] == ["backfilled", "late", "live"]
     bar = recorded("IBM").loc["2013-02-26"]
     end = (bar["high"] + bar["low"]) / 2 * 1.05
-    assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-3]  # where the night's path began
+    assert f"2013-02-26  close {bar['close']:.2f} → {end:.2f} on 2013-05-" in lines[-1]  # where the night's path began
     found: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
     figures = ("forecasts", "steps", "skill", "coverage_50", "coverage_80", "coverage_95", "matured", "directions")
     figures += ("direction_accuracy", "base_rate", "brier")  # keys that scripts read
