@@ -117,7 +117,7 @@ def _with_evidence(decision: Decision, evidence: Evidence | None, network: Ticke
         learned, short = network.errors.weight > 0, "the history is too short to learn from"
         why = "no unseen moves to try the ticker's own training on" if learned else short
         return Decision("keep", f"{why}: the base is left alone")
-    found = f"the ticker's own training was {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
+    why = f"the ticker's own training was worth {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
     if network.corrected:
-        return replace(decision, reason=f"{decision.reason}; {found}")
-    return Decision("keep", f"the base left alone was no worse: {found} ({decision.mode}: {decision.reason})")
+        return replace(decision, reason=f"{decision.reason}; {why}")
+    return Decision("keep", f"the base left alone was no worse: {why} ({decision.mode}: {decision.reason})")

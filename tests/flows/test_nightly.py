@@ -113,7 +113,7 @@ def test_the_next_night_continues_the_champion_and_registers_a_model_only_if_it_
     assert len(Registry(replay.home.models).history("IBM")) == 1 + second.verdict.promoted
     third = replay.night(session=FRIDAY, mode="retrain").result()
     assert (third.mode, third.keeps_champion) == ("retrain", False)
-    assert third.reason.startswith("asked for; the ticker's own training was ")
+    assert third.reason.startswith("asked for; the ticker's own training was worth ")
     assert int(third.model_version) == int(second.model_version) + 1
     assert "champion" in third.distributions.scores
 

@@ -55,9 +55,11 @@ def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -
     assert worth.evidence.origins == not_worth.evidence.origins == 60
     assert worth.evidence.skill > 0 > not_worth.evidence.skill
     assert outcome(worth) == (True, True, "retrain")
-    assert "; the ticker's own training was +" in worth.decision.reason
+    assert "; the ticker's own training was worth +" in worth.decision.reason
     assert outcome(not_worth) == (False, False, "keep")
-    assert not_worth.decision.reason.startswith("the base left alone was no worse: the ticker's own training was -")
+    assert not_worth.decision.reason.startswith(
+        "the base left alone was no worse: the ticker's own training was worth -"
+    )
     assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
     at, leads, own = np.array(worth.parts.validation), np.array([1, 2, 3, 5]), network(worth, "held_out")
     actual = moves(SERIES, at, leads)
@@ -70,7 +72,7 @@ def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -
 def test_a_training_that_was_asked_for_is_used_even_if_it_did_not_help(mode: str) -> None:
     asked = learned(TURNED, ONE.changed(mode=mode))
     assert outcome(asked) == (True, True, "retrain")
-    assert "own training was -" in asked.decision.reason, "said all the same"
+    assert "own training was worth -" in asked.decision.reason, "said all the same"
 
 
 @pytest.mark.parametrize(("before", "nights"), [(900, [901, 902, 910]), (897, [915]), (899, [900])])
