@@ -37,7 +37,9 @@ OURS, WORD = ("prefect", "mlflow", "worker"), "me:word"
 
 
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())
+    """The file, with the defaults of the variables that it takes from deployments/.env."""
+    text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", (DEPLOYMENTS / "compose.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load(text)
     return found
 
 
@@ -89,6 +91,14 @@ def test_secrets_are_made_as_the_header_says_where_they_are_read_and_git_ignores
     folders = {(DEPLOYMENTS / secret["file"]).resolve().parent for secret in compose()["secrets"].values()}
     assert folders == {DEPLOYMENTS.parent / "secrets"}
     assert "secrets/" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
+
+
+def test_a_premium_keys_rate_and_a_proxys_name_are_set_without_changing_the_file() -> None:
+    """A change would meet the next version's; without the rate, a premium key is used as a free one."""
+    text = (DEPLOYMENTS / "compose.yaml").read_text()
+    taken = set(re.findall(r"(\w+): .*\$\{\1:-", text))
+    assert taken == {"ALPHAVANTAGE_PLAN", "STOCKML_ALLOWED_HOSTS", "PREFECT_UI_URL", "STOCKML_MLFLOW_PAGE"}
+    assert "deployments/.env" in (DEPLOYMENTS.parent / ".gitignore").read_text().split()
 
 
 def test_the_commands_are_stockml_serve_with_options_that_exist(capsys: Captured) -> None:
