@@ -14,7 +14,6 @@ from deployments.doctor import services, stored
 from deployments.doctor.stored import Check, settled
 from deployments.registration.own_list import tickers_of
 from deployments.registration.tickers import digest_time
-from deployments.servers.access import PASSWORD
 from deployments.servers.databases import check_server, faults
 from stockml.clock import is_frozen
 from stockml.errors import StockmlError, counted
@@ -40,7 +39,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
     yield Check("Python", "ok", python_version())
     yield home_folder(home)
     yield from settled("home", check_home, home)
-    yield from rights(home, environ)
+    yield from rights(home)
     yield from settled("prices", prices, home, environ)
     yield key(home, environ)
     yield from (stored_in := tuple(databases(home)))
@@ -80,8 +79,8 @@ def _nearest(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Check that the home is private. Other users can open the pages if no password is set."""
+def rights(home: Home) -> Iterator[Check]:
+    """Check that the home is private."""
     if not home.root.exists():
         return
     if home.root.stat().st_mode & 0o077:
@@ -93,8 +92,7 @@ def rights(home: Home, environ: Mapping[str, str]) -> Iterator[Check]:
         advice = f"`sudo chown -R $(id -un): {quote(str(home.root))}; chmod -R u+rwX {quote(str(home.root))}`"
         yield Check("rights", "problem", found, advice)
         return
-    shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
-    yield Check("rights", "ok", "the home is for its owner only", "" if environ.get(PASSWORD) else shared)
+    yield Check("rights", "ok", "the home is for its owner only")
 
 
 def databases(home: Home) -> Iterator[Check]:

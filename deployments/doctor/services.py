@@ -13,7 +13,7 @@ from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration import MANAGED
 from deployments.registration.own_list import tickers_of
 from deployments.registration.tickers import TickerEntry
-from deployments.servers.access import SET_PASSWORD, Access, check_port
+from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import configured_api, looked_up, refuses, running_server
 from stockml.errors import StockmlError, TrackingUnavailable
@@ -83,15 +83,20 @@ def mlflow_fault(home: Home) -> OSError | str | None:
 
 
 def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
-    access = Access.of(environ)
-    yield Check("pages", "ok", f"on {access.address}, {'with a' if access.password else 'without a'} password")
-    for name, number in ports.items():
-        yield from settled(f"port {number}", port, name, number, access.address, home)
+    """Where the pages are, or would be, and whether they ask for a password: those that are up know it themselves."""
+    access, up = Access.of(environ), running_server(home)
+    if up:
+        shown, protected = ", ".join(filter(None, map(home.server, ("prefect", "mlflow")))) or up, refuses(up, {}, home)
+    else:
+        shown, protected = f"on {access.address}", bool(access.password)
+    shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
+    found = f"{shown}, {'with a' if protected else 'without a'} password"
+    yield Check("pages", "ok", found, "" if protected else shared)
+    for name, number in () if up else ports.items():
+        yield from settled(f"port {number}", port, name, number, access.address)
 
 
-def port(name: str, number: int, address: str, home: Home) -> Check:
-    if running_server(home):
-        return Check(f"port {number}", "ok", f"a server is up; {name} is there or on a port of its own")
+def port(name: str, number: int, address: str) -> Check:
     try:
         check_port(name, number, f"--{name.lower()}-port", address)
     except PortTaken as taken:

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
+
 from deployments.doctor import services
 from stockml.home import Home
-from tests.support.loopback import Loopback, whole
+from tests.support.loopback import Exchange, Loopback, whole
 
 
 def test_a_database_that_was_removed_under_its_server_is_a_problem_whose_remedy_begins_with_the_server(
@@ -26,3 +28,20 @@ def test_answers_that_are_not_prefects_do_not_end_the_doctor(home: Home) -> None
         home.servers.write_text(json.dumps({"prefect_api": f"{server.address}/api"}))
         told = list(services.told_by_prefect(home))
         assert (told, len(server.asked) > 2) == ([], True)
+
+
+@pytest.mark.parametrize("is_protected", [True, False])
+def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(home: Home, is_protected: bool) -> None:
+    """This shell's variables said "without" beside a server that had just refused the doctor for want of one."""
+
+    def reply(exchange: Exchange) -> None:
+        exchange.send(b"true", 401 if is_protected and "/admin/" in exchange.path else 200)
+
+    home.root.mkdir()
+    with Loopback(reply) as server:
+        up = {"prefect": server.address, "mlflow": "http://127.0.0.1:9", "prefect_api": f"{server.address}/api"}
+        home.servers.write_text(json.dumps(up))
+        [check] = services.pages(home, {}, {"Prefect": 4200})
+    asks = "with a password" if is_protected else "without a password"
+    assert (check.verdict, check.found) == ("ok", f"{server.address}, http://127.0.0.1:9, {asks}")
+    assert ("PREFECT_SERVER_API_AUTH_STRING" in check.advice) is not is_protected
