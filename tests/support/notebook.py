@@ -1,7 +1,7 @@
 """Run the cells of a notebook in docs/ in order and collect their outputs.
 
-`python -m tests.support.notebook` rewrites the outputs of docs/notebook.ipynb, on a copy of tests/homes;
-with the path of another notebook, that one's.
+`python -m tests.support.notebook` rewrites the outputs of docs/notebook.ipynb, on the home in
+tests/homes/three-nights.zip; with the path of another notebook, that one's.
 """
 
 import ast
@@ -16,7 +16,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tests.support.old_homes import moved_to
+from tests.support.old_homes import restored_to
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 
@@ -53,7 +53,7 @@ def main(path: Path) -> None:
     notebook = json.loads(path.read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["STOCKML_HOME"] = str(moved_to(Path(folder) / "home").root)
+        os.environ["STOCKML_HOME"] = str(restored_to(Path(folder) / "home").root)
         for number, (cell, shown) in enumerate(zip(code, outputs(notebook["cells"]), strict=True), start=1):
             cell.update(execution_count=number, outputs=shown)
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")

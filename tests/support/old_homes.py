@@ -5,12 +5,21 @@ from pathlib import Path
 
 from stockml.home import Home
 from stockml.home import home as home_of
+from stockml.maintenance.backup import restore
 
 HOMES = Path(__file__).parents[1] / "homes"
 BEFORE_ROOMS = HOMES / "before-rooms"
+THREE_NIGHTS = HOMES / "three-nights.zip"
 
 
 def moved_to(folder: Path, left: Path = BEFORE_ROOMS) -> Home:
     """Copy the home to another folder, as a user moving it would."""
     shutil.copytree(left, folder, ignore=shutil.ignore_patterns("README.md"))
     return home_of({"STOCKML_HOME": str(folder)})
+
+
+def restored_to(folder: Path) -> Home:
+    """Restore the backup, by the version of 2026-12-01, of three live nights of IBM, December 2012 to March 2013."""
+    home = home_of({"STOCKML_HOME": str(folder)})
+    restore(home, THREE_NIGHTS)
+    return home

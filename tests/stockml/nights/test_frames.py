@@ -18,14 +18,18 @@ from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from tests.support.forecasts import bars, day, entry
 from tests.support.notebook import NOTEBOOK, outputs
-from tests.support.old_homes import moved_to
+from tests.support.old_homes import moved_to, restored_to
 from tests.support.recordings import recorded
 
 
 @pytest.fixture
-def old(home: Home, monkeypatch: pytest.MonkeyPatch) -> stockml.Home:
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def old(home: Home, unset: None) -> stockml.Home:
     moved_to(home.root)
     return stockml.Home()
 
@@ -101,7 +105,9 @@ def test_reading_frames_loads_no_heavy_library_and_starts_nothing(old: stockml.H
     assert shown.stdout == "set()\n"
 
 
-def test_the_shipped_notebook_shows_what_its_cells_output_today(old: stockml.Home) -> None:
+@pytest.mark.usefixtures("unset")
+def test_the_shipped_notebook_shows_what_its_cells_output_today(home: Home) -> None:
+    restored_to(home.root)
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
     assert [[without_picture(each) for each in shown] for shown in outputs(cells)] == [
