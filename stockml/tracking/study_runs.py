@@ -33,11 +33,12 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
     about = "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage."
     lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
     with tracking.study("base", views.note(about, views.BASE)) as (client, experiment_id), lock:
-        sha256, vintage, at = digest(base), f"{base.through:%Y-%m}", milliseconds(now)
+        sha256, vintage = digest(base), f"{base.through:%Y-%m}"
         known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
         if known:
             return str(known[0].version)
-        run = _begun(tracking, client, experiment_id, {SHA256: sha256}, at, f"base {vintage}")
+        run = _begun(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now), f"base {vintage}")
+        at = run.info.start_time  # by which MLflow knows a point again
         named = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
         scores = ((name, value, 0) for name, value in base.scores.items())
         points = [  # of a name, MLflow takes letters, digits, and a few marks
@@ -83,10 +84,10 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
     """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
     about = "The published tutorial: one run per training, with its pictures beside the page's figures."
     with tracking.study("tutorial", views.note(about, views.TUTORIAL)) as (client, experiment_id):
-        recipe, at = report.fitted.recipe, milliseconds(now)
+        recipe = report.fitted.recipe
         name = f"{report.name} seed {recipe.settings.training.seed}"
-        run = _begun(tracking, client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, at, name)
-        run_id = str(run.info.run_id)
+        run = _begun(tracking, client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, milliseconds(now), name)
+        run_id, at = str(run.info.run_id), run.info.start_time
         if run.info.status != "FINISHED":
             pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
             note = "\n".join([f"```\n{report.table()}\n```", *pictures])
@@ -104,8 +105,11 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
 def _begun(
     tracking: Tracking, client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str
 ) -> "Run":
-    """The run with these tags: an existing one, perhaps left unfinished by a killed process, or a new one."""
+    """The run with these tags, perhaps left by a killed process; twins, left by a lost answer, go to the trash."""
     query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
-    known = client.search_runs([experiment_id], query, max_results=1)
-    tags = {**same, INSTALLATION: tracking.installation}
-    return known[0] if known else client.create_run(experiment_id, at, tags, name)
+    if not client.search_runs([experiment_id], query, max_results=1):
+        client.create_run(experiment_id, at, {**same, INSTALLATION: tracking.installation}, name)
+    run, *twins = client.search_runs([experiment_id], query, order_by=["attributes.status"])  # FINISHED, then RUNNING
+    for twin in twins:
+        client.delete_run(twin.info.run_id)
+    return run

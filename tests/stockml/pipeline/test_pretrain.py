@@ -1,6 +1,6 @@
 """A base learned at home is kept as a vintage, registered once, and used by nights after its last session."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,14 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
     from mlflow import MlflowClient
 
     tracking, now = Tracking(installation), datetime(2026, 1, 2, tzinfo=UTC)
-    versions = {log_base(tracking, *learned, [("correction, seed 1", 0.25)], now=now) for _ in range(2)}
-    assert versions == {"1"}
-    found = MlflowClient(tracking.home.tracking_uri, tracking.home.tracking_uri).get_model_version("lstm-base", "1")
+    losses = [("correction, seed 1", 0.25)]
+    begun = MlflowClient(tracking.home.tracking_uri, tracking.home.tracking_uri)
+    log_base(tracking, *learned, losses, now=now)
+    begun.delete_model_version("lstm-base", "1")  # as if killed before it was registered
+    versions = {log_base(tracking, *learned, losses, now=now + timedelta(hours=1)) for _ in range(2)}
+    assert versions == {"2"}
+    found = begun.get_model_version("lstm-base", "2")
+    assert len(begun.get_metric_history(found.run_id, "training/loss correction seed 1")) == 1
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
     assert f"across {FEWEST_TICKERS} tickers, {learned[0].origins:,} origins" in found.description

@@ -45,3 +45,15 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
     assert experiment(tracking, "IBM/trials").tags[NOTE] == "a person's"
     assert len(again := runs(tracking, "IBM/trials")) == len(trials) + 1
     assert {run.info.run_id: run.info.status for run in again}[old[0].run_id] == "FINISHED"
+
+
+def test_two_runs_of_a_trial_left_by_a_lost_answer_become_one(tracking: Tracking) -> None:
+    """The second stood in MLflow as running, for good."""
+    trial = TrialRecord("IBM", "s", 0, 3, "complete", {}, (0.2, 0.1), 0.1, 0.1, NOW, 1.5)
+    log_trial(tracking, trial)
+    [ended] = runs(tracking, "IBM/trials")
+    tags = {name: value for name, value in ended.data.tags.items() if name.startswith("stockml.")}
+    for later_ms in (-1, 1):
+        client(tracking).create_run(ended.info.experiment_id, ended.info.start_time + later_ms, tags)
+    log_trial(tracking, trial)
+    assert [run.info.run_id for run in runs(tracking, "IBM/trials")] == [ended.info.run_id]
