@@ -8,7 +8,6 @@ from typing import Annotated, Any, ParamSpec
 from uuid import UUID
 
 from prefect import Task, flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
@@ -24,6 +23,7 @@ from stockml.storage.refusals import refused
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from tasks import maintenance as steps
+from tasks.artifacts import show_text
 from tasks.run_records import sign
 
 P = ParamSpec("P")
@@ -62,7 +62,7 @@ def maintenance(
         *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),
     ]
     told = summary(done)
-    create_markdown_artifact(markdown(done, dry_run=dry_run), key="maintenance", description=told)
+    show_text(markdown(done, dry_run=dry_run), key="maintenance", description=told)
     get_run_logger().info("%s", told)
     name = states.WITH_FAILURES if any(step.failed for step in done) else "Completed"
     return Completed(name=name, message=told, data=done)

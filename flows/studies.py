@@ -5,7 +5,6 @@ from typing import Annotated
 from uuid import UUID
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
@@ -23,6 +22,7 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_merged, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
+from tasks.artifacts import show_text
 from tasks.run_records import sign
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
@@ -49,7 +49,7 @@ def pretrain(
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
-    create_markdown_artifact(text, key="base", description="Scores on what it learned from: no evidence of skill")
+    show_text(text, key="base", description="Scores on what it learned from: no evidence of skill")
     return Completed(message=f"a base of {len(base.tickers)} tickers through {base.through}", data=base)
 
 
@@ -110,7 +110,7 @@ def backtest(
     found, unused = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, unused | unread, doubts)
     text = "\n".join(markdown(table))
-    create_markdown_artifact(unformatted(text), key="backtest", description=str(table))
+    show_text(unformatted(text), key="backtest", description=str(table))
     logger.info("\n%s", text)
     left_out = f"; {len(table.left_out)} left out" if table.left_out else ""
     return Completed(message=f"{table}{left_out}", data=table)

@@ -42,6 +42,9 @@ def warned_if_refused() -> Iterator[None]:
         get_run_logger().warning("Prefect did not take all that this page should show: %s", refused)
 
 
+show_text = warned_if_refused()(create_markdown_artifact)
+
+
 class ProgressBar:
     """A bar on the run's page, made by its first move."""
 
@@ -84,7 +87,7 @@ def show_night(night: Night) -> None:
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
-    create_markdown_artifact(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
+    show_text(text, key=ticker and f"night-{ticker}", description=f"{night.ticker} {night.session}")
     if night.evaluation:
         scores = night.evaluation.scores
         heading, *rows = paths(night).rows

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
@@ -37,7 +36,7 @@ from stockml.training.pretrain import PretrainProgress
 from stockml.training.train import before_the_nights_parts
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, space_beside, tune
-from tasks.artifacts import ProgressBar, time_left
+from tasks.artifacts import ProgressBar, show_text, time_left
 from tasks.errors import ProcessKilled
 from tasks.process_pool import process_pool
 
@@ -195,4 +194,4 @@ def show_tuned(tuned: TuningResult) -> None:
         *(f"| {name} | {value} |" for name, value in tuned.as_options().items()),
     ]
     key = f"tuned-{as_key(tuned.ticker)}"
-    create_markdown_artifact("\n".join(lines), key=key, description=f"The best settings found for {tuned.ticker}")
+    show_text("\n".join(lines), key=key, description=f"The best settings found for {tuned.ticker}")

@@ -21,6 +21,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.process_marks import mark
 from tests.faults.flow_kills import write_thirty
 from tests.support.commands import Captured, here
+from tests.support.prefect_server import artifacts_refused
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
 
@@ -59,6 +60,15 @@ def test_a_run_in_a_terminal_says_which_process_works_on_it_so_that_a_killed_one
     state = flow(return_state=True)
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(state.state_details.flow_run_id).infrastructure_pid == mark()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "with_tables")
+def test_what_took_hours_is_complete_though_prefect_refuses_its_page() -> None:
+    """A base was in use, and a clean-up done, and both were told as failed."""
+    with artifacts_refused():
+        state = maintenance(dry_run=True, return_state=True)
+    assert state.is_completed(), state.message
 
 
 @pytest.mark.slow

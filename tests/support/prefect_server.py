@@ -2,9 +2,10 @@
 
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -60,3 +61,17 @@ def prefect_at(place: Home, server: str = "") -> Iterator[None]:
         with temporary_settings(quiet), _temporary_global_settings_context(get_settings_context()):
             logging.getLogger("prefect").setLevel(logging.WARNING)
             yield
+
+
+@contextmanager
+def artifacts_refused() -> Iterator[None]:
+    """Let the server of `prefect_server` fail at every artifact."""
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+    database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+    with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as prefects:
+        prefects.execute("CREATE TRIGGER refusing BEFORE INSERT ON artifact BEGIN SELECT RAISE(ABORT, 'no'); END")
+        try:
+            yield
+        finally:
+            prefects.execute("DROP TRIGGER refusing")

@@ -1,8 +1,6 @@
 """What the rows of many nights say of a night that has no result, and where links to MLflow lead."""
 
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from uuid import UUID
@@ -11,12 +9,13 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter
-from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, PREFECT_UI_URL, temporary_settings
+from prefect.settings import PREFECT_UI_URL, temporary_settings
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.home import Home
 from tasks.artifacts import mlflow_pages, night_report, prefect_page, row_of, show_night
 from tests.support.nights import recorded_night
+from tests.support.prefect_server import artifacts_refused
 
 DIED = "its worker process died twice; see the machine's memory"
 
@@ -63,12 +62,7 @@ def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(caplog: pyt
     scores = [0.0 if row["skill"] == "–" else float(row["skill"]) for row in json.loads(str(table.data))]
     assert scores == sorted(scores, reverse=True), "the best first"
     caplog.clear()
-    database = str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2]
-    with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as prefects:
-        prefects.execute("CREATE TRIGGER refusing BEFORE INSERT ON artifact BEGIN SELECT RAISE(ABORT, 'no'); END")
-        try:
-            state = toy(return_state=True)
-        finally:
-            prefects.execute("DROP TRIGGER refusing")
+    with artifacts_refused():
+        state = toy(return_state=True)
     assert (state.name, state.message) == ("Completed", None)
     assert "Prefect did not take all that this page should show" in caplog.text
