@@ -9,7 +9,7 @@ from json import JSONDecodeError
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
-from httpx import HTTPError
+from httpx import HTTPError, HTTPStatusError
 from prefect import Flow, Task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, TaskRunFilter
@@ -39,8 +39,9 @@ from tasks.short_runs import suit_short_runs
 T = TypeVar("T")
 
 A_DAY = timedelta(days=1)
-UNREADABLE = JSONDecodeError, ValidationError
-REFUSALS = HTTPError, *UNREADABLE  # of Prefect's server, or of a program between
+WRONG = HTTPStatusError, JSONDecodeError, ValidationError  # answers, after which Prefect's client does not ask again
+REFUSALS = HTTPError, *WRONG  # of Prefect's server, or of a program between
+asked_again = retry(retry=retry_if_exception_type(WRONG), stop=stop_after_attempt(3), reraise=True)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
@@ -55,7 +56,7 @@ def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **g
     return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
 
-@retry(retry=retry_if_exception_type(UNREADABLE), stop=stop_after_attempt(3), reraise=True)
+@asked_again
 def _begun(
     flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any], once: str
 ) -> FlowRun | None:
@@ -122,6 +123,7 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
+@asked_again
 def is_due_again() -> bool:
     """Whether another run of this run's deployment is due too, as after days for which its machine slept."""
     context = FlowRunContext.get()

@@ -29,7 +29,7 @@ from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, all_of, in_state, keep_end, runs_of
+from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, all_of, asked_again, in_state, keep_end, runs_of
 
 KEY = "status"
 EVERY_S = 60.0
@@ -73,6 +73,7 @@ def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
     return _starts(next_nights(client))
 
 
+@asked_again
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
     """Each ticker's next scheduled run, or its deployment if that, or each of its schedules, is paused.
 

@@ -4,8 +4,10 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingConcurrencySlot, Completed, Scheduled
 
 from flows.notices import missing_forecasts, notice
@@ -13,7 +15,9 @@ from stockml.home import Home
 from stockml.nights.glance import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
 from tasks.run_records import run_shown
+from tests.support.loopback import Exchange, Loopback
 from tests.support.nights import recorded_night
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -55,6 +59,32 @@ def test_the_digest_loads_no_heavy_library(home: Home) -> None:
     code = f"import sys; {look}; missing(home(), ['IBM'], clock.now(), {{}}); print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "home")
+@pytest.mark.parametrize("status", [200, 409])
+@pytest.mark.parametrize("what", ["/flow_runs/count", "/deployments/count", "/flow_runs/filter"])
+def test_one_wrong_answer_of_prefects_leaves_no_morning_without_its_digest(what: str, status: int) -> None:
+    """It failed, and the next came a day later."""
+    real, wrong = str(PREFECT_API_URL.value()), {f"/api{what}"}
+
+    def pass_on(exchange: Exchange) -> None:
+        if exchange.path in wrong:
+            wrong.remove(exchange.path)
+            return exchange.send(b"<html>", status)
+        sent = {name: value for name, value in exchange.headers.items() if name not in ("Host", "Content-Length")}
+        body, address = getattr(exchange, "posted", None), real.removesuffix("/api") + exchange.path
+        got = httpx.request(exchange.command, address, content=body, headers=sent, timeout=PATIENCE_S)
+        return exchange.send(got.content, got.status_code, **{"Content-Type": "application/json"})
+
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow_from_name("missing forecasts"), name="wrong answers")
+    with Loopback(pass_on) as proxy, temporary_settings({PREFECT_API_URL: f"{proxy.address}/api"}):
+        ended = run_shown(missing_forecasts, "wrong answers", ["IBM"])
+    assert (ended.name, wrong) == (FORECASTS_MISSING, set()), ended
+    with get_client(sync_client=True) as client:
+        client.delete_deployment(deployment)
 
 
 @pytest.mark.slow
