@@ -1,4 +1,4 @@
-"""Runs that nothing works on any more: which they are, and doing nights again whose process died."""
+"""Runs that nothing works on any more: which they are, and doing those with a schedule again."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,17 +19,17 @@ from tasks.run_records import NIGHTLY, REFUSALS, UNFINISHED, end, end_children, 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
-OF_NIGHTS = (NIGHTLY, "universe")  # the flows that are done again: what a night has finished is not done twice
-DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*OF_NIGHTS]}})
-STUDIES, UPKEEP = ("backtest", "pretrain", "tune"), ("maintenance", "missing forecasts", "notice")
+OF_NIGHTS = (NIGHTLY, "universe")
+BY_SCHEDULE = (*OF_NIGHTS, "missing forecasts", "maintenance", "pretrain")  # the next is due in days or a year
+DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*BY_SCHEDULE]}})
 OURS = FlowFilter.model_validate(
-    {"name": {"any_": [*OF_NIGHTS, "past night", "backfill", "history", *STUDIES, *UPKEEP]}}
+    {"name": {"any_": [*BY_SCHEDULE, "past night", "backfill", "history", "backtest", "tune", "notice"]}}
 )  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 # of one whose process found no server to read it from, or to tell its end, as seen by the worker or its runner
 UNREAD = (
     *("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1."),
-    *(f"Failed to submit flow run to infrastructure: {kind}" for kind in ("JSONDecodeError", "PrefectHTTPStatusError")),
+    *(f"Failed to submit flow run to infrastructure: {kind}" for kind in ("JSON", "ValidationError", "PrefectHTTP")),
 )
 # of one whose container or pod was killed, as the workers of Docker and of Kubernetes say
 KILLED = ("Flow run infrastructure exited with non-zero status code 137.", "No active or succeeded pods found")
@@ -38,7 +38,7 @@ GONE_AFTER = timedelta(minutes=1)  # the same if its process is known to be gone
 
 
 def reap_lost(now: datetime | None = None) -> None:
-    """Reap the dead runs, and nights that ended because nothing worked on them. While the server is away, none.
+    """Reap the dead runs, and put back those that ended because nothing worked on them. While the server is away, none.
 
     A lost worker cannot do this for its runs: another does, or it does once started again.
     """
@@ -59,7 +59,7 @@ def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[t
     server lacks heartbeats of living ones after an outage of its own.
     """
     now = now or _time_of_server(client)
-    nights = {flow.id for flow in client.read_flows(flow_filter=DONE_AGAIN)}
+    nights = {flow.id for flow in client.read_flows(flow_filter=DONE_AGAIN) if flow.name in OF_NIGHTS}
     found = []
     for run in runs_of(client, in_state(UNFINISHED), flows=OURS):
         if run.state and run.state.timestamp > now - GONE_AFTER:
@@ -95,7 +95,7 @@ def why_gone(process: str | None) -> str | None:
 
 
 def reap(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
-    """Requeue a dead run if it is a worker's night; else end it.
+    """Requeue a dead run if it is a worker's, of a flow with a schedule; else end it.
 
     Unless its state has changed: it was ended with the run around it, or requeued by another worker and begun again.
     """
@@ -104,15 +104,15 @@ def reap(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
 
 
 def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
-    """Put a worker's night whose process died back into the queue, unless it is there; returns whether it goes on.
+    """Put a worker's run whose process died back into the queue, unless it is there; returns whether it goes on.
 
-    Or a night of many tickers, whose own nights end. It does not go on if it is being cancelled, if another run waits
-    for it, or if it died too often.
+    Of a flow with a schedule: what it has finished is not done twice, and nights within it end. It does not go on if it
+    is being cancelled, if another run waits for it, or if it died too often.
     """
     run = client.read_flow_run(run_id)
     if run.state_type == StateType.SCHEDULED:
         return True
-    is_own = run.deployment_id and run.parent_task_run_id is None and client.read_flow(run.flow_id).name in OF_NIGHTS
+    is_own = run.deployment_id and run.parent_task_run_id is None and client.read_flow(run.flow_id).name in BY_SCHEDULE
     is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING) or _is_lost(run)
     if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
         return False

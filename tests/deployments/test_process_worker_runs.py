@@ -134,11 +134,12 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
     ends |= {f"KILLED {at}": Crashed(message=f"{told} More.") for at, told in enumerate(KILLED)}
     ends |= dict.fromkeys(("FAILED", "UNTOLD", "TOLD TWICE"), Crashed(message=f"{UNREAD[0]} A general error."))
     ends |= {"SILENT": Running(), "AT WORK": Running()}
-    unread = [f"UNREAD {at}" for at in range(len(UNREAD))]
+    all_unread = (*UNREAD, "Failed to submit flow run to infrastructure: ValidationError: 1 error for Flow.")
+    unread = [f"UNREAD {at}" for at in range(len(all_unread))]
     begun: dict[str, State[Any]] = dict.fromkeys((*unread, "WAITED"), Pending())
     begun |= {"STOPPED": Cancelling(), "FAILED": Failed(), "TOLD TWICE": AwaitingRetry(scheduled_time=NEVER)}
     ends["WAITED"] = Crashed(message=f"{UNREAD[1]} A general error.")
-    ends |= {run: Crashed(message=f"{told} A general error.") for run, told in zip(unread, UNREAD, strict=True)}
+    ends |= {run: Crashed(message=f"{told} A general error.") for run, told in zip(unread, all_unread, strict=True)}
     alone = {"job_variables": {"command": f"{sys.executable} -u -m prefect.engine"}}  # without -u, it would be a fork
     (own := tmp_path / "own").mkdir()
     with get_client(sync_client=True) as client:
@@ -158,7 +159,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         def found() -> dict[str, str | None]:
             return {name: client.read_flow_run(run_id).state_name for name, run_id in made.items()}
 
-        other = client.create_flow_from_name("pretrain")
+        other = client.create_flow_from_name("backtest")
         made["OTHER"] = client.create_flow_run_from_deployment(client.create_deployment(other, POOL)).id
         ends["OTHER"] = Running()
         for _ in range(MOST_DEATHS):

@@ -24,7 +24,18 @@ from prefect.states import Cancelled, Cancelling, Crashed, Pending, Running, Sta
 
 from stockml.storage.process_marks import mark
 from tasks import lost_runs
-from tasks.lost_runs import ABORTED, GONE_AFTER, HEARTBEAT, LOST_AFTER, dead_runs, deaths, reap, reap_lost, requeue
+from tasks.lost_runs import (
+    A_NIGHT,
+    ABORTED,
+    GONE_AFTER,
+    HEARTBEAT,
+    LOST_AFTER,
+    dead_runs,
+    deaths,
+    reap,
+    reap_lost,
+    requeue,
+)
 from tasks.maintenance import end_zombies
 from tests.support import patience
 from tests.support.workers import deployed
@@ -124,13 +135,15 @@ def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])
-def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_but_not_for_ever(state: State) -> None:
+@pytest.mark.parametrize("name", ["nightly", "pretrain", "maintenance", "missing forecasts"])
+def test_a_scheduled_run_that_a_power_cut_ended_is_run_again_but_not_for_ever(name: str, state: State) -> None:
+    """Of a lost digest nobody was told until the next morning, and bases are learned once a year."""
     now, weekly = datetime.now(UTC), partial(end_zombies.fn, dry_run=False)
     daily = [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(days=1), anchor_date=now))]
     with get_client(sync_client=True) as client:
         pool = client.create_work_pool(WorkPoolCreate(name=f"cut short {uuid4()}", type="process")).name
-        flow = client.create_flow_from_name("nightly")
-        deployment = client.create_deployment(flow, f"night-{uuid4()}", schedules=daily, work_pool_name=pool)
+        flow = client.create_flow_from_name(name)
+        deployment = client.create_deployment(flow, f"of {uuid4()}", schedules=daily, work_pool_name=pool)
         day = {"start_time": str(now), "end_time": str(now + timedelta(days=1, hours=1)), "max_runs": 1}
         client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment}, json=day)
         wanted = FlowRunFilter.model_validate({"deployment_id": {"any_": [deployment]}})
@@ -142,7 +155,7 @@ def test_a_scheduled_night_that_a_power_cut_ended_is_run_again_but_not_for_ever(
             assert client.read_flow_run(run.id).state_name == "AwaitingRetry"
             assert requeue(client, run.id, "killed"), "it is already in the queue, and has not died twice"
         client.set_flow_run_state(run.id, state, force=True)
-        reap_lost(datetime.now(UTC) + LOST_AFTER)
+        reap_lost(datetime.now(UTC) + A_NIGHT)
         ended = client.read_flow_run(run.id).state
         assert ended.name == "Crashed", "the limit holds for one that dies before it begins, too"
         assert ended.message.startswith("nothing works on this run any more, ")
