@@ -70,8 +70,9 @@ def _unread(error: BaseException) -> Any:
     """The answer that was being read when a client of Prefect's failed to; None for an error of something else."""
     from httpx import RequestError, Response
 
-    is_of_reading = isinstance(error, ValueError | TypeError | KeyError | RequestError)
-    held = [each for frame, _ in walk_tb(error.__traceback__) for each in frame.f_locals.values() if is_of_reading]
+    is_of_reading, clients = isinstance(error, ValueError | TypeError | KeyError | RequestError), ("httpx", "prefect")
+    frames = [each for each, _ in walk_tb(error.__traceback__) if each.f_globals["__name__"].startswith(clients)]
+    held = [each for frame in frames for each in frame.f_locals.values() if is_of_reading]
     return next((each for each in reversed(held) if isinstance(each, Response)), None)
 
 

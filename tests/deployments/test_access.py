@@ -224,6 +224,17 @@ def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_erro
     assert said.startswith("expected an answer of the server at 127.0.0.1:9, found none (")
 
 
+def test_an_error_of_our_own_is_not_blamed_on_a_server_whose_answer_is_at_hand() -> None:
+    """It was told as the server's, and left nothing to report."""
+
+    def mistaken(answer: httpx.Response) -> int:
+        return answer.status_code + int("no number")
+
+    with pytest.raises(ValueError, match="no number") as failed:
+        mistaken(httpx.Response(200, request=httpx.Request("GET", "http://127.0.0.1:9/api")))
+    assert fault_of_server(failed.value) is None
+
+
 @pytest.mark.parametrize("answer", [b"", b"{", b"<html>", b"{}"])
 @pytest.mark.parametrize("asks", ["read_flows", "create_flow_from_name"])
 def test_an_answer_that_is_not_prefects_is_named_with_its_request_and_no_unexpected_error(
