@@ -40,6 +40,9 @@ from stockml.training.ticker_training import train_ticker, unseen_parts
 FEWEST_NIGHTS = 20
 SHAPE_SOURCES: tuple[ShapeSource, ...] = get_args(ShapeSource)
 CENTRED = f"{POOLED}, pooled shape"
+WHOLE = "published, location included"
+LOCATION = "of which the location"
+AS_IT_IS = "over the regression as it is"
 LOWEST = 0.01  # of the close: a path that falls below zero has no logarithm
 
 
@@ -75,8 +78,8 @@ class TickerBacktest:
 
     sessions: of the first and the last origin.  scores: of the distributions.  widths: gains in CRPS over the pooled
     regression, both symmetrised; over: those of the published forecast over every other row.  whole: of the published
-    forecast, as it is, over the centred regression; location: over itself, symmetrised.  paths: in MSE over the last
-    close, in log price, errors over √lead so that all leads count about alike.
+    forecast as it is, over the centred regression, over itself symmetrised, and over the regression with its own
+    location.  paths: in MSE over the last close, in log price, errors over √lead so that all leads count about alike.
     """
 
     ticker: str
@@ -85,8 +88,7 @@ class TickerBacktest:
     scores: dict[str, DistributionScore]
     widths: dict[str, Gain]
     over: dict[str, Gain]
-    whole: Gain
-    location: Gain
+    whole: dict[str, Gain]
     paths: dict[str, Gain]
     outlook: tuple[ScoredStatement, ...]
     nights: tuple[DecisionNight, ...]
@@ -247,6 +249,7 @@ def _scored(
         return Gain(days, one.by_origin, other.by_origin, one.skills(other))
 
     published, centred = widths[PUBLISHED], widths[CENTRED]
+    references = {WHOLE: centred, LOCATION: published, AS_IT_IS: whole[CENTRED]}
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
@@ -254,8 +257,7 @@ def _scored(
         scores={name: scored(each, actual, whole[name]) for name, each in rows.quantiles.items()},
         widths={name: gain(each, centred) for name, each in widths.items()},
         over={name: gain(published, each) for name, each in widths.items()},
-        whole=gain(whole[PUBLISHED], centred),
-        location=gain(whole[PUBLISHED], published),
+        whole={row: gain(whole[PUBLISHED], each) for row, each in references.items()},
         paths={name: gain(each, errors[LAST_CLOSE]) for name, each in errors.items()},
         outlook=outlook,
         nights=nights,

@@ -38,8 +38,6 @@ OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, 
 NAMED = 3
 IN_TWENTY = 20
 FEWER = " †"  # a row that some ticker lacks
-WHOLE = "published, location included"
-LOCATION = "of which the location"
 Cells = list[list[str]]
 
 
@@ -71,10 +69,10 @@ class Line:
 @dataclass(frozen=True)
 class BacktestTable:
     """distributions: CRPS skill of widths alone over CENTRED; adds: of the published width over the same procedure
-    without a network; over: over other forecasts; whole: of the published forecast as it is, and what its location
-    earns; paths: MSE skill in log price over the last close; outlook: published volatilities and chances.  missing: why
-    some ticker lacks a row, or has it from older vintages than it should.  left_out: tickers and reasons.  doubtful:
-    tickers whose prices should be looked at, and why; they count unless left out."""
+    without a network; over: over other forecasts; whole: of the published forecast as it is, as a ticker's; paths: MSE
+    skill in log price over the last close; outlook: published volatilities and chances.  missing: why some ticker
+    lacks a row, or has it from older vintages than it should.  left_out: tickers and reasons.  doubtful: tickers whose
+    prices should be looked at, and why; they count unless left out."""
 
     first: str
     last: str
@@ -120,7 +118,7 @@ def backtest_table(
         distributions=[_width_line(row, tickers) for row, tickers in having.items() if tickers],
         adds=_line(ADDS, [each.over[WITHOUT_NETWORK] for each in moved]),
         over=[_line(f"over {row}", [each.over[row] for each in having[row]]) for row in OVER if having[row]],
-        whole=[_line(WHOLE, [each.whole for each in moved]), _line(LOCATION, [each.location for each in moved])],
+        whole=[_line(row, [each.whole[row] for each in moved]) for row in moved[0].whole],
         paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
         outlook=outlook_lines([each.outlook for each in moved]),
         trained={

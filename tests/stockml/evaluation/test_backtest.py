@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, NoRow, TooFewBars
 from stockml.evaluation.assessment import select_model
-from stockml.evaluation.backtest import CENTRED, Span, TickerBacktest, backtest, paths
+from stockml.evaluation.backtest import AS_IT_IS, CENTRED, Span, TickerBacktest, backtest, paths
 from stockml.evaluation.backtest_table import ROWS, backtest_table, contents, markdown
 from stockml.evaluation.candidates import Unseen
 from stockml.evaluation.distribution_scores import pooled_test
@@ -87,8 +87,8 @@ def test_every_row_is_scored_and_skills_are_over_the_centred_regression() -> Non
     assert {*ROWS} - {*scores} == {*found().reasons} & {*ROWS}
     assert found().widths[CENTRED].skills == pytest.approx([0.0] * 12)
     one, other = scores[PUBLISHED].crps, scores[WITHOUT_NETWORK].crps
-    published = found().over[WITHOUT_NETWORK].skills[0]
-    assert published == pytest.approx(1 - one / other, abs=0.01), "equal but for a location, which both have"
+    assert found().over[WITHOUT_NETWORK].skills[0] == pytest.approx(1 - one / other, abs=0.01), "but for a location"
+    assert found().whole[AS_IT_IS].skills[0] == pytest.approx(1 - one / scores[CENTRED].crps), "as a night says it"
     assert found().paths[LAST_CLOSE].skills == pytest.approx([0.0] * 12)
     assert all("least 2000" in why or "least 501" in why for why in found().reasons.values()), found().reasons
 

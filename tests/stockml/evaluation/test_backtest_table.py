@@ -7,8 +7,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from stockml.evaluation.backtest import CENTRED, DecisionNight, TickerBacktest
-from stockml.evaluation.backtest_table import WHOLE, BacktestTable, Line, backtest_table, markdown
+from stockml.evaluation.backtest import AS_IT_IS, CENTRED, LOCATION, WHOLE, DecisionNight, TickerBacktest
+from stockml.evaluation.backtest_table import BacktestTable, Line, backtest_table, markdown
 from stockml.evaluation.distribution_scores import DistributionScore, Gain, pooled_test
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
@@ -42,8 +42,8 @@ def ticker(name: str, seed: int, outlook: tuple[ScoredStatement, ...], *nights: 
     )
     widths[CENTRED] = Gain(DAYS, np.ones(len(DAYS)), np.ones(len(DAYS)), (0.0,) * 12)
     span = (date(2004, 1, 5 + seed), date(2005, 1, 5 + seed))
-    whole, location = gain(""), gain("")
-    return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, location, paths, outlook, nights, {})
+    whole = {row: gain(row) for row in (WHOLE, LOCATION, AS_IT_IS)}
+    return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, paths, outlook, nights, {})
 
 
 def said(what: str, came_true: float, score: float, adds: float | None) -> ScoredStatement:
@@ -84,10 +84,9 @@ def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zer
     for line in TABLE.paths:
         check(line, [each.paths[line.row] for each in FOUND])
     check(TABLE.adds, [each.over[WITHOUT_NETWORK] for each in FOUND])
-    for line, gains in zip(
-        TABLE.whole, ([each.whole for each in FOUND], [each.location for each in FOUND]), strict=True
-    ):
-        check(line, gains)
+    assert [line.row for line in TABLE.whole] == [WHOLE, LOCATION, AS_IT_IS]
+    for line in TABLE.whole:
+        check(line, [each.whole[line.row] for each in FOUND])
 
 
 def test_bands_are_means_over_tickers_beside_the_lowest_and_highest_of_them() -> None:
@@ -136,11 +135,11 @@ def test_the_percent_of_tickers_above_zero_has_a_table_of_its_own_unless_there_i
 
 def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -> None:
     def table(*skills: float) -> BacktestTable:
-        made = (replace(FOUND[0], ticker=f"T{i}", whole=gain(skill)) for i, skill in enumerate(skills))
+        made = (replace(FOUND[0], ticker=f"T{i}", whole={WHOLE: gain(skill)}) for i, skill in enumerate(skills))
         return backtest_table([*made], {})
 
     def gain(skill: float) -> Gain:
-        return replace(FOUND[0].whole, skills=(skill, *FOUND[0].whole.skills[1:]))
+        return replace(FOUND[0].whole[WHOLE], skills=(skill, *FOUND[0].whole[WHOLE].skills[1:]))
 
     def told(*skills: float) -> list[str]:
         return [line for line in markdown(table(*skills)) if "few" in line and WHOLE in line]
