@@ -164,6 +164,9 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
     told, before = str(states[-1].message), [state for state in states if not state.is_crashed()][-1]
     if is_at_work(run.infrastructure_pid, states[-1].timestamp) or before.is_cancelling() or before.is_final():
         return None
+    may_live = told.startswith(SILENT) and not is_gone(run.infrastructure_pid)
+    if may_live and client.read_flow(run.flow_id).name not in OF_NIGHTS:  # hours of work elsewhere, done twice
+        return None
     return "its process could not begin it, or not tell how it ended" if told.startswith(UNREAD) else told
 
 

@@ -28,8 +28,9 @@ class Unseen:
     """What tonight's models are scored on, and with.
 
     origins: (k,) of the validation and test parts, the first session of which is `first`.  test: (m,), the last of
-    them, of the test part.  pool: ends before `first`, to score with.  past: (k, horizon, 21), its quantiles alone.
-    tonight: (1, horizon, 21), those of the pool to publish with, which may have seen tonight.
+    them, of the test part.  pool: ends before `first`, to score with.  past: (k, horizon, 21), its quantiles without a
+    network, the ticker's own part included.  tonight: (1, horizon, 21), those of the pool to publish with, which may
+    have seen tonight.
     """
 
     series: PriceSeries
@@ -50,7 +51,8 @@ class Unseen:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
         origins, test = unseen_origins(series, split, settings), scored_origins(series, split.test, settings)
         leads, last = np.arange(1, settings.horizon + 1), np.array([len(series) - 1])
-        past, tonight = pool.simple(series, origins, leads), newest.simple(series, last, leads)
+        past = pool.simple(series, origins, leads, model.held_out.own_of_simple)
+        tonight = newest.simple(series, last, leads, model.published.own_of_simple)
         return cls(series, settings, first, origins, test, pool, past, tonight)
 
 

@@ -33,12 +33,13 @@ Rows = dict[str, list[Floats | None]]
 """By row, the arrays that make up its forecasts as of one session; None for a row that is not available."""
 
 
-def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> None:
-    """Raise LooksAhead for the first row that changes with the bars after session `at`."""
+def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> Rows:
+    """Return the rows. Raises LooksAhead for the first that changes with the bars after session `at`."""
     rows, others = rows_of(series), rows_of(with_other_future(series, at))
     for name, row in rows.items():
         if not all(map(_same, row, others[name])):
             raise LooksAhead(name, str(series.sessions[at]))
+    return rows
 
 
 def with_other_future(series: PriceSeries, at: int) -> PriceSeries:
@@ -57,10 +58,12 @@ def rows_of_a_night(
 ) -> Rows:
     """The forecasts of each row of both tables after the last of the origins.
 
-    origins: (m,), unseen ones up to that.  networks: those that are scored; None is the procedure without one.
+    origins: (m,), unseen ones up to that.  networks: those that are scored; None is the procedure without one.  The
+    ticker's own part of the simple forecast is the first one's.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
-    alone = pool.simple(series, origins, np.arange(1, horizon + 1))
+    own = next((each.own_of_simple for each in networks.values() if each), None)
+    alone = pool.simple(series, origins, np.arange(1, horizon + 1), own)
     for name, network in networks.items():
         forecast = forecast_after(series, origins, alone, network)
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
@@ -74,10 +77,14 @@ def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> Non
     """Check every row as of the middle of the test part, and each candidate up to there. Raises LooksAhead."""
     series, middle = unseen.series, int(unseen.test[len(unseen.test) // 2])
     done = np.flatnonzero(unseen.origins <= middle)
-    newest, networks = unseen.origins[done[-ORIGINS:]], {name: each.held_out for name, each in candidates.items()}
-    check_rows(series, middle, lambda each: rows_of_a_night(each, newest, networks, unseen.pool, unseen.settings))
+    newest, networks = done[-ORIGINS:], {name: each.held_out for name, each in candidates.items()}
+    at, of, settings = unseen.origins[newest], unseen.pool, unseen.settings
+    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, of, settings))
     other = with_other_future(series, middle)
     for name, each in candidates.items():
+        scored = [part if part is None else part[newest] for part in vars(each.components).values()]
+        if not all(map(_same, rows[name], scored)):
+            raise LooksAhead(name, str(series.sessions[middle]))
         again, found = combine(other, unseen.origins, each.components).at(done), each.earlier.at(done)
         if not all(map(_same, vars(again).values(), vars(found).values())):
             raise LooksAhead(name, str(series.sessions[middle]))

@@ -77,8 +77,13 @@ class Pool:
         files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity.get(kind))}
         return cls(files.get("regression"), files.get("ridge"), files.get("base"))
 
-    def simple(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned."""
+    def simple(
+        self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
+    ) -> Floats:
+        """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned.
+
+        coefficients: (4,) of `lead_basis`, the ticker's own part.
+        """
         if self.regression is None:
             from scipy.special import ndtri  # a random walk of the EWMA 60 volatility
 
@@ -86,19 +91,18 @@ class Pool:
             check_history(volatilities, origins)
             spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
             return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
-        known, further = _learned(leads)
+        known, scale = _scaled(leads, coefficients)
         if self.ridge is None:
-            return np.asarray(self.regression.quantiles(series, origins, known) * further, dtype=np.float64)
-        return np.asarray(self.ridge.quantiles(series, origins, known, self.regression) * further, dtype=np.float64)
+            return np.asarray(self.regression.quantiles(series, origins, known) * scale, dtype=np.float64)
+        return np.asarray(self.ridge.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
 
     def network(
         self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
     ) -> Floats:
-        """(m, leads, 21) the base's symmetric quantiles.  coefficients: (4,) of `lead_basis`, the ticker's own part."""
+        """(m, leads, 21) the base's symmetric quantiles; else as `simple`."""
         assert self.base is not None
         assert self.regression is not None
-        known, further = _learned(leads)
-        scale = further if coefficients is None else np.exp(lead_basis(known) @ coefficients)[:, None] * further
+        known, scale = _scaled(leads, coefficients)
         quantiles = self.base.quantiles(series, origins, known, self.regression, self.ridge)
         return np.asarray(quantiles * scale, dtype=np.float64)
 
@@ -239,7 +243,8 @@ def _read_once(path: Path, *version: int) -> Any:
     return pooled_vintages.read(path)
 
 
-def _learned(leads: Indices) -> tuple[Indices, Floats]:
-    """The leads, capped at the longest learned, and (leads, 1) factors by which the spread is larger beyond it."""
+def _scaled(leads: Indices, coefficients: Floats | None) -> tuple[Indices, Floats]:
+    """The leads, capped at the longest learned, and (leads, 1) factors: beyond it, and the ticker's own."""
     known = np.minimum(leads, LEADS[-1])
-    return known, np.sqrt(leads / known)[:, None]
+    own = 0.0 if coefficients is None else lead_basis(known) @ coefficients
+    return known, (np.exp(own) * np.sqrt(leads / known))[:, None]

@@ -2,7 +2,8 @@
 
 One ticker's history teaches little, so its part is small: an offset to each coefficient of `lead_basis` (the biases of
 the last layer), from a ridge regression that shrinks them to 0, the base left alone. They follow from running means of
-how much further the ticker has moved than the base forecast; continuing from these equals learning from scratch.
+the steps by which past outcomes would have corrected the width; continuing from these equals learning from scratch.
+The simple forecast beside it has four of its own, learned in the same way, so that it is not the worse calibrated.
 """
 
 from dataclasses import dataclass, field
@@ -11,45 +12,44 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stockml.models.baselines import published_moves
-from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, TAIL, lead_basis, moves
-from stockml.models.pool import Pool, widths_of
-from stockml.models.pooled_regression import SMALLEST_MOVE
+from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, lead_basis, moves, symmetrised
+from stockml.models.pool import Pool
+from stockml.models.pooled_regression import ORIGIN_STRIDE
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 DECAY_ORIGINS = 600.0  # origins, five sessions apart, after which a weight has fallen by a factor of e
-RIDGE_PENALTY = 100.0  # independent origins that it takes before half of a coefficient is believed
-OVERLAP = 10.0  # consecutive origins whose outcomes share sessions: that many count as one
-FINE_LEVELS = (np.arange(200) + 0.5) / 200  # levels over which a distribution's own mean is taken
-REACH = np.maximum(LEVELS[0] / np.minimum(FINE_LEVELS, 1 - FINE_LEVELS), 1) ** (1 / TAIL)  # of the outermost quantile
+RIDGE_PENALTY = 60.0  # independent origins that it takes before half of a coefficient is believed
+OVERLAP = np.maximum(np.array(LEADS) / ORIGIN_STRIDE, 1)  # origins in a row whose outcomes share sessions count as one
+FORECASTS = 2  # the base's, and the simple one
 
 
 @dataclass(frozen=True, eq=False)
 class OwnErrors:
-    """How much further a ticker has moved than the base forecast, exponentially weighted over its past origins.
+    """How far the widths forecast for a ticker were off, exponentially weighted over its past origins.
 
-    mean: (11,), at LEADS, of ln(|move| / width + 0.05) minus what the base itself expects of it.  weight: effective
-    number of origins.  through: session of the newest, None before the first.
+    mean: (2, 11), of the base and of the simple forecast, at LEADS, of `width_steps`.  weight: effective number of
+    origins.  through: session of the newest, None before the first.
     """
 
-    mean: Floats = field(default_factory=lambda: np.zeros(len(LEADS)))
+    mean: Floats = field(default_factory=lambda: np.zeros((FORECASTS, len(LEADS))))
     weight: float = 0.0
     through: np.datetime64 | None = None
 
     def updated(self, errors: Floats, through: np.datetime64) -> Self:
-        """Update with the errors of later origins, (m, 11), oldest first."""
-        ages = np.arange(len(errors))[::-1]
-        weights = np.exp(-ages / DECAY_ORIGINS)
-        kept = self.weight * np.exp(-len(errors) / DECAY_ORIGINS)
+        """Update with the errors of later origins, (2, m, 11), oldest first."""
+        count = errors.shape[1]
+        weights = np.exp(-np.arange(count)[::-1] / DECAY_ORIGINS)
+        kept = self.weight * np.exp(-count / DECAY_ORIGINS)
         weight = kept + float(weights.sum())
         return type(self)((kept * self.mean + weights @ errors) / weight, weight, through)
 
     def coefficients(self) -> Floats:
-        """(4,) coefficients of `lead_basis`, from a ridge regression of the mean on it."""
-        basis, independent = lead_basis(np.array(LEADS)), self.weight / OVERLAP
+        """(2, 4) coefficients of `lead_basis`, from ridge regressions of the means on it, weighted by lead."""
+        basis = lead_basis(np.array(LEADS))
+        weighted = basis.T * (self.weight / OVERLAP)
         penalty = RIDGE_PENALTY * len(LEADS) * np.eye(BASIS_SIZE)
-        found = np.linalg.solve(independent * basis.T @ basis + penalty, independent * basis.T @ self.mean)
-        return np.asarray(found, dtype=np.float64)
+        return np.asarray(np.linalg.solve(weighted @ basis + penalty, weighted @ self.mean.T).T, dtype=np.float64)
 
     def asdict(self) -> dict[str, Any]:
         through = None if self.through is None else str(self.through)
@@ -57,8 +57,11 @@ class OwnErrors:
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> Self:
-        through = None if kept["through"] is None else np.datetime64(kept["through"])
-        return cls(np.array(kept["mean"], dtype=np.float64), float(kept["weight"]), through)
+        """The inverse; none, to be learned anew, for what an earlier version kept: another mean, of the base alone."""
+        mean = np.array(kept["mean"], dtype=np.float64)
+        if mean.shape == (len(LEADS),) or kept["through"] is None:
+            return cls()
+        return cls(mean.reshape(FORECASTS, len(LEADS)), float(kept["weight"]), np.datetime64(kept["through"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +79,14 @@ class TickerNetwork:
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, Floats | None]:
         """(m, leads) the published median, and (m, leads, 21) quantiles symmetric about 0, None without a base."""
-        own = self.errors.coefficients() if self.corrected else None
+        own = self.errors.coefficients()[0] if self.corrected else None
         quantiles = self.pool.network(series, origins, leads, own) if self.pool.base else None
         return published_moves(series, origins, leads), quantiles
+
+    @property
+    def own_of_simple(self) -> Floats:
+        """(4,) the ticker's own part of the simple forecast, which is always used; 0 where nothing was learned."""
+        return np.asarray(self.errors.coefficients()[1], dtype=np.float64)
 
     def asdict(self) -> dict[str, Any]:
         """What is written of it: the pool as names and hashes only."""
@@ -87,11 +95,19 @@ class TickerNetwork:
 
 
 def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
-    """(m, 11) of ln(|move| / width + 0.05) minus the base's own expectation, at origins whose outcomes are known."""
+    """(2, m, 11) of `width_steps`, of the base and of the simple forecast, at origins whose outcomes are known."""
     leads = np.array(LEADS)
-    quantiles = pool.network(series, origins, leads)
-    width = widths_of(quantiles)[..., None]
-    weights = np.stack([np.interp(FINE_LEVELS, LEVELS, unit) for unit in np.eye(len(LEVELS))]) * REACH
-    expected = np.log(np.abs((quantiles / width) @ weights) + SMALLEST_MOVE).mean(axis=-1)
-    found = np.log(np.abs(moves(series, origins, leads)) / width[..., 0] + SMALLEST_MOVE)
-    return np.asarray(found - expected, dtype=np.float64)
+    actual, simple = moves(series, origins, leads), symmetrised(pool.simple(series, origins, leads))
+    return np.stack([width_steps(each, actual) for each in (pool.network(series, origins, leads), simple)])
+
+
+def width_steps(quantiles: Floats, actual: Floats) -> Floats:
+    """(m, leads) Newton steps of ln width to the least CRPS, one outcome each: 0 on average for the true distribution.
+
+    Bounded, however large a move.  quantiles: (m, leads, 21), at LEVELS, about 0.  actual: (m, leads).  CRPS is twice
+    the mean pinball loss (Laio and Tamea 2007); its curvature is what the forecast itself expects.
+    """
+    slope = (quantiles * ((actual[..., None] < quantiles) - LEVELS)).mean(axis=-1)
+    gaps = np.gradient(quantiles, LEVELS, axis=-1)  # 0 where a share often stands still
+    curvature = np.divide(quantiles**2, gaps, out=np.zeros_like(gaps), where=gaps > 0).mean(axis=-1)
+    return np.asarray(-slope / curvature, dtype=np.float64)

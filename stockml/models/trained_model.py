@@ -148,7 +148,8 @@ def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], set
         scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
         return TutorialForecaster(settings, unpacked(weights.read_bytes()), scale, until)
     pool = replace(Pool.identified(part["pool"] if folders else {}, folders), reasons=dict(part["reasons"]))
-    return TickerNetwork(pool, OwnErrors.from_dict(part["errors"]), bool(part["own"]), until)
+    errors = OwnErrors.from_dict(part["errors"])
+    return TickerNetwork(pool, errors, bool(part["own"]) and errors.weight > 0, until)
 
 
 def vintage_folders(folder: Path) -> tuple[Path, ...]:

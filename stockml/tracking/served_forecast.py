@@ -43,7 +43,8 @@ class Forecaster:
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
         newest, pool = np.array([len(series) - 1]), pool_of(network, tomorrow, [self.folder])
-        said = forecast_after(series, newest, pool.simple(series, newest, leads), network)
+        simple = pool.simple(series, newest, leads, network.own_of_simple)
+        said = forecast_after(series, newest, simple, network)
         quantiles = self.calibration.applied(said)[0]
         prices = series.close[-1] * np.exp(quantiles)
         days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))

@@ -104,7 +104,7 @@ def _evidence(
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
     actual = moves(series, at, leads)
     base = network.pool.network(series, at, leads)
-    corrected = base * np.exp(lead_basis(leads) @ network.errors.coefficients())[:, None]
+    corrected = base * np.exp(lead_basis(leads) @ network.errors.coefficients()[0])[:, None]
     loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in (corrected, base))
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
 

@@ -42,7 +42,7 @@ class DriftPart:
 
     share: float
 
-    forecasts_path, pool, forecast = True, None, TutorialForecaster.forecast
+    forecasts_path, pool, own_of_simple, forecast = True, None, None, TutorialForecaster.forecast
 
     @property
     def learned_until(self) -> np.datetime64:

@@ -54,7 +54,7 @@ def hole_of_a_year(n: int = 1_200) -> PriceSeries:
     return replace(series, sessions=series.sessions + np.where(np.arange(n) < n // 2, 0, 365))
 
 
-def turning(n: int, turn: int, seed: int = 0) -> PriceSeries:
+def turning(n: int, turn: int, seed: int = 4) -> PriceSeries:
     """A series whose moves persist until session `turn` (autocorrelation +0.6), and reverse from then on (-0.6)."""
     rng, moves = np.random.default_rng(seed), np.zeros(n)
     for t in range(1, n):

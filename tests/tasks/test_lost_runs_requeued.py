@@ -30,6 +30,7 @@ from tasks.lost_runs import (
     GONE_AFTER,
     HEARTBEAT,
     LOST_AFTER,
+    SILENT,
     dead_runs,
     deaths,
     reap,
@@ -132,6 +133,23 @@ def test_a_night_whose_worker_died_before_it_began_is_run_again(tmp_path: Path) 
         assert names_after(LOST_AFTER) == ["AwaitingRetry", "Pending", "AwaitingRetry", "Pending"]
         state = str(client.read_flow_run(taken[None][1]).state)
         assert f"taken by a worker at {taken[None][0]:%Y-%m-%d %H:%M} UTC and never begun; done again at" in state
+
+
+def test_work_of_hours_elsewhere_that_only_sent_no_heartbeat_is_not_done_twice(tmp_path: Path) -> None:
+    """The server crashes it after an outage of its own, and its process goes on; a night's is sent away by its lock."""
+    again = {}
+    with get_client(sync_client=True) as client:
+        pool = client.create_work_pool(WorkPoolCreate(name=f"silent {uuid4()}", type="process")).name
+        for name in ("pretrain", "nightly"):
+            deployment = deployed(client, tmp_path, NIGHTLY.replace("nightly(", f"{name}("), name, pool)
+            run = client.create_flow_run_from_deployment(deployment, parameters={"ticker": "SILENT"}).id
+            process = {"infrastructure_pid": "elsewhere:1"}
+            client.request("PATCH", "/flow_runs/{id}", path_params={"id": run}, json=process)
+            for state in (Running(), Crashed(message=f"{SILENT} 300.0 seconds")):
+                client.set_flow_run_state(run, state, force=True)
+            reap_lost()
+            again[name] = client.read_flow_run(run).state_name
+    assert again == {"pretrain": "Crashed", "nightly": "AwaitingRetry"}
 
 
 @pytest.mark.parametrize("state", [Running(), Pending()])

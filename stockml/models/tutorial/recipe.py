@@ -264,6 +264,7 @@ class TutorialForecaster:
 
     forecasts_path: ClassVar[bool] = True
     pool: ClassVar[None] = None
+    own_of_simple: ClassVar[None] = None
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, None]:
         """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, …, as many as are wanted."""

@@ -32,8 +32,8 @@ class Model:
 
 
 def wide(times: float, series: PriceSeries = SERIES) -> Model:
-    """The base with `times` its width at every lead, as if learned from endless errors."""
-    own = OwnErrors(np.full(11, np.log(times)), 1e12, series.sessions[0])
+    """The base with `times` its width at every lead, as if learned from endless errors; nothing else is wider."""
+    own = OwnErrors(np.log([[times] * 11, [1] * 11]), 1e12, series.sessions[0])
     first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
     return Model(
         TickerNetwork(Pool.before(first.item()), own, corrected=True, learned_until=first - np.timedelta64(1, "D")),
@@ -52,7 +52,7 @@ class Seer:
     learned_until: np.datetime64
     true: PriceSeries | None
 
-    forecasts_path, pool, forecast = True, None, TutorialForecaster.forecast
+    forecasts_path, pool, own_of_simple, forecast = True, None, None, TutorialForecaster.forecast
 
     def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
         start, true = series.close[at][:, None], self.true or series

@@ -1,15 +1,18 @@
 """What would have been published from a model is `combine` applied to its forecasts in order of time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from stockml.evaluation.candidates import forecast_after
+from stockml.evaluation.candidates import Unseen, forecast_after
 from stockml.evaluation.evaluate import PUBLISHED, TREND_PRIOR, evaluate
 from stockml.features.origins import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.publishing import Components, combine
 from stockml.models.baselines import prior_path, published_moves
 from stockml.models.pool import Pool
+from stockml.models.ticker_network import OwnErrors, TickerNetwork
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.settings import settings_for
 from tests.stockml.evaluation.seers import (
@@ -26,6 +29,8 @@ from tests.stockml.evaluation.seers import (
     seeing,
 )
 from tests.support.walks import altered_after
+
+DAY = SERIES.sessions[0]
 
 
 def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order_of_time() -> None:
@@ -67,6 +72,20 @@ def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order
         assert (own.mse, own.direction.brier) == pytest.approx((expected.mse, expected.direction.brier)), name
     assert (forecast.last_close, forecast.last_value) == (close[-1], SERIES.mid[-1])
     assert forecast.now == close[-1]
+
+
+def test_the_simple_forecast_has_the_tickers_own_part_as_learned_by_then_and_by_tonight() -> None:
+    def own(network: TickerNetwork, times: float) -> TickerNetwork:
+        return replace(network, corrected=False, errors=OwnErrors(np.log([[1] * 11, [times] * 11]), 1e12, DAY))
+
+    model, pools = (
+        Model(own(USUAL.held_out, 1.3), own(USUAL.published, 1.1)),
+        (USUAL.held_out.pool, USUAL.published.pool),
+    )
+    found = Unseen.of(SERIES, SPLIT, SETTINGS, model)
+    last = np.array([len(SERIES) - 1])
+    np.testing.assert_allclose(found.past, 1.3 * pools[0].simple(SERIES, found.origins, LEADS), rtol=1e-6)
+    np.testing.assert_allclose(found.tonight, 1.1 * pools[1].simple(SERIES, last, LEADS), rtol=1e-6)
 
 
 def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> None:

@@ -8,7 +8,7 @@ import pytest
 from stockml.errors import InvalidSetting, LooksAhead
 from stockml.evaluation.assessment import assess
 from stockml.evaluation.backtest import Span, backtest
-from stockml.evaluation.candidates import Unseen
+from stockml.evaluation.candidates import Candidate, Unseen
 from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import (
@@ -63,6 +63,16 @@ def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
         with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
             check_look_ahead(unseen, {LSTM: knowing})
     check_look_ahead(unseen, {LSTM: honest})
+
+
+def test_scoring_with_another_own_part_of_the_simple_forecast_is_found_out() -> None:
+    """Such as the published network's, which knows the outcomes that are scored."""
+    honest = Unseen.of(SERIES, SPLIT, SETTINGS, USUAL)
+    knowing = replace(honest, past=1.01 * honest.past)
+    of = {LSTM: USUAL, WITHOUT_NETWORK: None}
+    check_look_ahead(honest, {name: Candidate.of(honest, model) for name, model in of.items()})
+    with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
+        check_look_ahead(knowing, {name: Candidate.of(knowing, model) for name, model in of.items()})
 
 
 def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:

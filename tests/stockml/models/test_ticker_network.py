@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import date
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -12,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from stockml.forecasts.outlook import chance_above
-from stockml.models.lead_grid import LEADS, LEVELS, lead_basis
+from stockml.forecasts.proper_scores import crps
+from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, moves, symmetrised
 from stockml.models.pool import Pool
-from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
+from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of, width_steps
 from tests.support.walks import walk
 
 DAY, POOL = np.datetime64("2001-05-04"), Pool.before(date(2018, 1, 1))
 
 
 def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(about, 1.0, (count, len(LEADS)))
+    return np.random.default_rng(seed).normal(about, 1.0, (2, count, len(LEADS)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -30,7 +31,7 @@ def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
 def test_continuing_with_new_errors_equals_training_on_all_of_them(pieces: list[int]) -> None:
     rows, found, first = errors(sum(pieces), 0.3), OwnErrors(), 0
     for count in pieces:
-        found = found.updated(rows[first : first + count], DAY + np.timedelta64(first + count, "D"))
+        found = found.updated(rows[:, first : first + count], DAY + np.timedelta64(first + count, "D"))
         first += count
     whole = OwnErrors().updated(rows, DAY + np.timedelta64(first, "D"))
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-9)
@@ -41,7 +42,7 @@ def test_the_mean_is_weighted_by_age() -> None:
     rows = errors(50)
     weights = [np.exp(-(49 - i) / 600) for i in range(50)]
     found = OwnErrors().updated(rows, DAY)
-    expected = sum(weight * row for weight, row in zip(weights, rows, strict=True)) / sum(weights)
+    expected = sum(weight * rows[:, i] for i, weight in enumerate(weights)) / sum(weights)
     np.testing.assert_allclose(found.mean, expected)
     assert found.weight == pytest.approx(sum(weights))
 
@@ -49,15 +50,17 @@ def test_the_mean_is_weighted_by_age() -> None:
 @pytest.mark.parametrize("weight", [0.0, 30.0, 1e9])
 def test_the_coefficients_are_a_ridge_regression_of_the_mean_on_the_basis(weight: float) -> None:
     mean = 0.2 + 0.1 * np.log(LEADS)
-    found = OwnErrors(mean, weight, DAY).coefficients()
+    found = OwnErrors(np.stack([mean, -mean]), weight, DAY).coefficients()
     basis = lead_basis(np.array(LEADS))
+    np.testing.assert_array_equal(found[1], -found[0])
     if weight == 0:
-        np.testing.assert_array_equal(found, np.zeros(4))
+        np.testing.assert_array_equal(found, np.zeros((2, 4)))
         return
-    ridge = Ridge(alpha=100 * len(LEADS) / (weight / 10), fit_intercept=False).fit(basis, mean)
-    np.testing.assert_allclose(found, ridge.coef_, atol=1e-9)
-    size = np.abs(basis @ found / mean)
-    assert (size < 0.05).all() if weight == 30 else (size > 0.99).all()
+    independent = [weight / max(lead / 5, 1) for lead in LEADS]  # outcomes that share sessions count as one
+    ridge = Ridge(alpha=60 * len(LEADS), fit_intercept=False).fit(basis, mean, sample_weight=independent)
+    np.testing.assert_allclose(found[0], ridge.coef_, atol=1e-9)
+    size = np.abs(basis @ found[0] / mean)
+    assert (size < 0.4).all() if weight == 30 else (size > 0.99).all()
 
 
 def test_own_errors_read_back_from_json_as_written() -> None:
@@ -67,32 +70,62 @@ def test_own_errors_read_back_from_json_as_written() -> None:
         assert (again.weight, again.through) == (plain.weight, plain.through)
 
 
-def test_errors_equal_those_of_a_loop_over_leads_and_levels_with_the_tail_of_the_chances() -> None:
-    series, at = walk(400), np.array([100, 200, 340])
-    found = errors_of(POOL, series, at)
-    said = POOL.network(series, at, np.array(LEADS), np.zeros(4))
-    for row, origin in enumerate(at):
-        for place, lead in enumerate(LEADS):
-            quantiles = said[row, place]
-            width = quantiles[11:].mean()
-            levels = (np.arange(200) + 0.5) / 200
-            drawn = np.interp(levels, LEVELS, quantiles / width)
-            drawn[:5] *= (0.025 / levels[:5]) ** 0.25
-            drawn[195:] *= (0.025 / levels[4::-1]) ** 0.25
-            np.testing.assert_allclose([chance_above(quantiles / width, each) for each in drawn], 1 - levels)
-            expected = np.mean([np.log(abs(value) + 0.05) for value in drawn])
-            move = abs(np.log(series.mid[origin + lead] / series.close[origin]))
-            assert found[row, place] == pytest.approx(np.log(move / width + 0.05) - expected)
+def test_a_step_is_the_slope_of_crps_over_the_curvature_that_the_forecast_expects() -> None:
+    quantiles = np.sort(np.random.default_rng(4).standard_t(4, (3, 2, 21)), axis=-1)
+    quantiles -= quantiles[..., ::-1]
+    actual = np.array([[0.3, -2.0], [0.01, 40.0], [-1.1, 1.2]])
+
+    def slope(of: np.ndarray, at: float = 0.0, by: float = 1e-6) -> np.ndarray:
+        """Of CRPS in ln width, halved, as the pinball loss is."""
+        return (crps(quantiles * np.exp(at + by), of) - crps(quantiles * np.exp(at - by), of)) / (4 * by)
+
+    found = width_steps(quantiles, actual)
+    gaps = np.gradient(quantiles, LEVELS, axis=-1)
+    np.testing.assert_allclose(found * (quantiles**2 / gaps).mean(axis=-1), -slope(actual), atol=1e-6)
+    np.testing.assert_allclose(found, width_steps(10 * quantiles, 10 * actual))
+    assert width_steps(quantiles, 1e9 * actual) == pytest.approx(width_steps(quantiles, 99 * np.sign(actual)))
+
+
+@pytest.mark.parametrize("times", [0.8, 1.0, 1.25])
+def test_steps_lead_to_the_width_that_the_outcomes_have(times: float) -> None:
+    """Outcomes are normal, `times` as wide as forecast: one step of Newton's covers nearly all of the way."""
+    levels = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+    actual = times * np.random.default_rng(0).normal(size=(20_000, 1))
+    found = width_steps(np.broadcast_to(levels, (20_000, 1, 21)), actual).mean()
+    assert found == pytest.approx(np.log(times), abs=0.03)
+
+
+def test_a_step_is_finite_where_a_share_often_stands_still() -> None:
+    """Quantiles beside the median are then 0, as learned from shares of whose moves a tenth is none."""
+    flat = np.where(np.abs(LEVELS - 0.5) < 0.2, 0.0, LEVELS - 0.5)
+    assert np.isfinite(width_steps(np.stack([[flat], [0 * flat + 1e-9 * LEVELS]]), np.array([[0.0], [1.0]]))).all()
+
+
+def test_errors_are_the_steps_of_the_base_and_of_the_simple_forecast() -> None:
+    series, at, leads = walk(400), np.array([100, 200, 340]), np.array(LEADS)
+    found, actual = errors_of(POOL, series, at), moves(series, at, leads)
+    np.testing.assert_array_equal(found[0], width_steps(POOL.network(series, at, leads), actual))
+    np.testing.assert_array_equal(found[1], width_steps(symmetrised(POOL.simple(series, at, leads)), actual))
+
+
+def test_the_errors_of_an_earlier_version_are_learned_anew() -> None:
+    """It kept the mean of another quantity, of the base alone."""
+    found = OwnErrors.from_dict({"mean": [0.1] * 11, "weight": 90.0, "through": "2013-03-01"})
+    assert (found.weight, found.through, found.mean.any()) == (0.0, None, False)
 
 
 def test_the_network_departs_from_the_base_only_if_the_tickers_own_part_is_used() -> None:
     series, at, leads = walk(400), np.array([300]), np.arange(1, 6)
-    own = TickerNetwork(POOL, OwnErrors(np.full(11, 0.5), 500.0, DAY), corrected=True, learned_until=DAY)
+    errors = OwnErrors(np.full((2, 11), 0.5), 500.0, DAY)
+    own = TickerNetwork(POOL, errors, corrected=True, learned_until=DAY)
     plain = POOL.network(series, at, leads, np.zeros(4))
     np.testing.assert_array_equal(replace(own, corrected=False).forecast(series, at, leads)[1], plain)
     wider = own.forecast(series, at, leads)[1]
     assert wider is not None
     assert (wider[..., -1] > 1.1 * plain[..., -1]).all()
+    simple = POOL.simple(series, at, leads)
+    assert (POOL.simple(series, at, leads, own.own_of_simple)[..., -1] > 1.1 * simple[..., -1]).all()
+    assert replace(own, corrected=False).own_of_simple[0] == own.own_of_simple[0], "is used in any case"
     none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors(), corrected=False, learned_until=DAY)
     assert none.forecast(series, at, leads)[1] is None
 

@@ -3,6 +3,7 @@
 In another folder, by the code that it was logged with, and by a server: test_served_model.py.
 """
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from stockml.errors import TooFewBars
+from stockml.evaluation.candidates import Candidate, Unseen
 from stockml.prices.bars import COLUMNS
 from stockml.storage.records import written_record
 from stockml.tracking.served_forecast import Forecaster, believed
-from tests.support.nights import assessed, recorded_night, series_until, with_files
+from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
 
 DAY = date(2013, 2, 28)
 
@@ -43,6 +45,15 @@ def test_one_row_per_lead_has_its_session_its_path_and_bands_around_it(served: F
     rising = said[["low_95", "low_80", "low_50", "path", "high_50", "high_80", "high_95"]].to_numpy()
     assert (np.diff(rising, axis=1) > 0).all()
     assert said["probability_of_rise"].between(0, 1, inclusive="neither").all()
+
+
+def test_from_all_bars_the_forecast_is_the_nights(served: Forecaster) -> None:
+    model, series = trained("IBM", DAY), series_until("IBM", DAY)
+    night = Candidate.of(Unseen.of(series, model.parts, model.settings.evaluation, model), model).tonight
+    said = replace(served, calibration=night.calibration()).after(given(10_000))
+    expected = series.close[-1] * np.exp(night.quantiles[0])
+    np.testing.assert_allclose(said["low_80"], expected[:, 2], rtol=1e-9)
+    np.testing.assert_allclose(said["high_95"], expected[:, 20], rtol=1e-9)
 
 
 def test_the_order_and_the_form_of_the_sessions_change_nothing(served: Forecaster) -> None:
