@@ -1,6 +1,5 @@
 """Prefect is reached whichever way it runs. `stockml up` from start to end: tests/pages/test_prefect_pages.py."""
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from deployments.errors import ServerFailed, ServerUnavailable
 from deployments.servers.prefect_api import configured_api, prefect_api, refuses, running_server
 from stockml.errors import InvalidSetting
 from stockml.home import Home
-from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
 from tests.support.loopback import Exchange, Loopback
 from tests.support.patience import PATIENCE_S, until
@@ -132,7 +130,7 @@ def test_a_record_of_servers_that_are_gone_is_not_trusted(home: Home) -> None:
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):
         home.servers.write_text(content)
-        assert running_server(replay_home(os.environ)) is None
+        assert running_server(home) is None
 
 
 @pytest.mark.slow
