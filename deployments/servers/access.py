@@ -49,7 +49,7 @@ def fault_of_server(error: BaseException) -> str | None:
 
     response: Any = getattr(error, "response", None)
     code = getattr(response, "status_code", 0)
-    asked: Any = response if code else vars(error).get("_request") or _unread(error)
+    asked = vars(error).get("_request") or _unread(error)
     url = urlsplit(str(getattr(asked, "url", "")))
     where = url.netloc.rpartition("@")[2]
     to = f"to {getattr(getattr(asked, 'request', asked), 'method', '')} {url.path}"

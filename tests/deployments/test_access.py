@@ -2,18 +2,19 @@
 
 import asyncio
 import base64
+import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
-from socket import gethostname
 from typing import Any
 
 import httpx
 import pytest
 from prefect import settings
 from prefect.client.orchestration import get_client
+from prefect.context import SyncClientContext
 
 from deployments.errors import PasswordNeeded, PortTaken
 from deployments.replay.feed import Feed
@@ -75,10 +76,10 @@ def begin(access: Access, headers: Iterable[tuple[str, str]], **more: Any) -> di
         ({"STOCKML_ADDRESS": "127.0.0.2"}, "127.0.0.2:4200", 200),
         ({"STOCKML_ADDRESS": "localhost"}, "127.0.0.1:4200", 200),
         (PASSWORD, "192.168.1.7:4200", 403),
-        (PASSWORD, gethostname(), 403),
+        (PASSWORD, socket.gethostname(), 403),
         (OPEN, "192.168.1.7:4200", 401),  # goes on to the password
         (OPEN, "[fd00::1]:4200", 401),
-        (OPEN, f"{gethostname().upper()}:4200", 401),
+        (OPEN, f"{socket.gethostname().upper()}:4200", 401),
         (OPEN, "192.168.1.7.evil.example:4200", 403),
         (OPEN, "evil.example", 403),
     ],
@@ -170,8 +171,10 @@ def test_an_invalid_setting_is_refused_by_name_without_its_secret(environ: dict[
 def test_who_listens_everywhere_is_told_how_others_reach_it_each_of_which_it_answers_to() -> None:
     for address in ("0.0.0.0", "::"):
         everywhere = Access.of({"STOCKML_ADDRESS": address, **PASSWORD})
-        assert everywhere.elsewhere()[0] == gethostname()
+        assert everywhere.elsewhere()[0] == socket.gethostname()
         assert all(everywhere.is_own_name(f"{host}:4200") for host in everywhere.elsewhere())
+        assert {host.startswith("[") for host in everywhere.elsewhere()[1:]} <= {address == "::"}
+        assert not {"127.0.0.1", "[::1]"} & {*everywhere.elsewhere()}, "others reach themselves there"
     assert Access().elsewhere() == []
 
 
@@ -209,6 +212,16 @@ def test_a_taken_port_is_named_with_the_option_to_change_it(feed: Feed) -> None:
     check_port("MLflow", free_port(), "--mlflow-port")
 
 
+def test_a_port_whose_server_has_just_ended_is_free() -> None:
+    """Its connections stay in TIME_WAIT for a minute, in which `stockml up` may be run again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as asking:
+            server.accept()[0].close()
+            assert asking.recv(1) == b""
+    check_port("Prefect", port, "--prefect-port")
+
+
 @pytest.mark.parametrize("checks_version", [True, False])
 def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_error(checks_version: bool) -> None:
     """Of a failure to ask for its version, which comes first, Prefect's client makes an error of its own."""
@@ -216,10 +229,10 @@ def test_a_server_that_goes_away_under_a_command_is_named_and_no_unexpected_erro
     checks = {settings.PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: checks_version}
     with (
         settings.temporary_settings({**away, **checks}),
-        get_client(sync_client=True) as client,
-        pytest.raises((RuntimeError, httpx.ConnectError)) as failed,
+        pytest.raises(RuntimeError if checks_version else httpx.ConnectError) as failed,
+        SyncClientContext() as within,
     ):
-        client.read_flows()
+        within.client.read_flows()
     said = fault_of_server(failed.value) or ""
     assert said.startswith("expected an answer of the server at 127.0.0.1:9, found none (")
 
