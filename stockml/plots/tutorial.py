@@ -63,7 +63,7 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
     for panel, at in ((axes, slice(0, len(sessions))), (below, slice(max(0, end - SHOWN), end))):
         raw, shown = scaled(mid, prepared.low, prepared.high)[at], sessions[at]
         panel.plot(shown, raw, color=COLOURS["standard average"], linewidth=0.8)
-        panel.plot(shown[: end - at.start], prepared.values[at][: end - at.start], color=MODEL, linewidth=1.1)
+        panel.plot(shown[:end], prepared.values[at][:end], color=MODEL, linewidth=1.1)
         ends = [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)]
         over_time(panel, "scaled mid price", ends)
     for begin in windows(end)[1:]:
