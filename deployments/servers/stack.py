@@ -5,7 +5,6 @@ that an interrupted run can still report its state.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -90,7 +89,7 @@ def up(
         listed = tickers_of(home)
         _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        write_atomically(home.servers, json.dumps({"pid": os.getpid(), **pages, "prefect_api": api}).encode())
+        write_atomically(home.servers, json.dumps(pages | {"prefect_api": api}).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         if tickers_of(home) != listed:  # changed by a command that did not find these servers yet
             _deploy(home, environ, say, children)

@@ -14,7 +14,7 @@ from deployments.registration import own_list
 from deployments.replay.feed import Feed
 from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
 from deployments.servers.processes import Program, start
-from deployments.servers.stack import _deploy, _print_addresses, up, watch
+from deployments.servers.stack import MANY, _deploy, _print_addresses, up, watch
 from stockml.home import Home
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
@@ -76,8 +76,11 @@ def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: Home) ->
     killed = start(Program("Prefect", "http.server", ("0",), os.environ), home.root / "prefect.log")
     killed.process.kill()
     killed.process.communicate()
+    own_list.add(home, [f"T{number}" for number in range(MANY + 1)], {})
+    said: list[str] = []
     with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
-        _deploy(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, print, [killed])
+        _deploy(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, said.append, [killed])
+    assert [f" {MANY + 1} tickers" in told for told in said] == [True], "which take minutes"
 
 
 def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_start(home: Home, feed: Feed) -> None:
