@@ -139,12 +139,13 @@ def test_a_clock_set_back_between_requests_does_not_stop_the_client(connected: C
     assert max(clock.slept) < 2
 
 
-def test_loopback_is_asked_directly_even_if_a_proxy_is_set(
-    connected: Connected, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_that_is_set_is_asked_but_for_loopback(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with Loopback(loopback.whole(DAILY)) as server:
         assert connected(server).daily("IBM").content == DAILY
+    with pytest.raises(NoData, match=r"from prices\.example \(ProxyError"):
+        connected("https://prices.example").daily("IBM")
