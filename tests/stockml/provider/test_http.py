@@ -1,5 +1,6 @@
 """One key's access over a real loopback connection: how it waits, what a fault becomes, and what is never asked."""
 
+import gzip
 import logging
 import pickle
 from datetime import timedelta
@@ -80,6 +81,11 @@ def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford_a
 def test_a_body_over_the_size_limit_is_not_read_to_its_end(connected: Connected) -> None:
     with Loopback(loopback.endless) as server, pytest.raises(NoData, match="more than 1000000 bytes"):
         connected(server, max_bytes=1_000_000, total_s=20).daily("IBM")
+
+
+def test_a_compressed_answer_is_read_as_what_it_holds(connected: Connected) -> None:
+    with Loopback(lambda exchange: exchange.send(gzip.compress(DAILY), **{"Content-Encoding": "gzip"})) as server:
+        assert connected(server).daily("IBM").content == DAILY
 
 
 def test_an_error_names_the_status_beside_the_body(connected: Connected) -> None:
