@@ -20,7 +20,7 @@ from prefect.events.related import RESOURCE_CACHE
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT
-from prefect.states import AwaitingRetry, Pending, Running, State
+from prefect.states import AwaitingRetry, Running, State
 from prefect.types._datetime import now
 from prefect.utilities.callables import get_call_parameters
 from prefect.utilities.engine import propose_state_sync
@@ -87,8 +87,7 @@ def _parent(client: SyncPrefectClient, flow: Flow[..., Any], once: str) -> Any:
     if around is None or around.flow_run is None:
         return None
     by: Any = {"__parents__": [TaskRunResult(id=within.task_run.id)]} if within else {}
-    task = Task(fn=flow.fn, name=flow.name)
-    return client.create_task_run(task, around.flow_run.id, once, state=Pending(), task_inputs=by).id
+    return client.create_task_run(Task(fn=flow.fn), around.flow_run.id, once, task_inputs=by).id
 
 
 def sign(run_id: UUID) -> None:
