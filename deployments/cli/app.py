@@ -114,7 +114,7 @@ def _exit_code(error: BaseException) -> int:
         case StockmlError():  # a server of its own may have ended first, of the same settings
             fault = _fault_of_environment(error.__context__) if isinstance(error, ServerFailed) else None
             return _say(fault or str(error))
-        case OSError() | UnicodeDecodeError() if not isinstance(error, BrokenPipeError):
+        case OSError() if not isinstance(error, BrokenPipeError):
             return _say(_of_the_system(error))
         case _ if _is_interruption(error):
             _say("interrupted; run the same command again: a night or a training goes on where it stopped")
@@ -145,10 +145,8 @@ def _wrong_usage(error: TyperException) -> int:
     return error.exit_code
 
 
-def _of_the_system(error: OSError | UnicodeDecodeError) -> str:
+def _of_the_system(error: OSError) -> str:
     """Say which file failed and why; a home that cannot be created has its own message."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"expected text in UTF-8, found other bytes ({error.reason}); is it the right file?"
     root, file = home().root, Path(error.filename2 or error.filename or os.sep)
     is_closed = error.errno in NOT_WRITABLE and file.is_relative_to(root) and not os.access(root, os.W_OK | os.X_OK)
     if error.errno not in NO_ROOM and (is_closed or (error.filename and file in (root, *root.parents))):
@@ -178,7 +176,8 @@ def _fault_of_environment(error: BaseException | None) -> str | None:
     if isinstance(error, ImportError) and "SOCKS" in str(error):
         return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
     refused_by = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
-    if not refused_by.endswith("Settings") and type(error).__name__ not in ("SettingsError", "TOMLDecodeError"):
+    of_files = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
+    if not refused_by.endswith("Settings") and type(error).__name__ not in of_files:
         return None
     faults: Any = error.errors(include_input=False) if refused_by else ()  # type: ignore[union-attr]
     found = ", ".join(f"{refused_by}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error

@@ -37,6 +37,7 @@ raise SystemExit(reported(command))
     [
         (PORT, "secret", REFUSED),
         ("PREFECT_PROFILES_PATH", __file__, "correct its profiles.toml, "),
+        ("PREFECT_PROFILES_PATH", sys.executable, "correct its profiles.toml, "),  # no text
         ("ALL_PROXY", "socks5://me:secret@proxy:1", "stockml: expected HTTP proxies, found one of SOCKS"),
     ],
 )
