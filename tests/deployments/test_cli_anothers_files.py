@@ -117,7 +117,9 @@ def test_settings_that_another_user_left_in_the_working_folder_are_refused(
     anyone = Path(name).stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: anyone)
     if anyone == 1:
-        os.chown(name, 2, 2)  # root's own are taken
+        with in_home():  # root's own are taken
+            pass
+        os.chown(name, 2, 2)
     with pytest.raises(InvalidFile, match="found another user's; run this in another folder"), in_home():
         pass
     Path(name).write_text("[project]\ndependencies = ['prefect']" if name == "pyproject.toml" else "")
