@@ -23,6 +23,7 @@ import sys
 from json import JSONDecodeError
 from httpx import HTTPStatusError, Request, Response
 from prefect.client.orchestration import PrefectClient
+from prefect.workers._worker_channel import WorkPoolWorkerChannel
 from deployments.servers.worker_program import main
 
 real, asked = PrefectClient.{method}, []
@@ -36,6 +37,8 @@ async def {method}(self, *given, **more):
     return await real(self, *given, **more)
 
 PrefectClient.{method} = {method}
+if "{method}" == "send_worker_heartbeat":
+    WorkPoolWorkerChannel.url = None  # as behind a proxy without web sockets, through which Prefect else sends them
 main(sys.argv[1:])
 """
 REFUSED = 'HTTPStatusError("no", request=Request("GET", "/"), response=Response({}))'
@@ -63,7 +66,12 @@ def pool() -> str:
 
 @pytest.mark.parametrize(
     ("method", "error"),
-    [("read_deployment", REFUSED.format(500)), ("read_deployment", UNREADABLE), ("request", REFUSED.format(403))],
+    [
+        ("read_deployment", REFUSED.format(500)),
+        ("read_deployment", UNREADABLE),
+        ("request", REFUSED.format(403)),
+        ("send_worker_heartbeat", REFUSED.format(403)),
+    ],
 )
 def test_a_server_that_answers_wrongly_once_ends_no_worker_and_the_run_is_started_at_the_next_poll(
     tmp_path: Path, pool: str, method: str, error: str
