@@ -9,7 +9,7 @@ import pytest
 
 from stockml.evaluation.tutorial_report import TutorialReport, luck_table
 from stockml.models.tutorial.recipe import one_step_errors, path_errors
-from stockml.plots.style import ACCENT, MODEL, TRUTH
+from stockml.plots.style import ACCENT, GRID, MODEL, TRUTH
 from stockml.plots.tutorial import FIGURES, draw
 from stockml.settings import tutorial_settings
 from stockml.training.tutorial import Recipe, TutorialFit
@@ -57,6 +57,8 @@ def test_the_smoothed_curve_ends_where_the_training_part_does() -> None:
         assert raw.get_ydata() == pytest.approx(scaled[shown])
         assert smoothed.get_xdata(orig=False).tolist() == as_numbers(usual().sessions[first:END]).tolist()
         assert smoothed.get_ydata().tolist() == usual().fitted.recipe.prepared.values[first:END].tolist()
+    dates, whole = as_numbers(usual().sessions), FIGURES["2-normalised"](usual()).axes[0]
+    assert marks(whole) == [(GRID, dates[2_500]), (MODEL, dates[END])], "each window has a scale of its own"
 
 
 @pytest.mark.parametrize("name", ["3-standard-average", "4-ema"])
