@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from deployments.servers import stack
+from stockml.storage.process_marks import is_of_this_host
 from tests.deployments.test_process_worker_runs import BUSY, QUICK
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
@@ -126,6 +127,9 @@ def test_a_run_that_is_deleted_before_its_turn_or_whose_deployment_is_takes_no_s
         holds, _, gone, last = (client.create_flow_run_from_deployment(each).id for each in wanted)
         with one_slot(tmp_path, pool) as worker:
             patience.until((tmp_path / "busy").exists)
+            patience.until(
+                lambda: is_of_this_host(client.read_flow_run(holds).infrastructure_pid)
+            )  # else nobody sees it end
             client.delete_deployment(removed)
             client.delete_flow_run(gone)
             client.set_flow_run_state(holds, Cancelling())
