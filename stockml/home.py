@@ -86,7 +86,10 @@ class Home:
         return _is_home(self.root) or self.servers.exists()
 
     def server(self, name: str) -> str | None:
-        """The address of `mlflow` or `prefect_api`, as `stockml up` wrote it here; None if it cannot be read."""
+        """Where `prefect`, `mlflow` or `prefect_api` is, or the `address` that `stockml up` listens on, as it wrote.
+
+        None if it cannot be read.
+        """
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return str(json.loads(self.servers.read_text())[name])
         return None

@@ -54,10 +54,10 @@ def import_history(
     if file:
         calendar = asked_of(str(files[file]), None, calendar, None)["calendar"]
     store = BarStore.of(place, calendar or None)
-    before, take = kind_here(place, os.environ), _understood
+    before, take = None, _understood
     if not dry_run:
         check(place, kind_of(os.environ))
-        take = _imported
+        before, take = kind_here(place, os.environ), _imported
     taken, lines, refusals = _each(files, partial(take, store, readings), alone=file is not None, quiet=as_json)
     found: dict[str, Any] = {"understood" if dry_run else "imported": taken}
     if refusals or not dry_run:
@@ -69,7 +69,7 @@ def import_history(
     for path, error in () if as_json else refusals.items():
         named = "" if path in str(error) else f"{path}: "
         print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
-    if before != kind_here(place, os.environ):
+    if not dry_run and before != kind_here(place, os.environ):
         print(
             f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
             f"for the recorded ones, name {replay_home(os.environ).root} in STOCKML_HOME",

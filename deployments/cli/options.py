@@ -71,12 +71,13 @@ def as_days(assignments: Sequence[str] | None) -> dict[str, int]:
     """Parse `model_days=30` to `{"model_days": 30}`."""
     from stockml.maintenance.retention import RetentionSettings
 
-    return _by_name(assignments, lambda days: RetentionSettings().changed(**days), like="model_days=30")
+    return _by_name(assignments, lambda days: RetentionSettings().changed(**days), int, like="model_days=30")
 
 
 def _by_name(
     assignments: Sequence[str] | None,
     check: Callable[[dict[str, Any]], object],
+    read: Callable[[str], Any] | None = None,
     like: str = "evaluation.direction_step=20",
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
@@ -85,7 +86,7 @@ def _by_name(
         if not (equals and all(name.strip().split("."))) or ("." in name) != ("." in like):
             raise BadParameter(f"expected a setting as {like}, found {assignment[:60]!r}")
         try:
-            found[name.strip()] = _value(value)
+            found[name.strip()] = (read or _value)(value)
         except (yaml.YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
             raise BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
     with refused_as(BadParameter):

@@ -12,10 +12,12 @@ from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.errors import InvalidSetting
 from stockml.home import Home, home
 from stockml.settings import Profile
+from stockml.storage.locks import file_lock
 from stockml.storage.sharing import commit_merged
 from stockml.tickers import as_key, from_yahoo
 
 app = Typer()
+DEPLOYING_S = 600  # at most, of hundreds of tickers
 mine = Typer(help="List, add or remove the tickers that run every night.")
 app.add_typer(mine, name="tickers")
 Named = Annotated[list[str], Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
@@ -158,13 +160,13 @@ def register_all(place: Home, *, as_json: bool = False) -> list[str]:
     from deployments.registration.own_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
 
-    listed = tickers_of(place).tickers
-    with prefect_api(place):
+    with file_lock(place.locks / "deploy.lock", DEPLOYING_S), prefect_api(place):  # of two, the later list stays
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import of_other_flows, of_tickers, register
         from deployments.registration.tickers import digest_time
         from tasks.status_page import show_status
 
+        listed = tickers_of(place).tickers
         others = of_other_flows(listed, digest_time(os.environ))
         done = register([*of_tickers(listed, earlier_names(place)), *others], delete_others=True)
         forget_earlier_names(place)

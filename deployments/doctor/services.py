@@ -17,7 +17,7 @@ from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_por
 from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import configured_api, looked_up, refuses, running_server
 from stockml.errors import StockmlError, TrackingUnavailable
-from stockml.home import Home
+from stockml.home import LOOPBACK, Home
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
 from stockml.tracking.database import PREFIX
@@ -84,14 +84,17 @@ def mlflow_fault(home: Home) -> OSError | str | None:
 
 def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
     """Where the pages are, or would be, and whether they ask for a password: those that are up know it themselves."""
-    access, up = Access.of(environ), running_server(home)
-    if up:
-        shown, protected = ", ".join(filter(None, map(home.server, ("prefect", "mlflow")))) or up, refuses(up, {}, home)
+    access, protected = Access.of(environ), None
+    if up := running_server(home):
+        found = ", ".join(filter(None, map(home.server, ("prefect", "mlflow"))))
+        listening, protected = home.server("address"), refuses(up, {}, home)
+        found += f", on {listening}" if listening not in (None, *LOOPBACK) else ""
     else:
-        shown, protected = f"on {access.address}", bool(access.password)
+        found, protected = f"on {access.address}", bool(access.password)
     shared = f"where this machine has other users, they can start runs too until {PASSWORD} is set"
-    found = f"{shown}, {'with a' if protected else 'without a'} password"
-    yield Check("pages", "ok", found, "" if protected else shared)
+    if found:  # a worker alone has none
+        asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
+        yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
     for name, number in () if up else ports.items():
         yield from settled(f"port {number}", port, name, number, access.address)
 

@@ -71,7 +71,9 @@ def _unread(error: BaseException) -> Any:
     from httpx import RequestError, Response
 
     is_of_reading, clients = isinstance(error, ValueError | TypeError | KeyError | RequestError), ("httpx", "prefect")
-    frames = [each for each, _ in walk_tb(error.__traceback__) if each.f_globals["__name__"].startswith(clients)]
+    frames = [
+        each for each, _ in walk_tb(error.__traceback__) if str(each.f_globals.get("__name__")).startswith(clients)
+    ]
     held = [each for frame in frames for each in frame.f_locals.values() if is_of_reading]
     return next((each for each in reversed(held) if isinstance(each, Response)), None)
 

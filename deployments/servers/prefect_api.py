@@ -150,8 +150,11 @@ def _drain() -> None:
         APILogWorker.drain_all(timeout=5)
 
 
-def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
-    """Whether a healthy server refuses the password that commands send; False for Prefect Cloud, which takes a key."""
+def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool | None:
+    """Whether a server refuses the password that commands send; None if it does not say.
+
+    False for Prefect Cloud, which takes a key.
+    """
     import httpx  # as Prefect's client does, it sends no password on to another server that this one leads to
 
     password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
@@ -159,8 +162,8 @@ def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool:
     try:
         reply = httpx.get(f"{address}/admin/version", headers=given, follow_redirects=True, timeout=3)
     except httpx.HTTPError:
-        return False
-    return reply.status_code == 401 and not environ.get("PREFECT_API_KEY")
+        return None
+    return None if reply.is_server_error else reply.status_code == 401 and not environ.get("PREFECT_API_KEY")
 
 
 def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:

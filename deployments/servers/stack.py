@@ -7,7 +7,7 @@ that an interrupted run can still report its state.
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
-from stockml.errors import InvalidSetting, StoreBusy
+from stockml.errors import InvalidFile, InvalidSetting, StoreBusy
 from stockml.home import Home
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
@@ -89,10 +89,12 @@ def up(
         listed = tickers_of(home)
         _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        write_atomically(home.servers, json.dumps(pages | {"prefect_api": api}).encode())
+        record = pages | {"prefect_api": api, "address": access.address}
+        write_atomically(home.servers, json.dumps(record).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        if tickers_of(home) != listed:  # changed by a command that did not find these servers yet
-            _deploy(home, environ, say, children)
+        with suppress(InvalidFile):  # half saved, it is another command's
+            if tickers_of(home) != listed:  # changed by a command that did not find these servers yet
+                _deploy(home, environ, say, children)
         _print_addresses(home, pages, access, say)
         yield children
 

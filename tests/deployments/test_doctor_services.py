@@ -30,18 +30,19 @@ def test_answers_that_are_not_prefects_do_not_end_the_doctor(home: Home) -> None
         assert (told, len(server.asked) > 2) == ([], True)
 
 
-@pytest.mark.parametrize("is_protected", [True, False])
-def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(home: Home, is_protected: bool) -> None:
+@pytest.mark.parametrize(("status", "asks"), [(200, ", without a password"), (401, ", with a password"), (500, "")])
+def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(home: Home, status: int, asks: str) -> None:
     """This shell's variables said "without" beside a server that had just refused the doctor for want of one."""
 
     def reply(exchange: Exchange) -> None:
-        exchange.send(b"true", 401 if is_protected and "/admin/" in exchange.path else 200)
+        exchange.send(b"true", status if "/admin/" in exchange.path else 200)
 
     home.root.mkdir()
     with Loopback(reply) as server:
         up = {"prefect": server.address, "mlflow": "http://127.0.0.1:9", "prefect_api": f"{server.address}/api"}
-        home.servers.write_text(json.dumps(up))
+        home.servers.write_text(json.dumps(up | {"address": "0.0.0.0"}))
         [check] = services.pages(home, {}, {"Prefect": 4200})
-    asks = "with a password" if is_protected else "without a password"
-    assert (check.verdict, check.found) == ("ok", f"{server.address}, http://127.0.0.1:9, {asks}")
-    assert ("PREFECT_SERVER_API_AUTH_STRING" in check.advice) is not is_protected
+        home.servers.write_text(json.dumps({"prefect_api": up["prefect_api"]}))
+        assert not list(services.pages(home, {}, {"Prefect": 4200})), "a worker alone has no page"
+    assert (check.verdict, check.found) == ("ok", f"{server.address}, http://127.0.0.1:9, on 0.0.0.0{asks}")
+    assert ("PREFECT_SERVER_API_AUTH_STRING" in check.advice) == (status == 200)
