@@ -29,7 +29,11 @@ NAMED = 8  # tickers in a line
 
 
 def prefect(home: Home, environ: Mapping[str, str]) -> Check:
-    if address := configured_api(home, environ, timeout_s=3) or running_server(home):
+    try:
+        address = configured_api(home, environ, timeout_s=3) or running_server(home)
+    except ServerUnavailable as away:
+        return Check("Prefect", "problem", f"{away.address}: {away.found}", away.advice)
+    if address:
         if refuses(address, environ, home):
             return Check("Prefect", "problem", f"{address} expects a password, found none or a wrong one", SET_PASSWORD)
         return Check("Prefect", "ok", f"{address} answers")

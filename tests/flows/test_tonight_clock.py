@@ -60,11 +60,11 @@ THANKSGIVING: tuple[Step, ...] = (
     ("2012-11-25T23:00", None, "No session", 0),
 )
 CHRISTMAS: tuple[Step, ...] = (
-    ("2012-12-21T23:00", None, "keep 2012-12-21", 1),
+    ("2012-12-21T23:00", None, "retrain 2012-12-21", 1),
     ("2012-12-23T23:00", None, "No session", 0),
     ("2012-12-24T12:59", date(2012, 12, 24), "InvalidSession", 0),
     ("2012-12-24T13:01", date(2012, 12, 24), "InvalidSession", 0),
-    ("2012-12-24T22:45", None, "keep 2012-12-24", 1),
+    ("2012-12-24T22:45", None, "fine-tune 2012-12-24", 1),
     ("2012-12-25T23:00", None, "No session", 0),
     ("2012-12-25T23:00", date(2012, 12, 25), "No session", 0),
 )

@@ -21,7 +21,7 @@ from tests.support.patience import PATIENCE_S
 
 TITLES = {
     "forecast": "IBM: 186 to 219 in 50 sessions (80%), by the network and the regression",
-    "volatility": "IBM: 14.9% volatility a year expected, calmer than usual, 13th percentile",
+    "volatility": "IBM: 14.8% volatility a year expected, calmer than usual, 14th percentile",
     "leads": "IBM: what is published beats the last close at",
     "ledger": "IBM: live 80% bands have held",
     "calibration": "IBM: the 80% bands held 85% of the prices",
@@ -31,7 +31,7 @@ TITLES = {
     "normalised": "IBM: scaled by what was known",
     "training": "IBM: the validation loss is lowest after epoch 5 of 5",
     "evolution": "IBM: the test predictions are best after epoch 4 of 4",
-    "changes": "IBM: 14.9% volatility a year expected, after 14.9% on 2013-02-27",
+    "changes": "IBM: 14.8% volatility a year expected, after 14.9% on 2013-02-27",
 }
 
 
