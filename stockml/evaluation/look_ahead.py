@@ -78,8 +78,8 @@ def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> Non
     series, middle = unseen.series, int(unseen.test[len(unseen.test) // 2])
     done = np.flatnonzero(unseen.origins <= middle)
     newest, networks = done[-ORIGINS:], {name: each.held_out for name, each in candidates.items()}
-    at, of, settings = unseen.origins[newest], unseen.pool, unseen.settings
-    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, of, settings))
+    at, pool, settings = unseen.origins[newest], unseen.pool, unseen.settings
+    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, pool, settings))
     other = with_other_future(series, middle)
     for name, each in candidates.items():
         scored = [part if part is None else part[newest] for part in vars(each.components).values()]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.models.lead_grid import LEVELS, MEDIAN, TAIL, symmetrised
+from stockml.models.lead_grid import LEVELS, MEDIAN, symmetrised
 from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions
@@ -14,6 +14,7 @@ SESSIONS_A_YEAR = 252
 FEWEST_USUAL = 20  # earlier forecasts, at least, to say what is usual
 MID_BEHIND = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
 # the median of 100 tickers (0.46, 0.46 and 0.48 for moves since 1980, 1999 and 2009)
+TAIL = 4.0  # the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
 BEYOND = TAIL / (TAIL - 2)  # mean square beyond the outermost quantile over that quantile's square; for the moves of 50
 # tickers up to each of 1989, 1991 … 1997 it is 1.99 to 2.07, for a normal's, 1.37
 

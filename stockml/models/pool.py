@@ -20,7 +20,7 @@ from stockml.errors import InvalidFile, OtherVersion
 from stockml.features.range_volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.lead_grid import LEADS, LEVELS, MEDIAN, lead_basis, symmetrised
+from stockml.models.lead_grid import LEADS, LEVELS, lead_basis
 from stockml.models.pooled_regression import PooledRegression, Vintage, check_history
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import KINDS, SHIPPED
@@ -105,11 +105,6 @@ class Pool:
         known, scale = _scaled(leads, coefficients)
         quantiles = self.base.quantiles(series, origins, known, self.regression, self.ridge)
         return np.asarray(quantiles * scale, dtype=np.float64)
-
-
-def widths_of(quantiles: Floats) -> Floats:
-    """(…) mean of the upper quantiles of a symmetric distribution (…, 21)."""
-    return np.asarray(symmetrised(quantiles)[..., MEDIAN + 1 :].mean(axis=-1), dtype=np.float64)
 
 
 def read_ahead(folders: Sequence[Path] = (SHIPPED,)) -> None:

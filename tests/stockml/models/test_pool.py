@@ -22,7 +22,6 @@ from stockml.models.pool import (
     oldest_through,
     vintages_kept,
     vintages_sha256,
-    widths_of,
 )
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
@@ -251,10 +250,9 @@ def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coef
     leads, own = ALL[:50], np.array([0.1, -0.2, 0.05, 0.3])
     plain = pool.base.quantiles(series, at, leads, pool.regression, pool.ridge)
     np.testing.assert_array_equal(pool.network(series, at, leads, NONE), plain)
-    moved = pool.network(series, at, leads, own)
-    np.testing.assert_allclose(np.log(widths_of(moved) / widths_of(plain)), [lead_basis(leads) @ own] * 2, atol=1e-12)
-    upper = np.array([row[11:].mean() for row in plain[0]])
-    np.testing.assert_allclose(widths_of(plain)[0], upper)
+    factors = np.exp(lead_basis(leads) @ own)[:, None]
+    np.testing.assert_allclose(pool.network(series, at, leads, own), plain * factors)
+    np.testing.assert_allclose(pool.simple(series, at, leads, own), pool.simple(series, at, leads) * factors)
     np.testing.assert_allclose(pool.simple(series, at, leads), pool.ridge.quantiles(series, at, leads, pool.regression))
 
 
