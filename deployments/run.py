@@ -23,7 +23,7 @@ def one_night() -> int:
     Without a key, runs in the replay's own home, even beside a home that holds market prices.
     """
     from deployments.cli.app import run
-    from deployments.cli.place import in_home
+    from deployments.cli.command_home import in_home
     from stockml.clock import END_OF_RECORDING
     from stockml.provider.price_source import replay_home
 

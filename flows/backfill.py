@@ -17,16 +17,16 @@ from flows.nightly import exclusive_run, skipped, train_and_publish
 from flows.tonight import NightRequest, bring_history, explained
 from stockml import clock
 from stockml.errors import QuotaSpent
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights import states
 from stockml.nights.summary import message
 from stockml.pipeline.ingest import as_stored, without_bar
-from stockml.pipeline.session_status import Outcome, past_sessions
+from stockml.pipeline.session_status import SessionStatus, past_sessions
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
-from stockml.tickers import as_key, unnamed, validated_ticker
+from stockml.tickers import as_key, validated_ticker, without_ticker
 from tasks.artifacts import final_state, night_report, row_of, show_night, show_nights
 from tasks.caching import with_home_storage
 from tasks.provider import history_is_elsewhere
@@ -73,14 +73,14 @@ def backfill(
     A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
     """
     ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
-    refresh(home(), [ticker])
+    refresh(current_home(), [ticker])
     sessions = past_sessions(sessions_for(ticker, named), first, last, now)
     asked = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), named, force)
     try:
         with exclusive_run(ticker):
             missing = fetch_missing(asked, sessions, now)
     except QuotaSpent as spent:
-        return Completed(name=states.QUOTA, message=unnamed(ticker, str(spent)), data=[])
+        return Completed(name=states.QUOTA, message=without_ticker(ticker, str(spent)), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
     rows, on_night = [], night_report(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:
@@ -100,10 +100,10 @@ def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bo
     ticker: that of `tonight`, by which a run that was killed is found among Prefect's and ended.
     """
     if not has_bar:
-        missing = Outcome(session, "the store has no bar of this session that is believed", states.NO_BAR)
+        missing = SessionStatus(session, "the store has no bar of this session that is believed", states.NO_BAR)
         return skipped(tonight, missing)
     with exclusive_run(ticker):
-        night = train_and_publish(tonight, as_stored(home(), ticker, session))
+        night = train_and_publish(tonight, as_stored(current_home(), ticker, session))
     show_night(night)
     return Completed(message=message(night), data=night)
 
@@ -114,17 +114,17 @@ def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime
     For a new ticker, fetch all, as its first night does. Returns those still without a bar. Raises QuotaSpent.
     """
     ticker, calendar, force = asked.ticker, asked.calendar, asked.force
-    if not without_bar(home(), ticker, sessions, calendar):
+    if not without_bar(current_home(), ticker, sessions, calendar):
         return ()
-    store = BarStore.of(home(), calendar)
+    store = BarStore.of(current_home(), calendar)
     is_new = store.last_session(ticker) is None
     if not (is_new and bring_history(asked, sessions[-1])):
         payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now)
         bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
         get_run_logger().info("%s", bars.counted)
-        if without_bar(home(), ticker, sessions, calendar):
+        if without_bar(current_home(), ticker, sessions, calendar):
             bring_history(asked, sessions[-1])
-    explained(asked, as_stored(home(), ticker, sessions[-1]))
+    explained(asked, as_stored(current_home(), ticker, sessions[-1]))
     if is_new and history_is_elsewhere():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
-    return without_bar(home(), ticker, sessions, calendar)
+    return without_bar(current_home(), ticker, sessions, calendar)

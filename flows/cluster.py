@@ -21,10 +21,10 @@ from prefect.context import SettingsContext, get_settings_context
 from prefect.logging import get_run_logger
 from prefect_dask import DaskTaskRunner
 
-from stockml.errors import InvalidSetting, UnlikeWorker
-from stockml.home import home
+from stockml.errors import InvalidSetting, WorkerMismatch
+from stockml.home import current_home
 from tasks.process_pool import check_shared_memory
-from tasks.workplace import Workplace, check, marked
+from tasks.workplace import WorkerEnvironment, check, identified_worker
 
 # A worker never pauses or spills (what it holds is its process, not data): at its limit it is replaced, and the next
 # one does its night again. Dask's own intervals, fifty ticks a second, would take a tenth of a core.
@@ -44,7 +44,7 @@ CONFIG = {
     "distributed.logging": {"distributed": "error", "tornado": "critical"},
 }
 FILES, FILES_OF_A_WORKER = 64, 12  # that a universe has open at once, sockets included; measured: 47 and 10
-UNREAD = ("ModuleNotFoundError", "ImportError", "AttributeError")
+SERVER_UNREACHABLE = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
 
     `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project. Without one,
     `processes` local processes of one thread and at most `memory_gb` GiB each are started, and stopped again.
-    Raises UnlikeWorker, and InvalidSetting if no scheduler is at the address, or local ones lack room for their files;
+    Raises WorkerMismatch, and InvalidSetting if no scheduler is at the address, or local ones lack room for files;
     StoreError if they lack shared memory.
     """
     if not address:
@@ -74,7 +74,7 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
     with (
         TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True) as private,
         dask.config.set({**CONFIG, "temporary-directory": private}),
-        marked(home()) as here,
+        identified_worker(current_home()) as here,
         SentSettings(profile=own.profile, settings=own.settings),
     ):
         if address:
@@ -110,8 +110,8 @@ class SentSettings(SettingsContext):
 
 
 @contextmanager
-def checked(client: Client, here: Workplace) -> Iterator[None]:
-    """Check every worker that is there, and within the block each one that joins. Raises UnlikeWorker.
+def checked(client: Client, here: WorkerEnvironment) -> Iterator[None]:
+    """Check every worker that is there, and within the block each one that joins. Raises WorkerMismatch.
 
     One that joins and is unlike this process is sent away, and the run's log says why.
     """
@@ -124,10 +124,10 @@ def checked(client: Client, here: Workplace) -> Iterator[None]:
         try:
             client.register_plugin(SameWorkplace(here, name), name=name)
         except Exception as lacking:  # a worker whose code lacks the check cannot even read it: Dask reports text
-            if not str(lacking).startswith(UNREAD):
+            if not str(lacking).startswith(SERVER_UNREACHABLE):
                 raise
             differences = (("the code", here.code[:12], f"older code ({lacking})"),)
-            raise UnlikeWorker(f"of the scheduler {scheduler['address']}", differences) from lacking
+            raise WorkerMismatch(f"of the scheduler {scheduler['address']}", differences) from lacking
         marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
         client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
         client.register_plugin(SameWorkplace(here, name), name=name)  # for one that joined before the marker
@@ -146,14 +146,14 @@ class SameWorkplace(WorkerPlugin):
     refused, it takes none and leaves, and the run goes on without it.
     """
 
-    def __init__(self, expected: Workplace, marker: str) -> None:
+    def __init__(self, expected: WorkerEnvironment, marker: str) -> None:
         self.expected, self.marker = expected, marker
 
     async def setup(self, worker: Worker) -> None:
-        """Raise UnlikeWorker, or InvalidSetting if the worker's environment names no possible home."""
+        """Raise WorkerMismatch, or InvalidSetting if the worker's environment names no possible home."""
         gc.set_threshold(100_000, 20, 100)  # as in a command's process: what a worker's first night imports stays
         try:
-            check(self.expected, home(), worker.address)
+            check(self.expected, current_home(), worker.address)
         except Exception as refused:
             # a killed run leaves its check with the scheduler, which no longer knows its marker
             if (await worker.scheduler.get_task_status(keys=[self.marker])).get(self.marker):

@@ -7,8 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
-from stockml.home import home
-from stockml.settings import PROFILES, Checked, Profile, Settings, Units, night_settings, only_tutorial, settings_for
+from stockml.home import current_home
+from stockml.settings import (
+    PROFILES,
+    FrozenSettings,
+    Profile,
+    Settings,
+    Units,
+    night_settings,
+    only_tutorial,
+    settings_for,
+)
 from stockml.training.tuned_settings import tuned_settings
 
 
@@ -51,7 +60,7 @@ LATE_WAIT_S: Any = Field(1200.0, description="Seconds to wait before asking agai
 SETTINGS: Any = Field(NO_CHANGES, description="What to change in the profile; empty fields keep its values")
 
 
-def form_of(settings: Checked) -> type[Form]:
+def form_of(settings: FrozenSettings) -> type[Form]:
     """A pydantic model with a field for each setting; `settings` are the values of fields that stay empty."""
     found: dict[str, Any] = {}
     for name, described in settings.model_json_schema()["properties"].items():
@@ -88,7 +97,7 @@ def _plainly(value: Any) -> str:
 SECTIONS: Any = {  # a setting that acts on both profiles is the same in both
     name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
     for name, usual in PROFILES["tutorial"]
-    if isinstance(usual, Checked)
+    if isinstance(usual, FrozenSettings)
 }
 SettingsForm = create_model("SettingsForm", __base__=Form, __doc__=Form.__doc__, **SECTIONS)
 Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})]
@@ -121,5 +130,5 @@ def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ti
     """
     filled = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
     dotted = {f"{section}.{name}": value for section, part in filled.items() for name, value in part.items()}
-    tuned = tuned_settings(home(), ticker, profile) if ticker else {}
+    tuned = tuned_settings(current_home(), ticker, profile) if ticker else {}
     return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted}))

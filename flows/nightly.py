@@ -18,14 +18,14 @@ from flows import form
 from flows.tonight import NightRequest, bars_of
 from stockml import clock
 from stockml.errors import NightBusy, StockmlError, StoreBusy
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
-from stockml.pipeline.dataset import beside_the_bars
+from stockml.pipeline.dataset import side_inputs_sha256
 from stockml.pipeline.finished_nights import keep_finished
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
-from stockml.pipeline.session_status import Outcome
+from stockml.pipeline.session_status import SessionStatus
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile, without_effect
 from stockml.storage import sharing
@@ -78,9 +78,9 @@ def nightly(
     The state carries the Night: completed, or skipped with the reason (no session, a late, stale or doubtful bar, a
     share at rest, quota).
     """
-    run_records.relate_to_run_only()
+    run_records.drop_related_resources()
     ticker = validated_ticker(ticker)
-    sharing.refresh(home(), [ticker])
+    sharing.refresh(current_home(), [ticker])
     wanted = form.chosen(profile, mode, settings, ticker=ticker)
     for name in without_effect(wanted):
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
@@ -91,8 +91,8 @@ def nightly(
     session = outcome.session
     with exclusive_run(ticker):
         found = bars_of(tonight, session)
-        sharing.commit(home(), ticker)
-        if isinstance(found, Outcome):
+        sharing.commit(current_home(), ticker)
+        if isinstance(found, SessionStatus):
             return skipped(tonight, found)
         night = train_and_publish(tonight, found)
     night = replace(night, seconds=tonight.seconds())
@@ -115,7 +115,7 @@ nightly.result_storage = Nowhere(basepath=os.devnull)  # or Prefect asks its ser
 def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     """Run a night from the store on; the ledger has its forecast before MLflow is told of it."""
     now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
-    beside = beside_the_bars(home(), bars.ticker, bars.session)
+    beside = side_inputs_sha256(current_home(), bars.ticker, bars.session)
     dataset = with_home_storage(renormalise, force=force)(bars, calendar, beside)
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
@@ -124,13 +124,13 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     key = night_key(dataset, settings)
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
-    sharing.commit(home(), tonight.ticker)
+    sharing.commit(current_home(), tonight.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings, key)
     page = prefect_page(UUID(flow_run.id))
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
     promotion = with_home_storage(promote, force=force)(model, run, now)
     left = (bars, dataset, decision, model, evaluation, published, promotion)
-    keep_finished(home(), bars.session, settings, calendar, run, left)
+    keep_finished(current_home(), bars.session, settings, calendar, run, left)
     return read_night(Path(run.path))
 
 
@@ -141,21 +141,21 @@ def exclusive_run(ticker: str) -> Iterator[None]:
     Earlier runs that were killed at work are ended on the server. Raises NightBusy, and StoreBusy if another machine
     committed the state meanwhile.
     """
-    run_records.sign(UUID(flow_run.id))
+    run_records.record_process(UUID(flow_run.id))
     with ExitStack() as held:
         try:
-            held.enter_context(sharing.ticker_lock(home(), ticker, 0))
+            held.enter_context(sharing.ticker_lock(current_home(), ticker, 0))
         except StoreBusy:
             get_run_logger().info("another run of %s is at work; waiting for it", ticker)
             try:
-                held.enter_context(sharing.ticker_lock(home(), ticker, BUSY_WAIT_S))
+                held.enter_context(sharing.ticker_lock(current_home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
                 raise NightBusy(ticker, BUSY_WAIT_S) from None
         lost_runs.end_killed(ticker)
         yield
 
 
-def skipped(tonight: NightRequest, outcome: Outcome) -> State:
+def skipped(tonight: NightRequest, outcome: SessionStatus) -> State:
     told, state = f"{outcome}{tonight.aged()}", str(outcome.state)
     night = Night.skipped(tonight.ticker, outcome.session, told, datetime.now(UTC), tonight.settings.sha256())
     get_run_logger().info("%s: %s", state.lower(), told)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from flows.form import TickerName
 from stockml import clock
-from stockml.home import home
+from stockml.home import current_home
 from stockml.maintenance.notice_log import append_notice
 from stockml.nights import states
 from stockml.nights.status import missing, missing_line
@@ -39,8 +39,8 @@ def missing_forecasts(
         paused = {ticker for ticker, start in next_runs(client).items() if start is None}
     names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
     own = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
-    refresh(home(), names, Depth.STATUS)
-    found = missing(home(), names, clock.now(), own)
+    refresh(current_home(), names, Depth.STATUS)
+    found = missing(current_home(), names, clock.now(), own)
     line = missing_line(found, len(names))
     get_run_logger().info("%s", line)
     return Completed(name=states.FORECASTS_MISSING if found else "Completed", message=line)
@@ -50,4 +50,4 @@ def missing_forecasts(
 def notice(what: str = Field(description="What happened, in one line")) -> None:
     """Log the line as a warning, and add it to STOCKML_HOME/notices.log."""
     get_run_logger().warning("%s", what)
-    append_notice(home(), what, datetime.now(UTC))
+    append_notice(current_home(), what, datetime.now(UTC))

@@ -14,16 +14,16 @@ from flows import form
 from stockml import clock
 from stockml.evaluation.backtest import Span
 from stockml.evaluation.backtest_table import backtest_table, markdown
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights import states
-from stockml.redaction import unformatted
+from stockml.redaction import escape_markdown
 from stockml.settings import Sampler
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_merged, refresh
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
-from tasks.run_records import sign
+from tasks.run_records import record_process
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 THREE_YEARS = timedelta(days=3 * 365)
@@ -38,14 +38,14 @@ def pretrain(
     ),
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
-    place = home()
-    sign(UUID(flow_run.id))
-    refresh(place, () if prices else None, Depth.STATUS)
+    home = current_home()
+    record_process(UUID(flow_run.id))
+    refresh(home, () if prices else None, Depth.STATUS)
     series, *_ = read_prices([], folder_named(prices), None)
     base = learn_base(series, through or clock.now().date(), seeds)
     if isinstance(base, State):
         return Completed(name=states.TOO_FEW_TICKERS, message=base.message, data=base.result())
-    commit_merged(place)
+    commit_merged(home)
     counts = f"{len(base.tickers)} tickers, {base.sessions:,} sessions, {base.origins:,} origins"
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in base.scores.items())
     text = f"**Through {base.through}**: {counts}.\n\n{', '.join(base.tickers)}.\n\n{scores}"
@@ -70,10 +70,10 @@ def tune(
 ) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
-    sign(UUID(flow_run.id))
-    refresh(home(), [ticker])
+    record_process(UUID(flow_run.id))
+    refresh(current_home(), [ticker])
     tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
-    commit_merged(home())
+    commit_merged(current_home())
     show_tuned(tuned)
     get_run_logger().info("settings in %s", tuned.path)
     return Completed(message=tuned.text, data=tuned)
@@ -101,8 +101,8 @@ def backtest(
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
-    sign(UUID(flow_run.id))
-    refresh(home(), () if prices else named or None, Depth.STATUS)
+    record_process(UUID(flow_run.id))
+    refresh(current_home(), () if prices else named or None, Depth.STATUS)
     series, unread, doubts = read_prices(named, folder_named(prices), calendar or None)
     last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
     span = Span(first or last - THREE_YEARS, last, every)
@@ -110,7 +110,7 @@ def backtest(
     found, unused = backtest_tickers(series, span, wanted, folder)
     table = backtest_table(found, unused | unread, doubts)
     text = "\n".join(markdown(table))
-    show_text(unformatted(text), key="backtest", description=str(table))
+    show_text(escape_markdown(text), key="backtest", description=str(table))
     logger.info("\n%s", text)
     left_out = f"; {len(table.left_out)} left out" if table.left_out else ""
     return Completed(message=f"{table}{left_out}", data=table)

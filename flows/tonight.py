@@ -18,17 +18,17 @@ from prefect.states import State
 from stockml import clock
 from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
 from stockml.forecasts.ledger import Ledger
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights import states
 from stockml.nights.status import too_old
-from stockml.pipeline.ingest import at_rest, needs_whole_history, set_aside_tonight
-from stockml.pipeline.session_status import Outcome, night_outcome
+from stockml.pipeline.ingest import delisted_status, needs_whole_history, set_aside_tonight
+from stockml.pipeline.session_status import SessionStatus, session_status
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
 from stockml.storage.receipts import StoreReceipt
-from stockml.tickers import unnamed
+from stockml.tickers import without_ticker
 from tasks.caching import with_home_storage
 from tasks.lost_runs import deaths
 from tasks.provider import history_is_elsewhere, join_turns, plan_gives_history, turn_of
@@ -53,51 +53,54 @@ class NightRequest:
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
-    def outcome(self, session: date | None, newest: date | None = None) -> Outcome:
+    def outcome(self, session: date | None, newest: date | None = None) -> SessionStatus:
         """What kind of night it is, by the clock; on a holiday, one that has its forecast already is not run again."""
-        exchange, done = sessions_for(self.ticker, self.calendar), Ledger(home().ledger).last_session(self.ticker)
+        exchange, done = (
+            sessions_for(self.ticker, self.calendar),
+            Ledger(current_home().ledger).last_session(self.ticker),
+        )
         stale_after = self.settings.ageing.stale_bars
         now = clock.now()
-        return night_outcome(
+        return session_status(
             exchange, requested=session, now=now, last_stored=done, newest=newest, stale_after=stale_after
         )
 
     def aged(self) -> str:
         """What is too old by the settings (forecast, champion), as the end of a state's message."""
         exchange = sessions_for(self.ticker, self.calendar)
-        found = too_old(home(), self.ticker, exchange, clock.now(), self.settings.ageing)
+        found = too_old(current_home(), self.ticker, exchange, clock.now(), self.settings.ageing)
         return "".join(f"; {each}" for each in found)
 
 
-def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | Outcome:
+def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | SessionStatus:
     """The store's receipt after tonight's requests, or the kind of night if nothing more is to be done."""
-    ticker, store = tonight.ticker, BarStore.of(home(), tonight.calendar)
-    if at_rest(home(), ticker, session) and (rest := newly_at_rest(ticker, session)):
+    ticker, store = tonight.ticker, BarStore.of(current_home(), tonight.calendar)
+    if delisted_status(current_home(), ticker, session) and (rest := check_delisted(ticker, session)):
         return rest
     if later := turn(tonight, session):
-        return Outcome(session, str(later), states.QUOTA)
+        return SessionStatus(session, str(later), states.QUOTA)
     try:
         bars, outcome = ingest(tonight, session)
     except QuotaSpent as spent:
-        return Outcome(session, unnamed(ticker, str(spent)), states.QUOTA)
+        return SessionStatus(session, without_ticker(ticker, str(spent)), states.QUOTA)
     except UnknownSymbol:
         last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
         silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars
-        if silent and (rest := newly_at_rest(ticker, session)):
+        if silent and (rest := check_delisted(ticker, session)):
             return rest
         raise
     finally:
         join_turns({ticker: store.last_session(ticker)})
     if outcome.state is None:
         return bars
-    return (newly_at_rest(ticker, session) if outcome.state == states.STALE else None) or outcome
+    return (check_delisted(ticker, session) if outcome.state == states.STALE else None) or outcome
 
 
 def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     """None if today's requests of the key reach this ticker, else its next turn; `force` asks out of turn."""
     if tonight.force:
         return None
-    store = BarStore.of(home(), tonight.calendar)
+    store = BarStore.of(current_home(), tonight.calendar)
     last = store.last_session(tonight.ticker)
     join_turns({tonight.ticker: last})
     later = turn_of(tonight.ticker, session, store.sessions(tonight.ticker))
@@ -106,22 +109,22 @@ def turn(tonight: NightRequest, session: date) -> NextTurn | None:
     return later
 
 
-def newly_at_rest(ticker: str, session: date) -> Outcome | None:
+def check_delisted(ticker: str, session: date) -> SessionStatus | None:
     """The outcome if the share is delisted, which is asked once a week for all, as one may be listed again; or None."""
     try:
         ask_who_is_delisted(ticker, clock.now())
     except FeedError as refused:
         get_run_logger().warning("%s", refused)
-    return at_rest(home(), ticker, session)
+    return delisted_status(current_home(), ticker, session)
 
 
-def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]:
+def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, SessionStatus]:
     """Fetch and append, asking again for a late bar; whatever came is in the store, even if that bar did not.
 
     The receipt counts what all of tonight's answers brought. In an ordinary night, jumps are asked about as well.
     """
-    attempts, added, restated = earlier_attempts(BarStore.of(home(), tonight.calendar), tonight.ticker)
-    lacks_history = needs_whole_history(home(), tonight.ticker, tonight.calendar, session)
+    attempts, added, restated = earlier_attempts(BarStore.of(current_home(), tonight.calendar), tonight.ticker)
+    lacks_history = needs_whole_history(current_home(), tonight.ticker, tonight.calendar, session)
     added += bring_history(tonight, session) if lacks_history else 0
     for attempt in range(min(attempts, tonight.late_retries), tonight.late_retries + 1):
         now = clock.now()
@@ -141,12 +144,12 @@ def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, Outcome]
     if outcome.state:
         return bars, outcome
     bars = explained(tonight, bars)
-    return bars, set_aside_tonight(home(), bars, tonight.calendar) or outcome
+    return bars, set_aside_tonight(current_home(), bars, tonight.calendar) or outcome
 
 
 def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
     """Ask for the splits that the stored bars' jumps suggest, if any; returns the receipt."""
-    if BarStore.of(home(), tonight.calendar).unexplained_jumps(tonight.ticker):
+    if BarStore.of(current_home(), tonight.calendar).unexplained_jumps(tonight.ticker):
         return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
     return bars
 
@@ -179,7 +182,7 @@ def earlier_attempts(store: BarStore, ticker: str) -> tuple[int, int, int]:
     return max(attempts, 0), *store.recorded_between(ticker, run.start_time)
 
 
-def wait_for(late: Outcome, seconds: float) -> None:
+def wait_for(late: SessionStatus, seconds: float) -> None:
     """Let the seconds pass before the bar is asked for again.
 
     A worker's run goes back into the queue as AwaitingRetry and its process ends: raises Prefect's Pause, with which a

@@ -20,8 +20,8 @@ from pydantic import Field
 
 from flows import form
 from flows.nightly import nightly
-from stockml.errors import StoreError, counted
-from stockml.home import home
+from stockml.errors import StoreError, quantity
+from stockml.home import current_home
 from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.store import BarStore
 from stockml.provider.turns import stalest_first
@@ -31,7 +31,7 @@ from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_report, row_of, show_nights, warned_if_refused
 from tasks.provider import join_turns
-from tasks.run_records import end_children, run_shown
+from tasks.run_records import end_children, run_on_page
 from tasks.status_page import show_status
 
 Tickers = Annotated[list[form.TickerName], Field(min_length=1, max_length=2_000)]
@@ -74,14 +74,14 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     form.chosen(profile, mode, settings)
-    refresh(home(), names, Depth.STATUS)
+    refresh(current_home(), names, Depth.STATUS)
     common: dict[str, Any] = {"session": session, "mode": mode, "force": force}
     common |= {"late_retries": late_retries, "late_wait_s": late_wait_s}
     asked = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))
     own = {validated_ticker(ticker): choice.model_dump(exclude_none=True) for ticker, choice in choices.items()}
     parameters = {ticker: common | form.of_ticker(own.get(ticker, {}), *asked) for ticker in names}
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
-    left_over: State = Crashed(message="Its worker process has ended")
+    unreferenced_before: State = Crashed(message="Its worker process has ended")
     rows, on_night = list[NightRow](), night_report("universe", len(names))
     in_turn = {ticker: parameters[ticker] for ticker in stalest_of(parameters)}
     try:
@@ -90,16 +90,16 @@ def universe(
             get_run_logger().info("%s", row)
             rows.append(row)
     except TerminationSignal:
-        left_over = Cancelled(message="Ended with the run that it belongs to")
+        unreferenced_before = Cancelled(message="Ended with the run that it belongs to")
         raise
     finally:
         with warned_if_refused():
-            end_children(UUID(flow_run.id), left_over)
+            end_children(UUID(flow_run.id), unreferenced_before)
     try:
-        write_csv(home(), rows)
+        write_csv(current_home(), rows)
     except StoreError as refused:  # by a full disk; the run's page and the command show the same table
         get_run_logger().warning("%s", refused)
-    description = f"{counted(len(rows), 'ticker')}, {session or 'the newest session'}"
+    description = f"{quantity(len(rows), 'ticker')}, {session or 'the newest session'}"
     show_nights(rows, "universe", description)
     show_status()
     return final_state(rows, fail_when)
@@ -110,7 +110,7 @@ def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lasts: dict[str, date | None] = {}
     for ticker, asked in nights.items():
         with suppress(StoreError):  # its own night says what is wrong with it
-            lasts[ticker] = BarStore.of(home(), asked["calendar"]).last_session(ticker)
+            lasts[ticker] = BarStore.of(current_home(), asked["calendar"]).last_session(ticker)
     return [*stalest_first(join_turns(lasts)), *(ticker for ticker in nights if ticker not in lasts)]
 
 
@@ -141,7 +141,7 @@ def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow | State:
     try:
         # else, within this task, a step's result would be kept only with the whole night
         with transaction(commit_mode=CommitMode.EAGER):
-            state = run_shown(nightly, ticker, ticker, **parameters)
+            state = run_on_page(nightly, ticker, ticker, **parameters)
     except Exception as error:  # noqa: BLE001 - it is in the row
         state = Failed(data=error)
     gc.collect()  # a night leaves reference cycles: without this, a worker grows from night to night

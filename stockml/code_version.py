@@ -101,7 +101,7 @@ def _named(node: ast.AST) -> Iterator[str]:
         room = (node.module or "").removeprefix("stockml").removeprefix(".")
         if room and not PACKAGE.joinpath(*room.split(".")).is_dir():
             yield room
-        else:  # `from stockml.models import pool`
+        else:  # `from stockml.models import vintage_set`
             yield from (f"{room}.{alias.name}".removeprefix(".") for alias in node.names)
 
 

@@ -6,12 +6,12 @@
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommittedMeanwhile
-    ├── HistoryError          imported history that cannot be joined: NoOverlap; UnevenOverlap, no constant ratio
-    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast, NoRow;
-    │                         LooksAhead, a number that rests on a later bar
+    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommitConflict
+    ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
+    ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
+    │                         RowUnavailable; LooksAhead, a number that rests on a later bar
     ├── NightBusy             another run of this ticker is in progress
-    ├── UnlikeWorker          a worker process has a different home, different addresses or different code from the run
+    ├── WorkerMismatch        a worker process has a different home, different addresses or different code from the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
 
 An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
@@ -166,7 +166,7 @@ class StoreBusy(StoreError):
     text = "{path}: another process holds this lock ({why}); try again when it has finished"
 
 
-class CommittedMeanwhile(StoreBusy):
+class CommitConflict(StoreBusy):
     text = "{path}: {why} was committed by another machine meanwhile, whose state stands: run again"
 
 
@@ -191,7 +191,7 @@ class NoOverlap(HistoryError):
         )
 
 
-class UnevenOverlap(HistoryError):
+class InconsistentOverlap(HistoryError):
     ticker: str
     session: date
     expected_ratio: float
@@ -262,7 +262,7 @@ class LooksAhead(ModelError):
     )
 
 
-class NoRow(ModelError):
+class RowUnavailable(ModelError):
     row: str
     why: str
     text = "{row} {why}"
@@ -280,7 +280,7 @@ class NightBusy(StockmlError):
     text = "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will do this night's job"
 
 
-class UnlikeWorker(StockmlError):
+class WorkerMismatch(StockmlError):
     worker: str
     differences: tuple[tuple[str, str, str], ...]  # of each thing: its name, the expected value and the value found
 
@@ -295,6 +295,6 @@ class TrackingUnavailable(StockmlError):
     text = "MLflow at {address} cannot be reached or written to ({why}); see `stockml doctor`"
 
 
-def counted(number: int, thing: str) -> str:
+def quantity(number: int, thing: str) -> str:
     """A number with its noun: `1 step`, `1,825 steps`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -12,13 +12,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from stockml.errors import InvalidSetting
 
-BROKEN = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")  # what PostgreSQL's driver would repeat in its refusal
+BAD_ESCAPE = re.compile("%(?!(?!00)[0-9A-Fa-f]{2})")  # what PostgreSQL's driver would repeat in its refusal
 ESCAPED = "with / ? # @ % in the password as %2F %3F %23 %40 %25"
 LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
-UNFIT = re.compile(r"[?%#\udc80-\udcff]|::")  # an address would be cut off there, or is in no encoding to be written
+UNSAFE_PATH = re.compile(
+    r"[?%#\udc80-\udcff]|::"
+)  # an address would be cut off there, or is in no encoding to be written
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
 KEPT = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
@@ -30,12 +32,12 @@ class _Within:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, home: "Home", _: type) -> Path:
+    def __get__(self, home: "HomePaths", _: type) -> Path:
         return home.root / self._name
 
 
 @dataclass(frozen=True)
-class Home:
+class HomePaths:
     """The folders of one installation, all local but `store` (any fsspec address) and `artifacts` (MLflow's files).
 
     state: address of the state that several machines share; these folders are then a cache of it. None if they are the
@@ -105,30 +107,30 @@ def owner_only() -> Iterator[None]:
         os.umask(before)
 
 
-def close_to_others(place: Home) -> None:
+def make_private(home: HomePaths) -> None:
     """Take from group and others all rights to a home's folder, and so to all that is in it, if this user owns it.
 
     A folder that was there before the home, and a home of an earlier version, can be open to them.
     """
     with suppress(OSError):
-        found = place.root.stat()
-        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and place.in_use:
-            place.root.chmod(S_IMODE(found.st_mode) & ~0o077)
+        found = home.root.stat()
+        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and home.in_use:
+            home.root.chmod(S_IMODE(found.st_mode) & ~0o077)
 
 
-def home(environ: Mapping[str, str] = os.environ) -> Home:
-    """The installation that the environment names; without STOCKML_HOME, at `usual_root()`. Raises InvalidSetting."""
+def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
+    """The installation that the environment names; without STOCKML_HOME, at `default_root()`. Raises InvalidSetting."""
     named = environ.get("STOCKML_HOME")
-    root = _folder("STOCKML_HOME", named) if named else usual_root()
+    root = _folder("STOCKML_HOME", named) if named else default_root()
     if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
-    if UNFIT.search(str(root)):
+    if UNSAFE_PATH.search(str(root)):
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder with a path in UTF-8, without ? % # and ::, which addresses misread"
         )
     _check_secrets(environ)
     database, store = _database(environ), environ.get("STOCKML_STORE") or str(root / "store")
-    place = Home(
+    home = HomePaths(
         root=root,
         state=_state(root, database, environ),
         database=database,
@@ -136,7 +138,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Home:
         artifacts=environ.get("STOCKML_ARTIFACTS") or (root / "artifacts").as_uri(),
         tracking_uri=_tracking(environ),
     )
-    return place if place.tracking_uri else replace(place, tracking_uri=place.mlflow_database)
+    return home if home.tracking_uri else replace(home, tracking_uri=home.mlflow_database)
 
 
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:
@@ -157,12 +159,12 @@ def checked_address(name: str, url: str) -> str:
     """`url`, if it is read as meant. Raises InvalidSetting, which does not repeat `url`: it may hold a password."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        if parts.port != 0 and not _is_cut(parts):
+        if parts.port != 0 and not _has_unescaped_password(parts):
             return url
     raise InvalidSetting(name, "…", f"an address whose port, if there is one, is from 1 to 65535, {ESCAPED}")
 
 
-def _is_cut(parts: SplitResult) -> bool:
+def _has_unescaped_password(parts: SplitResult) -> bool:
     """Whether an unescaped `/`, `?`, `#` or `@` ends the password early: the rest would be shown, or looked up."""
     twice = parts.netloc.count("@") > 1 and parts.scheme not in ("http", "https")
     return twice or (bool(parts.netloc) and "@" in parts.path + parts.query + parts.fragment)
@@ -219,23 +221,23 @@ def _database(environ: Mapping[str, str]) -> str | None:
     with suppress(ValueError):
         parts = urlsplit(url)
         known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
-        if known and not _is_cut(parts) and not BROKEN.search(parts.netloc):
+        if known and not _has_unescaped_password(parts) and not BAD_ESCAPE.search(parts.netloc):
             if not parts.query:
                 return parts.netloc
             wanted = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"
     raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
 
 
-def usual_root() -> Path:
-    """`lasting_root()`, unless this user's earlier version made its home in the working folder: then that one."""
+def default_root() -> Path:
+    """`user_root()`, unless this user's earlier version made its home in the working folder: then that one."""
     with suppress(FileNotFoundError, PermissionError):  # the working folder may be gone, or closed to this user
         old = Path(OLD_PLACE).resolve()
         if old.stat().st_uid == os.geteuid() and _is_home(old):  # in /tmp, anyone may make one, whose settings run code
             return old
-    return lasting_root()
+    return user_root()
 
 
-def lasting_root() -> Path:
+def user_root() -> Path:
     """`~/.stockml`. Raises InvalidSetting for a user who has no home folder, which libraries need too."""
     try:
         return Path.home().absolute() / ".stockml"

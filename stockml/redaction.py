@@ -5,7 +5,7 @@ import re
 
 from pydantic import SecretStr
 
-SHORTEST_SECRET = 5
+MIN_SECRET_LENGTH = 5
 FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOGGERS_OF_ADDRESSES = tuple(
     f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "response", "util.retry")
@@ -32,7 +32,7 @@ def redacted(text: str, key: str | None = None) -> str:
 
     A `key` of fewer than five characters (`demo`) stays: it is no secret, and could be part of any word or price.
     """
-    if key and len(key) >= SHORTEST_SECRET:
+    if key and len(key) >= MIN_SECRET_LENGTH:
         text = re.sub(re.escape(key), "***", text, flags=re.IGNORECASE)
     return KEY_IN_TEXT.sub(r"\1***", text)
 
@@ -54,7 +54,7 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
 
 
-def unformatted(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """`text` as Markdown that shows it: nothing in it is a link, HTML or an image, which a page would fetch."""
     return text.replace("<", "&lt;").replace("[", "&#91;")
 

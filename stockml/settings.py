@@ -27,16 +27,16 @@ Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
 DateOrder = Literal["day-first", "month-first"]  # of a price file
 DecimalMark = Literal["comma", "point"]
 FailWhen = Literal["all fail", "any fails", "never"]  # when a run over many tickers counts as failed
-MOST_LAYERS = 6
+MAX_LAYERS = 6
 Units = Annotated[int, Field(ge=1, le=1024)]
-Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MOST_LAYERS, strict=False)]  # JSON has lists
-FewSessions = Annotated[int, Field(ge=1, le=250)]
-ManySessions = Annotated[int, Field(ge=50, le=20_000)]
+Layers = Annotated[tuple[Units, ...], Field(min_length=1, max_length=MAX_LAYERS, strict=False)]  # JSON has lists
+SessionsTo250 = Annotated[int, Field(ge=1, le=250)]
+SessionsFrom50 = Annotated[int, Field(ge=50, le=20_000)]
 KINDS = {"int_type": "a whole number", "float_type": "a number", "tuple_type": "a list such as [16]"}
 Rate = Annotated[float, Field(ge=1e-7, le=1.0)]
 
 
-class Checked(BaseModel):
+class FrozenSettings(BaseModel):
     """Frozen settings. Raises InvalidSetting, with the name, for an unknown one or a value of wrong type or range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -64,7 +64,7 @@ class Checked(BaseModel):
         if kind == "extra_forbidden":
             return InvalidSetting(cls.PREFIX + name, name, "one of " + ", ".join(sorted(known)))
         if kind in ("too_short", "too_long"):
-            return InvalidSetting(f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MOST_LAYERS}")
+            return InvalidSetting(f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MAX_LAYERS}")
         allowed = known[name].get("items", known[name])
         if choices := allowed.get("enum"):
             return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
@@ -82,7 +82,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidSetting(name, value, "one of " + ", ".join(choices))
 
 
-class NetworkSettings(Checked, prefix="network."):
+class NetworkSettings(FrozenSettings, prefix="network."):
     """The tutorial's network; the nightly one is the base's, which `stockml pretrain` learns."""
 
     cell: Cell = Field("lstm", description="Recurrent cell")
@@ -93,7 +93,7 @@ class NetworkSettings(Checked, prefix="network."):
     )
 
 
-class TrainingSettings(Checked, prefix="training."):
+class TrainingSettings(FrozenSettings, prefix="training."):
     """How the tutorial's network learns."""
 
     optimizer: Optimizer = Field("adam", description="Optimiser")
@@ -110,15 +110,15 @@ class TrainingSettings(Checked, prefix="training."):
     seed: int = Field(7, description="Seed of weights, streams and dropout", ge=0, le=2**31 - 1)
 
 
-class EvaluationSettings(Checked, prefix="evaluation."):
+class EvaluationSettings(FrozenSettings, prefix="evaluation."):
     """What is forecast, and on which origins it is measured. All counts are sessions."""
 
-    horizon: FewSessions = Field(50, description="Sessions that are forecast")
-    direction_step: FewSessions = Field(30, description="Lead at which the direction is judged")
-    test_sessions: ManySessions = Field(1_500, description="Newest sessions that only measure")
-    validation_sessions: ManySessions = Field(1_000, description="Sessions before them that choose and calibrate")
-    origin_every: FewSessions = Field(10, description="Sessions between two origins")
-    scale_sessions: ManySessions = Field(2_500, description="Sessions whose range scales an error")
+    horizon: SessionsTo250 = Field(50, description="Sessions that are forecast")
+    direction_step: SessionsTo250 = Field(30, description="Lead at which the direction is judged")
+    test_sessions: SessionsFrom50 = Field(1_500, description="Newest sessions that only measure")
+    validation_sessions: SessionsFrom50 = Field(1_000, description="Sessions before them that choose and calibrate")
+    origin_every: SessionsTo250 = Field(10, description="Sessions between two origins")
+    scale_sessions: SessionsFrom50 = Field(2_500, description="Sessions whose range scales an error")
     replace_after_sessions: int = Field(
         20, description="Sessions after which a champion gives way to a model that is as good", ge=1, le=10_000
     )
@@ -130,7 +130,7 @@ class EvaluationSettings(Checked, prefix="evaluation."):
         return self
 
 
-class PolicySettings(Checked, prefix="policy."):
+class PolicySettings(FrozenSettings, prefix="policy."):
     """When `auto` retrains from scratch rather than fine-tunes."""
 
     retrain_after_sessions: int = Field(20, description="Sessions after which a full training is due", ge=1, le=10_000)
@@ -145,18 +145,18 @@ class PolicySettings(Checked, prefix="policy."):
     )
 
 
-class AgeingSettings(Checked, prefix="ageing."):
+class AgeingSettings(FrozenSettings, prefix="ageing."):
     """When something is reported as too old. Counts are sessions; no number depends on them."""
 
     # A trading week: a bar that is only late comes sooner. By then a tenth of a path of 50 sessions has passed too, and
     # bands around an old price are off by about the width that they have for 5 sessions.
-    stale_bars: FewSessions = Field(5, description="Sessions without a bar after which a feed is stale")
+    stale_bars: SessionsTo250 = Field(5, description="Sessions without a bar after which a feed is stale")
     old_forecast: int = Field(5, description="Age at which a forecast has expired", ge=0, le=250)
     # A champion stays as long as no challenger is as good; after a year it has seen none of the past four seasons.
     old_champion: int = Field(250, description="Age at which the state names a champion as old", ge=1, le=10_000)
 
 
-class Settings(Checked):
+class Settings(FrozenSettings):
     """Everything that decides a night's numbers, apart from the data and the code."""
 
     profile: Profile = Field("nightly", description="`nightly`, or the published `tutorial` recipe")
@@ -194,7 +194,7 @@ def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None =
     changes: dict[str, Any] = {name: value for name, value in (overrides or {}).items() if "." not in name}
     for section, values in nested(overrides or {}).items():
         part = getattr(usual, section, None)
-        changes[section] = part.changed(**values) if isinstance(part, Checked) else values
+        changes[section] = part.changed(**values) if isinstance(part, FrozenSettings) else values
     return usual.changed(**changes)
 
 
@@ -222,7 +222,7 @@ def only_tutorial(name: str) -> bool:
     return name.startswith(("network.", "training.")) or name in ("policy.scale_drift", "policy.live_skill_floor")
 
 
-TUTORIAL_ACTS = (
+USED_BY_TUTORIAL = (
     *(f"network.{name}" for name in NetworkSettings.model_fields),
     *(f"training.{name}" for name in TrainingSettings.model_fields if not name.startswith("fine_tune_")),
     *(f"evaluation.{name}" for name in ("horizon", "direction_step")),
@@ -232,7 +232,7 @@ TUTORIAL_ACTS = (
 def tutorial_settings(overrides: Mapping[str, Any]) -> Settings:
     """The `tutorial` profile for its own command. Raises InvalidSetting for a setting that would do nothing there."""
     for name in overrides:
-        check_choice("a setting of the tutorial", name, TUTORIAL_ACTS)
+        check_choice("a setting of the tutorial", name, USED_BY_TUTORIAL)
     return settings_for("tutorial", overrides)
 
 

@@ -15,7 +15,7 @@ def validated_ticker(text: str) -> str:
     return ticker
 
 
-def unnamed(ticker: str, why: str) -> str:
+def without_ticker(ticker: str, why: str) -> str:
     """The reason without the ticker that it begins with, for where the ticker stands beside it."""
     return re.sub(rf"^(\w+: )?{re.escape(ticker)}: ", r"\1", why)
 

@@ -20,14 +20,14 @@ from prefect.states import Completed, Failed, State
 from prefect.utilities.urls import url_for
 
 from stockml import clock
-from stockml.home import Home, home
-from stockml.nights.glance import newest, night_age
+from stockml.home import HomePaths, current_home
+from stockml.nights.key_figures import newest, night_age
 from stockml.nights.record import Night
 from stockml.nights.summary import markdown
 from stockml.nights.tables import paths
 from stockml.nights.universe import PAGE_LEGEND, NightRow, ending, table
 from stockml.settings import FailWhen
-from stockml.tickers import as_key, unnamed
+from stockml.tickers import as_key, without_ticker
 from stockml.tracking.connection import without_password
 from stockml.training.checkpoint import EpochProgress
 from tasks.run_records import REFUSALS
@@ -83,7 +83,7 @@ def show_night(night: Night) -> None:
     Those of a night that is caught up, or repeated after another of its session, are on its run's page only: the
     ticker's name leads to the newest night, as the status does.
     """
-    age, latest = night_age(night, clock.now()), newest(home().nights, night.ticker)
+    age, latest = night_age(night, clock.now()), newest(current_home().nights, night.ticker)
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])
@@ -107,7 +107,7 @@ def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
 
 def _in_mlflow(night: Night) -> list[str]:
     """The forecast's plot and the run's link, where MLflow's page is up."""
-    pages = mlflow_pages(home())
+    pages = mlflow_pages(current_home())
     if not (pages and night.mlflow_run_id):
         return []
     picture = f"{pages}/get-artifact?path=plots%2Fforecast.png&run_uuid={night.mlflow_run_id}"
@@ -115,14 +115,14 @@ def _in_mlflow(night: Night) -> list[str]:
     return [f"![the forecast]({picture})", f"[All plots and numbers in MLflow]({link})"]
 
 
-def mlflow_pages(place: Home) -> str | None:
+def mlflow_pages(home: HomePaths) -> str | None:
     """Where MLflow's page is: STOCKML_MLFLOW_PAGE, else the tracking server, else what `stockml up` says, else None.
 
     Without a password: records of nights and pages link to it.
     """
-    server = place.tracking_uri if place.tracking_uri.startswith("http") else ""
+    server = home.tracking_uri if home.tracking_uri.startswith("http") else ""
     found = without_password(os.environ.get("STOCKML_MLFLOW_PAGE") or server)
-    return found.rstrip("/") or place.server("mlflow")
+    return found.rstrip("/") or home.server("mlflow")
 
 
 def prefect_page(run: UUID) -> str | None:
@@ -145,7 +145,7 @@ def row_of(ticker: str, session: date | None, state: State) -> NightRow:
         return NightRow.of_night(ended, state.name or "")
     name = type(ended).__name__ if isinstance(ended, BaseException) else ""
     why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
-    return NightRow(ticker, session, "failed", state.name or "Failed", why=unnamed(ticker, why))
+    return NightRow(ticker, session, "failed", state.name or "Failed", why=without_ticker(ticker, why))
 
 
 def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> State:

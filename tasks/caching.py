@@ -19,7 +19,7 @@ from prefect.results import ResultRecord
 from pydantic import BaseModel
 
 from stockml.code_version import code_hash
-from stockml.home import home
+from stockml.home import current_home
 from stockml.storage.receipts import Receipt
 
 P = ParamSpec("P")
@@ -32,7 +32,7 @@ def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any], *, igno
     content = {argument: value for argument, value in inputs.items() if argument not in ignores}
     text = json.dumps([name, code_hash(module), content], sort_keys=True, default=identity)
     key = f"{name.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
-    forget_unless_reusable(home().results / key)
+    forget_unless_reusable(current_home().results / key)
     return key
 
 
@@ -55,7 +55,7 @@ def forget_unless_reusable(record: Path) -> None:
         return
     except Exception:  # noqa: BLE001 - whatever is wrong with a kept result, the cure is to compute it again
         result = None
-    if not (isinstance(result, Receipt) and home().holds(result.path) and result.is_reusable()):
+    if not (isinstance(result, Receipt) and current_home().holds(result.path) and result.is_reusable()):
         record.unlink(missing_ok=True)
 
 
@@ -75,4 +75,4 @@ def step(
 
 def with_home_storage(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:
     """The step with its results under the present STOCKML_HOME; `force` computes it anew."""
-    return cached.with_options(result_storage=home().results, refresh_cache=force)
+    return cached.with_options(result_storage=current_home().results, refresh_cache=force)

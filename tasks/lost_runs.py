@@ -18,7 +18,7 @@ from tasks.run_records import NIGHTLY, REFUSALS, UNFINISHED, end, end_children, 
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
-SILENT, A_NIGHT = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
+SILENT, MAX_SILENCE = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
 OF_NIGHTS = (NIGHTLY, "universe")
 BY_SCHEDULE = (*OF_NIGHTS, "missing forecasts", "maintenance", "pretrain")  # the next is due in days or a year
 DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*BY_SCHEDULE]}})
@@ -27,7 +27,7 @@ OURS = FlowFilter.model_validate(
 )  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 # of one whose process found no server to read it from, or to tell its end, as seen by the worker or its runner
-UNREAD = (
+SERVER_UNREACHABLE = (
     *("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1."),
     *(f"Failed to submit flow run to infrastructure: {kind}" for kind in ("JSON", "ValidationError", "PrefectHTTP")),
 )
@@ -44,7 +44,7 @@ def reap_lost(now: datetime | None = None) -> None:
     """
     with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
         now = now or _time_of_server(client)
-        ended = in_state([StateType.CRASHED], end_time={"after_": now - A_NIGHT})
+        ended = in_state([StateType.CRASHED], end_time={"after_": now - MAX_SILENCE})
         for run, why in dead_runs(client, now):
             reap(client, run, why)
         for run in filter(_is_lost, runs_of(client, ended, flows=DONE_AGAIN)):
@@ -55,7 +55,7 @@ def reap_lost(now: datetime | None = None) -> None:
 def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[tuple[FlowRun, str], ...]:
     """Our unfinished runs that nothing works on any more, each with the reason; children after their parents.
 
-    A run may show no sign of life for LOST_AFTER if it is a night, or of this host; any other for A_NIGHT, as the
+    A run may show no sign of life for LOST_AFTER if it is a night, or of this host; any other for MAX_SILENCE, as the
     server lacks heartbeats of living ones after an outage of its own.
     """
     now = now or _time_of_server(client)
@@ -64,7 +64,7 @@ def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[t
     for run in runs_of(client, in_state(UNFINISHED), flows=OURS):
         if run.state and run.state.timestamp > now - GONE_AFTER:
             continue
-        silence = LOST_AFTER if run.flow_id in nights or is_of_this_host(run.infrastructure_pid) else A_NIGHT
+        silence = LOST_AFTER if run.flow_id in nights or is_of_this_host(run.infrastructure_pid) else MAX_SILENCE
         ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
         if why := why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat):
             found.append((run, why))
@@ -155,7 +155,7 @@ def _ended(run: FlowRun, why: str) -> State:
 
 def _is_lost(run: FlowRun) -> bool:
     told = str(run.state and run.state.message)
-    return run.state_type == StateType.CRASHED and told.startswith((SILENT, ABORTED, *KILLED, *UNREAD))
+    return run.state_type == StateType.CRASHED and told.startswith((SILENT, ABORTED, *KILLED, *SERVER_UNREACHABLE))
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
@@ -167,7 +167,7 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
     may_live = told.startswith(SILENT) and not is_gone(run.infrastructure_pid)
     if may_live and client.read_flow(run.flow_id).name not in OF_NIGHTS:  # hours of work elsewhere, done twice
         return None
-    return "its process could not begin it, or not tell how it ended" if told.startswith(UNREAD) else told
+    return "its process could not begin it, or not tell how it ended" if told.startswith(SERVER_UNREACHABLE) else told
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
@@ -185,7 +185,9 @@ def _time_of_server(client: SyncPrefectClient) -> datetime:
 
 
 def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
-    since = (run.start_time or run.created or datetime.now(UTC)) - A_NIGHT  # by the run's own clock, that may be behind
+    since = (
+        run.start_time or run.created or datetime.now(UTC)
+    ) - MAX_SILENCE  # by the run's own clock, that may be behind
     of_run = {"resource": {"id": [f"prefect.flow-run.{run.id}"]}, "occurred": {"since": since}}
     page = client.read_events(EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, **of_run}), limit=1)
     return page.events[0].received if page.events else None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from prefect import task
 from prefect.client.orchestration import get_client
 
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.maintenance import retention
 from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
@@ -38,7 +38,7 @@ def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
 @task(name="resume what waited")
 def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
     """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
-    tracking = Tracking(home(), mlflow_pages(home()))
+    tracking = Tracking(current_home(), mlflow_pages(current_home()))
     if dry_run:
         waiting = tracking.pending()
         return StepReport("nights waiting for MLflow", len(waiting), things=tuple(night.run_name for night in waiting))
@@ -51,8 +51,8 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
 @task(name="clear folders")
 def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
     """Remove what is old and not needed under STOCKML_HOME; one report per kind."""
-    old = retention.outdated(home(), keep, now)
-    stays = retention.needed(home(), keep.champions)
+    old = retention.outdated(current_home(), keep, now)
+    stays = retention.needed(current_home(), keep.champions)
     gone = stays.without(old) if dry_run else retention.remove(stays.without(old))
     steps = [_removed(kind, [each for each in gone if each.kind == kind]) for kind in sorted({r.kind for r in gone})]
     if stays.unreadable:
@@ -63,14 +63,14 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
 @task(name="clear MLflow")
 def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
-    tracking, before = Tracking(home()), now - timedelta(days=keep.mlflow_days)
+    tracking, before = Tracking(current_home()), now - timedelta(days=keep.mlflow_days)
     with tracking.client() as client:
-        old = mlflow_retention.outdated(client, before, _kept_keys(home(), keep), tracking.is_own)
+        old = mlflow_retention.outdated(client, before, _kept_keys(current_home(), keep), tracking.is_own)
         trashed = None if dry_run else mlflow_retention.to_trash(client, old)
     things = tuple(run.name for run in old)
-    database = mlflow_database(home())
+    database = mlflow_database(current_home())
     if trashed and database and mlflow_retention.holds(database, trashed):
-        mlflow_retention.empty_trash(database, home().tracking_uri, trash_days)
+        mlflow_retention.empty_trash(database, current_home().tracking_uri, trash_days)
     elif trashed:
         things = (*things, "its database is elsewhere: run `mlflow gc` there to free the space")
     return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
@@ -79,9 +79,11 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
 @task(name="clear MLflow's files")
 def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
-    tracking = Tracking(home())
+    tracking = Tracking(current_home())
     with tracking.client() as client:
-        old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(home(), keep), tracking.is_own)
+        old = mlflow_retention.beyond_newest(
+            client, keep.mlflow_nights, _kept_keys(current_home(), keep), tracking.is_own
+        )
         if not dry_run:
             mlflow_retention.clear_files(client, old, now)
     things = tuple(run.name for run in old)
@@ -92,27 +94,27 @@ def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) ->
 def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
     """Commit what was removed here, and remove objects that no manifest has named for days."""
     if not dry_run:
-        sharing.commit_all(home(), may_remove=True)
-    old = sharing.left_over(home(), now - UNNAMED_FOR, remove=not dry_run)
+        sharing.commit_all(current_home(), may_remove=True)
+    old = sharing.unreferenced_before(current_home(), now - UNNAMED_FOR, remove=not dry_run)
     return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
 def _removed(kind: str, gone: Sequence[retention.Removal]) -> StepReport:
-    things = tuple(f"`{each.path.relative_to(home().root)}`, {each.written:%Y-%m-%d}" for each in gone)
+    things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in gone)
     return StepReport(kind, len(gone), sum(each.size for each in gone), things)
 
 
-def _kept_keys(place: Home, keep: RetentionSettings) -> set[str]:
+def _kept_keys(home: HomePaths, keep: RetentionSettings) -> set[str]:
     """The keys of the nights of present champions and of those that a rollback needs."""
-    registry = Registry(place.models)
-    champions = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(place))
+    registry = Registry(home.models)
+    champions = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(home))
     return {reign.key for reigns in champions for reign in reigns}
 
 
-def mlflow_database(place: Home) -> str | None:
+def mlflow_database(home: HomePaths) -> str | None:
     """The database behind MLflow, unless that is another's; None if this machine cannot know it."""
     if named := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
         return named
-    if not place.tracking_uri.startswith(("http:", "https:")):
-        return place.tracking_uri
-    return place.mlflow_database if place.database or (place.root / "mlflow.db").exists() else None
+    if not home.tracking_uri.startswith(("http:", "https:")):
+        return home.tracking_uri
+    return home.mlflow_database if home.database or (home.root / "mlflow.db").exists() else None

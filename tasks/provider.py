@@ -9,20 +9,20 @@ from httpx import TransportError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from stockml import clock
-from stockml.home import home
+from stockml.home import current_home
 from stockml.prices.calendar import Sessions
 from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE, Plan
 from stockml.provider.tiingo import Tiingo
 from stockml.provider.turns import NextTurn, next_turn, note_turns, noted_turns
-from stockml.storage.notes import notes_of
+from stockml.storage.documents import notes_of
 
 
 def provider() -> AlphaVantage:
     """The price provider, with the key of the environment or of a Secret block. Raises MixedPrices."""
-    price_source.check(home(), price_source.kind_of(os.environ))
-    return AlphaVantage(os.environ, notes_of(home()), key=_key_from_block(), sleep=clock.wait)
+    price_source.check(current_home(), price_source.kind_of(os.environ))
+    return AlphaVantage(os.environ, notes_of(current_home()), key=_key_from_block(), sleep=clock.wait)
 
 
 def plan_gives_history() -> bool:
@@ -45,19 +45,19 @@ def _key_from_block() -> str | None:
 
 
 def second_provider() -> Tiingo:
-    return Tiingo(os.environ, notes_of(home()), sleep=clock.wait)
+    return Tiingo(os.environ, notes_of(current_home()), sleep=clock.wait)
 
 
 def history_is_elsewhere() -> bool:
     """Whether the second provider gives the history: it has a key, the plan lacks it, and this is no replay."""
     has_key = bool(os.environ.get("TIINGO_API_KEY")) and not plan_gives_history()
-    return has_key and price_source.kind_here(home(), os.environ) != "replay"
+    return has_key and price_source.kind_here(current_home(), os.environ) != "replay"
 
 
 def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     """Note that these tickers share a capped key, each with its newest session; returns the sessions as noted."""
     capped = Plan.of(os.environ).requests_per_day is not None
-    return note_turns(notes_of(home()), lasts, clock.now()) if capped else lasts
+    return note_turns(notes_of(current_home()), lasts, clock.now()) if capped else lasts
 
 
 def turn_of(ticker: str, tonight: date, sessions: Sessions) -> NextTurn | None:
@@ -65,7 +65,7 @@ def turn_of(ticker: str, tonight: date, sessions: Sessions) -> NextTurn | None:
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None:
         return None
-    waiting = noted_turns(notes_of(home()), clock.now())
+    waiting = noted_turns(notes_of(current_home()), clock.now())
     with provider() as asked:
         remaining = asked.remaining()
     return next_turn(ticker, waiting, tonight, remaining=remaining, per_day=per_day, sessions=sessions)

@@ -28,9 +28,9 @@ from pydantic import ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import StockmlError
-from stockml.home import home
-from stockml.nights.status import Attempt, keep_attempt, last_attempt
-from stockml.storage.manifests import ENDED
+from stockml.home import current_home
+from stockml.nights.status import LastRun, last_run, record_run
+from stockml.storage.manifests import LAST_RUN_SUFFIX
 from stockml.storage.process_marks import is_gone, mark
 from stockml.storage.sharing import commit_merged
 from stockml.tickers import validated_ticker
@@ -41,14 +41,14 @@ T = TypeVar("T")
 A_DAY = timedelta(days=1)
 WRONG = HTTPStatusError, JSONDecodeError, ValidationError  # answers, after which Prefect's client does not ask again
 REFUSALS = HTTPError, *WRONG  # of Prefect's server, or of a program between
-asked_again = retry(retry=retry_if_exception_type(WRONG), stop=stop_after_attempt(3), reraise=True)
+with_retries = retry(retry=retry_if_exception_type(WRONG), stop=stop_after_attempt(3), reraise=True)
 NIGHTLY = "nightly"  # the flow
 NIGHTS = FlowFilter.model_validate({"name": {"any_": [NIGHTLY]}})
 UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 
 
-def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
+def run_on_page(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
     """Run the flow here and now; returns its end state. `deployment`: on whose page it is shown, if it exists."""
     suit_short_runs()
     parameters = get_call_parameters(flow.fn, arguments, given)
@@ -56,7 +56,7 @@ def run_shown(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **g
     return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
 
-@asked_again
+@with_retries
 def _begun(
     flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any], once: str
 ) -> FlowRun | None:
@@ -76,7 +76,7 @@ def _begun(
         run = client.create_flow_run_from_deployment(
             found.id, parameters=parameters, state=Running(), parent_task_run_id=parent, idempotency_key=once
         )
-        sign(run.id)
+        record_process(run.id)
         return run
     return None
 
@@ -90,7 +90,7 @@ def _parent(client: SyncPrefectClient, flow: Flow[..., Any], once: str) -> Any:
     return client.create_task_run(Task(fn=flow.fn), around.flow_run.id, once, task_inputs=by).id
 
 
-def sign(run_id: UUID) -> None:
+def record_process(run_id: UUID) -> None:
     """Record on a run which process works on it: once that is gone, the run is known to be dead.
 
     A worker does this for the runs that it starts. While the server is away nothing is recorded.
@@ -103,7 +103,7 @@ def sign(run_id: UUID) -> None:
             client.update_flow_run(run_id, infrastructure_pid=mark())
 
 
-def relate_to_run_only() -> None:
+def drop_related_resources() -> None:
     """Let this run's task events name the run alone; the run's own events name its flow, deployment, queue and pool.
 
     Prefect would look these up, and store a row of each with each event: half of what a night writes to its database.
@@ -122,7 +122,7 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
     return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}, **more})
 
 
-@asked_again
+@with_retries
 def is_due_again() -> bool:
     """Whether another run of this run's deployment is due too, as after days for which its machine slept."""
     context = FlowRunContext.get()
@@ -137,10 +137,10 @@ def is_due_again() -> bool:
 def runs_of(
     client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None, flows: FlowFilter | None = None
 ) -> Iterator[FlowRun]:
-    return all_of(client.read_flow_runs, flow_filter=flows, flow_run_filter=wanted, sort=sort)
+    return paginated(client.read_flow_runs, flow_filter=flows, flow_run_filter=wanted, sort=sort)
 
 
-def all_of(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
+def paginated(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
     """What the client's method finds on all pages, each read only when it is needed."""
     size = PREFECT_SERVER_API_DEFAULT_LIMIT.value()
     for offset in count(0, size):
@@ -175,7 +175,7 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 def end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
     at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
     in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
-    for task_run in tuple(all_of(client.read_task_runs, task_run_filter=in_it)):
+    for task_run in tuple(paginated(client.read_task_runs, task_run_filter=in_it)):
         client.set_task_run_state(task_run.id, state, force=True)
 
 
@@ -193,9 +193,9 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
     Raises StockmlError, OSError.
     """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
-    kept = last_attempt(home().nights, ticker)
+    kept = last_run(current_home().nights, ticker)
     if kept is None or kept.at <= at or kept.at > datetime.now(UTC) + A_DAY:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
-        keep_attempt(home().nights, ticker, Attempt(name, why, at))
-        commit_merged(home(), ticker + ENDED)
+        record_run(current_home().nights, ticker, LastRun(name, why, at))
+        commit_merged(current_home(), ticker + LAST_RUN_SUFFIX)

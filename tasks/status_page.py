@@ -24,12 +24,12 @@ from prefect.states import State
 
 from stockml import clock
 from stockml.errors import StockmlError
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights.status import known_tickers, markdown, rows
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
-from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, all_of, asked_again, in_state, keep_end, runs_of
+from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, in_state, keep_end, paginated, runs_of, with_retries
 
 KEY = "status"
 EVERY_S = 60.0
@@ -40,8 +40,8 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A hook: keep how the ticker's run ended, and update the page; a universe does the latter for its nights."""
     with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk, has been reported already
         keep_end(flow_run, state, datetime.now(UTC))
-        locks = home().locks
-        if home().in_use and is_due(locks, lambda: is_last(flow_run)):
+        locks = current_home().locks
+        if current_home().in_use and is_due(locks, lambda: is_last(flow_run)):
             show_status()
 
 
@@ -50,12 +50,12 @@ def show_status() -> None:
 
     What is done does not fail for it, whatever cannot be read, of which `stockml doctor` tells, or Prefect refuses.
     """
-    place = home()
+    home = current_home()
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
-        refresh(place, depth=Depth.STATUS)
+        refresh(home, depth=Depth.STATUS)
         scheduled = next_nights(client)
         calendars = {ticker: known.parameters.get("calendar") for ticker, known in scheduled.items()}
-        listed = rows(place, known_tickers(place) | set(scheduled), clock.now(), _starts(scheduled), calendars)
+        listed = rows(home, known_tickers(home) | set(scheduled), clock.now(), _starts(scheduled), calendars)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
         wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
@@ -64,8 +64,8 @@ def show_status() -> None:
             client.update_artifact(kept[0].id, ArtifactUpdate(data=text))
         else:
             client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
-        if known_tickers(place):
-            Tracking(place).show_overview(lambda links: markdown(listed, links=links))
+        if known_tickers(home):
+            Tracking(home).show_overview(lambda links: markdown(listed, links=links))
 
 
 def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
@@ -73,7 +73,7 @@ def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
     return _starts(next_nights(client))
 
 
-@asked_again
+@with_retries
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
     """Each ticker's next scheduled run, or its deployment if that, or each of its schedules, is paused.
 
@@ -90,7 +90,7 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResp
             had.add(run.deployment_id)
         if len(had) == missing:
             return found
-    for deployment in all_of(client.read_deployments, flow_filter=NIGHTS):
+    for deployment in paginated(client.read_deployments, flow_filter=NIGHTS):
         ticker, active = deployment.parameters.get("ticker"), [each.active for each in deployment.schedules]
         if isinstance(ticker, str) and (deployment.paused or (active and not any(active))):
             found.setdefault(ticker, deployment)

@@ -20,9 +20,9 @@ from stockml.errors import (
     QuotaSpent,
     TrackingUnavailable,
     TransientFeedError,
-    counted,
+    quantity,
 )
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights import states
 from stockml.nights.record import read_night
 from stockml.pipeline import dataset, decide, evaluate, ingest, log, publish, train
@@ -55,8 +55,8 @@ def fetch_daily(
     """Fetch the daily bars known after `session`, keep the payload, and return its receipt."""
     with provider() as asked:
         exchange = sessions_for(ticker, calendar)
-        kept = ingest.fetch(home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
-    price_source.claim(home(), price_source.kind_of(os.environ))
+        kept = ingest.fetch(current_home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+    price_source.claim(current_home(), price_source.kind_of(os.environ))
     get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
     return kept
 
@@ -75,7 +75,7 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
     """Import what the second provider has of the ticker; returns the result in words. Its refusals end no night."""
     with second_provider() as second:
         try:
-            new = ingest.import_history(home(), second, ticker, calendar=calendar, now=now)
+            new = ingest.import_history(current_home(), second, ticker, calendar=calendar, now=now)
         except HistoryError as refused:
             return str(refused)
         except FeedError as refused:
@@ -91,20 +91,20 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
 def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
     """Ask which symbols are no longer listed, at most once a week for all tickers."""
     with provider() as asked:
-        return ingest.ask_who_is_delisted(home(), asked, ticker, now)
+        return ingest.ask_who_is_delisted(current_home(), asked, ticker, now)
 
 
 @step("append", of="payload", module="pipeline.ingest", ignores=("now",))
 def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's bars to the store; the receipt says how many were added and restated."""
-    return ingest.append(home(), payload, calendar=calendar, now=now)
+    return ingest.append(current_home(), payload, calendar=calendar, now=now)
 
 
 @step("explain jumps", of="bars", **ASKS)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
     with provider() as asked:
-        return ingest.explain_jumps(home(), asked, bars, calendar=calendar, now=now)
+        return ingest.explain_jumps(current_home(), asked, bars, calendar=calendar, now=now)
 
 
 @step("renormalise", of="bars", module="pipeline.dataset")
@@ -113,23 +113,23 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
 
     beside: hashes of what it rests on besides the bars, for the step's key.
     """
-    made = dataset.renormalise(home(), bars, calendar=calendar)
-    get_run_logger().info("%s up to %s", counted(made.sessions, "adjusted session"), made.session)
+    made = dataset.renormalise(current_home(), bars, calendar=calendar)
+    get_run_logger().info("%s up to %s", quantity(made.sessions, "adjusted session"), made.session)
     return made
 
 
 @step("decide", of="dataset", module="pipeline.decide")
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
-    log.promote_left_over(home(), dataset.ticker)
-    return decide.decide_mode(home(), dataset, settings)
+    log.promote_pending(current_home(), dataset.ticker)
+    return decide.decide_mode(current_home(), dataset, settings)
 
 
 @step("train", module="pipeline.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
     """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
     on_epoch = epoch_report(dataset.ticker, dataset.session)
-    return train.train_night(home(), dataset, decision, settings, on_epoch=on_epoch)
+    return train.train_night(current_home(), dataset, decision, settings, on_epoch=on_epoch)
 
 
 @step("evaluate", of="dataset", module="pipeline.evaluate")
@@ -141,13 +141,13 @@ def evaluate_model(
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
     """Score tonight's model beside the champion and the baselines, and make the forecast to publish."""
-    return evaluate.evaluate_night(home(), dataset, decision, model, settings, upcoming=upcoming)
+    return evaluate.evaluate_night(current_home(), dataset, decision, model, settings, upcoming=upcoming)
 
 
 @step("publish", of="evaluation", module="pipeline.publish", ignores=("now",))
 def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> receipts.Receipt:
     """Put tonight's forecast into the ledger, once per key."""
-    return publish.publish(home(), evaluation, key, now=now)
+    return publish.publish(current_home(), evaluation, key, now=now)
 
 
 @step(
@@ -159,12 +159,12 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
     """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits here."""
     return log.log_night(
-        home(),
+        current_home(),
         done,
         now=now,
         seconds=seconds,
         flow_run_url=flow_run_url,
-        pages=mlflow_pages(home()),
+        pages=mlflow_pages(current_home()),
         missed=lambda error: get_run_logger().warning("%s; what is missing is kept and logged on the next run", error),
     )
 
@@ -175,12 +175,12 @@ def promote(model: ModelReceipt, run: receipts.RunReceipt, now: datetime) -> rec
     verdict = read_night(Path(run.path)).verdict
     if verdict is None:
         raise InvalidFile(run.path, "expected the gate's verdict in a night's record, found none; run that night again")
-    receipt = promotion.promote(home(), model, run.key, run.model_version, verdict, at=now)
+    receipt = promotion.promote(current_home(), model, run.key, run.model_version, verdict, at=now)
     logger = get_run_logger()
     logger.info("%s: %s", "promoted" if receipt.promoted else "not promoted", receipt.reason)
     if receipt.promoted and run.model_version:
         try:
-            Tracking(home()).follow_champion(model.ticker, run.key)
+            Tracking(current_home()).follow_champion(model.ticker, run.key)
         except TrackingUnavailable as error:
             logger.warning("MLflow's alias follows later: %s", error)
     return receipt

@@ -16,12 +16,12 @@ from prefect.states import Completed, State
 
 from stockml.errors import InvalidFile, NoBars, StockmlError, TooFewTickers, TrackingUnavailable
 from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
-from stockml.home import home
+from stockml.home import current_home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.tutorial.recipe import train_length
 from stockml.nights import states
-from stockml.nights.glance import store_of
+from stockml.nights.key_figures import store_of
 from stockml.pipeline.pretrain import pretrain_base
 from stockml.prices.csv_import import read_folder
 from stockml.prices.screening import suspicions
@@ -33,7 +33,7 @@ from stockml.tickers import as_key
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_base, log_trial
 from stockml.training.pretrain import PretrainProgress
-from stockml.training.train import before_the_nights_parts
+from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, space_beside, tune
 from tasks.artifacts import ProgressBar, show_text, time_left
@@ -63,15 +63,15 @@ def read_prices(
     """
     left_out: dict[str, str] = {}
     if folder is None:
-        place = home()
-        named = tickers or BarStore.of(place).tickers()
+        home = current_home()
+        named = tickers or BarStore.of(home).tickers()
         if not named:
-            raise NoBars("any ticker", f"the store of {place.root} is empty")
+            raise NoBars("any ticker", f"the store of {home.root} is empty")
         series: dict[str, PriceSeries] = {}
         doubts: dict[str, str] = {}
         for ticker in named:
             try:
-                view = store_of(place, ticker, calendar).view(ticker)
+                view = store_of(home, ticker, calendar).view(ticker)
                 series[ticker] = PriceSeries.from_bars(view.bars)
                 doubts[ticker] = suspicions(view.bars, len(view.set_aside))
             except StockmlError as unreadable:
@@ -109,7 +109,7 @@ def backtest_tickers(
 
     vintages: None for the home's and the shipped.
     """
-    folders = (vintages,) if vintages else (home().bases, SHIPPED)
+    folders = (vintages,) if vintages else (current_home().bases, SHIPPED)
     began, found, left_out = time.monotonic(), {}, {}
     one = partial(outcome_of_backtest, span=span, settings=settings, folders=folders)
     workers = min(len(series), os.cpu_count() or 1)
@@ -141,12 +141,12 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
         bar.move(100 * spent / max(spent + row.seconds_left, 1e-9))
 
     try:
-        base, path = pretrain_base(home(), series, until, seeds=seeds, on_epoch=on_epoch)
+        base, path = pretrain_base(current_home(), series, until, seeds=seeds, on_epoch=on_epoch)
     except TooFewTickers as few:
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     try:
         losses = [(row.member, row.loss) for row in rows]
-        version = log_base(Tracking(home()), base, path, losses, now=datetime.now(UTC))
+        version = log_base(Tracking(current_home()), base, path, losses, now=datetime.now(UTC))
         logger.info("lstm-base version %s: %s", version, path)
     except TrackingUnavailable as error:
         logger.warning("%s; the base in %s is used all the same, and the same run again logs it", error, path)
@@ -158,10 +158,10 @@ def tune_settings(
     ticker: str, settings: Settings, *, trials: int, sampler: Sampler, calendar: str | None
 ) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
-    series = PriceSeries.from_bars(store_of(home(), ticker, calendar).adjusted(ticker))
-    learned = before_the_nights_parts(series, settings, train_length)
+    series = PriceSeries.from_bars(store_of(current_home(), ticker, calendar).adjusted(ticker))
+    learned = training_part(series, settings, train_length)
     search = Search(ticker, learned, settings, sampler, space_beside(settings))
-    return tune(home(), search, trials=trials, on_trial=trial_report(ticker))
+    return tune(current_home(), search, trials=trials, on_trial=trial_report(ticker))
 
 
 def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
@@ -178,7 +178,7 @@ def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
         logger.info("%s trial %d of %d, %s: %s%s", drawn, len(seconds), trial.of, left, loss, best)
         bar.move(100 * share)
         try:
-            log_trial(Tracking(home()), trial)
+            log_trial(Tracking(current_home()), trial)
         except TrackingUnavailable as error:
             logger.warning("the next run of this search logs the trial: %s", error)
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stockml.code_version import NIGHT_PACKAGES, number_libraries, sources_hash
-from stockml.errors import UnlikeWorker
-from stockml.home import Home
+from stockml.errors import WorkerMismatch
+from stockml.home import HomePaths
 
 STATE, CODE_OF = "STOCKML_STATE", "STOCKML_CODE"
 HANDED_ON = ("STOCKML_ARTIFACTS", "AWS_ENDPOINT_URL", "ALPHAVANTAGE_PLAN", "ALPHAVANTAGE_URL")
@@ -21,7 +21,7 @@ USER = re.compile(r"(?<=//)[^/]*@")
 
 
 @dataclass(frozen=True)
-class Workplace:
+class WorkerEnvironment:
     """What a night finds in its process. Addresses are without users and passwords, as messages show them."""
 
     home: str
@@ -33,24 +33,24 @@ class Workplace:
 
 
 @contextmanager
-def marked(place: Home) -> Iterator[Workplace]:
+def identified_worker(home: HomePaths) -> Iterator[WorkerEnvironment]:
     """This process's workplace; within the block, a file in the home's `locks` identifies the folder."""
-    mark = place.locks / f"run-{secrets.token_hex(16)}.mark"
-    place.locks.mkdir(parents=True, exist_ok=True)
+    mark = home.locks / f"run-{secrets.token_hex(16)}.mark"
+    home.locks.mkdir(parents=True, exist_ok=True)
     mark.touch()
     try:
-        yield _found(place, mark.name)
+        yield _found(home, mark.name)
     finally:
         mark.unlink(missing_ok=True)
 
 
-def check(expected: Workplace, place: Home, worker: str) -> None:
-    """Compare this process's workplace with the one that a run expects. Reads only. Raises UnlikeWorker."""
-    found = _found(place, expected.mark)
+def check(expected: WorkerEnvironment, home: HomePaths, worker: str) -> None:
+    """Compare this process's workplace with the one that a run expects. Reads only. Raises WorkerMismatch."""
+    found = _found(home, expected.mark)
     pairs = [("STOCKML_HOME", expected.home, found.home)]
     if expected.state and found.state:
         pairs = []
-    elif expected.home == found.home and not os.path.exists(place.locks / expected.mark):
+    elif expected.home == found.home and not os.path.exists(home.locks / expected.mark):
         pairs.append(("the folder that it names", "this run's", f"another of the same path, {found.home}"))
     pairs += [
         (STATE, expected.state or "none", found.state or "none"),
@@ -63,30 +63,30 @@ def check(expected: Workplace, place: Home, worker: str) -> None:
 
 def _refuse_unlike(worker: str, pairs: Sequence[tuple[str, str, str]]) -> None:  # what it is, expected, found
     if differences := tuple(pair for pair in pairs if pair[1] != pair[2]):
-        raise UnlikeWorker(worker, differences)
+        raise WorkerMismatch(worker, differences)
 
 
-def _found(place: Home, mark: str) -> Workplace:
-    root, given = str(place.root), (place.state or "", place.store, place.tracking_uri)
+def _found(home: HomePaths, mark: str) -> WorkerEnvironment:
+    root, given = str(home.root), (home.state or "", home.store, home.tracking_uri)
     # the home by name, not path: if it differs, that is told once
     state, store, tracking = (USER.sub("", each).partition("?")[0].replace(root, "STOCKML_HOME") for each in given)
-    return Workplace(root, mark, state, store, tracking, own_code())
+    return WorkerEnvironment(root, mark, state, store, tracking, own_code())
 
 
 def own_code() -> str:
     return f"{sources_hash(*NIGHT_PACKAGES)[:12]} with {' '.join(number_libraries())}"
 
 
-def of_scheduler(place: Home, environ: Mapping[str, str]) -> dict[str, str]:
+def worker_variables(home: HomePaths, environ: Mapping[str, str]) -> dict[str, str]:
     """What a worker elsewhere takes over from where its runs were scheduled; nothing if the home is the state."""
-    if place.state is None:
+    if home.state is None:
         return {}
     given = {name: environ[name] for name in HANDED_ON if environ.get(name)}
     return {**given, STATE: environ[STATE].rstrip("/"), CODE_OF: own_code()}
 
 
 def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], worker: str) -> None:
-    """Compare a worker's environment and code with those of its run. Raises UnlikeWorker."""
+    """Compare a worker's environment and code with those of its run. Raises WorkerMismatch."""
     state = scheduled.get(STATE, "")
     own_state = environ.get(STATE, "").rstrip("/") or state
     code = ("the code", scheduled.get(CODE_OF, "none")[:200], own_code())

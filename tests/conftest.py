@@ -12,8 +12,8 @@ import pytest
 
 from deployments.process import imports_uncollected, restored
 from deployments.servers.environment import settings_of
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from tests.support import skipped
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -44,7 +44,7 @@ def feed() -> Iterator[ScriptedFeed]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]:
     """An empty STOCKML_HOME of the test's own; nothing else in the environment points elsewhere, during or after it."""
     for name in ("STOCKML_STORE", "STOCKML_ARTIFACTS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ALPHAVANTAGE_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from deployments.cli.app import app
 from stockml.forecasts.ledger import SCHEMA
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.store import BarStore
 from stockml.tracking.client import Tracking
 from tests import walk_howtos
@@ -155,7 +155,7 @@ def test_every_column_of_the_ledger_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("at", range(3), ids=["pandas", "DuckDB", "Polars"])
-def test_each_snippet_reads_the_newest_value_of_every_session(home: Home, at: int) -> None:
+def test_each_snippet_reads_the_newest_value_of_every_session(home: HomePaths, at: int) -> None:
     assert duckdb
     assert polars
     store, bars = BarStore.of(home), recorded("IBM").tail(30)
@@ -170,7 +170,7 @@ def test_each_snippet_reads_the_newest_value_of_every_session(home: Home, at: in
 
 
 @pytest.mark.slow
-def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(with_tables: Home) -> None:
+def test_the_snippet_loads_a_nights_model_and_forecasts_after_the_newest_bar(with_tables: HomePaths) -> None:
     tracking, night = Tracking(with_tables), with_files(recorded_night(), with_tables.root)
     tracking.log_night(night)
     tracking.follow_champion("IBM", night.key)

@@ -41,7 +41,7 @@ ELSEWHERE = {
     "stockml history KO": "needs a Tiingo key: tests/stockml/provider/test_tiingo.py",
     "stockml rename KO KO-OLD": "the next pages go on with KO: tests/stockml/maintenance/test_rename.py",
     "stockml rename KO NEW": "KO is still traded: the same",
-    "stockml tickers remove KO-OLD": "KO keeps its name here: tests/deployments/test_own_list.py",
+    "stockml tickers remove KO-OLD": "KO keeps its name here: tests/deployments/test_ticker_list.py",
     "stockml tickers remove KOO": "nobody misspelt it here: the same",
     "stockml rollback KO": "a second champion takes weeks: tests/stockml/models/test_registry.py",
 }

@@ -19,14 +19,14 @@ from typer import Abort, Exit, Option, Typer
 from typer.exceptions import TyperException
 
 from deployments.cli import bars, forecasts, many_nights, nights, operate, tickers, tuning
-from deployments.cli.place import in_home, shared
+from deployments.cli.command_home import in_home, shared
 from deployments.errors import ServerFailed
 from deployments.process import INTERRUPTED, as_program
 from stockml.errors import StockmlError
-from stockml.home import home
+from stockml.home import current_home
 from stockml.redaction import one_line
 from stockml.storage.files import NO_ROOM
-from stockml.storage.refusals import refused
+from stockml.storage.os_errors import refused
 
 HELP = {"-h", "--help"}
 app = Typer(
@@ -147,7 +147,7 @@ def _wrong_usage(error: TyperException) -> int:
 
 def _of_the_system(error: OSError) -> str:
     """Say which file failed and why; a home that cannot be created has its own message."""
-    root, file = home().root, Path(error.filename2 or error.filename or os.sep)
+    root, file = current_home().root, Path(error.filename2 or error.filename or os.sep)
     is_closed = error.errno in NOT_WRITABLE and file.is_relative_to(root) and not os.access(root, os.W_OK | os.X_OK)
     if error.errno not in NO_ROOM and (is_closed or (error.filename and file in (root, *root.parents))):
         why = error.strerror or str(error)
@@ -161,7 +161,7 @@ def _unexpected(error: BaseException) -> int:
 
     if fault := fault_of_server(error) or _fault_of_environment(error):
         return _say(fault)
-    kept = home().root / "last-error.txt"
+    kept = current_home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         text = "".join([f"{_version()}\n", *traceback.format_exception(error)])

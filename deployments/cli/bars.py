@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
-from deployments.cli.runs import asked_of
-from stockml.errors import InvalidFile, InvalidSetting, InvalidTicker, NoBars, StockmlError, counted
-from stockml.home import home
+from deployments.cli.runs import night_parameters
+from stockml.errors import InvalidFile, InvalidSetting, InvalidTicker, NoBars, StockmlError, quantity
+from stockml.home import current_home
 from stockml.provider.price_source import check, kind_here, kind_of, replay_home
 from stockml.redaction import one_line
 from stockml.settings import DateOrder, DecimalMark
@@ -50,14 +50,14 @@ def import_history(
     from stockml.prices.csv_cells import Readings
     from stockml.prices.store import BarStore
 
-    place, readings, files = home(), Readings(dates, decimal), _files(ticker, file)
+    home, readings, files = current_home(), Readings(dates, decimal), _files(ticker, file)
     if file:
-        calendar = asked_of(str(files[file]), None, calendar, None)["calendar"]
-    store = BarStore.of(place, calendar or None)
+        calendar = night_parameters(str(files[file]), None, calendar, None)["calendar"]
+    store = BarStore.of(home, calendar or None)
     before, take = None, _understood
     if not dry_run:
-        check(place, kind_of(os.environ))
-        before, take = kind_here(place, os.environ), _imported
+        check(home, kind_of(os.environ))
+        before, take = kind_here(home, os.environ), _imported
     taken, lines, refusals = _each(files, partial(take, store, readings), alone=file is not None, quiet=as_json)
     found: dict[str, Any] = {"understood" if dry_run else "imported": taken}
     if refusals or not dry_run:
@@ -69,9 +69,9 @@ def import_history(
     for path, error in () if as_json else refusals.items():
         named = "" if path in str(error) else f"{path}: "
         print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
-    if not dry_run and before != kind_here(place, os.environ):
+    if not dry_run and before != kind_here(home, os.environ):
         print(
-            f"stockml: commands now use {place.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
+            f"stockml: commands now use {home.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
             f"for the recorded ones, name {replay_home(os.environ).root} in STOCKML_HOME",
             file=sys.stderr,
         )
@@ -80,10 +80,10 @@ def import_history(
 
 def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
     """The files to import, each with its ticker as the list spells it; None where a folder's file has no such name."""
-    from deployments.registration.own_list import own_spelling
+    from deployments.registration.ticker_list import listed_spelling
     from stockml.prices.csv_import import files_in, ticker_of
 
-    spelt = own_spelling(home())
+    spelt = listed_spelling(current_home())
 
     def named(path: Path) -> str | None:
         with suppress(InvalidTicker):  # whose reading tells
@@ -132,7 +132,7 @@ def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str
 
     report, history = understood(store, path, now=datetime.now(UTC), ticker=ticker, readings=readings)
     span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
-    told = f"{counted(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
+    told = f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
     rows = rows_of(history.bars.loc[: str(report.last)], ends=3)
     plain = {"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span}
     return plain, [f"{report.ticker}: {told}", rows, *_notes(report), *_set_aside(report)]
@@ -154,7 +154,7 @@ def _report_text(report: "ImportReport") -> str:
     notes = _notes(report)
     told = f" ({'; '.join(notes)})" if notes else ""
     found = (
-        f"{report.ticker}: {counted(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
+        f"{report.ticker}: {quantity(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
     )
     return "\n".join([found, *_set_aside(report)])
 
@@ -163,10 +163,10 @@ def _notes(report: "ImportReport") -> list[str]:
     columns = ", ".join(report.no_volume_among)
     off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
     notes = {
-        f"{counted(report.missing, 'session')} between the first and the last missing": report.missing,
+        f"{quantity(report.missing, 'session')} between the first and the last missing": report.missing,
         f"{report.not_over} left out, not over yet": report.not_over,
-        f"{counted(report.empty, 'row')} without prices left out": report.empty,
-        f"{counted(report.repaired, 'row')} repaired within rounding": report.repaired,
+        f"{quantity(report.empty, 'row')} without prices left out": report.empty,
+        f"{quantity(report.repaired, 'row')} repaired within rounding": report.repaired,
         f"volumes unknown: no column volume among {columns}": columns,
         "prices scaled to its adjusted close": report.adjusted,
         f"left out, no session of the exchange: {off}": off,
@@ -196,7 +196,7 @@ def bars(
     as_json: Json = False,
 ) -> None:
     """Show a ticker's stored bars. Or accept or reject a doubtful one."""
-    from deployments.registration.own_list import own_store
+    from deployments.registration.ticker_list import ticker_store
 
     if csv and as_json:
         raise BadParameter("expected --csv or --json, found both")
@@ -207,7 +207,7 @@ def bars(
         raise BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
     if accept and accept == reject:
         raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
-    store = own_store(home(), ticker, calendar)
+    store = ticker_store(current_home(), ticker, calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
@@ -232,11 +232,11 @@ def _bars(ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: b
     found, how = _found(store, ticker, as_of, adjusted=adjusted)
     values = found.astype(object).where(found.notna(), None).to_dict("records")
     rows = [{"session": f"{day:{DAY}}", **row} for day, row in zip(found.index, values, strict=True)]
-    lines = [f"{ticker}: {counted(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
+    lines = [f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
     lines.append(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
     if absent := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
         named = ", ".join(map(str, absent[:SHOWN_ROWS])) + " …" * (len(absent) > SHOWN_ROWS)
-        lines.append(f"{counted(len(absent), 'session')} of the calendar without a bar: {named}")
+        lines.append(f"{quantity(len(absent), 'session')} of the calendar without a bar: {named}")
     return {"sessions": len(rows), "bars": rows}, "\n".join(lines)
 
 

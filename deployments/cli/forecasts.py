@@ -11,7 +11,7 @@ from typer import Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
 from stockml.errors import HistoryError, InvalidFile, NoBars, NoForecast, TrackingUnavailable
-from stockml.home import home
+from stockml.home import current_home
 
 if TYPE_CHECKING:
     from stockml.forecasts.ledger import LedgerEntry
@@ -34,7 +34,7 @@ def forecast(
 ) -> None:
     """Show a ticker's newest forecast and its age."""
     from deployments.cli import ledger_text
-    from deployments.registration.own_list import own_store
+    from deployments.registration.ticker_list import ticker_store
     from stockml import clock
     from stockml.forecasts.forecast import EXPIRES_AFTER, age_of, price_text
     from stockml.forecasts.ledger import Ledger, entries_of
@@ -42,12 +42,12 @@ def forecast(
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
-    if (steps := Ledger(home().ledger).steps(ticker)).empty:
-        raise NoForecast(ticker, str(home().root))
+    if (steps := Ledger(current_home().ledger).steps(ticker)).empty:
+        raise NoForecast(ticker, str(current_home().root))
     # a replay publishes several at the same moment: take the last
     newest = steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]
     [entry] = entries_of(ticker, steps[steps["key"] == newest])
-    store, night = own_store(home(), ticker, calendar), _night_of(entry)
+    store, night = ticker_store(current_home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook
     if expires_after is None:
@@ -82,7 +82,7 @@ def _night_of(entry: "LedgerEntry") -> "Night | None":
     """The record of the entry's night; None if maintenance has removed it, or it is damaged, which is said."""
     from stockml.nights.record import night_path, read_night
 
-    record = night_path(home().nights, entry.ticker, entry.key)
+    record = night_path(current_home().nights, entry.ticker, entry.key)
     try:
         return read_night(record) if record.is_file() else None
     except InvalidFile as damaged:
@@ -94,15 +94,15 @@ def _night_of(entry: "LedgerEntry") -> "Night | None":
 def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Show how a ticker's past forecasts turned out. Late and backfilled ones are scored apart from live ones."""
     from deployments.cli import ledger_text
-    from deployments.registration.own_list import own_store
+    from deployments.registration.ticker_list import ticker_store
     from stockml.forecasts.ledger import Ledger
     from stockml.forecasts.ledger_scores import last_closes, restated_bars, steps_across, steps_without_bar
     from stockml.prices.series import PriceSeries
 
-    kept, store = Ledger(home().ledger), own_store(home(), ticker, calendar)
+    kept, store = Ledger(current_home().ledger), ticker_store(current_home(), ticker, calendar)
     entries, sessions = kept.entries(ticker), store.sessions(ticker)
     series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
-    units = store.restated_units(ticker)
+    units = store.restated_price_factors(ticker)
     today, first_known = (kept.record(ticker, each, sessions, units) for each in (series, first))
     counting = kept.counting(ticker, sessions)
     restated, across = restated_bars(counting, first, series), steps_across(counting, series)
@@ -134,16 +134,16 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     from stockml.tracking.client import Tracking
     from stockml.tracking.run_content import plot_names
 
-    place = home()
-    found = [night for night in kept_nights(place.nights, ticker) if session in (None, night.session)]
+    home = current_home()
+    found = [night for night in kept_nights(home.nights, ticker) if session in (None, night.session)]
     if not found:
         asked, option = (f"of {session}", f" --session {session}") if session else ("that was completed", "")
         why = f"expected a night {asked}, found none; `stockml nightly {ticker}{option}` runs one"
-        raise InvalidFile(str(place.nights / ticker), why)
+        raise InvalidFile(str(home.nights / ticker), why)
     night = found[-1]
-    draw_rest(place, night)
+    draw_rest(home, night)
     try:
-        Tracking(place).log_plots(night)
+        Tracking(home).log_plots(night)
     except TrackingUnavailable as error:
         print(f"not in MLflow: {error}", file=sys.stderr)
     names = plot_names(night)
@@ -163,10 +163,10 @@ def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:
 
 def _plain_entry(entry: "LedgerEntry") -> dict[str, Any]:
     """The entry as JSON values; its run comes from the night's record, as the ledger is written before MLflow's run."""
-    from stockml.evaluation.evaluate import LSTM
+    from stockml.evaluation.path_scores import LSTM
     from stockml.nights.record import kept_night
 
-    forecast, night = entry.forecast, kept_night(home().nights, entry.ticker, entry.key)
+    forecast, night = entry.forecast, kept_night(current_home().nights, entry.ticker, entry.key)
     run_id, version = entry.run_id, entry.model_version
     if night and run_id is None:
         run_id, version = night.mlflow_run_id, night.model_version if night.publisher == LSTM else None

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from deployments.cli.options import SHOWN_ROWS
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.forecasts.forecast import price_text
 from stockml.forecasts.ledger import LedgerEntry
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, FIGURES, TOO_FEW, LiveScores, RestatedBar, Timing
+from stockml.forecasts.ledger_scores import FIGURES, MIN_INDEPENDENT, TOO_FEW, RealisedScores, RestatedBar, Timing
 from stockml.prices.calendar import Sessions
 
 WHEN: dict[Timing, str] = {
@@ -21,8 +21,8 @@ NOT_COUNTED = "*: in no count or figure: another forecast of its session is"
 
 def record_text(
     ticker: str,
-    today: Mapping[Timing, LiveScores],
-    first_known: Mapping[Timing, LiveScores],
+    today: Mapping[Timing, RealisedScores],
+    first_known: Mapping[Timing, RealisedScores],
     restated: Sequence[RestatedBar],
     across: Mapping[date, int],
     without_bar: Mapping[date, int],
@@ -35,23 +35,23 @@ def record_text(
     """
     live, late, backfilled = today["live"], today["late"], today["backfilled"]
     lines = [
-        f"{ticker}: {counted(live.forecasts, 'live forecast')}, {live.matured} complete, "
-        f"{counted(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
+        f"{ticker}: {quantity(live.forecasts, 'live forecast')}, {live.matured} complete, "
+        f"{quantity(live.steps, 'step')} came due; apart: {late.forecasts} late, {backfilled.forecasts} backfilled"
     ]
     for timing in WHEN:
         lines += _group(timing, today[timing], first_known[timing] if restated else None)
     if live.steps or late.steps or backfilled.steps:
-        lines.append(f"independent: no two of them cover the same session; below {FEWEST_INDEPENDENT}, {TOO_FEW}")
+        lines.append(f"independent: no two of them cover the same session; below {MIN_INDEPENDENT}, {TOO_FEW}")
         lines += _restated(restated)
     lines += [
-        f"change of units on {day}: in no figure {counted(steps, 'step')} across it" for day, steps in across.items()
+        f"change of units on {day}: in no figure {quantity(steps, 'step')} across it" for day, steps in across.items()
     ]
     shown = list(without_bar.items())[-SHOWN_ROWS:]
-    lines += [f"no believed bar of {day}: in no figure {counted(steps, 'step')} to or from it" for day, steps in shown]
+    lines += [f"no believed bar of {day}: in no figure {quantity(steps, 'step')} to or from it" for day, steps in shown]
     return "\n".join([*lines, *entries])
 
 
-def _group(timing: Timing, today: LiveScores, first_known: LiveScores | None) -> Iterator[str]:
+def _group(timing: Timing, today: RealisedScores, first_known: RealisedScores | None) -> Iterator[str]:
     if not today.forecasts:
         return
     yield f"{timing}: each was published {WHEN[timing]}"
@@ -64,11 +64,11 @@ def _group(timing: Timing, today: LiveScores, first_known: LiveScores | None) ->
     for name in FIGURES:
         values = "".join(f"{_value(name, scores):>15}" for _, scores in columns)
         observed, independent = today.observations(name)
-        few = f"  {TOO_FEW}" if observed and independent < FEWEST_INDEPENDENT else ""
+        few = f"  {TOO_FEW}" if observed and independent < MIN_INDEPENDENT else ""
         yield f"  {name.replace('_', ' '):<20}{values}{observed:>14,}{independent:>13,}{few}"
 
 
-def _value(name: str, scores: LiveScores) -> str:
+def _value(name: str, scores: RealisedScores) -> str:
     value: float | None = getattr(scores, name)
     if value is None:
         return "not known yet"
@@ -79,11 +79,11 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
     if not bars:
         yield "restated: no bar that these figures lean on was changed after it was first recorded"
         return
-    yield f"restated: {counted(len(bars), 'bar')} changed after being first recorded; the figures differ"
+    yield f"restated: {quantity(len(bars), 'bar')} changed after being first recorded; the figures differ"
     for bar in bars[-SHOWN_ROWS:]:
         prices = " → ".join(map(price_text, (bar.first_known, bar.restated)))
         change = f"{prices} ({bar.restated / bar.first_known - 1:+.2%})"
-        yield f"  {bar.session}  {bar.price} {change}, in {counted(bar.steps, 'step')}"
+        yield f"  {bar.session}  {bar.price} {change}, in {quantity(bar.steps, 'step')}"
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: bool) -> str:

@@ -23,8 +23,8 @@ from deployments.cli.options import (
     day,
     folder,
 )
-from deployments.cli.runs import asked_of, check_bars, check_spelling, recorded_prices, run_flow
-from stockml.home import home
+from deployments.cli.runs import check_bars, check_spelling, night_parameters, recorded_prices, run_flow
+from stockml.home import current_home
 from stockml.settings import FailWhen
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def catch_up(
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"
-    arguments = asked_of(ticker, profile, calendar, as_settings(settings))
+    arguments = night_parameters(ticker, profile, calendar, as_settings(settings))
     past_sessions(sessions_for(ticker, arguments["calendar"]), first, last, clock.now())  # refuse it before a run fails
     arguments |= {"mode": mode, "first": first, "last": last, "learn": learn}
     with recorded_prices(ticker):
@@ -74,10 +74,10 @@ def many_tickers(
     as_json: Json = False,
 ) -> int:
     """Run many tickers' nights in parallel. Without a TICKER, those of `stockml tickers list`."""
-    from deployments.registration.own_list import tickers_of
+    from deployments.registration.ticker_list import tickers_of
 
     check_spelling(*tickers or ())
-    own = {entry.ticker: entry.own for entry in tickers_of(home()).tickers}
+    own = {entry.ticker: entry.own for entry in tickers_of(current_home()).tickers}
     named = tickers or [*own]
     choices = {ticker: own[ticker] | ({"profile": profile} if profile else {}) for ticker in named if ticker in own}
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
@@ -105,7 +105,7 @@ def replay(
 
     Without a TICKER, --prices takes every file of the folder.
     """
-    from stockml.evaluation.backtest import FEWEST_NIGHTS
+    from stockml.evaluation.backtest import MIN_NIGHTS
     from stockml.evaluation.backtest_table import contents
     from stockml.nights.tables import aligned
 
@@ -115,8 +115,8 @@ def replay(
         found = f"--from {first or 'missing'} and --to {last or 'missing'}"
         raise BadParameter(f"expected --from DATE before --to DATE, found {found}")
     sessions = 5 * ((last - first).days // 7 + 1)  # at most
-    if (nights := (sessions - 1) // every + 1) < FEWEST_NIGHTS:  # too short a span, whatever the history
-        found = f"expected a span of at least {FEWEST_NIGHTS} nights, found {nights} at most"
+    if (nights := (sessions - 1) // every + 1) < MIN_NIGHTS:  # too short a span, whatever the history
+        found = f"expected a span of at least {MIN_NIGHTS} nights, found {nights} at most"
         raise BadParameter(f"{found}; take a longer one, or a smaller --every")
     arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings)}
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from typer import Option, Typer
 
 from deployments.cli.options import Calendar, Json, Mode, OwnProfile, Session, Settings, Ticker, Tickers, as_settings
-from deployments.cli.runs import asked_of, foreseen, quiet_libraries, recorded_prices, run_flow
-from deployments.servers.prefect_api import looked_up
+from deployments.cli.runs import night_parameters, quiet_libraries, recorded_prices, result_without_run, run_flow
+from deployments.servers.prefect_api import client_if_up
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
@@ -40,11 +40,11 @@ def nightly(
     """Run one night: fetch, train, evaluate, log and publish."""
     from flows.form import chosen
     from stockml.nights import summary
-    from stockml.nights.glance import night_age
+    from stockml.nights.key_figures import night_age
 
-    asked = asked_of(ticker, profile, calendar, as_settings(settings))
+    asked = night_parameters(ticker, profile, calendar, as_settings(settings))
     wanted = chosen(asked["profile"], mode, asked["settings"], ticker=ticker)
-    night = foreseen(ticker, session, wanted, asked["calendar"], force=force)
+    night = result_without_run(ticker, session, wanted, asked["calendar"], force=force)
     if night and night.status == "skipped":
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
@@ -61,7 +61,7 @@ def nightly(
 def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else `stockml import`."""
     with recorded_prices(ticker):
-        exchange = asked_of(ticker, None, calendar, None)["calendar"]
+        exchange = night_parameters(ticker, None, calendar, None)["calendar"]
         bars, told = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
     found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
     said = "; ".join(filter(None, (bars.counted, told)))
@@ -78,7 +78,7 @@ def rollback(
     from stockml.models.registry import Registry
 
     told: list[tuple[str | None, str]] = []
-    champion = Registry(home().models).rollback(
+    champion = Registry(current_home().models).rollback(
         ticker,
         at=datetime.now(UTC),
         reason=reason,
@@ -96,15 +96,15 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
 
     Exit code 1 if your list or the next runs cannot be read; the rest is shown.
     """
-    from deployments.registration.own_list import tickers_of
+    from deployments.registration.ticker_list import tickers_of
     from stockml.nights.status import NO_NIGHT, known_tickers, rows, share_sentence, text
 
-    place = home()
+    home = current_home()
     missed: list[str] = []
-    entries = _looked("your list", missed, lambda: {each.ticker: each.calendar for each in tickers_of(place).tickers})
-    due, refused = _looked("next runs", missed, lambda: _told_by_prefect(place)) or (None, None)
+    entries = _or_none("your list", missed, lambda: {each.ticker: each.calendar for each in tickers_of(home).tickers})
+    due, refused = _or_none("next runs", missed, lambda: _told_by_prefect(home)) or (None, None)
     followed = {*(entries or {}), *(due or {})}
-    listed = rows(place, tickers or followed | known_tickers(place), clock.now(), due, entries)
+    listed = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries)
     if entries is not None:
         strange = {row.ticker for row in listed if row.state == NO_NIGHT} - followed
         listed = [replace(row, state="not in the list") if row.ticker in strange else row for row in listed]
@@ -113,7 +113,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     else:
         print(text(listed, get_terminal_size().columns))
         if due is None and not missed:
-            print(f"No server is up in {place.root}, so no run is due: `stockml up` starts one")
+            print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
     for line in (*missed, *filter(None, [refused])):
         print("stockml:", line, file=sys.stderr)
     return int(bool(missed))
@@ -136,13 +136,13 @@ def audit(
     from stockml.pipeline.audit import audit as replay
     from stockml.prices.store import BarStore
 
-    place = home()
-    asked = asked_of(ticker, profile, calendar, as_settings(settings))
+    home = current_home()
+    asked = night_parameters(ticker, profile, calendar, as_settings(settings))
     wanted, calendar = chosen(asked["profile"], "auto", asked["settings"], ticker=ticker), asked["calendar"] or None
-    day = session or BarStore.of(place, calendar).adjusted(ticker).index[-1].date()
+    day = session or BarStore.of(home, calendar).adjusted(ticker).index[-1].date()
     with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
         say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))
-        found = replay(place, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(), say=say)
+        found = replay(home, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(), say=say)
     parts = {name: asdict(part) for name, part in found.parts.items()}
     plain = {"ticker": found.ticker, "session": str(found.session), "clean": found.clean, "parts": parts}
     print(json.dumps(plain) if as_json else _text(found))
@@ -154,7 +154,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     from stockml.tracking.client import Tracking
 
     try:
-        version = Tracking(home()).follow_champion(ticker, key)
+        version = Tracking(current_home()).follow_champion(ticker, key)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"
@@ -163,12 +163,12 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     return version, f"MLflow's alias `champion` names version {version}"
 
 
-def _told_by_prefect(place: Home) -> tuple[dict[str, datetime | None] | None, str | None]:
+def _told_by_prefect(home: HomePaths) -> tuple[dict[str, datetime | None] | None, str | None]:
     """The next run of each ticker, None of a paused one; and a notice that was not taken, if any.
 
     None if no server is configured or up.
     """
-    with looked_up(place) as client:
+    with client_if_up(home) as client:
         if client is None:
             return None, None
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
@@ -178,7 +178,7 @@ def _told_by_prefect(place: Home) -> tuple[dict[str, datetime | None] | None, st
         return next_runs(client), refused and f"{refused}; {TAKE_NOTICES}"
 
 
-def _looked(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
+def _or_none(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
     """What `look` returns; None if it cannot be had, which is added to `missed` in one line."""
     try:
         return look()
@@ -193,10 +193,11 @@ def _looked(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
 
 
 def _text(found: "Audit") -> str:
-    from stockml.pipeline.audit import LATER
+    from stockml.pipeline.audit import FUTURE_SESSIONS
 
     came = f"{found.later} later sessions as they came" if found.later else "no later session"
-    lines = [f"{found.ticker} {found.session}: the night on two futures, {came} and {LATER} others with a split"]
+    futures = f"{came} and {FUTURE_SESSIONS} others with a split"
+    lines = [f"{found.ticker} {found.session}: the night on two futures, {futures}"]
     for name, part in found.parts.items():
         said = f"{len(part.differences)} differ" if part.differences else "the same"
         lines.append(f"  {name:<24}{part.values:>10,} values   {said}")

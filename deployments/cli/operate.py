@@ -18,8 +18,8 @@ from deployments.cli.options import Json, as_days, as_time
 from deployments.cli.runs import outcome
 from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
-from stockml.errors import InvalidFile, counted
-from stockml.home import OLD_PLACE, home
+from stockml.errors import InvalidFile, quantity
+from stockml.home import OLD_PLACE, current_home
 from stockml.provider.price_source import replay_home
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address
     environ = os.environ | {ADDRESS: address}
     say = partial(print, flush=True)
     try:
-        with stack.up(home(), prefect_port, mlflow_port, environ, say) as children:
+        with stack.up(current_home(), prefect_port, mlflow_port, environ, say) as children:
             stack.watch(children, say)
     except KeyboardInterrupt:
         print("stopped", flush=True)
@@ -63,27 +63,27 @@ def serve(
     from deployments.servers.access import Access, check_port
     from deployments.servers.environment import set_environment
 
-    place, access = home(), Access.of(os.environ)
-    place.prefect.mkdir(parents=True, exist_ok=True)
+    home, access = current_home(), Access.of(os.environ)
+    home.prefect.mkdir(parents=True, exist_ok=True)
     if part == "worker":
         from deployments.cli.tickers import register_all
 
         prefect_url = prefect_url or f"{access.url(prefect_port)}/api"
         mlflow_url = mlflow_url or access.url(mlflow_port)
         os.environ.update(PREFECT_API_URL=prefect_url, MLFLOW_TRACKING_URI=mlflow_url, **access.as_client())
-        set_environment(place)
-        configured_api(place, os.environ)
+        set_environment(home)
+        configured_api(home, os.environ)
         if deploy:
-            print(*register_all(place), sep="\n", flush=True)
-        stack.remember_api(place, prefect_url)
+            print(*register_all(home), sep="\n", flush=True)
+        stack.remember_api(home, prefect_url)
         program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
     else:
         name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)
         check_port(name, port, stack.PORT_OPTIONS[name], access.address)
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-        set_environment(place)
-        create(place)
-        program = stack.prefect(port, os.environ) if part == "prefect" else stack.mlflow(place, port, os.environ)
+        set_environment(home)
+        create(home)
+        program = stack.prefect(port, os.environ) if part == "prefect" else stack.mlflow(home, port, os.environ)
     os.execve(sys.executable, [sys.executable, "-m", program.module, *program.arguments], dict(program.environ))
 
 
@@ -136,7 +136,7 @@ def doctor(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, as_
 
     ports = {"Prefect": prefect_port, "MLflow": mlflow_port}
     checks = []
-    for check in examine(home(), os.environ, clock.now(), ports):
+    for check in examine(current_home(), os.environ, clock.now(), ports):
         checks.append(check)
         if not as_json:
             print(check, flush=True)
@@ -157,7 +157,7 @@ def clear_up(
     Never removes a champion, the ledger, the store, or a night that MLflow lacks.
     """
     days = as_days(keep)
-    with prefect_api(home()):
+    with prefect_api(current_home()):
         from flows.maintenance import maintenance
 
         steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
@@ -171,7 +171,7 @@ def clear_up(
     else:
         for step in steps:
             size = "" if step.size is None else f", {readable(step.size)}"
-            found = f"not done: {step.failed}" if step.failed else f"{counted(step.count, 'thing')}{size}"
+            found = f"not done: {step.failed}" if step.failed else f"{quantity(step.count, 'thing')}{size}"
             print(f"{step.name:<28} {found}")
             for thing in step.things:
                 print(f"  {thing}")
@@ -187,12 +187,12 @@ def backup(
 
     Exit code 1 if one of these files is damaged or missing.
     """
-    from deployments.registration.own_list import tickers_of
+    from deployments.registration.ticker_list import tickers_of
     from stockml.maintenance.backup import back_up
 
-    made = back_up(home(), file, datetime.now(UTC))
+    made = back_up(current_home(), file, datetime.now(UTC))
     try:
-        tickers_of(home())
+        tickers_of(current_home())
     except InvalidFile as fault:
         made = replace(made, damaged=(*made.damaged, str(fault)))
     return _print_archived(file, made, "archived in", as_json)
@@ -210,10 +210,10 @@ def restore_home(
     """
     from stockml.maintenance.backup import holds_replay, restore
 
-    place = home()
-    if place.root.name == OLD_PLACE and holds_replay(file):  # no folder was named: that one is for the market's prices
-        place = replay_home(os.environ)
-    return _print_archived(file, restore(place, file, only), f"brought to {place.root} from", as_json)
+    home = current_home()
+    if home.root.name == OLD_PLACE and holds_replay(file):  # no folder was named: that one is for the market's prices
+        home = replay_home(os.environ)
+    return _print_archived(file, restore(home, file, only), f"brought to {home.root} from", as_json)
 
 
 @app.command("rebuild-tracking")
@@ -226,13 +226,13 @@ def rebuild_tracking(as_json: Json = False) -> int:
     from stockml.tracking.client import Tracking
     from tasks.artifacts import mlflow_pages
 
-    place = home()
-    create(place)  # away, it would be asked again and again, with a screen of MLflow's warnings
-    nights = Tracking(place, mlflow_pages(place)).rebuild()
-    models = sum(night.model_version is not None for night in nights)
-    text = f"MLflow has {counted(len(nights), 'run')} from the records of the nights, {models} of them with their model"
+    home = current_home()
+    create(home)  # away, it would be asked again and again, with a screen of MLflow's warnings
+    nights = Tracking(home, mlflow_pages(home)).rebuild()
+    models, runs = sum(night.model_version is not None for night in nights), quantity(len(nights), "run")
+    text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
     print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
-    for fault in (damaged := tuple(damaged_nights(place))):
+    for fault in (damaged := tuple(damaged_nights(home))):
         print(f"stockml: left out: {fault}", file=sys.stderr)
     return int(bool(damaged))
 
@@ -241,7 +241,7 @@ def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> 
     if as_json:
         print(json.dumps({"file": str(file), **vars(done)}))
     else:
-        print(f"{counted(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
+        print(f"{quantity(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
         for fault in done.damaged:
             print(f"stockml: damaged or missing, also in the archive: {fault}", file=sys.stderr)
     return 1 if done.damaged else 0

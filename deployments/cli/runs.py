@@ -18,7 +18,7 @@ from typer import BadParameter
 
 from deployments.process import lenient
 from deployments.servers.prefect_api import OWN_SERVER, prefect_api
-from stockml.home import home
+from stockml.home import current_home
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -36,7 +36,7 @@ _NOISE = re.compile(
 )
 
 
-def foreseen(
+def result_without_run(
     ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
 ) -> "Night | None":
     """Return the night if there is nothing to do: no session, or an unchanged finished night. Raises InvalidSession.
@@ -47,17 +47,17 @@ def foreseen(
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.record import Night
     from stockml.pipeline.finished_nights import finished_night
-    from stockml.pipeline.session_status import night_outcome
+    from stockml.pipeline.session_status import session_status
     from stockml.prices.calendar import sessions_for
 
-    place, exchange = home(), sessions_for(ticker, calendar)
-    done = Ledger(place.ledger).last_session(ticker) if place.state is None else None
-    outcome = night_outcome(exchange, requested=session, now=clock.now(), last_stored=done)
+    home, exchange = current_home(), sessions_for(ticker, calendar)
+    done = Ledger(home.ledger).last_session(ticker) if home.state is None else None
+    outcome = session_status(exchange, requested=session, now=clock.now(), last_stored=done)
     if outcome.state:
         return Night.skipped(ticker, outcome.session, str(outcome), datetime.now(UTC), settings.sha256())
-    if force or place.state is not None:
+    if force or home.state is not None:
         return None
-    if night := finished_night(place, ticker, outcome.session, settings, calendar):
+    if night := finished_night(home, ticker, outcome.session, settings, calendar):
         print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
     return night
 
@@ -67,12 +67,12 @@ def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any
 
     pages: deployments to create first, so that a later `up` shows the run on the first one's page.
     """
-    with prefect_api(home()):
-        from deployments.registration.own_list import tickers_of
-        from deployments.registration.prefect_deployments import announce, flow_of
+    with prefect_api(current_home()):
+        from deployments.registration.prefect_deployments import create_unscheduled, flow_of
+        from deployments.registration.ticker_list import tickers_of
 
         if pages and OWN_SERVER in os.environ:  # a server that is up has them
-            announce(tickers_of(home()).tickers, pages)
+            create_unscheduled(tickers_of(current_home()).tickers, pages)
         return outcome(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
 
 
@@ -85,44 +85,48 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
     from deployments.replay.feed import played
     from deployments.replay.recording import recorded_rows
 
-    with played(home(), os.environ) as feed:
+    with played(current_home(), os.environ) as feed:
         if feed:
             for ticker in tickers:
                 recorded_rows(ticker)
-            print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {home().root}", file=sys.stderr, flush=True)
+            print(
+                f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {current_home().root}",
+                file=sys.stderr,
+                flush=True,
+            )
         yield
 
 
-def asked_of(
+def night_parameters(
     ticker: str, profile: "Profile | None", calendar: str | None, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """A night's profile, calendar and settings: given, else the list's. Raises InvalidFile, BadParameter."""
-    from deployments.registration.own_list import tickers_of
+    from deployments.registration.ticker_list import tickers_of
     from flows.form import of_ticker
 
     check_spelling(ticker)
-    own = next((entry.own for entry in tickers_of(home()).tickers if entry.ticker == ticker), {})
+    own = next((entry.own for entry in tickers_of(current_home()).tickers if entry.ticker == ticker), {})
     return of_ticker(own, profile, calendar, settings)
 
 
 def check_spelling(*tickers: str) -> None:
     """Raise BadParameter for BRK.B where the list, or else the store, has BRK-B: it would begin a second share."""
-    from deployments.registration.own_list import own_spelling
+    from deployments.registration.ticker_list import listed_spelling
 
-    place, classes = home(), [ticker for ticker in tickers if not ticker.isalnum()]
-    spelt = own_spelling(place) if classes else str
+    home, classes = current_home(), [ticker for ticker in tickers if not ticker.isalnum()]
+    spelt = listed_spelling(home) if classes else str
     for ticker in classes:
         if (known := spelt(ticker)) != ticker:
-            raise BadParameter(f"expected a share as {place.root} spells it, found {ticker}, there as {known}")
+            raise BadParameter(f"expected a share as {home.root} spells it, found {ticker}, there as {known}")
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
     """Raise NoBars for a ticker without stored bars: a typo makes no failed run. With shared state, the run checks."""
-    from stockml.nights.glance import store_of
+    from stockml.nights.key_figures import store_of
 
-    place = home()
-    for ticker in tickers if place.state is None else ():
-        store_of(place, ticker, calendar).view(ticker)
+    home = current_home()
+    for ticker in tickers if home.state is None else ():
+        store_of(home, ticker, calendar).view(ticker)
 
 
 def outcome(
@@ -134,12 +138,12 @@ def outcome(
     """
     from prefect.exceptions import ParameterTypeError
 
-    from tasks.run_records import run_shown
+    from tasks.run_records import run_on_page
 
     gc.freeze()  # garbage collections skip what is already imported
     given = {name: value for name, value in named.items() if value is not None}
     with progress(quiet=quiet):
-        state = run_shown(flow, deployment, *arguments, **given)
+        state = run_on_page(flow, deployment, *arguments, **given)
     found = state.result(raise_on_failure=False)
     if isinstance(found, ParameterTypeError):
         raise BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
@@ -165,7 +169,7 @@ def progress(*, quiet: bool = False) -> Iterator[None]:
 @contextmanager
 def quiet_libraries() -> Iterator[TextIO]:
     """Redirect this process's standard error to `library-noise.log` in the home; yield the original stream."""
-    file = home().root / "library-noise.log"
+    file = current_home().root / "library-noise.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     with lenient(os.dup(2), "utf-8") as terminal, file.open("wb") as sink:

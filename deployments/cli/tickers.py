@@ -10,7 +10,7 @@ from typer import Argument, BadParameter, Exit, Option, Typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
 from stockml.errors import InvalidSetting
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.settings import Profile
 from stockml.storage.locks import file_lock
 from stockml.storage.sharing import commit_merged
@@ -26,11 +26,11 @@ Named = Annotated[list[str], Argument(parser=as_ticker, metavar="TICKER", help="
 @mine.command("list")
 def list_tickers(as_json: Json = False) -> None:
     """Show the tickers and when each runs."""
-    from deployments.registration.own_list import list_file, tickers_of
-    from deployments.registration.tickers import staggered
+    from deployments.registration.ticker_list import list_file, tickers_of
+    from deployments.registration.tickers_file import staggered
 
-    place = home()
-    lines, path = staggered(tickers_of(place).tickers), list_file(place)
+    home = current_home()
+    lines, path = staggered(tickers_of(home).tickers), list_file(home)
     if as_json:
         rows = [{**entry.model_dump(), "cron": cron, "timezone": entry.timezone} for entry, cron in lines]
         print(json.dumps({"path": str(path), "tickers": rows}))
@@ -42,7 +42,7 @@ def list_tickers(as_json: Json = False) -> None:
         if days != "1-5" and at >= f"{entry.opens:%H:%M}":
             other += ", once the market is open: only Friday's forecasts are live"
         print(f"{entry.ticker:<12} {when} at {at} {entry.timezone}{other}")
-    own = "" if path == place.tickers else "; `stockml tickers add TICKER` begins one of your own"
+    own = "" if path == home.tickers else "; `stockml tickers add TICKER` begins one of your own"
     print(f"{len(lines)} in {path}{own}")
 
 
@@ -54,51 +54,51 @@ def add(
     profile: Annotated[Profile | None, Option(help="Nightly or tutorial.")] = None,
 ) -> None:
     """Add tickers to run every night."""
-    from deployments.registration import own_list
+    from deployments.registration import ticker_list
     from deployments.replay.recording import recorded_rows
     from stockml.prices.store import BarStore
     from stockml.provider.price_source import plays_recorded
     from stockml.provider.quota import Plan
 
-    place = home()
-    for ticker in tickers if plays_recorded(place, os.environ) else ():  # an unrecorded ticker would fail every night
+    home = current_home()
+    for ticker in tickers if plays_recorded(home, os.environ) else ():  # an unrecorded ticker would fail every night
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
-    before = [entry.ticker for entry in own_list.tickers_of(place).tickers]
-    added = own_list.add(place, tickers, choices)
-    listed = [entry.ticker for entry in own_list.tickers_of(place).tickers]
-    spelt = own_list.own_spelling(place)
+    before = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
+    added = ticker_list.add(home, tickers, choices)
+    listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
+    spelt = ticker_list.listed_spelling(home)
     there = [each if (own := spelt(each)) == each else f"{each} (as {own})" for each in tickers if each not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
     done = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
     done[f"{{}} there already{as_it_was}"] = there
-    _print_and_register(place, "; ".join(words.format(", ".join(named)) for words, named in done.items() if named))
+    _print_and_register(home, "; ".join(words.format(", ".join(named)) for words, named in done.items() if named))
     for ticker in added:
         if meant := from_yahoo(ticker):
             rename = f"`stockml rename {ticker} {meant}`"
             print(f"Yahoo's {ticker} is Alpha Vantage's {meant}; if it is meant: {rename}")
-    stored = BarStore.of(place).tickers()
+    stored = BarStore.of(home).tickers()
     for ticker in set(added).difference(stored):
         for other in stored:
             if as_key(other) == as_key(ticker):  # an import's, before the list had a spelling
                 print(f"the bars of {ticker} are there as {other}: `stockml rename {other} {ticker}`")
     with suppress(InvalidSetting):  # of the plan, which `stockml doctor` reports
-        shared = Plan.of(os.environ).shared_by(len(own_list.tickers_of(place).tickers))
-        if shared and not plays_recorded(place, os.environ):
+        shared = Plan.of(os.environ).shared_by(len(ticker_list.tickers_of(home).tickers))
+        if shared and not plays_recorded(home, os.environ):
             print(shared)
 
 
 @mine.command()
 def remove(tickers: Named) -> None:
     """Stop running these; their bars, models and forecasts stay. Exit code 2 if one is not in the list."""
-    from deployments.registration import own_list
+    from deployments.registration import ticker_list
 
-    place = home()
-    gone = own_list.remove(place, tickers)
+    home = current_home()
+    gone = ticker_list.remove(home, tickers)
     # also where none was left to remove: an earlier run may have been killed before it told Prefect
-    _print_and_register(place, f"removed {', '.join(gone) or 'nothing'}")
+    _print_and_register(home, f"removed {', '.join(gone) or 'nothing'}")
     if missing := [ticker for ticker in tickers if ticker not in gone]:
-        found = f"expected tickers in {own_list.list_file(place)}, found {', '.join(missing)}"
+        found = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}"
         raise BadParameter(found, param_hint="TICKER")
 
 
@@ -108,34 +108,34 @@ def rename(
     new: Annotated[str, Argument(parser=as_ticker, metavar="NEW", help="The symbol from now on.")],
 ) -> None:
     """Rename a ticker whose symbol changed. Moves its bars, forecasts, models, MLflow's runs and its deployment."""
-    from deployments.registration import own_list
+    from deployments.registration import ticker_list
     from stockml.maintenance.rename import is_known
     from stockml.maintenance.rename import rename as move
     from stockml.prices.store import BarStore
 
-    place = home()
+    home = current_home()
     if new == old:
         raise BadParameter(f"expected another symbol than {old}", param_hint="NEW")
-    known = [entry.ticker for entry in own_list.tickers_of(place).tickers]
+    known = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     listed = old in known
-    shares = {as_key(each): each for each in (*BarStore.of(place).tickers(), *known) if each not in (old, new)}
+    shares = {as_key(each): each for each in (*BarStore.of(home).tickers(), *known) if each not in (old, new)}
     if spelt := shares.get(as_key(new)):
-        found = f"expected a share that {place.root} does not have, found {new}, there as {spelt}"
+        found = f"expected a share that {home.root} does not have, found {new}, there as {spelt}"
         raise BadParameter(found, param_hint="NEW")
     if listed and new in known:
         either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
         raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
-    if not (listed or is_known(place, old) or is_known(place, new)):
-        raise BadParameter(f"expected a ticker that {place.root} knows, found {old}", param_hint="OLD")
+    if not (listed or is_known(home, old) or is_known(home, new)):
+        raise BadParameter(f"expected a ticker that {home.root} knows, found {old}", param_hint="OLD")
     if listed:
-        own_list.rename(place, old, new, only_check=True)
-    moved = move(place, old, new, missed=lambda away: print(f"{away}; run the command again then"))
+        ticker_list.rename(home, old, new, only_check=True)
+    moved = move(home, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if listed:
-        own_list.rename(place, old, new)
+        ticker_list.rename(home, old, new)
         moved = (*moved, "its place in the list")
     # also where nothing was left to move: an earlier run may have been killed before it told Prefect
     done = f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"
-    _print_and_register(place, done)
+    _print_and_register(home, done)
     if not moved:
         raise Exit(2)
 
@@ -146,30 +146,30 @@ def deploy(
     as_json: Json = False,
 ) -> None:
     """Update Prefect's deployments to match your tickers."""
-    from deployments.registration import own_list
+    from deployments.registration import ticker_list
 
-    place = home()
+    home = current_home()
     if file:
-        own_list.keep(place, file)
-        commit_merged(place)
-    print(*register_all(place, as_json=as_json), sep="\n")
+        ticker_list.keep(home, file)
+        commit_merged(home)
+    print(*register_all(home, as_json=as_json), sep="\n")
 
 
-def register_all(place: Home, *, as_json: bool = False) -> list[str]:
+def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
-    from deployments.registration.own_list import earlier_names, forget_earlier_names, tickers_of
+    from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
 
-    with file_lock(place.locks / "deploy.lock", DEPLOYING_S), prefect_api(place):  # of two, the later list stays
+    with file_lock(home.locks / "deploy.lock", DEPLOYING_S), prefect_api(home):  # of two, the later list stays
         from deployments.registration.automations import install
-        from deployments.registration.prefect_deployments import of_other_flows, of_tickers, register
-        from deployments.registration.tickers import digest_time
+        from deployments.registration.prefect_deployments import other_deployments, register, ticker_deployments
+        from deployments.registration.tickers_file import digest_time
         from tasks.status_page import show_status
 
-        listed = tickers_of(place).tickers
-        others = of_other_flows(listed, digest_time(os.environ))
-        done = register([*of_tickers(listed, earlier_names(place)), *others], delete_others=True)
-        forget_earlier_names(place)
+        listed = tickers_of(home).tickers
+        others = other_deployments(listed, digest_time(os.environ))
+        done = register([*ticker_deployments(listed, earlier_names(home)), *others], delete_others=True)
+        forget_earlier_names(home)
         automations = install(os.environ)
         show_status()
     if as_json:
@@ -177,16 +177,16 @@ def register_all(place: Home, *, as_json: bool = False) -> list[str]:
     return [f"deployments: {done}", f"automations: {automations}"]
 
 
-def _print_and_register(place: Home, done: str) -> None:
+def _print_and_register(home: HomePaths, done: str) -> None:
     """Print what was done; update Prefect's deployments now if it is up, else say that `stockml up` will."""
-    from deployments.registration.own_list import list_file, tickers_of
+    from deployments.registration.ticker_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 
-    commit_merged(place)  # what another machine was faster to change, Prefect is not told of
-    print(f"{done}; {len(tickers_of(place).tickers)} in {list_file(place)}")
-    if os.environ.get("PREFECT_API_URL") or running_server(place):
+    commit_merged(home)  # what another machine was faster to change, Prefect is not told of
+    print(f"{done}; {len(tickers_of(home).tickers)} in {list_file(home)}")
+    if os.environ.get("PREFECT_API_URL") or running_server(home):
         try:
-            print(*register_all(place), sep="\n")
+            print(*register_all(home), sep="\n")
         except Exception:  # such as of a server that asks for a password: told after this line
             print("`stockml deploy` tells Prefect of the list")
             raise

@@ -12,7 +12,7 @@ from typer import Argument, BadParameter, Option, Typer
 from deployments.cli.options import Calendar, Json, Settings, as_settings, as_ticker, as_tutorial_settings, day, folder
 from deployments.cli.runs import check_bars, quiet_libraries, run_flow
 from stockml.errors import TrackingUnavailable
-from stockml.home import home
+from stockml.home import current_home
 from stockml.settings import DecayPart, Profile, Sampler
 
 if TYPE_CHECKING:
@@ -104,11 +104,11 @@ def _tuned_tutorial(
                 said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
                 print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {said}", file=terminal)
             try:
-                log_trial(Tracking(home()), trial)
+                log_trial(Tracking(current_home()), trial)
             except TrackingUnavailable as error:
                 print(f"MLflow has not got it: {error}", file=terminal)
 
-        return tune(home(), search, trials=trials, on_trial=on_trial)
+        return tune(current_home(), search, trials=trials, on_trial=on_trial)
 
 
 @app.command()
@@ -131,7 +131,7 @@ def tutorial(
 
     With several files or seeds, also prints how far the seed alone moves the result.
     """
-    from stockml.evaluation.tutorial_report import luck_table, opened
+    from stockml.evaluation.tutorial_report import seed_table, untrained_report
 
     options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on}
     given = {name: value for name, value in options.items() if value is not None}
@@ -140,19 +140,19 @@ def tutorial(
         raise BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
     changed |= given
     for file in files:
-        opened(file, changed)  # raises before the hours that the files before it take
+        untrained_report(file, changed)  # raises before the hours that the files before it take
     first = changed.get("training.seed", 1)
     trainings = list(itertools.product(files, range(first, first + seeds)))
     reports = []
     for number, (file, each) in enumerate(trainings, start=1):
-        place = f"training {number} of {len(trainings)}" if len(trainings) > 1 else ""
-        reports.append(_train_and_report(file, changed | {"training.seed": each}, plots, place))
+        position = f"training {number} of {len(trainings)}" if len(trainings) > 1 else ""
+        reports.append(_train_and_report(file, changed | {"training.seed": each}, plots, position))
     if len(reports) > 1:
-        print(luck_table(reports))
+        print(seed_table(reports))
 
 
-def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, place: str) -> "TutorialReport":
-    """place: which of several trainings this is; empty for a single one."""
+def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, position: str) -> "TutorialReport":
+    """position: which of several trainings this is; empty for a single one."""
     from stockml.evaluation.tutorial_report import report, share_of
     from stockml.plots.tutorial import draw
     from stockml.settings import tutorial_settings
@@ -161,8 +161,8 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
 
     # named by all settings, so that an interrupted training survives a run with others
     name = f"{share_of(file)}-{changed['training.seed']}-{tutorial_settings(changed).sha256()[:8]}"
-    lead, end = (f"{place}, {share_of(file)} seed {changed['training.seed']}: ", " of it") if place else ("", "")
-    folder = home().root / "tutorial" / name
+    lead, end = (f"{position}, {share_of(file)} seed {changed['training.seed']}: ", " of it") if position else ("", "")
+    folder = current_home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
     compiled = iter([", or less: this epoch compiled its steps too"])
     with quiet_libraries() as terminal:
@@ -173,7 +173,7 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
         found = report(file, changed, folder=folder, on_epoch=on_epoch)
         drawn = draw(found, pictures)
         try:
-            run = log_tutorial(Tracking(home()), found, pictures, now=datetime.now(UTC))
+            run = log_tutorial(Tracking(current_home()), found, pictures, now=datetime.now(UTC))
             logged = f"run {run} in MLflow's experiment stockml/tutorial"
         except TrackingUnavailable as error:
             logged = f"not in MLflow: {error}"

@@ -11,21 +11,21 @@ from platform import python_version
 from shlex import quote
 
 from deployments.doctor import services, stored
-from deployments.doctor.stored import Check, settled
-from deployments.registration.own_list import tickers_of
-from deployments.registration.tickers import digest_time
+from deployments.doctor.stored import Check, guarded
+from deployments.registration.ticker_list import tickers_of
+from deployments.registration.tickers_file import digest_time
 from deployments.servers.databases import check_server, faults
 from stockml.clock import is_frozen
-from stockml.errors import StockmlError, counted
-from stockml.home import Home
+from stockml.errors import StockmlError, quantity
+from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
 from stockml.redaction import ApiKey
-from stockml.storage.notes import notes_of
-from stockml.storage.refusals import check_home, closed_to_us
+from stockml.storage.documents import notes_of
+from stockml.storage.os_errors import check_home, closed_to_us
 from stockml.storage.shared_state import SharedState
 from stockml.storage.sharing import refresh
 from stockml.tracking.connection import connection_fault, host_and_port
@@ -34,28 +34,28 @@ DISK_NEEDED_GB = 2.0
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
+def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
     """Yield all checks, in the order to fix problems in. now: timezone-aware; ports: by server name."""
     yield Check("Python", "ok", python_version())
     yield home_folder(home)
-    yield from settled("home", check_home, home)
+    yield from guarded("home", check_home, home)
     yield from rights(home)
-    yield from settled("prices", prices, home, environ)
+    yield from guarded("prices", prices, home, environ)
     yield key(home, environ)
     yield from (stored_in := tuple(databases(home)))
     if not (home.state and any((each.name, each.verdict) == ("database", "problem") for each in stored_in)):
-        yield from settled("shared state", shared_state, home)  # each would wait again for that database
-        yield from settled("quota", quota, home, environ, now)
-    yield from settled("uncommitted", uncommitted, home)
-    yield from settled("price service", price_service, home, environ)
+        yield from guarded("shared state", shared_state, home)  # each would wait again for that database
+        yield from guarded("quota", quota, home, environ, now)
+    yield from guarded("uncommitted", uncommitted, home)
+    yield from guarded("price service", price_service, home, environ)
     yield clock(now, environ)
-    yield from settled("digest", digest, environ)
-    yield from settled("Prefect", services.prefect, home, environ)
+    yield from guarded("digest", digest, environ)
+    yield from guarded("Prefect", services.prefect, home, environ)
     yield (tracking := services.mlflow(home))
-    yield from settled("pages", services.pages, home, environ, ports)
-    yield from settled("webhook", services.webhook, environ)
-    yield from services.told_by_prefect(home)
-    yield from settled("Dask", services.dask, environ)
+    yield from guarded("pages", services.pages, home, environ, ports)
+    yield from guarded("webhook", services.webhook, environ)
+    yield from services.prefect_nights(home)
+    yield from guarded("Dask", services.dask, environ)
     yield from stored.tickers(home, now, replay=bool(environ.get("STOCKML_CLOCK")))
     yield from stored.settings(home)
     yield from stored.nights(home)
@@ -63,7 +63,7 @@ def examine(home: Home, environ: Mapping[str, str], now: datetime, ports: Mappin
         yield from stored.tracked(home)
 
 
-def home_folder(home: Home) -> Check:
+def home_folder(home: HomePaths) -> Check:
     there = _nearest(home.root)
     free_gb = shutil.disk_usage(there).free / 1e9
     found = f"{home.root}, {free_gb:.1f} GB free"
@@ -79,7 +79,7 @@ def _nearest(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-def rights(home: Home) -> Iterator[Check]:
+def rights(home: HomePaths) -> Iterator[Check]:
     """Check that the home is private."""
     if not home.root.exists():
         return
@@ -95,9 +95,9 @@ def rights(home: Home) -> Iterator[Check]:
     yield Check("rights", "ok", "the home is for its owner only")
 
 
-def databases(home: Home) -> Iterator[Check]:
+def databases(home: HomePaths) -> Iterator[Check]:
     if home.database:
-        yield from settled("database", database, home.database)
+        yield from guarded("database", database, home.database)
     for fault in faults(home, thorough=True):
         found, _, advice = fault.why.partition("; ")
         yield Check(Path(fault.path).name, "problem", f"{fault.path}: {found}", advice)
@@ -108,31 +108,31 @@ def database(account: str) -> Check:
     return Check("database", "ok", f"PostgreSQL at {account.rpartition('@')[2]} answers")
 
 
-def shared_state(home: Home) -> Check | None:
+def shared_state(home: HomePaths) -> Check | None:
     if (state := SharedState.of(home)) is None:
         return None
-    parts = replace(state.objects, return_s=0).names("parts")
-    replace(state.database, return_s=0).read("doctor")
+    parts = replace(state.objects, retry_for_s=0).names("parts")
+    replace(state.database, retry_for_s=0).read("doctor")
     if state.objects.folder and not os.access(there := _nearest(state.objects.folder), os.W_OK | os.X_OK):
         return Check("shared state", "problem", f"{there} cannot be written", "correct its rights, or STOCKML_STATE")
     refresh(home, ())  # refused if this folder is no cache of it
     return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
 
 
-def uncommitted(home: Home) -> Check | None:
+def uncommitted(home: HomePaths) -> Check | None:
     """What this machine changed while another was faster: no command names it when it is moved out of the way."""
     folder = home.root / "uncommitted"
     if not (left := sorted(path for path in folder.rglob("*") if path.is_file())):
         return None
-    found = f"{counted(len(left), 'file')} of this machine that another was faster to change, such as {left[0]}"
+    found = f"{quantity(len(left), 'file')} of this machine that another was faster to change, such as {left[0]}"
     return Check("uncommitted", "note", found, f"do again what you miss of their changes, and delete {folder}")
 
 
-def prices(home: Home, environ: Mapping[str, str]) -> Check:
+def prices(home: HomePaths, environ: Mapping[str, str]) -> Check:
     return Check("prices", "ok", "recorded ones" if kind_here(home, environ) == "replay" else "the market's")
 
 
-def key(home: Home, environ: Mapping[str, str]) -> Check:
+def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
     given = environ.get("ALPHAVANTAGE_API_KEY")
     if not given:
         advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
@@ -148,13 +148,13 @@ def key(home: Home, environ: Mapping[str, str]) -> Check:
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
 
-def _plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
+def _plays_recorded(home: HomePaths, environ: Mapping[str, str]) -> bool:
     with suppress(StockmlError):  # the home's kind of prices is unreadable, as `prices` reports
         return plays_recorded(home, environ)
     return False
 
 
-def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None:
+def quota(home: HomePaths, environ: Mapping[str, str], now: datetime) -> Check | None:
     notes = notes_of(home)
     noted_turns(notes, now)  # a night reads this too: raises if damaged
     if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
@@ -164,7 +164,7 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None
     now = datetime.now(UTC) if is_frozen(environ) else now  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
-    told = "no daily cap" if left is None else f"{counted(left, 'request')} left today"
+    told = "no daily cap" if left is None else f"{quantity(left, 'request')} left today"
     if left == 0:
         return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
     with suppress(StockmlError):  # `list of tickers` reports it
@@ -173,15 +173,15 @@ def quota(home: Home, environ: Mapping[str, str], now: datetime) -> Check | None
     return Check("quota", "ok", told)
 
 
-def price_service(home: Home, environ: Mapping[str, str]) -> Check:
+def price_service(home: HomePaths, environ: Mapping[str, str]) -> Check:
     """Check that the provider accepts connections; sends no request, so none is used up."""
     if not environ.get("ALPHAVANTAGE_URL") and _plays_recorded(home, environ):
         return Check("price service", "ok", "the replay feed, started when needed")
     url = AlphaVantage.address_in(environ)
-    place = "{}:{}".format(*host_and_port(url))
+    address = "{}:{}".format(*host_and_port(url))
     if fault := connection_fault(url):
-        return Check("price service", "problem", f"{place}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
-    return Check("price service", "ok", f"{place} answers")
+        return Check("price service", "problem", f"{address}: {fault}", "check the network, a proxy, ALPHAVANTAGE_URL")
+    return Check("price service", "ok", f"{address} answers")
 
 
 def clock(now: datetime, environ: Mapping[str, str]) -> Check:

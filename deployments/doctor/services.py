@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from deployments.doctor.stored import Check, settled
+from deployments.doctor.stored import Check, guarded
 from deployments.errors import PortTaken, ServerUnavailable
 from deployments.registration import MANAGED
-from deployments.registration.own_list import tickers_of
-from deployments.registration.tickers import TickerEntry
+from deployments.registration.ticker_list import tickers_of
+from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
-from deployments.servers.prefect_api import configured_api, looked_up, refuses, running_server
+from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
 from stockml.errors import StockmlError, TrackingUnavailable
-from stockml.home import LOOPBACK, Home
+from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
 from stockml.tracking.database import PREFIX
@@ -25,16 +25,16 @@ from stockml.tracking.database import PREFIX
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-NAMED = 8  # tickers in a line
+MAX_NAMED = 8  # tickers in a line
 
 
-def prefect(home: Home, environ: Mapping[str, str]) -> Check:
+def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
     try:
         address = configured_api(home, environ, timeout_s=3) or running_server(home)
     except ServerUnavailable as away:
         return Check("Prefect", "problem", f"{away.address}: {away.found}", away.advice)
     if address:
-        if refuses(address, environ, home):
+        if rejects_password(address, environ, home):
             return Check("Prefect", "problem", f"{address} expects a password, found none or a wrong one", SET_PASSWORD)
         return Check("Prefect", "ok", f"{address} answers")
     if home.servers.exists():
@@ -43,7 +43,7 @@ def prefect(home: Home, environ: Mapping[str, str]) -> Check:
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
-def mlflow(home: Home) -> Check:
+def mlflow(home: HomePaths) -> Check:
     scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
     if scheme == "sqlite":
         is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
@@ -66,7 +66,7 @@ def mlflow(home: Home) -> Check:
     return Check("MLflow", "ok", f"{shown} answers")
 
 
-def mlflow_fault(home: Home) -> OSError | str | None:
+def mlflow_fault(home: HomePaths) -> OSError | str | None:
     """Why MLflow does not answer, or refuses us; for a database, why it takes no connection. None if all is well."""
     parts = urlsplit(home.tracking_uri)
     try:
@@ -86,12 +86,12 @@ def mlflow_fault(home: Home) -> OSError | str | None:
     return None
 
 
-def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
+def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
     """Where the pages are, or would be, and whether they ask for a password: those that are up know it themselves."""
     access, protected = Access.of(environ), None
     if up := running_server(home):
         found = ", ".join(filter(None, map(home.server, ("prefect", "mlflow"))))
-        listening, protected = home.server("address"), refuses(up, {}, home)
+        listening, protected = home.server("address"), rejects_password(up, {}, home)
         found += f", on {listening}" if listening not in (None, *LOOPBACK) else ""
     else:
         found, protected = f"on {access.address}", bool(access.password)
@@ -100,7 +100,7 @@ def pages(home: Home, environ: Mapping[str, str], ports: Mapping[str, int]) -> I
         asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
         yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
     for name, number in () if up else ports.items():
-        yield from settled(f"port {number}", port, name, number, access.address)
+        yield from guarded(f"port {number}", port, name, number, access.address)
 
 
 def port(name: str, number: int, address: str) -> Check:
@@ -120,13 +120,13 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
     return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
 
 
-def told_by_prefect(home: Home) -> Iterator[Check]:
+def prefect_nights(home: HomePaths) -> Iterator[Check]:
     """Check that notices are taken, and that Prefect runs the nights of the listed tickers and no others."""
-    with suppress(StockmlError), looked_up(home) as client:  # `prefect` and `list of tickers` report these
+    with suppress(StockmlError), client_if_up(home) as client:  # `prefect` and `list of tickers` report these
         if client is None:
             return
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
-        from tasks.run_records import NIGHTS, REFUSALS, all_of
+        from tasks.run_records import NIGHTS, REFUSALS, paginated
 
         with suppress(*REFUSALS):
             if found := refused_notice(client, datetime.now(UTC)):
@@ -134,7 +134,7 @@ def told_by_prefect(home: Home) -> Iterator[Check]:
         entries = tickers_of(home).tickers
         listed = {entry.ticker for entry in entries}
         with suppress(*REFUSALS):
-            nights = tuple(all_of(client.read_deployments, flow_filter=NIGHTS))
+            nights = tuple(paginated(client.read_deployments, flow_filter=NIGHTS))
             ours = {each.name for each in nights if MANAGED in each.tags}
             lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
             # Prefect is told of them after the nights: a command may have been killed between
@@ -142,8 +142,8 @@ def told_by_prefect(home: Home) -> Iterator[Check]:
                 ticker for told in _of_many(client, entries) for ticker in (listed & ours) - told | told - listed
             }
             if differ := sorted(lacking | ours - listed | outdated):
-                more = f" and {len(differ) - NAMED} more" if len(differ) > NAMED else ""
-                found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:NAMED])}{more}"
+                more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
+                found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
                 yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
 
 
@@ -151,13 +151,13 @@ def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Ite
     """The tickers of each deployment for all of them that is not as this list makes it; none of one that is missing."""
     from prefect.client.schemas.filters import DeploymentFilter
 
-    from deployments.registration.prefect_deployments import of_other_flows, spec_of
-    from deployments.registration.tickers import digest_time
-    from tasks.run_records import all_of
+    from deployments.registration.prefect_deployments import other_deployments, spec_of
+    from deployments.registration.tickers_file import digest_time
+    from tasks.run_records import paginated
 
-    wanted = [each for each in of_other_flows(entries, digest_time(os.environ)) if "tickers" in each.parameters]
+    wanted = [each for each in other_deployments(entries, digest_time(os.environ)) if "tickers" in each.parameters]
     named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
-    there = {each.name: each for each in all_of(client.read_deployments, deployment_filter=named)}
+    there = {each.name: each for each in paginated(client.read_deployments, deployment_filter=named)}
     for each in wanted:
         known = there.get(each.name)
         if known is None or known.version != spec_of(each)["version"]:  # else a person chose others, in the page

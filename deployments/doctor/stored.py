@@ -9,10 +9,10 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from deployments.registration.own_list import own_calendars, tickers_of
-from stockml.errors import NoBars, StockmlError, counted
+from deployments.registration.ticker_list import own_calendars, tickers_of
+from stockml.errors import NoBars, StockmlError, quantity
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.integrity import (
     BARS_BACK,
     NO_BARS,
@@ -24,14 +24,14 @@ from stockml.maintenance.integrity import (
     tuned_tickers,
 )
 from stockml.models.registry import Registry
-from stockml.nights.glance import store_of
+from stockml.nights.key_figures import store_of
 from stockml.nights.record import kept_night
 from stockml.nights.status import known_tickers
-from stockml.pipeline.ingest import at_rest
+from stockml.pipeline.ingest import delisted_status
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-from stockml.storage.refusals import refused
-from stockml.storage.sharing import cut_short
+from stockml.storage.os_errors import refused
+from stockml.storage.sharing import interrupted_renames
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import without_password
@@ -56,7 +56,7 @@ class Check:
         return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
 
 
-def settled(name: str, look: Callable[..., object], *arguments: object) -> Iterator[Check]:
+def guarded(name: str, look: Callable[..., object], *arguments: object) -> Iterator[Check]:
     """Yield each check that `look` returns or yields, if any; an error that it raises becomes a problem."""
     try:
         found = look(*arguments)
@@ -68,12 +68,12 @@ def settled(name: str, look: Callable[..., object], *arguments: object) -> Itera
         yield Check(name, "problem", refused(error))
 
 
-def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
+def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:
     """Check that each ticker's store, ledger and champion are readable, and report its newest bar's age.
 
     replay: whether `now` is a replayed time, while bars are recorded by the machine's clock.
     """
-    for half_done in cut_short(home):
+    for half_done in interrupted_renames(home):
         yield Check("rename", "problem", str(half_done))
     store = BarStore.of(home)
     names: tuple[str, ...] = ()
@@ -85,16 +85,16 @@ def tickers(home: Home, now: datetime, *, replay: bool) -> Iterator[Check]:
     # a ticker may have forecasts or a champion although its bars are gone
     calendars = own_calendars(home)
     for name in sorted({*names, *known_tickers(home), *promoted_tickers(home)}):
-        yield from settled(name, _ticker, home, name, calendars.get(name), now, replay)
+        yield from guarded(name, _ticker, home, name, calendars.get(name), now, replay)
 
 
-def _ticker(home: Home, name: str, calendar: str | None, now: datetime, replay: bool) -> Check:
+def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, replay: bool) -> Check:
     store = store_of(home, name, calendar)
     try:
         forecasts = int(Ledger(home.ledger).steps(name)["key"].nunique())
         check_champion(home, name)
         view = store.view(name)
-        rests = at_rest(home, name, store.sessions(name).last_final(now))
+        rests = delisted_status(home, name, store.sessions(name).last_final(now))
     except NoBars as error:
         return Check(name, "problem", f"{error.path}: {NO_BARS}", BARS_BACK)
     bars, holes = view.bars, view.holes(store.sessions(name))
@@ -104,34 +104,34 @@ def _ticker(home: Home, name: str, calendar: str | None, now: datetime, replay: 
         advice = f"the clock was ahead then, or is behind now: set it, and ask again, `stockml nightly {name} --force`"
         return Check(name, "problem", found, f"{advice}; newer answers count after that bar, and none is lost")
     last = bars.index[-1].date()
-    found = f"{len(bars):,} sessions to {last}, {counted(forecasts, 'forecast')}"
+    found = f"{len(bars):,} sessions to {last}, {quantity(forecasts, 'forecast')}"
     found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
     advice = str(rests or f"`stockml nightly {name}`") if age > OLD_AGE else advice
-    return Check(name, "note" if advice else "ok", f"{found}, bars {counted(age, 'session')} behind", advice)
+    return Check(name, "note" if advice else "ok", f"{found}, bars {quantity(age, 'session')} behind", advice)
 
 
-def settings(home: Home) -> Iterator[Check]:
-    yield from settled("list of tickers", tickers_of, home)
+def settings(home: HomePaths) -> Iterator[Check]:
+    yield from guarded("list of tickers", tickers_of, home)
     for name in tuned_tickers(home):
-        yield from settled(f"settings of {name}", tuned_settings, home, name)
+        yield from guarded(f"settings of {name}", tuned_settings, home, name)
 
 
-def nights(home: Home) -> Iterator[Check]:
+def nights(home: HomePaths) -> Iterator[Check]:
     """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
     found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
     for name, faults in found.items():
-        yield from settled(name, _problems, name, faults, home)
+        yield from guarded(name, _problems, name, faults, home)
     if waiting := Tracking(home).pending():
-        yield Check("nights", "note", f"{counted(len(waiting), 'night')} not in MLflow yet", "logged on the next run")
+        yield Check("nights", "note", f"{quantity(len(waiting), 'night')} not in MLflow yet", "logged on the next run")
 
 
-def _problems(name: str, faults: Callable[[Home], Iterator[str]], home: Home) -> Iterator[Check]:
+def _problems(name: str, faults: Callable[[HomePaths], Iterator[str]], home: HomePaths) -> Iterator[Check]:
     return (Check(name, "problem", fault) for fault in faults(home))
 
 
-def tracked(home: Home) -> Iterator[Check]:
+def tracked(home: HomePaths) -> Iterator[Check]:
     """Check that MLflow has a run of each champion's night, and finds its files, even in a moved home."""
     file = Path(home.tracking_uri.removeprefix(PREFIX)) if home.tracking_uri.startswith(PREFIX) else None
     if home.tracking_uri.startswith("http") or (file and (not file.exists() or fault_of(file, "experiments"))):
@@ -152,7 +152,7 @@ def tracked(home: Home) -> Iterator[Check]:
         yield Check("MLflow's runs", "note", found, "`stockml rebuild-tracking` makes those of all nights again")
 
 
-def _untracked_champions(home: Home, logged: set[str]) -> Iterator[str]:
+def _untracked_champions(home: HomePaths, logged: set[str]) -> Iterator[str]:
     """Yield the night of each champion that MLflow has no run of and that is not waiting to be logged."""
     known = logged | {night.key for night in Tracking(home).pending()}
     for name in promoted_tickers(home):

@@ -25,7 +25,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
-from deployments.registration.prefect_deployments import Registered, form_of, make_pool
+from deployments.registration.prefect_deployments import RegistrationResult, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
 from tasks.lost_runs import HEARTBEAT, SILENT
@@ -59,14 +59,14 @@ BLOCK = "stockml-notices"
 FIELDS = {":message": "text", ":title": "", ":version": "", ":attachments": "", ":type": ""}
 
 
-def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Registered:
+def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> RegistrationResult:
     """Create or update the automations on the configured Prefect API. silence: at least 10 s."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         for wanted in templates(notifier(client, environ), silence):
             done[_agree(client, wanted)].append(wanted.name)
         forget_earlier(client)
-    return Registered(**{what: tuple(names) for what, names in done.items()})
+    return RegistrationResult(**{what: tuple(names) for what, names in done.items()})
 
 
 def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:

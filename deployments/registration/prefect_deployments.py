@@ -29,17 +29,17 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
-from deployments.registration.tickers import DIGEST_AT, TickerEntry, staggered
-from stockml.home import home
-from tasks.run_records import all_of
-from tasks.workplace import of_scheduler
+from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
+from stockml.home import current_home
+from tasks.run_records import paginated
+from tasks.workplace import worker_variables
 
 NIGHTLY = "nightly.nightly"
 SLUGS = ("nightly", "morning", "weekly", "yearly")  # of our schedules: any other is a person's
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DeploymentSpec:
     """A deployment as it should be."""
 
     flow: str  # module and function in `flows`
@@ -54,7 +54,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegistrationResult:
     """The names of what was created, updated, left unchanged and deleted; and of what has a person's schedules too."""
 
     created: tuple[str, ...] = ()
@@ -69,10 +69,12 @@ class Registered:
         return (", ".join(f"{len(names)} {what}" for what, names in done.items()) or "none") + own
 
 
-def of_tickers(entries: Sequence[TickerEntry], earlier: Mapping[str, str] | None = None) -> list[Wanted]:
+def ticker_deployments(
+    entries: Sequence[TickerEntry], earlier: Mapping[str, str] | None = None
+) -> list[DeploymentSpec]:
     """earlier: the names that renamed tickers had before."""
     return [
-        Wanted(
+        DeploymentSpec(
             flow=NIGHTLY,
             name=entry.ticker,
             description=f"Brings {entry.ticker} up to date every night, retrains, and publishes the forecast.",
@@ -86,43 +88,43 @@ def of_tickers(entries: Sequence[TickerEntry], earlier: Mapping[str, str] | None
     ]
 
 
-def of_other_flows(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[Wanted]:
+def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_AT) -> list[DeploymentSpec]:
     """The daily digest, yearly pretraining, maintenance on Sunday mornings (clear of clock changes); others by hand."""
     tickers = [entry.ticker for entry in entries]
     calendars = {entry.ticker: entry.calendar for entry in entries if entry.calendar}
     of_all = {"tickers": tickers, "choices": {entry.ticker: entry.own for entry in entries if entry.own}}
     return [
-        Wanted(
+        DeploymentSpec(
             "notices.missing_forecasts", "tell of missing forecasts",
             "The morning after: which tickers have no forecast of their newest session, and why, in one line.",
             {"tickers": tickers, "calendars": calendars},
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
         ),
-        Wanted(
+        DeploymentSpec(
             "maintenance.maintenance", "weekly clean-up", "Ends dead runs, resumes waiting ones, removes old data.",
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
-        Wanted("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
-        Wanted(
+        DeploymentSpec("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
+        DeploymentSpec(
             "backfill.backfill", "catch up a ticker", "Past sessions of a ticker, in order.",
             {"ticker": tickers[0]} if tickers else {},
         ),
-        Wanted(
+        DeploymentSpec(
             "studies.pretrain", "learn a base network", "A base across all tickers, once a year.",
             tags=("pretrain",), cron="0 12 2 1 *", slug="yearly",
         ),
-        Wanted("studies.backtest", "replay past nights", "Past nights as they would have been published."),
+        DeploymentSpec("studies.backtest", "replay past nights", "Past nights as they would have been published."),
     ]  # fmt: skip
 
 
-def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
+def register(wanted: Sequence[DeploymentSpec], *, delete_others: bool) -> RegistrationResult:
     """Register these deployments on the configured Prefect API; `delete_others` deletes all others with our tag."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
         flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in wanted}
         theirs = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
-        known = {(each.flow_id, each.name): each for each in all_of(client.read_deployments, flow_filter=theirs)}
+        known = {(each.flow_id, each.name): each for each in paginated(client.read_deployments, flow_filter=theirs)}
         former = {key: each for key, each in known.items() if MANAGED in each.tags}  # not a person's own
         for each in wanted:
             flow_id = flows[each.flow]
@@ -133,19 +135,21 @@ def register(wanted: Sequence[Wanted], *, delete_others: bool) -> Registered:
         if delete_others:
             ours = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
             kept = {(flows[each.flow], each.name) for each in wanted}
-            for other in tuple(all_of(client.read_deployments, deployment_filter=ours)):
+            for other in tuple(paginated(client.read_deployments, deployment_filter=ours)):
                 if (other.flow_id, other.name) not in kept:
                     client.delete_deployment(other.id)
                     done["deleted"].append(other.name)
-    return Registered(**{what: tuple(sorted(names)) for what, names in done.items()})
+    return RegistrationResult(**{what: tuple(sorted(names)) for what, names in done.items()})
 
 
-def announce(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:
+def create_unscheduled(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:
     """Create those of these names that are missing, without a schedule: for a page; `register` completes them."""
     named = DeploymentFilter.model_validate({"name": {"any_": list(names)}})
     with get_client(sync_client=True) as client:
-        there = {each.name for each in all_of(client.read_deployments, deployment_filter=named)}
-    wanted = [each for each in (*of_tickers(entries), *of_other_flows(entries)) if each.name in {*names} - there]
+        there = {each.name for each in paginated(client.read_deployments, deployment_filter=named)}
+    wanted = [
+        each for each in (*ticker_deployments(entries), *other_deployments(entries)) if each.name in {*names} - there
+    ]
     if wanted:
         register([replace(each, cron=None) for each in wanted], delete_others=False)
 
@@ -166,7 +170,7 @@ def form_of(flow: str) -> dict[str, Any]:
     return {**parameter_schema(flow_of(flow).fn).model_dump_for_openapi(), "additionalProperties": False}
 
 
-def spec_of(wanted: Wanted) -> dict[str, Any]:
+def spec_of(wanted: DeploymentSpec) -> dict[str, Any]:
     """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
         "name": wanted.name,
@@ -177,13 +181,13 @@ def spec_of(wanted: Wanted) -> dict[str, Any]:
         "parameter_openapi_schema": form_of(wanted.flow),
         "pull_steps": [],  # an earlier version's deployments had one
     }
-    if env := of_scheduler(home(), os.environ):
+    if env := worker_variables(current_home(), os.environ):
         spec["job_variables"] = {"env": env}
     whole = json.dumps([spec, wanted.cron, wanted.timezone, wanted.slug], sort_keys=True, default=str)
     return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
 
 
-def _is_ours(schedule: DeploymentSchedule, wanted: Wanted) -> bool:
+def _is_ours(schedule: DeploymentSchedule, wanted: DeploymentSpec) -> bool:
     is_nameless = schedule.slug is None and getattr(schedule.schedule, "cron", None) == wanted.cron
     return schedule.slug in SLUGS or is_nameless
 
@@ -192,7 +196,7 @@ def _agree(
     client: SyncPrefectClient,
     flow_id: UUID,
     known: DeploymentResponse | None,
-    wanted: Wanted,
+    wanted: DeploymentSpec,
     theirs: Sequence[DeploymentSchedule],
 ) -> str:
     """Make the deployment as wanted, unless it is. A person's schedules of it, `theirs`, stay as they are."""

@@ -16,7 +16,7 @@ from deployments.process import restored
 from deployments.replay.recording import NEW_YORK, Answer, answer, published, symbols
 from stockml import clock
 from stockml.clock import END_OF_RECORDING
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.provider.price_source import plays_recorded
 
 # the feed treats this key as a premium one and serves the full series to it
@@ -107,7 +107,7 @@ def replay_environment(feed: Feed) -> dict[str, str]:
 
 
 @contextmanager
-def played(home: Home, environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
+def played(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[Feed | None]:
     """Serve a feed from this process, with `environ` pointing to it, if the home is for recorded prices and no key is
     set; else do nothing and yield None. Its clock is STOCKML_CLOCK, or the recording's end. Raises RecordUnreadable.
     """

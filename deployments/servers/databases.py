@@ -20,9 +20,9 @@ from filelock import FileLock
 
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
+from stockml.storage.documents import refusal
 from stockml.storage.files import NO_ROOM, write_atomically
-from stockml.storage.notes import refusal
 from stockml.storage.sqlite_files import fault_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ SQLITE = "sqlite+aiosqlite:///"
 MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock for creating databases and tables
 
 
-def faults(home: Home, *, thorough: bool = False) -> Iterator[StoreError]:
+def faults(home: HomePaths, *, thorough: bool = False) -> Iterator[StoreError]:
     """Yield what makes Prefect's or MLflow's database in this home unusable, with the way back."""
     prefect, mlflow = home.prefect / "prefect.db", home.root / "mlflow.db"
     in_the_making = prefect.exists() and not prefect.stat().st_size and not (home.prefect / "migrated.txt").exists()
@@ -66,13 +66,13 @@ def _has_room(folder: Path) -> bool:
     return True
 
 
-def check(home: Home) -> None:
+def check(home: HomePaths) -> None:
     """Raise StoreError for the first fault, so that a server with a broken database is not started."""
     for fault in faults(home):
         raise fault
 
 
-def create(home: Home) -> None:
+def create(home: HomePaths) -> None:
     """Create missing databases on STOCKML_DATABASE_URL's server. Raises ServerUnavailable, which shows no password."""
     with alone(home) as server:
         if server is None:
@@ -84,7 +84,7 @@ def create(home: Home) -> None:
 
 
 @contextmanager
-def alone(home: Home) -> "Iterator[psycopg.Connection[Any] | None]":
+def alone(home: HomePaths) -> "Iterator[psycopg.Connection[Any] | None]":
     """Yield a connection to STOCKML_DATABASE_URL's server, held by one block at a time across all homes; None if unset.
 
     Raises ServerUnavailable, which shows no password.

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stockml.errors import InvalidFile
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.tracking.connection import SETTINGS as MLFLOW_SETTINGS
 
 RUN_DAYS, EVENT_DAYS = 21, 3  # how long Prefect keeps finished runs, and their events
@@ -25,13 +25,13 @@ def check_folder() -> None:
                     raise InvalidFile(str(file.absolute()), f"{why}; run this in another folder, or remove them")
 
 
-def set_environment(home: Home, environ: MutableMapping[str, str] = os.environ) -> None:
+def set_environment(home: HomePaths, environ: MutableMapping[str, str] = os.environ) -> None:
     """Set every variable that the user has not set. Call it before Prefect, MLflow or TensorFlow is imported."""
     for name, value in settings_of(home, environ).items():
         environ.setdefault(name, value)
 
 
-def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables as this project wants them for the home; what the user has set in `environ` is to win."""
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # this home's servers ask for it; a server elsewhere must not be sent it
@@ -70,6 +70,6 @@ def settings_of(home: Home, environ: Mapping[str, str] = os.environ) -> dict[str
     }
 
 
-def prefect_database(home: Home) -> str:
+def prefect_database(home: HomePaths) -> str:
     file = home.prefect / "prefect.db"
     return f"postgresql+asyncpg://{home.database}/prefect" if home.database else f"sqlite+aiosqlite:///{file}"

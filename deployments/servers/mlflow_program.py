@@ -26,13 +26,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.process import imports_uncollected
 from deployments.servers.access import Access, Guard
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights.record import Night, kept_night
 from stockml.tracking.client import Tracking
 from stockml.tracking.run_content import DRAWN_AT_ONCE
 from stockml.tracking.runs import log_plots
 
-LONGEST_S = 120.0  # the longest wait for plots
+MAX_WAIT_S = 120.0  # the longest wait for plots
 CHOSEN = {
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
     "mlflow.workflowType_v1": '"machine_learning"',
@@ -46,7 +46,7 @@ def main(port: int, artifacts: str) -> None:
     """Serve the database in MLFLOW_BACKEND_STORE_URI and the files under `artifacts`, until SIGTERM."""
     access, database = Access.of(os.environ), os.environ["MLFLOW_BACKEND_STORE_URI"]
     with imports_uncollected():
-        Tracking(replace(home(), tracking_uri=database)).prepare()
+        Tracking(replace(current_home(), tracking_uri=database)).prepare()
         from mlflow.server import app, constants
 
         os.environ["MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE"] = "true"  # the guard knows the names and origins
@@ -60,12 +60,12 @@ def main(port: int, artifacts: str) -> None:
 
         initialize_backend_stores(database, database, "mlflow-artifacts:/")
         index = (Path(str(app.static_folder)) / "index.html").read_text(encoding="utf-8")
-        pages = first_visit(OpenedPlots(create_fastapi_app(), database), index)
+        pages = with_browser_defaults(PlotsOnDemand(create_fastapi_app(), database), index)
     guarded = Guard(pages, access, password_but_for="/health")
     uvicorn.run(guarded, host=access.address, port=port, access_log=False)
 
 
-def first_visit(application: ASGIApp, index: str) -> ASGIApp:
+def with_browser_defaults(application: ASGIApp, index: str) -> ASGIApp:
     """Wrap MLflow's application so that its page sets the choices not yet made in this browser."""
     with_choices = index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1)
     page = HTMLResponse(with_choices, headers={"cache-control": "no-cache"})
@@ -77,7 +77,7 @@ def first_visit(application: ASGIApp, index: str) -> ASGIApp:
     return answer
 
 
-class OpenedPlots:
+class PlotsOnDemand:
     """Wraps MLflow's application: draws a run's missing plots before it answers, and retries after `pause_s`."""
 
     pause_s = 60.0
@@ -123,13 +123,13 @@ def complete(database: str, run_id: str) -> bool:
     except MlflowException as refused:
         return bool(refused.error_code == "RESOURCE_DOES_NOT_EXIST")  # else its database is away
     ticker, key = (run.data.tags.get(name, "") for name in ("stockml.ticker", "stockml.key"))
-    night = kept_night(home().nights, ticker, key) if ticker and key else None
+    night = kept_night(current_home().nights, ticker, key) if ticker and key else None
     if night is None:
         return True
     if not is_whole(night):
         command = [sys.executable, "-m", "deployments.servers.mlflow_program", "draw", ticker, key]
         with suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, timeout=LONGEST_S, check=False)
+            subprocess.run(command, timeout=MAX_WAIT_S, check=False)
     try:  # even what was drawn before: there may have been no room in MLflow then
         log_plots(client, run, night)
     except (OSError, MlflowException):  # the page shows what it has
@@ -146,8 +146,8 @@ def draw(ticker: str, key: str) -> None:
     from stockml.pipeline.plots import draw_rest
 
     gc.disable()  # imports leave little to collect
-    if night := kept_night(home().nights, ticker, key):
-        draw_rest(home(), night)
+    if night := kept_night(current_home().nights, ticker, key):
+        draw_rest(current_home(), night)
 
 
 if __name__ == "__main__":

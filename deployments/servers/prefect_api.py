@@ -17,7 +17,7 @@ from deployments.process import restored
 from deployments.servers import databases
 from deployments.servers.environment import set_environment, settings_of
 from stockml.errors import InvalidSetting
-from stockml.home import Home, checked_address, owner_only
+from stockml.home import HomePaths, checked_address, owner_only
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -28,7 +28,7 @@ RESTARTS = 3  # of it; if it is killed more often, the fault is the machine's, o
 
 
 @contextmanager
-def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
+def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
     """Yield the address of Prefect's API, with PREFECT_API_URL set to it meanwhile.
 
     It is PREFECT_API_URL if set; else the server of a running `stockml up`; else a server of this command's own on the
@@ -49,7 +49,7 @@ def prefect_api(home: Home, environ: MutableMapping[str, str] = os.environ) -> I
 
 
 @contextmanager
-def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
+def client_if_up(home: HomePaths) -> "Iterator[SyncPrefectClient | None]":
     """Yield a client of the Prefect that is configured or up; None if none is. It asks once: a person waits.
 
     Raises InvalidSetting, ServerUnavailable.
@@ -70,7 +70,7 @@ def looked_up(home: Home) -> "Iterator[SyncPrefectClient | None]":
         yield client
 
 
-def configured_api(home: Home, environ: Mapping[str, str], timeout_s: float = 30.0) -> str:
+def configured_api(home: HomePaths, environ: Mapping[str, str], timeout_s: float = 30.0) -> str:
     """PREFECT_API_URL, empty if it is not set. Raises InvalidSetting.
 
     Raises ServerUnavailable unless the API is healthy, and takes the password that commands send.
@@ -84,21 +84,21 @@ def configured_api(home: Home, environ: Mapping[str, str], timeout_s: float = 30
     from deployments.servers.access import SET_PASSWORD
 
     fault, advice = unhealthy(address, timeout_s=timeout_s), "unset PREFECT_API_URL, or start it with `stockml up`"
-    if not fault and refuses(address, environ, home):
+    if not fault and rejects_password(address, environ, home):
         fault, advice = "that it expects another password", SET_PASSWORD
     if fault:
         raise ServerUnavailable("Prefect", address, advice, fault)
     return address
 
 
-def running_server(home: Home) -> str | None:
+def running_server(home: HomePaths) -> str | None:
     """The address of this home's Prefect API if it is up and answers."""
     address = home.server("prefect_api")
     return address if address and not unhealthy(address) else None
 
 
 @contextmanager
-def _own_server(home: Home, environ: MutableMapping[str, str]) -> Iterator[str]:
+def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[str]:
     """Run a server. Requests wait while it is restarted, as the socket stays open; once it has failed, so do they."""
     from deployments.servers.processes import Child, Program, kept_running
 
@@ -150,7 +150,7 @@ def _drain() -> None:
         APILogWorker.drain_all(timeout=5)
 
 
-def refuses(address: str, environ: Mapping[str, str], home: Home) -> bool | None:
+def rejects_password(address: str, environ: Mapping[str, str], home: HomePaths) -> bool | None:
     """Whether a server refuses the password that commands send; None if it does not say.
 
     False for Prefect Cloud, which takes a key.

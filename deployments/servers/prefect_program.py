@@ -22,7 +22,7 @@ from filelock import FileLock
 from deployments.process import imports_uncollected
 from deployments.servers import databases
 from deployments.servers.access import Access, Guard
-from stockml.home import home
+from stockml.home import current_home
 from stockml.storage.files import write_atomically
 
 KEY_BYTES = 32
@@ -55,10 +55,10 @@ def main(port: int) -> None:
         from prefect.server.api.server import create_app
         from prefect.settings import get_current_settings
 
-        write_from_the_start()
+        begin_immediate()
         databases.migrate_without_this_folder()
         if database:
-            compute_tokens(token_key(database.parent))
+            derive_csrf_tokens(token_key(database.parent))
         server, app = get_current_settings().server, create_app(final=True)
     uvicorn.run(
         Guard(app, access),
@@ -80,7 +80,7 @@ def page_folder(environ: Mapping[str, str]) -> str | None:
     return str(Path(environ["PREFECT_HOME"]) / "page")
 
 
-def write_from_the_start() -> None:
+def begin_immediate() -> None:
     """Make all of Prefect's SQLite transactions take the write lock when they begin, as Prefect does for some.
 
     A transaction that reads first fails at once, with 503, if another has written in between.
@@ -92,7 +92,7 @@ def write_from_the_start() -> None:
     prefects.begin_transaction = lambda self, session, **_: begin(self, session, with_for_update=True)
 
 
-def compute_tokens(key: bytes) -> None:
+def derive_csrf_tokens(key: bytes) -> None:
     """Make Prefect compute the CSRF token of a client, instead of storing each one in its database.
 
     The token is the HMAC (RFC 2104) of the client's name under `key`, which no page of another origin can know or read.
@@ -136,8 +136,8 @@ def serve_socket(descriptor: int, folder: Path) -> None:
         import uvicorn
         from prefect.server.api.server import create_app
 
-        write_from_the_start()
-        compute_tokens(secrets.token_bytes(KEY_BYTES))  # no page uses this server
+        begin_immediate()
+        derive_csrf_tokens(secrets.token_bytes(KEY_BYTES))  # no page uses this server
         app = Guard(create_app(ephemeral=True), access)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[listening])
@@ -150,7 +150,7 @@ def _bring_up_to_date(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if local := databases.local_database(os.environ):
         databases.create_prefect(local)
-    with FileLock(folder / "migrated.lock"), databases.alone(home()):
+    with FileLock(folder / "migrated.lock"), databases.alone(current_home()):
         if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
             databases.migrate()
             write_atomically(head, wanted)

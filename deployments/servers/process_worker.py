@@ -41,7 +41,7 @@ from prefect.workers import process
 from deployments.servers import warm_run
 from deployments.servers.warm_run import ADDRESS
 from stockml.errors import DiskFull
-from stockml.home import home
+from stockml.home import current_home
 from stockml.storage.files import write_atomically
 from tasks.lost_runs import reap_lost, requeue
 from tasks.run_records import REFUSALS, in_state
@@ -67,17 +67,17 @@ class ControlChannel(_control_channel.ControlChannel):
         return answer
 
 
-class Attempts(_flow_run_executor.FlowRunExecutorContext):
+class RunContext(_flow_run_executor.FlowRunExecutorContext):
     """The context that executes and cancels runs (clients, sockets, a control channel), shared by many runs."""
 
-    is_blind = False  # whether websocket and polling both failed, so that cancellations go unseen
+    sees_no_cancellation = False  # whether websocket and polling both failed, so that cancellations go unseen
 
     def of_a_run(self) -> AbstractAsyncContextManager[_flow_run_executor.FlowRunExecutorContext]:
         """This context, or one of the run's own once this is blind.
 
         Without a warm server too: what Prefect then opens for a run is closed only at the context's end.
         """
-        return nullcontext(self) if ADDRESS in os.environ and not self.is_blind else Attempts()
+        return nullcontext(self) if ADDRESS in os.environ and not self.sees_no_cancellation else RunContext()
 
     def create_executor(self, *arguments: Any, **named: Any) -> _flow_run_executor.FlowRunExecutor:
         executor = super().create_executor(*arguments, **named)
@@ -95,7 +95,7 @@ class Attempts(_flow_run_executor.FlowRunExecutorContext):
         return StateOwnershipDelegation("reschedule")
 
     def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
-        self.is_blind = True
+        self.sees_no_cancellation = True
         super()._handle_cancellation_observer_failure(flow_run_ids)
 
 
@@ -195,7 +195,7 @@ class WarmWorker(process.ProcessWorker):
         return bool(is_due) and await super()._propose_pending_state(flow_run)
 
     async def setup(self) -> None:
-        attempts = await self._exit_stack.enter_async_context(Attempts())
+        attempts = await self._exit_stack.enter_async_context(RunContext())
         process.FlowRunExecutorContext = attempts.of_a_run  # type: ignore # Prefect's `run` calls it
         await super().setup()
 
@@ -257,7 +257,7 @@ def settings_of_a_run(server: str) -> dict[str, str | None]:
 
     With an `http://` server there is no TLS, for which each of a run's clients would load a hundred certificates.
     """
-    one = home().prefect / CERTIFICATE
+    one = current_home().prefect / CERTIFICATE
     without_tls = {"PREFECT_API_SSL_CERT_FILE": str(one)} if server.startswith("http://") and one.is_file() else {}
     return {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false", **without_tls}
 

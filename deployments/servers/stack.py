@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from deployments.errors import AlreadyUp
 from deployments.registration import POOL
-from deployments.registration.own_list import tickers_of
+from deployments.registration.ticker_list import tickers_of
 from deployments.replay.feed import played
 from deployments.servers import databases, processes
 from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
@@ -21,7 +21,7 @@ from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
@@ -34,7 +34,7 @@ def prefect(port: int, environ: Mapping[str, str]) -> Program:
     return Program("Prefect", "deployments.servers.prefect_program", (str(port),), environ)
 
 
-def mlflow(home: Home, port: int, environ: Mapping[str, str]) -> Program:
+def mlflow(home: HomePaths, port: int, environ: Mapping[str, str]) -> Program:
     database = {"MLFLOW_BACKEND_STORE_URI": home.mlflow_database}
     return Program("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
 
@@ -50,7 +50,7 @@ def worker(environ: Mapping[str, str], name: str, *more: str) -> Program:
 
 @contextmanager
 def up(
-    home: Home, prefect_port: int, mlflow_port: int, environ: Mapping[str, str], say: Callable[[str], None]
+    home: HomePaths, prefect_port: int, mlflow_port: int, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[list[Child]]:
     """Start everything, yield the children to `watch`, stop everything. Raises AlreadyUp, PortTaken, ServerFailed.
 
@@ -99,7 +99,7 @@ def up(
         yield children
 
 
-def remember_api(home: Home, prefect_api: str) -> None:
+def remember_api(home: HomePaths, prefect_api: str) -> None:
     """Record the API of a worker started alone, for other commands in this home, unless a recorded one is up."""
     if not running_server(home):
         write_atomically(home.servers, json.dumps({"prefect_api": prefect_api}).encode())
@@ -125,7 +125,7 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
         time.sleep(0.5)
 
 
-def _deploy(home: Home, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]) -> None:
+def _deploy(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], None], servers: list[Child]) -> None:
     """Run `stockml deploy` in a separate process, which reads its settings afresh and keeps this one small."""
     if (count := len(tickers_of(home).tickers)) > MANY:
         say(f"telling Prefect of {count} tickers, which takes minutes the first time")
@@ -155,7 +155,7 @@ def _arranged(server: str, access: Access) -> str:
         return server
 
 
-def _print_addresses(home: Home, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
+def _print_addresses(home: HomePaths, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
     say(f"home     {home.root}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand: Deployments → Quick run")
     say(f"MLflow   {_arranged(pages['mlflow'], access)}   all tickers, and from there nights and models side by side")

@@ -25,10 +25,10 @@ from deployments.process import imports_uncollected, leave
 from deployments.servers.warm_run import ALONE, ENGINE
 from stockml.code_version import NIGHT_PACKAGES, code_hash
 from stockml.errors import StockmlError
-from stockml.home import home
-from stockml.models.pool import read_ahead
+from stockml.home import current_home
+from stockml.models.vintage_set import read_ahead
 from stockml.nights.status import known_tickers
-from stockml.pipeline.dataset import bases_of
+from stockml.pipeline.dataset import bases_sha256
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.plots import style
 from stockml.prices.calendar import FIRST_DAY, sessions_for
@@ -86,9 +86,9 @@ def prepare() -> None:
     prepare_readers()
     suit_short_runs()
     read_ahead()
-    read_ahead([home().bases])
-    bases_of(home(), FIRST_DAY)
-    for ticker in {OF_NEW_YORK, *known_tickers(home())}:
+    read_ahead([current_home().bases])
+    bases_sha256(current_home(), FIRST_DAY)
+    for ticker in {OF_NEW_YORK, *known_tickers(current_home())}:
         with contextlib.suppress(StockmlError):  # an unreadable ticker is left to its own night
             sessions_for(ticker).is_session(FIRST_DAY)  # builds and caches its calendar
     _at_first_use()

@@ -13,7 +13,7 @@ from deployments.process import imports_uncollected
 from deployments.replay.feed import played
 from deployments.servers.processes import Child, Program, kept_running
 from deployments.servers.warm_run import ADDRESS
-from stockml.home import home
+from stockml.home import current_home
 from stockml.provider.price_source import kind_in
 
 
@@ -24,11 +24,11 @@ def main(arguments: list[str]) -> None:
         from deployments.servers import process_worker
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's & ignores it; Prefect's worker stops on it
     process_worker.install()
-    process_worker.keep_certificate(home().prefect)
+    process_worker.keep_certificate(current_home().prefect)
     with ExitStack() as stack:
         # by a worker alone, as `stockml up` serves its own; a key that is not even named may be in a Secret block
-        is_replay = "ALPHAVANTAGE_API_KEY" in os.environ or kind_in(home()) == "replay"
-        if is_replay and (feed := stack.enter_context(played(home(), os.environ))):
+        is_replay = "ALPHAVANTAGE_API_KEY" in os.environ or kind_in(current_home()) == "replay"
+        if is_replay and (feed := stack.enter_context(played(current_home(), os.environ))):
             print(feed.notice, flush=True)
         if sys.platform == "linux":
             folder = stack.enter_context(TemporaryDirectory(prefix="stockml-"))  # private, and a short path
@@ -50,7 +50,7 @@ def warm_server(address: Path) -> AbstractContextManager[Any]:
         return served
 
     program = Program("warm", "deployments.servers.warm_server", [str(address)], os.environ)
-    return kept_running(program, home().root / "logs" / "warm.log", has_served)
+    return kept_running(program, current_home().root / "logs" / "warm.log", has_served)
 
 
 if __name__ == "__main__":

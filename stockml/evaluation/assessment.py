@@ -14,11 +14,11 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation import promotion_gate
-from stockml.evaluation.candidates import Candidate, Unseen, trend_prior_paths
+from stockml.evaluation.candidates import Candidate, ScoringData, trend_prior_paths
 from stockml.evaluation.distribution_table import DistributionTable, distribution_table, row_of
-from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
+from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
 from stockml.features.origins import OriginSplit, known_outcomes
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Band, Forecast
@@ -91,7 +91,7 @@ def assess(
     learned from tonight's unseen origins (after a change of the parts, say) is not scored on them.
     Raises LooksAhead where any row rests on a bar after its origin.
     """
-    unseen = Unseen.of(series, split, settings, model)
+    unseen = ScoringData.of(series, split, settings, model)
     found = select_model(unseen, model, champion, kept=kept, unreadable=unreadable)
     candidates, publisher, table = found.candidates, found.publisher, found.table
     check_look_ahead(unseen, candidates)
@@ -131,7 +131,7 @@ class ModelSelection:
 
 
 def select_model(
-    unseen: Unseen,
+    unseen: ScoringData,
     model: TrainedModel,
     champion: TrainedModel | None,
     *,
@@ -153,7 +153,7 @@ def select_model(
     if champion and incumbent and incumbent.unscored is None:
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(unseen, each) for name, each in models.items()}
-    table = distribution_table(series, unseen.test, unseen.pool, candidates, horizon, simple_rows=simple_rows)
+    table = distribution_table(series, unseen.test, unseen.vintages, candidates, horizon, simple_rows=simple_rows)
     promoted, reason = promotion_gate.judge(
         table,
         kept=kept,
@@ -169,7 +169,7 @@ def select_model(
     return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
 
-def _evaluated(unseen: Unseen, candidates: Mapping[str, Candidate], author: Candidate) -> Evaluation:
+def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], author: Candidate) -> Evaluation:
     """Score the paths: the published one, the trend prior and the networks' own, where they forecast one.
 
     All prices are turned into tonight's units, as averages and the scale of errors span changes of units.

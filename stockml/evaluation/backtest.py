@@ -16,34 +16,34 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import select_model
-from stockml.evaluation.candidates import Unseen
-from stockml.evaluation.distribution_scores import DistributionScore, Gain, Losses, scored
+from stockml.evaluation.candidates import ScoringData
+from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, scored
 from stockml.evaluation.distribution_table import corrections, row_of
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
-from stockml.models.baselines import baseline_paths, prior_path
+from stockml.models.baselines import baseline_paths, trend_prior_moves
 from stockml.models.lead_grid import LEADS, MEDIAN, moves, symmetrised
-from stockml.models.pool import Pool, vintages_kept
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import same_forecast
+from stockml.models.vintage_set import VintageSet, vintage_cache
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats, Indices
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 
-FEWEST_NIGHTS = 20
+MIN_NIGHTS = 20
 SHAPE_SOURCES: tuple[ShapeSource, ...] = get_args(ShapeSource)
 CENTRED = f"{POOLED}, pooled shape"
-WHOLE = "published, location included"
+WITH_LOCATION = "published, location included"
 LOCATION = "of which the location"
 AS_IT_IS = "over the regression as it is"
-LOWEST = 0.01  # of the close: a path that falls below zero has no logarithm
+MIN_PATH = 0.01  # of the close: a path that falls below zero has no logarithm
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class DecisionNight:
+class BacktestNight:
     """The outcome of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
 
     mode: str
@@ -86,16 +86,16 @@ class TickerBacktest:
     sessions: tuple[date, date]
     origins: int
     scores: dict[str, DistributionScore]
-    widths: dict[str, Gain]
-    over: dict[str, Gain]
-    whole: dict[str, Gain]
-    paths: dict[str, Gain]
+    widths: dict[str, PairedLosses]
+    over: dict[str, PairedLosses]
+    whole: dict[str, PairedLosses]
+    paths: dict[str, PairedLosses]
     outlook: tuple[ScoredStatement, ...]
-    nights: tuple[DecisionNight, ...]
+    nights: tuple[BacktestNight, ...]
     reasons: dict[str, str]
 
 
-@vintages_kept()
+@vintage_cache()
 def backtest(
     ticker: str, series: PriceSeries, span: Span, settings: Settings, folders: Sequence[Path] = (SHIPPED,)
 ) -> TickerBacktest:
@@ -117,8 +117,8 @@ def backtest(
     splits: dict[int, OriginSplit] = {}  # of every night that could have run: not of one soon after a long hole
     for origin in within_segment(series, np.arange(start, last, span.every), furthest).tolist():
         with suppress(TooFewBars):
-            splits[origin] = unseen_parts(series.until(origin + 1), settings.evaluation, folders)
-    if len(splits) < FEWEST_NIGHTS:
+            splits[origin] = split_after_vintages(series.until(origin + 1), settings.evaluation, folders)
+    if len(splits) < MIN_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
     origins, leads = np.array(list(splits)), np.array(LEADS)
     nights, published, without = _nights(series, splits, settings, folders)
@@ -142,40 +142,40 @@ def _too_few(
     series: PriceSeries, span: Span, folders: Sequence[Path], *, count: int, first: int, earliest: int, furthest: int
 ) -> StockmlError:
     """The error that says why the span has so few nights."""
-    begins, newest = f"the first of {FEWEST_NIGHTS} nights", series.sessions[-1]
+    begins, newest = f"the first of {MIN_NIGHTS} nights", series.sessions[-1]
     if first >= len(series) - furthest > 0:
         bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"
         return InvalidSetting(begins, str(span.first), bound)
-    if (pool := Pool.before(newest.item(), folders)).base is None:
-        why = "; ".join(pool.reasons.values())
+    if (vintages := VintageSet.ending_before(newest.item(), folders)).base is None:
+        why = "; ".join(vintages.reasons.values())
         return InvalidFile(", ".join(map(str, folders)), f"expected regressions and bases that can be used; {why}")
     if first < earliest < len(series):
         bound = f"{series.sessions[earliest]} or later, when a base and enough bars were there"
         return InvalidSetting(begins, str(span.first), bound)
-    if len(series) - furthest - earliest >= FEWEST_NIGHTS:  # more history would not help
+    if len(series) - furthest - earliest >= MIN_NIGHTS:  # more history would not help
         ends_early = span.last < series.sessions[-furthest].item()
         which, found, better = ("last", span.last, "later") if ends_early else ("first", span.first, "earlier")
         bound = f"{better}, or the nights closer together; {span.every} sessions apart, {count} can be run"
-        return InvalidSetting(f"the {which} of {FEWEST_NIGHTS} nights", str(found), bound)
-    needed = len(series) + (FEWEST_NIGHTS - count) * span.every
-    return TooFewBars(needed, len(series), f"{FEWEST_NIGHTS} nights from {span.first} to {span.last}")
+        return InvalidSetting(f"the {which} of {MIN_NIGHTS} nights", str(found), bound)
+    needed = len(series) + (MIN_NIGHTS - count) * span.every
+    return TooFewBars(needed, len(series), f"{MIN_NIGHTS} nights from {span.first} to {span.last}")
 
 
 def _earliest(series: PriceSeries, settings: Settings, folders: Sequence[Path]) -> int:
     """First session, in steps of 50, after which a night could have run with a base and an origin to score."""
     for stop in range(100, len(series), 50):
         try:
-            split = unseen_parts(series.until(stop), settings.evaluation, folders)
+            split = split_after_vintages(series.until(stop), settings.evaluation, folders)
         except TooFewBars:
             continue
-        if Pool.before(series.sessions[split.test.start].item(), folders).base is not None:
+        if VintageSet.ending_before(series.sessions[split.test.start].item(), folders).base is not None:
             return stop
     return len(series)
 
 
 def _nights(
     series: PriceSeries, splits: Mapping[int, OriginSplit], settings: Settings, folders: Sequence[Path]
-) -> tuple[tuple[DecisionNight, ...], Floats, Floats]:
+) -> tuple[tuple[BacktestNight, ...], Floats, Floats]:
     """Run the nights in order; also return (m, horizon, 21) quantiles as published, and those without a network.
 
     Each night continues from what the night before learned; this equals retraining, which `auto` does now and then.
@@ -186,11 +186,11 @@ def _nights(
         known = series.until(origin + 1)
         model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
         kept = champion is not None and same_forecast(model, champion)
-        unseen = Unseen.of(known, split, settings.evaluation, model)
+        unseen = ScoringData.of(known, split, settings.evaluation, model)
         found = select_model(unseen, model, champion, kept=kept, simple_rows=False)
         champion = model if found.promoted else champion
         skill_of_own = model.evidence.skill if model.evidence else None
-        nights.append(DecisionNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
+        nights.append(BacktestNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
         both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
         quantiles.append(np.array([each.tonight.quantiles[0] for each in both]))  # a view would keep every origin's
     check_look_ahead(unseen, found.candidates)  # of the last: its inputs were computed with all later bars there
@@ -198,16 +198,16 @@ def _nights(
 
 
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
-    """The simple rows that every pool gives, each origin's from the newest pool that ends before it."""
-    pools = [Pool.before(series.sessions[origin].item(), folders) for origin in at]
+    """The simple rows that every vintage gives, each origin's from the newest that ends before it."""
+    vintage_sets = [VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at]
     parts = []
-    for _, same in groupby(range(len(at)), key=lambda row: pools[row].identity()):
+    for _, same in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
         rows = list(same)
-        piece, pool = at[rows], pools[rows[0]]
-        assert pool.regression is not None
-        quantiles, reasons = corrections(series, piece, leads, pool)
+        piece, vintages = at[rows], vintage_sets[rows[0]]
+        assert vintages.regression is not None
+        quantiles, reasons = corrections(series, piece, leads, vintages)
         for shape_of in SHAPE_SOURCES:
-            found = simple_distributions(series, piece, leads, pool.regression, shape_of, IN_BACKTESTS)
+            found = simple_distributions(series, piece, leads, vintages.regression, shape_of, IN_BACKTESTS)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
             reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
         parts.append(DistributionRows(piece, leads, quantiles, reasons))
@@ -225,8 +225,8 @@ def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floa
     now = (units * series.close)[origins, None]
     return {
         LAST_CLOSE: np.zeros((len(origins), len(leads))),
-        **{name: np.log(np.maximum(path[:, leads - 1], LOWEST * now)) - np.log(now) for name, path in simple.items()},
-        TREND_PRIOR: mid - close + prior_path(series, origins, furthest)[:, leads - 1],
+        **{name: np.log(np.maximum(path[:, leads - 1], MIN_PATH * now)) - np.log(now) for name, path in simple.items()},
+        TREND_PRIOR: mid - close + trend_prior_moves(series, origins, furthest)[:, leads - 1],
         PUBLISHED: published,
     }
 
@@ -235,7 +235,7 @@ def _scored(
     ticker: str,
     series: PriceSeries,
     rows: DistributionRows,
-    nights: tuple[DecisionNight, ...],
+    nights: tuple[BacktestNight, ...],
     outlook: tuple[ScoredStatement, ...],
 ) -> TickerBacktest:
     actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
@@ -245,11 +245,11 @@ def _scored(
     squares = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
     errors = {row: Losses(x.mean(axis=1), np.array([x.mean(), *x.mean(axis=0)])) for row, x in squares.items()}
 
-    def gain(one: Losses, other: Losses) -> Gain:
-        return Gain(days, one.by_origin, other.by_origin, one.skills(other))
+    def gain(one: Losses, other: Losses) -> PairedLosses:
+        return PairedLosses(days, one.by_origin, other.by_origin, one.skills(other))
 
     published, centred = widths[PUBLISHED], widths[CENTRED]
-    references = {WHOLE: centred, LOCATION: published, AS_IT_IS: whole[CENTRED]}
+    references = {WITH_LOCATION: centred, LOCATION: published, AS_IT_IS: whole[CENTRED]}
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),

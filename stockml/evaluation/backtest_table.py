@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stockml.errors import NoRow, counted
+from stockml.errors import RowUnavailable, quantity
 from stockml.evaluation.backtest import CENTRED, TickerBacktest
-from stockml.evaluation.distribution_scores import Gain, pooled_test
+from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
 from stockml.evaluation.distribution_table import BASE, SHOWN_LEADS
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.outlook_scores import OutlookLine, outlook_lines
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, GJR_GARCH, OWN_HAR
 from stockml.forecasts.proper_scores import BANDS
 from stockml.models.lead_grid import LEADS
@@ -35,14 +35,14 @@ ROWS = (
 )
 ADDS = "network adds"
 OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", RIDGE, BASE)
-NAMED = 3
+MAX_NAMED = 3
 IN_TWENTY = 20
 FEWER = " †"  # a row that some ticker lacks
 Cells = list[list[str]]
 
 
 @dataclass(frozen=True)
-class Line:
+class BacktestRow:
     """One row over its tickers: mean, share of tickers above zero, the same by lead; p two-sided over all tickers.
 
     median: over tickers.  without_best: the mean without the best ticker in twenty, at least one; None of one ticker.
@@ -78,11 +78,11 @@ class BacktestTable:
     last: str
     tickers: int
     origins: int
-    distributions: list[Line]
-    adds: Line
-    over: list[Line]
-    whole: list[Line]
-    paths: list[Line]
+    distributions: list[BacktestRow]
+    adds: BacktestRow
+    over: list[BacktestRow]
+    whole: list[BacktestRow]
+    paths: list[BacktestRow]
     outlook: list[OutlookLine]
     trained: dict[str, float]
     missing: dict[str, str]
@@ -91,13 +91,15 @@ class BacktestTable:
 
     def __str__(self) -> str:
         """How much it rests on: `1 ticker, 162 origins from 2009-09-30 to 2012-12-11`."""
-        return f"{counted(self.tickers, 'ticker')}, {counted(self.origins, 'origin')} from {self.first} to {self.last}"
+        return (
+            f"{quantity(self.tickers, 'ticker')}, {quantity(self.origins, 'origin')} from {self.first} to {self.last}"
+        )
 
 
 def backtest_table(
     found: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] | None = None
 ) -> BacktestTable:
-    """Combine backtests, one per ticker, without those whose price stood still.  Raises NoRow where none is left."""
+    """Combine backtests, one per ticker, without prices that stood still.  Raises RowUnavailable if none is left."""
     moved = [
         each for each in found if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
     ]
@@ -105,7 +107,7 @@ def backtest_table(
     still = {each.ticker: why for each in found if each not in moved}
     left_out = {**left_out, **still}
     if not moved:
-        raise NoRow("all of them are left out:", _commonest(left_out))
+        raise RowUnavailable("all of them are left out:", _commonest(left_out))
     nights = [night for each in moved for night in each.nights]
     having = {row: [each for each in moved if row in each.widths] for row in ROWS}
     told = dict.fromkeys(row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape"))
@@ -129,7 +131,7 @@ def backtest_table(
             "without a network": sum(night.publisher == POOLED for night in nights),
         },
         missing={
-            row: f"{len(why)} of {counted(len(moved), 'ticker')} ({_some([*why])}): {next(iter(why.values()))}"
+            row: f"{len(why)} of {quantity(len(moved), 'ticker')} ({_some([*why])}): {next(iter(why.values()))}"
             for row, why in lacking.items()
         },
         left_out=left_out,
@@ -147,11 +149,11 @@ def _commonest(left_out: Mapping[str, str]) -> str:
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:
-    more = f"{between.strip(' ,')} and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{between.join(names[:NAMED])}{more}"
+    more = f"{between.strip(' ,')} and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{between.join(names[:MAX_NAMED])}{more}"
 
 
-def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
+def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> BacktestRow:
     scores, centred = ([each.scores[name] for each in tickers] for name in (row, CENTRED))
     covered = [100 * each.coverage["80"] for each in scores]
     pairs = zip(scores, centred, strict=True)
@@ -165,13 +167,13 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> Line:
     )
 
 
-def _line(row: str, gains: Sequence[Gain]) -> Line:
+def _line(row: str, gains: Sequence[PairedLosses]) -> BacktestRow:
     values = 100 * np.array([each.skills for each in gains])
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
     others = np.sort(values[:, 0])[: -math.ceil(len(values) / IN_TWENTY)]
     at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS}
-    test = pooled_test(gains) if row != CENTRED else None
-    return Line(
+    test = panel_diebold_mariano(gains) if row != CENTRED else None
+    return BacktestRow(
         row=row,
         tickers=len(values),
         mean=float(mean[0]),
@@ -223,7 +225,7 @@ def contents(table: BacktestTable) -> list[str | Cells]:
     ]
 
 
-def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str | Cells]:
+def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> list[str | Cells]:
     """The skills; of several tickers, also the share of them above zero, in a table of its own: else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
     skills = [[_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)] for line in lines]
@@ -237,7 +239,7 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[Line]) -> list[str 
     return found
 
 
-def _shown(line: Line, table: BacktestTable) -> str:
+def _shown(line: BacktestRow, table: BacktestTable) -> str:
     return _short(line.row) + (FEWER if line.tickers < table.tickers else "")
 
 
@@ -246,7 +248,7 @@ def _short(row: str) -> str:
     return row.replace(CONSTANT_WIDTH, "constant width").replace(OWN_HAR, "own HAR range")
 
 
-def _p_value(line: Line | OutlookLine) -> str:
+def _p_value(line: BacktestRow | OutlookLine) -> str:
     return "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
 
 

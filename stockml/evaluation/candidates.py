@@ -12,11 +12,11 @@ from stockml.errors import InvalidSetting
 from stockml.features.origins import OriginSplit, scored_origins, unseen_origins
 from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
-from stockml.models.baselines import prior_path, published_moves
+from stockml.models.baselines import published_median, trend_prior_moves
 from stockml.models.lead_grid import MEDIAN
-from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import Network, TrainedModel
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -24,13 +24,13 @@ from stockml.storage.arrays import Floats, Indices
 
 
 @dataclass(frozen=True, eq=False)
-class Unseen:
+class ScoringData:
     """What tonight's models are scored on, and with.
 
     origins: (k,) of the validation and test parts, the first session of which is `first`.  test: (m,), the last of
-    them, of the test part.  pool: ends before `first`, to score with.  past: (k, horizon, 21), its quantiles without a
-    network, the ticker's own part included.  tonight: (1, horizon, 21), those of the pool to publish with, which may
-    have seen tonight.
+    them, of the test part.  vintages: end before `first`, to score with.  past: (k, horizon, 21), quantiles without a
+    network, the ticker's own part included.  tonight: (1, horizon, 21), the same by the vintages to publish with,
+    which may have seen tonight.
     """
 
     series: PriceSeries
@@ -38,27 +38,28 @@ class Unseen:
     first: date
     origins: Indices
     test: Indices
-    pool: Pool
+    vintages: VintageSet
     past: Floats
     tonight: Floats
 
     @classmethod
     def of(cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, model: TrainedModel) -> Self:
-        """With the pools of the model's networks.  Raises InvalidSetting for one that has seen the first session."""
+        """With the vintages of the model's networks.  Raises InvalidSetting for some that saw the first session."""
         first = series.sessions[split.validation.start].item()
-        pool, newest = pool_of(model.held_out, first), pool_of(model.published, (series.sessions[-1] + A_DAY).item())
-        if (through := pool.through) and through >= first:
+        vintages = vintages_of(model.held_out, first)
+        newest = vintages_of(model.published, (series.sessions[-1] + A_DAY).item())
+        if (through := vintages.through) and through >= first:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
         origins, test = unseen_origins(series, split, settings), scored_origins(series, split.test, settings)
         leads, last = np.arange(1, settings.horizon + 1), np.array([len(series) - 1])
-        past = pool.simple(series, origins, leads, model.held_out.own_of_simple)
-        tonight = newest.simple(series, last, leads, model.published.own_of_simple)
-        return cls(series, settings, first, origins, test, pool, past, tonight)
+        past = vintages.simple_quantiles(series, origins, leads, model.held_out.simple_correction)
+        tonight = newest.simple_quantiles(series, last, leads, model.published.simple_correction)
+        return cls(series, settings, first, origins, test, vintages, past, tonight)
 
 
-def pool_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Pool:
-    """The network's own pool; for one that has none, the newest in the folders that ends before `day`."""
-    return network.pool or Pool.before(day, folders)
+def vintages_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> VintageSet:
+    """The network's own; for one that has none, the newest in the folders that end before `day`."""
+    return network.vintages or VintageSet.ending_before(day, folders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class Candidate:
     held_out: Network | None
 
     @classmethod
-    def of(cls, unseen: Unseen, model: TrainedModel | None) -> Self:
+    def of(cls, unseen: ScoringData, model: TrainedModel | None) -> Self:
         """The model's candidate or, without a model, that of the same procedure without a network.
 
         Raises InvalidSetting for a network that has seen the first unseen session.
@@ -116,13 +117,13 @@ class Candidate:
 
 def trend_prior_paths(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
     """(m, horizon) prices of the trend prior, for which nothing is learned."""
-    return np.asarray(series.mid[origins, None] * np.exp(prior_path(series, origins, horizon)), dtype=np.float64)
+    return np.asarray(series.mid[origins, None] * np.exp(trend_prior_moves(series, origins, horizon)), dtype=np.float64)
 
 
 def forecast_after(series: PriceSeries, origins: Indices, simple: Floats, network: Network | None) -> Components:
-    """What a network forecasts after these origins, (m,), beside what its pool forecasts alone, (m, horizon, 21)."""
+    """What a network forecasts after these origins, (m,), beside what its vintages forecast alone, (m, horizon, 21)."""
     leads = np.arange(1, simple.shape[1] + 1)
     if network is None:
-        return Components(published_moves(series, origins, leads), simple, None)
+        return Components(published_median(series, origins, leads), simple, None)
     location, quantiles = network.forecast(series, origins, leads)
     return Components(location, simple, quantiles)

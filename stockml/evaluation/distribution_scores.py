@@ -13,7 +13,7 @@ import numpy as np
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano
 from stockml.forecasts.proper_scores import crps, score_bands
 from stockml.models.lead_grid import LEADS, moves, symmetrised
-from stockml.models.pool import Pool
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
@@ -85,7 +85,7 @@ class Losses:
 
 
 @dataclass(frozen=True, eq=False)
-class Gain:
+class PairedLosses:
     """A ticker's losses of a forecast and of its reference, (m,) each, over all leads, after these sessions.
 
     skills: 1 − loss / reference's loss, over all leads and then at LEADS.
@@ -128,17 +128,19 @@ def compared(
     return found
 
 
-def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]) -> tuple[float, float]:
+def base_score(
+    vintages: VintageSet, series: Mapping[str, PriceSeries], origins: Mapping[str, Indices]
+) -> tuple[float, float]:
     """Mean CRPS skill of the base over the pooled regression, both symmetrised, and the share (%) of tickers that gain.
 
     A skill of 0.003 is 0.3 % better.  origins: (m,) by ticker, scored at LEADS; a ticker whose price stood still is
     left out.  Raises ValueError where no ticker is left.
     """
     leads, skills = np.array(LEADS), []
-    assert pool.regression is not None
+    assert vintages.regression is not None
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
-        own = pool.network(prices, at, leads)
-        simple = symmetrised(pool.regression.quantiles(prices, at, leads))
+        own = vintages.network_quantiles(prices, at, leads)
+        simple = symmetrised(vintages.regression.quantiles(prices, at, leads))
         loss, reference = (Losses.of(each, moves(prices, at, leads), leads) for each in (own, simple))
         skills.append(loss.skills(reference)[0])
     known = np.array([each for each in skills if np.isfinite(each)])
@@ -147,7 +149,7 @@ def base_score(pool: Pool, series: Mapping[str, PriceSeries], origins: Mapping[s
     return float(known.mean()), 100 * float((known > 0).mean())
 
 
-def pooled_test(tickers: Sequence[Gain]) -> DieboldMariano | None:
+def panel_diebold_mariano(tickers: Sequence[PairedLosses]) -> DieboldMariano | None:
     """Diebold-Mariano across tickers, by blocks of calendar time: tickers share their months and their luck.
 
     Each ticker's losses count in units of its reference's mean. The mean over all tickers and origins of a block is one

@@ -11,14 +11,14 @@ import numpy as np
 
 from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compared, scored
-from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import DistributionRows, simple_distributions
 from stockml.models.lead_grid import moves, symmetrised
-from stockml.models.pool import Pool
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import KINDS
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -32,7 +32,7 @@ class DistributionTable:
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the same
     procedure without one.  network_adds: that of the network which would publish.  All three as they are.  through:
-    the last session that the pool has seen.  reasons: why a row is missing.
+    the last session that the vintages have seen.  reasons: why a row is missing.
     """
 
     leads: tuple[int, ...]
@@ -73,32 +73,32 @@ def row_of(publisher: str) -> str:
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 
-def rows_of_pool(series: PriceSeries, origins: Indices, leads: Indices, pool: Pool) -> DistributionRows:
+def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> DistributionRows:
     """The base and the ridge regression as they are, and every other simple row.
 
-    pool: ends before the first of the origins, (m,).
+    vintages: ends before the first of the origins, (m,).
     """
     found = DistributionRows(origins, leads, {}, {})
-    if pool.regression is not None:
-        found = simple_distributions(series, origins, leads, pool.regression)
-    learned, reasons = corrections(series, origins, leads, pool)
+    if vintages.regression is not None:
+        found = simple_distributions(series, origins, leads, vintages.regression)
+    learned, reasons = corrections(series, origins, leads, vintages)
     return replace(found, quantiles=found.quantiles | learned, reasons=reasons | found.reasons)
 
 
 def corrections(
-    series: PriceSeries, origins: Indices, leads: Indices, pool: Pool
+    series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
 ) -> tuple[dict[str, Floats], dict[str, str]]:
-    """The pool's rows that correct its pooled regression, (m, leads, 21) each, and why a row of the pool is missing."""
-    found = {RIDGE: pool.simple(series, origins, leads)} if pool.ridge is not None else {}
-    if pool.base is not None:
-        found[BASE] = pool.network(series, origins, leads)
-    return found, {KINDS[kind].name: why for kind, why in pool.reasons.items()}
+    """The rows that correct the pooled regression, (m, leads, 21) each, and why one of the vintages is missing."""
+    found = {RIDGE: vintages.simple_quantiles(series, origins, leads)} if vintages.ridge is not None else {}
+    if vintages.base is not None:
+        found[BASE] = vintages.network_quantiles(series, origins, leads)
+    return found, {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
 
 
 def distribution_table(
     series: PriceSeries,
     origins: Indices,
-    pool: Pool,
+    vintages: VintageSet,
     candidates: Mapping[str, Candidate],
     horizon: int,
     *,
@@ -106,11 +106,11 @@ def distribution_table(
 ) -> DistributionTable:
     """Score the candidates and, with `simple_rows`, the simple forecasts.
 
-    origins: (m,), with known outcomes, from which the candidates forecast.  pool: ends before the first of them.
+    origins: (m,), with known outcomes, from which the candidates forecast.  vintages: ends before the first of them.
     """
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
-    simple = rows_of_pool(series, origins, leads, pool) if simple_rows else DistributionRows(origins, leads, {}, {})
+    simple = vintage_rows(series, origins, leads, vintages) if simple_rows else DistributionRows(origins, leads, {}, {})
     own = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
     rows = replace(simple, quantiles=simple.quantiles | own)
     whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
@@ -124,7 +124,7 @@ def distribution_table(
         whole=compared(whole, shared, reference=POOLED),
         against_champion=compared(whole, shared, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
-        through=pool.through,
+        through=vintages.through,
         reasons=rows.reasons,
         over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
     )

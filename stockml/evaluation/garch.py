@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from stockml.errors import NoRow, TooFewBars
-from stockml.features.range_volatility import Volatilities, since_last_close
+from stockml.errors import RowUnavailable, TooFewBars
 from stockml.features.segments import segments
+from stockml.features.volatility import Volatilities, since_last_close
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -19,8 +19,8 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
     """(m, leads) standard deviation of log(close `lead` sessions later / close of the origin); origins ascend.
 
     Row i sees only sessions up to origins[i] of its own segment; the model is refitted every 250 returns on the newest
-    2,500. Raises TooFewBars below 500 returns, NoRow without `arch`, for a price that stood still and for a fit that
-    does not converge.
+    2,500. Raises TooFewBars below 500 returns, RowUnavailable without `arch`, for a price that stood still and for a
+    fit that does not converge.
     """
     found, start = np.empty((len(origins), len(leads))), 0
     for segment in segments(series):
@@ -44,7 +44,7 @@ def _learned(returns: bytes) -> tuple[float, ...]:
     """Fit mean, ω, α, γ, β, degrees of freedom.  returns: float64 bytes; cached, as rows of a backtest share a fit."""
     fitted = _gjr_garch(np.frombuffer(returns)).fit(disp="off", show_warning=False)
     if fitted.convergence_flag:
-        raise NoRow("GJR-GARCH", "expected a fit that converges, found none, as after a long halt")
+        raise RowUnavailable("GJR-GARCH", "expected a fit that converges, found none, as after a long halt")
     return tuple(fitted.params)
 
 
@@ -63,11 +63,11 @@ def _variances(returns: Floats, at: Indices, furthest: int, learned: tuple[float
 
 
 def _gjr_garch(returns: Floats) -> Any:
-    """arch's model of these returns, (n,), percent, with Student's t.  Raises NoRow."""
+    """arch's model of these returns, (n,), percent, with Student's t.  Raises RowUnavailable."""
     try:
         from arch import arch_model
     except ImportError:
-        raise NoRow("GJR-GARCH", "needs the extra `garch` (pip install 'arch>=8')") from None
+        raise RowUnavailable("GJR-GARCH", "needs the extra `garch` (pip install 'arch>=8')") from None
     if not returns.std() > 0:
-        raise NoRow("GJR-GARCH", "expected a price that moves, found none")
+        raise RowUnavailable("GJR-GARCH", "expected a price that moves, found none")
     return arch_model(returns, p=1, o=1, q=1, dist="t", rescale=False)

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from stockml.errors import LooksAhead
-from stockml.evaluation.candidates import Candidate, Unseen, forecast_after, trend_prior_paths
-from stockml.evaluation.distribution_table import BASE, rows_of_pool
-from stockml.evaluation.evaluate import TREND_PRIOR
+from stockml.evaluation.candidates import Candidate, ScoringData, forecast_after, trend_prior_paths
+from stockml.evaluation.distribution_table import BASE, vintage_rows
+from stockml.evaluation.path_scores import TREND_PRIOR
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.publishing import combine
 from stockml.models.baselines import baseline_paths
 from stockml.models.lead_grid import LEADS
-from stockml.models.pool import Pool
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.trained_model import Network, TrainedModel
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
@@ -35,14 +35,14 @@ Rows = dict[str, list[Floats | None]]
 
 def check_rows(series: PriceSeries, at: int, rows_of: Callable[[PriceSeries], Rows]) -> Rows:
     """Return the rows. Raises LooksAhead for the first that changes with the bars after session `at`."""
-    rows, others = rows_of(series), rows_of(with_other_future(series, at))
+    rows, others = rows_of(series), rows_of(with_altered_future(series, at))
     for name, row in rows.items():
         if not all(map(_same, row, others[name])):
             raise LooksAhead(name, str(series.sessions[at]))
     return rows
 
 
-def with_other_future(series: PriceSeries, at: int) -> PriceSeries:
+def with_altered_future(series: PriceSeries, at: int) -> PriceSeries:
     """The same series up to session `at`, with other prices and volumes after it."""
     columns = (getattr(series, name) for name in COLUMNS)
     values = [np.concatenate([each[: at + 1], FACTOR * each[at + 1 :][::-1]]) for each in columns]
@@ -53,7 +53,7 @@ def rows_of_a_night(
     series: PriceSeries,
     origins: Indices,
     networks: Mapping[str, Network | None],
-    pool: Pool,
+    vintages: VintageSet,
     settings: EvaluationSettings,
 ) -> Rows:
     """The forecasts of each row of both tables after the last of the origins.
@@ -62,25 +62,25 @@ def rows_of_a_night(
     ticker's own part of the simple forecast is the first one's.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
-    own = next((each.own_of_simple for each in networks.values() if each), None)
-    alone = pool.simple(series, origins, np.arange(1, horizon + 1), own)
+    own = next((each.simple_correction for each in networks.values() if each), None)
+    alone = vintages.simple_quantiles(series, origins, np.arange(1, horizon + 1), own)
     for name, network in networks.items():
         forecast = forecast_after(series, origins, alone, network)
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
-    simple = rows_of_pool(series, last, np.array(LEADS), pool).quantiles
+    simple = vintage_rows(series, last, np.array(LEADS), vintages).quantiles
     return rows | {name: [simple.get(name)] for name in (*SHAPES, RIDGE, BASE)}
 
 
-def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> None:
+def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -> None:
     """Check every row as of the middle of the test part, and each candidate up to there. Raises LooksAhead."""
     series, middle = unseen.series, int(unseen.test[len(unseen.test) // 2])
     done = np.flatnonzero(unseen.origins <= middle)
     newest, networks = done[-ORIGINS:], {name: each.held_out for name, each in candidates.items()}
-    at, pool, settings = unseen.origins[newest], unseen.pool, unseen.settings
-    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, pool, settings))
-    other = with_other_future(series, middle)
+    at, vintages, settings = unseen.origins[newest], unseen.vintages, unseen.settings
+    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, settings))
+    other = with_altered_future(series, middle)
     for name, each in candidates.items():
         scored = [part if part is None else part[newest] for part in vars(each.components).values()]
         if not all(map(_same, rows[name], scored)):
@@ -91,14 +91,14 @@ def check_look_ahead(unseen: Unseen, candidates: Mapping[str, Candidate]) -> Non
 
 
 def check_training(series: PriceSeries, model: TrainedModel, start: TrainedModel | None) -> None:
-    """Train the network that is scored again, on its own pool and another future after what it may learn from.
+    """Train the network that is scored again, on its own vintages and another future after what it may learn from.
 
     start: the model that it continues, as in `train_ticker`.  Raises LooksAhead; the tutorial's are not checked.
     """
     network, first = model.held_out, model.parts.validation.start
-    if network.pool:
-        other, before = with_other_future(series, first - 1), start.held_out if start else None
-        again = learned(other, before, first, network.pool)
+    if network.vintages:
+        other, before = with_altered_future(series, first - 1), start.held_out if start else None
+        again = learned(other, before, first, network.vintages)
         if not _same(again.errors.coefficients(), network.errors.coefficients()):
             raise LooksAhead("the ticker's own training", str(series.sessions[first - 1]))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stockml.evaluation.distribution_scores import Gain, pooled_test
+from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano, overlap
 from stockml.forecasts.outlook import MOVES, SESSIONS_A_YEAR, SPANS, annualised, chance_above, chance_beyond
 from stockml.forecasts.proper_scores import brier, qlike
@@ -14,7 +14,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
 VOLATILITY, RISE = "volatility", "rise"
-FEWEST = 10  # origins: whoever calls a rare event rarer wins until it happens
+MIN_ORIGINS = 10  # origins: whoever calls a rare event rarer wins until it happens
 BEYOND = {f"over ±{move:.0%}": move for move in MOVES}
 
 
@@ -26,7 +26,7 @@ class OutlookScore:
     said, came_true: on average; the volatility annualised and from close to close, as a fraction, else a chance and the
     share of origins.  constant: the score of always saying `came_true`, in hindsight.  network_adds: 1 − score / that
     of the same procedure without a network; test: of that difference.  Both None without a network, and where it came
-    true, or did not, after fewer than FEWEST origins; the test also with too few origins.
+    true, or did not, after fewer than MIN_ORIGINS origins; the test also with too few origins.
     """
 
     what: str
@@ -39,7 +39,7 @@ class OutlookScore:
     test: DieboldMariano | None
 
 
-ScoredStatement = tuple[OutlookScore, Gain | None]
+ScoredStatement = tuple[OutlookScore, PairedLosses | None]
 """With the losses beside those without a network, if `network_adds` is known."""
 
 
@@ -95,7 +95,7 @@ def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookL
     for (what, sessions), statements in found.items():
         scores, gains = [score for score, _ in statements], [gain for _, gain in statements if gain]
         adds = [100 * gain.skills[0] for gain in gains]
-        test = pooled_test(gains) if gains else None
+        test = panel_diebold_mariano(gains) if gains else None
         lines.append(
             OutlookLine(
                 what,
@@ -128,8 +128,8 @@ def _scored(
     loss_of, shown = (qlike, np.sqrt) if what == VOLATILITY else (brier, float)
     loss, *other = (loss_of(each, came_true) for each in said)
     mean, came, gain, test = float(loss.mean()), came_true.mean(), None, None
-    if other and min(np.count_nonzero(came_true), np.count_nonzero(came_true != 1)) >= FEWEST:
-        gain = Gain(sessions, loss, other[0], (1 - mean / float(other[0].mean()),))
+    if other and min(np.count_nonzero(came_true), np.count_nonzero(came_true != 1)) >= MIN_ORIGINS:
+        gain = PairedLosses(sessions, loss, other[0], (1 - mean / float(other[0].mean()),))
         test = diebold_mariano(loss, other[0], overlapping)
     constant, adds = float(loss_of(np.full(len(loss), came), came_true).mean()), gain.skills[0] if gain else None
     said_mean, came_mean = float(shown(said[0].mean())), float(shown(came))

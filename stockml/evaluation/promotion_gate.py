@@ -6,10 +6,10 @@ Never here: files, MLflow, or a figure that was not computed tonight on the same
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Evaluation
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Evaluation
 from stockml.evaluation.significance import is_clear, p_text
 
 NOTICEABLE = 1e-3  # of the CRPS: a test finds any regular difference, however small, but less than this helps nobody
@@ -72,8 +72,8 @@ def _against_champion(incumbent: Incumbent, rival: CrpsComparison | None, replac
     if kind == WORSE:
         return False, f"{kind}: {told}; it stays"
     if incumbent.age >= replace_after:
-        return True, f"{kind}, and the champion is {counted(incumbent.age, 'session')} old: {told}"
-    return False, f"{kind}: {told}; the champion of {counted(incumbent.age, 'session')} ago stays"
+        return True, f"{kind}, and the champion is {quantity(incumbent.age, 'session')} old: {told}"
+    return False, f"{kind}: {told}; the champion of {quantity(incumbent.age, 'session')} ago stays"
 
 
 def _difference(rival: CrpsComparison | None) -> tuple[str, str]:

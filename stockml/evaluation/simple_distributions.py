@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from stockml.errors import InvalidSetting, NoRow, TooFewBars
+from stockml.errors import InvalidSetting, RowUnavailable, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.features.origins import within_segment
-from stockml.features.range_volatility import Volatilities
+from stockml.features.volatility import Volatilities
 from stockml.models import pooled_regression as pooled
 from stockml.models.lead_grid import LEVELS, moves
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
@@ -35,7 +35,7 @@ VOLATILITIES = {CONSTANT_WIDTH: "constant", EWMA_20: "ewma_20", EWMA_60: "ewma_6
 IN_BACKTESTS = {**SHAPES, GJR_GARCH: EWMA_60}  # in the same units: a day's standard deviation, close to close
 
 CALIBRATION_SESSIONS = 1_000
-FEWEST_CALIBRATED = 250
+MIN_CALIBRATION_ORIGINS = 250
 OWN_SESSIONS = 2_000  # a thousand until the longest term is known, a thousand more to fit it
 BEFORE_SCORES = "(only those before the scored part count)"
 
@@ -62,24 +62,25 @@ def simple_distributions(
     series: PriceSeries,
     origins: Indices,
     leads: Indices,
-    pool: PooledRegression,
+    regression: PooledRegression,
     shape_of: ShapeSource = "pooled",
     names: Iterable[str] = SHAPES,
 ) -> DistributionRows:
     """Every simple row from the same origins; a row that cannot be computed has a reason instead.
 
     origins: (m,), ascending.  leads: (leads,), 1 to 50.  shape_of: where each row's shape is learned.  Raises
-    InvalidSetting for a pool that has seen the first origin's session or a later one.
+    InvalidSetting for a regression that has seen the first origin's session or a later one.
     """
     first = series.sessions[origins[0]].item()
-    if pool.through >= first:
-        raise InvalidSetting("the pooled regression's last session", str(pool.through), f"before the origin {first}")
+    if regression.through >= first:
+        found = str(regression.through)
+        raise InvalidSetting("the pooled regression's last session", found, f"before the origin {first}")
     quantiles, reasons = {}, {}
     for name in names:
         try:
-            width, shape = _calibrated(name, series, int(origins[0]), leads, pool, shape_of)
+            width, shape = _calibrated(name, series, int(origins[0]), leads, regression, shape_of)
             quantiles[name] = width(series, origins, leads)[..., None] * shape
-        except (TooFewBars, NoRow) as refusal:
+        except (TooFewBars, RowUnavailable) as refusal:
             reasons[name] = str(refusal)
     return DistributionRows(origins, leads, quantiles, reasons)
 
@@ -88,29 +89,29 @@ def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """(m,) the last 1,000 origins, or all there are, whose outcomes `known` holds. Raises TooFewBars."""
     stop = len(known) - furthest
     found = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
-    if len(found) < FEWEST_CALIBRATED:
-        needed = pooled.FIRST_LEARNED + FEWEST_CALIBRATED + furthest
+    if len(found) < MIN_CALIBRATION_ORIGINS:
+        needed = pooled.FIRST_LEARNED + MIN_CALIBRATION_ORIGINS + furthest
         raise TooFewBars(needed, len(known), f"a shape of the ticker's own {BEFORE_SCORES}")
     return found
 
 
 def _calibrated(
-    name: str, series: PriceSeries, first: int, leads: Indices, pool: PooledRegression, shape_of: ShapeSource
+    name: str, series: PriceSeries, first: int, leads: Indices, regression: PooledRegression, shape_of: ShapeSource
 ) -> tuple[Width, Floats]:
     """The row's width, and its shape: (leads, 21) quantiles at LEVELS of move / width."""
     known = series.until(first + 1)
     if shape_of == "pooled":
-        return _width(name, known, pool), pool.shape(IN_BACKTESTS[name], leads)
+        return _width(name, known, regression), regression.shape(IN_BACKTESTS[name], leads)
     calibrated = calibration_origins(known, int(np.max(leads)))
-    width = _width(name, series.until(int(calibrated[0]) + 1), pool)
+    width = _width(name, series.until(int(calibrated[0]) + 1), regression)
     ratios = moves(known, calibrated, leads) / width(known, calibrated, leads)
     return width, np.asarray(np.quantile(ratios, LEVELS, axis=0).T, dtype=np.float64)
 
 
-def _width(name: str, known: PriceSeries, pool: PooledRegression) -> Width:
+def _width(name: str, known: PriceSeries, regression: PooledRegression) -> Width:
     """The row's width function; whatever it learns from the ticker itself comes from `known` alone."""
     if name == POOLED:
-        return pool.widths
+        return regression.widths
     if name == GJR_GARCH:
         return gjr_garch_widths
     if name == OWN_HAR:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stockml.errors import InvalidFile, InvalidTicker, counted
+from stockml.errors import InvalidFile, InvalidTicker, quantity
 from stockml.models.tutorial.recipe import one_step_errors, path_errors, train_length
 from stockml.prices.bars import broken, days_of
 from stockml.prices.calendar import sessions_for
@@ -113,7 +113,7 @@ class TutorialReport:
         rows.append((many, f"{lstm}, best epoch {best}, by test", self.by_epoch[best - 1], None))
         right, rose = self.directions()
         moves, count = self.fitted.history[self.fitted.chosen - 1]["correlation"], len(recipe.test)
-        starts = counted(count, "start")
+        starts = quantity(count, "start")
         streams = f"{recipe.width} streams, as many as its length allows"
         fewer = [streams] if recipe.width < training.batch_size else []
         page = f"the page's {PUBLISHED['LSTM']:.5f} is one run's: seeds and late epochs move it by ± {NOISE:.5f}"
@@ -139,7 +139,7 @@ def _line(kind: str, name: str, error: float, published: float | None) -> str:
     return f"{kind:<26}{name:<38}{error:9.5f}" + ("" if published is None else f"{published:14.5f}")
 
 
-def luck_table(reports: Sequence[TutorialReport]) -> str:
+def seed_table(reports: Sequence[TutorialReport]) -> str:
     """A Markdown table, a row per share: the network's error over its seeds beside constants' on the same starts."""
     shares = list(dict.fromkeys(report.name for report in reports))
     horizon = reports[0].fitted.recipe.settings.evaluation.horizon
@@ -157,7 +157,7 @@ def luck_table(reports: Sequence[TutorialReport]) -> str:
             f"| {stays['last value']:.5f} | {stays['EMA']:.5f} | {stays['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
-    epochs = counted(training.epochs, "epoch") + (
+    epochs = quantity(training.epochs, "epoch") + (
         ", the best by validation" if training.decay_on == "validation" else ""
     )
     return "\n".join([*lines, f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts; {epochs}."])
@@ -185,7 +185,7 @@ def check_length(path: Path, sessions: int, settings: Settings) -> None:
         raise InvalidFile(str(path), why)
 
 
-def opened(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
+def untrained_report(path: Path, changed: Mapping[str, Any] | None = None) -> TutorialReport:
     """The report of a price file before training, with everything that needs no network.
 
     `changed`: dotted settings, as `{"network.cell": "gru"}`.  Raises InvalidFile, also for too short a file, and
@@ -214,10 +214,10 @@ def report(
 ) -> TutorialReport:
     """Train on the first 11,000 of 12,075 points (in proportion), predict the rest.
 
-    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `opened`, also
-    TooFewBars for a look-back that is too long, and Diverged.
+    `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `untrained_report`,
+    also TooFewBars for a look-back that is too long, and Diverged.
     """
-    page = opened(path, changed)
+    page = untrained_report(path, changed)
     with tempfile.TemporaryDirectory() as scratch:
         return replace(page, fitted=fit(page.fitted.recipe, folder=folder or Path(scratch), on_epoch=on_epoch))
 

@@ -13,7 +13,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
-LARGEST_HELD_OUT_SHARE = 0.5
+MAX_HELD_OUT_SHARE = 0.5
 HORIZONS_TO_LEARN = 12  # fewest for training and validation parts beside the test part: 600 sessions for 50
 FIRST_ORIGIN = 21  # a month of moves must come before it: with fewer there is no width
 
@@ -46,7 +46,7 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     horizon, needed = evaluation.horizon, minimum_sessions(evaluation)
     wanted = evaluation.test_sessions + evaluation.validation_sessions
     # rounded once: each further session holds out at most one more, so no part ever begins earlier than before
-    held_out = min(wanted, int(LARGEST_HELD_OUT_SHARE * n))
+    held_out = min(wanted, int(MAX_HELD_OUT_SHARE * n))
     of_test = held_out * evaluation.test_sessions // wanted
     test_start = n - max(of_test, 2 * horizon)
     validation_stop = test_start - horizon

@@ -15,13 +15,13 @@ from stockml.prices.screening import is_tenfold, is_traded_heavily
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Days, Floats, Indices
 
-LONGEST_CLOSURE = 10  # weekdays from one session to the next: no exchange closes for longer
+MAX_CLOSURE = 10  # weekdays from one session to the next: no exchange closes for longer
 HOLE, UNITS = "hole", "change of units"
 
 
 def holes(sessions: Days) -> Indices:
     """(k,) index of the first session after each hole.  sessions: (n,), ascending."""
-    return 1 + np.flatnonzero(np.busday_count(sessions[:-1], sessions[1:]) > LONGEST_CLOSURE)
+    return 1 + np.flatnonzero(np.busday_count(sessions[:-1], sessions[1:]) > MAX_CLOSURE)
 
 
 def starts(series: PriceSeries) -> Indices:
@@ -69,7 +69,7 @@ def segments(series: PriceSeries) -> list[PriceSeries]:
     return [series.between(start, stop) for start, stop in pairwise([*first.tolist(), len(series)])]
 
 
-def causal(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
+def cached_causal(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
     """Decorate a function that returns a row per session, (n, …), from that session and earlier ones alone.
 
     It is computed once for a series and all that it is continued by: a night of a backtest takes the first rows.

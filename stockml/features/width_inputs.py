@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities, close_volatility, earlier, since_last_close
-from stockml.features.segments import causal, each_segment
+from stockml.features.segments import cached_causal, each_segment
+from stockml.features.volatility import RANGE_SESSIONS, Volatilities, close_volatility, earlier, since_last_close
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, check_array
 
@@ -31,14 +31,14 @@ INPUTS = (
 FALLS = ("return", "overnight gap")  # inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
 WINDOWS = (1, 5, 22, 64, 250)  # sessions: a day, a week, a month, a quarter, a year
 AVERAGED = tuple(f"{name}, {sessions}" for sessions in WINDOWS for name in (*INPUTS, *(f"fall: {x}" for x in FALLS)))
-SMALLEST_MOVE = 0.05  # volatilities: keeps the logarithm of an unchanged close finite
-FURTHEST_MOVE = 10.0  # volatilities: a misprint counts no more than a crash
-FURTHEST_RATIO = 3.0  # in ln
-FURTHEST_INPUT = 5.0  # standard deviations, for any input
+MIN_MOVE = 0.05  # volatilities: keeps the logarithm of an unchanged close finite
+MAX_MOVE = 10.0  # volatilities: a misprint counts no more than a crash
+MAX_RATIO = 3.0  # in ln
+MAX_INPUT = 5.0  # standard deviations, for any input
 SETTLED = 60  # sessions before a trailing extreme means anything
 
 
-@causal
+@cached_causal
 @each_segment
 def width_inputs(series: PriceSeries) -> Floats:
     """(n, 14) unscaled INPUTS after each session; NaN where the history is too short, else finite."""
@@ -46,14 +46,14 @@ def width_inputs(series: PriceSeries) -> Floats:
     unit, close = volatilities.ewma_60, np.log(series.close)
     returns, gaps = (since_last_close(series, prices) / unit for prices in (series.close, series.open))
     moves = [returns, gaps, _below_high(series) / unit, (close - earlier(close, 60)) / (unit * np.sqrt(60))]
-    returns, gaps, below, rise = (np.clip(move, -FURTHEST_MOVE, FURTHEST_MOVE) for move in moves)
+    returns, gaps, below, rise = (np.clip(move, -MAX_MOVE, MAX_MOVE) for move in moves)
     terms = np.column_stack([volatilities.range, volatilities.ewma_20, close_volatility(series, 250)])
-    ratios = np.clip(np.log(terms / unit[:, None]), -FURTHEST_RATIO, FURTHEST_RATIO)
-    size = np.log(np.abs(returns) + SMALLEST_MOVE)
+    ratios = np.clip(np.log(terms / unit[:, None]), -MAX_RATIO, MAX_RATIO)
+    size = np.log(np.abs(returns) + MIN_MOVE)
     return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])
 
 
-@causal
+@cached_causal
 @each_segment
 def input_averages(series: PriceSeries) -> Floats:
     """(n, 80) means of INPUTS, and of the falls among FALLS, over WINDOWS, of what is known; AVERAGED names them."""
@@ -94,7 +94,7 @@ class InputScale:
 def standardised(inputs: Floats, means: Floats, deviations: Floats) -> Floats:
     """(m, k) inputs in standard deviations from their means, (k,) both: finite, clipped at ±5; an unknown one is 0."""
     standard = np.nan_to_num((inputs - means) / deviations)
-    return np.asarray(np.clip(standard, -FURTHEST_INPUT, FURTHEST_INPUT), dtype=np.float64)
+    return np.asarray(np.clip(standard, -MAX_INPUT, MAX_INPUT), dtype=np.float64)
 
 
 def _below_high(series: PriceSeries) -> Floats:
@@ -107,7 +107,7 @@ def _volume(series: PriceSeries) -> Floats:
     """(n,) ln of the volume over its EWMA 60; NaN where nothing has been traded so far."""
     usual = pd.Series(series.volume).ewm(span=60).mean().to_numpy()
     ratio = np.divide(series.volume, usual, out=np.full(len(series), np.nan), where=usual > 0)
-    bounds = np.exp([-FURTHEST_RATIO, FURTHEST_RATIO])
+    bounds = np.exp([-MAX_RATIO, MAX_RATIO])
     return np.asarray(np.log(np.clip(ratio, *bounds)), dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.features.segments import segments
 from stockml.forecasts.outlook import Outlook
 from stockml.prices.calendar import Sessions
@@ -17,7 +17,7 @@ from stockml.settings import AgeingSettings
 
 EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
 USUAL_SESSIONS = 2_500  # ten years of moves, with which a width is compared
-FEWEST_MOVES = 250
+MIN_MOVES = 250
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Age:
         return self.sessions > self.expires_after
 
     def __str__(self) -> str:
-        made = f"made after the close of {self.origin}, {counted(self.sessions, 'session')} ago"
+        made = f"made after the close of {self.origin}, {quantity(self.sessions, 'session')} ago"
         return f"expired: {made} (limit {self.expires_after})" if self.expired else made
 
 
@@ -110,7 +110,7 @@ def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None
     series = segments(series)[-1]
     step, band = forecast.direction_step, forecast.band(80)
     moves = np.log(series.mid[step:] / series.close[:-step])[-USUAL_SESSIONS:]
-    if len(moves) < FEWEST_MOVES:
+    if len(moves) < MIN_MOVES:
         return None
     low, high = np.quantile(moves, (0.1, 0.9))
     return float(np.log(band.high[step - 1] / band.low[step - 1]) / (high - low)) if high > low else None

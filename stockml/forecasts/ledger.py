@@ -20,16 +20,23 @@ import pyarrow.compute as pc
 
 from stockml.errors import InvalidForecast, StoreError
 from stockml.forecasts.forecast import Band, Forecast
-from stockml.forecasts.ledger_scores import LiveScores, Timing, scored_steps, scores_of, steps_that_count, timing_of
+from stockml.forecasts.ledger_scores import (
+    RealisedScores,
+    Timing,
+    one_forecast_per_session,
+    scored_steps,
+    scores_of,
+    timing_of,
+)
 from stockml.forecasts.proper_scores import BANDS
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
+from stockml.storage.os_errors import unreadable
 from stockml.storage.parquet_files import CHECKSUM_KEY, NUMBERS_KEY, as_bytes, from_bytes
 from stockml.storage.receipts import Receipt
-from stockml.storage.refusals import unreadable
 from stockml.tickers import validated_ticker
 
 SCHEMA = pa.schema(
@@ -124,12 +131,12 @@ class Ledger:
         return _steps(self._table(ticker))
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
-        """The steps of the forecasts that are scored: one forecast per session, by `ledger_scores.steps_that_count`."""
+        """The steps of the forecasts that are scored, by `ledger_scores.one_forecast_per_session`."""
         return _counting(self, ticker, sessions, self._sha256(ticker))
 
     def record(
         self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
-    ) -> dict[Timing, LiveScores]:
+    ) -> dict[Timing, RealisedScores]:
         """The record so far, with live, late and backfilled forecasts scored apart.
 
         series: split-adjusted, any length; as known today, or by `BarStore.first_known`.  sessions: of the exchange.
@@ -141,7 +148,7 @@ class Ledger:
 
     def live(
         self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
-    ) -> LiveScores:
+    ) -> RealisedScores:
         """The live part of `record`, without forecasts made after the series' last session."""
         counting = self.counting(ticker, sessions)
         counting = counting[counting["session"] <= series.sessions[-1]]  # a missed night, run later, knows no more
@@ -169,7 +176,7 @@ class Ledger:
 
 @lru_cache(maxsize=1)  # a night asks three times before it publishes; no caller modifies the frame
 def _counting(ledger: Ledger, ticker: str, sessions: Sessions, sha256: str | None) -> pd.DataFrame:
-    return steps_that_count(ledger.steps(ticker), sessions)
+    return one_forecast_per_session(ledger.steps(ticker), sessions)
 
 
 def _check_unmarked(ticker: str, table: pa.Table) -> None:

@@ -27,13 +27,13 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
 Timing = Literal["live", "late", "backfilled"]
-FEWEST_INDEPENDENT = 30  # a correct 80 % band holds 73 to 87 % of 30 prices three times in four; fewer tell less
+MIN_INDEPENDENT = 30  # a correct 80 % band holds 73 to 87 % of 30 prices three times in four; fewer tell less
 TOO_FEW = "too few to judge"
 SAME_PRICE = 1e-9  # relative: prices that were adjusted in two ways differ by rounding
 
 
 @dataclass(frozen=True)
-class LiveScores:
+class RealisedScores:
     """Scores of the forecasts of one timing; a figure is None until something has come due.
 
     forecasts: sessions with such a forecast.  matured: forecasts whose steps are all past.  steps: those that came due.
@@ -98,7 +98,7 @@ class RestatedBar:
 
 def with_independent(value: str, independent: int) -> str:
     """Append the number of independent observations to a figure, and TOO_FEW where it is below 30."""
-    few = f", {TOO_FEW}" if independent < FEWEST_INDEPENDENT else ""
+    few = f", {TOO_FEW}" if independent < MIN_INDEPENDENT else ""
     return f"{value} ({independent} independent{few})"
 
 
@@ -118,7 +118,7 @@ def timing_of(published_at: datetime, first_due: date, sessions: Sessions) -> Ti
     return "late" if published_at < sessions.final_time(first_due) else "backfilled"
 
 
-def steps_that_count(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
+def one_forecast_per_session(steps: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     """Choose one forecast per session, and add its `timing`: the last live one, else the last late one, else the last.
 
     So a night run again the same evening replaces its forecast; run again weeks later, when part of the outcome is
@@ -163,8 +163,8 @@ def origin_prices(
 ) -> "pd.Series[float]":
     """The mid price that each step was forecast from, in the series' units; NaN where it has no bar of the origin.
 
-    units: by `BarStore.restated_units`, what one as traded is now: a restated mid price is not the one forecast from.
-    None if no origin was restated.
+    units: by `BarStore.restated_price_factors`, what one as traded is now: a restated mid price is not the one forecast
+    from. None if no origin was restated.
     """
     now = counting["session"].map(_by_session(series, series.mid))
     then = now if units is None else counting["session"].map(units) * counting["last_value"]
@@ -202,7 +202,7 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
     return pd.Series(prices, index=pd.DatetimeIndex(series.sessions.astype("datetime64[us]")))
 
 
-def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> LiveScores:
+def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> RealisedScores:
     """Score one timing.  counting: the steps that count.  scored: those of them that came due."""
     missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
@@ -212,7 +212,7 @@ def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> L
     right = (due["probability_of_rise"] > 0.5) == rose
     naive = float((scored["naive_error"] ** 2).sum())
     coverages: dict[str, Any] = {f"coverage_{band}": _mean(scored[f"inside_{band}"]) for band in BANDS}
-    return LiveScores(
+    return RealisedScores(
         forecasts=int(counting["key"].nunique()),
         matured=int(scored.loc[scored["matured"], "key"].nunique()),
         steps=len(scored),

@@ -9,13 +9,17 @@ from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions
 MOVES = (0.05, 0.1)
-USUAL = (40, 60)  # percentiles between which it is neither calm nor wild
+USUAL_PERCENTILES = (40, 60)  # percentiles between which it is neither calm nor wild
 SESSIONS_A_YEAR = 252
-FEWEST_USUAL = 20  # earlier forecasts, at least, to say what is usual
-MID_BEHIND = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
+MIN_USUAL = 20  # earlier forecasts, at least, to say what is usual
+MID_LAG_SESSIONS = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
 # the median of 100 tickers (0.46, 0.46 and 0.48 for moves since 1980, 1999 and 2009)
-TAIL = 4.0  # the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
-BEYOND = TAIL / (TAIL - 2)  # mean square beyond the outermost quantile over that quantile's square; for the moves of 50
+TAIL_INDEX = (
+    4.0  # the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
+)
+TAIL_MEAN_SQUARE = TAIL_INDEX / (
+    TAIL_INDEX - 2
+)  # mean square beyond the outermost quantile over that quantile's square; for the moves of 50
 # tickers up to each of 1989, 1991 … 1997 it is 1.99 to 2.07, for a normal's, 1.37
 
 
@@ -40,7 +44,7 @@ class Outlook:
         """The percentile in words: `calmer than usual, 31st percentile`."""
         if self.percentile is None:
             return "too short a history to say"
-        low, high = USUAL
+        low, high = USUAL_PERCENTILES
         place = min(max(round(self.percentile), 1), 99)  # below all of them is the first
         word = "calmer than" if place < low else "wilder than" if place > high else "as"
         ending = "th" if 10 <= place <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
@@ -49,7 +53,7 @@ class Outlook:
 
 def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
     """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  tonight: (leads, 21)."""
-    found, known = [], len(quantiles) >= FEWEST_USUAL
+    found, known = [], len(quantiles) >= MIN_USUAL
     for span in (span for span in SPANS if span <= len(tonight)):
         said = tonight[span - 1]
         now, before = float(annualised(said, span)), annualised(quantiles[:, span - 1], span)
@@ -63,8 +67,8 @@ def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
 def annualised(quantiles: Floats, lead: int) -> Floats:
     """(…) annualised close-to-close volatility, by quantiles (…, 21) of log(mid at `lead` / close), symmetrised."""
     squares = symmetrised(quantiles) ** 2
-    variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * BEYOND * squares[..., -1]
-    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / (lead - MID_BEHIND)), dtype=np.float64)
+    variance = np.trapezoid(squares, LEVELS, axis=-1) + 2 * LEVELS[0] * TAIL_MEAN_SQUARE * squares[..., -1]
+    return np.asarray(np.sqrt(variance * SESSIONS_A_YEAR / (lead - MID_LAG_SESSIONS)), dtype=np.float64)
 
 
 def chance_above(quantiles: Floats, move: float) -> Floats:
@@ -75,7 +79,7 @@ def chance_above(quantiles: Floats, move: float) -> Floats:
     end, distance = np.where(move >= high, high, low) - median, move - median
     with np.errstate(divide="ignore", invalid="ignore"):  # of a distribution without a width, whose chances are 0 and 1
         between = 1 - ((LEVELS[at + 1] - LEVELS[at]) / (right - left) * (move - left) + LEVELS[at])
-        beyond = np.where(distance == 0, 0.0, LEVELS[0] * (end / distance) ** TAIL)
+        beyond = np.where(distance == 0, 0.0, LEVELS[0] * (end / distance) ** TAIL_INDEX)
     outside = np.where(move >= high, beyond, 1 - beyond)
     return np.asarray(np.where((low < move) & (move < high), between, outside), dtype=np.float64)
 

@@ -15,10 +15,10 @@ from stockml.models.lead_grid import moves, symmetrised
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
-FIRST_SHARE = 1 / 2  # the network's; chosen on cuts from 1989 to 1997, on tickers that it was not learned from
+INITIAL_SHARE = 1 / 2  # the network's; chosen on cuts from 1989 to 1997, on tickers that it was not learned from
 LEARNING_RATE = 0.02  # per session, in units of the simple forecast's mean loss
-FEEDBACK = 0.0005  # per session, in ln width per unit of coverage that the 80 % bands are off
-FURTHEST_FEEDBACK = 0.3
+FEEDBACK_RATE = 0.0005  # per session, in ln width per unit of coverage that the 80 % bands are off
+MAX_FEEDBACK = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +59,17 @@ class Calibration:
 
     def applied(self, components: Components) -> Floats:
         """(m, leads, 21) combined quantiles, rising."""
-        width = _mixed(symmetrised(components.simple), components.network, np.array(self.shares))
-        return _about(components.location, width, self.feedback)
+        width = _weighted(symmetrised(components.simple), components.network, np.array(self.shares))
+        return _centred_on(components.location, width, self.feedback)
 
 
-def _mixed(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
+def _weighted(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
     if network is None:
         return spread
     return np.asarray(shares[..., None] * network + (1 - shares[..., None]) * spread, dtype=np.float64)
 
 
-def _about(location: Floats, width: Floats, feedback: float) -> Floats:
+def _centred_on(location: Floats, width: Floats, feedback: float) -> Floats:
     found = location[..., None] + np.exp(feedback) * width
     return np.asarray(np.maximum.accumulate(found, axis=-1), dtype=np.float64)
 
@@ -81,21 +81,21 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     """
     spread, leads = symmetrised(components.simple), components.location.shape[1]
     due = np.searchsorted(origins + leads, origins, side="right")  # (m,) how many outcomes are complete by each
-    came, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
-    actual = moves(series, came, np.arange(1, leads + 1))
+    resolved, gaps = origins[: due[-1]], np.diff(origins[: due[-1]], prepend=origins[0] - 1)
+    actual = moves(series, resolved, np.arange(1, leads + 1))
     shares = np.zeros_like(components.location)
     if components.network is not None:
-        shares = _shares(spread[: len(came)], components.network[: len(came)], actual, gaps)[due]
-    width, quantiles = _mixed(spread, components.network, shares), np.empty_like(spread)
+        shares = _shares(spread[: len(resolved)], components.network[: len(resolved)], actual, gaps)[due]
+    width, quantiles = _weighted(spread, components.network, shares), np.empty_like(spread)
     low, high = band(quantiles, 0.8)  # views: they are filled with the quantiles, row by row
     feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
         for each in range(used, known):
             outside = np.count_nonzero((actual[each] < low[each]) | (actual[each] > high[each])) / leads
-            current += FEEDBACK * gaps[each] * (outside - 0.2)
-            current = min(max(current, -FURTHEST_FEEDBACK), FURTHEST_FEEDBACK)
+            current += FEEDBACK_RATE * gaps[each] * (outside - 0.2)
+            current = min(max(current, -MAX_FEEDBACK), MAX_FEEDBACK)
         feedback[row], used = current, known
-        quantiles[row] = _about(components.location[row], width[row], current)
+        quantiles[row] = _centred_on(components.location[row], width[row], current)
     return CombinedForecast(quantiles, shares, feedback)
 
 
@@ -106,5 +106,5 @@ def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> F
     loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))
     mean_loss = loss / np.maximum(np.arange(len(loss)), 1)[:, None]
     relative = np.divide(advantage, mean_loss, out=np.zeros_like(mean_loss), where=mean_loss > 0)
-    log_odds = np.log(FIRST_SHARE / (1 - FIRST_SHARE)) + np.clip(LEARNING_RATE * relative, -20.0, 20.0)
+    log_odds = np.log(INITIAL_SHARE / (1 - INITIAL_SHARE)) + np.clip(LEARNING_RATE * relative, -20.0, 20.0)
     return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float64)

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stockml.errors import DiskFull, InvalidFile, StockmlError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.integrity import faults
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.pooled_vintages import KINDS
@@ -33,9 +33,9 @@ from stockml.nights.record import kept_night
 from stockml.provider.price_source import FILE as KIND_OF_PRICES
 from stockml.provider.price_source import REPLAY
 from stockml.storage.files import NO_ROOM, sync_folder, write_atomically
-from stockml.storage.objects import Found, Objects
+from stockml.storage.objects import Objects, StoredObject
+from stockml.storage.os_errors import RESTORING, check_links
 from stockml.storage.process_marks import is_gone, mark
-from stockml.storage.refusals import RESTORING, check_links
 
 FORMAT = "stockml backup, 1"
 MANIFEST, ARCHIVE, STAGING = "manifest.json", "archive.zip", ".staging-"
@@ -52,7 +52,7 @@ class Archived:
     damaged: tuple[str, ...]
 
 
-def back_up(home: Home, file: Path, now: datetime) -> Archived:
+def back_up(home: HomePaths, file: Path, now: datetime) -> Archived:
     """Write the archive to a new file, damaged files included and named. Raises InvalidFile, OSError, leaving none."""
     if file.exists():
         there = "a folder" if file.is_dir() else "one"
@@ -78,7 +78,7 @@ def back_up(home: Home, file: Path, now: datetime) -> Archived:
         return Archived(len(names), file.stat().st_size, tuple(found))
 
 
-def restore(home: Home, file: Path, only: str | None = None) -> Archived:
+def restore(home: HomePaths, file: Path, only: str | None = None) -> Archived:
     """Restore the archive's files into a home that lacks them or has the very same; after a kill, repeat it to go on.
 
     Until then, the home is refused to nights and other commands (`check_home`).
@@ -115,7 +115,7 @@ def restore(home: Home, file: Path, only: str | None = None) -> Archived:
         for name in reversed(names):  # first what others rest on
             if _read(home, name) is None:
                 objects, within = _place(home, name)
-                objects.replace(within, (staged.root / name).read_bytes(), Found(None))
+                objects.replace(within, (staged.root / name).read_bytes(), StoredObject(None))
         if is_finished_by_this:
             mark.unlink()
         return Archived(len(names), file.stat().st_size, tuple(found))
@@ -128,7 +128,7 @@ def holds_replay(file: Path) -> bool:
     return False
 
 
-def _copied(home: Home, root: Path) -> Iterator[str]:
+def _copied(home: HomePaths, root: Path) -> Iterator[str]:
     """Copy file by file; yields the names in the order of reading."""
     for name in _names(home):
         if (content := _read(home, name)) is not None:  # else it was cleared away meanwhile
@@ -137,7 +137,7 @@ def _copied(home: Home, root: Path) -> Iterator[str]:
             yield name
 
 
-def _names(home: Home) -> Iterator[str]:
+def _names(home: HomePaths) -> Iterator[str]:
     root = home.root
     for folder in (*(str(root / place) for place in PLACES), home.store):
         for place, _, files in os.walk(folder, onerror=_refuse):
@@ -156,7 +156,7 @@ def _names(home: Home) -> Iterator[str]:
     yield from (f"store/{path}" for path in sorted(parquet, key=lambda path: (-len(path.parts), str(path))))
 
 
-def _champions(home: Home, ticker: str) -> list[str]:
+def _champions(home: HomePaths, ticker: str) -> list[str]:
     """The folders of all champions, and the newest ones' evaluations, from which MLflow's models are made."""
     try:
         champions = Registry(home.models).champion_history(ticker)
@@ -229,7 +229,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 @contextmanager
-def _staging(home: Home, beside: Path) -> Iterator[Home]:
+def _staging(home: HomePaths, beside: Path) -> Iterator[HomePaths]:
     """A temporary folder in `beside`, as a home whose store is local; removes those that killed processes left there.
 
     Raises DiskFull, naming `beside`, if the block finds no room.
@@ -249,12 +249,12 @@ def _staging(home: Home, beside: Path) -> Iterator[Home]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _found(staged: Home, home: Home) -> list[str]:
+def _found(staged: HomePaths, home: HomePaths) -> list[str]:
     """The faults of the copy, with the home's own paths."""
     return [fault.replace(str(staged.root), str(home.root)) for fault in faults(staged)]
 
 
-def _damaged(home: Home, names: Iterable[str]) -> set[str]:
+def _damaged(home: HomePaths, names: Iterable[str]) -> set[str]:
     """Those of these files that are damaged here, or in a folder that is."""
     told = tuple(faults(home))
     paths = {name: home.root / name for name in names}
@@ -265,11 +265,11 @@ def _damaged(home: Home, names: Iterable[str]) -> set[str]:
     }
 
 
-def _place(home: Home, name: str) -> tuple[Objects, str]:
+def _place(home: HomePaths, name: str) -> tuple[Objects, str]:
     top, _, rest = name.partition("/")
     return (Objects(home.store), rest) if top == "store" else (Objects(str(home.root)), name)
 
 
-def _read(home: Home, name: str) -> bytes | None:
+def _read(home: HomePaths, name: str) -> bytes | None:
     objects, within = _place(home, name)
     return objects.read(within).content

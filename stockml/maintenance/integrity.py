@@ -9,16 +9,16 @@ from typing import TypeVar
 
 from stockml.errors import HistoryError, InvalidFile, NoBars, OtherVersion, StoreError
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.pooled_vintages import KINDS, OWN, read
 from stockml.models.registry import FILE, Registry, check_intact
-from stockml.models.trained_model import pool_files
+from stockml.models.trained_model import vintage_files
 from stockml.nights.record import check_night, kept_night, kept_nights
 from stockml.nights.status import known_tickers
 from stockml.prices.store import BarStore
 from stockml.storage.arrays import unpacked_by_name
+from stockml.storage.os_errors import refused
 from stockml.storage.records import unsealed
-from stockml.storage.refusals import refused
 from stockml.tickers import TICKER
 from stockml.training.tuned_settings import tuned_settings
 
@@ -28,7 +28,7 @@ BARS_BACK = "restore it from a backup, or fetch anew with `stockml nightly`"
 SUPERSEDED = "restore it from a backup, or move it away: what stands on it is then trained anew"
 
 
-def faults(home: Home) -> Iterator[str]:
+def faults(home: HomePaths) -> Iterator[str]:
     """The damaged or missing bars, forecasts, champions, settings, bases and nights: one line each, with advice."""
     store, ledger = BarStore.of(home), Ledger(home.ledger)
     stored, forecast = store.tickers(), known_tickers(home)
@@ -42,7 +42,7 @@ def faults(home: Home) -> Iterator[str]:
     yield from missing(home)
 
 
-def missing(home: Home) -> Iterator[str]:
+def missing(home: HomePaths) -> Iterator[str]:
     """The ledgers and promotion histories that nights' records imply and that are not there, one line each."""
     # under shared state, a home holds only what its own nights needed
     for ticker in [] if home.state else _tickers_of_nights(home):
@@ -56,14 +56,14 @@ def missing(home: Home) -> Iterator[str]:
                 yield f"{path}: {told}; restore it from a backup"
 
 
-def damaged_bases(home: Home) -> Iterator[str]:
+def damaged_bases(home: HomePaths) -> Iterator[str]:
     for kind in KINDS.values():
         yield from _faults(read, sorted(home.bases.glob(kind.pattern)))
         superseded = _faults(read, sorted(home.bases.glob(f"superseded/*/{kind.pattern}")))
         yield from (fault.replace(OWN, SUPERSEDED) for fault in superseded)
 
 
-def damaged_nights(home: Home) -> Iterator[str]:
+def damaged_nights(home: HomePaths) -> Iterator[str]:
     """The records of nights that cannot be read or are not as they were written, one line each."""
     found = (home.nights.glob(f"{ticker}/*/night.json") for ticker in _tickers_of_nights(home))
     return _faults(check_night, sorted(path for of_ticker in found for path in of_ticker))
@@ -79,13 +79,13 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
             yield refused(fault)
 
 
-def check_champion(home: Home, ticker: str) -> None:
+def check_champion(home: HomePaths, ticker: str) -> None:
     """Raise StoreError or InvalidFile if the champion or a base that it stands on is not as it was promoted, or if its
     evaluation, from which MLflow's model is made, is missing or damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
         with suppress(OtherVersion):  # the next night trains anew
-            pool_files(Path(champion.path))
+            vintage_files(Path(champion.path))
         night = None if home.state else kept_night(home.nights, ticker, champion.key)
         if night and night.evaluation_folder:
             _check_evaluation(Path(night.evaluation_folder))
@@ -103,17 +103,17 @@ def _check_evaluation(folder: Path) -> None:
         raise InvalidFile(str(folder), why) from error
 
 
-def promoted_tickers(home: Home) -> list[str]:
+def promoted_tickers(home: HomePaths) -> list[str]:
     """The tickers with a promotion history; folders of other names, such as a copy made by hand, are ignored."""
     return _named(path.parent.name for path in home.models.glob(f"*/{FILE}"))
 
 
-def tuned_tickers(home: Home) -> list[str]:
+def tuned_tickers(home: HomePaths) -> list[str]:
     """The tickers with tuned settings; files of other names are ignored likewise."""
     return _named(path.stem for path in home.settings.glob("*.json"))
 
 
-def _tickers_of_nights(home: Home) -> list[str]:
+def _tickers_of_nights(home: HomePaths) -> list[str]:
     return _named(path.name for path in home.nights.glob("*"))
 
 

@@ -2,19 +2,19 @@
 
 from datetime import datetime
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.redaction import excerpt
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 
-LONGEST = 1_000
+MAX_LENGTH = 1_000
 KEPT = 1_000  # lines
 
 
-def append_notice(home: Home, what: str, at: datetime) -> None:
+def append_notice(home: HomePaths, what: str, at: datetime) -> None:
     """Append the time and what happened, without line breaks or keys, to `notices.log`. Raises StoreBusy, DiskFull."""
     path = home.root / "notices.log"
     with file_lock(home.locks / "notices.lock", timeout_s=30):
         before = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        line = f"{at.isoformat(timespec='seconds')} {excerpt(what, LONGEST)}".encode()
+        line = f"{at.isoformat(timespec='seconds')} {excerpt(what, MAX_LENGTH)}".encode()
         write_atomically(path, b"".join(each + b"\n" for each in [*before, line][-KEPT:]))

@@ -10,22 +10,22 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from stockml.errors import InvalidFile, StoreError, TrackingUnavailable, counted
+from stockml.errors import InvalidFile, StoreError, TrackingUnavailable, quantity
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
 from stockml.storage.manifests import FOLDERS
-from stockml.storage.refusals import check_links, closed_to_us
-from stockml.storage.sharing import both_locked, cut_short, renaming
+from stockml.storage.os_errors import check_links, closed_to_us
+from stockml.storage.sharing import interrupted_renames, rename_lock, rename_marker
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
 TO_TELL = ".renamed"  # of the mark of a rename that MLflow is still to be told of
 
 
-def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
+def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
     """Move all that is kept of `old` to `new`; returns what moved, in words. `missed` is told if MLflow is away.
 
     Raises InvalidTicker, StoreError where `new` has something of its own already, where something of `old` cannot be
@@ -33,9 +33,9 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
     shares the state.
     """
     old, new = validated_ticker(old), validated_ticker(new)
-    mark = renaming(home, old, new)
-    with both_locked(home, old, new):
-        for half_done in cut_short(home, {old, new}):
+    mark = rename_marker(home, old, new)
+    with rename_lock(home, old, new):
+        for half_done in interrupted_renames(home, {old, new}):
             if half_done.path != str(mark):
                 raise half_done
         for before, after in _places(home, old, new):
@@ -64,7 +64,7 @@ def rename(home: Home, old: str, new: str, *, missed: Callable[[TrackingUnavaila
     return tuple(dict.fromkeys(moved))
 
 
-def _told(home: Home, new: str) -> list[str]:
+def _told(home: HomePaths, new: str) -> list[str]:
     """Tell MLflow of the rename to `new`, after those that it goes on from and that were killed, or found it away."""
     wanted, untold, moved = new, list[Path](), list[str]()
     for mark in sorted(home.locks.glob(f"* *{TO_TELL}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
@@ -78,14 +78,14 @@ def _told(home: Home, new: str) -> list[str]:
     return moved
 
 
-def is_known(home: Home, ticker: str) -> bool:
+def is_known(home: HomePaths, ticker: str) -> bool:
     """Whether anything is kept of the ticker; for a new name, whether the rename was already made."""
     places = (_held(after) for _, after in _places(home, ticker, ticker))
     kept = any(places) or Ledger(home.ledger).file(ticker).exists()
     return kept or ticker in BarStore.of(home).tickers()
 
 
-def _places(home: Home, old: str, new: str) -> list[tuple[Path, Path]]:
+def _places(home: HomePaths, old: str, new: str) -> list[tuple[Path, Path]]:
     """The old and new path of everything that is found by the name of its folder or file alone."""
     found = [(home.root / what / old, home.root / what / new) for what in (*FOLDERS, "plots")]
     return [*found, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
@@ -117,11 +117,11 @@ def _held(path: Path) -> set[Path]:
     return {each.relative_to(path) for each in files}
 
 
-def _nights(home: Home, old: str, new: str) -> list[str]:
-    """Write the new ticker into the records. The glance at the newest, of the old one, counts for none."""
+def _nights(home: HomePaths, old: str, new: str) -> list[str]:
+    """Write the new ticker into the records. The newest's key figures, of the old one, count for none."""
     renamed = 0
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
         with suppress(InvalidFile):  # a damaged one is left as it is: whoever reads it is told
             write_night(replace(read_night(path, of=old), ticker=new), path)
             renamed += 1
-    return [f"records of {counted(renamed, 'night')}"] if renamed else []
+    return [f"records of {quantity(renamed, 'night')}"] if renamed else []

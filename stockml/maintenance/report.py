@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rich.filesize import decimal
 
-from stockml.errors import counted
-from stockml.redaction import unformatted
+from stockml.errors import quantity
+from stockml.redaction import escape_markdown
 
 LISTED = 50  # things named per step; the count tells how many there were
 
@@ -26,14 +26,16 @@ def markdown(steps: Sequence[StepReport], *, dry_run: bool) -> str:
     """A table with one row per step, then the things of each step."""
     title = "What maintenance would do (dry run: nothing was changed)" if dry_run else "What maintenance did"
     rows = ["| step | things | size |", "|---|--:|--:|", *(_row(step) for step in steps)]
-    return unformatted("\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)]))
+    return escape_markdown(
+        "\n\n".join([f"## {title}", "\n".join(rows), *(_listed(step) for step in steps if step.things)])
+    )
 
 
 def summary(steps: Sequence[StepReport]) -> str:
     """One line: how much went, or would go, and which steps could not be done."""
     things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
     failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
-    line = f"{counted(things, 'thing')}, {readable(size)}"
+    line = f"{quantity(things, 'thing')}, {readable(size)}"
     return f"{line}. Not done: {'; '.join(failed)}" if failed else line
 
 

@@ -17,10 +17,10 @@ from typing import Annotated
 from pydantic import Field
 
 from stockml.errors import InvalidFile, RecordUnreadable
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import kept_night, night_path, read_night
-from stockml.settings import Checked
+from stockml.settings import FrozenSettings
 from stockml.tickers import TICKER
 
 LEFTOVER_DAYS = 1  # a temporary file that is older belongs to no living process
@@ -30,7 +30,7 @@ NOT_SEARCHED = {"artifacts", "replay", "results"}  # MLflow's, a home of its own
 Count = Annotated[int, Field(ge=1, le=36_500)]
 
 
-class RetentionSettings(Checked, prefix="keep."):
+class RetentionSettings(FrozenSettings, prefix="keep."):
     """How many days each thing is kept after it was last written; each ticker's newest is kept in any case."""
 
     # a year of fifty tickers should fit in 2 GB: `python -m tests.bench --only disk` prints what each part takes of it
@@ -76,7 +76,7 @@ class Needed:
         return not (self.tickers.isdisjoint(path.parts) and self.paths.isdisjoint((path, *path.parents)))
 
 
-def needed(home: Home, champions: int) -> Needed:
+def needed(home: HomePaths, champions: int) -> Needed:
     """The newest `champions` of each ticker, and what its newest night and those that MLflow lacks refer to."""
     paths = {home.ledger, *([Path(home.store)] if "://" not in home.store else [])}
     tickers: set[str] = set()
@@ -90,7 +90,7 @@ def needed(home: Home, champions: int) -> Needed:
     return Needed(frozenset(paths), frozenset(tickers), tuple(unreadable))
 
 
-def outdated(home: Home, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
+def outdated(home: HomePaths, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
     """All that is older at `now` (a time with its zone) than it is kept for, largest first; some of it may be needed.
 
     Ask what is needed afterwards, just before removing: so what a night that ends meanwhile refers to stays.
@@ -114,7 +114,7 @@ def remove(planned: Iterable[Removal]) -> tuple[Removal, ...]:
     return tuple(gone)
 
 
-def _candidates(home: Home, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
+def _candidates(home: HomePaths, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
     """All that is older than its kind is kept for; of most kinds, each ticker's newest is left out."""
     for kind, folder, pattern, days in (
         ("payloads", home.payloads, "*.json.gz", keep.payload_days),
@@ -161,7 +161,7 @@ def _measured(kind: str, path: Path) -> Removal | None:
     return Removal(kind, path, sum(each.st_size for each in files), datetime.fromtimestamp(written, UTC))
 
 
-def _of_champions(home: Home, ticker: str, champions: int) -> set[Path]:
+def _of_champions(home: HomePaths, ticker: str, champions: int) -> set[Path]:
     """The champions' models, and the nights' records and evaluations to make MLflow's versions of them again."""
     found: set[Path] = set()
     for reign in Registry(home.models).champion_history(ticker)[-champions:]:

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segment_start
+from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, width_factors
 from stockml.models.pooled_regression import EWMA_60, ORIGIN_STRIDE, POOLED, PooledRegression, Vintage

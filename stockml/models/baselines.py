@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from stockml.features.range_volatility import USUAL_VOLATILITY, Volatilities, ewma_volatility
-from stockml.features.segments import causal, each_segment
+from stockml.features.segments import cached_causal, each_segment
+from stockml.features.volatility import USUAL_VOLATILITY, Volatilities, ewma_volatility
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -19,7 +19,7 @@ USUAL_RISE = 0.0003  # log return per session at the usual volatility, 8 % a yea
 RISE_POWER = 0.75  # 0 would be the same rise for every share, 1 the same return for each unit of risk
 CLOSE_SHARE = 0.75  # of the way from the mid to the close, the last trade: made at once
 RETURN_SHARE = 0.15  # of the way back to the past week's mean: made at once
-HIGHEST_VOLATILITY = 0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
+MAX_VOLATILITY = 0.125  # daily; a share that halved in a day. No rise was measured beyond it before 1999
 PUBLISHED_SHARE = 0.5  # of the usual rise: a quarter to a half of it lost in no era
 PAST_YEAR = (250, 20)  # sessions back: the newest month, which tends to reverse, is left out of the year
 
@@ -60,14 +60,14 @@ def baseline_paths(mid: Floats, origins: Indices, horizon: int) -> dict[str, Flo
     }
 
 
-def prior_path(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
+def trend_prior_moves(series: PriceSeries, origins: Indices, horizon: int) -> Floats:
     """(m, horizon) log move from each origin's mid price that is expected of any share, whatever its own drift.
 
     It starts between the mid, the close and the past week's mean, and rises with the share's volatility and trend: not
     at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift over more than a year
     is left out: it says less about its next years than this does.
     """
-    rise = usual_rise(series) * (1 + trend(series))
+    rise = expected_drift(series) * (1 + trend(series))
     start = _start(series)[origins, None]
     return np.asarray(start + rise[origins, None] * np.arange(1, horizon + 1), dtype=np.float64)
 
@@ -80,26 +80,26 @@ def _start(series: PriceSeries) -> Floats:
     return np.asarray(start, dtype=np.float64)
 
 
-@causal
-def usual_rise(series: PriceSeries) -> Floats:
-    """(n,) usual log return per session of a share with this volatility: the same for all beyond HIGHEST_VOLATILITY.
+@cached_causal
+def expected_drift(series: PriceSeries) -> Floats:
+    """(n,) usual log return per session of a share with this volatility: the same for all beyond MAX_VOLATILITY.
 
     On 105 tickers it was the highest from 1983 to 1998, and lower bounds (0.02 to 0.1) lost there. In later eras it
     gained 0.1 to 0.2 % of CRPS on the 56 origins beyond it, after which prices fell by a fifth in 50 sessions.
     Its volatility is that of its mid prices or, where less, of its closes: one misprinted low multiplies the former.
     """
     volatility = np.fmin(ewma_volatility(series), Volatilities.of(series).ewma_60)
-    bounded = np.minimum(volatility, HIGHEST_VOLATILITY)
+    bounded = np.minimum(volatility, MAX_VOLATILITY)
     return np.asarray(USUAL_RISE * (bounded / USUAL_VOLATILITY) ** RISE_POWER, dtype=np.float64)
 
 
-def published_moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
+def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise.
 
     Zero at lead 1, whose mid price lies only half a session ahead. On 99 tickers, in eras from 2003 and from 2009,
     half of the rise gained on nine of ten; adding the trend gained in one era and lost in the other.
     """
-    return np.asarray(PUBLISHED_SHARE * usual_rise(series)[origins, None] * (leads - 1), dtype=np.float64)
+    return np.asarray(PUBLISHED_SHARE * expected_drift(series)[origins, None] * (leads - 1), dtype=np.float64)
 
 
 @each_segment

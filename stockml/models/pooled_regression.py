@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from stockml.errors import TooFewBars
-from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
+from stockml.features.volatility import Volatilities
 from stockml.models.lead_grid import LEADS, LEVELS, hat_basis, moves
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices, check_array
@@ -26,10 +26,10 @@ WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its 
 
 ORIGIN_STRIDE = 5
 FIRST_LEARNED = 60  # before it, the EWMA 60, the unit of everything here, has not settled
-FEWEST_LEARNED = 100
-FEWEST_RETURNS = 20  # a month: with fewer a width is not worth stating
-SMALLEST_MOVE = 0.05  # in units of the width: keeps an unchanged price from dominating the fit
-FURTHEST_TERM = 2.0  # a day without a range, or a misprint, counts no more than a factor of e²
+MIN_LEARNED = 100
+MIN_RETURNS = 20  # a month: with fewer a width is not worth stating
+MIN_MOVE = 0.05  # in units of the width: keeps an unchanged price from dominating the fit
+MAX_TERM = 2.0  # a day without a range, or a misprint, counts no more than a factor of e²
 DECIMALS = 8  # kept: the last bits of a fit differ between processors
 
 
@@ -103,9 +103,9 @@ class PooledRegression(Vintage):
 
 def check_history(volatilities: Volatilities, origins: Indices) -> None:
     """Raise TooFewBars where one of the origins, (m,), has less than a month of moves before it."""
-    fewest = int(volatilities.return_count[origins].min(initial=FEWEST_RETURNS))
-    if fewest < FEWEST_RETURNS:
-        raise TooFewBars(FEWEST_RETURNS + 1, fewest + 1, "a width")
+    fewest = int(volatilities.return_count[origins].min(initial=MIN_RETURNS))
+    if fewest < MIN_RETURNS:
+        raise TooFewBars(MIN_RETURNS + 1, fewest + 1, "a width")
 
 
 def learning_origins(series: PriceSeries) -> Indices:
@@ -119,9 +119,9 @@ def learning_bars(series: Mapping[str, PriceSeries], until: date, what: str) -> 
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
     learned = {ticker: bars for ticker, bars in known.items() if counts[ticker]}
-    if sum(counts.values()) < FEWEST_LEARNED:
+    if sum(counts.values()) < MIN_LEARNED:
         longest = max(map(len, known.values()), default=0)
-        raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_STRIDE * FEWEST_LEARNED, longest, what)
+        raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_STRIDE * MIN_LEARNED, longest, what)
     through = max(bars.sessions[-1] for bars in learned.values()).item()
     return learned, Vintage(through, tuple(learned), sum(map(len, learned.values())), sum(counts.values()))
 
@@ -138,7 +138,7 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
     means = np.nansum(terms, axis=0) / np.maximum(counts, 1)
     terms = np.where(np.isnan(terms), means, terms)
     constant, ewma_20, ewma_60 = units.T[:, :, None]
-    sizes = np.log(np.abs(moved) / ewma_60 + SMALLEST_MOVE)
+    sizes = np.log(np.abs(moved) / ewma_60 + MIN_MOVE)
     mean_term, mean_size = terms.mean(axis=0), sizes.mean(axis=0)
     slopes = np.linalg.lstsq(terms - mean_term, sizes - mean_size)[0]  # without importing scikit-learn
     intercepts = mean_size - mean_term @ slopes
@@ -155,4 +155,4 @@ def _fitted(terms: Floats, units: Floats, moved: Floats) -> dict[str, Any]:
 def _terms(volatilities: Volatilities, origins: Indices) -> Floats:
     """(m, 6) ln(TERMS / EWMA 60) after each origin, NaN where the history is too short."""
     terms = np.column_stack([volatilities.range[origins], volatilities.ewma_20[origins]])
-    return np.clip(np.log(terms / volatilities.ewma_60[origins, None]), -FURTHEST_TERM, FURTHEST_TERM)
+    return np.clip(np.log(terms / volatilities.ewma_60[origins, None]), -MAX_TERM, MAX_TERM)

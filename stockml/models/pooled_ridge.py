@@ -15,7 +15,7 @@ from stockml.features.width_inputs import AVERAGED, input_averages, standardised
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, hat_basis, lead_basis, moves, symmetrised, width_factors
 from stockml.models.pooled_regression import (
     DECIMALS,
-    SMALLEST_MOVE,
+    MIN_MOVE,
     PooledRegression,
     Vintage,
     learning_bars,
@@ -26,7 +26,7 @@ from stockml.storage.arrays import Floats, Indices, check_array
 
 RIDGE = "ridge regression"
 PENALTY = 0.3  # per origin, of inputs in standard deviations; chosen, as the windows, on cuts from 1989 to 1997
-SMALLEST_DEVIATION = 1e-3
+MIN_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,10 @@ class PooledRidge(Vintage):
         inputs, widths, moved = (np.concatenate(part) for part in zip(*parts, strict=True))
         inputs[:, np.isnan(inputs).all(axis=0)] = 0
         means = np.nanmean(inputs, axis=0).round(DECIMALS)
-        deviations = np.maximum(np.nanstd(inputs, axis=0), SMALLEST_DEVIATION).round(DECIMALS)
+        deviations = np.maximum(np.nanstd(inputs, axis=0), MIN_DEVIATION).round(DECIMALS)
         standard = standardised(inputs, means, deviations)
         onto_basis = np.linalg.pinv(lead_basis(leads)).T  # least squares over the leads
-        missed = np.log(np.abs(moved) / widths + SMALLEST_MOVE) @ onto_basis
+        missed = np.log(np.abs(moved) / widths + MIN_MOVE) @ onto_basis
         learned = Ridge(alpha=PENALTY * len(standard)).fit(standard, missed)
         coefficients = np.asarray(learned.coef_, dtype=np.float64).T.round(DECIMALS)
         ratios = moved / (widths * width_factors(standard @ coefficients, leads))

@@ -28,7 +28,7 @@ from stockml.storage.arrays import Arrays, labelled, unlabelled
 from stockml.storage.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "vintages"
-LARGEST = 16_000_000  # bytes
+MAX_BYTES = 16_000_000  # bytes
 AS_SHIPPED = "take the file from the release again, or make it anew (README.md beside it)"
 OWN = "learn it anew with `stockml pretrain`, or move the file away: an older one takes its place"
 READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
@@ -82,7 +82,7 @@ def read(path: Path) -> Any:
     kind = next((kind for kind in KINDS.values() if path.match(kind.pattern)), KINDS["base"])
     way_back = AS_SHIPPED if path.parent == SHIPPED else OWN
     try:
-        if (size := path.stat().st_size) > LARGEST:
+        if (size := path.stat().st_size) > MAX_BYTES:
             raise ValueError(f"{size:,} bytes")
         content = path.read_bytes()
         header, arrays = unlabelled(content) if path.suffix == ".npz" else (json.loads(content), [])

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from stockml.errors import InvalidFile, NoChampion, RecordUnreadable, StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.objects import sha256_of
+from stockml.storage.os_errors import unfinished_rename, unreadable
 from stockml.storage.records import as_text, read_record, record
-from stockml.storage.refusals import unfinished_rename, unreadable
 from stockml.tickers import validated_ticker
 
 FILE = "promotions.jsonl"
@@ -180,7 +180,7 @@ class Registry:
         return file_lock(self.file(ticker).with_name(f".{FILE}.lock"), self.lock_timeout_s)
 
 
-def champion_for(home: Home, ticker: str, session: date) -> Promotion | None:
+def champion_for(home: HomePaths, ticker: str, session: date) -> Promotion | None:
     """The champion that a night of `session` may know: None where the current one is of a later session.
 
     Raises StoreError where its folder is gone or was changed: nothing is then scored against it or takes its place.

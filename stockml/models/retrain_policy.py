@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.settings import Mode, PolicySettings
 
 Chosen = Literal["retrain", "fine-tune", "keep"]
@@ -50,7 +50,7 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
     if why := impossible or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:
-        return Decision("fine-tune", counted(facts.new_sessions, "new session"))
+        return Decision("fine-tune", quantity(facts.new_sessions, "new session"))
     return Decision("keep", "nothing new since the champion learned")
 
 

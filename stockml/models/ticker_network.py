@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from stockml.models.baselines import published_moves
+from stockml.models.baselines import published_median
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, LEVELS, lead_basis, moves, symmetrised
-from stockml.models.pool import Pool
 from stockml.models.pooled_regression import ORIGIN_STRIDE
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
@@ -25,7 +25,7 @@ FORECASTS = 2  # the base's, and the simple one
 
 
 @dataclass(frozen=True, eq=False)
-class OwnErrors:
+class WidthCorrection:
     """How far the widths forecast for a ticker were off, exponentially weighted over its past origins.
 
     mean: (2, 11), of the base and of the simple forecast, at LEADS, of `width_steps`.  weight: effective number of
@@ -66,39 +66,45 @@ class OwnErrors:
 
 @dataclass(frozen=True, eq=False)
 class TickerNetwork:
-    """A pool's base, corrected by a ticker's errors if `corrected`; it has seen sessions through `learned_until`."""
+    """A base, corrected by a ticker's errors if `corrected`; it has seen sessions through `learned_until`."""
 
-    pool: Pool
-    errors: OwnErrors
+    vintages: VintageSet
+    errors: WidthCorrection
     corrected: bool
     learned_until: np.datetime64
 
     forecasts_path: ClassVar[bool] = False
     scale: ClassVar[None] = None  # a base forecasts ratios, whatever the prices
-    weights: ClassVar[tuple[()]] = ()  # the base's are in the pool's files
+    weights: ClassVar[tuple[()]] = ()  # the base's are in the vintages' files
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, Floats | None]:
         """(m, leads) the published median, and (m, leads, 21) quantiles symmetric about 0, None without a base."""
         own = self.errors.coefficients()[0] if self.corrected else None
-        quantiles = self.pool.network(series, origins, leads, own) if self.pool.base else None
-        return published_moves(series, origins, leads), quantiles
+        quantiles = self.vintages.network_quantiles(series, origins, leads, own) if self.vintages.base else None
+        return published_median(series, origins, leads), quantiles
 
     @property
-    def own_of_simple(self) -> Floats:
+    def simple_correction(self) -> Floats:
         """(4,) the ticker's own part of the simple forecast, which is always used; 0 where nothing was learned."""
         return np.asarray(self.errors.coefficients()[1], dtype=np.float64)
 
     def asdict(self) -> dict[str, Any]:
-        """What is written of it: the pool as names and hashes only."""
-        kept = {"pool": self.pool.identity(), "reasons": dict(self.pool.reasons), "errors": self.errors.asdict()}
-        return {**kept, "own": self.corrected, "learned_until": str(self.learned_until)}
+        """What is written of it: the vintages as names and hashes only."""
+        named = {"pool": self.vintages.identity(), "reasons": dict(self.vintages.reasons)}
+        return {
+            **named,
+            "errors": self.errors.asdict(),
+            "own": self.corrected,
+            "learned_until": str(self.learned_until),
+        }
 
 
-def errors_of(pool: Pool, series: PriceSeries, origins: Indices) -> Floats:
+def width_errors(vintages: VintageSet, series: PriceSeries, origins: Indices) -> Floats:
     """(2, m, 11) of `width_steps`, of the base and of the simple forecast, at origins whose outcomes are known."""
     leads = np.array(LEADS)
-    actual, simple = moves(series, origins, leads), symmetrised(pool.simple(series, origins, leads))
-    return np.stack([width_steps(each, actual) for each in (pool.network(series, origins, leads), simple)])
+    actual, simple = moves(series, origins, leads), symmetrised(vintages.simple_quantiles(series, origins, leads))
+    network = vintages.network_quantiles(series, origins, leads)
+    return np.stack([width_steps(each, actual) for each in (network, simple)])
 
 
 def width_steps(quantiles: Floats, actual: Floats) -> Floats:

@@ -9,11 +9,11 @@ import numpy as np
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.features.origins import OriginSplit
-from stockml.models.pool import Pool, file_of
 from stockml.models.pooled_vintages import READ_ERRORS, SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.models.ticker_network import TickerNetwork, WidthCorrection
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
+from stockml.models.vintage_set import VintageSet, file_of
 from stockml.settings import Settings, settings_from_dict
 from stockml.storage.arrays import packed, unpacked
 from stockml.storage.files import write_atomically
@@ -78,7 +78,7 @@ class TrainedModel:
 
 
 def save(model: TrainedModel, folder: Path) -> None:
-    """Write the folder, the pool as names and hashes only; equal models give equal bytes but for `_timing.json`."""
+    """Write the folder, the vintages as names and hashes only; equal models give equal bytes but for `_timing.json`."""
     for name in NETWORKS:
         if weights := getattr(model, name).weights:
             write_atomically(folder / f"{name}.npz", packed(weights))
@@ -147,17 +147,18 @@ def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], set
     if settings.profile == "tutorial":
         scale = TutorialScale(*(tuple(part["scale"][each]) for each in ("since", "lows", "highs")))
         return TutorialForecaster(settings, unpacked(weights.read_bytes()), scale, until)
-    pool = replace(Pool.identified(part["pool"] if folders else {}, folders), reasons=dict(part["reasons"]))
-    errors = OwnErrors.from_dict(part["errors"])
-    return TickerNetwork(pool, errors, bool(part["own"]) and errors.weight > 0, until)
+    vintages = VintageSet.from_identity(part["pool"] if folders else {}, folders)
+    vintages = replace(vintages, reasons=dict(part["reasons"]))
+    errors = WidthCorrection.from_dict(part["errors"])
+    return TickerNetwork(vintages, errors, bool(part["own"]) and errors.weight > 0, until)
 
 
 def vintage_folders(folder: Path) -> tuple[Path, ...]:
-    """Where the pool of a model in `folder` may be: beside it, as in MLflow; in the installation; as shipped."""
+    """Where the vintages of a model in `folder` may be: beside it, as in MLflow; in the installation; as shipped."""
     return (folder, folder.parent.parent.parent / "bases", SHIPPED)
 
 
-def pool_files(folder: Path) -> tuple[Path, ...]:
+def vintage_files(folder: Path) -> tuple[Path, ...]:
     """The files of the vintages that the model in `folder` names, if any. Raises InvalidFile."""
     try:
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
@@ -176,5 +177,5 @@ def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
     """Whether both models are the same bases left alone, and so forecast the same."""
     pairs = [[getattr(model, name) for model in (one, other)] for name in NETWORKS]
-    alone = all(each.pool and not each.corrected for pair in pairs for each in pair)
-    return alone and all(first.pool.identity() == second.pool.identity() for first, second in pairs)
+    alone = all(each.vintages and not each.corrected for pair in pairs for each in pair)
+    return alone and all(first.vintages.identity() == second.vintages.identity() for first, second in pairs)

@@ -20,8 +20,8 @@ from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import last_closes, scored_steps
 from stockml.forecasts.proper_scores import BANDS
-from stockml.home import home
-from stockml.nights.glance import store_of
+from stockml.home import current_home
+from stockml.nights.key_figures import store_of
 from stockml.nights.record import kept_night, read_night
 from stockml.nights.tables import rise
 from stockml.nights.universe import NightRow
@@ -40,17 +40,17 @@ class Home:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
-        place = home(environ)
-        settled = folder or is_named(environ) or kind_here(place, environ) == "market"
-        self._place = place if settled else replay_home(environ)
-        refresh(self._place)
+        home = current_home(environ)
+        settled = folder or is_named(environ) or kind_here(home, environ) == "market"
+        self._paths = home if settled else replay_home(environ)
+        refresh(self._paths)
 
     def __repr__(self) -> str:
-        return f"stockml.Home({str(self._place.root)!r})"
+        return f"stockml.Home({str(self._paths.root)!r})"
 
     def tickers(self) -> tuple[str, ...]:
         """The tickers that have bars, in alphabetical order."""
-        return BarStore.of(self._place).tickers()
+        return BarStore.of(self._paths).tickers()
 
     def bars(self, ticker: str, *, adjusted: bool = True, as_of: datetime | None = None) -> pd.DataFrame:
         """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume in shares.
@@ -70,17 +70,17 @@ class Home:
         and rise: that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
         named = validated_ticker(ticker)
-        steps = Ledger(self._place.ledger).steps(named)
+        steps = Ledger(self._paths.ledger).steps(named)
         if steps.empty:
-            raise NoForecast(named, str(self._place.root))
+            raise NoForecast(named, str(self._paths.root))
         last = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
         [entry] = entries_of(named, last)
         bands = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
         shown = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
         shown = shown.set_index("session")[["lead", "forecast", *bands, "weight"]]
-        night, forecast = kept_night(self._place.nights, named, entry.key), entry.forecast
+        night, forecast = kept_night(self._paths.nights, named, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER
-        replays = not is_named(os.environ) and kind_here(self._place, os.environ) == "replay"
+        replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
         at = END_OF_RECORDING if replays else now()
         shown.attrs = {
             "age": str(age_of(forecast.origin, self._store(named).sessions(named), at, limit)),
@@ -101,9 +101,9 @@ class Home:
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, named = self._store(ticker), validated_ticker(ticker)
-        counting = Ledger(self._place.ledger).counting(named, store.sessions(named))
+        counting = Ledger(self._paths.ledger).counting(named, store.sessions(named))
         series = PriceSeries.from_bars(store.adjusted(named))
-        units = store.restated_units(named)
+        units = store.restated_price_factors(named)
         came = scored_steps(counting, series, units)
         both = counting.merge(came[["key", "lead", "reached"]], on=["key", "lead"], how="left")
         both["last_close"] = last_closes(both, series, units)
@@ -116,11 +116,11 @@ class Home:
 
         Skills and changes are fractions: 0.05 is 5 %. What a night lacks is NaN, or None. Raises InvalidFile.
         """
-        kept = sorted((self._place.nights / validated_ticker(ticker)).glob("*/night.json"))
+        kept = sorted((self._paths.nights / validated_ticker(ticker)).glob("*/night.json"))
         nights = sorted((read_night(path) for path in kept), key=lambda night: (night.session, night.finished_at))
         rows = [asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights]
         columns = [*NightRow.__dataclass_fields__, "key"]
         return pd.DataFrame(rows, columns=columns).set_index("session")
 
     def _store(self, ticker: str) -> BarStore:
-        return store_of(self._place, validated_ticker(ticker))
+        return store_of(self._paths, validated_ticker(ticker))

@@ -9,14 +9,14 @@ from typing import Any, Literal
 from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
-from stockml.evaluation.evaluate import LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.outlook_scores import OutlookScore
+from stockml.evaluation.path_scores import LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.models.pooled_regression import POOLED
 from stockml.storage.files import write_atomically
+from stockml.storage.os_errors import unfinished_rename
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
-from stockml.storage.refusals import unfinished_rename
 
 Status = Literal["completed", "skipped"]
 

@@ -5,10 +5,10 @@ import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from stockml.errors import counted
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.errors import quantity
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear, p_text
-from stockml.features.range_volatility import RANGE_SESSIONS
+from stockml.features.volatility import RANGE_SESSIONS
 from stockml.forecasts.forecast import Age, Forecast, price_text
 from stockml.forecasts.ledger_scores import first_known, with_independent
 from stockml.forecasts.outlook import SPANS
@@ -177,7 +177,7 @@ def _end_point(forecast: Forecast) -> str:
     end, low, high, mid = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.last_value))
     now = "now" if close is None else f"close {price_text(close)},"
     return (
-        f"{end} on {forecast.sessions[-1]}, {counted(len(forecast.path), 'session')} ahead "
+        f"{end} on {forecast.sessions[-1]}, {quantity(len(forecast.path), 'session')} ahead "
         f"(80%: {low} to {high}; {now} mid price {mid})"
     )
 
@@ -200,7 +200,7 @@ def _live(night: Night) -> str:
     if not matured:
         return ""
     skill, coverage = first_known(figures, "skill"), first_known(figures, "coverage_80")
-    complete = f"{counted(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
+    complete = f"{quantity(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
     said = [f"skill {skill:+.3f}"] if skill is not None else []
     said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
     told = ", ".join(said)  # a record of an earlier version lacks the number of independent ones

@@ -4,10 +4,10 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, DistributionTable, row_of
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Score
 from stockml.evaluation.significance import p_text
 from stockml.evaluation.simple_distributions import SHAPES
 from stockml.forecasts.forecast import Forecast, price_text
@@ -55,11 +55,11 @@ def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[
 def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
     said = (
-        f"{forecast.probability_of_rise:.0%} that the price is higher in {counted(forecast.direction_step, 'session')}"
+        f"{forecast.probability_of_rise:.0%} that the price is higher in {quantity(forecast.direction_step, 'session')}"
     )
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
-    said += f"; it was higher after {rate:.0%} of {counted(night.evaluation.origins, 'origin')}"
+    said += f"; it was higher after {rate:.0%} of {quantity(night.evaluation.origins, 'origin')}"
     published = night.score(PUBLISHED)
     if published is None or published.direction.brier is None:
         return said
@@ -68,7 +68,7 @@ def rise(night: Night | None, forecast: Forecast) -> str:
 
 def paths(night: Night) -> Table:
     """Each path's errors on the test part's origins: MSE in squared shares of the range, RMSE in price, direction."""
-    origins = counted(night.evaluation.origins, "origin") if night.evaluation else "no origins"
+    origins = quantity(night.evaluation.origins, "origin") if night.evaluation else "no origins"
     rate = _base_rate(night)
     direction = "direction" if rate is None else f"direction (rose {rate:.0%})"
     rows: list[tuple[str, ...]] = [(f"path, {origins}", "MSE", "skill", "RMSE", direction)]
@@ -98,7 +98,7 @@ def distributions(night: Night) -> Table:
     def skill(found: CrpsComparison | None) -> str:
         return "–" if found is None else f"{found.skill:+z.2%}"
 
-    origins = counted(next(iter(table.scores.values())).origins, "origin")
+    origins = quantity(next(iter(table.scores.values())).origins, "origin")
     rows = [(f"distribution, {origins}", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
     for name, shown in _named(table).items():
         score = table.scores[name]
@@ -140,7 +140,7 @@ def past_outlooks(night: Night) -> Table:
     """What earlier outlooks said, as they would have been published, beside what came true."""
     rows: list[tuple[str, ...]] = []
     if night.evaluation and night.outlook_scores:
-        of_origins = f"outlook, {counted(night.evaluation.origins, 'origin')}"
+        of_origins = f"outlook, {quantity(night.evaluation.origins, 'origin')}"
         rows = [(of_origins, "said", "came true", "score", "constant", "network adds")]
     for each in night.outlook_scores:
         adds = "–" if each.network_adds is None else f"{each.network_adds:+z.2%}"

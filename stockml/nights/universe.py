@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear, p_text
 from stockml.forecasts.forecast import price_text
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights import states
-from stockml.nights.glance import Glance, is_untested
-from stockml.nights.reasons import in_a_line
+from stockml.nights.key_figures import KeyFigures, is_untested
+from stockml.nights.reasons import grouped_line
 from stockml.nights.record import Night, Status
 from stockml.nights.status import FEW
 from stockml.nights.tables import aligned
@@ -79,7 +79,7 @@ class NightRow:
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
         """The row of a night that ended in the state `outcome`: Completed, No session, Skipped: quota."""
         model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
-        path, seen = night.forecast, Glance.of(night)
+        path, seen = night.forecast, KeyFigures.of(night)
         row = cls(
             ticker=night.ticker,
             session=night.session,
@@ -147,7 +147,7 @@ def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     return [{name: cell(key, line) for key, name in shown.items()} for line in records(rows)]
 
 
-def write_csv(home: Home, rows: Sequence[NightRow]) -> Path:
+def write_csv(home: HomePaths, rows: Sequence[NightRow]) -> Path:
     """Write `universe/SESSION.csv`, named after its newest session, and return its path; a rerun replaces it."""
     told = pd.DataFrame(records(rows), columns=[*NightRow.__dataclass_fields__], dtype=object)
     newest = max((row.session for row in rows if row.session), default=None)
@@ -165,7 +165,7 @@ def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
     line = ", ".join(f"{counts[status]} {status}" for status in ("completed", "skipped", "failed") if counts[status])
     if bad := [row for row in rows if row.status == "failed"]:
         told = [(f"{row.ticker} {row.session or ''}".strip(), row.why) for row in bad]
-        line += f". Failed: {in_a_line(told, '{names}: {why}')}"
+        line += f". Failed: {grouped_line(told, '{names}: {why}')}"
         if fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows)):
             return "Failed", line
         return states.WITH_FAILURES, line

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession
 from stockml.evaluation.assessment import read_assessment
-from stockml.evaluation.distribution_table import rows_of_pool
+from stockml.evaluation.distribution_table import vintage_rows
 from stockml.features.width_inputs import width_inputs
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.models.baselines import baseline_paths
-from stockml.models.pool import Pool
+from stockml.models.vintage_set import VintageSet
 from stockml.pipeline.dataset import renormalise
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
@@ -42,13 +42,13 @@ from stockml.storage.differences import Compared, compared
 from stockml.storage.objects import Objects
 from stockml.storage.parquet_files import Table
 
-LATER = 60  # sessions of the other future
+FUTURE_SESSIONS = 60  # sessions of the other future
 ORIGINS = 20  # the newest, for windows and simple rows
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What differs, by part.  later: how many real sessions the first future has; the second has `LATER` others."""
+    """What differs, by part.  later: real sessions in the first future; the second has `FUTURE_SESSIONS` others."""
 
     ticker: str
     session: date
@@ -60,12 +60,12 @@ class Audit:
         return not any(part.differences for part in self.parts.values())
 
 
-Night = Callable[[Home, str, date, Settings, str | None], dict[str, Path]]
+Night = Callable[[HomePaths, str, date, Settings, str | None], dict[str, Path]]
 """(home, ticker, session, settings, calendar) → for each part, the file or folder that holds what was computed."""
 
 
 def audit(
-    home: Home,
+    home: HomePaths,
     ticker: str,
     session: date,
     settings: Settings,
@@ -88,20 +88,20 @@ def audit(
     before = days[list(days).index(session) - 1]
     left: list[dict[str, Path]] = []
     for number, name in enumerate(("as it came", "another")):
-        place = _copied(home, store, ticker, folder / str(number + 1))
+        copy = _copied(home, store, ticker, folder / str(number + 1))
         if number:
-            _another_future(BarStore.of(place, calendar), ticker, session, now)
+            _altered_future(BarStore.of(copy, calendar), ticker, session, now)
         for day in (before, session):
             say(f"{ticker} {day}, future {number + 1} of 2: {name}")
-            found = run(place, ticker, day, settings, calendar)
-        rows = _rows(BarStore.of(place, calendar), ticker, session, place.root)
+            found = run(copy, ticker, day, settings, calendar)
+        rows = _rows(BarStore.of(copy, calendar), ticker, session, copy.root)
         left.append({**found, "windows and simple rows": rows})  # of the audited session alone
     one, two = left
     parts = {part: compared(one[part], two[part]) for part in one}
     return Audit(ticker, session, int((days > session).sum()), parts)
 
 
-def run_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
+def run_night(home: HomePaths, ticker: str, session: date, settings: Settings, calendar: str | None) -> dict[str, Path]:
     """Run the night from the store to the ledger and promotion, as the flow does, without MLflow."""
     now = datetime.combine(session, time(23, 30), UTC)
     dataset = renormalise(home, as_stored(home, ticker, session), calendar=calendar)
@@ -114,15 +114,15 @@ def run_night(home: Home, ticker: str, session: date, settings: Settings, calend
     promotion = promote(home, model, key, None, read_assessment(Path(evaluation.path)).verdict, at=now)
     return {
         "series": Path(dataset.path),
-        "decision": without_places(home, Path(decision.path)),
+        "decision": masked_home_path(home, Path(decision.path)),
         "weights": Path(model.path),
         "predictions and metrics": Path(evaluation.path),
-        "gate": without_places(home, Path(promotion.path)),
+        "gate": masked_home_path(home, Path(promotion.path)),
         "ledger": Path(ledger.path),
     }
 
 
-def without_places(home: Home, file: Path) -> Path:
+def masked_home_path(home: HomePaths, file: Path) -> Path:
     """A copy with the home's path replaced by HOME, so that the two homes' files can be equal."""
     copy = home.root / "audited" / file.name
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -131,26 +131,26 @@ def without_places(home: Home, file: Path) -> Path:
     return copy
 
 
-def _copied(real: Home, store: BarStore, ticker: str, root: Path) -> Home:
+def _copied(real: HomePaths, store: BarStore, ticker: str, root: Path) -> HomePaths:
     """A home with the person's own tuned settings and base networks, the ticker's bars, and what adjusts them."""
-    place = home_of({"STOCKML_HOME": str(root)})
-    for mine, its in ((real.settings, place.settings), (real.bases, place.bases)):
+    copy = home_of({"STOCKML_HOME": str(root)})
+    for mine, its in ((real.settings, copy.settings), (real.bases, copy.bases)):
         if mine.is_dir():
             shutil.copytree(mine, its)
     kept, names = Objects(store.root), [f"{folder}{ticker}.parquet" for folder in SCHEMAS]
     found = {name: kept.read(name).content for name in names}
-    Objects(place.store).put({name: content for name, content in found.items() if content is not None})
-    return place
+    Objects(copy.store).put({name: content for name, content in found.items() if content is not None})
+    return copy
 
 
-def _another_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
+def _altered_future(store: BarStore, ticker: str, session: date, now: datetime) -> None:
     """Give every later session other bars, as fetched or, where nothing was fetched, as an import; and add a split."""
     exchange = store.sessions(ticker)
     for table in ("", "history/"):  # an import's later bars would contradict the others
         store.files.update(f"{table}{ticker}.parquet", ticker, BAR_SCHEMA, partial(_cut, session))
-    days = exchange.after(session, LATER)
+    days = exchange.after(session, FUTURE_SESSIONS)
     last = store.adjusted(ticker, until=session).iloc[-1]
-    steps = np.random.default_rng(7).normal(0.004, 0.03, LATER)
+    steps = np.random.default_rng(7).normal(0.004, 0.03, FUTURE_SESSIONS)
     close = float(last["close"]) * np.exp(np.cumsum(steps))
     prices = {"open": close * 0.99, "high": close * 1.03, "low": close * 0.97, "close": close}
     index = pd.DatetimeIndex(pd.to_datetime(list(days)), name="session")
@@ -162,7 +162,7 @@ def _another_future(store: BarStore, ticker: str, session: date, now: datetime) 
         imports = batches(store.files.read(f"history/{ticker}.parquet", ticker, BAR_SCHEMA), None)
         newest = sorted(imports, key=lambda each: each.index[-1])[-1]
         store.record_import(ticker, pd.concat([newest, bars]), recorded_at=recorded_at, source="audit")
-    store.record_splits(ticker, [Split(days[LATER // 2], 2.0)], recorded_at=recorded_at, source="audit")
+    store.record_splits(ticker, [Split(days[FUTURE_SESSIONS // 2], 2.0)], recorded_at=recorded_at, source="audit")
 
 
 def _cut(session: date, table: Table) -> tuple[Table | None, None]:
@@ -179,8 +179,8 @@ def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     origins, leads = np.arange(max(last - ORIGINS + 1, 0), last + 1), np.array([1, 5, 10, 20, 50])
     found = {"inputs of the network": width_inputs(series)[: last + 1]}
     found |= {f"path of {name}": path for name, path in baseline_paths(series.mid, origins, int(leads[-1])).items()}
-    pool = Pool.before(series.sessions[origins[0]].item())
-    rows = rows_of_pool(series, origins, leads, pool)
+    vintages = VintageSet.ending_before(series.sessions[origins[0]].item())
+    rows = vintage_rows(series, origins, leads, vintages)
     found |= {f"quantiles of {name}": quantiles for name, quantiles in rows.quantiles.items()}
     path = root / "audited" / "rows.npz"
     path.parent.mkdir(parents=True, exist_ok=True)

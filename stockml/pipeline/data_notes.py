@@ -5,22 +5,22 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.features.origins import within_segment
 from stockml.features.segments import HOLE, UNITS, divided_by, starts
 from stockml.models.lead_grid import LEADS
+from stockml.prices.adjusted_series import AdjustedSeries
 from stockml.prices.bars import Bars, days_of, jumps
-from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import SESSIONS_TO_LIST, BarStore
 from stockml.storage.receipts import StoreReceipt
 
 NEWEST = 100  # sessions that one request covers; older ones are counted, not named
-NAMED = 5
+MAX_NAMED = 5
 
 
-def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
+def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[str, ...]:
     """Plain sentences: recent matters named one by one, older ones counted; none for sound data."""
     days = days_of(view.bars)
     recent = days[-min(NEWEST, len(days))].item()
@@ -53,13 +53,13 @@ def data_notes(ticker: str, view: View, sessions: Sessions) -> tuple[str, ...]:
     if new := [day for day in holes if day >= recent]:
         notes.append(f"no bar of {listed(new)}: asked for again every night")
     if old := [day for day in holes if day < recent]:
-        notes.append(f"no bar of {counted(len(old), 'older session')}: {look}; `stockml import` can bring them")
+        notes.append(f"no bar of {quantity(len(old), 'older session')}: {look}; `stockml import` can bring them")
     if split := divided(PriceSeries.from_bars(view.bars), sessions):
         notes.append(split)
     return (*notes, *of_joins(view))
 
 
-def of_joins(view: View) -> list[str]:
+def of_joins(view: AdjustedSeries) -> list[str]:
     """Sentences on how imported history and the bars fit together, for an import and for every night."""
     notes = []
     if odd := sorted({day for join in view.joins for day in join.odd}):
@@ -81,8 +81,8 @@ def repeats(bars: Bars) -> list[date]:
 
 
 def listed(days: Sequence[date]) -> str:
-    more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
-    return ", ".join(map(str, days[:NAMED])) + more
+    more = f" and {len(days) - MAX_NAMED} more" if len(days) > MAX_NAMED else ""
+    return ", ".join(map(str, days[:MAX_NAMED])) + more
 
 
 def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
@@ -94,7 +94,10 @@ def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
     closes = changes[tonight & (changes["column"] == "close")]
     rows = zip(closes["session"], closes["before"], closes["after"], strict=True)
     told = [f"the close of {day.date()} was restated from {before:g} to {after:g}" for day, before, after in rows]
-    return (*told[:NAMED], *([f"and {counted(len(told) - NAMED, 'more close')}"] if len(told) > NAMED else []))
+    return (
+        *told[:MAX_NAMED],
+        *([f"and {quantity(len(told) - MAX_NAMED, 'more close')}"] if len(told) > MAX_NAMED else []),
+    )
 
 
 def divided(series: PriceSeries, sessions: Sessions) -> str:

@@ -5,9 +5,9 @@ from datetime import date
 from functools import cache
 
 from stockml.errors import NoBars
-from stockml.home import Home
-from stockml.models.pool import vintages_sha256
+from stockml.home import HomePaths
 from stockml.models.pooled_vintages import KINDS, SHIPPED
+from stockml.models.vintage_set import vintages_sha256
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
@@ -15,14 +15,14 @@ from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
-def beside_the_bars(home: Home, ticker: str, session: date) -> str:
+def side_inputs_sha256(home: HomePaths, ticker: str, session: date) -> str:
     """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements, and the bases."""
     store = BarStore.of(home)
-    found = (sha256_of(address) or "none" for address in store.addresses_beside(ticker))
-    return " ".join([*found, bases_of(home, session)])
+    found = (sha256_of(address) or "none" for address in store.side_files(ticker))
+    return " ".join([*found, bases_sha256(home, session)])
 
 
-def bases_of(home: Home, session: date) -> str:
+def bases_sha256(home: HomePaths, session: date) -> str:
     """Hash of what was learned across tickers: everything shipped, and what the home had learned by the session."""
     return f"{_shipped()} {vintages_sha256(session, home.bases)}"
 
@@ -33,7 +33,7 @@ def _shipped() -> str:
     return hashlib.sha256("\n".join(f"{each.name} {sha256_of(each)}" for each in files).encode()).hexdigest()
 
 
-def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
+def renormalise(home: HomePaths, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:
     """Write the series adjusted through the session; its SHA-256 is the data hash. Raises NoBars, HistoryError."""
     store = BarStore.of(home, calendar)
     view = store.view(bars.ticker, until=bars.session)
@@ -43,5 +43,5 @@ def renormalise(home: Home, bars: StoreReceipt, *, calendar: str | None) -> Data
     PriceSeries.from_bars(view.bars).write(path)
     sha256 = sha256_of(path) or ""
     notes = restated(store, bars) + data_notes(bars.ticker, view, store.sessions(bars.ticker))
-    bases, count = bases_of(home, bars.session), len(view.bars)
+    bases, count = bases_sha256(home, bars.session), len(view.bars)
     return DatasetReceipt(bars.ticker, str(path), sha256, bars.session, count, view.adjustment, notes, bases, calendar)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stockml.errors import InvalidFile
 from stockml.forecasts.ledger import Ledger
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT
-from stockml.home import Home
+from stockml.forecasts.ledger_scores import MIN_INDEPENDENT
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry, champion_for, check_intact
 from stockml.models.retrain_policy import Chosen, Facts, decide
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
@@ -36,7 +36,7 @@ class KeptDecision:
     unreadable: str | None = None
 
 
-def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
+def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
 
     The file is named after what makes the night's key (data, bases, settings, code of the numbers): a repeated night
@@ -55,7 +55,7 @@ def decide_mode(home: Home, dataset: DatasetReceipt, settings: Settings) -> Deci
     return DecisionReceipt(dataset.ticker, str(path), content, kept.mode, kept.reason)
 
 
-def champion_beside(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
+def champion_of_decision(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
     """The champion's folder, or None, and the reason if it could not be read. Raises StoreError if it is damaged."""
     kept = read_record(KeptDecision, Path(decision.path).read_bytes())
     if kept.champion is None:
@@ -74,7 +74,7 @@ def _kept(path: Path) -> KeptDecision | None:
 
 
 def _champion_and_facts(
-    home: Home, dataset: DatasetReceipt, settings: Settings
+    home: HomePaths, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
     """The champion that tonight may know, the facts to decide by, and the reason if its form cannot be read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
@@ -96,4 +96,4 @@ def _champion_and_facts(
     if not model.published.forecasts_path:
         return champion, facts, None  # training cannot mend a path that is not its own
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
-    return champion, replace(facts, live_skill=live.skill if live.independent >= FEWEST_INDEPENDENT else None), None
+    return champion, replace(facts, live_skill=live.skill if live.independent >= MIN_INDEPENDENT else None), None

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from stockml.evaluation.assessment import assess, write_assessment
 from stockml.evaluation.look_ahead import check_training
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.trained_model import load_model, same_forecast, vintage_folders
-from stockml.pipeline.decide import champion_beside
+from stockml.pipeline.decide import champion_of_decision
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
-from stockml.training.ticker_training import unseen_parts
+from stockml.training.ticker_training import split_after_vintages
 
 
 def evaluate_night(
-    home: Home,
+    home: HomePaths,
     dataset: DatasetReceipt,
     decision: DecisionReceipt,
     model: ModelReceipt,
@@ -26,13 +26,13 @@ def evaluate_night(
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
     """Score, judge, calibrate, and make the forecast to publish; write it all to one folder named by its inputs."""
-    before, unreadable = champion_beside(decision)
+    before, unreadable = champion_of_decision(decision)
     tonight = load_model(Path(model.path))
     champion = load_model(before) if before else None
     series = PriceSeries.read(Path(dataset.path))
     if decision.mode != "keep":
         check_training(series, tonight, champion if decision.mode == "fine-tune" else None)
-    unseen = unseen_parts(series, settings, vintage_folders(Path(model.path)))
+    unseen = split_after_vintages(series, settings, vintage_folders(Path(model.path)))
     kept = decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion))
     assessment = assess(series, tonight, champion, settings, upcoming, unseen, kept=kept, unreadable=unreadable)
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"

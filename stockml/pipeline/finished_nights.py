@@ -8,9 +8,9 @@ from pathlib import Path
 
 from stockml.code_version import NIGHT_PACKAGES, number_libraries
 from stockml.errors import InvalidFile
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import Night, read_night
-from stockml.pipeline.dataset import beside_the_bars
+from stockml.pipeline.dataset import side_inputs_sha256
 from stockml.settings import Settings
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
@@ -34,7 +34,7 @@ class FinishedNight:
 
 
 def keep_finished(
-    home: Home, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
+    home: HomePaths, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
 ) -> None:
     """Remember what the newest night left, unless it still waits for MLflow or machines share state."""
     if run.run_id is None or home.state is not None:
@@ -44,7 +44,9 @@ def keep_finished(
     write_atomically(home.nights / run.ticker / FILE, written_record(finished))
 
 
-def finished_night(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> Night | None:
+def finished_night(
+    home: HomePaths, ticker: str, session: date, settings: Settings, calendar: str | None
+) -> Night | None:
     """The night that this request would merely repeat; None if anything is not as that night left it."""
     try:
         finished = read_record(FinishedNight, (home.nights / ticker / FILE).read_bytes())
@@ -57,8 +59,8 @@ def finished_night(home: Home, ticker: str, session: date, settings: Settings, c
         return None
 
 
-def _request(home: Home, ticker: str, session: date, settings: Settings, calendar: str | None) -> str:
-    beside = beside_the_bars(home, ticker, session)
+def _request(home: HomePaths, ticker: str, session: date, settings: Settings, calendar: str | None) -> str:
+    beside = side_inputs_sha256(home, ticker, session)
     sources = (file for folder in NIGHT_PACKAGES for file in sorted(folder.rglob("*.py")))
     code = (hashlib.sha256(file.read_bytes()).hexdigest() for file in sources)
     parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), *code)

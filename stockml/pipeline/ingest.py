@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from stockml.errors import BadPayload, HistoryError, NoBars, NoOverlap
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights import states
-from stockml.pipeline.session_status import Outcome
+from stockml.pipeline.session_status import SessionStatus
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import Sessions
-from stockml.prices.revisions import moves_of_another_share
+from stockml.prices.revisions import foreign_return_count
 from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
@@ -24,7 +24,7 @@ COMPACT_SESSIONS = 100
 SHORT = 2 * COMPACT_SESSIONS  # sessions of a history that is asked for again, weekly
 
 
-def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
+def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
     They are recorded as of when they were received, so that an old answer does not undo later restatements. The
@@ -50,13 +50,13 @@ def append(home: Home, payload: PayloadReceipt, *, calendar: str | None, now: da
 
 
 def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
-    if store.rows(ticker) and (restated := moves_of_another_share(store.read(ticker), answer)):
+    if store.rows(ticker) and (restated := foreign_return_count(store.read(ticker), answer)):
         found = f"expected the closes that are stored, found {restated} moves restated"
         advice = f"begin anew by `stockml rename {ticker} NEW`, then `stockml tickers add {ticker}`"
         raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
 
 
-def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: date) -> bool:
+def needs_whole_history(home: HomePaths, ticker: str, calendar: str | None, session: date) -> bool:
     """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; checked weekly: older holes, or a
     history so short that its first request may have been refused or killed.
     """
@@ -74,7 +74,7 @@ def needs_whole_history(home: Home, ticker: str, calendar: str | None, session: 
         return is_first_of_week
 
 
-def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: str | None) -> tuple[date, ...]:
+def without_bar(home: HomePaths, ticker: str, sessions: tuple[date, ...], calendar: str | None) -> tuple[date, ...]:
     """Those of `sessions` for which neither the fetched bars nor the imported history has a bar."""
     try:
         bars = BarStore.of(home, calendar).adjusted(ticker, until=sessions[-1])
@@ -84,14 +84,14 @@ def without_bar(home: Home, ticker: str, sessions: tuple[date, ...], calendar: s
     return tuple(session for session in sessions if session not in known)
 
 
-def as_stored(home: Home, ticker: str, session: date) -> StoreReceipt:
+def as_stored(home: HomePaths, ticker: str, session: date) -> StoreReceipt:
     """A receipt for the store as it is, for a night of `session` that adds nothing to it."""
     path = BarStore.of(home).path(ticker)
     return StoreReceipt(ticker, path, sha256_of(path) or "", session, added=0, restated=0, unchanged=0)
 
 
 def explain_jumps(
-    home: Home, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
+    home: HomePaths, provider: AlphaVantage, bars: StoreReceipt, *, calendar: str | None, now: datetime
 ) -> StoreReceipt:
     """Ask for the ticker's splits if its bars have unexplained jumps, and keep the answer. Raises FeedError."""
     store = BarStore.of(home, calendar)
@@ -103,7 +103,7 @@ def explain_jumps(
     return bars
 
 
-def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> Outcome | None:
+def set_aside_tonight(home: HomePaths, bars: StoreReceipt, calendar: str | None) -> SessionStatus | None:
     """The outcome if the session's own bar is set aside, so that the forecast before it stands; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     aside = next((bar for bar in view.set_aside if bar.session == bars.session), None)
@@ -111,10 +111,10 @@ def set_aside_tonight(home: Home, bars: StoreReceipt, calendar: str | None) -> O
         return None
     settled = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
     text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it stands{settled}"
-    return Outcome(bars.session, text, states.SET_ASIDE)
+    return SessionStatus(bars.session, text, states.SET_ASIDE)
 
 
-def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
+def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatus | None:
     """The outcome if the share is known to be delisted by `session`; else None. Raises StoreError.
 
     Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
@@ -124,11 +124,13 @@ def at_rest(home: Home, ticker: str, session: date) -> Outcome | None:
     last = BarStore.of(home).last_session(ticker)
     if last is None or last > day:
         return None
-    renaming = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
-    return Outcome(session, f"{ticker} was taken off its exchange on {day}, it is at rest; {renaming}", states.AT_REST)
+    rename_marker = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
+    return SessionStatus(
+        session, f"{ticker} was taken off its exchange on {day}, it is at rest; {rename_marker}", states.AT_REST
+    )
 
 
-def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
+def ask_who_is_delisted(home: HomePaths, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
     """Ask, on behalf of `ticker`, who is delisted, at most weekly for all; whether it was asked. Raises FeedError."""
     known = Delistings.read(home.delistings)
     if not known.due(now):
@@ -138,7 +140,9 @@ def ask_who_is_delisted(home: Home, provider: AlphaVantage, ticker: str, now: da
     return True
 
 
-def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar: str | None, now: datetime) -> bool:
+def import_history(
+    home: HomePaths, provider: PriceProvider, ticker: str, *, calendar: str | None, now: datetime
+) -> bool:
     """Import, adjusted, all bars that another provider has; False if none is new. Raises FeedError, HistoryError."""
     store = BarStore.of(home, calendar)
     sessions = store.sessions(ticker)
@@ -157,7 +161,7 @@ def import_history(home: Home, provider: PriceProvider, ticker: str, *, calendar
 
 
 def fetch(
-    home: Home,
+    home: HomePaths,
     provider: AlphaVantage,
     ticker: str,
     session: date,

@@ -13,14 +13,14 @@ from stockml.features.segments import starts
 from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import restated_bars
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
-from stockml.nights.glance import keep_newest, newest
+from stockml.nights.key_figures import keep_newest, newest
 from stockml.nights.record import Night, kept_night, night_path, put_aside
 from stockml.pipeline import plots
 from stockml.pipeline.night_key import evaluation_code
-from stockml.pipeline.promote import as_it_stands, promote
+from stockml.pipeline.promote import final_verdict, promote
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
@@ -43,7 +43,7 @@ class StepReceipts:
 
 
 def log_night(
-    home: Home,
+    home: HomePaths,
     done: StepReceipts,
     *,
     now: datetime,
@@ -69,7 +69,7 @@ def log_night(
     return RunReceipt(night.ticker, str(path), sha256, done.key, night.mlflow_run_id, night.model_version)
 
 
-def _catch_up(home: Home, tracking: Tracking, night: Night) -> None:
+def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
     """Do what an unreachable MLflow or a killed process left undone for this ticker: waiting nights, the alias.
 
     A night to be promoted has its alias set by the promotion. Runs without a record are left to the weekly clean-up,
@@ -81,7 +81,7 @@ def _catch_up(home: Home, tracking: Tracking, night: Night) -> None:
         tracking.follow_champion(night.ticker, champion.key)
 
 
-def promote_left_over(home: Home, ticker: str) -> None:
+def promote_pending(home: HomePaths, ticker: str) -> None:
     """Promote the newest night's model if its record says so and the night was killed before it happened."""
     left = newest(home.nights, ticker)
     if not (left and left.promoted) or any(line.key == left.key for line in Registry(home.models).history(ticker)):
@@ -96,7 +96,7 @@ def promote_left_over(home: Home, ticker: str) -> None:
     promote(home, model, night.key, night.model_version, night.verdict, at=clock.now())
 
 
-def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:
+def _night(home: HomePaths, done: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:
     dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
     model = load_model(Path(done.model.path))
     series = PriceSeries.read(Path(dataset.path))
@@ -120,7 +120,7 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
         evaluation=assessment.evaluation,
         metrics=run_content.metrics(assessment, live, shares),
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
-        verdict=as_it_stands(home, dataset.ticker, dataset.session, assessment.verdict),
+        verdict=final_verdict(home, dataset.ticker, dataset.session, assessment.verdict),
         forecast=assessment.forecast,
         distributions=assessment.distributions,
         outlook_scores=assessment.outlook_scores,
@@ -144,12 +144,12 @@ def _night(home: Home, done: StepReceipts, *, now: datetime, seconds: float, url
     return replace(night, figures=tuple(sorted(made)))
 
 
-def live_metrics(home: Home, ticker: str, series: PriceSeries, calendar: str | None) -> dict[str, float]:
+def live_metrics(home: HomePaths, ticker: str, series: PriceSeries, calendar: str | None) -> dict[str, float]:
     """The ledger's live scores against the bars as known tonight and, where that changes them, as first known."""
     store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
     first_known = PriceSeries.from_bars(store.first_known(ticker, until=series.sessions[-1].item()))
     sessions = store.sessions(ticker)
-    units = store.restated_units(ticker, until=series.sessions[-1].item())
+    units = store.restated_price_factors(ticker, until=series.sessions[-1].item())
     then, now = (ledger.live(ticker, each, sessions, units) for each in (first_known, series))
     if not restated_bars(ledger.counting(ticker, sessions), first_known, series):
         return now.metrics()

@@ -10,14 +10,14 @@ import numpy as np
 
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import VOLATILITY_SESSIONS, Assessment, read_assessment
-from stockml.evaluation.evaluate import PUBLISHED
+from stockml.evaluation.path_scores import PUBLISHED
 from stockml.features.origins import every_nth
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, entries_of
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.trained_model import Provenance, TrainedModel, load_model
-from stockml.nights.glance import newest
+from stockml.nights.key_figures import newest
 from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Makers = Mapping[str, "Callable[[], Figure]"]
 
 
-def makers(home: Home, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
+def makers(home: HomePaths, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
     """The function that makes each figure of the night, including the change since the night before."""
     ledger, store = Ledger(home.ledger), BarStore.of(home, night.calendar)
-    exchange, units = store.sessions(night.ticker), store.restated_units(night.ticker, until=night.session)
+    exchange, units = store.sessions(night.ticker), store.restated_price_factors(night.ticker, until=night.session)
     sessions, mid = series.sessions, to_newest_units(series) * series.mid
     scores, made = ledger.live(night.ticker, series, exchange, units), figures(night.ticker, series, assessment, model)
 
@@ -96,7 +96,7 @@ def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
     return style.save({name: made[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
 
 
-def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
+def draw_rest(home: HomePaths, night: Night) -> tuple[Path, ...]:
     """Draw the night's missing figures; returns the files drawn.
 
     Raises InvalidFile if their sources are gone, or the series is another: the session's, as a later run found it.
@@ -115,7 +115,7 @@ def draw_rest(home: Home, night: Night) -> tuple[Path, ...]:
     return draw(made, (name for name in night.figures or made if name in made), folder)
 
 
-def drawn_when_opened(home: Home) -> bool:
+def drawn_when_opened(home: HomePaths) -> bool:
     """Whether MLflow's pages draw figures once opened: those of `stockml up` do, if one home has all evaluations."""
     if home.state:
         return False
@@ -131,7 +131,7 @@ def _existing(night: Night, path: str | None) -> Path:
     return Path(path)
 
 
-def _before(home: Home, tonight: Night) -> Night | None:
+def _before(home: HomePaths, tonight: Night) -> Night | None:
     """The newest kept night of an earlier session; reads one record when nights come in order."""
     last = newest(home.nights, tonight.ticker)
     if last and last.session < tonight.session and (night := kept_night(home.nights, tonight.ticker, last.key)):

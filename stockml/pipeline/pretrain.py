@@ -7,31 +7,31 @@ from pathlib import Path
 
 from stockml.errors import TooFewTickers
 from stockml.evaluation.distribution_scores import base_score
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pool import Pool, keep_superseded
 from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import file_name, write
+from stockml.models.vintage_set import VintageSet, keep_superseded
 from stockml.prices.series import PriceSeries
 from stockml.storage.locks import file_lock
 from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import PretrainProgress, pretrain
 
-FEWEST_TICKERS = 30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
-FEWEST_SESSIONS = 2_000  # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
+MIN_TICKERS = 30  # the shipped vintages learned from 100, and a newer one replaces them whatever it scores:
+MIN_SESSIONS = 2_000  # a regression of 30 such tickers was as good as the shipped, one of 170 sessions much worse
 BUSY_WAIT_S = 5.0
 MEASURED_EVERY = 10  # learning origins, 5 sessions apart: so 50-session outcomes do not overlap
 SKILL, SHARE = "learned: CRPS over the pooled regression", "learned: tickers that gain, %"
 
 
 def pretrain_base(
-    home: Home,
+    home: HomePaths,
     series: Mapping[str, PriceSeries],
     until: date,
     *,
     seeds: int = 2,
-    fewest_sessions: int = FEWEST_SESSIONS,
+    fewest_sessions: int = MIN_SESSIONS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[BaseNetwork, Path]:
     """Learn from what is known by `until`, write the three files, and return the base with its path.
@@ -42,15 +42,15 @@ def pretrain_base(
     replace are kept aside for the models that rest on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
     known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
-    if (long := sum(len(bars) >= fewest_sessions for bars in known.values())) < FEWEST_TICKERS:
-        raise TooFewTickers(FEWEST_TICKERS, fewest_sessions, until, long)
+    if (long := sum(len(bars) >= fewest_sessions for bars in known.values())) < MIN_TICKERS:
+        raise TooFewTickers(MIN_TICKERS, fewest_sessions, until, long)
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
         regression = PooledRegression.fit(known, until)
         ridge = PooledRidge.fit(known, until, regression)
         working = home.pretraining / str(regression.through)
         base = pretrain(known, until, regression, ridge, folder=working, members=members_of(seeds), on_epoch=on_epoch)
         at = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
-        skill, share = base_score(Pool(regression, ridge, base), known, at)
+        skill, share = base_score(VintageSet(regression, ridge, base), known, at)
         scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
         base = replace(base, scores=scores)
         # only now, or nights meanwhile would put another base on the new ridge; the largest first: the disk may be full

@@ -1,21 +1,21 @@
 """The promote step: the verdict goes into the promotion history.
 
-A champion of a later session is never displaced: `as_it_stands` checks this before the night's record is written, so
+A champion of a later session is never displaced: `final_verdict` checks this before the night's record is written, so
 that every page shows the same verdict, and `promote` checks it again. For a night that is killed between the two, see
-`log.promote_left_over`.
+`log.promote_pending`.
 """
 
 from dataclasses import replace
 from datetime import date, datetime
 
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 
-def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Verdict:
+def final_verdict(home: HomePaths, ticker: str, session: date, verdict: Verdict) -> Verdict:
     """The gate's verdict, or "not promoted" where it promotes but a later session's champion is in office."""
     champion = Registry(home.models).champion(ticker)
     if not verdict.promoted or champion is None or champion.session <= session:
@@ -25,7 +25,7 @@ def as_it_stands(home: Home, ticker: str, session: date, verdict: Verdict) -> Ve
 
 
 def promote(
-    home: Home, model: ModelReceipt, key: str, version: str | None, verdict: Verdict, *, at: datetime
+    home: HomePaths, model: ModelReceipt, key: str, version: str | None, verdict: Verdict, *, at: datetime
 ) -> PromotionReceipt:
     """Write the verdict into the promotion history, once per the night's key.  version: the model's in MLflow.
 
@@ -33,7 +33,7 @@ def promote(
     another night of its session was promoted, changes nothing, and its model is not called champion.
     """
     registry = Registry(home.models)
-    verdict = as_it_stands(home, model.ticker, model.session, verdict)
+    verdict = final_verdict(home, model.ticker, model.session, verdict)
     if verdict.promoted:
         promotion = Promotion(
             ticker=model.ticker,

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from stockml.errors import InvalidSession, counted
+from stockml.errors import InvalidSession, quantity
 from stockml.nights import states
 from stockml.prices.calendar import Sessions
 from stockml.settings import AgeingSettings
 
-MOST_SESSIONS = 1_000  # at a time
+MAX_SESSIONS = 1_000  # at a time
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SessionStatus:
     """What kind of night it is.  state: its run's end state; None where the night goes on to train and publish."""
 
     session: date
@@ -23,7 +23,7 @@ class Outcome:
         return self.text
 
 
-def night_outcome(
+def session_status(
     sessions: Sessions,
     *,
     requested: date | None,
@@ -31,7 +31,7 @@ def night_outcome(
     last_stored: date | None,
     newest: date | None = None,
     stale_after: int = AgeingSettings().stale_bars,
-) -> Outcome:
+) -> SessionStatus:
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
     `requested` None means the newest session that is final at `now`. On a day without a session there is nothing to
@@ -46,19 +46,21 @@ def night_outcome(
     idle = today if requested is None and done else session
     if not sessions.is_session(idle):
         text = f"no session on {idle}; the next is {sessions.after(idle, 1)[0]}"
-        return Outcome(idle, text, states.NO_SESSION)
+        return SessionStatus(idle, text, states.NO_SESSION)
     if session > last_final:
         final = f"{sessions.final_time(session):%Y-%m-%d %H:%M %Z}"
         raise InvalidSession(str(session), f"its bar is final at {final}, which is still to come")
     if newest is None or newest >= session:
-        return Outcome(session, f"session {session}{', a half day' if sessions.is_half_day(session) else ''}")
+        return SessionStatus(session, f"session {session}{', a half day' if sessions.is_half_day(session) else ''}")
     age, known = len(sessions.between(newest + timedelta(days=1), session)), sessions.holidays_known_through
     unsure = f"; the holidays of {sessions.name} are known through {known}: update exchange-calendars"
     doubt = unsure if session > known else ""
     if age < stale_after:
-        return Outcome(session, f"the bar of {session} is late; the newest published is {newest}{doubt}", states.LATE)
-    text = f"the feed is stale: its last bar is of {newest}, {counted(age, 'session')} before {session}{doubt}"
-    return Outcome(session, text, states.STALE)
+        return SessionStatus(
+            session, f"the bar of {session} is late; the newest published is {newest}{doubt}", states.LATE
+        )
+    text = f"the feed is stale: its last bar is of {newest}, {quantity(age, 'session')} before {session}{doubt}"
+    return SessionStatus(session, text, states.STALE)
 
 
 def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
@@ -70,6 +72,6 @@ def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) ->
     sessions = exchange.between(first, last)
     if not sessions:
         raise InvalidSession(str(first), f"{exchange.name} does not trade from then to {last}; widen the range")
-    if len(sessions) > MOST_SESSIONS:
-        raise InvalidSession(str(first), f"{len(sessions)} sessions to {last}, at most {MOST_SESSIONS} at a time")
+    if len(sessions) > MAX_SESSIONS:
+        raise InvalidSession(str(first), f"{len(sessions)} sessions to {last}, at most {MAX_SESSIONS} at a time")
     return sessions

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance
-from stockml.pipeline.decide import champion_beside
+from stockml.pipeline.decide import champion_of_decision
 from stockml.pipeline.night_key import training_code
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
@@ -18,7 +18,7 @@ from stockml.training.train import learning_sha256, train
 
 
 def train_night(
-    home: Home,
+    home: HomePaths,
     dataset: DatasetReceipt,
     decision: DecisionReceipt,
     settings: Settings,
@@ -33,7 +33,7 @@ def train_night(
         PriceSeries.read(Path(dataset.path)),
         settings,
         Decision(decision.mode, decision.reason),  # type: ignore[arg-type]
-        champion=champion_beside(decision)[0],
+        champion=champion_of_decision(decision)[0],
         folder=folder,
         on_epoch=on_epoch,
     )

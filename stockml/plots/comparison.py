@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.forecasts.forecast import price_text
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
@@ -54,7 +54,7 @@ def changed(before: Night, tonight: Night) -> list[str]:
     names = sorted({*before.settings, *tonight.settings})
     pairs = [(name, *(_short(night.settings.get(name)) for night in (before, tonight))) for name in names]
     settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or ["same settings"]
-    more = [counted(len(settings) - 2, "more setting")] if len(settings) > 2 else []
+    more = [quantity(len(settings) - 2, "more setting")] if len(settings) > 2 else []
     code = "same code" if before.code_hash == tonight.code_hash else "code changed"
     return [_new_bars(before, tonight) + restated, *settings[:2], *more, code]
 
@@ -63,9 +63,9 @@ def _new_bars(before: Night, tonight: Night) -> str:
     """How many bars tonight's answer added, or that the new sessions' bars came with an earlier answer."""
     new = tonight.sessions - before.sessions
     if tonight.rows_added or new <= 0:
-        return f"{counted(tonight.rows_added, 'bar')} added"
+        return f"{quantity(tonight.rows_added, 'bar')} added"
     came = "its bar" if new == 1 else "their bars"
-    return f"{counted(new, 'new session')}, {came} came with an earlier answer"
+    return f"{quantity(new, 'new session')}, {came} came with an earlier answer"
 
 
 def _finding(before: Night, tonight: Night) -> str:

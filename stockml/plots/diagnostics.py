@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.errors import counted
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.errors import quantity
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.features.segments import segment_start
 from stockml.forecasts.forecast import Forecast
-from stockml.forecasts.ledger_scores import LiveScores
+from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.forecast import FAN, fan, scale_of
@@ -46,9 +46,11 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     horizon = paths.shape[1]
     actual = mid[origins + horizon]
     missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
-    ahead = counted(horizon, "session")
+    ahead = quantity(horizon, "session")
     leaned = f"{missed.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
-    subtitle = f"What happened against what was said {ahead} before, {counted(len(origins), 'origin')} of the test part"
+    subtitle = (
+        f"What happened against what was said {ahead} before, {quantity(len(origins), 'origin')} of the test part"
+    )
     title = f"{ticker}: after {ahead}, the price was {leaned}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
@@ -72,7 +74,7 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
     """How often the price was inside the 50, 80 and 95 % bands at each lead, on origins that they had not seen."""
     pooled = scores.bands["80"].coverage
     title = f"{ticker}: the 80% bands held {pooled:.0%} of the prices{too_few(origins)}"
-    subtitle = f"Share of prices inside the band by lead, {counted(origins, 'origin')} of the test part"
+    subtitle = f"Share of prices inside the band by lead, {quantity(origins, 'origin')} of the test part"
     figure, (axes,) = canvas(title, subtitle)
     ends = []
     for (name, score), colour in zip(scores.bands.items(), (COLOURS["drift"], MODEL, COLOURS["champion"]), strict=True):
@@ -101,7 +103,7 @@ def volatility(
     if tonight is not None:
         said = f"{tonight.volatility:.1%} volatility a year expected" + (f", {tonight.place}" if usual else "")
     tint = "; tinted: 80% of the forecasts" if usual else ""
-    subtitle = f"Annualised, next {span} sessions, {counted(len(origins), 'origin')} it had not seen{tint}"
+    subtitle = f"Annualised, next {span} sessions, {quantity(len(origins), 'origin')} it had not seen{tint}"
     figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
@@ -133,7 +135,7 @@ def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
     return np.where(whole, np.sqrt(means[origins] * SESSIONS_A_YEAR), np.nan)
 
 
-def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessions: Days, mid: Floats) -> "Figure":
+def ledger(ticker: str, published: Sequence[Forecast], scores: RealisedScores, sessions: Days, mid: Floats) -> "Figure":
     """Past forecasts as fans over what then happened.
 
     published: the live ones, oldest first.  scores: of their steps that have come due, at least one.
@@ -141,9 +143,9 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: LiveScores, sessi
     """
     known = set(sessions.tolist())
     due = [each for each in published if each.origin in known and not known.isdisjoint(each.sessions)]
-    held = f"{scores.coverage_80:.0%} of {counted(scores.steps, 'price')}"
+    held = f"{scores.coverage_80:.0%} of {quantity(scores.steps, 'price')}"
     when = f"of {due[0].origin}" if len(due) == 1 else f"from {due[0].origin} to {due[-1].origin}"
-    span = f"{counted(len(due), 'live forecast')} with sessions that came due, {when}"
+    span = f"{quantity(len(due), 'live forecast')} with sessions that came due, {when}"
     more = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
     title = f"{ticker}: live 80% bands have held {held} so far{too_few(scores.independent)}"
     figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")

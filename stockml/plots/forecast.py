@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stockml.errors import counted
-from stockml.evaluation.evaluate import (
+from stockml.errors import quantity
+from stockml.evaluation.path_scores import (
     LAST_CLOSE,
     LSTM,
     PUBLISHED,
@@ -56,8 +56,8 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     band = forecast.band(80)
     whose = "the regression" if publisher == POOLED else "the network and the regression"
     low, high = _price(band.low[-1]), _price(band.high[-1])
-    title = f"{ticker}: {low} to {high} in {counted(len(forecast.path), 'session')} (80%), by {whose}"
-    ahead = counted(forecast.direction_step, "session")
+    title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%), by {whose}"
+    ahead = quantity(forecast.direction_step, "session")
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     recent = slice(-HISTORY_SHOWN, None)
@@ -131,7 +131,7 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     title = f"{ticker}: {f'what is published {claim}' if PUBLISHED in skills else 'no price moved: skill is undefined'}"
     scores = {name: evaluation.scores[name].skill for name in TOLD if name in skills}
     overall = "".join(f", {name} {score:+z.3f}" for name, score in scores.items() if score is not None)
-    many = counted(evaluation.origins, "origin")
+    many = quantity(evaluation.origins, "origin")
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {many}{overall}")
     leads = np.arange(1, evaluation.horizon + 1)
     floor = min(-0.3, float(np.nanmin(skills.get(LSTM, published))) - 0.05)  # room for those near zero

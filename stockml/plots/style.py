@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stockml.features.segments import holes
-from stockml.forecasts.ledger_scores import FEWEST_INDEPENDENT, TOO_FEW
+from stockml.forecasts.ledger_scores import MIN_INDEPENDENT, TOO_FEW
 from stockml.storage.arrays import Days, Floats
 from stockml.storage.files import write_atomically
 from stockml.tickers import exchange
@@ -84,7 +84,7 @@ def canvas(
 
 def too_few(observations: int) -> str:
     """What ends a title that states a finding from fewer observations than tell anything; else empty."""
-    return f", {TOO_FEW}" if observations < FEWEST_INDEPENDENT else ""
+    return f", {TOO_FEW}" if observations < MIN_INDEPENDENT else ""
 
 
 def mid_price(ticker: str) -> str:

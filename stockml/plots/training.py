@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stockml.errors import counted
-from stockml.evaluation.evaluate import Evaluation
+from stockml.errors import quantity
+from stockml.evaluation.path_scores import Evaluation
 from stockml.features.origins import OriginSplit
-from stockml.features.range_volatility import ewma_volatility
 from stockml.features.segments import segments, to_newest_units
+from stockml.features.volatility import ewma_volatility
 from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import baseline_paths
 from stockml.plots.style import (
@@ -91,7 +91,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
     told = ", ".join(f"{name} {skill:+z.1f}" for name, skill in skills.items() if skill is not None)
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"
-    measured = f"; skill on {counted(evaluation.origins, 'origin')} of the test part: {told}" if told else ""
+    measured = f"; skill on {quantity(evaluation.origins, 'origin')} of the test part: {told}" if told else ""
     figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)
     shown = sessions[1:][-AVERAGES_SHOWN:]
     draw_price(axes, shown, mid[1:][-AVERAGES_SHOWN:], TRUTH, 1.6)

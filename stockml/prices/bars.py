@@ -28,8 +28,8 @@ FACTORS = np.concatenate([FORWARD_FACTORS, 1 / FORWARD_FACTORS])
 SURE_FACTOR = 1.9
 NO_CRASH = 4.0  # no market opens at 4 times or a fourth of the close before, however wild the day
 
-MOST_BROKEN = 0.05  # an answer with a larger share of broken bars is refused
-MOST_OFF_CALENDAR = 0.01  # more weekdays without a session mean another exchange's calendar
+MAX_BROKEN_SHARE = 0.05  # an answer with a larger share of broken bars is refused
+MAX_OFF_CALENDAR_SHARE = 0.01  # more weekdays without a session mean another exchange's calendar
 
 
 @dataclass(frozen=True)
@@ -84,28 +84,28 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
             ticker, f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}"
         )
     wrong = broken(tidy, None)
-    if wrong and (len(wrong) == len(tidy) or too_many(len(wrong), len(tidy))):
+    if wrong and (len(wrong) == len(tidy) or exceeds_share(len(wrong), len(tidy))):
         more = f" (and {len(wrong) - 1} more of {len(tidy)})" if len(wrong) > 1 else ""
         raise BadPayload(ticker, f"session {wrong[0]}{more}")
     others = [bar.session for bar in broken(without(tidy, wrong), sessions)]
-    if sessions and others and (len(others) == len(tidy) or another_calendars(others, len(tidy))):
+    if sessions and others and (len(others) == len(tidy) or is_other_calendar(others, len(tidy))):
         found = f"expected sessions of {sessions.name}, found {len(others)} others of {len(tidy)} ({others[0]})"
         raise BadPayload(ticker, f"{found}: set `calendar:` in tickers.yaml")
     return tidy
 
 
-def too_many(found: int, of: int, share: float = MOST_BROKEN) -> bool:
+def exceeds_share(found: int, of: int, share: float = MAX_BROKEN_SHARE) -> bool:
     """Whether these are more than one and more than this share of all: one alone is let pass, however few there are."""
     return found > max(1, share * of)
 
 
-def another_calendars(days: Sequence[date], of: int) -> bool:
+def is_other_calendar(days: Sequence[date], of: int) -> bool:
     """Whether these days without a session, among `of` days, mean another exchange's calendar.
 
     Of weekends, 5 % may be special sessions: Bombay has had three within a hundred days, which its calendar lacks.
     """
     weekdays = sum(day.weekday() < SATURDAY for day in days)
-    return too_many(len(days), of) or too_many(weekdays, of, MOST_OFF_CALENDAR)
+    return exceeds_share(len(days), of) or exceeds_share(weekdays, of, MAX_OFF_CALENDAR_SHARE)
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from stockml.errors import InvalidFile
-from stockml.prices.bars import MOST_OFF_CALENDAR, PRICES, too_many
+from stockml.prices.bars import MAX_OFF_CALENDAR_SHARE, PRICES, exceeds_share
 from stockml.prices.calendar import Sessions
 from stockml.redaction import excerpt
 from stockml.settings import DateOrder, DecimalMark
@@ -25,7 +25,7 @@ from stockml.storage.arrays import Days, Floats
 
 Cells: TypeAlias = pd.DataFrame
 
-LARGEST_FILE = 64 * 2**20
+MAX_FILE_BYTES = 64 * 2**20
 LINES_ABOVE = 10  # the header is one of so many lines: titles and empty lines may stand above it
 NAMES = {
     "date": "date", "datetime": "date", "timestamp": "date", "session": "date",
@@ -64,7 +64,7 @@ UTC_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+ ?(Z|UTC|[+-]00:?00)")
 UNIX_SECONDS = re.compile(r"-\d+|[3-9]\d{7}|\d{9,10}")  # before 1970, or since 1970-12: no earlier day of `\d{8}`
 EXCEL_DAY = re.compile(r"[2-6]\d{4}")  # days since 1899-12-30: 1954 to 2091
 EXPECTED = "expected a CSV file of daily prices"
-LONGEST_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
+MAX_USUAL_STEP = 5  # days; the median step between rows of a daily file is no longer
 
 MARKS: dict[DecimalMark, str] = {"comma": ",", "point": "."}
 IGNORED_CHARACTERS = r"[$€£\s\u00a0\u202f'’]"
@@ -94,19 +94,19 @@ class NotPrices(Exception):
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a price file.  Raises InvalidFile if it cannot be read, is empty or is larger than LARGEST_FILE."""
+    """The bytes of a price file.  Raises InvalidFile if it cannot be read, is empty or larger than MAX_FILE_BYTES."""
     if path.exists() and not path.is_file():  # reading a pipe would wait for somebody to write into it
         raise InvalidFile(str(path), "expected a file with daily prices, found a folder, a pipe or a device")
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as problem:
         why = f"cannot be read: {problem.strerror}; see that it is there, and that you may read it"
         raise InvalidFile(str(path), why) from problem
     if not content.strip():
         raise InvalidFile(str(path), f"{EXPECTED}, found an empty file")
-    if len(content) > LARGEST_FILE:
-        raise InvalidFile(str(path), f"expected at most {LARGEST_FILE >> 20} MiB, found a larger file")
+    if len(content) > MAX_FILE_BYTES:
+        raise InvalidFile(str(path), f"expected at most {MAX_FILE_BYTES >> 20} MiB, found a larger file")
     return content
 
 
@@ -238,8 +238,8 @@ def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
     dates = days.to_numpy().astype("datetime64[D]")
     steps, off = np.diff(dates).astype(np.int64), int((~sessions.are_sessions(dates)).sum())
     in_order = bool((steps >= 0).all() or (steps <= 0).all())
-    daily = len(steps) == 0 or float(np.median(np.abs(steps))) <= LONGEST_USUAL_STEP
-    return in_order and daily and not too_many(off, len(days), MOST_OFF_CALENDAR)
+    daily = len(steps) == 0 or float(np.median(np.abs(steps))) <= MAX_USUAL_STEP
+    return in_order and daily and not exceeds_share(off, len(days), MAX_OFF_CALENDAR_SHARE)
 
 
 def _days(text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import BadPayload, InvalidFile, InvalidTicker, StockmlError
+from stockml.prices.adjusted_series import believed_series
 from stockml.prices.bars import (
     COLUMNS,
     PRICES,
     Bars,
     SetAside,
-    another_calendars,
     broken,
     checked,
     days_of,
+    is_other_calendar,
     make_bars,
     without,
 )
-from stockml.prices.believed import believed_series
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.csv_cells import (
     AS_FOUND,
@@ -53,7 +53,7 @@ MORE_MONEY = 2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more
 WILD = 1.5  # high over low
 A_NEW_LISTING = np.timedelta64(366, "D")  # after a longer hole, any price may be true; and nothing spans the hole
 DAILY = 0.1  # share of rows that follow the session just before: a rarely traded share has more, a weekly file none
-FEWEST_ROWS = 30  # fewer say little of how far apart a file's rows usually are
+MIN_ROWS = 30  # fewer say little of how far apart a file's rows usually are
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
 def import_file(
     store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> ImportReport:
-    """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, UnevenOverlap."""
+    """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, InconsistentOverlap."""
     report, history = understood(store, path, now=recorded_at, ticker=ticker, readings=readings)
     recorded = store.record_import(report.ticker, history.bars, recorded_at=recorded_at, source=history.source)
     return replace(report, recorded=recorded)
@@ -260,7 +260,7 @@ def _on_calendar(bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]
     days = days_of(bars)
     fits = sessions.are_sessions(days)
     others = tuple(days[~fits].tolist())
-    if another_calendars(others, len(days)):
+    if is_other_calendar(others, len(days)):
         why = f"it begins on {sessions.first}: leave out the lines before"
         raise NotPrices(
             f"expected sessions of the calendar {sessions.name}, found {len(others)} of {len(days)} days without one "
@@ -294,6 +294,6 @@ def _is_rush(bars: Bars, at: int) -> bool:
 def _check_daily(days: Days, sessions: Sessions) -> None:
     """Refuse weekly or monthly bars. Raises NotPrices."""
     apart = np.diff(sessions.before_each(days))
-    if len(days) >= FEWEST_ROWS and np.mean(apart <= 1) < DAILY:
+    if len(days) >= MIN_ROWS and np.mean(apart <= 1) < DAILY:
         usual = f"one every {np.median(apart):.0f} sessions"
         raise NotPrices(f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")

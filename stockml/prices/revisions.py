@@ -22,7 +22,7 @@ from stockml.storage.parquet_files import Table
 
 HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))  # in each table, at its end
 BAR_SCHEMA = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED])
-FEWEST_MOVES = 20  # that two answers have in common: fewer do not tell one share from another
+MIN_MOVES = 20  # that two answers have in common: fewer do not tell one share from another
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), *HOW_RECORDED])
 
@@ -86,14 +86,14 @@ def restatements(table: Table) -> pd.DataFrame:
     return pd.DataFrame(changes, columns=["session", "recorded_at", "source", "column", "before", "after"])
 
 
-def moves_of_another_share(stored: Bars, answered: Bars) -> int:
+def foreign_return_count(stored: Bars, answered: Bars) -> int:
     """How many moves from close to close `answered` restates if it is another share's, by most of them; else 0.
 
     A split or a dividend changes no move but its day's, and another unit none: so most closes must differ, too.
     """
     closes = pd.concat([stored["close"], answered["close"]], axis=1, join="inner")
     before, after = np.log(closes[closes > 0]).dropna().to_numpy().T
-    if len(before) <= FEWEST_MOVES:
+    if len(before) <= MIN_MOVES:
         return 0
     moves, ratios = np.diff(before), after - before
     beyond = max(float(np.median(np.abs(moves))) / 2, CENT / answered["close"].median())

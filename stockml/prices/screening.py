@@ -13,18 +13,18 @@ from stockml.storage.arrays import Floats
 JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
 CAME_BACK = 0.25  # share of the jump that the next close may keep
 WICK = 0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
-BUSY = 4.0  # times the usual volume: on such a day the prices are real
-TENFOLD = 0.1  # how near the decimal logarithm must be to a whole number
-FAR = np.log10(NO_CRASH)  # farther from the close before, no price is believed at once without heavy trading
+HEAVY_VOLUME = 4.0  # times the usual volume: on such a day the prices are real
+TENFOLD_TOLERANCE = 0.1  # how near the decimal logarithm must be to a whole number
+LOG10_NO_CRASH = np.log10(NO_CRASH)  # farther from the close before, no price is believed at once without heavy trading
 OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change of units
 SESSIONS_TO_SETTLE = 6  # on which splits are asked about, as on the seventh; a far level that lasts longer is believed
-USUAL_SESSIONS = 20
+VOLUME_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
-MANY = 0.002  # share of bars set aside: few sound files have one in a thousand
-FEW = 2  # bars: so many a short file may have
-AT_A_STANDSTILL = 0.25  # share of closes that equal the one before: more than any liquid share has
-NAMED = 3
+MAX_SET_ASIDE_SHARE = 0.002  # share of bars set aside: few sound files have one in a thousand
+MAX_SET_ASIDE_OF_SHORT = 2  # bars: so many a short file may have
+MAX_UNCHANGED_SHARE = 0.25  # share of closes that equal the one before: more than any liquid share has
+MAX_NAMED = 3
 
 
 def doubtful(bars: Bars) -> tuple[SetAside, ...]:
@@ -56,7 +56,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     is_back = abs(jump) > JUMP_AND_BACK and abs(kept) <= CAME_BACK * abs(jump)
     heavily = is_traded_heavily(prices[:, CLOSE], volume, at) and not (is_back and jump < 0)
     if not heavily:
-        wrong[[OPEN, CLOSE]] |= np.abs(times[[OPEN, CLOSE]]) >= FAR
+        wrong[[OPEN, CLOSE]] |= np.abs(times[[OPEN, CLOSE]]) >= LOG10_NO_CRASH
     is_crash = heavily and bar[CLOSE] < last / 3
     if wrong.any() and not is_crash:
         off = int(np.argmax(wrong))
@@ -77,7 +77,7 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     return "", 0
 
 
-def is_busy(volume: Floats, at: int, times: float = BUSY) -> bool:
+def is_busy(volume: Floats, at: int, times: float = HEAVY_VOLUME) -> bool:
     """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown.
 
     volume: (n,), of which those up to `at`, the session's index, are seen.
@@ -94,14 +94,14 @@ def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
 
 
 def _usual(volume: Floats, at: int) -> float:
-    recent = volume[max(at - USUAL_SESSIONS, 0) : at]
+    recent = volume[max(at - VOLUME_SESSIONS, 0) : at]
     return float(np.nanmedian(recent)) if np.isfinite(recent).any() else np.nan
 
 
 def is_tenfold(times: Floats) -> NDArray[np.bool_]:
     """(n,) whether each decimal logarithm, (n,), means about ten, a hundred, … times, or a tenth, a hundredth, …"""
     size = np.abs(times)
-    return np.asarray((size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD), dtype=np.bool_)
+    return np.asarray((size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD_TOLERANCE), dtype=np.bool_)
 
 
 def _sessions_at(ratios: Floats, times: float) -> int:
@@ -117,11 +117,11 @@ def suspicions(believed: Bars, aside: int) -> str:
     """
     of, days = len(believed) + aside, [*map(str, jumps(believed))]
     still = int((believed["close"].diff() == 0).sum())
-    more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
+    more = f" and {len(days) - MAX_NAMED} more" if len(days) > MAX_NAMED else ""
     found = {
-        f"{aside:,} of {of:,} bars are set aside": aside > max(FEW, MANY * of),
-        f"the open moved as at a split that was not applied on {', '.join(days[:NAMED])}{more}": days,
+        f"{aside:,} of {of:,} bars are set aside": aside > max(MAX_SET_ASIDE_OF_SHORT, MAX_SET_ASIDE_SHARE * of),
+        f"the open moved as at a split that was not applied on {', '.join(days[:MAX_NAMED])}{more}": days,
         f"the close is that of the session before on {still:,} of {of:,} sessions": still
-        > max(FEW, AT_A_STANDSTILL * of),
+        > max(MAX_SET_ASIDE_OF_SHORT, MAX_UNCHANGED_SHARE * of),
     }
     return "; ".join(text for text, applies in found.items() if applies)

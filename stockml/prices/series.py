@@ -44,7 +44,7 @@ class PriceSeries:
 
     @property
     def whole(self) -> "PriceSeries":
-        """The series that `until` took this from, or itself: only for what looks at no later session (`causal`)."""
+        """The series that `until` cut this from, or itself; only for what looks at no later session."""
         return self if self._continued is None else self._continued
 
     def until(self, n: int) -> "PriceSeries":

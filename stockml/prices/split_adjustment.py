@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stockml.errors import NoOverlap, UnevenOverlap
+from stockml.errors import InconsistentOverlap, NoOverlap
 from stockml.prices.bars import PRICES, Bars, Split, days_of
 from stockml.prices.calendar import Sessions
 from stockml.storage.arrays import Days, Floats, Indices
@@ -17,13 +17,13 @@ from stockml.storage.arrays import Days, Floats, Indices
 RATIO_SESSIONS = 20
 RATIO_TOLERANCE = 0.005
 CENT = 0.01  # to which both sides may be rounded: of a share at 20 cents, ratios differ by a twentieth
-LOOSEST_TOLERANCE = 0.1  # however cheap the share: a split must still show
-LARGEST_STEP = 0.04
+MAX_TOLERANCE = 0.1  # however cheap the share: a split must still show
+MAX_DIVIDEND = 0.04
 SESSIONS_PER_DIVIDEND = 40
-SHORTEST_LEVEL = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
-SHORTEST_STEP = 3  # sessions between two dividends
-SEEN_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
-SESSIONS_OFF = 5  # at most so far from the day on which bars show it does a provider list a split
+MIN_LEVEL_SESSIONS = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
+MIN_SESSIONS_BETWEEN_DIVIDENDS = 3  # sessions between two dividends
+DETECTABLE_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
+MAX_SESSIONS_OFF = 5  # at most so far from the day on which bars show it does a provider list a split
 LONG_HOLE = np.timedelta64(14, "D")  # across it prices move so far that a split does not show
 
 
@@ -61,8 +61,8 @@ def is_contradicted(bars: Bars, split: Split) -> bool:
     """Whether no close within a week of the split moved by a fifth of it (in logs); False if that cannot be told."""
     days, whole = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
-    near = slice(max(at - SESSIONS_OFF - 1, 0), at + SESSIONS_OFF + 1)
-    if abs(whole) < np.log(SEEN_FACTOR) or (np.diff(days[near]) > LONG_HOLE).any():
+    near = slice(max(at - MAX_SESSIONS_OFF - 1, 0), at + MAX_SESSIONS_OFF + 1)
+    if abs(whole) < np.log(DETECTABLE_FACTOR) or (np.diff(days[near]) > LONG_HOLE).any():
         return False
     close = bars["close"].to_numpy()[near]
     moves = np.diff(np.log(close[close > 0]))  # history that is about to be imported may have broken bars
@@ -74,7 +74,7 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
 
     Both are adjusted already. Holes in the bars are filled from history too, wherever it begins, if one ratio holds
     throughout. The ratio is the median over the first 20 sessions that both have, so that later sessions do not move
-    it. Raises NoOverlap, with the sessions that are missing between the two, and UnevenOverlap.
+    it. Raises NoOverlap, with the sessions that are missing between the two, and InconsistentOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
     before, lacking = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
@@ -86,7 +86,7 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
         raise NoOverlap(ticker, gap[1:])
     closes = bars["close"].to_numpy()[at_bars], history["close"].to_numpy()[at_history]
     rounding = CENT / float(np.median(np.minimum(*closes)))
-    tolerance = min(max(RATIO_TOLERANCE, rounding), LOOSEST_TOLERANCE)
+    tolerance = min(max(RATIO_TOLERANCE, rounding), MAX_TOLERANCE)
     ratio, odd, steps = _lasting_ratio(ticker, common, closes[0] / closes[1], tolerance)
     scaled = history[before if steps else lacking] * pd.Series({**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio})
     join = Join(days[0].item(), ratio, tuple(common[odd].tolist()), len(common))
@@ -99,7 +99,7 @@ def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) 
     Takes (k,) days, ascending, and their ratios bars / history. A dividend inside the overlap lowers the ratio once,
     from its day on and by at most 4 %: a dividend-adjusted history is closer to the traded prices after it. One such
     step every 40 sessions is allowed. Fewer than half of all sessions may disagree, by any amount, but not the first
-    five nor the last five. Raises UnevenOverlap.
+    five nor the last five. Raises InconsistentOverlap.
     """
     starts = [0]
     for at, ratio in enumerate(ratios.tolist()):
@@ -114,7 +114,7 @@ def _lasting_ratio(ticker: str, common: Days, ratios: Floats, tolerance: float) 
     steps = sum(bool(levels[two] < levels[one] * (1 - tolerance)) for one, two in pairwise(chain))
     if 2 * odd.sum() >= len(odd) or steps > len(ratios) // SESSIONS_PER_DIVIDEND + 1:
         at = starts[int(np.argmax(np.abs(np.diff(np.log(levels))))) + 1]
-        raise UnevenOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
+        raise InconsistentOverlap(ticker, common[at].item(), 1 / float(levels[0]), 1 / float(ratios[at]))
     first_level = np.flatnonzero(~odd[: ends[chain[0]]])
     return float(np.median(ratios[first_level][:RATIO_SESSIONS])), odd, steps
 
@@ -124,16 +124,20 @@ def _largest_chain(levels: Floats, starts: Indices, lengths: Indices, tolerance:
 
     It begins within the first five sessions and ends within the last five; empty if none does.
     """
-    best, before = np.where(starts < SHORTEST_LEVEL, lengths, -np.inf), np.full(len(levels), -1)
+    best, before = np.where(starts < MIN_LEVEL_SESSIONS, lengths, -np.inf), np.full(len(levels), -1)
     for run in range(1, len(levels)):
         ratio = levels[run] / levels[:run]
-        steady = (lengths[:run] >= SHORTEST_STEP) & (lengths[run] >= SHORTEST_STEP) & (ratio >= 1 - LARGEST_STEP)
+        steady = (
+            (lengths[:run] >= MIN_SESSIONS_BETWEEN_DIVIDENDS)
+            & (lengths[run] >= MIN_SESSIONS_BETWEEN_DIVIDENDS)
+            & (ratio >= 1 - MAX_DIVIDEND)
+        )
         fits = (np.abs(ratio - 1) <= tolerance) | (steady & (ratio < 1))
         longest = np.where(fits, best[:run], -np.inf)
         if longest.max() > 0:
             before[run] = np.argmax(longest)
             best[run] = lengths[run] + longest.max()
-    at_end = np.where(starts + lengths > lengths.sum() - SHORTEST_LEVEL, best, -np.inf)
+    at_end = np.where(starts + lengths > lengths.sum() - MIN_LEVEL_SESSIONS, best, -np.inf)
     if at_end.max() < 0:
         return []
     chain = [int(np.argmax(at_end))]

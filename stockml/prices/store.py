@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from stockml.errors import InvalidSession, NoBars, NoOverlap
-from stockml.home import Home
-from stockml.prices import believed, revisions
+from stockml.home import HomePaths
+from stockml.prices import adjusted_series, revisions
+from stockml.prices.adjusted_series import AdjustedSeries
 from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
-from stockml.prices.believed import View
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
 from stockml.prices.split_adjustment import back_adjusted
@@ -34,8 +34,15 @@ Change: TypeAlias = Callable[[Table, datetime], tuple[Table | None, T]]
 
 SESSIONS_TO_LIST = 5
 HARDLY_A_CRASH = 2.0  # an open at twice the close before, or at half, is asked about on any day
-MOST_CORRECTED = timedelta(days=10)  # no share is split twice within so few: one of the two is the other's correction
-SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": believed.JUDGEMENT_SCHEMA}
+MAX_CORRECTION_AGE = timedelta(
+    days=10
+)  # no share is split twice within so few: one of the two is the other's correction
+SCHEMAS = {
+    "": BAR_SCHEMA,
+    "splits/": SPLIT_SCHEMA,
+    "history/": BAR_SCHEMA,
+    "judgements/": adjusted_series.JUDGEMENT_SCHEMA,
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class BarStore:
     calendar: str | None = None  # of every ticker; None goes by the suffix
 
     @classmethod
-    def of(cls, home: Home, calendar: str | None = None) -> "BarStore":
+    def of(cls, home: HomePaths, calendar: str | None = None) -> "BarStore":
         return cls(home.store, home.locks, calendar)
 
     @cached_property
@@ -57,7 +64,7 @@ class BarStore:
     def path(self, ticker: str) -> str:
         return self.files.address(_file(ticker))
 
-    def addresses_beside(self, ticker: str) -> tuple[str, ...]:
+    def side_files(self, ticker: str) -> tuple[str, ...]:
         """The addresses of what adjusts the ticker's bars: its splits, its imported history, and its judgements."""
         return tuple(self.files.address(_file(ticker, folder)) for folder in SCHEMAS if folder)
 
@@ -122,11 +129,11 @@ class BarStore:
         """
         return self.view(ticker, as_of=as_of, until=until).bars
 
-    def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> View:
+    def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> AdjustedSeries:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
-        judged = believed.newest_judgements(self._table(ticker, "judgements/"), as_of)
-        found = believed.believed_series(
+        judged = adjusted_series.newest_judgements(self._table(ticker, "judgements/"), as_of)
+        found = adjusted_series.believed_series(
             ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
         )
         if found is None or found.bars.empty:
@@ -135,7 +142,7 @@ class BarStore:
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
         """Record that a person accepts or rejects a bar with its present prices. Raises InvalidSession, NoBars."""
-        every = believed.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
+        every = adjusted_series.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
         bar = every[days_of(every) == np.datetime64(session)]
         if bar.empty:
             raise InvalidSession(str(session), f"{ticker} has no bar of it", "a session with a bar")
@@ -152,14 +159,14 @@ class BarStore:
         series, rows = self.adjusted(ticker, until=until), revisions.every_row(self._table(ticker))
         if rows is not None and until is not None:
             rows = rows[days_of(rows) <= np.datetime64(until)]
-        sound = believed.sound(rows, self.sessions(ticker))
+        sound = adjusted_series.sound(rows, self.sessions(ticker))
         if sound is None:
             return series
         bars = back_adjusted(sound[~sound.index.duplicated()].sort_index(), self.splits(ticker))
         parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
         return pd.concat(parts).sort_index()
 
-    def restated_units(self, ticker: str, *, until: date | None = None) -> "pd.Series[float]":
+    def restated_price_factors(self, ticker: str, *, until: date | None = None) -> "pd.Series[float]":
         """Of each session whose mid price was restated: the price in shares of `until` for a price of 1 as traded."""
         restated = revisions.restated_mids(self._table(ticker))
         raw = self._raw(ticker, until) if len(restated) else None
@@ -197,7 +204,7 @@ class BarStore:
         pairs = combinations(kept, 2)
         hole_ends = set(days[1:][np.diff(sessions.before_each(days)) > SESSIONS_TO_LIST].tolist())
         found = {*jumps(back_adjusted(raw, self.splits(ticker)), HARDLY_A_CRASH), *(hole_ends - kept.keys())}
-        is_open = any(abs(one - two) <= MOST_CORRECTED and kept[one] != kept[two] for one, two in pairs)
+        is_open = any(abs(one - two) <= MAX_CORRECTION_AGE and kept[one] != kept[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:
             answer = answers.get(jump)
@@ -222,7 +229,7 @@ class BarStore:
 
         def with_factors(table: Table, at: datetime) -> tuple[Table | None, None]:
             known = revisions.newest_factors(table)
-            corrected = [day for day in known if any(abs(day - other) <= MOST_CORRECTED for other in listed)]
+            corrected = [day for day in known if any(abs(day - other) <= MAX_CORRECTION_AGE for other in listed)]
             answers = {day: known[day].factor if day in known else 1.0 for day in asked}
             factors = answers | dict.fromkeys(corrected, 1.0) | listed
             return revisions.factors_to_record(table, factors, at, source, asked), None
@@ -238,7 +245,7 @@ class BarStore:
         return any(moved)
 
     def record_import(self, ticker: str, bars: Bars, *, recorded_at: datetime, source: str) -> bool:
-        """Record already adjusted history; False if it is there. Raises BadPayload, NoOverlap, UnevenOverlap."""
+        """Record already adjusted history; False if it is there. Raises BadPayload, NoOverlap, InconsistentOverlap."""
         history = self._final(ticker, bars, recorded_at)
 
         def with_import(table: Table, at: datetime) -> tuple[Table | None, bool]:
@@ -248,7 +255,9 @@ class BarStore:
                 return None, False
             raw = self._raw(ticker)
             adjusted = None if raw is None else back_adjusted(raw, self.splits(ticker))
-            series, _ = believed.chained(ticker, adjusted, [*batches, history], self.sessions(ticker), new=history)
+            series, _ = adjusted_series.chained(
+                ticker, adjusted, [*batches, history], self.sessions(ticker), new=history
+            )
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()
             if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: no overlap gives its ratio
@@ -276,7 +285,7 @@ class BarStore:
 
     def _raw(self, ticker: str, until: date | None = None) -> Bars | None:
         """The raw bars that are not broken; None if there are none."""
-        return believed.sound(revisions.newest_rows(self._table(ticker), until=until), self.sessions(ticker))
+        return adjusted_series.sound(revisions.newest_rows(self._table(ticker), until=until), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """The fetched bars, and the imports; at least one of them. Raises NoBars."""

@@ -22,7 +22,7 @@ from stockml.tickers import exchange, spelling
 DAILY = "TIME_SERIES_DAILY"
 SPLITS = "SPLITS"
 SERIES = "Time Series (Daily)"
-LEAST_SPLIT = 1.25  # or its inverse: a factor nearer to 1 is a spin-off's or a stock dividend's
+MIN_SPLIT = 1.25  # or its inverse: a factor nearer to 1 is a spin-off's or a stock dividend's
 FIRST_DATE = date(1900, 1, 1)
 REGULAR_CLOSE, EARLY_CLOSE = time(16, 0), time(13, 0)
 NEW_YORK = Sessions("XNYS")
@@ -81,7 +81,7 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         factor, found = split_factor(entry.get("split_factor"), effective, ticker), factors[effective]
         if not any(math.isclose(factor, each, rel_tol=0.01) for each in found):
             found.append(factor)
-        if sum(max(each, 1 / each) >= LEAST_SPLIT for each in found) > 1:
+        if sum(max(each, 1 / each) >= MIN_SPLIT for each in found) > 1:
             raise BadPayload(ticker, f"expected one split a day beside spin-offs, found {found} on {effective}")
     return tuple(Split(day, math.prod(factors[day])) for day in sorted(factors))
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from stockml.errors import MixedPrices, RecordUnreadable
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.storage.files import write_atomically
 
 Kind = Literal["replay", "market"]
@@ -27,7 +27,7 @@ def is_named(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in ELSEWHERE)
 
 
-def kind_in(home: Home) -> Kind | None:
+def kind_in(home: HomePaths) -> Kind | None:
     """The kind of prices that the home holds; None before its first night. Raises RecordUnreadable."""
     path = home.root / FILE
     try:
@@ -43,7 +43,7 @@ def kind_in(home: Home) -> Kind | None:
     return kind
 
 
-def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
+def kind_here(home: HomePaths, environ: Mapping[str, str]) -> Kind:
     """The kind of prices for this home: the one rule that every command follows. Raises RecordUnreadable.
 
     What the home holds already; else, if the environment names a source (ELSEWHERE), `kind_of` it. Otherwise a home in
@@ -57,25 +57,25 @@ def kind_here(home: Home, environ: Mapping[str, str]) -> Kind:
     return "market" if home.in_use and home.root.name != REPLAY else "replay"
 
 
-def plays_recorded(home: Home, environ: Mapping[str, str]) -> bool:
+def plays_recorded(home: HomePaths, environ: Mapping[str, str]) -> bool:
     """Whether runs get recorded prices: the home is for them, and no key is set. Raises RecordUnreadable."""
     return not environ.get("ALPHAVANTAGE_API_KEY") and kind_here(home, environ) == "replay"
 
 
-def replay_home(environ: Mapping[str, str]) -> Home:
+def replay_home(environ: Mapping[str, str]) -> HomePaths:
     """The home `replay` within the home, or the home itself if it is for recorded prices; ignores STOCKML_STORE."""
-    place = home_of(environ)
-    inner = place.root if REPLAY in (kind_in(place), place.root.name) else place.root / REPLAY
+    home = home_of(environ)
+    inner = home.root if REPLAY in (kind_in(home), home.root.name) else home.root / REPLAY
     return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})
 
 
-def check(home: Home, kind: Kind) -> None:
+def check(home: HomePaths, kind: Kind) -> None:
     """Raise MixedPrices if the home holds prices of the other kind."""
     if (before := kind_in(home)) not in (None, kind):
         raise MixedPrices(str(home.root), str(before), kind)
 
 
-def claim(home: Home, kind: Kind) -> None:
+def claim(home: HomePaths, kind: Kind) -> None:
     """Mark the home as holding this kind of prices from now on; call it with the first answer. Raises MixedPrices."""
     check(home, kind)
     if kind_in(home) is None:

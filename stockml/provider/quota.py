@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreError
-from stockml.storage.notes import Notes
+from stockml.storage.documents import Notes
 from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"

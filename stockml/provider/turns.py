@@ -14,12 +14,12 @@ from pydantic import AwareDatetime
 from stockml.errors import StoreError
 from stockml.prices.calendar import Sessions
 from stockml.provider.quota import LOCK_TIMEOUT_S
-from stockml.storage.notes import Notes
+from stockml.storage.documents import Notes
 from stockml.storage.records import read_record
 from stockml.tickers import validated_ticker
 
 TURNS = "turns.json"
-GONE_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not run since is no longer waiting
+FORGOTTEN_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not run since is no longer waiting
 
 
 def note_turns(notes: Notes, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
@@ -38,7 +38,7 @@ def note_turns(notes: Notes, lasts: Mapping[str, date | None], now: datetime) ->
 
 
 def noted_turns(notes: Notes, now: datetime) -> dict[str, date | None]:
-    """The newest session of each ticker noted within GONE_AFTER. Raises StoreError."""
+    """The newest session of each ticker noted within FORGOTTEN_AFTER. Raises StoreError."""
     return {name: last for name, (_, last) in _lately(notes, now).items()}
 
 
@@ -50,7 +50,7 @@ def _lately(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | Non
     except ValueError as error:
         why = f"expected whose turn it is, found something else ({error}); {notes.removal}"
         raise StoreError(notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
-    return {name: (came, last) for name, (came, last) in found.items() if abs(now - came) <= GONE_AFTER}
+    return {name: (came, last) for name, (came, last) in found.items() if abs(now - came) <= FORGOTTEN_AFTER}
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,20 @@ from stockml.errors import StoreError
 from stockml.storage.records import read_record
 
 COMMON = "_common"  # no ticker begins with an underscore
-ENDED = "~ended"  # suffix to a ticker: how its newest run ended, also committed by runs that found the ticker busy
+LAST_RUN_SUFFIX = (
+    "~ended"  # suffix to a ticker: how its newest run ended, also committed by runs that found the ticker busy
+)
 ATTEMPT = "last-attempt.json"
 FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # each holds one folder a ticker
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
          "ledger/{}.parquet")  # fmt: skip
-OF_ALL = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
+COMMON_FILES = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
 SHARED = ("bases", "settings")  # folders
-PLACES = {name.partition("/")[0] for name in (*FOLDERS, *FILES, *OF_ALL, *SHARED)}  # not Prefect's, its results, locks
+PLACES = {
+    name.partition("/")[0] for name in (*FOLDERS, *FILES, *COMMON_FILES, *SHARED)
+}  # not Prefect's, its results, locks
 WAITING = "waiting"  # beside a night's record until MLflow has it
-NEWEST_COUNTS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
+LAST_WRITER_WINS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
 
 Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**35), le=2**37)]]  # SHA-256, bytes, written: since 1970
 
@@ -49,7 +53,7 @@ class Manifest:
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
                 raise ValueError("its checksum is another")
             manifest = read_record(cls, outer["body"])
-            for name in manifest.files.keys() - OF_ALL:
+            for name in manifest.files.keys() - COMMON_FILES:
                 path = PurePosixPath(name)
                 if "\0" in name or ".." in path.parts or not path.parts[1:] or path.parts[0] not in PLACES:
                     raise ValueError(f"a file {name[:80]!r} that no state has")
@@ -63,22 +67,22 @@ class Manifest:
 
 def is_merged(part: str) -> bool:
     """Whether the part's files are independent of each other, so that several machines' changes can be merged."""
-    return part == COMMON or part.endswith(ENDED)
+    return part == COMMON or part.endswith(LAST_RUN_SUFFIX)
 
 
 def files_of(root: Path, part: str) -> list[str]:
     """The names of a part's files in a home, without half-written files and locks."""
-    if part.endswith(ENDED):
-        path = root / "nights" / part.removesuffix(ENDED) / ATTEMPT
+    if part.endswith(LAST_RUN_SUFFIX):
+        path = root / "nights" / part.removesuffix(LAST_RUN_SUFFIX) / ATTEMPT
         return [path.relative_to(root).as_posix()] if path.is_file() else []
     if part == COMMON:
-        paths = [root / name for name in OF_ALL]
+        paths = [root / name for name in COMMON_FILES]
         paths += [path for folder in SHARED for path in _below(root / folder)]
     else:
         paths = [root / name.format(part) for name in FILES]
         paths += [path for folder in FOLDERS for path in _below(root / folder / part)]
     names = [path.relative_to(root).as_posix() for path in paths if path.is_file()]
-    return [name for name in names if name in OF_ALL or not Path(name).name.startswith((".", ATTEMPT))]
+    return [name for name in names if name in COMMON_FILES or not Path(name).name.startswith((".", ATTEMPT))]
 
 
 def _below(folder: Path) -> list[Path]:
@@ -94,11 +98,11 @@ def tickers_of(root: Path) -> Iterator[str]:
 
 
 def conflicts(base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> list[str]:
-    """The files that both changed differently since `base`, apart from those in NEWEST_COUNTS."""
+    """The files that both changed differently since `base`, apart from those in LAST_WRITER_WINS."""
     found = []
     for name in sorted(_changed(base, mine)):
         before, here, there = (files.get(name, ("",))[0] for files in (base, mine, theirs))
-        if there not in (before, here) and PurePosixPath(name).name not in NEWEST_COUNTS:
+        if there not in (before, here) and PurePosixPath(name).name not in LAST_WRITER_WINS:
             found.append(name)
     return found
 

@@ -22,7 +22,12 @@ from stockml.storage.files import write_atomically
 
 AT_ONCE = 64  # requests
 TRIES = 2  # of one that is not answered in time: with s3fs's five, a silent store cost a command 104 seconds
-PASSING = (500, 502, 503, 504)  # a fault within, a gateway's word for a store that restarts, or requests too fast
+TRANSIENT_STATUSES = (
+    500,
+    502,
+    503,
+    504,
+)  # a fault within, a gateway's word for a store that restarts, or requests too fast
 
 
 def sha256_of(address: str | Path) -> str | None:
@@ -51,7 +56,7 @@ class WriteConflict(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredObject:
     """An object as read: its content, None if there is none, and the version by which the server knows it."""
 
     content: bytes | None
@@ -68,14 +73,14 @@ def _is_away(refused: BaseException) -> bool:
         return False
     said = refused.__cause__.__cause__  # s3fs makes an OSError of it
     if isinstance(said, ClientError):
-        return said.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in PASSING
+        return said.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in TRANSIENT_STATUSES
     return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)
 
 
 _after_a_restart = retry(  # every decorated call of Objects is safe to repeat
     retry=retry_if_exception(_is_away),
     wait=wait_fixed(1),
-    stop=lambda call: stop_after_delay(call.args[0].return_s)(call),
+    stop=lambda call: stop_after_delay(call.args[0].retry_for_s)(call),
     reraise=True,
 )
 
@@ -84,18 +89,18 @@ _after_a_restart = retry(  # every decorated call of Objects is safe to repeat
 class Objects:
     """The objects under one root. Raises StoreError for what the server or the disk refuses.
 
-    answer_s: time-out of each request to S3.  return_s: how long to wait for a server that is restarting.
+    request_timeout_s: time-out of each request to S3.  retry_for_s: how long to wait for a server that is restarting.
     """
 
     root: str
-    answer_s: float = 20.0
-    return_s: float = 30.0
+    request_timeout_s: float = 20.0
+    retry_for_s: float = 30.0
 
     def address(self, name: str) -> str:
         return str(self.folder / name) if self.folder else f"{self.root.rstrip('/')}/{name}"
 
     @_after_a_restart
-    def read(self, name: str, version: str | None = None) -> Found:
+    def read(self, name: str, version: str | None = None) -> StoredObject:
         """Read the version, then the content: if the object changes in between, a later `replace` is refused.
 
         version: as it was listed just before, which saves a request.
@@ -103,13 +108,13 @@ class Objects:
         with self._refused(name):
             try:
                 version = version or self._fs.info(name).get("ETag")
-                return Found(self._fs.cat_file(name), version)
+                return StoredObject(self._fs.cat_file(name), version)
             except FileNotFoundError:
                 self._check_bucket(name)
-                return Found(None)
+                return StoredObject(None)
 
     @_after_a_restart
-    def replace(self, name: str, content: bytes, found: Found) -> None:
+    def replace(self, name: str, content: bytes, found: StoredObject) -> None:
         """Write `content` if the object is still as in `found`. Raises WriteConflict.
 
         On S3, not if it already is `content`: the answer to an earlier try of the same write may have been lost."""
@@ -222,7 +227,7 @@ class Objects:
             return DirFileSystem(str(self.folder), fsspec.filesystem("file"))
         of_s3: dict[str, Any] = {}
         if self.root.startswith("s3:"):
-            waits = {"connect_timeout": min(5.0, self.answer_s), "read_timeout": self.answer_s}
+            waits = {"connect_timeout": min(5.0, self.request_timeout_s), "read_timeout": self.request_timeout_s}
             config = waits | {"retries": {"max_attempts": 0}, "max_pool_connections": AT_ONCE}
             # an object is read in one request, and not in several, after one for its size
             of_s3 = {"config_kwargs": config, "max_concurrency": 1}

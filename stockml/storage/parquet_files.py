@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from stockml.errors import StoreBusy, StoreError, StoreUnreadable
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import Found, Objects, WriteConflict
+from stockml.storage.objects import Objects, StoredObject, WriteConflict
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class TableFiles:
         except ValueError as problem:
             raise StoreUnreadable(self.address(name), str(problem)) from problem
 
-    def _replace(self, name: str, written: bytes, found: Found) -> None:
+    def _replace(self, name: str, written: bytes, found: StoredObject) -> None:
         if (folder := self._objects.folder) is None:
             self._objects.replace(name, written, found)
             return

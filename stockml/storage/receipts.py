@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from stockml.errors import counted
+from stockml.errors import quantity
 from stockml.storage.objects import sha256_of
 
 
@@ -60,7 +60,7 @@ class StoreReceipt(SessionReceipt):
 
     @property
     def counted(self) -> str:
-        return f"{counted(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} as before"
+        return f"{quantity(self.added, 'bar')} added, {self.restated:,} restated, {self.unchanged:,} as before"
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
-from stockml.errors import CommittedMeanwhile, StoreError
-from stockml.home import Home
+from stockml.errors import CommitConflict, StoreError
+from stockml.home import HomePaths
+from stockml.storage.documents import Database
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import (
     COMMON,
-    NEWEST_COUNTS,
+    LAST_WRITER_WINS,
     WAITING,
     Manifest,
     conflicts,
@@ -33,7 +34,6 @@ from stockml.storage.manifests import (
     merged,
     tickers_of,
 )
-from stockml.storage.notes import Database
 from stockml.storage.objects import AT_ONCE, Objects, WriteConflict
 
 ATTEMPTS = 5
@@ -78,7 +78,7 @@ class SharedState:
     database: Database
 
     @classmethod
-    def of(cls, home: Home) -> "SharedState | None":
+    def of(cls, home: HomePaths) -> "SharedState | None":
         """The state that the home is a cache of; None if the home is the state itself."""
         if home.state is None or home.database is None:
             return None
@@ -90,14 +90,14 @@ class SharedState:
         A local change that was never committed stays if the state has not moved on since, and is otherwise moved to
         `uncommitted/`. Call it under the part's lock. Raises StoreError, also if the folder holds files of its own.
         """
-        found, known = self.objects.read(_manifest(part), version), self._known(part)
+        found, known = self.objects.read(_manifest(part), version), self._read_index(part)
         stats = {name: stat for name in files_of(self.root, part) if (stat := _stat(self.root / name))}
         here = set(stats)
         if known is None:
             known = CheckedOut(Manifest(part), {}, adopted=self._is_own(part, here))
         if found.content is None:
             if known.manifest.commit:
-                raise self._gone(part)
+                raise self._missing_part(part)
             self._remember(part, known)
             return
         manifest = Manifest.read(found.content, self.objects.address(_manifest(part)))
@@ -114,9 +114,9 @@ class SharedState:
         else:  # on the basis of what is committed now, or of an earlier state
             mine = differing if manifest.commit == known.manifest.commit else set()
         for name in here - committed - mine:
-            self._leave(part, known, name)
+            self._move_aside(part, known, name)
         asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
-        brought = self._bring(manifest, asked)
+        brought = self._download(manifest, asked)
         now = {name: stats[name] for name in committed} | brought  # as they were: a command may change them meanwhile
         self._remember(part, CheckedOut(manifest, now, depth, found.version, known.adopted))
 
@@ -125,9 +125,9 @@ class SharedState:
 
         may_remove: a file that was deleted here leaves the state too, as a night's mark `waiting` always does.
         held: the caller has the ticker's lock; otherwise a commit that changes something takes it.  Raises StoreBusy if
-        that is not free; CommittedMeanwhile if another machine was faster, whose state stands; and StoreError.
+        that is not free; CommitConflict if another machine was faster, whose state stands; and StoreError.
         """
-        known, here = self._known(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
+        known, here = self._read_index(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
         files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
         for name in known.local.keys() - set(here):
             if may_remove or PurePosixPath(name).name == WAITING:
@@ -162,7 +162,7 @@ class SharedState:
 
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
         """Whether the part was checked out at this version, at least this deep, and nothing was deleted here since."""
-        known = self._known(part)
+        known = self._read_index(part)
         if known is None or version is None or version != known.version or known.depth < depth:
             return False
         return all((self.root / name).exists() for name in known.local)
@@ -177,8 +177,8 @@ class SharedState:
         """
         unnamed, parts = self.objects.names("objects"), self.parts()
         for part in sorted(self.parts_here() - parts.keys()):
-            if (known := self._known(part)) and known.manifest.commit:
-                raise self._gone(part)
+            if (known := self._read_index(part)) and known.manifest.commit:
+                raise self._missing_part(part)
         manifests = [_manifest(part) for part in parts]
         for start in range(0, len(manifests), AT_ONCE):
             for content in self.objects.fetch(manifests[start : start + AT_ONCE]).values():
@@ -193,13 +193,13 @@ class SharedState:
     def _replace(self, part: str, before: Manifest, after: Manifest) -> Manifest:
         """Replace the part's manifest; in a merged part another machine's changes to other files are kept.
 
-        Raises CommittedMeanwhile if another machine changed the same file, or any of a part that is not merged.
+        Raises CommitConflict if another machine changed the same file, or any of a part that is not merged.
         """
         mine, at_stake = after.files, list[str]()
         for _ in range(ATTEMPTS):
             found = self.objects.read(_manifest(part))
             if before.commit and found.content is None:
-                raise self._gone(part)
+                raise self._missing_part(part)
             now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
             if now.commit != before.commit:
                 if at_stake := conflicts(before.files, mine, now.files) if is_merged(part) else [part]:
@@ -208,16 +208,16 @@ class SharedState:
             with suppress(WriteConflict):
                 self.objects.replace(_manifest(part), after.content(), found)
                 return after
-        raise CommittedMeanwhile(self.objects.address(_manifest(part)), ", ".join(at_stake or [part]))
+        raise CommitConflict(self.objects.address(_manifest(part)), ", ".join(at_stake or [part]))
 
     def _is_own(self, part: str, here: set[str]) -> bool:
         """Whether a part's files may be older than this cache, and not left here by a command that was cut short."""
         if part == COMMON:
             return bool(here) or any(tickers_of(self.root))
-        began = self._known(COMMON)
+        began = self._read_index(COMMON)
         return bool(here) and (began is None or began.adopted)
 
-    def _gone(self, part: str) -> StoreError:
+    def _missing_part(self, part: str) -> StoreError:
         why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"
         return StoreError(self.objects.address(_manifest(part)), why)
 
@@ -227,10 +227,10 @@ class SharedState:
             return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
         return False
 
-    def _leave(self, part: str, known: CheckedOut, name: str) -> None:
+    def _move_aside(self, part: str, known: CheckedOut, name: str) -> None:
         """Move a file out of the way, or delete it if nobody misses it: the state has another by now, or none."""
         path = self.root / name
-        if known.local.get(name) == _stat(path) or path.name in NEWEST_COUNTS:
+        if known.local.get(name) == _stat(path) or path.name in LAST_WRITER_WINS:
             path.unlink(missing_ok=True)
             return
         aside = self.root / "uncommitted" / part / secrets.token_hex(4) / name
@@ -238,7 +238,7 @@ class SharedState:
         with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile
             os.replace(path, aside)
 
-    def _bring(self, manifest: Manifest, names: list[str]) -> dict[str, Stat]:
+    def _download(self, manifest: Manifest, names: list[str]) -> dict[str, Stat]:
         brought = dict[str, Stat]()
         for start in range(0, len(names), AT_ONCE):
             some = {name: _object(manifest.files[name][0]) for name in names[start : start + AT_ONCE]}
@@ -256,7 +256,7 @@ class SharedState:
                 brought[name] = (len(found[stands]), written * SECOND)
         return brought
 
-    def _known(self, part: str) -> CheckedOut | None:
+    def _read_index(self, part: str) -> CheckedOut | None:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             kept = json.loads((self.root / ".shared" / f"{part}.json").read_bytes())
             if kept["address"] == self.address:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from stockml.errors import StockmlError, StoreBusy, StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.locks import file_lock
-from stockml.storage.manifests import COMMON, ENDED, is_merged
-from stockml.storage.refusals import check_home
+from stockml.storage.manifests import COMMON, LAST_RUN_SUFFIX, is_merged
+from stockml.storage.os_errors import check_home
 from stockml.storage.shared_state import Depth, SharedState
 
 BUSY_S, MOVE_BUSY_S = 30.0, 1.0  # to wait for a lock; a person waits for a rename
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
+def ticker_lock(home: HomePaths, ticker: str, timeout_s: float = BUSY_S) -> Iterator[None]:
     """Hold the ticker's lock, here and on every machine that shares the state.
 
     On entry its files are checked out as last committed; on exit changes are committed. Raises StoreBusy, StoreError.
@@ -28,7 +28,7 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
     check_home(home)
     with ExitStack() as held:
         held.enter_context(_lock(home, ticker, timeout_s))
-        for half_done in cut_short(home, {ticker}):
+        for half_done in interrupted_renames(home, {ticker}):
             raise half_done
         if state := SharedState.of(home):
             held.enter_context(state.database.locked(ticker, timeout_s))
@@ -39,7 +39,7 @@ def ticker_lock(home: Home, ticker: str, timeout_s: float = BUSY_S) -> Iterator[
 
 
 @contextmanager
-def both_locked(home: Home, old: str, new: str) -> Iterator[None]:
+def rename_lock(home: HomePaths, old: str, new: str) -> Iterator[None]:
     """Hold two tickers' locks, on every machine, while all that is kept of `old` is moved to `new`.
 
     On entry both are checked out; on exit what was moved is committed, first where it is, then where it was: a kill in
@@ -57,12 +57,12 @@ def both_locked(home: Home, old: str, new: str) -> Iterator[None]:
         yield
 
 
-def renaming(home: Home, old: str, new: str) -> Path:
+def rename_marker(home: HomePaths, old: str, new: str) -> Path:
     """The mark that is there while the files of `old` are moved to `new`, and stays if that is cut short."""
     return home.locks / f"{old} {new}.renaming"
 
 
-def cut_short(home: Home, tickers: Collection[str] | None = None) -> Iterator[StoreError]:
+def interrupted_renames(home: HomePaths, tickers: Collection[str] | None = None) -> Iterator[StoreError]:
     """Yield the renamings, of these tickers or of any, that moved only some of the files: none may be begun anew."""
     for mark in sorted(home.locks.glob("* *.renaming")):
         old, new = mark.stem.split(" ")
@@ -86,21 +86,21 @@ def committing(commit: Callable[[], None]) -> Iterator[None]:
     commit()
 
 
-def _commit_moved(home: Home, old: str, new: str) -> None:
+def _commit_moved(home: HomePaths, old: str, new: str) -> None:
     if state := SharedState.of(home):
-        for part in (new, new + ENDED, COMMON, old, old + ENDED):
+        for part in (new, new + LAST_RUN_SUFFIX, COMMON, old, old + LAST_RUN_SUFFIX):
             with _lock(home, part) if is_merged(part) else nullcontext():
                 state.commit(part, may_remove=True)
 
 
-def commit(home: Home, ticker: str) -> None:
+def commit(home: HomePaths, ticker: str) -> None:
     """Commit the changes so far, within `ticker_lock`. Raises StoreBusy, StoreError."""
     if state := SharedState.of(home):
         state.commit(ticker)
         commit_merged(home)
 
 
-def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
+def refresh(home: HomePaths, tickers: Iterable[str] | None = None, depth: Depth = Depth.NIGHT) -> None:
     """Check these tickers (None: all) out for reading, as last committed, except those with a run at work here."""
     if (state := SharedState.of(home)) is None:
         return
@@ -116,7 +116,7 @@ def refresh(home: Home, tickers: Iterable[str] | None = None, depth: Depth = Dep
     _at_once(state, bring, (part for part in sorted(asked) if not state.is_current(part, versions[part], depth)))
 
 
-def commit_merged(home: Home, part: str = COMMON) -> None:
+def commit_merged(home: HomePaths, part: str = COMMON) -> None:
     """Commit the files that belong to no ticker, or how a ticker's newest run ended, even while another holds its lock.
 
     Raises StoreBusy if another machine changed the same file.
@@ -126,7 +126,7 @@ def commit_merged(home: Home, part: str = COMMON) -> None:
             state.commit(part)
 
 
-def commit_all(home: Home, tickers: Iterable[str] | None = None, *, may_remove: bool = False) -> None:
+def commit_all(home: HomePaths, tickers: Iterable[str] | None = None, *, may_remove: bool = False) -> None:
     """Commit a command's changes to these tickers (None: all), except those with a run at work here.
 
     Raises StoreBusy, once the others are committed, for the first with a run at work on another machine, or which
@@ -157,7 +157,7 @@ def _refusal(state: SharedState, part: str, may_remove: bool) -> StoreBusy | Non
     return None
 
 
-def left_over(home: Home, before: datetime, *, remove: bool) -> dict[str, int]:
+def unreferenced_before(home: HomePaths, before: datetime, *, remove: bool) -> dict[str, int]:
     """Bytes of each unreferenced object written before `before`; a newer one may belong to a commit in progress."""
     if (state := SharedState.of(home)) is None:
         return {}
@@ -176,15 +176,15 @@ def _at_once(state: SharedState, work: Callable[[str], T], parts: Iterable[str])
 
 
 def _parts_of(tickers: Iterable[str]) -> set[str]:
-    return {part for ticker in tickers for part in (ticker, ticker + ENDED)}
+    return {part for ticker in tickers for part in (ticker, ticker + LAST_RUN_SUFFIX)}
 
 
-def _checkout_common(home: Home, state: SharedState) -> None:
+def _checkout_common(home: HomePaths, state: SharedState) -> None:
     with _lock(home, COMMON):
         state.checkout(COMMON)
 
 
-def _lock(home: Home, part: str, timeout_s: float = BUSY_S) -> AbstractContextManager[None]:
+def _lock(home: HomePaths, part: str, timeout_s: float = BUSY_S) -> AbstractContextManager[None]:
     """The local lock for checking out or committing the part; a ticker's is also the lock of its night."""
-    name = "common" if part == COMMON else part if part.endswith(ENDED) else f"{part}.night"
+    name = "common" if part == COMMON else part if part.endswith(LAST_RUN_SUFFIX) else f"{part}.night"
     return file_lock(home.locks / f"{name}.lock", timeout_s)

@@ -16,9 +16,9 @@ from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed, wait_random
 
 from stockml.errors import TrackingUnavailable
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
-from stockml.nights import glance
+from stockml.nights import key_figures
 from stockml.nights.record import Night, kept_night, model_name, night_path, readable, write_night
 from stockml.storage.manifests import WAITING
 from stockml.tracking import connection, experiments, models, retention, runs, track_record, views
@@ -38,9 +38,9 @@ class Tracking:
     pages: where people read it, for the links in nights' records.  Every method raises TrackingUnavailable.
     """
 
-    home: Home
+    home: HomePaths
     pages: str | None = None
-    return_s: float = RETURN_S
+    retry_for_s: float = RETURN_S
 
     def client(self) -> "AbstractContextManager[MlflowClient]":
         """MLflow's own client; whatever keeps it from answering within the block becomes TrackingUnavailable."""
@@ -54,7 +54,7 @@ class Tracking:
     def keep_and_log(self, night: Night) -> Night:
         """Keep the night's record, log it, and return it as `log_night` does.
 
-        Waits at most `return_s` seconds for a server that goes away meanwhile. Raises TrackingUnavailable with the
+        Waits at most `retry_for_s` seconds for a server that goes away meanwhile. Raises TrackingUnavailable with the
         record kept: `log_pending` logs it on the next run.
         """
         path = night_path(self.home.nights, night.ticker, night.key)
@@ -75,7 +75,7 @@ class Tracking:
         with self.client() as client, FileLock(self.home.locks / f"mlflow-{night.ticker}.lock", timeout=60):
             experiment_id = experiment_id or self._experiment(client, night.ticker)
             installation = self.installation
-            run = runs.of_key(client, experiment_id, night.key, installation)
+            run = runs.find_deduplicated(client, experiment_id, night.key, installation)
             if run and run.info.status == "FINISHED":
                 version = models.version_of(client, night)
                 is_lost = version is None or not models.has_model(client, model_name(night.ticker), version)
@@ -83,16 +83,16 @@ class Tracking:
                     version = models.log(client, run, night, is_new=False)
             else:
                 is_new = run is None
-                run = runs.started(client, experiment_id, night, run, installation)
+                run = runs.start_or_resume(client, experiment_id, night, run, installation)
                 if run is None:
                     where = connection.without_password(self.home.tracking_uri)
                     raise TrackingUnavailable(where, "another home logs this very night")
                 runs.fill(client, run, night)
                 version = models.log(client, run, night, is_new=is_new)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
-            earlier = partial(glance.history, self.home.nights, night.ticker)
+            earlier = partial(key_figures.history, self.home.nights, night.ticker)
             record = track_record.TrackRecord(client, self._overview(client), night.ticker, installation)
-            record.keep(glance.Glance.of(night), earlier, views.view_url("", experiment_id))
+            record.keep(key_figures.KeyFigures.of(night), earlier, views.view_url("", experiment_id))
         return replace(
             night,
             mlflow_run_id=run.info.run_id,
@@ -105,7 +105,7 @@ class Tracking:
         """Add the plots drawn since to the night's run, if MLflow has it."""
         with self.client() as client:
             found = client.get_experiment_by_name(experiment_name(night.ticker))
-            run = found and runs.of_key(client, found.experiment_id, night.key, self.installation)
+            run = found and runs.find_deduplicated(client, found.experiment_id, night.key, self.installation)
             if run:
                 runs.log_plots(client, run, night)
 
@@ -118,7 +118,7 @@ class Tracking:
         attempts = Retrying(
             retry=retry_if_exception_type(TrackingUnavailable),
             wait=wait_fixed(1) + wait_random(0, 1),  # random: two homes that gave way do not meet again
-            stop=stop_after_delay(self.return_s),
+            stop=stop_after_delay(self.retry_for_s),
             reraise=True,
         )
         return attempts(self.log_night, night, experiment_id)
@@ -127,7 +127,7 @@ class Tracking:
     def study(self, name: str, note: str) -> "Iterator[tuple[MlflowClient, str]]":
         """A client, and the id of the experiment `name`; `note` stands above its runs unless a person wrote another."""
         with self.client() as client:
-            yield client, experiments.named(client, self.home.artifacts, name, note).experiment_id
+            yield client, experiments.get_or_create(client, self.home.artifacts, name, note).experiment_id
 
     def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
         """End the runs that dead processes left RUNNING; run id → "resumed" if its record is here, else "failed"."""
@@ -170,14 +170,14 @@ class Tracking:
         """Point the alias `champion` at the version of the night `key`; returns its number, None if there is none."""
         with self.client() as client:
             name = model_name(ticker)
-            pointed = models.aliased(client, name, "champion")
+            pointed = models.version_by_alias(client, name, "champion")
             if pointed and pointed.tags.get("stockml.key") == key:
                 return str(pointed.version)
             version = models.version_of_key(client, name, key)
             if version is None and (night := kept_night(self.home.nights, ticker, key)):  # deleted, or cleared away
                 version = self.log_night(night, is_champion=True).model_version
             if version:
-                models.point(client, name, "champion", version)
+                models.set_alias(client, name, "champion", version)
             return version
 
     def rename(self, old: str, new: str) -> list[str]:
@@ -208,13 +208,13 @@ class Tracking:
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""
-        found = experiments.named(client, self.home.artifacts, ticker)
+        found = experiments.get_or_create(client, self.home.artifacts, ticker)
         note = partial(views.nights_note, ticker, found.experiment_id)
         experiments.arrange(client, self.home.locks, found, views.nights_view(), lambda: note(self._overview(client)))
         return str(found.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
-        found = experiments.named(client, self.home.artifacts, None)
+        found = experiments.get_or_create(client, self.home.artifacts, None)
         written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
         experiments.arrange(client, self.home.locks, found, views.record_view(), lambda: written or empty)
         return str(found.experiment_id)

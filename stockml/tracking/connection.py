@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stockml.errors import TrackingUnavailable
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.tracking import database
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ SETTINGS = {
 }
 REFUSALS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND"}  # whatever is asked
 # not MLflow's answer, but another program's or a proxy's; or a database of another MLflow version
-NOT_OURS = ("API request to endpoint", "Detected out-of-date database schema")
+FOREIGN_ANSWERS = ("API request to endpoint", "Detected out-of-date database schema")
 UNNAMED = "Missing value for required parameter"  # an earlier answer came empty, without the id that is missing
 LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
-MOST = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
+MAX_RESULTS = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
 
 
 @contextmanager
-def client(home: Home) -> "Iterator[MlflowClient]":
+def client(home: HomePaths) -> "Iterator[MlflowClient]":
     """MLflow's client for the home's database or server; a database is made first if it is missing.
 
     Raises TrackingUnavailable if either is away or refuses, also from within the block; other errors pass.
@@ -66,7 +66,7 @@ def client(home: Home) -> "Iterator[MlflowClient]":
 
 
 @contextmanager
-def asked_once() -> Iterator[None]:
+def without_retries() -> Iterator[None]:
     """Send each of the block's requests once: one that is repeated, as its answer was lost, creates a second one.
 
     Whoever asks again must first look for what was created.
@@ -155,7 +155,7 @@ def _is_outage(error: BaseException | None) -> bool:
         code = getattr(error, "error_code", "")
         if isinstance(error, underneath) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:
             return True
-        if type(error) is MlflowException and str(error).startswith(NOT_OURS):
+        if type(error) is MlflowException and str(error).startswith(FOREIGN_ANSWERS):
             return True
         # from a server that failed, or whose own database did, which MLflow calls a bad request
         is_bad_request = any(said in str(error) for said in ("sqlalche.me", UNNAMED))

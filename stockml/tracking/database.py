@@ -20,7 +20,7 @@ from stockml.storage.sqlite_files import fault_of
 
 PREFIX = "sqlite:///"
 MAKING = 0x6D6C666C6F77  # "mlflow": the advisory lock of a PostgreSQL database for creating its tables
-LONGEST_S = 120  # that creating them may take
+MAX_WAIT_S = 120  # that creating them may take
 ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
 TRIES = count()  # MLflow caches connections by address: a try must not get those of a failed one
 
@@ -49,16 +49,16 @@ def alone(uri: str, locks: Path) -> Iterator[None]:
     """Keep others from opening the database meanwhile, on all machines if it is PostgreSQL's, else of this home.
 
     MLflow creates missing tables when it opens a database: two processes at once would spoil it for each other.
-    Raises TimeoutError or SQLAlchemyError after `LONGEST_S` seconds.
+    Raises TimeoutError or SQLAlchemyError after `MAX_WAIT_S` seconds.
     """
-    with FileLock(locks / "mlflow-database.lock", timeout=LONGEST_S):
+    with FileLock(locks / "mlflow-database.lock", timeout=MAX_WAIT_S):
         if not uri.startswith("postgresql"):
             yield
             return
         from sqlalchemy import NullPool, create_engine, text
 
         with create_engine(uri, poolclass=NullPool).begin() as server:
-            server.execute(text(f"SET LOCAL lock_timeout = '{LONGEST_S}s'"))
+            server.execute(text(f"SET LOCAL lock_timeout = '{MAX_WAIT_S}s'"))
             server.execute(text(f"SELECT pg_advisory_xact_lock({MAKING})"))
             yield
 

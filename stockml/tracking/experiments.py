@@ -14,7 +14,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import LOOPBACK
 from stockml.nights.record import model_name
 from stockml.tracking import views
-from stockml.tracking.connection import MOST, Suppressed, without_password
+from stockml.tracking.connection import MAX_RESULTS, Suppressed, without_password
 from stockml.tracking.database import ALL_TICKERS
 from stockml.tracking.models import about, link, versions_of
 from stockml.tracking.views import EXPERIMENT
@@ -35,7 +35,7 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
-def named(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
+def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
     """A ticker's experiment (None: that of all), created if missing; `note` stands above it unless another does.
 
     Raises TrackingUnavailable.
@@ -82,13 +82,13 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     moved = []
     found = _existing_or_restored(client, experiment_name(old))
     if found and not client.get_experiment_by_name(experiment_name(new)):
-        for run in client.search_runs([found.experiment_id], max_results=MOST):
+        for run in client.search_runs([found.experiment_id], max_results=MAX_RESULTS):
             for tag in {"stockml.ticker", "ticker"} & run.data.tags.keys():  # a person's own run has neither
                 client.set_tag(run.info.run_id, tag, new)
             name = run.info.run_name or ""
             if name.startswith(f"{old} "):  # unless a person gave it another
                 client.update_run(run.info.run_id, name=new + name.removeprefix(old))
-        for model in client.search_logged_models([found.experiment_id], max_results=MOST):
+        for model in client.search_logged_models([found.experiment_id], max_results=MAX_RESULTS):
             for version in versions_of(model):
                 link(client, model.model_id, model_name(new), version)
         client.set_experiment_tag(found.experiment_id, views.NOTE, _of_new(found.tags, old, new))

@@ -15,13 +15,13 @@ from stockml import code_version
 from stockml.errors import InvalidFile
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.proper_scores import BANDS
-from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.models.trained_model import load_model, pool_files
+from stockml.models.trained_model import load_model, vintage_files
+from stockml.models.vintage_set import VintageSet
 from stockml.nights.record import Night, model_name
 from stockml.prices.bars import COLUMNS
 from stockml.storage.records import unsealed
-from stockml.tracking.connection import Suppressed, asked_once, files_at
+from stockml.tracking.connection import Suppressed, files_at, without_retries
 from stockml.tracking.run_content import version_note
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
             description=version_note(night),
         )
         link(client, model.model_id, name, version)
-    before = aliased(client, name, "challenger")
+    before = version_by_alias(client, name, "challenger")
     if before is None or before.tags.get("session", "") <= str(night.session):  # a night caught up moves nothing
-        point(client, name, "challenger", version)
+        set_alias(client, name, "challenger", version)
     return version
 
 
@@ -80,7 +80,7 @@ def about(ticker: str) -> str:
     return f"Forecasts {ticker}'s mid price: daily bars in, the path with intervals out."
 
 
-def point(client: "MlflowClient", name: str, alias: str, version: str) -> None:
+def set_alias(client: "MlflowClient", name: str, alias: str, version: str) -> None:
     """Point the alias at this version; MLflow's public method would first ask the server if the name is a prompt's."""
     client._get_registry_client().set_registered_model_alias(name, alias, version)  # type: ignore[no-untyped-call]
 
@@ -89,7 +89,7 @@ def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
     name = model_name(night.ticker)
     if night.keeps_champion:
-        found = aliased(client, name, "champion")
+        found = version_by_alias(client, name, "champion")
         return str(found.version) if found else None
     return version_of_key(client, name, night.key)
 
@@ -99,7 +99,7 @@ def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
     return str(min(found, key=lambda version: int(version.version)).version) if found else None
 
 
-def aliased(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
     """The version that the alias names; None if there is none, which MLflow reports by either of two errors."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
         return client.get_model_version_by_alias(name, alias)
@@ -112,7 +112,7 @@ def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool)
 
     experiment_id, run_id = run.info.experiment_id, run.info.run_id
     found = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    with asked_once():
+    with without_retries():
         model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
@@ -171,7 +171,8 @@ def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
     calibration.write_text(json.dumps(assessment["calibration"]))
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
-    for file in pool_files(Path(night.model_folder or "")) or Pool.before(night.session).files((SHIPPED,)):
+    named = vintage_files(Path(night.model_folder or ""))
+    for file in named or VintageSet.ending_before(night.session).files((SHIPPED,)):
         shutil.copyfile(file, trained / file.name)
     return {"model": str(trained), "calibration": str(calibration)}
 
@@ -219,7 +220,7 @@ def versions_of(model: "LoggedModel") -> list[str]:
     return [each["version"] for each in json.loads(model.tags.get(VERSIONS, "[]"))]
 
 
-@asked_once()
+@without_retries()
 def new_version(client: "MlflowClient", name: str, about: str, model_tags: dict[str, str], **version: Any) -> str:
     """Register a `version`; returns its number.  about, model_tags: of the model, created if missing."""
     with Suppressed("RESOURCE_DOES_NOT_EXIST"):

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from stockml.errors import TrackingUnavailable
-from stockml.tracking.connection import MOST, files_at, reason, without_login, without_password
+from stockml.tracking.connection import MAX_RESULTS, files_at, reason, without_login, without_password
 from stockml.tracking.database import folder_at
 from stockml.tracking.runs import experiment_ids, milliseconds
 
@@ -44,7 +44,7 @@ def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
     for experiment in experiment_ids(client).values():
         newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
-        runs = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time ASC"])
+        runs = client.search_runs([experiment], query, max_results=MAX_RESULTS, order_by=["attributes.start_time ASC"])
         found += [run for run in runs if run.info.run_id != newest[0].info.run_id and is_own(run)]
     return _removable(client, found, kept_keys)
 
@@ -54,7 +54,9 @@ def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]
     found: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
     for experiment in experiment_ids(client).values():
-        nights = client.search_runs([experiment], query, max_results=MOST, order_by=["attributes.start_time DESC"])
+        nights = client.search_runs(
+            [experiment], query, max_results=MAX_RESULTS, order_by=["attributes.start_time DESC"]
+        )
         found += [run for run in list(filter(is_own, nights))[count:] if CLEARED not in run.data.tags]
     return _removable(client, found, kept_keys)
 

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from stockml.evaluation.distribution_table import row_of
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, skill_over
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, skill_over
 from stockml.forecasts.ledger_scores import first_known
 from stockml.nights import summary
 from stockml.nights.record import Night

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import Night
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.storage.process_marks import is_gone, is_of_this_host, mark
 from stockml.tracking import run_content
-from stockml.tracking.connection import MOST, asked_once
+from stockml.tracking.connection import MAX_RESULTS, without_retries
 from stockml.tracking.database import folder_at
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 BATCH = 1000
-LONGEST = timedelta(hours=2)  # that logging may take, where its process cannot be seen from here
+MAX_LOGGING_TIME = timedelta(hours=2)  # that logging may take, where its process cannot be seen from here
 PROCESS, INSTALLATION = "stockml.process", "stockml.installation"
 CLAIMED = "stockml.claimed"  # when logging began, in milliseconds; earlier versions' runs lack it
 
 
-def of_key(client: "MlflowClient", experiment_id: str, key: str, installation: str) -> "Run | None":
+def find_deduplicated(client: "MlflowClient", experiment_id: str, key: str, installation: str) -> "Run | None":
     """The key's run. Twins, which this installation began when the answer to a request was lost, go to the trash.
 
     To be called by one process of an installation at a time.
@@ -45,7 +45,7 @@ def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]"
     return list(client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'"))
 
 
-def installation(home: Home) -> str:
+def installation(home: HomePaths) -> str:
     """The id that tells this home, on whatever machine, from others that log to the same MLflow; remade if damaged."""
     path = home.nights / ".installation"
     with file_lock(home.locks / "installation.lock", timeout_s=60):
@@ -60,7 +60,7 @@ def is_of_another(run: "Run", installation: str) -> bool:
     return run.info.status == "RUNNING" and not is_its_own and not _is_orphaned(run, datetime.now(UTC))
 
 
-def started(
+def start_or_resume(
     client: "MlflowClient", experiment_id: str, night: Night, run: "Run | None", installation: str
 ) -> "Run | None":
     """The key's run, RUNNING and marked as this process's; None if another installation is at work on that key."""
@@ -68,7 +68,7 @@ def started(
     if run is None:
         tags = {**run_content.tags(night), **claim}
         start = milliseconds(night.finished_at) - int(night.seconds * 1000)
-        with asked_once():
+        with without_retries():
             run = client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
         if len(_of_key(client, experiment_id, night.key)) > 1:  # begun by another at the same moment
             client.delete_run(run.info.run_id)
@@ -147,13 +147,13 @@ def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
 
 def experiment_ids(client: "MlflowClient") -> dict[str, str]:
     """The ids of the experiments of tickers, bases, trials and tutorials by name; not of the one for all tickers."""
-    found = client.search_experiments(max_results=MOST, filter_string="name LIKE 'stockml/%'")
+    found = client.search_experiments(max_results=MAX_RESULTS, filter_string="name LIKE 'stockml/%'")
     return {each.name.removeprefix("stockml/"): each.experiment_id for each in found}
 
 
 def _is_orphaned(run: "Run", now: datetime) -> bool:
     process, claimed = run.data.tags.get(PROCESS), int(run.data.tags.get(CLAIMED, run.info.start_time))
-    return is_gone(process) if is_of_this_host(process) else claimed < milliseconds(now - LONGEST)
+    return is_gone(process) if is_of_this_host(process) else claimed < milliseconds(now - MAX_LOGGING_TIME)
 
 
 def milliseconds(moment: datetime) -> int:

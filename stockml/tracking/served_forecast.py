@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from stockml.evaluation.candidates import forecast_after, pool_of
+from stockml.evaluation.candidates import forecast_after, vintages_of
 from stockml.features.origins import check_newest
 from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.proper_scores import COVERAGES, band, percent
 from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.trained_model import TrainedModel, load_model
-from stockml.prices.bars import COLUMNS, broken, too_many, without
+from stockml.prices.bars import COLUMNS, broken, exceeds_share, without
 from stockml.prices.calendar import A_DAY, sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.storage.records import read_record
@@ -36,14 +36,14 @@ class Forecaster:
         found = read_record(Calibration, calibration.read_bytes())
         return cls(folder, load_model(folder), found, ticker, calendar)
 
-    def after(self, given: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, given: pd.DataFrame) -> pd.DataFrame:
         """One row per lead, as `ServedModel.predict`, which has the columns of both and the errors."""
         bars = believed(given)
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
-        newest, pool = np.array([len(series) - 1]), pool_of(network, tomorrow, [self.folder])
-        simple = pool.simple(series, newest, leads, network.own_of_simple)
+        newest, vintages = np.array([len(series) - 1]), vintages_of(network, tomorrow, [self.folder])
+        simple = vintages.simple_quantiles(series, newest, leads, network.simple_correction)
         said = forecast_after(series, newest, simple, network)
         quantiles = self.calibration.applied(said)[0]
         prices = series.close[-1] * np.exp(quantiles)
@@ -65,7 +65,7 @@ def believed(given: pd.DataFrame) -> pd.DataFrame:
     for day in bars.index[bars.index.duplicated()]:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
     wrong = broken(bars, None)
-    if wrong and (too_many(len(wrong), len(bars)) or wrong[-1].session == bars.index[-1].date()):
+    if wrong and (exceeds_share(len(wrong), len(bars)) or wrong[-1].session == bars.index[-1].date()):
         raise _refused(f"{wrong[-1]}; correct the bar or leave it out")
     return without(bars, wrong)
 

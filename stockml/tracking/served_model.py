@@ -37,23 +37,23 @@ class ServedModel(PythonModel):
         sessions for the long volatilities; for the tutorial's network, from the first bar that it learned from.
         Raises MlflowException for bars that no night would believe, TooFewBars.
         """
-        return self.forecaster.after(model_input)
+        return self.forecaster.predict(model_input)
 
 
 @contextmanager
 def imports_from(zipped: str) -> Iterator[None]:
     """Import stockml from this zip within the block; the one that was imported before is back afterwards."""
-    before = taken_out()
+    before = unload_stockml()
     sys.path.insert(0, zipped)
     try:
         yield
     finally:
         sys.path.remove(zipped)
-        taken_out()
+        unload_stockml()
         sys.modules.update(before)
 
 
-def taken_out() -> dict[str, Any]:
+def unload_stockml() -> dict[str, Any]:
     """The modules of stockml, which the next import loads anew."""
     return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "stockml"}
 

@@ -8,8 +8,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from stockml.nights.glance import Glance
-from stockml.tracking.connection import asked_once
+from stockml.nights.key_figures import KeyFigures
+from stockml.tracking.connection import without_retries
 from stockml.tracking.run_content import SOURCE, Point, metric_points
 from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
 from stockml.tracking.views import NOTE
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COLOUR = "mlflow.runColor"  # the tag by which MLflow's page remembers a colour that somebody chose
 GOLDEN_ANGLE = 0.381966  # of a turn: the next hue is always far from those before
-TOLD_APART = 30
+DISTINCT_COLOURS = 30
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TrackRecord:
     ticker: str
     installation: str
 
-    def keep(self, tonight: Glance, earlier: Callable[[], Iterable[Glance]], page: str) -> None:
+    def keep(self, tonight: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str) -> None:
         """Add the session as its last finished night had it, replacing other figures that are logged for it.
 
         earlier: the ticker's kept sessions, asked for unless tonight's is the newest.  page: the link to its nights.
@@ -43,12 +43,12 @@ class TrackRecord:
             log_points(self.client, run.info.run_id, points(tonight), self._coloured(run, _tags(tonight, page)))
             return
         finished = sorted([*earlier(), tonight], key=lambda each: each.finished_at)
-        glances = {each.session: each for each in finished}
+        nights = {each.session: each for each in finished}
         if run:
-            self._insert(run, glances, tonight.session, page)
+            self._insert(run, nights, tonight.session, page)
         else:
-            known = [point for each in glances.values() for point in points(each)]
-            self._begin(known, _tags(glances[max(glances)], page))
+            known = [point for each in nights.values() for point in points(each)]
+            self._begin(known, _tags(nights[max(nights)], page))
 
     def _whole(self) -> "Run | None":
         """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash.
@@ -66,7 +66,7 @@ class TrackRecord:
     def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
         times = [at for _, _, at, _ in known] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
         own = {**self._coloured(None, tags), INSTALLATION: self.installation}
-        with asked_once():
+        with without_retries():
             run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
         log_points(self.client, run.info.run_id, known)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
@@ -78,14 +78,14 @@ class TrackRecord:
         """
         if COLOUR in (run.data.tags if run else tags):
             return dict(tags)
-        runs = self.client.search_runs([self.experiment_id], max_results=TOLD_APART)
+        runs = self.client.search_runs([self.experiment_id], max_results=DISTINCT_COLOURS)
         count = sum(COLOUR in each.data.tags for each in runs)
-        count = crc32(self.ticker.encode()) if count == TOLD_APART else count
+        count = crc32(self.ticker.encode()) if count == DISTINCT_COLOURS else count
         light, saturation = 0.36 + 0.08 * (count % 3), 0.65
         rgb = colorsys.hls_to_rgb(count * GOLDEN_ANGLE % 1, light, saturation)
         return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
-    def _insert(self, run: "Run", glances: Mapping[date, Glance], session: date, page: str) -> None:
+    def _insert(self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str) -> None:
         """Add an earlier session; if other figures are logged for it, which cannot be changed, a new run takes over.
 
         That one has every session as its kept night has it, so that a rebuild begins one and not one a session.
@@ -93,22 +93,22 @@ class TrackRecord:
         run_id, newest = run.info.run_id, run.data.tags["session"]
         known = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
         stands = [(point.key, point.value, point.timestamp, point.step) for point in known]
-        new = {step_of(each): points(glance) for each, glance in glances.items() if str(each) <= newest}
+        new = {step_of(each): points(key_figures) for each, key_figures in nights.items() if str(each) <= newest}
         here = [point for point in stands if point[3] == step_of(session)]
         if not here:
             log_points(self.client, run_id, new[step_of(session)])
         elif sorted(here) != sorted(new[step_of(session)]):
             others = [point for point in stands if point[3] not in new]
             colour = {COLOUR: run.data.tags[COLOUR]} if COLOUR in run.data.tags else {}
-            tags = _tags(glances[session], page) if str(session) == newest else run.data.tags
+            tags = _tags(nights[session], page) if str(session) == newest else run.data.tags
             self._begin([*others, *chain.from_iterable(new.values())], {**colour, **tags})
             self.client.delete_run(run_id)
 
 
-def points(glance: Glance) -> list[Point]:
+def points(key_figures: KeyFigures) -> list[Point]:
     """The session's figures; step: its date as a number; time: its noon in UTC, by which the page draws."""
-    at, step = milliseconds(datetime.combine(glance.session, time(12), UTC)), step_of(glance.session)
-    return metric_points(glance.metrics(), at, step)
+    at, step = milliseconds(datetime.combine(key_figures.session, time(12), UTC)), step_of(key_figures.session)
+    return metric_points(key_figures.metrics(), at, step)
 
 
 def step_of(session: date) -> int:
@@ -116,7 +116,7 @@ def step_of(session: date) -> int:
     return int(f"{session:%Y%m%d}")
 
 
-def _tags(newest: Glance, page: str) -> dict[str, str]:
+def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
     verdict = {True: "promoted", False: "not promoted", None: ""}[newest.promoted]
     note = (
         f"{newest.ticker}'s track record: a step a session (its date as YYYYMMDD), in percent. "

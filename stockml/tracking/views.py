@@ -7,14 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stockml.errors import counted
+from stockml.errors import quantity
 
 EXPERIMENT = "stockml"  # for all tickers; those that begin with it and a slash are the tickers' own
 KEY = "stockml"
 TAG = f"mlflow.sharedViewState.{KEY}"
 ARRANGED = "mlflow.stockml.view"  # which view this project wrote last; pages hide what begins with mlflow
 NOTE = "mlflow.note.content"
-LONGEST = 20_000  # characters that MLflow keeps of an experiment's tag
+MAX_TAG_LENGTH = 20_000  # characters that MLflow keeps of an experiment's tag
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 PCT = "%"
@@ -146,7 +146,7 @@ def record_note(page: str, experiment_id: str) -> str:
         f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
         "one run per ticker, one step per session (YYYYMMDD)"
     )
-    lines = _fitting(page.splitlines(), LONGEST - len(note(links, RECORD)) - 100)
+    lines = _fitting(page.splitlines(), MAX_TAG_LENGTH - len(note(links, RECORD)) - 100)
     return "\n".join([*lines, "", note(links, RECORD)])
 
 
@@ -158,7 +158,7 @@ def _fitting(lines: list[str], room: int) -> list[str]:
         size -= len(kept.pop(rows.pop() if rows else -1)) + 1
     if left := len(table[2:]) - len(rows):
         at = table[1] + 1 + len(rows)
-        kept[at:at] = ["", f"{counted(left, 'more ticker')}: `stockml status`, or the artifact `status` in Prefect"]
+        kept[at:at] = ["", f"{quantity(left, 'more ticker')}: `stockml status`, or the artifact `status` in Prefect"]
     return kept
 
 

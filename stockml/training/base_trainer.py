@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import segments
+from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import INPUTS, InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK, UPPER, Member
 from stockml.models.lead_grid import BASIS_SIZE, LEADS, MEDIAN, lead_basis, moves
@@ -27,9 +27,9 @@ from stockml.storage.arrays import Floats, Indices, packed
 ORIGINS_A_STRETCH = 8
 STRETCH = LOOK_BACK + ORIGIN_STRIDE * (ORIGINS_A_STRETCH - 1)  # sessions
 AT_ORIGINS = slice(LOOK_BACK - 1, None, ORIGIN_STRIDE)  # of a stretch
-FURTHEST_MOVE = 30.0  # widths: keeps a misprint from deciding the weights
+MAX_MOVE = 30.0  # widths: keeps a misprint from deciding the weights
 GRADIENT_NORM = 1.0
-SMALLEST_STEP = 1e-3  # between two quantiles of the initial shape
+MIN_STEP = 1e-3  # between two quantiles of the initial shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def _stretches(
     mask = np.isin(grid, origins)
     at = np.where(mask, grid, origins[-1]).ravel()
     unit = Volatilities.of(series).ewma_60[at, None] * np.sqrt(leads)
-    sizes = np.minimum(np.abs(moves(series, at, leads)) / unit, FURTHEST_MOVE)
+    sizes = np.minimum(np.abs(moves(series, at, leads)) / unit, MAX_MOVE)
     log_widths = np.log(ridge.widths(series, at, leads, pooled) / unit)
     shaped = (each.astype(np.float32).reshape(*grid.shape, len(leads)) for each in (sizes, log_widths))
     return rows, first, *shaped, mask.astype(np.float32)
@@ -113,7 +113,7 @@ class Trainer:
 
         self.model = build(settings)
         upper = ridge.shape[:, MEDIAN:]
-        steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), SMALLEST_STEP)))  # inverse of softplus
+        steps = np.log(np.expm1(np.maximum(np.diff(upper, axis=1), MIN_STEP)))  # inverse of softplus
         self.shape = keras.Variable(np.asarray(steps, dtype=np.float32), name="shape")
         self._trained = [*self.model.trainable_variables, self.shape]
         self._optimizer = keras.optimizers.AdamW(

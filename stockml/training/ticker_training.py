@@ -14,22 +14,22 @@ import numpy as np
 from stockml.features.origins import OriginSplit, check_segments, scored_origins, split_origins, within_segment
 from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import LEADS, lead_basis, moves
-from stockml.models.pool import Pool, oldest_through
-from stockml.models.pooled_regression import FEWEST_RETURNS, ORIGIN_STRIDE
+from stockml.models.pooled_regression import MIN_RETURNS, ORIGIN_STRIDE
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision
-from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of
+from stockml.models.ticker_network import TickerNetwork, WidthCorrection, width_errors
 from stockml.models.trained_model import Evidence, Network, TrainedModel
+from stockml.models.vintage_set import VintageSet, oldest_through
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage.arrays import Indices
 
-MOST_ORIGINS = 1_500  # the newest of a long history; all earlier ones would weigh less than a twelfth
+MAX_ORIGINS = 1_500  # the newest of a long history; all earlier ones would weigh less than a twelfth
 ORIGINS_AT_ONCE = 500  # so that a long history needs no more memory than a short one
 
 
-def unseen_parts(
+def split_after_vintages(
     series: PriceSeries, evaluation: EvaluationSettings, folders: Sequence[Path] = (SHIPPED,)
 ) -> OriginSplit:
     """Split the origins, the unseen ones after the oldest vintage.  Raises TooFewBars, also for a recent hole."""
@@ -50,11 +50,11 @@ def train_ticker(
     start: TrainedModel | None,
     folders: Sequence[Path] = (SHIPPED,),
 ) -> TrainedModel:
-    """Train from scratch, or continue from `start`'s errors where its pool is still tonight's. Raises TooFewBars."""
-    split = unseen_parts(series, settings.evaluation, folders)
+    """Train from scratch, or continue from `start`'s errors if its vintages are still tonight's. Raises TooFewBars."""
+    split = split_after_vintages(series, settings.evaluation, folders)
     first, after = series.sessions[split.validation.start], series.sessions[-1] + A_DAY
-    pool, newest = (Pool.before(day.item(), folders) for day in (first, after))
-    held_out = learned(series, start.held_out if start else None, split.validation.start, pool)
+    vintages, newest = (VintageSet.ending_before(day.item(), folders) for day in (first, after))
+    held_out = learned(series, start.held_out if start else None, split.validation.start, vintages)
     evidence = _evidence(held_out, series, split, settings.evaluation)
     used = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
     published = learned(series, start.published if start else None, len(series), newest)
@@ -72,38 +72,38 @@ def train_ticker(
     )
 
 
-def learned(series: PriceSeries, before: Network | None, stop: int, pool: Pool) -> TickerNetwork:
-    """Learn, continuing `before`, from outcomes known before session `stop`, on a pool that ends before it."""
+def learned(series: PriceSeries, before: Network | None, stop: int, vintages: VintageSet) -> TickerNetwork:
+    """Learn, continuing `before`, from outcomes known before session `stop`, on vintages that end before it."""
     known = series.until(stop)
-    errors, seen = OwnErrors(), known.sessions[-1]
-    if pool.base is not None:
-        if before and before.pool and before.pool.identity() == pool.identity():
+    errors, seen = WidthCorrection(), known.sessions[-1]
+    if vintages.base is not None:
+        if before and before.vintages and before.vintages.identity() == vintages.identity():
             # with other settings, parts may begin earlier than last night's; nothing can be unlearned
             errors = before.errors if before.learned_until <= seen else errors
         origins = new_origins(errors, known)
         for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
-            errors = errors.updated(errors_of(pool, series, at), known.sessions[at[-1]])
-        seen = max(seen, np.datetime64(pool.through))
-    return TickerNetwork(pool, errors, corrected=True, learned_until=seen)
+            errors = errors.updated(width_errors(vintages, series, at), known.sessions[at[-1]])
+        seen = max(seen, np.datetime64(vintages.through))
+    return TickerNetwork(vintages, errors, corrected=True, learned_until=seen)
 
 
-def new_origins(errors: OwnErrors, known: PriceSeries) -> Indices:
-    """(m,) origins with known outcomes not yet in `errors`, at most the newest MOST_ORIGINS: every fifth session of one
+def new_origins(errors: WidthCorrection, known: PriceSeries) -> Indices:
+    """(m,) origins with known outcomes not yet in `errors`, at most the newest MAX_ORIGINS: every fifth session of one
     fixed grid, so that continuing equals learning from scratch, except for older origins that the latter leaves out."""
-    first = ORIGIN_STRIDE * (FEWEST_RETURNS // ORIGIN_STRIDE + 1)
+    first = ORIGIN_STRIDE * (MIN_RETURNS // ORIGIN_STRIDE + 1)
     grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
-    return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MOST_ORIGINS:]
+    return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MAX_ORIGINS:]
 
 
 def _evidence(
     network: TickerNetwork, series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings
 ) -> Evidence | None:
     at = scored_origins(series, split.validation, evaluation)
-    if not len(at) or network.pool.base is None or network.errors.weight == 0:
+    if not len(at) or network.vintages.base is None or network.errors.weight == 0:
         return None
     leads = np.array([lead for lead in LEADS if lead <= evaluation.horizon])
     actual = moves(series, at, leads)
-    base = network.pool.network(series, at, leads)
+    base = network.vintages.network_quantiles(series, at, leads)
     corrected = base * np.exp(lead_basis(leads) @ network.errors.coefficients()[0])[:, None]
     loss, reference = (float((crps(each, actual) / np.sqrt(leads)).mean()) for each in (corrected, base))
     return Evidence(1 - loss / reference, len(at)) if reference > 0 else None
@@ -111,8 +111,8 @@ def _evidence(
 
 def _with_evidence(decision: Decision, evidence: Evidence | None, network: TickerNetwork) -> Decision:
     """The decision with what the ticker's own training was worth; or, unless that is used, to keep the base."""
-    if network.pool.base is None:
-        return Decision("keep", f"nothing to train: {'; '.join(network.pool.reasons.values())}")
+    if network.vintages.base is None:
+        return Decision("keep", f"nothing to train: {'; '.join(network.vintages.reasons.values())}")
     if evidence is None:
         learned, short = network.errors.weight > 0, "the history is too short to learn from"
         why = "no unseen moves to try the ticker's own training on" if learned else short

@@ -13,16 +13,16 @@ import numpy as np
 
 from stockml.errors import NoChampion, TooFewBars
 from stockml.features.origins import every_nth, split_origins
-from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, Facts
 from stockml.models.trained_model import NETWORKS, TrainedModel, load_model, save, unscored, vintage_folders
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.calendar import A_DAY
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, night_settings
 from stockml.training.checkpoint import EpochProgress
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 from stockml.training.tutorial import VALIDATION_SHARE, Recipe, fit
 
 
@@ -70,7 +70,7 @@ def _train_tutorial(
     """
     training, horizon = night_settings(settings).training, settings.evaluation.horizon
     split = split_origins(len(series), settings.evaluation)
-    learned = before_the_nights_parts(series, settings)
+    learned = training_part(series, settings)
     if start is not None:
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
     networks: dict[str, Any] = {}
@@ -102,9 +102,7 @@ def _train_tutorial(
     )
 
 
-def before_the_nights_parts(
-    series: PriceSeries, settings: Settings, trained_of: Callable[[int], int] = int
-) -> PriceSeries:
+def training_part(series: PriceSeries, settings: Settings, trained_of: Callable[[int], int] = int) -> PriceSeries:
     """The sessions before the validation and test parts of a night.  trained_of: how many of these are trained on.
 
     Raises TooFewBars, which says with how many sessions the tutorial's recipe has enough to train on.
@@ -139,14 +137,14 @@ def facts_about(
     same_adjustment: bool = True,
 ) -> Facts:
     """The facts for `retrain_policy.decide` about the champion, as of the last session. Raises TooFewBars."""
-    first = unseen_parts(series, settings.evaluation, folders).validation.start
+    first = split_after_vintages(series, settings.evaluation, folders).validation.start
     why_unscored = unscored(champion, series.sessions[first])
-    network, newest = champion.published, Pool.before((series.sessions[-1] + A_DAY).item(), folders)
+    network, newest = champion.published, VintageSet.ending_before((series.sessions[-1] + A_DAY).item(), folders)
     unchanged = {
         "settings": learning_sha256(champion.settings) == learning_sha256(settings),
         "code": same_code,
         "price adjustment": same_adjustment,
-        "base network": network.pool is None or network.pool.identity() == newest.identity(),
+        "base network": network.vintages is None or network.vintages.identity() == newest.identity(),
     }
     if network.scale and not same_adjustment:
         why_unscored = "its scale is of prices that have been adjusted otherwise since"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stockml.errors import InvalidFile, InvalidSetting
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
 
@@ -34,11 +34,11 @@ class TrialRecord:
     seconds: float
 
 
-def path_of(home: Home, ticker: str) -> Path:
+def path_of(home: HomePaths, ticker: str) -> Path:
     return home.settings / f"{ticker}.json"
 
 
-def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str, Any]:
+def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict[str, Any]:
     """The ticker's tuned settings as dotted overrides, empty where the profile has none.  Raises InvalidFile."""
     path = path_of(home, ticker)
     if profile != PROFILE or not path.exists():
@@ -58,7 +58,7 @@ def tuned_settings(home: Home, ticker: str, profile: str = PROFILE) -> dict[str,
     return found
 
 
-def write_tuned_settings(home: Home, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
+def write_tuned_settings(home: HomePaths, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
     """Write dotted overrides, and how they were found.  Raises InvalidFile, writing nothing, over a damaged file."""
     tuned_settings(home, ticker)
     path = path_of(home, ticker)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stockml.code_version import code_hash
-from stockml.errors import DiskFull, Diverged, InvalidFile, InvalidSetting, counted
-from stockml.home import Home
+from stockml.errors import DiskFull, Diverged, InvalidFile, InvalidSetting, quantity
+from stockml.home import HomePaths
 from stockml.prices.series import PriceSeries
 from stockml.settings import Sampler, Settings, night_settings, settings_for
 from stockml.storage.arrays import packed
@@ -63,7 +63,7 @@ class TuningResult:
     def text(self) -> str:
         """How many trials, and the best loss beside that of the settings before."""
         own = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
-        tried = f"{counted(self.trials, 'trial')}, {self.pruned} of them ended early"
+        tried = f"{quantity(self.trials, 'trial')}, {self.pruned} of them ended early"
         return f"{tried}; validation loss {self.loss:.5f}, of the settings before: {own}"
 
     def as_options(self) -> dict[str, str]:
@@ -109,7 +109,7 @@ class Search:
 
 
 def tune(
-    home: Home, search: Search, *, trials: int, on_trial: Callable[[TrialRecord], None] = lambda _: None
+    home: HomePaths, search: Search, *, trials: int, on_trial: Callable[[TrialRecord], None] = lambda _: None
 ) -> TuningResult:
     """Bring the study to `trials` trials and write the best settings as the ticker's settings file.
 
@@ -156,7 +156,7 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
     return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_decoded(chosen)}), ended)
 
 
-def _study(home: Home, search: Search) -> "Study":
+def _study(home: HomePaths, search: Search) -> "Study":
     """Create or reopen the study in its journal; its seed grows with its trials, so that none is drawn again."""
     import optuna
     from optuna.storages import JournalStorage
@@ -184,7 +184,7 @@ def _study(home: Home, search: Search) -> "Study":
     return study
 
 
-def _journal(home: Home, search: Search) -> Path:
+def _journal(home: HomePaths, search: Search) -> Path:
     return home.root / "tuning" / f"{search.ticker}.journal"
 
 
@@ -245,7 +245,7 @@ def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
-def _write_best(home: Home, search: Search, study: "Study") -> TuningResult | None:
+def _write_best(home: HomePaths, search: Search, study: "Study") -> TuningResult | None:
     """Write the best so far as the ticker's settings; None when no trial is complete."""
     complete = _trials(study, "COMPLETE")
     if not complete:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stockml.home import home
+from stockml.home import current_home
 from tests.bench import report
 from tests.bench.catalogue import BY_NAME_ONLY, PARTS, PARTS_BESIDE_IMPORTS
 from tests.bench.measuring import Measured, Scene
@@ -40,7 +40,7 @@ def bench(parts: list[str], *, fast: bool) -> int:
     Figures compared with the import time are bracketed by two measurements of it, as a machine's speed drifts.
     """
     parts = list(among_imports(parts))
-    kept = home().root / "bench"
+    kept = current_home().root / "bench"
     kept.mkdir(parents=True, exist_ok=True)
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
     measured: list[Measured] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import TooFewBars
-from stockml.evaluation.candidates import Candidate, Unseen
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.forecasts.proper_scores import band, crps
 from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import LEADS, moves
@@ -21,7 +21,7 @@ from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.arrays import Floats
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 
 SETTINGS = Settings()
 LEFT_OUT = ("feedback", "shares and feedback")
@@ -29,9 +29,9 @@ LEFT_OUT = ("feedback", "shares and feedback")
 
 def night(series: PriceSeries) -> dict[str, tuple[float, float]]:
     """(CRPS / √lead, coverage of the 80 % band) as published, "", and with each of LEFT_OUT.  Raises TooFewBars."""
-    split = unseen_parts(series, SETTINGS.evaluation)
+    split = split_after_vintages(series, SETTINGS.evaluation)
     model = train_ticker(series, SETTINGS, Decision("retrain", "ablation"), start=None)
-    unseen = Unseen.of(series, split, SETTINGS.evaluation, model)
+    unseen = ScoringData.of(series, split, SETTINGS.evaluation, model)
     candidate, leads = Candidate.of(unseen, model), np.array(LEADS)
     test = slice(len(unseen.origins) - len(unseen.test), None)
     location = candidate.components.location[test, :, None]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stockml.evaluation.distribution_scores import Losses
-from stockml.forecasts.publishing import FIRST_SHARE
+from stockml.forecasts.publishing import INITIAL_SHARE
 from stockml.models.lead_grid import LEADS, moves
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.csv_import import read_folder
@@ -45,7 +45,7 @@ def main() -> None:
         actual, simple = moves(bars, at, leads), ridge.quantiles(bars, at, leads, pooled)
         reference = Losses.of(simple, actual, leads)
         for base in bases:
-            width = FIRST_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - FIRST_SHARE) * simple
+            width = INITIAL_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - INITIAL_SHARE) * simple
             found[base.through].append(100 * Losses.of(width, actual, leads).skills(reference)[0])
     for through, skills in found.items():
         share = 100 * float(np.mean(np.array(skills) > 0))

@@ -21,9 +21,9 @@ from pathlib import Path
 from stockml.evaluation.distribution_scores import base_score
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pool import Pool
 from stockml.models.pooled_regression import learning_origins
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.models.vintage_set import VintageSet
 from stockml.pipeline.pretrain import MEASURED_EVERY, SHARE, SKILL
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
@@ -64,7 +64,7 @@ def make(series: Mapping[str, PriceSeries], end: date, into: Path, members: Sequ
     base = pretrain(series, end, pooled, ridge, folder=folder, members=members, on_epoch=said(f"{end:%Y-%m}"))
     known = {ticker: series[ticker].through(end) for ticker in base.tickers}
     at = {name: learning_origins(bars)[::MEASURED_EVERY] for name, bars in known.items()}
-    skill, share = base_score(Pool(pooled, ridge, base), known, at)
+    skill, share = base_score(VintageSet(pooled, ridge, base), known, at)
     learned = {SKILL: round(skill, 6), SHARE: round(share, 1)}
     path = pooled_vintages.write(replace(base, scores={**base.scores, **learned}), into)
     shutil.rmtree(folder)

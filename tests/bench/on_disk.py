@@ -17,7 +17,7 @@ from deployments.cli.runs import outcome, run_flow
 from deployments.replay.feed import Feed, replay_environment
 from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.maintenance.retention import RetentionSettings
 from stockml.prices.bars import days_of
 from stockml.tracking.client import Tracking
@@ -47,7 +47,7 @@ DAYS_KEPT = {
 def month(scene: Scene) -> Iterator[Measured]:
     """Run the nights; measure before each week's clean-up, when the home is fullest."""
     days = days_of(recorded("IBM")).tolist()[-(2 * WEEK if scene.fast else MONTH) - 1 :]
-    place = home({"STOCKML_HOME": str(scene.folder / "disk")})
+    place = current_home({"STOCKML_HOME": str(scene.folder / "disk")})
     os.environ["STOCKML_HOME"] = str(place.root)
     fill(place, TICKERS, days[0])
     with Feed() as feed:
@@ -91,7 +91,7 @@ def year_of(part: str, bare: int, weeks: list[float]) -> tuple[float, str]:
     return bare + FIFTY * kept, f"{growth / 1e3:.1f} kB a ticker-night, of {nights:.0f}"
 
 
-def sizes(place: Home) -> Counter[str]:
+def sizes(place: HomePaths) -> Counter[str]:
     """Bytes allocated on disk to each part of a home, folders included; Prefect's events apart from its runs."""
     found: Counter[str] = Counter()
     for path in place.root.rglob("*"):

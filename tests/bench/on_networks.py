@@ -18,7 +18,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, Settings, settings_for
 from stockml.training.base_trainer import members_of
 from stockml.training.pretrain import pretrain
-from stockml.training.ticker_training import unseen_parts
+from stockml.training.ticker_training import split_after_vintages
 from stockml.training.train import train
 from stockml.training.tutorial import Recipe, epoch_of
 from tests.bench.material import CSV_ROWS, TICKER, long_bars
@@ -95,7 +95,7 @@ def score(scene: Scene) -> Iterator[Measured]:
     upcoming = sessions_for(TICKER).after(series.sessions[-1].item(), settings.horizon)
 
     def action(run: int) -> None:
-        split = unseen_parts(series, settings)
+        split = split_after_vintages(series, settings)
         assert assess(series, load_model(folder), None, settings, upcoming, split, kept=True).kept
 
     yield timed("score", action, runs=scene.runs(5, 2), remark=what)

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from deployments.replay.feed import Feed
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.prices.bars import days_of
 from stockml.prices.csv_import import import_file
 from stockml.prices.store import BarStore
@@ -46,7 +46,7 @@ def nights(scene: Scene) -> Iterator[Measured]:
 
 def _with_history(folder: Path, untold: int) -> Path:
     """Make a home whose store lacks the last `untold` sessions of the recording; return its folder."""
-    place: Home = home({"STOCKML_HOME": str(folder)})
+    place: HomePaths = current_home({"STOCKML_HOME": str(folder)})
     store, now = BarStore.of(place), datetime.now(UTC)
     known = recorded(TICKER).iloc[:-untold]
     store.append(TICKER, known, recorded_at=now, source=AlphaVantage.name, session=known.index[-1].date())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.servers.environment import set_environment
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.nights.record import read_night
 from stockml.pipeline import promote, publish
 from stockml.pipeline.dataset import renormalise
@@ -32,7 +32,7 @@ SETTINGS = Settings()
 
 def log_nights(scene: Scene) -> Iterator[Measured]:
     """Run successive nights of one ticker by the flow's own steps; time only the log step."""
-    place = home({"STOCKML_HOME": str(scene.folder / "tracking")})
+    place = current_home({"STOCKML_HOME": str(scene.folder / "tracking")})
     set_environment(place, os.environ)
     runs = scene.runs(6, 2)
     nights = Nights(place, recorded(TICKER), runs + 1)
@@ -44,7 +44,7 @@ def log_nights(scene: Scene) -> Iterator[Measured]:
 class Nights:
     """Nights over the last `count` sessions of the bars, each promoted and published before the next."""
 
-    place: Home
+    place: HomePaths
     bars: Bars
     count: int
     before: tuple[StepReceipts, RunReceipt] | None = None

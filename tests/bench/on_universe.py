@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from stockml.home import home
+from stockml.home import current_home
 from stockml.prices.bars import days_of
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
@@ -47,7 +47,7 @@ def aliases_of(count: int) -> dict[str, str]:
 
 
 def with_history(folder: Path, aliases: dict[str, str], *, before: date) -> Path:
-    place = home({"STOCKML_HOME": str(folder)})
+    place = current_home({"STOCKML_HOME": str(folder)})
     for ticker, played in aliases.items():
         bars = recorded(played)
         known = bars[days_of(bars) < before]

@@ -28,7 +28,7 @@ import psycopg
 
 from deployments.replay.feed import Feed
 from deployments.servers import databases
-from stockml.home import home
+from stockml.home import current_home
 from stockml.prices.bars import days_of
 from tests.bench.processes import stockml
 from tests.support.object_store import object_store
@@ -155,7 +155,7 @@ def measure() -> None:
         object_store(Path(made), "state") as store,
         Feed() as feed,
     ):
-        databases.create(home({"STOCKML_DATABASE_URL": address}))
+        databases.create(current_home({"STOCKML_DATABASE_URL": address}))
         environ = {
             **store.environ,
             "STOCKML_STATE": STATE,

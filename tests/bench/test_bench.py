@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.bench import report
 from tests.bench.__main__ import among_imports, measure
 from tests.bench.catalogue import FIGURES, PARTS, SCALES
@@ -47,7 +47,7 @@ def test_each_other_cheap_part_gives_its_figure(part: str, tmp_path: Path, monke
     assert min(*found["values"], found["peak_bytes"]) > 0
 
 
-def test_the_log_step_of_trained_nights_is_measured(home: Home, tmp_path: Path, empty_database: Path) -> None:
+def test_the_log_step_of_trained_nights_is_measured(home: HomePaths, tmp_path: Path, empty_database: Path) -> None:
     """Its first run would make MLflow's tables: they are there."""
     (tmp_path / "tracking").mkdir()
     shutil.copy(empty_database, tmp_path / "tracking" / "mlflow.db")

@@ -9,9 +9,9 @@ import pytest
 from stockml.evaluation.distribution_scores import Losses, base_score
 from stockml.models import pooled_vintages
 from stockml.models.lead_grid import LEADS, moves, symmetrised
-from stockml.models.pool import Pool
 from stockml.models.pooled_regression import PooledRegression
 from stockml.models.pooled_ridge import PooledRidge
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.bars import COLUMNS, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.training.base_trainer import MemberSettings
@@ -49,17 +49,17 @@ def test_regressions_are_made_and_described_from_a_folder_and_refused_files_are_
 def test_a_bases_score_is_the_mean_over_tickers_of_each_ones_skill() -> None:
     known = {f"T{i}": walk(1_200, seed=i) for i in range(3)}
     pooled = PooledRegression.fit(known, date(2004, 6, 30))
-    pool = Pool(pooled, PooledRidge.fit(known, date(2004, 6, 30), pooled), base())
+    vintages = VintageSet(pooled, PooledRidge.fit(known, date(2004, 6, 30), pooled), base())
     series, leads = {"A": walk(900, seed=8), "B": walk(900, seed=9)}, np.array(LEADS)
     origins = {"A": np.arange(100, 800, 50), "B": np.arange(100, 400, 50)}
     skills = []
     for name, at in origins.items():
         actual = moves(series[name], at, leads)
         simple = symmetrised(pooled.quantiles(series[name], at, leads))
-        own = pool.network(series[name], at, leads)
+        own = vintages.network_quantiles(series[name], at, leads)
         reference = Losses.of(simple, actual, leads).means[0]
         skills.append(1 - Losses.of(own, actual, leads).means[0] / reference)
-    skill, share = base_score(pool, series, origins | {"NONE": np.arange(0)})
+    skill, share = base_score(vintages, series, origins | {"NONE": np.arange(0)})
     assert skill == pytest.approx(np.mean(skills))
     assert share == 100 * np.mean(np.array(skills) > 0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.bench import year
 from tests.bench.year import Year, differing, play
 
@@ -14,7 +14,7 @@ DOCUMENTATION = Path(__file__).parents[2] / "docs" / "data.md"
 
 
 @pytest.mark.slow
-def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(home: Home) -> None:
+def test_after_faulty_nights_bars_and_forecasts_equal_a_clean_feeds_but_for_known_days(home: HomePaths) -> None:
     """Plays one cycle; the whole year, seven cycles, is a benchmark: `python -m tests.bench.year`."""
     played = play(replace(home, tracking_uri="http://127.0.0.1:9"), year.CYCLE)
     day = played.day

@@ -25,7 +25,7 @@ from deployments.process import leave
 from deployments.replay.feed import replay_environment
 from deployments.servers import warm_server
 from deployments.servers.environment import settings_of
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.plots import style
 from stockml.prices.bars import days_of
 from tests.bench.on_universe import with_history
@@ -57,7 +57,7 @@ def measured(folder: Path) -> Counter[str]:
     """CPU seconds of a night by part: medians over the nights, and for the servers means."""
     os.environ.update(STOCKML_HOME=str(folder / "home"), PREFECT_SERVER_ANALYTICS_ENABLED="false")
     days = days_of(recorded("IBM")).tolist()[-SESSIONS:]
-    place = home({"STOCKML_HOME": str(with_history(folder / "home", TICKERS, before=days[0]))})
+    place = current_home({"STOCKML_HOME": str(with_history(folder / "home", TICKERS, before=days[0]))})
     os.environ.update(settings_of(place, {}))
     with OwnServer.prefect(place) as prefect, OwnServer.mlflow(place) as mlflow, ScriptedFeed(aliases=TICKERS) as feed:
         for server in (prefect.start(), mlflow.start()):
@@ -76,7 +76,7 @@ def measured(folder: Path) -> Counter[str]:
     return found + Counter({part: (spent[part] - before[part]) / len(nights) for part in spent})
 
 
-def _night(place: Home, ticker: str, day: Any, feed: ScriptedFeed) -> Counter[str]:
+def _night(place: HomePaths, ticker: str, day: Any, feed: ScriptedFeed) -> Counter[str]:
     told = place.root / "spent.json"
     if (pid := os.fork()) == 0:
         try:

@@ -19,17 +19,17 @@ from deployments.replay.recording import NEW_YORK, RecordedRow
 from stockml.errors import StockmlError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.maintenance.rename import rename
 from stockml.nights import states
 from stockml.pipeline import ingest
 from stockml.pipeline.dataset import renormalise
-from stockml.pipeline.session_status import night_outcome
+from stockml.pipeline.session_status import session_status
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 
@@ -46,7 +46,7 @@ PAYLOADS = Path(__file__).parents[1] / "payloads"
 class Year:
     """The nights' messages by ticker and session, and the resulting home."""
 
-    home: Home
+    home: HomePaths
     nights: tuple[date, ...]
     said: dict[tuple[str, date], tuple[str, ...]] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
@@ -82,7 +82,7 @@ def scaled(row: RecordedRow, factor: float) -> RecordedRow:
     return row._replace(**prices)
 
 
-def play(place: Home, nights: int) -> Year:
+def play(place: HomePaths, nights: int) -> Year:
     """Run the nights in an empty home."""
     year = Year(place, EXCHANGE.between(FIRST, date(2013, 2, 27))[:nights])
     store = BarStore.of(place)
@@ -118,9 +118,9 @@ def trouble(year: Year, ticker: str, number: int) -> Fault | None:
     return Fault.file(PAYLOADS / "err_invalid_symbol.json") if ticker == "OLD" and number >= RENAME else None
 
 
-def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: datetime) -> Iterator[str]:
+def night(place: HomePaths, feed: ScriptedFeed, ticker: str, session: date, now: datetime) -> Iterator[str]:
     """Do what `flows.nightly` does up to the series, publish a forecast, and yield the night's messages."""
-    if rest := ingest.at_rest(place, ticker, session):
+    if rest := ingest.delisted_status(place, ticker, session):
         yield str(rest)
         return
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
@@ -129,9 +129,9 @@ def night(place: Home, feed: ScriptedFeed, ticker: str, session: date, now: date
         with provider:
             payload = ingest.fetch(place, provider, ticker, session, sessions=EXCHANGE, now=now)
             bars = ingest.append(place, payload, calendar=None, now=now)
-            outcome = night_outcome(EXCHANGE, requested=session, now=now, last_stored=None, newest=payload.newest)
+            outcome = session_status(EXCHANGE, requested=session, now=now, last_stored=None, newest=payload.newest)
             if outcome.state == states.STALE and ingest.ask_who_is_delisted(place, provider, ticker, now):
-                outcome = ingest.at_rest(place, ticker, session) or outcome
+                outcome = ingest.delisted_status(place, ticker, session) or outcome
             if payload.newest < session:
                 yield str(outcome)
                 return
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=251, help="at most 251")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        year = play(home({"STOCKML_HOME": folder, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}), asked.nights)
+        year = play(current_home({"STOCKML_HOME": folder, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}), asked.nights)
         before: dict[str, tuple[str, ...]] = {}
         for (ticker, session), said in year.said.items():
             for line in said:

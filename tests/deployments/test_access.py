@@ -20,7 +20,7 @@ from deployments.errors import PasswordNeeded, PortTaken
 from deployments.replay.feed import Feed
 from deployments.servers.access import Access, Guard, check_port, fault_of_server
 from stockml.errors import InvalidSetting
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 
@@ -185,7 +185,7 @@ def test_a_server_that_listens_everywhere_is_reached_on_the_loopback() -> None:
     assert Access.of({"STOCKML_ADDRESS": "::", **PASSWORD}).url(4200) == "http://[::1]:4200"
 
 
-def test_an_address_of_another_machine_is_not_reported_as_a_taken_port(home: Home) -> None:
+def test_an_address_of_another_machine_is_not_reported_as_a_taken_port(home: HomePaths) -> None:
     with pytest.raises(InvalidSetting, match="expected STOCKML_ADDRESS to be an IP address of this machine"):
         check_port("Prefect", free_port(), "--prefect-port", "192.0.2.7")
 

@@ -26,12 +26,12 @@ from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
 from deployments.cli.runs import outcome
-from deployments.doctor.services import told_by_prefect
+from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
 from flows.notices import missing_forecasts
 from stockml.errors import InvalidSetting
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights import states
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S, until
@@ -148,7 +148,7 @@ def test_installing_again_changes_nothing_and_a_paused_automation_stays_paused(
 
 @pytest.mark.slow
 def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_is_not(
-    prefect_client: SyncPrefectClient, webhook: Posted, home: Home
+    prefect_client: SyncPrefectClient, webhook: Posted, home: HomePaths
 ) -> None:
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address})
@@ -177,7 +177,7 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
 
 @pytest.mark.slow
 def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
-    prefect_client: SyncPrefectClient, home: Home, monkeypatch: pytest.MonkeyPatch
+    prefect_client: SyncPrefectClient, home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = [whole(b"", 500)]
 
@@ -196,7 +196,7 @@ def test_a_webhook_that_refuses_is_told_of_until_it_takes_one(
         assert "(stockml: failed runs) was not taken" in said
         assert "T0K3N" not in said
         monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
-        check, *_ = told_by_prefect(home)
+        check, *_ = prefect_nights(home)
         assert (check.verdict, check.found) == ("problem", said)
         answers.append(whole(b""))
         work(prefect_client, in_part)

@@ -11,12 +11,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from deployments.cli.place import in_home
-from deployments.registration import own_list
+from deployments.cli.command_home import in_home
+from deployments.registration import ticker_list
 from stockml.errors import InvalidFile, StoreError
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
-from stockml.nights.glance import keep_newest
+from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import night_path, write_night
 from stockml.provider.price_source import claim
 from stockml.storage.sharing import ticker_lock
@@ -34,7 +34,7 @@ Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
-def command(home: Home, capsys: Captured) -> Command:
+def command(home: HomePaths, capsys: Captured) -> Command:
     """Run a command in this process, in the test's home; its exit code and what it printed."""
 
     def ended(*arguments: str, run: Callable[..., int] = here, **more: str) -> CompletedProcess[str]:
@@ -51,7 +51,9 @@ def plainly(command: Command) -> Command:
     return partial(command, run=as_any_user)
 
 
-def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(home: Home, plainly: Command) -> None:
+def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(
+    home: HomePaths, plainly: Command
+) -> None:
     store_of(home)
     closed(home.root / "prices.json", b'{"prices": "market"}')
     told = plainly("tickers", "list")
@@ -59,7 +61,7 @@ def test_a_file_in_the_home_that_may_not_be_read_is_named_rather_than_the_home(h
     assert told.stderr == f"stockml: {home.root / 'prices.json'}: {REFUSED}\n"
 
 
-def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home, plainly: Command) -> None:
+def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: HomePaths, plainly: Command) -> None:
     night = recorded_night()
     write_night(night, night_path(home.nights, "IBM", night.key))
     keep_newest(home.nights, night)
@@ -73,7 +75,7 @@ def test_nights_that_may_not_be_read_are_no_tickers_without_figures(home: Home, 
     assert state == f"{home.nights / 'IBM' / 'newest.json'}: {found}"
 
 
-def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home, plainly: Command) -> None:
+def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: HomePaths, plainly: Command) -> None:
     Ledger(home.ledger).publish(entry(3))
     closed(home.tickers, b"tickers: [KO]\n")
     shown = plainly("status", "--json")
@@ -86,7 +88,7 @@ def test_a_list_that_may_not_be_read_costs_no_night_its_row(home: Home, plainly:
     ("place", "word"), [("ledger/IBM.parquet", "ledger"), ("models/IBM/promotions.jsonl", "rollback")]
 )
 def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(
-    home: Home, plainly: Command, place: str, word: str
+    home: HomePaths, plainly: Command, place: str, word: str
 ) -> None:
     store_of(home)
     claim(home, "market")
@@ -107,7 +109,7 @@ def test_a_record_that_may_not_be_read_is_not_to_be_moved_away(
     ],
 )
 def test_settings_that_another_user_left_in_the_working_folder_are_refused(
-    home: Home, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     """Prefect reads them, and a logging configuration names functions to call."""
     monkeypatch.chdir(home.root.parent)
@@ -129,7 +131,7 @@ def test_settings_that_another_user_left_in_the_working_folder_are_refused(
 
 
 @pytest.mark.parametrize("place", ["locks/IBM.night.lock", "settings", "store/IBM.parquet"])
-def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, plainly: Command, place: str) -> None:
+def test_the_doctor_names_what_may_not_be_read_or_written(home: HomePaths, plainly: Command, place: str) -> None:
     store_of(home)
     claim(home, "replay")
     path = home.root / place
@@ -146,7 +148,7 @@ def test_the_doctor_names_what_may_not_be_read_or_written(home: Home, plainly: C
 
 @pytest.mark.parametrize("place", ["nights/IBM", "nights/IBM/0/night.json", "models/IBM/a", "settings/IBM.json"])
 def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
-    home: Home, plainly: Command, place: str
+    home: HomePaths, plainly: Command, place: str
 ) -> None:
     store_of(home)
     claim(home, "replay")
@@ -160,7 +162,7 @@ def test_a_rename_moves_nothing_where_something_of_the_ticker_may_not_be_moved(
 
 @pytest.mark.parametrize("place", ["store", "ledger", "nights", "models"])
 def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(
-    home: Home, command: Command, tmp_path: Path, place: str
+    home: HomePaths, command: Command, tmp_path: Path, place: str
 ) -> None:
     store_of(home)
     claim(home, "replay")
@@ -179,7 +181,7 @@ def test_what_is_on_a_disk_that_is_away_is_not_taken_for_nothing(
     assert not away.parent.exists()
 
 
-def test_a_home_on_a_disk_that_is_away_is_no_new_one(home: Home, command: Command, tmp_path: Path) -> None:
+def test_a_home_on_a_disk_that_is_away_is_no_new_one(home: HomePaths, command: Command, tmp_path: Path) -> None:
     (linked := tmp_path / "linked").symlink_to(tmp_path / "disk")
     told = command("status", STOCKML_HOME=str(linked / "stockml"))
     assert told.returncode == 1
@@ -187,10 +189,10 @@ def test_a_home_on_a_disk_that_is_away_is_no_new_one(home: Home, command: Comman
     assert not (tmp_path / "disk").exists()
 
 
-def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: Home, tmp_path: Path) -> None:
+def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: HomePaths, tmp_path: Path) -> None:
     home.root.mkdir()
     home.tickers.symlink_to(tmp_path / "away.yaml")
-    for change in (lambda: own_list.tickers_of(home), lambda: own_list.add(home, ["KO"], {})):
+    for change in (lambda: ticker_list.tickers_of(home), lambda: ticker_list.add(home, ["KO"], {})):
         with pytest.raises(InvalidFile, match=r"tickers\.yaml: expected a list of tickers, found no file"):
             change()
     assert home.tickers.is_symlink()
@@ -198,7 +200,7 @@ def test_a_list_behind_a_link_to_what_is_away_is_not_taken_for_none(home: Home, 
 
 @needs_postgres
 def test_a_shared_state_that_can_only_be_read_is_a_problem(
-    home: Home, plainly: Command, stockml_database: str, tmp_path: Path
+    home: HomePaths, plainly: Command, stockml_database: str, tmp_path: Path
 ) -> None:
     claim(home, "replay")
     (state := tmp_path / "state").mkdir(mode=0o555)

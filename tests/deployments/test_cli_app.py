@@ -14,7 +14,7 @@ import pytest
 
 from deployments.cli.app import reported, run
 from deployments.replay.feed import Feed
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import Captured, stockml, store_of
 from tests.support.patience import PATIENCE_S
 
@@ -47,7 +47,7 @@ def test_the_version_short_help_and_completion_work(capsys: Captured) -> None:
     assert completed.stdout.split() == ["backfill", "backtest", "backup"]
 
 
-def test_a_night_on_a_day_without_a_session_ends_at_once(home: Home, capsys: Captured) -> None:
+def test_a_night_on_a_day_without_a_session_ends_at_once(home: HomePaths, capsys: Captured) -> None:
     assert run(["nightly", "IBM", "--session", "2013-03-02"]) == 0
     assert capsys.readouterr().out == "IBM: no session on 2013-03-02; the next is 2013-03-04\n"
     assert run(["nightly", "IBM", "--session", "2013-03-02", "--json"]) == 0
@@ -129,7 +129,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_two(
-    arguments: list[str], says: str, home: Home, capsys: Captured
+    arguments: list[str], says: str, home: HomePaths, capsys: Captured
 ) -> None:
     assert run(arguments) == 2
     assert not list(home.root.rglob("models")), "a mistyped name leaves nothing behind"
@@ -172,7 +172,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
     ],
 )
 def test_an_impossible_request_is_one_line_and_exit_code_one(
-    arguments: list[str], says: str, home: Home, capsys: Captured
+    arguments: list[str], says: str, home: HomePaths, capsys: Captured
 ) -> None:
     assert run(arguments) == 1
     assert not list(home.root.rglob("models")), "a mistyped name leaves nothing behind"
@@ -214,7 +214,7 @@ def test_a_servers_error_names_the_server_and_says_what_to_do(status: int, says:
     assert capsys.readouterr().err.startswith(says)
 
 
-def test_an_interrupted_command_says_so(home: Home) -> None:
+def test_an_interrupted_command_says_so(home: HomePaths) -> None:
     home.root.mkdir(exist_ok=True)
     os.mkfifo(prices := home.root / "prices.json")
     reading = subprocess.Popen(
@@ -227,7 +227,7 @@ def test_an_interrupted_command_says_so(home: Home) -> None:
     assert (reading.returncode, said) == (130, f"stockml: {told}\n")
 
 
-def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: Home, capsys: Captured) -> None:
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: HomePaths, capsys: Captured) -> None:
     assert reported(lambda: 1 // 0) == 1
     shown = capsys.readouterr()
     assert len(shown.err.splitlines()) == 1
@@ -235,7 +235,9 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_the_home(home: 
     assert re.match(r"(?s)stockml \S+ \(code .*Traceback", (home.root / "last-error.txt").read_text())
 
 
-def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_what_is_no_text(home: Home) -> None:
+def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_what_is_no_text(
+    home: HomePaths,
+) -> None:
     failing = (
         "from deployments.cli.app import reported; from deployments.process import as_program; "
         "as_program(lambda: lambda: reported(lambda: (_ for _ in ()).throw(ValueError('\\udcff'))))"
@@ -258,14 +260,14 @@ def test_a_home_that_cannot_be_written_is_reported(
 
 @pytest.mark.parametrize("command", ["backtest KOO --from 2009-01-05 --to 2012-01-05", "tune KOO"])
 def test_a_ticker_without_stored_bars_is_reported_and_no_run_is_started(
-    home: Home, capsys: Captured, command: str
+    home: HomePaths, capsys: Captured, command: str
 ) -> None:
     assert run(command.split()) == 1
     assert "no bars and no history of KOO" in capsys.readouterr().err
     assert not home.root.exists()
 
 
-def test_a_reader_that_stops_early_causes_no_error(home: Home) -> None:
+def test_a_reader_that_stops_early_causes_no_error(home: HomePaths) -> None:
     store_of(home, sessions=3000)
     command = f"set -o pipefail; {sys.executable} -m deployments.cli bars IBM --csv | head -1"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -273,7 +275,7 @@ def test_a_reader_that_stops_early_causes_no_error(home: Home) -> None:
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
-def test_closed_standard_streams_do_not_change_how_a_command_ends(home: Home, closed: str) -> None:
+def test_closed_standard_streams_do_not_change_how_a_command_ends(home: HomePaths, closed: str) -> None:
     for asked, code in (("tickers list", 0), ("bars IBM", 1)):
         command = f"{sys.executable} -m deployments.cli {asked} {closed}"
         ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -282,7 +284,7 @@ def test_closed_standard_streams_do_not_change_how_a_command_ends(home: Home, cl
         assert ended.stderr.count("\n") == ("2>" not in closed and code)
 
 
-def test_output_that_cannot_be_written_is_reported(home: Home) -> None:
+def test_output_that_cannot_be_written_is_reported(home: HomePaths) -> None:
     command = [sys.executable, "-m", "deployments.cli", "tickers", "list", "--json"]
     environ = {**os.environ, "PYTHONUNBUFFERED": ""}
     with open("/dev/full", "w") as full:
@@ -291,7 +293,9 @@ def test_output_that_cannot_be_written_is_reported(home: Home) -> None:
     assert failed.stderr.startswith("stockml: expected room on the disk, found none (No space left on device)")
 
 
-def test_a_taken_port_is_reported_with_the_option_that_changes_it(feed: Feed, home: Home, capsys: Captured) -> None:
+def test_a_taken_port_is_reported_with_the_option_that_changes_it(
+    feed: Feed, home: HomePaths, capsys: Captured
+) -> None:
     port = feed.address.rpartition(":")[2]
     assert run(["feed", "--port", port]) == 1
     said = capsys.readouterr().err

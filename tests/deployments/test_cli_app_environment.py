@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import stockml
 from tests.support.patience import PATIENCE_S
 
@@ -20,10 +20,10 @@ WAITS_FOR_ITS_SERVERS_END = """
 import psutil
 from deployments.cli.app import reported
 from deployments.servers.prefect_api import prefect_api
-from stockml.home import home
+from stockml.home import current_home
 
 def command():
-    with prefect_api(home()):
+    with prefect_api(current_home()):
         psutil.wait_procs(psutil.Process().children())
         from prefect.client.orchestration import get_client
         get_client(sync_client=True)
@@ -52,7 +52,7 @@ def test_what_prefect_refuses_of_the_environment_is_told_in_a_line_without_its_v
 
 
 def test_settings_that_prefect_refuses_are_named_even_where_its_server_ended_of_them_first(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.root.mkdir()
     monkeypatch.setenv(PORT, "secret")

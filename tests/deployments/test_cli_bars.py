@@ -11,7 +11,7 @@ import pytest
 
 from deployments.cli.app import run
 from deployments.doctor.checks import examine
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from tests.support.commands import Captured, store_of
@@ -19,7 +19,7 @@ from tests.support.recordings import recorded
 
 
 def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
-    home: Home, capsys: Captured, tmp_path: Path
+    home: HomePaths, capsys: Captured, tmp_path: Path
 ) -> None:
     file = tmp_path / "IBM.csv"
     file.write_text("Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n")
@@ -38,7 +38,7 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
     assert not home.root.exists()
 
 
-def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Captured, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_the_import_would_leave_out(home: HomePaths, capsys: Captured, tmp_path: Path) -> None:
     bars = recorded("IBM").tail(60)
     bars.iloc[30, :4] *= 10
     file = tmp_path / "IBM.csv"
@@ -52,7 +52,7 @@ def test_a_dry_run_says_what_the_import_would_leave_out(home: Home, capsys: Capt
     assert (left_out in told, same) == (True, aside)
 
 
-def test_an_import_says_what_speaks_against_its_prices(home: Home, capsys: Captured, tmp_path: Path) -> None:
+def test_an_import_says_what_speaks_against_its_prices(home: HomePaths, capsys: Captured, tmp_path: Path) -> None:
     bars, file = recorded("IBM").tail(60), tmp_path / "IBM.csv"
     bars.iloc[:40, :4] *= 2  # a split that was not applied
     file.write_text(bars.to_csv(index_label="date"))
@@ -62,7 +62,7 @@ def test_an_import_says_what_speaks_against_its_prices(home: Home, capsys: Captu
         assert told == f"  look at these prices: the open moved as at a split that was not applied on {day}"
 
 
-def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: Home, capsys: Captured) -> None:
+def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: HomePaths, capsys: Captured) -> None:
     store, bars = store_of(home), recorded("IBM").tail(300)
     bars.iloc[100, :4] *= 10
     day, hole = bars.index[100].date(), bars.index[200].date()
@@ -83,7 +83,7 @@ def test_bars_shows_holes_and_bars_set_aside_and_accepts_or_rejects_them(home: H
         assert "MSFT has no bar of it" in capsys.readouterr().err
 
 
-def test_a_ticker_whose_bars_are_all_set_aside_has_none(home: Home, capsys: Captured) -> None:
+def test_a_ticker_whose_bars_are_all_set_aside_has_none(home: HomePaths, capsys: Captured) -> None:
     bars, now = recorded("IBM").tail(2), datetime(2013, 3, 5, tzinfo=UTC)
     store = BarStore.of(home)
     store.append("IBM", bars, recorded_at=now, source="test", session=date(2013, 3, 1))
@@ -95,7 +95,7 @@ def test_a_ticker_whose_bars_are_all_set_aside_has_none(home: Home, capsys: Capt
     assert "no bars, though" in capsys.readouterr().out
 
 
-def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> None:
+def test_bars_are_shown_as_text_csv_and_json(home: HomePaths, capsys: Captured) -> None:
     store_of(home)
     assert run(["bars", "ibm"]) == 0
     assert capsys.readouterr().out.startswith("IBM: 300 sessions, 2011-12-19 to 2013-03-01, raw as traded\n")
@@ -108,7 +108,7 @@ def test_bars_are_shown_as_text_csv_and_json(home: Home, capsys: Captured) -> No
 
 
 def test_an_unknown_price_is_null_in_json_and_a_bar_set_aside_again_where_the_csv_is_imported(
-    home: Home, tmp_path: Path, capsys: Captured
+    home: HomePaths, tmp_path: Path, capsys: Captured
 ) -> None:
     bars, day = recorded("IBM").tail(50), "2013-02-28"
     bars.loc[day, "open"] = np.nan
@@ -123,7 +123,7 @@ def test_an_unknown_price_is_null_in_json_and_a_bar_set_aside_again_where_the_cs
     assert f"set aside {day}: expected finite prices above 0, found open nan" in capsys.readouterr().out
 
 
-def test_bars_go_by_the_calendar_of_the_list_before_their_first_night(home: Home, capsys: Captured) -> None:
+def test_bars_go_by_the_calendar_of_the_list_before_their_first_night(home: HomePaths, capsys: Captured) -> None:
     """London is closed on other days than New York; the status already went by the list."""
     store_of(home)
     home.tickers.write_text("tickers:\n  - {ticker: IBM, calendar: XLON}\n")
@@ -137,7 +137,7 @@ def test_bars_go_by_the_calendar_of_the_list_before_their_first_night(home: Home
 
 
 def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earliest_time(
-    home: Home, capsys: Captured
+    home: HomePaths, capsys: Captured
 ) -> None:
     store_of(home)
     assert run(["bars", "IBM", "--as-of", "2013-03-03"]) == 1
@@ -145,7 +145,9 @@ def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earli
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
 
-def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_import_takes_a_whole_folder_and_names_what_it_refuses(
+    home: HomePaths, tmp_path: Path, capsys: Captured
+) -> None:
     (tmp_path / "more").mkdir()
     for symbol, name in {"IBM": "ibm.us.txt", "MSFT": "more/msft.us.txt"}.items():
         recorded(symbol).head(50).rename_axis("Date").to_csv(tmp_path / name)
@@ -168,7 +170,7 @@ def test_import_takes_a_whole_folder_and_names_what_it_refuses(home: Home, tmp_p
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
 def test_importing_a_folder_without_price_files_fails(
-    home: Home, tmp_path: Path, capsys: Captured, more: list[str]
+    home: HomePaths, tmp_path: Path, capsys: Captured, more: list[str]
 ) -> None:
     assert run(["import", str(tmp_path), *more]) == 1
     told = capsys.readouterr()
@@ -179,7 +181,7 @@ def test_importing_a_folder_without_price_files_fails(
     assert run(["import", "", *more]) == 2, "an empty variable is not the folder one is in"
 
 
-def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
     recorded("IBM").head(50).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
     for more in ([], ["--dry-run"]):
         assert run(["import", str(tmp_path), "--calendar", "XTKS", *more]) == 1
@@ -192,7 +194,7 @@ def test_importing_a_folder_takes_a_calendar_but_no_ticker(home: Home, tmp_path:
     assert not home.root.exists()
 
 
-def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
+def test_bars_lists_what_was_restated(home: HomePaths, capsys: Captured) -> None:
     bars = recorded("IBM").head(3)
     store = BarStore.of(home)
     for hour, volume in ((8, 1.0), (9, 2.0)):
@@ -208,7 +210,7 @@ def test_bars_lists_what_was_restated(home: Home, capsys: Captured) -> None:
 
 @pytest.mark.parametrize("there", ["nothing", "tickers.yaml", "prices.json"])
 def test_an_import_that_leaves_the_replay_says_where_its_prices_are(
-    home: Home, tmp_path: Path, capsys: Captured, there: str
+    home: HomePaths, tmp_path: Path, capsys: Captured, there: str
 ) -> None:
     file = tmp_path / "ko.us.txt"
     file.write_text("Date,Open,High,Low,Close,Volume\n2013-02-28,38,39,37,38,100\n")
@@ -223,7 +225,7 @@ def test_an_import_that_leaves_the_replay_says_where_its_prices_are(
     assert capsys.readouterr().err == "", "said once"
 
 
-def test_importing_a_csv_again_changes_nothing(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_importing_a_csv_again_changes_nothing(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded("IBM").head(50).rename(columns=str.capitalize).rename_axis("Date")
     bars.to_csv(file, date_format="%Y-%m-%d")
@@ -238,7 +240,7 @@ def test_importing_a_csv_again_changes_nothing(home: Home, tmp_path: Path, capsy
 
 
 def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
-    home: Home, tmp_path: Path, capsys: Captured
+    home: HomePaths, tmp_path: Path, capsys: Captured
 ) -> None:
     file = tmp_path / "ibm.us.txt"
     coming = sessions_for("IBM").after(datetime.now(UTC).date(), 9)[8]
@@ -258,7 +260,7 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
 
 
-def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_an_import_without_a_known_volume_says_so(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "ibm.us.txt"
     bars = recorded("IBM").head(50).rename(columns={"volume": "Shares traded"}).rename_axis("date")
     bars.to_csv(file, date_format="%Y-%m-%d")
@@ -268,7 +270,7 @@ def test_an_import_without_a_known_volume_says_so(home: Home, tmp_path: Path, ca
 
 
 def test_what_a_files_name_and_columns_would_have_a_terminal_do_is_not_printed(
-    home: Home, tmp_path: Path, capsys: Captured
+    home: HomePaths, tmp_path: Path, capsys: Captured
 ) -> None:
     title = "\x1b]0;title\x07"
     file = tmp_path / f"{title}.csv"
@@ -286,7 +288,7 @@ def test_what_a_files_name_and_columns_would_have_a_terminal_do_is_not_printed(
 
 
 def test_an_import_and_its_dry_run_say_how_many_sessions_are_missing(
-    home: Home, tmp_path: Path, capsys: Captured
+    home: HomePaths, tmp_path: Path, capsys: Captured
 ) -> None:
     bars = recorded("IBM").head(50)
     bars.drop(bars.index[[10, 20, 21]]).to_csv(file := tmp_path / "ibm.us.txt", index_label="date")

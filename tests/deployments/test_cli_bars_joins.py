@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from deployments.cli.app import run
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import Captured
 from tests.support.recordings import recorded
 
 
 def test_an_import_names_the_sessions_on_which_two_sources_disagree(
-    home: Home, tmp_path: Path, capsys: Captured
+    home: HomePaths, tmp_path: Path, capsys: Captured
 ) -> None:
     whole, file = recorded("IBM").head(120), tmp_path / "IBM.csv"
     whole.iloc[60:].to_csv(file, index_label="date")

@@ -22,8 +22,8 @@ from deployments.process import restored
 from deployments.replay.feed import Feed
 from deployments.servers.environment import settings_of
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for, tutorial_settings
@@ -51,7 +51,7 @@ TICKERS = ("AAPL", "IBM", "MSFT")
 class Installation:
     """A home, and commands run in it by this process; other tests run them as programs."""
 
-    home: Home
+    home: HomePaths
     shown: Captured
 
     def stockml(self, *arguments: str, code: int = 0) -> tuple[str, str]:
@@ -67,7 +67,7 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def filled(installation: Home, prefect_server: None) -> Iterator[Home]:
+def filled(installation: HomePaths, prefect_server: None) -> Iterator[HomePaths]:
     from prefect.settings import PREFECT_API_URL
 
     with pytest.MonkeyPatch.context() as patch, Feed() as feed:
@@ -84,7 +84,7 @@ def filled(installation: Home, prefect_server: None) -> Iterator[Home]:
 
 
 @pytest.fixture
-def here(filled: Home, capfd: Captured) -> Installation:
+def here(filled: HomePaths, capfd: Captured) -> Installation:
     return Installation(filled, capfd)
 
 
@@ -292,7 +292,7 @@ def test_a_failed_run_ends_with_what_to_do_without_prefects_own_errors(
 
 
 def test_a_folder_in_place_of_a_file_is_named_rather_than_the_temporary_file(
-    home: Home, capsys: pytest.CaptureFixture[str]
+    home: HomePaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (there := home.root / "model.json").mkdir(parents=True)
     assert reported(lambda: write_atomically(there, b"{}") or 0) == 1

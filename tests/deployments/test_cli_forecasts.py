@@ -9,9 +9,9 @@ import pytest
 
 import stockml
 from deployments.cli.app import run
-from stockml.evaluation.evaluate import LSTM
+from stockml.evaluation.path_scores import LSTM
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.pooled_regression import POOLED
 from stockml.nights.record import night_path, write_night
 from stockml.prices.calendar import sessions_for
@@ -27,7 +27,7 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", SATURDAY)
 
 
-def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: Home, capsys: Captured) -> None:
+def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: HomePaths, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, LAST)
     age, prices, heads, tomorrow, *rows = shown(capsys, "forecast", "IBM").splitlines()
@@ -42,7 +42,7 @@ def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: 
 
 
 def test_the_last_close_shown_is_the_one_the_forecast_was_made_from_even_if_restated_since(
-    home: Home, capsys: Captured
+    home: HomePaths, capsys: Captured
 ) -> None:
     bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
@@ -57,7 +57,9 @@ def test_the_last_close_shown_is_the_one_the_forecast_was_made_from_even_if_rest
     assert json.loads(shown(capsys, "forecast", "IBM", "--json"))["last_close"] == 202.91
 
 
-def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(home: Home, capsys: Captured) -> None:
+def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(
+    home: HomePaths, capsys: Captured
+) -> None:
     publish(home, LAST)
     [first] = Ledger(home.ledger).entries("IBM")
     Ledger(home.ledger).publish(replace(first, key="run again"))
@@ -65,7 +67,7 @@ def test_of_two_forecasts_published_at_the_same_time_every_page_shows_the_last(h
     assert stockml.Home(home.root).forecast("IBM").attrs["key"] == "run again"
 
 
-def test_the_newest_of_many_forecasts_is_shown_without_rebuilding_the_others(home: Home) -> None:
+def test_the_newest_of_many_forecasts_is_shown_without_rebuilding_the_others(home: HomePaths) -> None:
     spent = []
     for count in (1, 1, 11):  # the first one imports
         for hours in range(count):
@@ -74,7 +76,7 @@ def test_the_newest_of_many_forecasts_is_shown_without_rebuilding_the_others(hom
     assert spent[2] - spent[1] < 3_000, spent
 
 
-def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Home, capsys: Captured) -> None:
+def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: HomePaths, capsys: Captured) -> None:
     publish(home, LAST)
     chance = "60% that the price is higher in 30 sessions"
     assert chance in shown(capsys, "forecast", "IBM").splitlines(), "without its night's record"
@@ -92,7 +94,7 @@ def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Hom
 
 @pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])
 def test_a_forecast_whose_nights_record_is_kept_shows_its_outlook_and_its_author(
-    home: Home, capsys: Captured, publisher: str, without: bool
+    home: HomePaths, capsys: Captured, publisher: str, without: bool
 ) -> None:
     """A network that forecasts a path has no share of the width, but does have a part in the forecast."""
     publish(home, LAST)
@@ -113,7 +115,7 @@ def test_a_forecast_whose_nights_record_is_kept_shows_its_outlook_and_its_author
     [([], None, False), ([], 4, True), (["--expires-after", "4"], None, True), (["--expires-after", "5"], 4, False)],
 )
 def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights(
-    home: Home, capsys: Captured, limit: list[str], of_its_night: int | None, expired: bool
+    home: HomePaths, capsys: Captured, limit: list[str], of_its_night: int | None, expired: bool
 ) -> None:
     publish(home, FRIDAY)
     if of_its_night:
@@ -129,13 +131,13 @@ def test_an_old_forecast_is_called_expired_by_the_limit_given_or_else_its_nights
     assert json.loads(shown(capsys, "forecast", "IBM", "--json", *limit))["expired"] is expired
 
 
-def test_a_backfilled_forecast_says_so(home: Home, capsys: Captured) -> None:
+def test_a_backfilled_forecast_says_so(home: HomePaths, capsys: Captured) -> None:
     publish(home, FRIDAY, hours_later=24 * 4)
     told = shown(capsys, "forecast", "IBM").splitlines()[1]
     assert told == "backfilled: published 2013-02-27 04:00 UTC, when the bar of its first session was final"
 
 
-def test_a_forecast_says_from_when_its_sessions_may_be_holidays(home: Home, capsys: Captured) -> None:
+def test_a_forecast_says_from_when_its_sessions_may_be_holidays(home: HomePaths, capsys: Captured) -> None:
     publish(home, LAST)
     [entry], known = Ledger(home.ledger).entries("IBM"), sessions_for("600104.SHH").holidays_known_through
     said = replace(entry.forecast, sessions=sessions_for("600104.SHH").after(known - timedelta(30), HORIZON))

@@ -11,7 +11,7 @@ import pytest
 import stockml
 from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.forecasts.ledger_scores import first_known
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
 from stockml.pipeline.log import live_metrics
 from stockml.prices.bars import PRICES, Split
@@ -30,7 +30,7 @@ def _saturday(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_page_judges_timing_by_the_nights_own_calendar(
-    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """London was open on Presidents' Day, so the forecast came after its open; `tickers.yaml` had told the night so."""
     friday, monday = date(2013, 2, 15), date(2013, 2, 18)
@@ -51,7 +51,7 @@ def test_every_page_judges_timing_by_the_nights_own_calendar(
     assert set(stockml.Home(home.root).ledger("VOD")["timing"]) == {"late"}
 
 
-def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captured) -> None:
+def test_a_single_step_is_counted_but_too_few_to_judge(home: HomePaths, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 28))
     heading, live, columns, *rows = shown(capsys, "ledger", "IBM").splitlines()
@@ -66,7 +66,7 @@ def test_a_single_step_is_counted_but_too_few_to_judge(home: Home, capsys: Captu
     assert rows[7].startswith("independent: no two of them cover the same session; below ")
 
 
-def test_a_first_evenings_ledger_says_that_nothing_came_due_yet(home: Home, capsys: Captured) -> None:
+def test_a_first_evenings_ledger_says_that_nothing_came_due_yet(home: HomePaths, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 3, 1))
     heading, _, told, *entries = shown(capsys, "ledger", "IBM").splitlines()
@@ -74,7 +74,7 @@ def test_a_first_evenings_ledger_says_that_nothing_came_due_yet(home: Home, caps
     assert (told, len(entries)) == ("  nothing came due yet", 1)
 
 
-def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, capsys: Captured) -> None:
+def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: HomePaths, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     for hours in (0.0, 1.0):
         publish(home, date(2013, 2, 28), hours)
@@ -84,7 +84,7 @@ def test_a_forecast_that_another_of_its_session_replaced_is_marked(home: Home, c
 
 
 def test_the_newest_sessions_are_listed_also_where_earlier_ones_were_published_after_them(
-    home: Home, capsys: Captured
+    home: HomePaths, capsys: Captured
 ) -> None:
     """As a backfill with --every-night does: its nights hid the newest forecast."""
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
@@ -97,7 +97,7 @@ def test_the_newest_sessions_are_listed_also_where_earlier_ones_were_published_a
     assert listed == sorted(listed)
 
 
-def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys: Captured) -> None:
+def test_late_and_backfilled_forecasts_have_their_own_tables(home: HomePaths, capsys: Captured) -> None:
     record(home, recorded("IBM").tail(300), date(2013, 3, 2))
     publish(home, date(2013, 2, 26))
     alone: dict[str, Any] = json.loads(shown(capsys, "ledger", "IBM", "--json"))
@@ -125,7 +125,7 @@ def test_late_and_backfilled_forecasts_have_their_own_tables(home: Home, capsys:
 
 
 def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_known(
-    home: Home, capsys: Captured
+    home: HomePaths, capsys: Captured
 ) -> None:
     bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
@@ -160,7 +160,7 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_since(
-    home: Home, capsys: Captured, factor: float
+    home: HomePaths, capsys: Captured, factor: float
 ) -> None:
     bars, split = recorded("IBM").tail(300), pd.Timestamp(2013, 2, 26)
     bars.loc[split:, list(PRICES)] /= factor
@@ -182,7 +182,9 @@ def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_sinc
     pd.testing.assert_frame_equal(stockml.Home(home.root).ledger("IBM"), steps)
 
 
-def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(home: Home, capsys: Captured) -> None:
+def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(
+    home: HomePaths, capsys: Captured
+) -> None:
     bars = recorded("IBM").tail(300)
     bars.loc[pd.Timestamp(2013, 2, 26), list(PRICES)] *= 20
     record(home, bars, date(2013, 3, 2))
@@ -194,7 +196,7 @@ def test_steps_to_and_from_a_bar_that_is_set_aside_are_counted_and_in_no_figure(
     assert (found["steps"], found["without_bar"]) == (3, {"2013-02-26": 4})
 
 
-def test_steps_across_a_change_of_units_are_reported_but_not_scored(home: Home, capsys: Captured) -> None:
+def test_steps_across_a_change_of_units_are_reported_but_not_scored(home: HomePaths, capsys: Captured) -> None:
     bars = recorded("IBM").tail(300)
     bars.loc["2013-02-21":, ["open", "high", "low", "close"]] /= 10
     record(home, bars, date(2013, 3, 2))

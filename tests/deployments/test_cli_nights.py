@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deployments.cli.app import run
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Answer, Loopback, whole
 
@@ -24,7 +24,7 @@ def refusing(status: int) -> Answer:
     ],
 )
 def test_a_prefect_that_says_nothing_costs_the_next_run_only(
-    home: Home, status: int, why: str, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+    home: HomePaths, status: int, why: str, monkeypatch: pytest.MonkeyPatch, capfd: Captured
 ) -> None:
     with Loopback(refusing(status)) as server:
         port = server.address.rpartition(":")[2]
@@ -37,7 +37,7 @@ def test_a_prefect_that_says_nothing_costs_the_next_run_only(
     assert said.startswith(f"stockml: without next runs: {why.format(port=port)}")
 
 
-def test_a_list_that_cannot_be_read_costs_no_night_its_row(home: Home, capsys: Captured) -> None:
+def test_a_list_that_cannot_be_read_costs_no_night_its_row(home: HomePaths, capsys: Captured) -> None:
     home.ledger.mkdir(parents=True)
     (home.ledger / "KO.parquet").touch()
     home.tickers.write_text("tickers:\n  - KO\n  - {ticker: PEP, at: noon}\n")
@@ -47,14 +47,14 @@ def test_a_list_that_cannot_be_read_costs_no_night_its_row(home: Home, capsys: C
     assert told.err.startswith(f"stockml: without your list: {home.tickers}")
 
 
-def test_a_ticker_that_is_neither_listed_nor_known_is_said_to_be_so(home: Home, capsys: Captured) -> None:
+def test_a_ticker_that_is_neither_listed_nor_known_is_said_to_be_so(home: HomePaths, capsys: Captured) -> None:
     assert run(["status", "IBM", "IBMM", "--json"]) == 0
     states = {row["ticker"]: row["state"] for row in json.loads(capsys.readouterr().out)["tickers"]}
     assert states == {"IBM": "no night yet", "IBMM": "not in the list"}
 
 
 def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(
-    home: Home, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capfd: Captured
 ) -> None:
     with Loopback(refusing(401)) as server:
         monkeypatch.setenv("PREFECT_API_URL", f"{server.address}/api")
@@ -68,7 +68,7 @@ def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(
     assert added.err.startswith("stockml: expected Prefect at ")
 
 
-def test_a_character_that_the_terminal_lacks_is_replaced(home: Home) -> None:
+def test_a_character_that_the_terminal_lacks_is_replaced(home: HomePaths) -> None:
     shown = stockml("status", "IBM", PYTHONIOENCODING="latin-1")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "no night yet  ?" in shown.stdout

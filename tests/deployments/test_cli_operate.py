@@ -9,8 +9,8 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.errors import StoreError
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.maintenance.backup import back_up
 from stockml.storage.files import write_atomically
 from stockml.storage.sharing import ticker_lock
@@ -29,7 +29,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def test_a_half_restored_home_is_refused_until_the_same_command_has_finished_it(
-    home: Home, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    home: HomePaths, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
     real = os.replace
@@ -73,7 +73,7 @@ def test_a_half_restored_home_is_refused_until_the_same_command_has_finished_it(
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_part_that_was_cut_short_is_finished_by_the_whole_or_from_wherever_the_archive_is_by_now(
-    whole: bool, home: Home, archive: Path
+    whole: bool, home: HomePaths, archive: Path
 ) -> None:
     begun = shlex.join(["stockml", "restore", str(archive), "--only", "settings"])
     write_atomically(home.locks / "restoring", begun.encode())

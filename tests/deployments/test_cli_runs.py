@@ -14,7 +14,7 @@ from pydantic import Field
 from deployments.cli.runs import outcome
 from flows.form import NO_DAY, Day
 from stockml.errors import NoData
-from stockml.home import Home
+from stockml.home import HomePaths
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -26,7 +26,7 @@ def toy_night(
     return Completed(message=f"{ticker} {profile} {settings}", data=profile)
 
 
-def test_a_night_of_the_command_line_is_on_its_deployments_page_and_no_worker_takes_it(home: Home) -> None:
+def test_a_night_of_the_command_line_is_on_its_deployments_page_and_no_worker_takes_it(home: HomePaths) -> None:
     with get_client(sync_client=True) as client:
         usual = {"ticker": "IBM", "settings": {"training": {"epochs": 9}}}
         flow_id = client.create_flow(toy_night)
@@ -56,7 +56,7 @@ def toy_outage() -> None:
 
 
 def test_whoever_waits_is_told_what_failed_and_when_it_is_retried(
-    home: Home, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    home: HomePaths, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "prefect.task_runs"):
         assert outcome(toy_outage) is None
@@ -75,7 +75,7 @@ def toy_wait() -> None:
     interrupted()
 
 
-def test_ctrl_c_is_not_called_a_crash(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_not_called_a_crash(home: HomePaths, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt):
         outcome(toy_wait)
     assert "Crash detected" not in capfd.readouterr().err

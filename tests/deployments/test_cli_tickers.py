@@ -8,8 +8,8 @@ from typer import BadParameter
 
 from deployments.cli.app import run
 from deployments.cli.runs import check_spelling
-from deployments.registration.own_list import add
-from stockml.home import Home
+from deployments.registration.ticker_list import add
+from stockml.home import HomePaths
 from stockml.prices.csv_import import import_file
 from stockml.prices.store import BarStore
 from tests.support.commands import Captured
@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_share_is_not_renamed_to_another_spelling_of_one_that_is_there(
-    home: Home, file: Path, capsys: Captured, listed: bool
+    home: HomePaths, file: Path, capsys: Captured, listed: bool
 ) -> None:
     for ticker in ("X", "BRK-B"):
         assert run(["import", ticker, str(file)]) == 0
@@ -40,7 +40,7 @@ def test_a_share_is_not_renamed_to_another_spelling_of_one_that_is_there(
 @pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "audit", "backfill"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
-    home: Home, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, listed: bool, command: str
+    home: HomePaths, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, listed: bool, command: str
 ) -> None:
     """It had bars, a model and forecasts of its own beside the share's, from a provider that takes both spellings."""
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
@@ -54,7 +54,7 @@ def test_another_spelling_of_a_share_has_no_night_of_its_own(
     check_spelling("BRK-B", "BF.B")
 
 
-def test_who_has_both_spellings_keeps_both_until_one_is_listed(home: Home, file: Path) -> None:
+def test_who_has_both_spellings_keeps_both_until_one_is_listed(home: HomePaths, file: Path) -> None:
     store = BarStore.of(home)
     for ticker in ("BRK-B", "BRK.B"):  # as an earlier version let them
         import_file(store, file, ticker=ticker, recorded_at=datetime.now(UTC))
@@ -67,7 +67,7 @@ def test_who_has_both_spellings_keeps_both_until_one_is_listed(home: Home, file:
 @pytest.mark.parametrize("asked", ["BRK-B FILE", "FOLDER"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
-    home: Home, file: Path, capsys: Captured, asked: str, listed: bool
+    home: HomePaths, file: Path, capsys: Captured, asked: str, listed: bool
 ) -> None:
     """Its nights never saw what a file brk-b.us.txt had brought."""
     if listed:
@@ -86,7 +86,7 @@ def test_history_is_imported_for_the_spelling_of_a_share_that_is_there(
 
 
 def test_who_lists_another_spelling_than_the_bars_have_is_told_how_to_join_them(
-    home: Home, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, file: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its nights never saw what had been imported before, and a second import made no difference."""
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)

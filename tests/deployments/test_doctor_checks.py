@@ -12,15 +12,15 @@ import pytest
 from deployments.cli.app import run
 from deployments.doctor.checks import examine
 from deployments.doctor.stored import Check
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
-from stockml.storage.notes import FileNotes
-from stockml.storage.sharing import commit_merged, renaming
+from stockml.storage.documents import FileNotes
+from stockml.storage.sharing import commit_merged, rename_marker
 from stockml.tracking.client import WAITING, Tracking
 from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
@@ -33,11 +33,11 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PORTS = {"Prefect": 4200}
 
 
-def found(home: Home, environ: dict[str, str] | None = None, now: datetime = NOW) -> dict[str, Check]:
+def found(home: HomePaths, environ: dict[str, str] | None = None, now: datetime = NOW) -> dict[str, Check]:
     return {check.name: check for check in examine(home, environ or {}, now, PORTS)}
 
 
-def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
+def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
     checks = found(home)
     assert {check.verdict for check in checks.values()} == {"ok", "note"}
     assert "recorded prices are played" in checks["key"].advice
@@ -92,7 +92,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: Home) -> None:
     ],
 )
 def test_each_setting_is_checked_without_showing_secrets(
-    home: Home, environ: dict[str, str], name: str, verdict: str, says: str
+    home: HomePaths, environ: dict[str, str], name: str, verdict: str, says: str
 ) -> None:
     environ = {"ALPHAVANTAGE_URL": "http://127.0.0.1:9", "STOCKML_HOME": str(home.root), **environ}
     check = found(home_of(environ), environ)[name]
@@ -101,7 +101,7 @@ def test_each_setting_is_checked_without_showing_secrets(
     assert not any(secret in str(check) for secret in ("K3Y12345", "secret"))
 
 
-def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: Home) -> None:
+def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: HomePaths) -> None:
     QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}
     assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "24 requests left today"
@@ -115,7 +115,7 @@ def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: Home) -> N
 @pytest.mark.parametrize("damage", ["emptied", "another's", "a folder"])
 @pytest.mark.parametrize("of", ["turns", "today", "yesterday"])
 def test_a_damaged_file_of_turns_or_counts_is_named_and_the_other_checks_still_run(
-    home: Home, of: str, damage: str
+    home: HomePaths, of: str, damage: str
 ) -> None:
     ledger = QuotaLedger.of(FileNotes(home.quota), "K3Y12345")
     path = home.quota / {"turns": TURNS, "today": ledger.name(NOW.date())}.get(of, ledger.name(date(2026, 11, 23)))
@@ -128,7 +128,7 @@ def test_a_damaged_file_of_turns_or_counts_is_named_and_the_other_checks_still_r
     assert {"clock", "MLflow", "store"} <= set(checks)
 
 
-def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(home: Home) -> None:
+def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(home: HomePaths) -> None:
     home.root.mkdir(parents=True)
     (home.root / "prices.json").write_text('{"prices": "market"}')
     checks = found(home, {"ALPHAVANTAGE_URL": "http://127.0.0.1:9"})
@@ -142,19 +142,19 @@ def test_a_market_home_without_a_key_is_advised_to_save_it_as_a_secret_block(hom
     assert ("found a folder" in told, "move it away and write" in told) == (True, True)
 
 
-def test_checking_the_price_service_costs_no_request(home: Home, feed: ScriptedFeed) -> None:
+def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: ScriptedFeed) -> None:
     assert found(home, {"ALPHAVANTAGE_URL": feed.url})["price service"].verdict == "ok"
     assert feed.requests == 0
 
 
-def test_a_missing_mlflow_database_is_noted_with_the_command_that_rebuilds_it(home: Home) -> None:
+def test_a_missing_mlflow_database_is_noted_with_the_command_that_rebuilds_it(home: HomePaths) -> None:
     assert found(home)["MLflow"].verdict == "ok", "before the first night"
     write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
     check = found(home)["MLflow"]
     assert (check.verdict, check.advice) == ("note", "`stockml rebuild-tracking`")
 
 
-def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: Home) -> None:
+def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: HomePaths) -> None:
     assert found(home)["MLflow"].found == f"sqlite:///{home.root / 'mlflow.db'}"
     on_postgres = {"STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "postgresql://me:secret@127.0.0.1:9"}
     away = found(home_of(on_postgres))["MLflow"]
@@ -164,7 +164,7 @@ def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: Home
 
 @pytest.mark.parametrize(("status", "content"), [(404, b"<p>no such page</p>"), (401, b"user and password, please")])
 def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(
-    home: Home, status: int, content: bytes
+    home: HomePaths, status: int, content: bytes
 ) -> None:
     with Loopback(whole(content, status)) as server:
         address = {"MLFLOW_TRACKING_URI": server.address.replace("//", "//me:secret@")}
@@ -173,7 +173,7 @@ def test_a_tracking_server_that_answers_but_takes_no_night_is_a_problem(
     assert not home.root.exists()
 
 
-def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
+def test_a_stale_ticker_and_a_damaged_one_are_named(home: HomePaths) -> None:
     store_of(home, "IBM")
     store_of(home, "MSFT")
     Path(home.store, "MSFT.parquet").write_bytes(b"not Parquet")
@@ -188,7 +188,7 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: Home) -> None:
     assert "MSFT.parquet" in checks["MSFT"].found
 
 
-def test_a_replay_is_healthy_at_its_own_clock(home: Home) -> None:
+def test_a_replay_is_healthy_at_its_own_clock(home: HomePaths) -> None:
     """Its bars were recorded years later, by the machine's clock."""
     store_of(home, "IBM")
     moment = datetime(2013, 3, 2, 4, tzinfo=UTC)
@@ -197,7 +197,7 @@ def test_a_replay_is_healthy_at_its_own_clock(home: Home) -> None:
     assert "where a replay's recorded prices end" in checks["clock"].found
 
 
-def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home) -> None:
+def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: HomePaths) -> None:
     store_of(home, "IBM")
     home.root.chmod(0o755)
     check = found(home)["rights"]
@@ -209,11 +209,13 @@ def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home
     assert home.root.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_clock_before_this_program_was_written_is_a_problem(home: Home) -> None:
+def test_a_clock_before_this_program_was_written_is_a_problem(home: HomePaths) -> None:
     assert found(home, now=datetime(2020, 1, 1, tzinfo=UTC))["clock"].verdict == "problem"
 
 
-def test_a_server_that_is_gone_and_a_taken_port_are_reported_with_what_to_do(home: Home, feed: ScriptedFeed) -> None:
+def test_a_server_that_is_gone_and_a_taken_port_are_reported_with_what_to_do(
+    home: HomePaths, feed: ScriptedFeed
+) -> None:
     home.root.mkdir()
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
     port = int(feed.address.rpartition(":")[2])
@@ -222,7 +224,9 @@ def test_a_server_that_is_gone_and_a_taken_port_are_reported_with_what_to_do(hom
     assert "choose a port with --mlflow-port" in checks[f"port {port}"].found
 
 
-def test_the_command_exits_with_one_on_a_problem(home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_exits_with_one_on_a_problem(
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     assert run(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["healthy"] is True
@@ -231,7 +235,7 @@ def test_the_command_exits_with_one_on_a_problem(home: Home, capsys: Captured, m
     assert "PROBLEM Prefect" in capsys.readouterr().out
 
 
-def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(home: Home) -> None:
+def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(home: HomePaths) -> None:
     store_of(home, "IBM")
     check = found(home, now=datetime(2013, 3, 1, 12, tzinfo=UTC))["IBM"]
     assert check.verdict == "problem"
@@ -239,7 +243,7 @@ def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(ho
     assert "stockml nightly IBM --force" in check.advice
 
 
-def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: Home, empty_database: Path) -> None:
+def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: HomePaths, empty_database: Path) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -258,13 +262,13 @@ def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: Home, emp
         assert "it was deleted" in found(home)["MLflow's runs"].found
 
 
-def test_a_renaming_that_was_cut_short_is_named_with_the_command_that_finishes_it(home: Home) -> None:
+def test_a_renaming_that_was_cut_short_is_named_with_the_command_that_finishes_it(home: HomePaths) -> None:
     home.locks.mkdir(parents=True)
-    renaming(home, "FB", "META").touch()
+    rename_marker(home, "FB", "META").touch()
     assert "`stockml rename FB META`" in str(found(home)["rename"])
 
 
-def test_changes_that_another_machine_kept_from_being_committed_are_named(home: Home) -> None:
+def test_changes_that_another_machine_kept_from_being_committed_are_named(home: HomePaths) -> None:
     aside = home.root / "uncommitted" / "_common" / "0a1b2c3d" / "tickers.yaml"
     aside.parent.mkdir(parents=True)
     assert "uncommitted" not in found(home)
@@ -276,7 +280,7 @@ def test_changes_that_another_machine_kept_from_being_committed_are_named(home: 
 
 
 @needs_postgres
-def test_a_home_that_was_never_a_cache_of_the_state_is_a_problem(two_homes: tuple[Home, Home]) -> None:
+def test_a_home_that_was_never_a_cache_of_the_state_is_a_problem(two_homes: tuple[HomePaths, HomePaths]) -> None:
     """Every other command refused it, while the doctor found nothing amiss."""
     for machine in two_homes:
         machine.root.mkdir(parents=True, exist_ok=True)

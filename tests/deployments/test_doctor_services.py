@@ -5,12 +5,12 @@ import json
 import pytest
 
 from deployments.doctor import services
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.loopback import Exchange, Loopback, whole
 
 
 def test_a_database_that_was_removed_under_its_server_is_a_problem_whose_remedy_begins_with_the_server(
-    home: Home,
+    home: HomePaths,
 ) -> None:
     """MLflow writes on into the removed file, and `stockml rebuild-tracking` into another, which no page shows."""
     home.root.mkdir()
@@ -22,16 +22,16 @@ def test_a_database_that_was_removed_under_its_server_is_a_problem_whose_remedy_
     assert services.mlflow(home).verdict == "ok", "it is down, and there were no nights"
 
 
-def test_answers_that_are_not_prefects_do_not_end_the_doctor(home: Home) -> None:
+def test_answers_that_are_not_prefects_do_not_end_the_doctor(home: HomePaths) -> None:
     home.root.mkdir()
     with Loopback(whole(b"true")) as server:
         home.servers.write_text(json.dumps({"prefect_api": f"{server.address}/api"}))
-        told = list(services.told_by_prefect(home))
+        told = list(services.prefect_nights(home))
         assert (told, len(server.asked) > 2) == ([], True)
 
 
 @pytest.mark.parametrize(("status", "asks"), [(200, ", without a password"), (401, ", with a password"), (500, "")])
-def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(home: Home, status: int, asks: str) -> None:
+def test_whether_pages_that_are_up_ask_for_a_password_is_asked_of_them(home: HomePaths, status: int, asks: str) -> None:
     """This shell's variables said "without" beside a server that had just refused the doctor for want of one."""
 
     def reply(exchange: Exchange) -> None:

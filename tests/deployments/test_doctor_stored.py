@@ -19,8 +19,8 @@ from deployments.servers import databases
 from deployments.servers.stack import up
 from stockml.errors import StoreError
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.maintenance.integrity import faults, missing
 from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
@@ -48,7 +48,7 @@ DEEP = ("settings/IBM.json", "prices.json")  # more levels than Python can count
         *(pytest.param(name, b"[" * 10_000, "restore it from a backup", id=name) for name in DEEP),
     ],
 )
-def test_a_damaged_file_is_named_with_the_way_back(home: Home, place: str, content: bytes, says: str) -> None:
+def test_a_damaged_file_is_named_with_the_way_back(home: HomePaths, place: str, content: bytes, says: str) -> None:
     path = home.root / place
     path.parent.mkdir(parents=True)
     if not content:  # without this, one that is about to be made
@@ -59,7 +59,7 @@ def test_a_damaged_file_is_named_with_the_way_back(home: Home, place: str, conte
     assert says in str(check)
 
 
-def test_each_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check(home: Home) -> None:
+def test_each_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check(home: HomePaths) -> None:
     paths = [night_path(home.nights, "IBM", key * 32) for key in ("0f", "1f")]
     for path in paths:
         path.mkdir(parents=True)  # stands for a file that belongs to another user
@@ -67,7 +67,9 @@ def test_each_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check
     assert [str(path) in each for path, each in zip(paths, told, strict=True)] == [True, True]
 
 
-def test_a_database_in_a_read_only_folder_is_not_called_damaged(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_in_a_read_only_folder_is_not_called_damaged(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
@@ -76,7 +78,7 @@ def test_a_database_in_a_read_only_folder_is_not_called_damaged(home: Home, monk
     assert "move it away" not in str(fault)
 
 
-def test_a_database_without_room_under_a_quota_is_not_called_damaged(home: Home) -> None:
+def test_a_database_without_room_under_a_quota_is_not_called_damaged(home: HomePaths) -> None:
     """The disk itself has room: SQLite says `disk I/O error`, as it does on a broken one."""
     home.root.mkdir()
     database = home.root / "mlflow.db"
@@ -89,7 +91,7 @@ def test_a_database_without_room_under_a_quota_is_not_called_damaged(home: Home)
     assert [path.name for path in home.root.iterdir()] == ["mlflow.db"]
 
 
-def test_the_two_pages_do_not_start_on_a_damaged_database(home: Home) -> None:
+def test_the_two_pages_do_not_start_on_a_damaged_database(home: HomePaths) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")
     with (
@@ -99,7 +101,7 @@ def test_the_two_pages_do_not_start_on_a_damaged_database(home: Home) -> None:
         pass
 
 
-def problem(home: Home) -> Check:
+def problem(home: HomePaths) -> Check:
     """The only problem found, a day after the last stored bar."""
     checks = found(home, now=NOW + timedelta(days=1)).values()
     [check] = [each for each in checks if each.verdict == "problem" and each.name not in ("rights", "price service")]
@@ -111,7 +113,7 @@ OF_SOURCES = ("ledger", "promotions", "champion", "store", "splits", "history", 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "a bit"])
 @pytest.mark.parametrize("damaged", [*OF_SOURCES, "base network"])
-def test_damage_to_what_cannot_be_recreated_is_named(home: Home, damaged: str, damage: str) -> None:
+def test_damage_to_what_cannot_be_recreated_is_named(home: HomePaths, damaged: str, damage: str) -> None:
     file = kinds(home.root)[damaged].files[0]
     middle = len(whole := file.read_bytes()) // 2
     a_bit = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
@@ -122,7 +124,7 @@ def test_damage_to_what_cannot_be_recreated_is_named(home: Home, damaged: str, d
     assert any(each.startswith((f"{file}: ", f"{file.parent}: ")) for each in faults(home)), "by a backup too"
 
 
-def test_a_missing_champion_and_missing_bars_are_named(home: Home) -> None:
+def test_a_missing_champion_and_missing_bars_are_named(home: HomePaths) -> None:
     """The promotions and the forecasts still refer to them."""
     kept = kinds(home.root)
     champion, bars = kept["champion"].files[0].parent, kept["store"].files[0]
@@ -137,7 +139,7 @@ def test_a_missing_champion_and_missing_bars_are_named(home: Home) -> None:
     assert "restore it from a backup" in check.advice
 
 
-def test_missing_files_that_records_of_nights_refer_to_are_named(home: Home) -> None:
+def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths) -> None:
     kept, promoted = kinds(home.root), recorded_night(key="of a champion", verdict=Verdict(True, "better", {}))
     promoted = replace(promoted, finished_at=promoted.finished_at - timedelta(days=1))
     write_night(promoted, night_path(home.nights, "IBM", promoted.key))
@@ -161,7 +163,9 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: Home) -> 
         (b"one figure", "damage, or a change by hand"),
     ],
 )
-def test_a_missing_or_damaged_evaluation_of_the_champion_is_named(home: Home, arrays: bytes | None, says: str) -> None:
+def test_a_missing_or_damaged_evaluation_of_the_champion_is_named(
+    home: HomePaths, arrays: bytes | None, says: str
+) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion
@@ -182,13 +186,13 @@ def test_a_missing_or_damaged_evaluation_of_the_champion_is_named(home: Home, ar
     assert problem(home).found.startswith(f"{folder}: expected the champion's evaluation, found {says}")
 
 
-def test_an_unreadable_list_of_tickers_is_named(home: Home) -> None:
+def test_an_unreadable_list_of_tickers_is_named(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text("tickers: [IBM, ON]")
     assert str(home.tickers) in str(problem(home))
 
 
-def test_a_database_with_a_damaged_page_is_named(home: Home, empty_database: Path) -> None:
+def test_a_database_with_a_damaged_page_is_named(home: HomePaths, empty_database: Path) -> None:
     """It opens, and its first table can be read."""
     home.root.mkdir()
     database = home.root / "mlflow.db"
@@ -201,7 +205,7 @@ def test_a_database_with_a_damaged_page_is_named(home: Home, empty_database: Pat
     assert "stockml rebuild-tracking" in check.advice
 
 
-def test_files_left_behind_when_the_home_was_moved_are_named(home: Home, empty_database: Path) -> None:
+def test_files_left_behind_when_the_home_was_moved_are_named(home: HomePaths, empty_database: Path) -> None:
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
     night = Tracking(home).keep_and_log(recorded_night())
@@ -220,7 +224,7 @@ def test_files_left_behind_when_the_home_was_moved_are_named(home: Home, empty_d
 @pytest.mark.slow
 @needs_postgres
 def test_a_moved_home_with_mlflow_on_postgresql_gets_the_command_that_finds_its_files(
-    home: Home, tmp_path_factory: pytest.TempPathFactory
+    home: HomePaths, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as address:
         database = {"STOCKML_DATABASE_URL": address}
@@ -239,7 +243,7 @@ def test_a_moved_home_with_mlflow_on_postgresql_gets_the_command_that_finds_its_
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_reported(home: Home, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(home: HomePaths, tmp_path: Path) -> None:
     code = "from tests.support.small_disk import mount_small_disk; from pathlib import Path; import sys; "
     code += "mount_small_disk(Path(sys.argv[1])); from deployments.cli.app import run; sys.exit(run(['doctor']))"
     place = {"STOCKML_HOME": str(tmp_path / "small")}
@@ -251,7 +255,7 @@ def test_a_full_disk_is_reported(home: Home, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", ["", "s3://bucket/team"])
 def test_a_malformed_database_address_is_one_line_without_its_password(
-    home: Home, state: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    home: HomePaths, state: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("STOCKML_STATE", state)
     monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:sec/ret@127.0.0.1:1")

@@ -1,11 +1,11 @@
 """What the servers are told by the environment: what a person has set is left alone."""
 
 from deployments.servers.environment import prefect_database, set_environment, settings_of
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 
 
-def test_what_the_person_has_set_is_left_alone(home: Home) -> None:
+def test_what_the_person_has_set_is_left_alone(home: HomePaths) -> None:
     environ = {"PREFECT_HOME": "/elsewhere"}
     set_environment(home, environ)
     assert environ["PREFECT_HOME"] == "/elsewhere"
@@ -14,7 +14,7 @@ def test_what_the_person_has_set_is_left_alone(home: Home) -> None:
     assert "PREFECT_API_URL" not in environ
 
 
-def test_the_password_of_this_homes_servers_is_sent_to_no_other(home: Home) -> None:
+def test_the_password_of_this_homes_servers_is_sent_to_no_other(home: HomePaths) -> None:
     own = {"PREFECT_SERVER_API_AUTH_STRING": "me:secret"}
     assert settings_of(home, own)["PREFECT_API_AUTH_STRING"] == "me:secret"
     for environ in ({**own, "PREFECT_API_URL": "https://prefect.example/api"}, {}):

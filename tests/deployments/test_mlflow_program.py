@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from starlette.responses import PlainTextResponse
 
 from deployments.cli.app import run
-from deployments.servers.mlflow_program import OpenedPlots, asked_for
-from stockml.home import Home
+from deployments.servers.mlflow_program import PlotsOnDemand, asked_for
+from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
 from tests.support.commands import Captured, store_of
 from tests.support.nights import recorded_night, with_files
@@ -43,14 +43,14 @@ def test_requests_for_the_plots_folder_ask_for_a_runs_plots(path: str, query: by
 
 
 @pytest.mark.slow
-def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(home: Home, empty_database: Path) -> None:
+def test_plots_that_could_not_be_drawn_are_drawn_at_a_later_request(home: HomePaths, empty_database: Path) -> None:
     night = with_files(recorded_night(day=date(2013, 2, 28), plots_folder=str(home.plots / "IBM" / "0f")), home.root)
     write_night(replace(night, figures=("leads",)), night_path(home.nights, "IBM", night.key))
     database = f"sqlite:///{shutil.copy(empty_database, home.root / 'mlflow.db')}"
     client = MlflowClient(database)
     experiment = client.create_experiment("plots", artifact_location=home.artifacts)
     run = client.create_run(experiment, tags={"stockml.ticker": "IBM", "stockml.key": night.key}).info.run_id
-    pages = OpenedPlots(PlainTextResponse("the list"), database)
+    pages = PlotsOnDemand(PlainTextResponse("the list"), database)
 
     def ask() -> None:
         scope = {"type": "http", "path": LIST, "query_string": f"run_id={run}&path=plots".encode()}
@@ -85,7 +85,7 @@ async def _nothing(*_: object) -> None:
 
 
 def test_a_nights_plots_that_an_earlier_versions_record_does_not_name_are_named(
-    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And shown while MLflow is away."""
     store_of(home)

@@ -13,18 +13,18 @@ import pytest
 
 from deployments.doctor import services
 from deployments.errors import ServerFailed, ServerUnavailable
-from deployments.servers.prefect_api import configured_api, prefect_api, refuses, running_server
+from deployments.servers.prefect_api import configured_api, prefect_api, rejects_password, running_server
 from stockml.errors import InvalidSetting
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import stockml
 from tests.support.loopback import Exchange, Loopback
 from tests.support.patience import PATIENCE_S, until
 
 TRIVIAL_FLOW = """
     from deployments.servers.prefect_api import prefect_api
-    from stockml.home import home
+    from stockml.home import current_home
 
-    with prefect_api(home()):
+    with prefect_api(current_home()):
         from prefect import flow, task
 
         @task
@@ -51,13 +51,13 @@ def started(code: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def recorded(home: Home, table: str) -> list[tuple[str, int]]:
+def recorded(home: HomePaths, table: str) -> list[tuple[str, int]]:
     """The number of a table's rows in Prefect's database, by state."""
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return database.execute(f"SELECT state_type, count(*) FROM {table} GROUP BY 1").fetchall()
 
 
-def test_an_invalid_or_unreachable_api_is_reported_at_once(home: Home) -> None:
+def test_an_invalid_or_unreachable_api_is_reported_at_once(home: HomePaths) -> None:
     with (
         pytest.raises(InvalidSetting, match="expected PREFECT_API_URL to be an address"),
         prefect_api(home, {"PREFECT_API_URL": "http://[/api"}),
@@ -68,7 +68,7 @@ def test_an_invalid_or_unreachable_api_is_reported_at_once(home: Home) -> None:
         pass
 
 
-def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(home: Home) -> None:
+def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_looked_up(home: HomePaths) -> None:
     """The name service would be asked for `me:hidden@127.0.0.1`."""
     environ = {"PREFECT_API_URL": "http://me:hidden@127.0.0.1:9/api"}
     for asks in (lambda: configured_api(home, environ), lambda: services.prefect(home, environ)):
@@ -77,7 +77,7 @@ def test_an_api_with_a_password_in_its_address_is_refused_before_its_host_is_loo
         assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
-def test_an_api_that_refuses_is_quoted(home: Home) -> None:
+def test_an_api_that_refuses_is_quoted(home: HomePaths) -> None:
     def refuse(exchange: Exchange) -> None:
         exchange.send(b"not by that name; set IT\n", 403, **{"Content-Type": "text/plain; charset=utf-8"})
 
@@ -90,7 +90,7 @@ def test_an_api_that_refuses_is_quoted(home: Home) -> None:
         pass
 
 
-def test_a_page_in_place_of_an_api_is_refused(home: Home) -> None:
+def test_a_page_in_place_of_an_api_is_refused(home: HomePaths) -> None:
     """Such as that of a login before the server: no request after it had an answer that can be read."""
 
     def lead(exchange: Exchange) -> None:
@@ -100,7 +100,7 @@ def test_a_page_in_place_of_an_api_is_refused(home: Home) -> None:
         configured_api(home, {"PREFECT_API_URL": f"{server.address}/api"})
 
 
-def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home: Home) -> None:
+def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home: HomePaths) -> None:
     given: list[str | None] = []
     environ = {"PREFECT_API_AUTH_STRING": "me:secret"}
 
@@ -113,11 +113,11 @@ def test_the_password_is_not_sent_to_another_server_that_the_first_leads_to(home
         exchange.send(b"", 401)
 
     with Loopback(refuse) as other, Loopback(lead) as server:
-        assert refuses(f"{server.address}/api", environ, home)
+        assert rejects_password(f"{server.address}/api", environ, home)
     assert given == ["Basic bWU6c2VjcmV0", None]
 
 
-def test_a_worker_without_a_server_is_told_so_at_once(home: Home) -> None:
+def test_a_worker_without_a_server_is_told_so_at_once(home: HomePaths) -> None:
     """By the address that it was given, or that of this machine's server on the port that the environment names."""
     for named in ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, {"STOCKML_PREFECT_PORT": "9"}):
         ran = stockml("serve", "worker", "--no-deploy", **named)
@@ -126,7 +126,7 @@ def test_a_worker_without_a_server_is_told_so_at_once(home: Home) -> None:
         assert ran.stderr.count("\n") == 1
 
 
-def test_a_record_of_servers_that_are_gone_is_not_trusted(home: Home) -> None:
+def test_a_record_of_servers_that_are_gone_is_not_trusted(home: HomePaths) -> None:
     home.root.mkdir()
     for content in ("{", "[]", '{"prefect_api": "http://127.0.0.1:9/api"}'):
         home.servers.write_text(content)
@@ -134,7 +134,7 @@ def test_a_record_of_servers_that_are_gone_is_not_trusted(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: Home) -> None:
+def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: HomePaths) -> None:
     """Log lines that a server no longer takes, as on a full disk, do not disturb their output: Prefect would write its
     complaint to standard error, without a newline."""
     link = "from prefect.utilities.urls import url_for; print(url_for('flow-run', obj_id='0' * 8))"
@@ -148,7 +148,7 @@ def test_a_commands_own_server_records_runs_for_two_commands_at_once(home: Home)
 
 
 @pytest.mark.slow
-def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
+def test_a_killed_command_leaves_no_server_behind(home: HomePaths) -> None:
     process = started(TRIVIAL_FLOW.format(then="print('done', flush=True); import time; time.sleep(600)"))
     assert process.stdout is not None
     until(lambda: "done" in process.stdout.readline())
@@ -162,7 +162,7 @@ def test_a_killed_command_leaves_no_server_behind(home: Home) -> None:
 
 @pytest.mark.slow
 def test_a_commands_own_server_that_is_killed_is_started_again_but_not_for_ever(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deployments.servers.prefect_api.RESTARTS", 1)
     killed: list[psutil.Process] = []

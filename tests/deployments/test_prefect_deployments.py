@@ -11,16 +11,16 @@ from prefect.settings import PREFECT_SERVER_API_DEFAULT_LIMIT, temporary_setting
 
 from deployments.registration import MANAGED, NIGHTS
 from deployments.registration.prefect_deployments import (
-    Registered,
-    announce,
+    RegistrationResult,
+    create_unscheduled,
     form_of,
-    of_other_flows,
-    of_tickers,
+    other_deployments,
     register,
+    ticker_deployments,
 )
-from deployments.registration.tickers import TickersFile, digest_time, read_tickers
+from deployments.registration.tickers_file import TickersFile, digest_time, read_tickers
 from flows.form import DAY
-from stockml.home import Home
+from stockml.home import HomePaths
 
 
 def listed(*entries: Any, **defaults: Any) -> TickersFile:
@@ -39,7 +39,7 @@ def test_a_tickers_settings_become_the_forms_parameters() -> None:
 def test_missing_forecasts_are_reported_at_the_chosen_time_by_each_tickers_calendar() -> None:
     entries = listed("IBM", {"ticker": "VOD", "calendar": "XLON"}).tickers
     usual, early = (
-        next(each for each in of_other_flows(entries, digest_time(environ)) if each.flow.startswith("notices"))
+        next(each for each in other_deployments(entries, digest_time(environ)) if each.flow.startswith("notices"))
         for environ in ({}, {"STOCKML_DIGEST_AT": "05:30"})
     )
     assert (usual.cron, usual.timezone, early.cron) == ("0 7 * * 2-6", "America/New_York", "30 5 * * 2-6")
@@ -63,7 +63,7 @@ def test_a_required_day_must_be_given_and_exist(field: str) -> None:
 
 def test_every_day_in_a_form_says_how_it_is_written() -> None:
     """The page's refusal shows a pattern, which nobody can read."""
-    forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in of_other_flows([]))}]
+    forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in other_deployments([]))}]
     fields = [field for form in forms for field in form["properties"].values() if DAY in field.get("pattern", "")]
     assert len(fields) == 7
     assert [field for field in fields if "YYYY-MM-DD" not in field["description"]] == []
@@ -76,9 +76,9 @@ def test_the_form_offers_no_decay_that_a_night_refuses() -> None:
 
 @pytest.mark.usefixtures("prefect_server")
 def test_where_machines_share_a_state_deployments_hand_it_on_to_runs_and_no_longer_once_they_do_not(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (wanted,) = of_tickers(listed("SHARED").tickers)
+    (wanted,) = ticker_deployments(listed("SHARED").tickers)
     for state in ("s3://bucket/state", ""):
         monkeypatch.setenv("STOCKML_STATE", state)
         monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:secret@db:5432" if state else "")
@@ -90,7 +90,7 @@ def test_where_machines_share_a_state_deployments_hand_it_on_to_runs_and_no_long
 
 
 def test_every_number_in_a_form_says_its_bounds() -> None:
-    forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in of_other_flows([]))}]
+    forms = [form_of(flow) for flow in {"nightly.nightly", *(each.flow for each in other_deployments([]))}]
     fields = [field for form in forms for field in form["properties"].values() if "minimum" in field]
     assert len(fields) >= 8
     assert [
@@ -100,13 +100,15 @@ def test_every_number_in_a_form_says_its_bounds() -> None:
 
 def test_the_forms_take_no_unknown_parameter() -> None:
     """Prefect's engine crashes on one."""
-    assert all(form_of(each.flow)["additionalProperties"] is False for each in of_other_flows([]))
+    assert all(form_of(each.flow)["additionalProperties"] is False for each in other_deployments([]))
 
 
 @pytest.mark.slow
 def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server: None) -> None:
-    first = register(of_tickers(listed("AAA", "BBB", "CCC", "FFF").tickers), delete_others=True)
-    assert first == Registered(created=("AAA", "BBB", "CCC", "FFF"), updated=(), unchanged=(), deleted=first.deleted)
+    first = register(ticker_deployments(listed("AAA", "BBB", "CCC", "FFF").tickers), delete_others=True)
+    assert first == RegistrationResult(
+        created=("AAA", "BBB", "CCC", "FFF"), updated=(), unchanged=(), deleted=first.deleted
+    )
     with get_client(sync_client=True) as client:
         paused = client.read_deployment_by_name("nightly/BBB")
         client.update_deployment_schedule(paused.id, paused.schedules[0].id, active=False)
@@ -115,9 +117,9 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 
     other = {"settings": {"training.epochs": 3}}
     changed = listed("AAA", {"ticker": "BBB", **other}, "DDD", {"ticker": "FFF", **other})
-    second = register(of_tickers(changed.tickers), delete_others=True)
-    assert second == Registered(created=("DDD",), updated=("BBB", "FFF"), unchanged=("AAA",), deleted=("CCC",))
-    third = register(of_tickers(listed("EEE").tickers), delete_others=False)
+    second = register(ticker_deployments(changed.tickers), delete_others=True)
+    assert second == RegistrationResult(created=("DDD",), updated=("BBB", "FFF"), unchanged=("AAA",), deleted=("CCC",))
+    third = register(ticker_deployments(listed("EEE").tickers), delete_others=False)
     assert (third.created, third.deleted) == (("EEE",), ())
     with get_client(sync_client=True) as client:
         assert client.count_flow_runs(deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [whole]}})) == 0
@@ -134,8 +136,10 @@ def test_deployments_follow_the_file_and_paused_ones_stay_paused(prefect_server:
 
 @pytest.mark.slow
 def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(prefect_server: None) -> None:
-    nights = of_tickers(listed("OWN").tickers)
-    by_hand = [replace(each, name="by day") for each in of_other_flows(listed("OWN").tickers) if each.cron is None][:1]
+    nights = ticker_deployments(listed("OWN").tickers)
+    by_hand = [replace(each, name="by day") for each in other_deployments(listed("OWN").tickers) if each.cron is None][
+        :1
+    ]
     register([*nights, *by_hand], delete_others=False)
     mine = {"schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}, "parameters": {"force": True}}
     with get_client(sync_client=True) as client:
@@ -143,7 +147,7 @@ def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(prefect_s
             place = {"id": client.read_deployment_by_name(name).id}
             client.request("POST", "/deployments/{id}/schedules", path_params=place, json=[{**mine, "slug": slug}])
         again = register([*nights, *by_hand], delete_others=False)
-        changed = register(of_tickers(listed({"ticker": "OWN", "at": "23:30"}).tickers), delete_others=False)
+        changed = register(ticker_deployments(listed({"ticker": "OWN", "at": "23:30"}).tickers), delete_others=False)
         found = client.read_deployment_by_name("nightly/OWN").schedules
     assert set(again.unchanged) == set(again.own_schedules) == {"OWN", "by day"}
     assert (changed.updated, changed.own_schedules) == (("OWN",), ("OWN",))
@@ -160,14 +164,14 @@ def test_registering_unties_an_earlier_versions_deployment_from_the_folder_it_wa
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name("nightly")
         earlier = client.create_deployment(flow, "MOVED", entrypoint="flows/nightly.py:nightly", pull_steps=[step])
-        register(of_tickers(listed("MOVED").tickers), delete_others=False)
+        register(ticker_deployments(listed("MOVED").tickers), delete_others=False)
         found = client.read_deployment_by_name("nightly/MOVED")
     assert (found.id, found.entrypoint, found.pull_steps or []) == (earlier, "flows.nightly.nightly", [])
 
 
 @pytest.mark.slow
 def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(prefect_server: None) -> None:
-    others = of_other_flows(listed("IBM", "MSFT").tickers)
+    others = other_deployments(listed("IBM", "MSFT").tickers)
     register(others, delete_others=True)
     assert len(register(others, delete_others=True).unchanged) == len(others)
     with get_client(sync_client=True) as client:
@@ -184,7 +188,7 @@ def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(
         client.delete_deployment(own)
     assert (renamed.created, renamed.deleted) == (("weekly clean-up",), ("compare retraining", "weekly"))
     assert [(each.active, each.slug) for each in again.schedules] == [(False, "weekly")], "paused stays paused"
-    assert len([*of_tickers(read_tickers().tickers), *others]) + 1 <= 10, "including that of the notices"
+    assert len([*ticker_deployments(read_tickers().tickers), *others]) + 1 <= 10, "including that of the notices"
     assert (weekly.schedules[0].schedule.cron, weekly.entrypoint) == ("30 9 * * 0", "flows.maintenance.maintenance")
     assert (universe.parameters["tickers"], universe.schedules) == (["IBM", "MSFT"], [])
 
@@ -192,10 +196,10 @@ def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(
 @pytest.mark.slow
 def test_an_announced_deployment_has_a_page_but_no_schedule_until_it_is_registered(prefect_server: None) -> None:
     entries = listed("OLD", "NEW", "OTHER").tickers
-    wanted = of_tickers(entries[:2])
+    wanted = ticker_deployments(entries[:2])
     register(wanted[:1], delete_others=False)
     for _ in range(2):
-        announce(entries, ["OLD", "NEW"])
+        create_unscheduled(entries, ["OLD", "NEW"])
     with get_client(sync_client=True) as client:
         before = {name: client.read_deployment_by_name(f"nightly/{name}") for name in ("OLD", "NEW")}
         assert [len(each.schedules) for each in before.values()] == [1, 0]
@@ -209,7 +213,7 @@ def test_an_announced_deployment_has_a_page_but_no_schedule_until_it_is_register
 def test_more_deployments_than_prefect_lists_at_once_are_registered_once(prefect_server: None) -> None:
     dozen = listed(*(f"N{number}" for number in range(12))).tickers
     with temporary_settings({PREFECT_SERVER_API_DEFAULT_LIMIT: 5}):
-        assert len(register(of_tickers(dozen), delete_others=True).created) == 12
-        again = register(of_tickers(dozen), delete_others=True)
+        assert len(register(ticker_deployments(dozen), delete_others=True).created) == 12
+        again = register(ticker_deployments(dozen), delete_others=True)
         assert (len(again.unchanged), again.deleted) == (12, ())
-        assert len(register(of_tickers(dozen[:1]), delete_others=True).deleted) == 11
+        assert len(register(ticker_deployments(dozen[:1]), delete_others=True).deleted) == 11

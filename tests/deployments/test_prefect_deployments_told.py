@@ -10,24 +10,24 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
-from deployments.doctor.services import told_by_prefect
+from deployments.doctor.services import prefect_nights
 from deployments.process import restored
-from deployments.registration import own_list
-from deployments.registration.prefect_deployments import announce, of_tickers, register
+from deployments.registration import ticker_list
+from deployments.registration.prefect_deployments import create_unscheduled, register, ticker_deployments
 from deployments.servers.environment import settings_of
-from stockml.home import Home
+from stockml.home import HomePaths
 
 Captured = pytest.CaptureFixture[str]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @pytest.fixture
-def told(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def told(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]:
     """A home whose list of two tickers Prefect knows."""
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
     with restored(os.environ, settings_of(home)):
-        own_list.add(home, ["STAYS", "FB"], {})
+        ticker_list.add(home, ["STAYS", "FB"], {})
         register_all(home)
         yield home
 
@@ -38,7 +38,7 @@ def nights() -> dict[str, DeploymentResponse]:
 
 
 def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
-    told: Home, monkeypatch: pytest.MonkeyPatch
+    told: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prefect may be told only later: it was not up, or the command was killed; and of several renames at once."""
     mine = {"schedule": {"cron": "0 12 * * 6", "timezone": "Europe/Berlin"}, "slug": "mine"}
@@ -49,21 +49,23 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     with monkeypatch.context() as away:
         away.delenv("PREFECT_API_URL")
         assert [run(["rename", "FB", "METAA"]), run(["rename", "METAA", "META"])] == [0, 0]
-    announce(own_list.tickers_of(told).tickers, ["META"])  # as its night does that a person starts meanwhile
+    create_unscheduled(
+        ticker_list.tickers_of(told).tickers, ["META"]
+    )  # as its night does that a person starts meanwhile
     assert {*nights()} == {"STAYS", "FB", "META"}
     register_all(told)
     after = nights()
     assert {*after} == {"STAYS", "META"}
     assert {each.slug: each.active for each in after["META"].schedules} == {"nightly": False, "mine": True}
-    assert own_list.earlier_names(told) == {}
+    assert ticker_list.earlier_names(told) == {}
 
 
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
-    told: Home, capsys: Captured
+    told: HomePaths, capsys: Captured
 ) -> None:
-    assert list(told_by_prefect(told)) == []
-    own_list.remove(told, ["FB"])
-    (check,) = told_by_prefect(told)
+    assert list(prefect_nights(told)) == []
+    ticker_list.remove(told, ["FB"])
+    (check,) = prefect_nights(told)
     assert str(check) == (
         "note    deployments: Prefect's nights and the list of tickers differ in FB; "
         "`stockml deploy` tells Prefect of the list"
@@ -71,29 +73,29 @@ def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_sa
     assert run(["tickers", "remove", "FB"]) == 2
     assert "1 deleted" in capsys.readouterr().out
     assert {*nights()} == {"STAYS"}
-    assert list(told_by_prefect(told)) == []
+    assert list(prefect_nights(told)) == []
 
 
 @pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])
-def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named(told: Home, name: str) -> None:
+def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named(told: HomePaths, name: str) -> None:
     """The new ticker had its nights, while runs of all tickers, or the digest, went on without it."""
-    own_list.add(told, ["KO"], {})
-    entries = own_list.tickers_of(told).tickers
-    register(of_tickers(entries), delete_others=False)
-    (check,) = told_by_prefect(told)
+    ticker_list.add(told, ["KO"], {})
+    entries = ticker_list.tickers_of(told).tickers
+    register(ticker_deployments(entries), delete_others=False)
+    (check,) = prefect_nights(told)
     assert "differ in KO; " in str(check)
     register_all(told)
-    assert list(told_by_prefect(told)) == []
+    assert list(prefect_nights(told)) == []
     with get_client(sync_client=True) as client:
         [other] = [each for each in client.read_deployments() if each.name == name]
         client.delete_deployment(other.id)
-    (check,) = told_by_prefect(told)
+    (check,) = prefect_nights(told)
     assert "differ in FB, KO, STAYS; `stockml deploy` tells Prefect of the list" in str(check)
 
 
 @pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])
 def test_tickers_that_a_person_chose_in_the_page_are_not_called_outdated(
-    told: Home, name: str, monkeypatch: pytest.MonkeyPatch
+    told: HomePaths, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """'stockml deploy', which the note advised, leaves them as they are."""
     monkeypatch.setenv("STOCKML_DIGEST_AT", "08:30")
@@ -102,23 +104,23 @@ def test_tickers_that_a_person_chose_in_the_page_are_not_called_outdated(
         [known] = [each for each in client.read_deployments() if each.name == name]
         chosen = {"parameters": {**known.parameters, "tickers": ["FB"]}}
         client.request("PATCH", "/deployments/{id}", path_params={"id": known.id}, json=chosen)
-    assert list(told_by_prefect(told)) == []
-    own_list.add(told, ["KO"], {})
-    register(of_tickers(own_list.tickers_of(told).tickers), delete_others=False)
-    (check,) = told_by_prefect(told)
+    assert list(prefect_nights(told)) == []
+    ticker_list.add(told, ["KO"], {})
+    register(ticker_deployments(ticker_list.tickers_of(told).tickers), delete_others=False)
+    (check,) = prefect_nights(told)
     assert "differ in KO" in str(check)
     register_all(told)
-    assert list(told_by_prefect(told)) == []
+    assert list(prefect_nights(told)) == []
 
 
-def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing(told: Home) -> None:
+def test_a_ticker_whose_nights_are_a_deployment_of_somebody_elses_is_not_missing(told: HomePaths) -> None:
     """Such as of Kubernetes' jobs: registered too, it would run twice."""
-    own_list.add(told, ["KO", *(f"X{number}" for number in range(9))], {})
-    (check,) = told_by_prefect(told)
+    ticker_list.add(told, ["KO", *(f"X{number}" for number in range(9))], {})
+    (check,) = prefect_nights(told)
     assert "differ in KO, X0, X1, X2, X3, X4, X5, X6 and 2 more; " in str(check)
-    own_list.remove(told, [f"X{number}" for number in range(9)])
+    ticker_list.remove(told, [f"X{number}" for number in range(9)])
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name("nightly")
         own = client.create_deployment(flow, "KO on Kubernetes", parameters={"ticker": "KO"}, tags=["nightly"])
-        assert list(told_by_prefect(told)) == []
+        assert list(prefect_nights(told)) == []
         client.delete_deployment(own)

@@ -13,7 +13,7 @@ import pytest
 from deployments.servers.databases import create_prefect
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_program import token_key
-from stockml.home import Home
+from stockml.home import HomePaths
 
 
 def test_the_token_key_is_kept_unless_it_was_cut_short(tmp_path: Path) -> None:
@@ -59,11 +59,11 @@ def test_a_server_imports_nothing_from_the_folder_in_which_its_command_was_run(t
 
 
 @pytest.mark.slow
-def test_a_database_of_another_prefect_is_brought_up_to_date_before_a_command_serves_it(home: Home) -> None:
-    code = "from deployments.servers.prefect_program import _bring_up_to_date; from stockml.home import home; "
+def test_a_database_of_another_prefect_is_brought_up_to_date_before_a_command_serves_it(home: HomePaths) -> None:
+    code = "from deployments.servers.prefect_program import _bring_up_to_date; from stockml.home import current_home; "
     create_prefect(home.prefect / "prefect.db")
     told = home.prefect / "migrated.txt"
     told.write_text("3.0.0\n")
-    command = [sys.executable, "-c", f"{code}_bring_up_to_date(home().prefect)"]
+    command = [sys.executable, "-c", f"{code}_bring_up_to_date(current_home().prefect)"]
     subprocess.run(command, env={**os.environ, **settings_of(home)}, check=True)
     assert told.read_text() == f"{prefect.__version__}\n"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, model_serializer
 
 from deployments.cli.app import reported
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import Captured
 from tests.support.patience import PATIENCE_S
 
@@ -40,7 +40,9 @@ as_program(lambda: told)
 
 
 @pytest.mark.parametrize("gone", ["2>/dev/full", "2> >(exec true); wait $!"])
-def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_progress(home: Home, gone: str) -> None:
+def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_progress(
+    home: HomePaths, gone: str
+) -> None:
     command = f'exec {gone}; exec "$0" -c "$1"'
     ended = subprocess.run(["bash", "-c", command, sys.executable, TELLING], check=False)
     assert ended.returncode == 7
@@ -52,7 +54,7 @@ def test_a_message_is_shown_at_once_and_on_a_terminal_that_lacks_its_letters() -
     assert (ended.returncode, ended.stderr) == (7, b"caf\\xe9\n")
 
 
-def test_another_pipe_that_breaks_is_an_error(home: Home, capfd: Captured) -> None:
+def test_another_pipe_that_breaks_is_an_error(home: HomePaths, capfd: Captured) -> None:
     def told_a_process_that_has_gone() -> int:
         reader, writer = os.pipe()
         os.close(reader)
@@ -74,7 +76,7 @@ class Interrupted(BaseModel):
 
 @pytest.mark.parametrize("dump", [Interrupted().model_dump, Interrupted().model_dump_json])
 def test_ctrl_c_of_which_pydantic_makes_another_error_is_told_as_an_interruption(
-    home: Home, capfd: Captured, dump: Callable[[], int]
+    home: HomePaths, capfd: Captured, dump: Callable[[], int]
 ) -> None:
     assert reported(dump) == 130
     assert capfd.readouterr().err.startswith("stockml: interrupted; run the same command again")
@@ -82,7 +84,7 @@ def test_ctrl_c_of_which_pydantic_makes_another_error_is_told_as_an_interruption
 
 @pytest.mark.parametrize("command", [("deployments.cli", "status"), ("deployments.run", "IBM")])
 def test_a_command_that_is_interrupted_while_it_imports_what_it_needs_shows_no_traceback(
-    home: Home, command: tuple[str, ...]
+    home: HomePaths, command: tuple[str, ...]
 ) -> None:
     importing = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", *command],

@@ -21,8 +21,8 @@ from deployments.servers.process_worker import (
     keep_certificate,
 )
 from deployments.servers.warm_run import ADDRESS, COMMAND
-from stockml.errors import UnlikeWorker
-from stockml.home import home
+from stockml.errors import WorkerMismatch
+from stockml.home import current_home
 from tasks.workplace import own_code
 from tests.support.small_disk import files_of_at_most
 
@@ -53,10 +53,10 @@ def deployment_of(entrypoint: str, steps: Sequence[Mapping[str, Any]] = ()) -> D
 
 def test_a_run_with_another_state_or_code_is_refused_and_both_values_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_STATE", "s3://mine")
-    with pytest.raises(UnlikeWorker, match="STOCKML_STATE: expected s3://the-runs, found s3://mine"):
+    with pytest.raises(WorkerMismatch, match="STOCKML_STATE: expected s3://the-runs, found s3://mine"):
         prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE=own_code())
     monkeypatch.delenv("STOCKML_STATE")
-    with pytest.raises(UnlikeWorker, match="the code: expected 0000"):
+    with pytest.raises(WorkerMismatch, match="the code: expected 0000"):
         prepared(STOCKML_STATE="s3://the-runs", STOCKML_CODE="0" * 64)
 
 
@@ -73,10 +73,10 @@ def test_a_run_skips_what_its_worker_has_done_and_keeps_its_own_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path))
-    keep_certificate(home().prefect)
+    keep_certificate(current_home().prefect)
     run = prepared(PREFECT_API_URL="http://127.0.0.1:4200/api")
     assert run.env["PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"] == "false"
-    assert run.env["PREFECT_API_SSL_CERT_FILE"] == str(home().prefect / CERTIFICATE)
+    assert run.env["PREFECT_API_SSL_CERT_FILE"] == str(current_home().prefect / CERTIFICATE)
     trusted = ssl.create_default_context(cafile=run.env["PREFECT_API_SSL_CERT_FILE"])
     assert len(trusted.get_ca_certs()) == 1
     elsewhere = prepared(PREFECT_API_URL="https://prefect.example.com/api")
@@ -91,7 +91,7 @@ def test_a_worker_begins_on_a_full_disk_and_its_runs_then_load_all_certificates(
 ) -> None:
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path))
     with files_of_at_most(0):
-        keep_certificate(home().prefect)
+        keep_certificate(current_home().prefect)
     assert "PREFECT_API_SSL_CERT_FILE" not in prepared(PREFECT_API_URL="http://127.0.0.1:4200/api").env
 
 

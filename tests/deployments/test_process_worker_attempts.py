@@ -9,7 +9,7 @@ from prefect._internal.attempt_control import AttemptConclusion, StateOwnershipD
 from prefect.runner._process_manager import ProcessHandle
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.servers.process_worker import Attempts
+from deployments.servers.process_worker import RunContext
 from deployments.servers.warm_run import ADDRESS, Fork
 from tests.support.loopback import Loopback, whole
 
@@ -22,14 +22,14 @@ def test_once_the_shared_context_sees_no_cancellations_each_run_gets_one_of_its_
     monkeypatch.setenv(ADDRESS, "a warm server's")
 
     async def lose_sight() -> None:
-        async with Attempts() as shared:
+        async with RunContext() as shared:
             async with shared.of_a_run() as before:
                 assert before is shared
             assert shared._observer.on_failure
             shared._observer.on_failure({uuid4()})  # as Prefect calls it once websocket and polling have failed
             async with shared.of_a_run() as after, shared.of_a_run() as another:
-                assert isinstance(after, Attempts)
-                assert (len({shared, after, another}), after.is_blind) == (3, False)
+                assert isinstance(after, RunContext)
+                assert (len({shared, after, another}), after.sees_no_cancellation) == (3, False)
 
     asyncio.run(lose_sight())
 
@@ -39,7 +39,7 @@ def test_a_killed_night_that_cannot_be_put_back_for_a_wrong_answer_is_left_to_th
     """Else the worker would report it as crashed, and nothing would do it again before the next day."""
 
     async def conclude() -> AttemptConclusion | None:
-        async with Attempts() as shared:
+        async with RunContext() as shared:
             killed = ProcessHandle(Fork(process.pid, returncode=-9))  # type: ignore[arg-type]
             await shared.process_manager.add(night := uuid4(), killed)
             with Loopback(whole(answer)) as server, temporary_settings({PREFECT_API_URL: server.address}):

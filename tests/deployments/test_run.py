@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from deployments.cli.place import NO_PROXY
+from deployments.cli.command_home import NO_PROXY
 from flows.form import chosen
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.nights.record import Night
 from stockml.nights.status import rows
 from stockml.pipeline.finished_nights import FILE, finished_night
@@ -32,7 +32,7 @@ SESSION, USUAL = date(2013, 3, 1), chosen("nightly", "auto", None)
 NOTHING_NEW = "nothing has changed since that night ran"
 
 
-def test_without_a_key_make_run_knows_only_recorded_tickers(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_make_run_knows_only_recorded_tickers(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     failed = make_run("HPQ")
     assert failed.returncode == 1
@@ -54,7 +54,7 @@ class TwoRuns:
     At the first, a proxy is configured that is not up: the command's own servers are asked without it.
     """
 
-    place: Home
+    place: HomePaths
     ran: "tuple[subprocess.CompletedProcess[str], ...]"
 
 
@@ -170,7 +170,7 @@ def test_with_ones_own_key_the_markets_bars_are_stored_beside_the_replays(
     assert (kind_in(home_of()), kind_in(twice.place)) == ("market", "replay")
 
 
-def shown_nights(home: Home) -> list[tuple[str, str]]:
+def shown_nights(home: HomePaths) -> list[tuple[str, str]]:
     """The runs on deployments' pages, from Prefect's database: the deployment's name, and how each run ended."""
     asked = "select d.name, r.state_type from flow_run r join deployment d on d.id = r.deployment_id"
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
@@ -179,7 +179,7 @@ def shown_nights(home: Home) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
-    with_tables: Home,
+    with_tables: HomePaths,
     feed: ScriptedFeed,
     server: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,

@@ -15,8 +15,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from deployments.servers.prefect_api import prefect_api
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from tests.pages.prefect_session import Up
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import OwnServer
@@ -138,7 +138,7 @@ def test_a_request_without_a_host_is_refused(servers: dict[str, OwnServer], name
             assert line.recv(1000).split()[1] in (b"400", b"403")
 
 
-def test_the_server_of_a_single_command_is_protected_too(home: Home) -> None:
+def test_the_server_of_a_single_command_is_protected_too(home: HomePaths) -> None:
     with prefect_api(home, dict(os.environ)) as address:
         port = int(address.rpartition(":")[2].removesuffix("/api"))
         path, content = CHANGES["prefect"]

@@ -25,7 +25,7 @@ import yaml
 
 from deployments.cli.app import run
 from deployments.servers.access import PASSWORD, Access
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.commands import Captured
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
@@ -159,7 +159,7 @@ class Service:
 
 @pytest.mark.slow
 def test_prefects_service_runs_as_written_knows_open_pages_once_restarted_and_refuses_nobody_for_being_busy(
-    home: Home, tmp_path: Path
+    home: HomePaths, tmp_path: Path
 ) -> None:
     """A request that reads before it writes, as starting a run does, waits its turn; Prefect's client is not needed."""
     people, each, port = 8, 12, free_port()

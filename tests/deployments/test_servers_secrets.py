@@ -32,8 +32,8 @@ from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server, unhealthy
 from deployments.servers.processes import start
 from deployments.servers.stack import mlflow, prefect
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.provider.price_source import replay_home
 from tests.pages.prefect_pages import quick_run
 from tests.support.chromium import browser_page
@@ -75,7 +75,7 @@ def stockml(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return python("-m", "deployments.cli", *arguments, **more)
 
 
-def given_away(home: Home, *said: str) -> list[str]:
+def given_away(home: HomePaths, *said: str) -> list[str]:
     """The places where one of the secrets can be read."""
     kept = {str(path): path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
     shown = {f"said: {text}": text.encode() for text in said}
@@ -95,7 +95,7 @@ def in_process_list() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", [("up",), ("nightly", "IBM")], ids=lambda command: command[0])
-def test_an_unreachable_database_is_reported_without_its_password(home: Home, command: tuple[str, ...]) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(home: HomePaths, command: tuple[str, ...]) -> None:
     away = f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}"
     own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
     ran = stockml(*command, STOCKML_DATABASE_URL=away, ALPHAVANTAGE_API_KEY="K3Y12345", **own)
@@ -105,7 +105,7 @@ def test_an_unreachable_database_is_reported_without_its_password(home: Home, co
     assert given_away(home, ran.stdout, ran.stderr) == []
 
 
-def test_pages_that_other_machines_can_reach_do_not_start_without_a_password(home: Home) -> None:
+def test_pages_that_other_machines_can_reach_do_not_start_without_a_password(home: HomePaths) -> None:
     ran = stockml("up", "--address", "0.0.0.0")
     assert ran.returncode == 1
     assert "set PREFECT_SERVER_API_AUTH_STRING=user:password" in ran.stderr
@@ -166,7 +166,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
 
 
 def test_a_worker_elsewhere_is_let_in_with_what_the_page_says_and_called_by_its_machine(
-    reached: Reached, home: Home
+    reached: Reached, home: HomePaths
 ) -> None:
     """By the names of docs/how-to/many-machines.md; the worker's home is another."""
     ports, other = reached.ports, exported()[1]
@@ -275,7 +275,7 @@ def test_everything_runs_with_passwords_that_nobody_sees(reached: Reached) -> No
 
 
 def test_a_server_whose_database_went_away_does_not_log_its_password(
-    monkeypatch: pytest.MonkeyPatch, home: Home
+    monkeypatch: pytest.MonkeyPatch, home: HomePaths
 ) -> None:
     """Until it has given up and said why."""
     monkeypatch.setenv("STOCKML_DATABASE_URL", f"postgresql://me:{DATABASE}@127.0.0.1:{free_port()}")

@@ -10,12 +10,12 @@ import psutil
 import pytest
 
 from deployments.errors import PortTaken, ServerFailed
-from deployments.registration import own_list
+from deployments.registration import ticker_list
 from deployments.replay.feed import Feed
 from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
 from deployments.servers.processes import Program, start
 from deployments.servers.stack import MANY, _deploy, _print_addresses, up, watch
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.provider.price_source import replay_home
 from tests.support.commands import stockml
 from tests.support.loopback import Loopback, whole
@@ -27,13 +27,13 @@ WARM = "deployments.servers.warm_server"
 
 
 @pytest.mark.parametrize("part", ["serve prefect --prefect-port", "serve mlflow --mlflow-port"])
-def test_a_server_started_alone_names_its_taken_port_too(home: Home, feed: Feed, part: str) -> None:
+def test_a_server_started_alone_names_its_taken_port_too(home: HomePaths, feed: Feed, part: str) -> None:
     failed = stockml(*part.split(), port := feed.address.rpartition(":")[2])
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith(f"stockml: expected port {port} to be free for ")
 
 
-def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> None:
+def test_two_pages_on_one_port_are_refused_before_anything_runs(home: HomePaths) -> None:
     failed = stockml("up", "--prefect-port", port := str(free_port()), "--mlflow-port", port)
     assert failed.returncode == 1
     assert "or STOCKML_MLFLOW_PORT to be another port than Prefect's" in failed.stderr
@@ -56,7 +56,7 @@ def test_two_pages_on_one_port_are_refused_before_anything_runs(home: Home) -> N
     ],
 )
 def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(
-    home: Home, environ: dict[str, str], told: list[str]
+    home: HomePaths, environ: dict[str, str], told: list[str]
 ) -> None:
     said: list[str] = []
     _print_addresses(home, {"prefect": "http://[::1]:4200", "mlflow": NOWHERE}, Access.of(environ), said.append)
@@ -65,25 +65,27 @@ def test_who_is_let_in_is_told_unless_it_is_this_machine_alone(
 
 
 @pytest.mark.parametrize("answer", [b"null", b"{}", b"<html>"])
-def test_a_wrong_answer_of_mlflows_leaves_its_bare_address(home: Home, answer: bytes) -> None:
+def test_a_wrong_answer_of_mlflows_leaves_its_bare_address(home: HomePaths, answer: bytes) -> None:
     said: list[str] = []
     with Loopback(whole(answer)) as mlflow:
         _print_addresses(home, {"prefect": NOWHERE, "mlflow": mlflow.address}, Access(), said.append)
     assert said[2].startswith(f"MLflow   {mlflow.address}   all tickers")
 
 
-def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: Home) -> None:
+def test_a_server_killed_while_it_is_told_of_the_tickers_is_named(home: HomePaths) -> None:
     killed = start(Program("Prefect", "http.server", ("0",), os.environ), home.root / "prefect.log")
     killed.process.kill()
     killed.process.communicate()
-    own_list.add(home, [f"T{number}" for number in range(MANY + 1)], {})
+    ticker_list.add(home, [f"T{number}" for number in range(MANY + 1)], {})
     said: list[str] = []
     with pytest.raises(ServerFailed, match=r"^expected Prefect to run, found that it ended with code -9"):
         _deploy(home, os.environ | {"PREFECT_API_URL": f"{NOWHERE}/api"}, said.append, [killed])
     assert [f" {MANY + 1} tickers" in told for told in said] == [True], "which take minutes"
 
 
-def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_start(home: Home, feed: Feed) -> None:
+def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_start(
+    home: HomePaths, feed: Feed
+) -> None:
     program = Program("Prefect", "http.server", (port := feed.address.rpartition(":")[2],), os.environ)
     killed = replace(start(program, home.root / "prefect.log"), began=-math.inf)
     killed.process.kill()
@@ -93,13 +95,13 @@ def test_a_server_that_is_killed_and_whose_port_is_then_taken_is_told_as_at_the_
 
 
 @pytest.mark.slow
-def test_a_ticker_added_while_it_starts_is_scheduled(home: Home) -> None:
+def test_a_ticker_added_while_it_starts_is_scheduled(home: HomePaths) -> None:
     """`tickers add` found no server to tell of it: it had no night until the list was changed again."""
     said: list[str] = []
 
     def say(told: str) -> None:
         if told.startswith("deployments: ") and not said:
-            own_list.add(home, ["GOOG"], {})
+            ticker_list.add(home, ["GOOG"], {})
         said.extend([told] if told.startswith("deployments: ") else [])
 
     with up(home, free_port(), free_port(), os.environ, say):
@@ -108,7 +110,7 @@ def test_a_ticker_added_while_it_starts_is_scheduled(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) -> None:
+def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: HomePaths) -> None:
     """Else both ran the same deployments on the same database, and the first to stop hid the other."""
     command = [sys.executable, "-m", "deployments.cli", "up"]
     both = [
@@ -135,7 +137,7 @@ def test_of_two_that_are_started_at_once_for_one_home_one_goes_on(home: Home) ->
 
 @pytest.mark.parametrize("key", [(), ("ALPHAVANTAGE_API_KEY",)], ids=["no key", "an empty key"])
 def test_a_worker_started_alone_has_the_projects_settings_and_records_the_api_in_its_home(
-    home: Home, key: tuple[str, ...]
+    home: HomePaths, key: tuple[str, ...]
 ) -> None:
     """With an empty key, as in compose's trial, it serves its runs recorded prices and says so, as `stockml up` does:
     the warm process has their address. With none, theirs may be in a Prefect Secret block.

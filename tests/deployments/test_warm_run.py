@@ -21,7 +21,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from deployments.servers.warm_run import ADDRESS, COMMAND, Fork, run_process
 from deployments.servers.worker_program import warm_server
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.patience import PATIENCE_S, until
 
 pytestmark = [
@@ -183,7 +183,7 @@ def kept_server(address: str) -> psutil.Process:
 
 
 def test_a_killed_warm_server_ends_its_runs_and_is_replaced(
-    warm: Warm, api: socket.socket, home: Home, tmp_path: Path
+    warm: Warm, api: socket.socket, home: HomePaths, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "warm")
     with warm_server(tmp_path / "warm"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stockml.home import home
+from stockml.home import current_home
 
 WITHOUT_LOOKING_OR_READING = """
 from deployments.servers.warm_server import prepare
@@ -15,7 +15,7 @@ import ast
 import exchange_calendars
 from datetime import date
 from stockml.models import pooled_vintages
-from stockml.models.pool import Pool
+from stockml.models.vintage_set import VintageSet
 from stockml.nights.record import Night
 from stockml.pipeline import dataset
 from stockml.pipeline.night_key import evaluation_code, training_code
@@ -28,14 +28,14 @@ for ticker in ("MSFT", "TSCO.LON"):
 ast.parse = pooled_vintages.read = pooled_vintages.digest = records.TypeAdapter = dataset.sha256_of = None
 training_code()
 for year in (2005, 2013, 2025):
-    print(sorted(Pool.before(date(year, 1, 1)).identity()))
+    print(sorted(VintageSet.ending_before(date(year, 1, 1)).identity()))
 print(len(evaluation_code()), len(dataset._shipped()), zipped_code()[:2], records._reader(Night).core_schema["type"])
 """
 
 
 @pytest.mark.slow
 def test_known_tickers_calendars_vintages_sources_and_record_readers_are_ready(tmp_path: Path) -> None:
-    ledger = home({"STOCKML_HOME": str(tmp_path)}).ledger
+    ledger = current_home({"STOCKML_HOME": str(tmp_path)}).ledger
     ledger.mkdir(parents=True)
     for name in ("TSCO.LON", "no ticker at all"):
         (ledger / f"{name}.parquet").touch()

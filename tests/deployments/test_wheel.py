@@ -33,7 +33,7 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 """
 READ_ALL = """
-from deployments.registration.tickers import read_tickers
+from deployments.registration.tickers_file import read_tickers
 from stockml.code_version import code_hash
 from stockml.models.pooled_vintages import SHIPPED
 print(len(read_tickers().tickers) > 0, len(code_hash("training.train")) == 64, len(list(SHIPPED.glob("*.json"))) > 0)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deployments.replay.feed import Feed
 from stockml.forecasts.ledger import Ledger
-from stockml.home import home
+from stockml.home import current_home
 from stockml.models import pooled_vintages
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.registry import Registry
@@ -43,7 +43,7 @@ class Writer:
 
 def writers(folder: Path) -> dict[str, Writer]:
     """A writer for each kind of file that is replaced whole; the store has its own."""
-    place = home({"STOCKML_HOME": str(folder)})
+    place = current_home({"STOCKML_HOME": str(folder)})
     ledger, registry = Ledger(place.ledger), Registry(place.models)
     made = [night(place.models, number) for number in range(3)]
     learned = pooled_vintages.read(SHIPPED / "base-2005-06.npz")

@@ -15,7 +15,7 @@ from typing import Any
 
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.maintenance.backup import back_up, restore
 from stockml.models import pooled_vintages
 from stockml.models.pooled_vintages import SHIPPED
@@ -64,7 +64,7 @@ def flip(kind: Kind, bits: int, chance: random.Random) -> Counter[str]:
 
 def kinds(folder: Path) -> dict[str, Kind]:
     """Create one of each kind in the folder."""
-    place = home({"STOCKML_HOME": str(folder)})
+    place = current_home({"STOCKML_HOME": str(folder)})
     prices = _of_prices(BarStore.of(place))
     kept = (*prices, *_of_models(place), _ledger(place), _settings(place), _payload(place), _night(place))
     return {kind.name: kind for kind in (*kept, _backup(place))}
@@ -75,7 +75,7 @@ def _of_prices(store: BarStore) -> tuple[Kind, ...]:
     store.append("IBM", bars.iloc[100:], recorded_at=NOW, source="test", session=bars.index[-1].date())
     store.record_splits("IBM", [Split(bars.index[200].date(), 2.0)], recorded_at=NOW, source="test")
     store.record_import("IBM", bars.iloc[:150], recorded_at=NOW, source="test")
-    beside = [(Path(address),) for address in store.addresses_beside("IBM")]
+    beside = [(Path(address),) for address in store.side_files("IBM")]
 
     def adjusted() -> Any:
         return store.adjusted("IBM").to_dict("tight")
@@ -91,7 +91,7 @@ def _of_prices(store: BarStore) -> tuple[Kind, ...]:
     )
 
 
-def _of_models(place: Home) -> tuple[Kind, ...]:
+def _of_models(place: HomePaths) -> tuple[Kind, ...]:
     registry = Registry(place.models)
     for number in range(1, 6):
         registry.promote(night(place.models, number))
@@ -110,37 +110,37 @@ def _of_models(place: Home) -> tuple[Kind, ...]:
     )
 
 
-def _ledger(place: Home) -> Kind:
+def _ledger(place: HomePaths) -> Kind:
     ledger = Ledger(place.ledger)
     for at in range(10, 15):
         ledger.publish(entry(at))
     return Kind("ledger", (ledger.file("IBM"),), lambda: ledger.entries("IBM"))
 
 
-def _payload(place: Home) -> Kind:
+def _payload(place: HomePaths) -> Kind:
     kept = archive(Payload("IBM", (PAYLOADS / "daily_compact.json").read_bytes(), NOW), place.payloads)
     return Kind("payload", (kept,), lambda: read_archived(kept))
 
 
-def _settings(place: Home) -> Kind:
+def _settings(place: HomePaths) -> Kind:
     path = write_tuned_settings(place, "IBM", {"training.epochs": 3, "network.dropout": 0.125}, {"trials": 2})
     return Kind("settings", (path,), lambda: tuned_settings(place, "IBM"))
 
 
-def _night(place: Home) -> Kind:
+def _night(place: HomePaths) -> Kind:
     kept = recorded_night("IBM", share=0.4)
     path = night_path(place.nights, kept.ticker, kept.key)
     write_night(kept, path)
     return Kind("night", (path,), lambda: read_night(path))
 
 
-def _backup(place: Home) -> Kind:
+def _backup(place: HomePaths) -> Kind:
     file = place.root.with_suffix(".zip")
     back_up(place, file, NOW)
 
     def restored() -> dict[str, bytes]:
         with tempfile.TemporaryDirectory() as folder:
-            restore(home({"STOCKML_HOME": folder}), file)
+            restore(current_home({"STOCKML_HOME": folder}), file)
             files = (path for path in Path(folder).rglob("*") if path.is_file())
             return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

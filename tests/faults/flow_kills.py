@@ -19,8 +19,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.models import pooled_vintages
 from stockml.nights.record import night_path, write_night
 from stockml.tracking.client import WAITING, Tracking
@@ -48,8 +48,8 @@ class Killing:
 
     flow: str
     asked: dict[str, Any]
-    prepare: Callable[[Home], object]
-    facts: Callable[[Home], Counter[str]]
+    prepare: Callable[[HomePaths], object]
+    facts: Callable[[HomePaths], Counter[str]]
 
 
 @dataclass
@@ -102,7 +102,7 @@ def kill(one: Killing, kills: int, folder: Path, chance: random.Random) -> Found
     return found
 
 
-def ended(one: Killing, place: Home, moment_s: float) -> tuple[float, int | None]:
+def ended(one: Killing, place: HomePaths, moment_s: float) -> tuple[float, int | None]:
     """Kill a run at this moment; return how long it lived and its exit code."""
     began, process = time.monotonic(), start_flow(place, one.flow, **one.asked)
     process.join(moment_s)
@@ -139,22 +139,22 @@ def killings(prices: Path) -> dict[str, Killing]:
     }
 
 
-def filled(*tickers: str) -> Callable[[Home], object]:
+def filled(*tickers: str) -> Callable[[HomePaths], object]:
     """The tickers' bars up to a week before Thursday, and an empty MLflow, whose tables take seconds to make."""
 
-    def prepare(place: Home) -> None:
+    def prepare(place: HomePaths) -> None:
         replaying.fill(place, tickers)
         Tracking(place).prepare()
 
     return prepare
 
 
-def nothing(place: Home) -> None:
+def nothing(place: HomePaths) -> None:
     place.root.mkdir(parents=True)
     Tracking(place).prepare()
 
 
-def aged(place: Home) -> None:
+def aged(place: HomePaths) -> None:
     """Put there what may be removed and what may not: old files, old runs in MLflow, and a night that MLflow lacks."""
     filled("IBM")(place)
     old, other, waiting = (recorded_night(day=date(2013, 2, day), share=0.4) for day in (26, 27, 28))
@@ -171,26 +171,26 @@ def aged(place: Home) -> None:
             os.utime(path, (long_ago + number, long_ago + number))
 
 
-def nights(*tickers: str) -> Callable[[Home], Counter[str]]:
-    def facts(place: Home) -> Counter[str]:
+def nights(*tickers: str) -> Callable[[HomePaths], Counter[str]]:
+    def facts(place: HomePaths) -> Counter[str]:
         return Counter(fact for ticker in tickers for fact in of_ticker(place, ticker))
 
     return facts
 
 
-def of_ticker(place: Home, ticker: str) -> Iterator[str]:
+def of_ticker(place: HomePaths, ticker: str) -> Iterator[str]:
     for each in fields(found := standing(place, ticker)):
         value = getattr(found, each.name)
         yield from (f"{ticker}: {each.name} {one}" for one in (value if isinstance(value, tuple) else (value,)))
 
 
-def bars(place: Home) -> Counter[str]:
+def bars(place: HomePaths) -> Counter[str]:
     return Counter(
         [f"bars {standing(place).bars}", f"rows {standing(place).rows}", f"file {stored(place) is not None}"]
     )
 
 
-def what_is_kept(place: Home) -> Counter[str]:
+def what_is_kept(place: HomePaths) -> Counter[str]:
     files = (path for path in place.root.rglob("*") if path.is_file())
     kept = (path.relative_to(place.root) for path in files)
     tops = ("store", "payloads", "datasets", "plots", "models", "nights", "ledger")
@@ -200,7 +200,7 @@ def what_is_kept(place: Home) -> Counter[str]:
     return Counter([*told, *of_nights])
 
 
-def bases(place: Home) -> Counter[str]:
+def bases(place: HomePaths) -> Counter[str]:
     found = [f"base {pooled_vintages.digest(pooled_vintages.read(path))}" for path in place.bases.glob("base-*.npz")]
     found += [f"regression {pooled_vintages.digest(pooled_vintages.read(p))}" for p in place.bases.glob("*.json")]
     found += [f"left over {path.name}" for path in place.bases.iterdir() if path.is_dir()]
@@ -208,7 +208,7 @@ def bases(place: Home) -> Counter[str]:
     return Counter(found + [f"version of {version.tags['vintage']}" for version in versions])
 
 
-def trials(place: Home) -> Counter[str]:
+def trials(place: HomePaths) -> Counter[str]:
     """The settings that were found, and MLflow's trials by what they tried and found."""
     client = MlflowClient(place.tracking_uri)
     found = client.search_experiments(filter_string="name LIKE '%trials%'")
@@ -217,8 +217,8 @@ def trials(place: Home) -> Counter[str]:
     return Counter([f"settings {sorted(map(str, tuned_settings(place, 'IBM').items()))}", *tried])
 
 
-def thirty_in(folder: Path) -> Callable[[Home], object]:
-    def prepare(place: Home) -> None:
+def thirty_in(folder: Path) -> Callable[[HomePaths], object]:
+    def prepare(place: HomePaths) -> None:
         nothing(place)
         write_thirty(folder)
 

@@ -20,8 +20,8 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.storage.objects import sha256_of
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, forked, nights, reporting, standing, start_night, stored
@@ -74,7 +74,9 @@ class Seen:
     files: list[str]
 
 
-def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_room(ready: Home, tmp_path: Path) -> None:
+def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_room(
+    ready: HomePaths, tmp_path: Path
+) -> None:
     undisturbed = copied(ready, tmp_path / "undisturbed")
     start_night(undisturbed, **ASKED).join(PATIENCE_S)
     expected, files, added = standing(undisturbed), logged_files(undisturbed), size(undisturbed) - size(ready)
@@ -103,13 +105,15 @@ def test_a_night_without_room_to_log_says_so_and_is_logged_once_when_there_is_ro
     assert {found.ended for found in seen.values()} == {"Completed, not in MLflow", "Failed: DiskFull"}
 
 
-def test_a_universe_whose_table_finds_no_room_ends_as_its_nights_did_and_says_so(ready: Home, tmp_path: Path) -> None:
+def test_a_universe_whose_table_finds_no_room_ends_as_its_nights_did_and_says_so(
+    ready: HomePaths, tmp_path: Path
+) -> None:
     ended, said = in_a_process_of_its_own(_without_room_for_a_table, ready, tmp_path / "short")
     assert ended == "Completed: 1 completed"
     assert "universe/2013-02-28.csv: expected room on the disk" in said
 
 
-def _without_room_for_a_table(ready: Home, folder: Path, api: str) -> tuple[str, str]:
+def _without_room_for_a_table(ready: HomePaths, folder: Path, api: str) -> tuple[str, str]:
     from flows.universe import universe
 
     mount_small_disk(folder / "universe")
@@ -122,7 +126,7 @@ def _without_room_for_a_table(ready: Home, folder: Path, api: str) -> tuple[str,
     return f"{state.name}: {state.message}", " | ".join(warned.last.values())
 
 
-def ends(shortage: Shortage, ready: Home, folder: Path, free: int) -> Seen:
+def ends(shortage: Shortage, ready: HomePaths, folder: Path, free: int) -> Seen:
     """The outcome of a night that starts with `free` bytes of room, in a process with a disk of its own."""
     return in_a_process_of_its_own(_short_of_room, shortage.folder, ready, folder, free)
 
@@ -147,7 +151,7 @@ def _sent(result: Connection, seen: Callable[..., object], *arguments: object) -
         result.send("".join(traceback.format_exception(error)))
 
 
-def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str) -> Seen:
+def _short_of_room(on_disk: str, ready: HomePaths, folder: Path, free: int, api: str) -> Seen:
     mount_small_disk(folder / on_disk)  # first: a process with threads may not mount
     os.environ["STOCKML_HOME"] = str(folder)
     if on_disk == "mlflow":
@@ -156,7 +160,7 @@ def _short_of_room(on_disk: str, ready: Home, folder: Path, free: int, api: str)
     return _seen(home_of(), folder / on_disk, free, api)
 
 
-def _seen(home: Home, disk: Path, free: int, api: str) -> Seen:
+def _seen(home: HomePaths, disk: Path, free: int, api: str) -> Seen:
     with reporting(api, quiet=True), Warnings("prefect.task_runs") as warned:
         fill(disk, free)
         ended = _night()
@@ -196,7 +200,7 @@ class Warnings(logging.Handler):
         self.logger.removeHandler(self)
 
 
-def logged_files(home: Home) -> list[str]:
+def logged_files(home: HomePaths) -> list[str]:
     """MLflow's files of the nights, without its own names; with the hashes of pictures and weights."""
     root = home.root / "artifacts"
     kept = [path for path in root.rglob("*") if path.is_file()]
@@ -204,6 +208,6 @@ def logged_files(home: Home) -> list[str]:
     return sorted(MLFLOWS_OWN.sub("", f"{path.relative_to(root)} {content}") for path, content in known.items())
 
 
-def size(home: Home) -> int:
+def size(home: HomePaths) -> int:
     """Bytes that the home's files take, in whole pages."""
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in home.root.rglob("*") if path.is_file())

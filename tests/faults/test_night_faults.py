@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.tracking.client import Tracking
 from tests.support import replaying
@@ -45,7 +45,7 @@ class Try:
     held: list[Path]
 
 
-def killed_and_run_again(ready: Home, folder: Path, first_night: bool, moment_s: float) -> Try:
+def killed_and_run_again(ready: HomePaths, folder: Path, first_night: bool, moment_s: float) -> Try:
     """SIGKILL the night's process at this moment of its life, then run the night to its end.
 
     How long a night takes depends on what else the machine does: one that ends before its moment is repeated in a
@@ -67,7 +67,7 @@ def killed_and_run_again(ready: Home, folder: Path, first_night: bool, moment_s:
     return Try(moments, again.exitcode, left in (before, stored(home)), standing(home), list(held_locks(home)))
 
 
-def killed(home: Home, moment_s: float) -> tuple[float, bool]:
+def killed(home: HomePaths, moment_s: float) -> tuple[float, bool]:
     """Kill a night at this moment; return how long it lived, and whether it was still at work then."""
     began, night = time.monotonic(), start_night(home, **ASKED)
     night.join(moment_s)
@@ -77,7 +77,7 @@ def killed(home: Home, moment_s: float) -> tuple[float, bool]:
     return lived_s, night.exitcode == KILLED
 
 
-def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready: Home, tmp_path: Path) -> None:
+def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready: HomePaths, tmp_path: Path) -> None:
     no_session = ASKED | {"session": date(2013, 2, 24)}  # ends at once; later nights find everything imported
     start_night(copied(ready, tmp_path / "warm"), **no_session).join(PATIENCE_S)
     undisturbed = [copied(ready, tmp_path / f"undisturbed {n}") for n in range(AT_ONCE)]
@@ -98,7 +98,7 @@ def test_a_night_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(ready
 
 
 def test_a_champion_to_be_whose_night_was_killed_before_it_was_promoted_is_so_by_the_next_night(
-    ready: Home, feed: ScriptedFeed
+    ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     """Every page would call it promoted, and no later night would compare with it."""
     killed = start_night(ready, **ASKED)
@@ -121,7 +121,7 @@ def signed_and_unfinished() -> list[str]:
         return [run.name for run in client.read_flow_runs(flow_run_filter=unfinished) if run.infrastructure_pid]
 
 
-def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: Home, tmp_path: Path, feed: ScriptedFeed) -> None:
+def test_two_runs_of_one_ticker_at_once_do_the_night_once(ready: HomePaths, tmp_path: Path, feed: ScriptedFeed) -> None:
     alone = copied(ready, tmp_path / "alone")
     start_night(alone, **ASKED).join(PATIENCE_S)
     asked = feed.requests
@@ -143,7 +143,7 @@ def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
-    ready: Home, no_mlflow: pytest.MonkeyPatch
+    ready: HomePaths, no_mlflow: pytest.MonkeyPatch
 ) -> None:
     night = nightly(**ASKED, return_state=True).result()
     assert (night.status, night.mlflow_run_id) == ("completed", None)
@@ -158,7 +158,9 @@ def test_a_night_without_mlflow_is_kept_and_logged_once_when_it_is_run_again(
     assert found.waiting == 0
 
 
-def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: ScriptedFeed, no_mlflow: pytest.MonkeyPatch) -> None:
+def test_the_next_night_logs_what_mlflow_missed(
+    ready: HomePaths, feed: ScriptedFeed, no_mlflow: pytest.MonkeyPatch
+) -> None:
     first = nightly(**ASKED, return_state=True).result()
     no_mlflow.undo()
     feed.set_clock(FRIDAY)
@@ -172,7 +174,7 @@ def test_the_next_night_logs_what_mlflow_missed(ready: Home, feed: ScriptedFeed,
 
 
 def test_the_alias_of_a_champion_that_mlflow_could_not_set_follows_with_the_next_night(
-    ready: Home, feed: ScriptedFeed
+    ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     refuse = (
         "BEFORE INSERT ON registered_model_aliases WHEN NEW.alias = 'champion' BEGIN SELECT RAISE(FAIL, 'away'); END"
@@ -188,7 +190,7 @@ def test_the_alias_of_a_champion_that_mlflow_could_not_set_follows_with_the_next
         check_every_page_says_the_same(ready, night)
 
 
-def in_mlflow(home: Home, statement: str) -> None:
+def in_mlflow(home: HomePaths, statement: str) -> None:
     """Have MLflow's database execute this."""
     with closing(sqlite3.connect(home.root / "mlflow.db")) as database, database:
         database.execute(statement)

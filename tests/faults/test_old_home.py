@@ -14,13 +14,13 @@ from deployments.cli.app import run
 from stockml.errors import InvalidFile, NoChampion
 from stockml.evaluation.assessment import read_assessment
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry, champion_for
 from stockml.models.trained_model import Provenance, load_model
 from stockml.nights import summary
-from stockml.nights.glance import Glance
+from stockml.nights.key_figures import KeyFigures
 from stockml.nights.record import night_path, read_night
-from stockml.pipeline.decide import champion_beside, decide_mode
+from stockml.pipeline.decide import champion_of_decision, decide_mode
 from stockml.prices.bars import days_of, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
@@ -42,7 +42,7 @@ IN_50, RISE = 204.93442241421675, 0.5386406328261373
 
 
 @pytest.fixture
-def old(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+def old(home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HomePaths:
     for name in ("ALPHAVANTAGE_API_KEY", "ALPHAVANTAGE_PLAN", "STOCKML_CLOCK"):
         monkeypatch.delenv(name, raising=False)
     return moved_to(home.root)
@@ -63,7 +63,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_bar_is_there_with_its_values_and_its_session(old: Home) -> None:
+def test_every_bar_is_there_with_its_values_and_its_session(old: HomePaths) -> None:
     store = BarStore.of(old)
     bars = recorded("IBM").copy()
     bars.loc[str(SESSION), "volume"] = PROVISIONAL_VOLUME
@@ -72,12 +72,12 @@ def test_every_bar_is_there_with_its_values_and_its_session(old: Home) -> None:
     assert (store.tickers(), store.last_session("IBM")) == (("IBM",), SESSION)
 
 
-def test_the_series_that_the_model_saw_can_be_read(old: Home) -> None:
+def test_the_series_that_the_model_saw_can_be_read(old: HomePaths) -> None:
     series = PriceSeries.read(old.datasets / "IBM" / f"{SESSION}.parquet")
     assert (len(series), series.sessions[-1].item(), series.mid[-1]) == (3270, SESSION, LAST_VALUE)
 
 
-def test_the_ledger_holds_the_published_forecast(old: Home) -> None:
+def test_the_ledger_holds_the_published_forecast(old: HomePaths) -> None:
     [entry] = Ledger(old.ledger).entries("IBM")
     assert (entry.key, entry.published_at) == (KEY, datetime(2013, 3, 2, 4, tzinfo=UTC))
     assert (entry.run_id, entry.model_version) == ("90fa149777ae42c6b9df27e3172d422d", "1")
@@ -87,7 +87,7 @@ def test_the_ledger_holds_the_published_forecast(old: Home) -> None:
     assert (said.probability_of_rise, said.direction_step) == (RISE, 30)
 
 
-def test_the_champion_is_found_where_the_home_is_now(old: Home) -> None:
+def test_the_champion_is_found_where_the_home_is_now(old: HomePaths) -> None:
     [promotion] = Registry(old.models).history("IBM")
     champion = champion_for(old, "IBM", SESSION)
     assert champion == promotion
@@ -97,7 +97,7 @@ def test_the_champion_is_found_where_the_home_is_now(old: Home) -> None:
     assert Provenance.read(Path(champion.path)).dataset.startswith("eecbb550")
 
 
-def test_its_network_the_tickers_own_lstm_is_refused_by_name_as_an_earlier_versions(old: Home) -> None:
+def test_its_network_the_tickers_own_lstm_is_refused_by_name_as_an_earlier_versions(old: HomePaths) -> None:
     """It is neither continued nor scored, and its files are not touched."""
     before = content(old.models)
     with pytest.raises(InvalidFile, match=rf"{MODEL}: expected a trained model, found one that an earlier version"):
@@ -107,13 +107,13 @@ def test_its_network_the_tickers_own_lstm_is_refused_by_name_as_an_earlier_versi
     decision = decide_mode(old, dataset, Settings())
     assert decision.mode == "retrain"
     assert decision.reason.startswith("the champion cannot be continued: ")
-    champion, unreadable = champion_beside(decision)
+    champion, unreadable = champion_of_decision(decision)
     assert champion is None
     assert f"{MODEL}: expected a trained model" in (unreadable or "")
     assert content(old.models) == before
 
 
-def test_a_rollback_does_not_put_it_back_in_office(old: Home) -> None:
+def test_a_rollback_does_not_put_it_back_in_office(old: HomePaths) -> None:
     """The next night could not score it, and would replace it without a comparison."""
     registry = Registry(old.models)
     [first] = registry.history("IBM")
@@ -122,7 +122,7 @@ def test_a_rollback_does_not_put_it_back_in_office(old: Home) -> None:
         registry.rollback("IBM", at=datetime(2013, 3, 4, tzinfo=UTC))
 
 
-def test_the_nights_record_can_be_read(old: Home) -> None:
+def test_the_nights_record_can_be_read(old: HomePaths) -> None:
     night = read_night(night_path(old.nights, "IBM", KEY))
     assert (night.ticker, night.session, night.status, night.mode) == ("IBM", SESSION, "completed", "retrain")
     assert (night.reason, night.sessions, len(night.history)) == ("no champion yet", 3270, 4)
@@ -137,7 +137,7 @@ def test_the_nights_record_can_be_read(old: Home) -> None:
     assert (night.distributions, night.publisher, night.forecast.last_close) == (None, "", None)
 
 
-def test_the_nights_summary_names_the_reference_that_its_skill_was_over(old: Home) -> None:
+def test_the_nights_summary_names_the_reference_that_its_skill_was_over(old: HomePaths) -> None:
     text = summary.text(read_night(night_path(old.nights, "IBM", KEY)))
     assert text.splitlines()[0] == "IBM · session 2013-03-01 · published: skill +0.050 over the last mid price"
     assert "now mid price 201.15" in " ".join(text.split())
@@ -145,21 +145,21 @@ def test_the_nights_summary_names_the_reference_that_its_skill_was_over(old: Hom
 
 
 def test_its_skill_over_the_last_mid_price_is_not_shown_as_one_over_the_last_close(
-    old: Home, stockml: Callable[..., str]
+    old: HomePaths, stockml: Callable[..., str]
 ) -> None:
     night = read_night(night_path(old.nights, "IBM", KEY))
-    found = Glance.of(replace(night, metrics={**night.metrics, "live/skill": 0.1}))
+    found = KeyFigures.of(replace(night, metrics={**night.metrics, "live/skill": 0.1}))
     assert (found.published_skill, found.live_skill) == (None, None)
     [shown] = [line.split() for line in stockml("status").splitlines() if line.startswith("IBM")]
     assert shown == ["IBM", "2013-03-01", "up", "to", "date", "–", "–", "–", "–"]
 
 
-def test_its_assessment_is_refused_with_the_advice_to_run_the_night_again(old: Home) -> None:
+def test_its_assessment_is_refused_with_the_advice_to_run_the_night_again(old: HomePaths) -> None:
     with pytest.raises(InvalidFile, match=r"expected an assessment, found .*; run that night again"):
         read_assessment(old.evaluations / "IBM" / EVALUATION)
 
 
-def test_its_forecast_is_scored_once_its_sessions_have_passed(old: Home) -> None:
+def test_its_forecast_is_scored_once_its_sessions_have_passed(old: HomePaths) -> None:
     """After 50 sessions at 200: the path published then is scored against the close of its origin."""
     past, later = recorded("IBM"), sessions_for("IBM").after(SESSION, 50)
     columns = {name: np.concatenate([past[name], np.full(50, 200.0)]) for name in past}
@@ -171,7 +171,7 @@ def test_its_forecast_is_scored_once_its_sessions_have_passed(old: Home) -> None
 
 
 def test_commands_that_only_read_show_the_known_figures_and_change_nothing(
-    old: Home, stockml: Callable[..., str]
+    old: HomePaths, stockml: Callable[..., str]
 ) -> None:
     before = content(old.root)
     forecast: dict[str, Any] = json.loads(stockml("forecast", "IBM", "--json"))
@@ -189,7 +189,7 @@ def test_commands_that_only_read_show_the_known_figures_and_change_nothing(
 
 @pytest.mark.slow
 def test_mlflow_gets_the_run_back_without_its_model_which_is_an_earlier_versions(
-    old: Home, stockml: Callable[..., str]
+    old: HomePaths, stockml: Callable[..., str]
 ) -> None:
     told = "MLflow has 1 run from the records of the nights, 0 of them with their model\n"
     assert (stockml("rebuild-tracking"), Tracking(old).pending()) == (told, ())
@@ -197,7 +197,7 @@ def test_mlflow_gets_the_run_back_without_its_model_which_is_an_earlier_versions
 
 @pytest.mark.slow
 def test_the_next_night_replaces_its_champion_uncompared_and_keeps_what_was_published(
-    old: Home, stockml: Callable[..., str], prefect_server: None, monkeypatch: pytest.MonkeyPatch
+    old: HomePaths, stockml: Callable[..., str], prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefect.settings import PREFECT_API_URL
 

@@ -16,8 +16,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.commands import make_run, stockml
@@ -37,7 +37,7 @@ ASKED: dict[str, Any] = {"session": date(2013, 2, 28), "settings": replaying.SMA
 
 
 def test_both_servers_on_postgresql_take_many_nights_at_once(
-    home: Home, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first commands of two homes at once create one set of databases, though each has a Prefect server of its
     own, whose migrations would collide."""
@@ -66,7 +66,7 @@ def test_both_servers_on_postgresql_take_many_nights_at_once(
 
 
 def test_homes_that_open_an_empty_mlflow_database_at_once_all_get_it(
-    home: Home, tmp_path: Path, stockml_database: str
+    home: HomePaths, tmp_path: Path, stockml_database: str
 ) -> None:
     """A night that came second found tables without their last migrations, and was not logged until the next."""
     with psycopg.connect(f"{stockml_database}/postgres", autocommit=True) as server:
@@ -79,12 +79,12 @@ def test_homes_that_open_an_empty_mlflow_database_at_once_all_get_it(
     assert [opener.exitcode for opener in openers] == [0, 0, 0]
 
 
-def open_mlflow(at_once: Barrier, home: Home, uri: str) -> None:
+def open_mlflow(at_once: Barrier, home: HomePaths, uri: str) -> None:
     at_once.wait()
     Tracking(replace(home, tracking_uri=uri)).prepare()
 
 
-def nights_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def nights_at_once(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     replaying.fill(home, PLAYED_BY)
     with ScriptedFeed(aliases=PLAYED_BY) as feed:
         replaying.use(feed, monkeypatch)

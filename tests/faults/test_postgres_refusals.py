@@ -10,10 +10,10 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.errors import StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
 from stockml.provider.price_source import claim
-from stockml.storage.notes import Database
+from stockml.storage.documents import Database
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Loopback, silent
 from tests.support.nights import recorded_night
@@ -41,7 +41,7 @@ def checks(capsys: Captured) -> dict[str, tuple[str, str]]:
 
 
 def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
-    guarded: str, home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    guarded: str, home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = guarded.partition("@")[2]
     for given, database, mlflow in (
@@ -58,7 +58,7 @@ def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
 
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_the_doctor_asks_a_server_that_never_answers_no_more_than_it_reports(
-    is_shared: bool, home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    is_shared: bool, home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It waited a third time, after the last line; and where state is shared, four times for its locks and quota."""
     if is_shared:
@@ -70,7 +70,7 @@ def test_the_doctor_asks_a_server_that_never_answers_no_more_than_it_reports(
 
 
 @pytest.mark.parametrize("command", ["nightly IBM", "maintenance --dry-run", "up"])
-def test_a_command_says_that_the_password_was_refused(guarded: str, home: Home, command: str) -> None:
+def test_a_command_says_that_the_password_was_refused(guarded: str, home: HomePaths, command: str) -> None:
     own = {"STOCKML_PREFECT_PORT": str(free_port()), "STOCKML_MLFLOW_PORT": str(free_port())}
     ended = stockml(*command.split(), STOCKML_DATABASE_URL=guarded.replace("@", f":{WRONG}@"), **own)
     assert ended.returncode == 1, ended
@@ -96,7 +96,7 @@ def test_a_refused_login_to_the_shared_locks_is_told_at_once(guarded: str, monke
         assert WRONG not in f"{refused.value!r}{refused.value}"
 
 
-def test_without_the_database_tracking_is_not_rebuilt_and_one_line_says_so(home: Home) -> None:
+def test_without_the_database_tracking_is_not_rebuilt_and_one_line_says_so(home: HomePaths) -> None:
     """MLflow's own attempts would take half a minute, and a screen of warnings."""
     claim(home, "market")
     write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))

@@ -18,7 +18,7 @@ from datetime import date
 import psutil
 import pytest
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.provider.price_source import replay_home
 from tests.support import replaying
 from tests.support.night_process import held_locks, nights, standing
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 20130301
 NAME_OF_SERVER = "deployments.servers.prefect_program"
-REACHED: dict[str, Callable[[Home], bool]] = {
+REACHED: dict[str, Callable[[HomePaths], bool]] = {
     "its own Prefect server begins": lambda home: (home.prefect / "temporary-server.log").exists(),
     "a model is there": lambda home: any(home.models.rglob("model.json")),
     "the record waits for MLflow": lambda home: any(home.nights.rglob("waiting")),
@@ -41,19 +41,19 @@ def make_run() -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def run_that(reached: Callable[[Home], bool], home: Home) -> "subprocess.Popen[str]":
+def run_that(reached: Callable[[HomePaths], bool], home: HomePaths) -> "subprocess.Popen[str]":
     """Start a run, and wait until it has come this far."""
     process = make_run()
     wait_until(reached, home, process)
     return process
 
 
-def wait_until(reached: Callable[[Home], bool], home: Home, process: "subprocess.Popen[str]") -> None:
+def wait_until(reached: Callable[[HomePaths], bool], home: HomePaths, process: "subprocess.Popen[str]") -> None:
     until(lambda: reached(home) or process.poll() is not None, every_s=0.02)
     assert process.poll() is None, process.communicate()[0]
 
 
-def left_of(home: Home) -> list[str]:
+def left_of(home: HomePaths) -> list[str]:
     """The programs still at work in this home."""
     found = []
     for process in psutil.process_iter():
@@ -64,7 +64,7 @@ def left_of(home: Home) -> list[str]:
 
 
 def test_a_night_outlives_its_own_prefect_server_killed_at_several_points(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time another one is started, and the night goes on."""
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
@@ -96,7 +96,7 @@ def arguments_of(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_run_killed_at_several_points_ends_as_one_night(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     home = replay_home(os.environ)
     replaying.fill(home, ["IBM"], date(2013, 2, 28))
@@ -120,7 +120,7 @@ def test_make_run_killed_at_several_points_ends_as_one_night(home: Home, monkeyp
     assert list(held_locks(home)) == []
 
 
-def states(home: Home) -> list[str]:
+def states(home: HomePaths) -> list[str]:
     """The states of all runs in the home's Prefect database."""
     with closing(sqlite3.connect(home.prefect / "prefect.db")) as database:
         return [state for (state,) in database.execute("SELECT state_type FROM flow_run")]

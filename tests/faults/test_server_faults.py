@@ -16,8 +16,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.replay.feed import Asked, Feed
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.tracking.client import Tracking
 from tests.support import replaying
 from tests.support.night_process import Standing, copied, nights, standing, start_night
@@ -54,7 +54,7 @@ def stopper() -> Stopper:
 
 
 @pytest.fixture(scope="module")
-def empty(empty_database: Path) -> Home:
+def empty(empty_database: Path) -> HomePaths:
     """A home with nothing but MLflow's tables."""
     return home_of({"STOCKML_HOME": str(empty_database.parent)})
 
@@ -78,7 +78,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, replay: Feed) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prefect: OwnServer, empty: Home, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+def undisturbed(prefect: OwnServer, empty: HomePaths, tmp_path_factory: pytest.TempPathFactory) -> Standing:
     """What the same night leaves on servers that stay up."""
     home = copied(empty, tmp_path_factory.mktemp("undisturbed") / "home")
     night = start_night(home, **ASKED)
@@ -94,14 +94,14 @@ def has_ended(server: OwnServer, count: int) -> bool:
     return len(states) == count and set(states) == {"Completed"}
 
 
-def decided(home: Home) -> bool:
+def decided(home: HomePaths) -> bool:
     """Whether the night has decided; training comes next."""
     return any(home.root.rglob("decision*.json"))
 
 
 @pytest.mark.parametrize("when", ["the feed is asked", "it trains"])
 def test_a_night_survives_a_restart_of_prefect(
-    when: str, prefect: OwnServer, undisturbed: Standing, empty: Home, stopper: Stopper, tmp_path: Path
+    when: str, prefect: OwnServer, undisturbed: Standing, empty: HomePaths, stopper: Stopper, tmp_path: Path
 ) -> None:
     """Stopped in order before a step that waits its turn at the server, or killed before the first artifact."""
     home = copied(empty, tmp_path / "home")
@@ -167,6 +167,6 @@ def has_tables(database: Path) -> bool:
         return False
 
 
-def run_begun(home: Home) -> bool:
+def run_begun(home: HomePaths) -> bool:
     with closing(sqlite3.connect(f"file:{home.root}/mlflow.db?mode=ro", uri=True)) as database:
         return bool(database.execute("SELECT 1 FROM runs").fetchone())

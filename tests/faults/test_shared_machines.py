@@ -14,9 +14,9 @@ import pytest
 from deployments.replay.feed import Feed
 from flows.nightly import nightly
 from flows.studies import backtest
-from stockml.errors import NoRow
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.errors import RowUnavailable
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.prices.store import BarStore
 from stockml.storage.manifests import Manifest
 from stockml.storage.shared_state import SharedState
@@ -49,7 +49,7 @@ class Shared:
     ticker: str
     environ: Mapping[str, str]
     disk: Path
-    cache: Home
+    cache: HomePaths
 
     def machine(self, name: str) -> Any:
         return machine(name, self.disk, {**self.environ, "STOCKML_HOME": str(self.disk / "home")})
@@ -61,7 +61,7 @@ class Shared:
         found = state.objects.read(f"parts/{self.ticker}.json").content
         return None if found is None else Manifest.read(found, self.environ["STOCKML_STATE"])
 
-    def read(self) -> Home:
+    def read(self) -> HomePaths:
         refresh(self.cache)
         return self.cache
 
@@ -74,7 +74,7 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, installation: Home) -> Iterator[Mapping[str, str]]:
+def servers(tmp_path_factory: pytest.TempPathFactory, installation: HomePaths) -> Iterator[Mapping[str, str]]:
     """An object store, and an MLflow server whose artifacts are on it too; the variables that their clients need."""
     with (
         object_store(tmp_path_factory.mktemp("objects"), "state") as objects,
@@ -86,7 +86,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, installation: Home) -> Ite
 @pytest.fixture
 def shared(
     request: pytest.FixtureRequest,
-    home: Home,
+    home: HomePaths,
     stockml_database: str,
     servers: Mapping[str, str],
     feed: Feed,
@@ -123,7 +123,7 @@ def at(feed: Feed, session: date, ticker: str, monkeypatch: pytest.MonkeyPatch) 
 
 @of("IBM")
 def test_nights_on_three_machines_of_which_one_dies_equal_those_of_one_byte_for_byte(
-    shared: Shared, with_tables: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, with_tables: HomePaths, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One dies after committing its bars and before its forecast; the others run that night and the next."""
     before = shared.committed()
@@ -185,15 +185,15 @@ def test_a_night_stops_waiting_for_mlflow_once_another_machine_has_logged_it(
 
 @of("IBM")
 def test_a_backtest_reads_what_another_machine_has_committed(
-    shared: Shared, home: Home, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a home that has not seen the state yet; without the bars, the error would not be about the span."""
     for name, value in shared.environ.items():
         monkeypatch.setenv(name, value)
     asked: dict[str, Any] = {"first": date(2012, 6, 1), "last": date(2012, 6, 8)}
     write_csv(recorded("MSFT"), home.root / "files" / "msft.us.txt")
-    with pytest.raises(NoRow, match="of 20 nights"):
+    with pytest.raises(RowUnavailable, match="of 20 nights"):
         backtest([], prices=str(home.root / "files"), **asked)
     assert BarStore.of(home).tickers() == (), "what a folder's files need of the state is the bases"
-    with pytest.raises(NoRow, match="of 20 nights"):
+    with pytest.raises(RowUnavailable, match="of 20 nights"):
         backtest([shared.ticker], **asked)

@@ -13,7 +13,7 @@ from prefect.states import State
 from deployments.cli.app import run as command
 from flows.backfill import backfill
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
 from stockml.prices.series import PriceSeries
@@ -32,14 +32,16 @@ def run(ticker: str = "IBM", first: date = WEDNESDAY, last: date = FRIDAY, **cha
 
 
 @pytest.fixture
-def replay(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
+def replay(
+    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> HomePaths:
     use(feed, monkeypatch)
     fill(with_tables, ["IBM"])
     return with_tables
 
 
 @pytest.mark.slow
-def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: ScriptedFeed) -> None:
+def test_every_night_learns_in_order_and_sees_nothing_later(replay: HomePaths, feed: ScriptedFeed) -> None:
     """Every page shows each as promoted; a rollback moves MLflow's alias and rewrites no night's verdict."""
     easily = {"evaluation": SMALL["evaluation"] | {"replace_after_sessions": 1}}
     state = run(learn="every night", mode="fine-tune", settings=easily)
@@ -63,12 +65,14 @@ def test_every_night_learns_in_order_and_sees_nothing_later(replay: Home, feed: 
         assert command(["rollback", "IBM"]) == 0
 
 
-def nights_of(home: Home) -> list[Night]:
+def nights_of(home: HomePaths) -> list[Night]:
     return [read_night(path) for path in home.nights.glob("IBM/*/night.json")]
 
 
 @pytest.mark.slow
-def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(replay: Home, feed: ScriptedFeed) -> None:
+def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
+    replay: HomePaths, feed: ScriptedFeed
+) -> None:
     run(first=FRIDAY)
     champion = Registry(replay.models).champion("IBM")
     rows = run(last=date(2013, 2, 28), learn="every night").result()
@@ -96,7 +100,7 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(rep
 
 
 @pytest.mark.slow
-def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: Home, feed: ScriptedFeed) -> None:
+def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: HomePaths, feed: ScriptedFeed) -> None:
     (row,) = run().result()
     assert (row.session, row.mode) == (FRIDAY, "keep")
     assert store_of(replay).last_session("IBM") == FRIDAY
@@ -111,7 +115,7 @@ def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: H
 
 
 @pytest.mark.slow
-def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: Home, feed: ScriptedFeed) -> None:
+def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: HomePaths, feed: ScriptedFeed) -> None:
     fill(replay, ["MSFT"], date(2000, 4, 28))
     state = run("MSFT", date(2000, 4, 27), date(2000, 4, 28), learn="every night")
     assert state.is_failed()
@@ -121,7 +125,7 @@ def test_stored_bars_are_not_requested_and_each_failure_is_listed(replay: Home, 
 
 
 @pytest.mark.slow
-def test_a_session_the_provider_does_not_have_is_reported(replay: Home, feed: ScriptedFeed) -> None:
+def test_a_session_the_provider_does_not_have_is_reported(replay: HomePaths, feed: ScriptedFeed) -> None:
     before_its_first_day = date(2004, 1, 5)
     state = run("GOOG", before_its_first_day, before_its_first_day)
     assert (state.name, state.is_completed()) == ("No bar", True)
@@ -131,7 +135,7 @@ def test_a_session_the_provider_does_not_have_is_reported(replay: Home, feed: Sc
 
 
 @pytest.mark.slow
-def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: Home, feed: ScriptedFeed) -> None:
+def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: HomePaths, feed: ScriptedFeed) -> None:
     (row,) = run("MSFT").result()
     assert [asked.function for asked in feed.asked] == ["TIME_SERIES_DAILY", "SPLITS"]
     assert feed.asked[0].outputsize == "full"
@@ -141,7 +145,7 @@ def test_a_newcomer_gets_its_history_and_splits_as_on_its_first_night(replay: Ho
 
 
 @pytest.mark.slow
-def test_a_history_that_must_not_be_stored_costs_a_newcomer_no_night(replay: Home, feed: ScriptedFeed) -> None:
+def test_a_history_that_must_not_be_stored_costs_a_newcomer_no_night(replay: HomePaths, feed: ScriptedFeed) -> None:
     feed.script(Fault.file(PAYLOADS / "daily_with_split_unadjusted.json"))  # another share's
     (row,) = run("MSFT", first=FRIDAY).result()
     assert (row.status, [asked.outputsize for asked in feed.asked]) == ("completed", ["full", "compact"])
@@ -150,7 +154,7 @@ def test_a_history_that_must_not_be_stored_costs_a_newcomer_no_night(replay: Hom
 
 @pytest.mark.slow
 def test_a_free_key_does_not_ask_for_what_it_cannot_have_and_a_second_providers_key_brings_it(
-    replay: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+    replay: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch, plan="free")
     past = date(2012, 1, 3)
@@ -166,7 +170,7 @@ def test_a_free_key_does_not_ask_for_what_it_cannot_have_and_a_second_providers_
 
 
 @pytest.mark.slow
-def test_a_spent_quota_ends_as_skipped(replay: Home, feed: ScriptedFeed) -> None:
+def test_a_spent_quota_ends_as_skipped(replay: HomePaths, feed: ScriptedFeed) -> None:
     feed.script(Fault.file(PAYLOADS / "info_daily_limit_key.json"))
     state = run()
     assert (state.name, state.is_completed()) == ("Skipped: quota", True)

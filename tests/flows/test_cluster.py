@@ -31,9 +31,9 @@ from prefect.states import State
 from deployments.replay.feed import Asked
 from flows.cluster import SameWorkplace, check_room, workers
 from flows.universe import night_of, universe
-from stockml.errors import InvalidSetting, UnlikeWorker
+from stockml.errors import InvalidSetting, WorkerMismatch
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from tasks.artifacts import row_of
 from tasks.workplace import marked
 from tests.support.loopback import Exchange, Loopback, whole
@@ -79,7 +79,7 @@ def run(scheduler: LocalCluster, tickers: list[str], **changes: Any) -> State:
 
 
 def test_a_worker_of_another_home_ends_the_run_before_it_begins(
-    home: Home, other: Path, feed: ScriptedFeed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, other: Path, feed: ScriptedFeed, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch)
     feed.set_clock(THURSDAY)
@@ -89,7 +89,7 @@ def test_a_worker_of_another_home_ends_the_run_before_it_begins(
         state = run(scheduler, ["IBM"])
         assert started.poll() is None, "the worker is left to its owner"
     assert state.is_failed()
-    assert isinstance(state.result(raise_on_failure=False), UnlikeWorker)
+    assert isinstance(state.result(raise_on_failure=False), WorkerMismatch)
     assert f"STOCKML_HOME: expected {home.root}, found {other}" in str(state.message)
     assert feed.requests == 0
     assert not other.exists()
@@ -173,7 +173,7 @@ def test_a_limit_of_open_files_that_is_too_low_for_the_workers_is_named_before_t
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCluster) -> None:
+def test_a_worker_takes_its_settings_from_the_run(home: HomePaths, scheduler: LocalCluster) -> None:
     """Not from its own environment. It joins once the run says that it waits, and looks for garbage as rarely as
     a command: 700 new objects are Python's default, a fifth of the CPU time of what a night imports.
     """
@@ -193,7 +193,7 @@ def test_a_worker_takes_its_settings_from_the_run(home: Home, scheduler: LocalCl
 
 @pytest.mark.usefixtures("with_tables")
 def test_a_foreign_worker_that_joins_later_is_sent_away_and_the_run_goes_on_without_it(
-    home: Home, other: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, other: Path, scheduler: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It joins while the run's first request is open and nights wait for a worker; then it is gone."""
     ended: list[int] = []
@@ -223,7 +223,7 @@ def test_a_foreign_worker_that_joins_later_is_sent_away_and_the_run_goes_on_with
 
 
 def test_a_worker_whose_code_lacks_the_check_is_refused_as_older(
-    home: Home, tmp_path: Path, scheduler: LocalCluster
+    home: HomePaths, tmp_path: Path, scheduler: LocalCluster
 ) -> None:
     (tmp_path / "old" / "flows").mkdir(parents=True)
     (tmp_path / "old" / "flows" / "__init__.py").touch()
@@ -234,12 +234,12 @@ def test_a_worker_whose_code_lacks_the_check_is_refused_as_older(
         scheduler.wait_for_workers(1, PATIENCE_S)
         state = run(scheduler, ["IBM"])
     error = state.result(raise_on_failure=False)
-    assert isinstance(error, UnlikeWorker)
+    assert isinstance(error, WorkerMismatch)
     assert "found older code (ModuleNotFoundError" in str(error)
 
 
 def test_a_check_left_behind_by_a_killed_run_sends_no_worker_away(
-    home: Home, other: Path, scheduler: LocalCluster
+    home: HomePaths, other: Path, scheduler: LocalCluster
 ) -> None:
     with marked(home) as here, Client(scheduler) as client:
         client.register_plugin(SameWorkplace(here, "of a killed run"), name="of a killed run")

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.form import Day, SettingsForm, chosen, of_ticker
 from stockml.settings import night_settings, settings_for
-from tests.deployments.test_own_list_choices import OWN
+from tests.deployments.test_ticker_list_choices import OWN
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from prefect.states import Cancelling, Completed, Running
 from deployments.servers.databases import vacuum
 from deployments.servers.environment import RUN_DAYS, settings_of
 from flows.maintenance import cause_of, maintenance
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.report import StepReport
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
@@ -80,7 +80,7 @@ def steps(**arguments: Any) -> dict[str, StepReport]:
 
 @pytest.mark.slow
 def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(
-    home: Home, prefect_client: SyncPrefectClient, dead_pid: int
+    home: HomePaths, prefect_client: SyncPrefectClient, dead_pid: int
 ) -> None:
     dead, alive = running(prefect_client, "dead", dead_pid), running(prefect_client, "alive", os.getpid())
     stuck = running(prefect_client, "stuck", dead_pid)
@@ -124,7 +124,7 @@ def ended(client: SyncPrefectClient, days_ago: float) -> FlowRun:
 
 @pytest.mark.slow
 def test_prefects_vacuum_removes_old_runs_with_their_artifacts_and_leaves_those_under_way(
-    home: Home, prefect_client: SyncPrefectClient
+    home: HomePaths, prefect_client: SyncPrefectClient
 ) -> None:
     """Old by the number of days that the servers are started with."""
     old, newer = ended(prefect_client, RUN_DAYS + 1), ended(prefect_client, RUN_DAYS - 1)
@@ -144,7 +144,7 @@ def test_prefects_vacuum_removes_old_runs_with_their_artifacts_and_leaves_those_
 @pytest.mark.slow
 @pytest.mark.parametrize("replayed", ["2013-03-01T23:00:00-05:00", "2100-01-01T00:00:00+00:00"])
 def test_a_replayed_day_makes_nothing_older_or_younger(
-    home: Home, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, replayed: str
+    home: HomePaths, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, replayed: str
 ) -> None:
     """Runs and files carry the machine's time: STOCKML_CLOCK, years before or after it, is for sessions only."""
     monkeypatch.setenv("STOCKML_CLOCK", replayed)
@@ -167,7 +167,7 @@ def test_a_replayed_day_makes_nothing_older_or_younger(
         prefect_client.delete_flow_run(run.id)
 
 
-def log(home: Home, tmp_path: Path, day: date) -> Night:
+def log(home: HomePaths, tmp_path: Path, day: date) -> Night:
     night, plots = with_files(recorded_night(day=day), tmp_path / str(day)), tmp_path / str(day) / "plots"
     plots.mkdir()
     (plots / "forecast.png").write_bytes(b"\x89PNG of a forecast")
@@ -175,7 +175,7 @@ def log(home: Home, tmp_path: Path, day: date) -> Night:
 
 
 @pytest.fixture
-def three_nights(home: Home, tmp_path: Path) -> list[Night]:
+def three_nights(home: HomePaths, tmp_path: Path) -> list[Night]:
     """The first is champion; no version is the challenger."""
     logged = [log(home, tmp_path, date(2013, 2, day)) for day in (26, 27, 28)]
     first = logged[0]
@@ -185,7 +185,7 @@ def three_nights(home: Home, tmp_path: Path) -> list[Night]:
     return logged
 
 
-def runs(home: Home) -> set[str]:
+def runs(home: HomePaths) -> set[str]:
     client = MlflowClient(home.tracking_uri)
     ids = [each.experiment_id for each in client.search_experiments(filter_string="name LIKE 'stockml/%'")]
     return {run.info.run_name for run in client.search_runs(ids)}
@@ -193,7 +193,7 @@ def runs(home: Home) -> set[str]:
 
 @pytest.mark.slow
 def test_old_mlflow_runs_go_but_never_a_champions_or_the_newest(
-    home: Home, three_nights: list[Night], prefect_client: SyncPrefectClient
+    home: HomePaths, three_nights: list[Night], prefect_client: SyncPrefectClient
 ) -> None:
     champion, other, newest = three_nights
     promised = steps(dry_run=True)["MLflow runs"]
@@ -211,7 +211,7 @@ def test_old_mlflow_runs_go_but_never_a_champions_or_the_newest(
 
 @pytest.mark.slow
 def test_only_champions_and_the_newest_nights_keep_plots_and_models_in_mlflow(
-    home: Home, three_nights: list[Night], prefect_client: SyncPrefectClient
+    home: HomePaths, three_nights: list[Night], prefect_client: SyncPrefectClient
 ) -> None:
     champion, other, newest = three_nights
     client, keep = MlflowClient(home.tracking_uri), {"mlflow_nights": 1, "mlflow_days": 36_500}
@@ -233,7 +233,7 @@ def test_only_champions_and_the_newest_nights_keep_plots_and_models_in_mlflow(
 
 
 @pytest.mark.slow
-def test_a_night_that_mlflow_missed_is_logged(home: Home, prefect_client: SyncPrefectClient) -> None:
+def test_a_night_that_mlflow_missed_is_logged(home: HomePaths, prefect_client: SyncPrefectClient) -> None:
     night = recorded_night()
     path = night_path(home.nights, night.ticker, night.key)
     write_night(night, path)
@@ -245,7 +245,7 @@ def test_a_night_that_mlflow_missed_is_logged(home: Home, prefect_client: SyncPr
 
 @pytest.mark.slow
 def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
-    home: Home, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, prefect_client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]

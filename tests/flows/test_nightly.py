@@ -19,9 +19,9 @@ from prefect.states import State
 from flows.nightly import nightly
 from stockml.errors import NightBusy, TooFewBars
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
-from stockml.nights.glance import newest
+from stockml.nights.key_figures import newest
 from stockml.nights.tables import paths
 from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
@@ -39,7 +39,7 @@ FRIDAY = date(2013, 3, 1)
 class Replay:
     """A home with recorded IBM bars up to a week before, and a feed at Thursday's night."""
 
-    home: Home
+    home: HomePaths
     feed: ScriptedFeed
 
     def night(self, ticker: str = "IBM", session: date = THURSDAY, **changes: Any) -> State:
@@ -64,7 +64,7 @@ class Replay:
 
 
 @pytest.fixture
-def replay(ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
+def replay(ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Replay:
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "replay-key")  # not a premium key
     return Replay(ready, feed)
 

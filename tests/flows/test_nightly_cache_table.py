@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.replay.feed import Feed
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.cache_table import (
     STEPS,
     THURSDAY,
@@ -57,7 +57,7 @@ ANOTHER_NIGHT = {  # another key: other data, other settings, or other code behi
 
 
 @pytest.fixture(scope="module")
-def nights(prefect_server: None, installation: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+def nights(prefect_server: None, installation: HomePaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     folder = tmp_path_factory.mktemp("nights")
     with pytest.MonkeyPatch.context() as patch, Feed() as feed, own_sources(folder / "stockml", patch):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

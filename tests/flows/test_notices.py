@@ -11,10 +11,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingConcurrencySlot, Completed, Scheduled
 
 from flows.notices import missing_forecasts, notice
-from stockml.home import Home
-from stockml.nights.glance import keep_newest
+from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
 from stockml.nights.states import FORECASTS_MISSING
-from tasks.run_records import run_shown
+from tasks.run_records import run_on_page
 from tests.support.loopback import Exchange, Loopback
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S
@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE_S
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_the_digests_state_says_which_tickers_lack_a_forecast(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digests_state_says_which_tickers_lack_a_forecast(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-01T12:00:00+00:00")
     keep_newest(home.nights, recorded_night())
     state = missing_forecasts(["ibm", "PEP"], return_state=True)
@@ -46,17 +46,17 @@ def test_after_days_asleep_the_digests_that_are_due_tell_once() -> None:
         late, _ = [client.create_flow_run_from_deployment(deployment, state=state) for state in states]
         waits = AwaitingConcurrencySlot(scheduled_time=now + timedelta(minutes=1))  # for the deployment's only slot
         client.set_flow_run_state(late.id, waits, force=True)
-        first = run_shown(missing_forecasts, name, ["IBM"])
+        first = run_on_page(missing_forecasts, name, ["IBM"])
         assert (first.name, first.message) == ("Completed", "left to the next one, which is due too")
         client.set_flow_run_state(late.id, Completed(), force=True)
-        assert run_shown(missing_forecasts, name, ["IBM"]).name == FORECASTS_MISSING
+        assert run_on_page(missing_forecasts, name, ["IBM"]).name == FORECASTS_MISSING
         client.delete_deployment(deployment)
 
 
-def test_the_digest_loads_no_heavy_library(home: Home) -> None:
+def test_the_digest_loads_no_heavy_library(home: HomePaths) -> None:
     heavy = "[m for m in ('tensorflow', 'keras', 'mlflow', 'matplotlib', 'sklearn') if m in sys.modules]"
-    look = "from flows.notices import missing; from stockml.home import home; from stockml import clock"
-    code = f"import sys; {look}; missing(home(), ['IBM'], clock.now(), {{}}); print({heavy})"
+    look = "from flows.notices import missing; from stockml.home import current_home; from stockml import clock"
+    code = f"import sys; {look}; missing(current_home(), ['IBM'], clock.now(), {{}}); print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -81,7 +81,7 @@ def test_one_wrong_answer_of_prefects_leaves_no_morning_without_its_digest(what:
     with get_client(sync_client=True) as client:
         deployment = client.create_deployment(client.create_flow_from_name("missing forecasts"), name="wrong answers")
     with Loopback(pass_on) as proxy, temporary_settings({PREFECT_API_URL: f"{proxy.address}/api"}):
-        ended = run_shown(missing_forecasts, "wrong answers", ["IBM"])
+        ended = run_on_page(missing_forecasts, "wrong answers", ["IBM"])
     assert (ended.name, wrong) == (FORECASTS_MISSING, set()), ended
     with get_client(sync_client=True) as client:
         client.delete_deployment(deployment)
@@ -89,7 +89,7 @@ def test_one_wrong_answer_of_prefects_leaves_no_morning_without_its_digest(what:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_without_a_block_the_notice_is_written_to_notices_log(home: Home) -> None:
+def test_without_a_block_the_notice_is_written_to_notices_log(home: HomePaths) -> None:
     notice("nightly KO 2013-02-28 Failed:\nno bars")
     (line,) = (home.root / "notices.log").read_text().splitlines()
     assert line.endswith(" nightly KO 2013-02-28 Failed: no bars")

@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.maintenance import maintenance
 from flows.studies import backtest, pretrain, tune
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.process_marks import mark
@@ -28,7 +28,7 @@ from tests.support.replaying import fill
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_the_form_of_past_nights_as_it_stands_takes_what_a_home_of_a_few_years_has(home: Home) -> None:
+def test_the_form_of_past_nights_as_it_stands_takes_what_a_home_of_a_few_years_has(home: HomePaths) -> None:
     """Its dates were 2009 to 2012, when the history of a new home has not begun."""
     days = sessions_for("IBM").between(date(2021, 1, 4), date(2026, 11, 20))
     bars = recorded("IBM").iloc[-len(days) :].set_axis(pd.DatetimeIndex(days, name="session"))
@@ -42,7 +42,7 @@ def test_the_form_of_past_nights_as_it_stands_takes_what_a_home_of_a_few_years_h
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: Home) -> None:
+def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: HomePaths) -> None:
     fill(home, ["IBM"])
     Path(BarStore.of(home).path("IBM")).write_bytes(b"cut short")
     state = backtest([], return_state=True)
@@ -54,7 +54,7 @@ def test_where_no_ticker_of_the_store_can_be_read_the_run_says_why(home: Home) -
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("flow", [backtest, pretrain, tune, maintenance], ids=lambda flow: flow.name)
 def test_a_run_in_a_terminal_says_which_process_works_on_it_so_that_a_killed_one_is_found(
-    home: Home, flow: Flow[[], Any]
+    home: HomePaths, flow: Flow[[], Any]
 ) -> None:
     """Without it, the run stayed Running for twelve hours after its process was killed."""
     state = flow(return_state=True)
@@ -74,7 +74,7 @@ def test_what_took_hours_is_complete_though_prefect_refuses_its_page() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_it(
-    with_tables: Home, tmp_path: Path, capfd: Captured
+    with_tables: HomePaths, tmp_path: Path, capfd: Captured
 ) -> None:
     """What the command prints is on the run's page and in MLflow too; of a day with too little to learn from, why."""
     files = tmp_path / "prices"

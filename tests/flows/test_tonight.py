@@ -18,7 +18,7 @@ from prefect.states import AwaitingRetry, Cancelling, Running, State
 
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from tasks.lost_runs import MOST_DEATHS, requeue
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support import patience
@@ -71,7 +71,7 @@ def make_due(client: SyncPrefectClient, run_id: UUID) -> None:
     client.set_flow_run_state(run_id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
 
 
-def assert_waits(run: FlowRun, home: Home, since: datetime, wait: timedelta) -> None:
+def assert_waits(run: FlowRun, home: HomePaths, since: datetime, wait: timedelta) -> None:
     """The run is in the queue, due when the bar is asked for again; it holds no lock and has published nothing."""
     assert run.state
     assert (run.state.name, run.state.type.value) == ("AwaitingRetry", "SCHEDULED")
@@ -85,7 +85,7 @@ def assert_waits(run: FlowRun, home: Home, since: datetime, wait: timedelta) -> 
     assert store_of(home).last_session("IBM") == THURSDAY, "the bars that came are kept"
 
 
-def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: ScriptedFeed) -> None:
+def test_after_the_last_attempt_the_run_ends_as_late(ready: HomePaths, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=2) as (client, run_id):
         for _ in range(2):
             assert picked_up(client, run_id) is None
@@ -99,7 +99,7 @@ def test_after_the_last_attempt_the_run_ends_as_late(ready: Home, feed: Scripted
 
 
 def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_asks_it_once(
-    with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its next attempt finds the newest hundred sessions in the store, where no history seems to be missing."""
     use(feed, monkeypatch, plan="free")
@@ -120,7 +120,7 @@ def test_a_first_night_that_waits_has_its_history_from_the_second_provider_and_a
 
 
 def test_a_weeks_first_night_that_waits_asks_the_second_provider_once(
-    with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(feed, monkeypatch, plan="free")
     monday, before = date(2013, 2, 25), date(2013, 2, 22)
@@ -137,7 +137,9 @@ def test_a_weeks_first_night_that_waits_asks_the_second_provider_once(
     assert (feed.requests, len(second.asked)) == (2, 1)
 
 
-def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(ready: Home, feed: ScriptedFeed) -> None:
+def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(
+    ready: HomePaths, feed: ScriptedFeed
+) -> None:
     with deployed_run(late_retries=MOST_DEATHS) as (client, run_id):
         for _ in range(MOST_DEATHS):
             client.set_flow_run_state(run_id, Running(), force=True)
@@ -150,7 +152,7 @@ def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(re
     assert state.name == "Late"
 
 
-def test_a_waiting_run_can_be_cancelled_at_once(ready: Home, feed: ScriptedFeed) -> None:
+def test_a_waiting_run_can_be_cancelled_at_once(ready: HomePaths, feed: ScriptedFeed) -> None:
     with deployed_run(late_retries=3) as (client, run_id):
         assert picked_up(client, run_id) is None
         client.set_flow_run_state(run_id, Cancelling())  # as the page's button does
@@ -159,7 +161,7 @@ def test_a_waiting_run_can_be_cancelled_at_once(ready: Home, feed: ScriptedFeed)
     assert Ledger(ready.ledger).entries("IBM") == ()
 
 
-def test_a_worker_puts_the_run_back_and_picks_it_up_again(ready: Home, feed: ScriptedFeed, tmp_path: Path) -> None:
+def test_a_worker_puts_the_run_back_and_picks_it_up_again(ready: HomePaths, feed: ScriptedFeed, tmp_path: Path) -> None:
     with deployed_run(late_retries=1) as (client, run_id), one_slot(tmp_path, POOL, every_s=1) as worker:
         began = datetime.now(UTC)
         until(client, run_id, "AwaitingRetry")

@@ -12,8 +12,8 @@ import pytest
 from prefect.states import State
 
 from flows.nightly import nightly
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from tests.support import replaying
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -37,7 +37,7 @@ class Evening:
 
 
 @pytest.fixture
-def evening(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Evening:
+def evening(with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch) -> Evening:
     replaying.use(feed, monkeypatch, plan="free")
     return Evening(feed, monkeypatch)
 
@@ -72,7 +72,7 @@ CHRISTMAS: tuple[Step, ...] = (
 
 @pytest.mark.parametrize("days", [THANKSGIVING, CHRISTMAS], ids=["Thanksgiving", "Christmas"])
 def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_final(
-    days: tuple[Step, ...], evening: Evening, home: Home
+    days: tuple[Step, ...], evening: Evening, home: HomePaths
 ) -> None:
     first = at(days[0][0]).date()
     replaying.fill(home, ["IBM"], until=date(first.year, first.month, first.day - 1))

@@ -23,7 +23,7 @@ from flows.nightly import nightly
 from flows.universe import stalest_of
 from stockml.errors import StockmlError
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.provider.listing import Delistings
 from tests.support import PAYLOADS, loopback, replaying
 from tests.support.loopback import Answer, Loopback
@@ -106,7 +106,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def ready(with_tables: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Home:
+def ready(with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> HomePaths:
     """IBM's bars up to a week before Thursday's night, and a feed at it."""
     replaying.use(feed, monkeypatch)
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", KEY)
@@ -141,7 +141,7 @@ def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_completes_the_night(
-    ready: Home, waits: list[float], said: list[str], monkeypatch: pytest.MonkeyPatch
+    ready: HomePaths, waits: list[float], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, ended, unsaid = stored(ready), {}, []
     for number, (name, (answer, _, words)) in enumerate(expected().items()):
@@ -170,7 +170,7 @@ def test_every_kind_of_refusal_ends_as_it_should_and_the_next_good_answer_comple
 
 
 def test_an_outage_costs_a_free_key_two_requests_per_ticker(
-    ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
     feed.outage(Fault.of(HEROKU, 503))
@@ -179,7 +179,7 @@ def test_an_outage_costs_a_free_key_two_requests_per_ticker(
 
 
 def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_again(
-    ready: Home, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+    ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
     asked: dict[str, dict[str, Any]] = {"NOPE": {"calendar": None}, "IBM": {"calendar": None}}
@@ -191,7 +191,7 @@ def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_a
 
 
 def test_a_day_whose_quota_is_spent_gets_no_more_requests_and_the_next_day_catches_up(
-    ready: Home, feed: ScriptedFeed, waits: list[float]
+    ready: HomePaths, feed: ScriptedFeed, waits: list[float]
 ) -> None:
     feed.script(Fault.file(PAYLOADS / "info_daily_limit_2024.json"))
     assert [nightly(**ASKED, return_state=True).name for _ in range(2)] == ["Skipped: quota"] * 2
@@ -215,7 +215,7 @@ AFTER_THE_BARS: dict[str, Ending] = {
 
 
 def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
-    with_tables: Home, waits: list[float], monkeypatch: pytest.MonkeyPatch, said: list[str]
+    with_tables: HomePaths, waits: list[float], monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     """Apple's share was split two for one: its night may not go on before the provider has said so."""
     asked = ASKED | {"ticker": "AAPL", "session": SPLIT_DAY}
@@ -249,7 +249,7 @@ def test_when_splits_are_refused_the_bars_are_kept_and_the_next_run_asks_again(
 
 
 def test_a_night_whose_late_bar_comes_counts_everything_it_brought(
-    ready: Home, feed: ScriptedFeed, waits: list[float]
+    ready: HomePaths, feed: ScriptedFeed, waits: list[float]
 ) -> None:
     """Wednesday's answer first, with five bars; Thursday's an interval later, with one more and Wednesday restated."""
     feed.set_clock(date(2013, 2, 27))
@@ -260,7 +260,7 @@ def test_a_night_whose_late_bar_comes_counts_everything_it_brought(
 
 
 def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_ordinary_night(
-    ready: Home, feed: ScriptedFeed
+    ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     def tenfold(symbol: str, row: RecordedRow, now: datetime) -> RecordedRow:
         return row._replace(open=row.open * 10, high=row.high * 10, low=row.low * 10, close=row.close * 10)
@@ -280,7 +280,7 @@ def test_a_bar_that_is_not_believed_publishes_nothing_and_its_restatement_is_an_
 
 @pytest.mark.parametrize("fault", [None, Fault.file(PAYLOADS / "err_invalid_symbol.json")])
 def test_a_delisted_share_is_asked_about_once_and_then_rests(
-    ready: Home, feed: ScriptedFeed, fault: Fault | None
+    ready: HomePaths, feed: ScriptedFeed, fault: Fault | None
 ) -> None:
     feed.script(*[fault] * 3 if fault else [], symbol="IBM")  # its bars are still there, or its symbol no more
     feed.delisted = {"IBM": date(2013, 2, 21)}
@@ -291,7 +291,7 @@ def test_a_delisted_share_is_asked_about_once_and_then_rests(
 
 
 def test_a_share_that_is_listed_again_is_followed_once_the_listing_is_a_week_old(
-    ready: Home, feed: ScriptedFeed
+    ready: HomePaths, feed: ScriptedFeed
 ) -> None:
     feed.delisted = {"IBM": date(2013, 2, 21)}
     assert nightly(**ASKED, return_state=True).name == "At rest"

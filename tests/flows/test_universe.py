@@ -18,8 +18,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed, State
 
-from deployments.registration.prefect_deployments import of_tickers, register
-from deployments.registration.tickers import TickerEntry
+from deployments.registration.prefect_deployments import register, ticker_deployments
+from deployments.registration.tickers_file import TickerEntry
 from deployments.replay.feed import Asked
 from flows.nightly import nightly
 from flows.tonight import NightRequest, turn
@@ -27,14 +27,14 @@ from flows.universe import stalest_of, universe
 from stockml import clock
 from stockml.errors import BadKey
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
-from stockml.nights.status import last_attempt
+from stockml.home import HomePaths
+from stockml.nights.status import last_run
 from stockml.nights.universe import PAGE_LEGEND, NightRow, ending, records, table, text, write_csv
 from stockml.prices.calendar import sessions_for
 from stockml.provider.quota import Plan, QuotaLedger
 from stockml.provider.turns import noted_turns
 from stockml.settings import Settings
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tasks.artifacts import final_state, row_of
 from tasks.provider import join_turns, provider, turn_of
 from tests.support.nights import recorded_night
@@ -74,7 +74,9 @@ def killer() -> Killer:
 
 
 @pytest.fixture
-def replay(home: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer) -> Iterator[ScriptedFeed]:
+def replay(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer
+) -> Iterator[ScriptedFeed]:
     with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
@@ -94,13 +96,13 @@ def nights_of(state: State) -> list[FlowRun]:
 
 def registered(*tickers: str) -> dict[str, UUID]:
     """The tickers' deployments, as `stockml up` makes them."""
-    register(of_tickers([TickerEntry(ticker=ticker) for ticker in tickers]), delete_others=False)
+    register(ticker_deployments([TickerEntry(ticker=ticker) for ticker in tickers]), delete_others=False)
     with get_client(sync_client=True) as client:
         return {ticker: client.read_deployment_by_name(f"nightly/{ticker}").id for ticker in tickers}
 
 
 @pytest.mark.slow
-def test_a_night_whose_bar_is_late_waits_within_its_universe_run(home: Home, replay: ScriptedFeed) -> None:
+def test_a_night_whose_bar_is_late_waits_within_its_universe_run(home: HomePaths, replay: ScriptedFeed) -> None:
     fill(home, {"T1": "IBM"})
     [page] = registered("T1").values()
     state = run(["T1"], session=date(2013, 3, 1), late_retries=1, late_wait_s=0.0, processes=1)
@@ -112,7 +114,7 @@ def test_a_night_whose_bar_is_late_waits_within_its_universe_run(home: Home, rep
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
-    home: Home, replay: ScriptedFeed, killer: Killer
+    home: HomePaths, replay: ScriptedFeed, killer: Killer
 ) -> None:
     """Two recorded tickers, an unknown one, one whose store is damaged; and a process is killed at work."""
     fill(home, {"T1": "IBM", "T2": "AAPL"})
@@ -152,7 +154,7 @@ def artifacts(state: State) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
-    home: Home, replay: ScriptedFeed, monkeypatch: Any
+    home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
     """On a free key with one request left, the ticker that waited longest is asked; the others keep what they have."""
     use(replay, monkeypatch, plan="free")
@@ -169,13 +171,13 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
         table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]
     assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
     assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [date(2013, 2, 20), THURSDAY]
-    assert last_attempt(home.nights, "AAPL").text == f"skipped: quota: {NEXT}"
+    assert last_run(home.nights, "AAPL").text == f"skipped: quota: {NEXT}"
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_tables")
 def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quota(
-    home: Home, replay: ScriptedFeed, monkeypatch: Any
+    home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
     """Its request is counted, its bar is not there yet: the one request left is the next ticker's."""
     use(replay, monkeypatch, plan="free")
@@ -193,7 +195,7 @@ def test_a_ticker_whose_request_is_under_way_gets_no_second_one_of_the_days_quot
 
 
 def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
-    home: Home, replay: ScriptedFeed, monkeypatch: Any
+    home: HomePaths, replay: ScriptedFeed, monkeypatch: Any
 ) -> None:
     use(replay, monkeypatch, plan="free")
     fill(home, ["IBM"], THURSDAY)
@@ -202,7 +204,7 @@ def test_asking_for_a_past_session_does_not_make_a_ticker_the_stalest(
     assert noted_turns(FileNotes(home.quota), clock.now()) == {"IBM": THURSDAY}
 
 
-def spend_all_but(home: Home, left: int) -> None:
+def spend_all_but(home: HomePaths, left: int) -> None:
     """Use up requests of today's quota, as so many nights would have, at a rate that the next one need not wait for."""
     ledger = QuotaLedger.of(FileNotes(home.quota), os.environ["ALPHAVANTAGE_API_KEY"], Plan(1_200, None))
     with provider() as asked:
@@ -251,7 +253,7 @@ def test_a_failure_names_its_ticker_once_and_keeps_its_advice() -> None:
     assert len(message) < 230
 
 
-def test_the_table_lists_failures_first_and_the_csv_says_the_same(home: Home) -> None:
+def test_the_table_lists_failures_first_and_the_csv_says_the_same(home: HomePaths) -> None:
     rows = [GOOD, SKIPPED, BAD]
     assert [line["ticker"] for line in records(rows)] == ["AAPL", "KO", "IBM"]
     read = list(csv.DictReader(write_csv(home, rows).read_text().splitlines()))

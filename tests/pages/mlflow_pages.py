@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stockml.home import home
+from stockml.home import current_home
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.views import EXPERIMENT, view_url
 from tests.support.chromium import browser_page, chromium, keep_picture
@@ -58,7 +58,7 @@ def open_run(page: "Page", address: str, experiment_id: str, run_id: str) -> Non
 
 
 def main(root: str, folder: str) -> None:
-    installation = home({"STOCKML_HOME": root})
+    installation = current_home({"STOCKML_HOME": root})
     tracking = Tracking(installation)
     experiment_id, runs = runs_of(tracking, "IBM")
     with mlflow_server(installation) as address, chromium() as browser:

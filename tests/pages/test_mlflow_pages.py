@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stockml.home import Home
-from stockml.nights.glance import keep_newest
+from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
 from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
@@ -37,7 +37,7 @@ class Pages:
 
 
 @pytest.fixture(scope="module")
-def pages(installation: Home) -> Iterator[Pages]:
+def pages(installation: HomePaths) -> Iterator[Pages]:
     tracking = Tracking(installation)
     for day in DAYS:
         night, series = recorded_night(day=day), series_until("IBM", day)
@@ -120,7 +120,9 @@ def test_a_run_pages_pictures_are_whole_on_a_small_screen(pages: Pages, page: "P
     assert page.locator("img[src*='forecast.png']").evaluate(ROOM) >= SCROLLBAR
 
 
-def test_the_run_page_has_the_verdict_the_table_and_the_plots(pages: Pages, installation: Home, page: "Page") -> None:
+def test_the_run_page_has_the_verdict_the_table_and_the_plots(
+    pages: Pages, installation: HomePaths, page: "Page"
+) -> None:
     run_id, folder = next(iter(pages.runs.values())), installation.plots / "IBM" / str(DAYS[-1])
     open_run(page, pages.address, pages.experiment_id, run_id)
     shown = page.inner_text("body")

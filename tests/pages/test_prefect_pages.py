@@ -18,11 +18,11 @@ import pytest
 
 from deployments.servers.access import check_port
 from deployments.servers.prefect_api import running_server
-from stockml.evaluation.evaluate import LSTM
-from stockml.home import home as home_of
+from stockml.evaluation.path_scores import LSTM
+from stockml.home import current_home as home_of
 from stockml.nights import summary
-from stockml.nights.glance import Glance
-from stockml.nights.status import Row, last_attempt, markdown
+from stockml.nights.key_figures import KeyFigures
+from stockml.nights.status import Row, last_run, markdown
 from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
 from tests.pages.prefect_pages import cancel, fill, leave, open_artifact, open_form, open_run, run_again, start, submit
@@ -184,7 +184,7 @@ def test_a_training_cancelled_in_the_page_continues_where_it_was_when_it_is_retr
         cancel(page)
     leave(page)
     pages.until(run_id, "Cancelled")
-    ended = last_attempt(home.nights, "AAPL")
+    ended = last_run(home.nights, "AAPL")
     assert ended
     assert ended.text == "cancelled: Flow run was cancelled."
     open_run(page, pages.prefect, run_id)
@@ -225,7 +225,7 @@ WHOLE = """() => [...document.querySelectorAll(".markdown-renderer__table")].map
 
 def widest() -> list[Row]:
     """A morning with the longest cells that an ordinary night has."""
-    usual = replace(Glance.of(recorded_night()), path_adds=None, published_skill=-0.0551, width_against_usual=1.2)
+    usual = replace(KeyFigures.of(recorded_night()), path_adds=None, published_skill=-0.0551, width_against_usual=1.2)
     adds = replace(usual, publisher=LSTM, network_adds=-0.0031, network_adds_p=0.4)
     due = datetime(2013, 2, 27, 4, tzinfo=UTC)  # a Wednesday
     states = {"TSCO.LON": ("up to date", ""), "GOOGL": ("no night yet", ""), "BRK-B": ("HTTP 500", "unreadable")}

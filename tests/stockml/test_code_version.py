@@ -16,12 +16,12 @@ SOURCES = {
     "training/__init__.py": "",
     "training/train.py": (
         '"""Trains."""\n\nfrom stockml.features.origins import cut\n\n\n'
-        'def train():\n    """Train."""\n    from stockml.models import pool\n'
+        'def train():\n    """Train."""\n    from stockml.models import vintage_set\n'
     ),
     "features/__init__.py": "",
     "features/origins.py": "import numpy\n\nimport stockml.errors\n\n\ndef cut(): ...\n",
     "models/__init__.py": "",
-    "models/pool.py": "UNITS = 32\n",
+    "models/vintage_set.py": "UNITS = 32\n",
     "plots/__init__.py": "",
     "plots/style.py": "from stockml.features.origins import cut\n",
     "errors.py": "class TooFewBars(Exception): ...\n",
@@ -67,12 +67,12 @@ def another_docstring(source: str) -> str:
     ("module", "change", "moves"),
     [
         ("features/origins", a_statement, True),
-        ("models/pool", a_statement, True),
+        ("models/vintage_set", a_statement, True),
         ("training/train", a_statement, True),
         ("plots/style", a_statement, False),
         ("errors", a_statement, False),
         ("training/train", a_comment, False),
-        ("models/pool", a_comment, False),
+        ("models/vintage_set", a_comment, False),
         ("training/train", another_docstring, False),
     ],
 )
@@ -88,7 +88,7 @@ def test_only_a_change_of_meaning_in_a_used_source_changes_the_hash(
 def test_a_process_keeps_the_hash_of_the_code_that_it_runs(package: Path) -> None:
     running = loaded(package)
     before = running.code_hash("training.train")
-    (package / "models/pool.py").write_text("UNITS = 64\n")
+    (package / "models/vintage_set.py").write_text("UNITS = 64\n")
     assert running.code_hash("training.train") == before
 
 
@@ -122,7 +122,7 @@ def test_every_step_names_an_existing_module_whose_imports_can_all_be_followed()
 
 @pytest.mark.parametrize(
     ("module", "change", "moves"),
-    [("plots/style", a_statement, True), ("errors", a_statement, True), ("models/pool", a_comment, False)],
+    [("plots/style", a_statement, True), ("errors", a_statement, True), ("models/vintage_set", a_comment, False)],
 )
 def test_the_hash_of_whole_folders_changes_with_the_meaning_of_any_source(
     package: Path, module: str, change: Callable[[str], str], moves: bool

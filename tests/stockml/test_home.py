@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.home import home
+from stockml.home import current_home
 from stockml.prices.store import BarStore
 
 
 def test_the_environment_names_the_folder_and_nothing_is_created(tmp_path: Path) -> None:
     root = tmp_path / "elsewhere"
-    place = home({"STOCKML_HOME": str(root)})
+    place = current_home({"STOCKML_HOME": str(root)})
     assert place.root == root
     assert place.tracking_uri == f"sqlite:///{root}/mlflow.db"
     assert place.store == str(root / "store")
@@ -24,7 +24,9 @@ def test_the_environment_names_the_folder_and_nothing_is_created(tmp_path: Path)
 
 
 def test_store_artifacts_and_tracking_can_be_elsewhere() -> None:
-    place = home({"STOCKML_STORE": "s3://b/s", "STOCKML_ARTIFACTS": "s3://b/a", "MLFLOW_TRACKING_URI": "http://x"})
+    place = current_home(
+        {"STOCKML_STORE": "s3://b/s", "STOCKML_ARTIFACTS": "s3://b/a", "MLFLOW_TRACKING_URI": "http://x"}
+    )
     assert (place.store, place.artifacts, place.tracking_uri) == ("s3://b/s", "s3://b/a", "http://x")
 
 
@@ -32,8 +34,8 @@ def test_a_store_folder_is_the_same_from_every_working_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert home({"STOCKML_STORE": "~/bars"}).store == str(Path.home() / "bars")
-    assert home({"STOCKML_STORE": "bars"}).store == str(tmp_path.resolve() / "bars")
+    assert current_home({"STOCKML_STORE": "~/bars"}).store == str(Path.home() / "bars")
+    assert current_home({"STOCKML_STORE": "bars"}).store == str(tmp_path.resolve() / "bars")
 
 
 def test_a_terminal_whose_folder_was_removed_has_the_usual_home(
@@ -42,7 +44,7 @@ def test_a_terminal_whose_folder_was_removed_has_the_usual_home(
     (tmp_path / "removed").mkdir()
     monkeypatch.chdir(tmp_path / "removed")
     (tmp_path / "removed").rmdir()
-    assert home({}).root == Path.home() / ".stockml"
+    assert current_home({}).root == Path.home() / ".stockml"
 
 
 def test_a_home_that_another_user_made_in_this_folder_is_not_taken(
@@ -52,9 +54,9 @@ def test_a_home_that_another_user_made_in_this_folder_is_not_taken(
     monkeypatch.chdir(tmp_path)
     (theirs := tmp_path / ".stockml").mkdir()
     (theirs / "prices.json").touch()
-    assert home({}).root == theirs
+    assert current_home({}).root == theirs
     monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
-    assert home({}).root == Path.home() / ".stockml"
+    assert current_home({}).root == Path.home() / ".stockml"
 
 
 def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home(tmp_path: Path) -> None:
@@ -62,11 +64,11 @@ def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home
     (closed := tmp_path / "root").mkdir()
     asked = """
         import os, sys
-        from stockml.home import home
+        from stockml.home import current_home
         os.chdir(sys.argv[1])
         os.chmod(".", 0)
         os.geteuid() or os.setuid(65534)
-        print(home({}).root, end="")
+        print(current_home({}).root, end="")
     """
     command = [sys.executable, "-c", textwrap.dedent(asked), str(closed)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -78,7 +80,7 @@ def test_a_user_without_a_home_folder_is_asked_for_one(tmp_path: Path) -> None:
     """As a user whom only a container knows has none in a bare environment. Prefect's settings need one too."""
     asked = """
         import os, sys
-        from deployments.cli.place import in_home
+        from deployments.cli.command_home import in_home
         from stockml.errors import InvalidSetting
         os.chdir("/")
         os.environ.pop("HOME", None)
@@ -100,25 +102,25 @@ def test_a_relative_home_folder_is_taken_from_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "me")
-    assert home({}).root == tmp_path / "me" / ".stockml"
+    assert current_home({}).root == tmp_path / "me" / ".stockml"
 
 
 @pytest.mark.parametrize("name", ["STOCKML_HOME", "STOCKML_STORE"])
 def test_a_path_that_leads_to_no_folder_is_refused_naming_the_variable(name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"expected {name} to be a path that leads to a folder"):
-        home({name: "~nobody-of-this-name/stockml"})
+        current_home({name: "~nobody-of-this-name/stockml"})
 
 
 def test_the_root_of_the_disk_cannot_be_a_home() -> None:
     with pytest.raises(InvalidSetting, match="expected STOCKML_HOME to be a folder of its own, found '/'"):
-        home({"STOCKML_HOME": "/"})
+        current_home({"STOCKML_HOME": "/"})
 
 
 @pytest.mark.parametrize("store", ["bars/", "file:///bars", "s3://bucket/bars", "s3://bucket/bars/", "memory://a/"])
 def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_its_prefix(
     store: str, tmp_path: Path
 ) -> None:
-    place = home({"STOCKML_HOME": str(tmp_path), "STOCKML_STORE": store})
+    place = current_home({"STOCKML_HOME": str(tmp_path), "STOCKML_STORE": store})
     own = BarStore.of(place).path("KO")
     assert place.holds(own)
     assert place.holds(str(place.models / "KO"))
@@ -130,30 +132,30 @@ def test_a_home_holds_its_own_files_and_store_but_nothing_of_a_neighbour_with_it
 @pytest.mark.parametrize("folder", ['"~/stocks"', "'/srv/stocks'", "/srv/stocks ", "/srv/stocks\r"])
 def test_quotes_and_spaces_that_a_file_of_variables_leaves_around_a_folder_are_refused(name: str, folder: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} to be a folder, without quotes or spaces around it"):
-        home({name: folder})
+        current_home({name: folder})
 
 
 def test_a_home_whose_path_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
     for given in (os.fsdecode(os.fsencode(tmp_path) + b"/stocks-\xe9"), f"{tmp_path}/stocks-\udcc3\udca9"):
         with pytest.raises(InvalidSetting, match="STOCKML_HOME to be a folder with a path in UTF-8"):
-            home({"STOCKML_HOME": given})
-    assert home({"STOCKML_HOME": f"{tmp_path}/stocks-é"}).root.name == "stocks-é"
+            current_home({"STOCKML_HOME": given})
+    assert current_home({"STOCKML_HOME": f"{tmp_path}/stocks-é"}).root.name == "stocks-é"
 
 
 def test_an_address_of_mlflow_that_only_a_plugin_knows_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidSetting, match="the address of an MLflow server"):
-        home({"MLFLOW_TRACKING_URI": "ofaplugin://host"})
+        current_home({"MLFLOW_TRACKING_URI": "ofaplugin://host"})
     (installed := tmp_path / "plugin-1.dist-info").mkdir()
     (installed / "entry_points.txt").write_text("[mlflow.tracking_store]\nofaplugin = plugin:Store\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert home({"MLFLOW_TRACKING_URI": "ofaplugin://host"}).tracking_uri == "ofaplugin://host"
+    assert current_home({"MLFLOW_TRACKING_URI": "ofaplugin://host"}).tracking_uri == "ofaplugin://host"
 
 
 def test_a_home_shows_no_password_when_printed(tmp_path: Path) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team", "STOCKML_DATABASE_URL": "postgresql://me:hidden@db:5432"}
-    place = home({"STOCKML_HOME": str(tmp_path), **shared})
+    place = current_home({"STOCKML_HOME": str(tmp_path), **shared})
     assert place.database == "me:hidden@db:5432"
     assert place.tracking_uri == place.mlflow_database == "postgresql+psycopg://me:hidden@db:5432/mlflow"
     assert "hidden" not in f"{place!r} {place}"
@@ -173,7 +175,7 @@ def test_an_invalid_database_address_is_refused_without_showing_its_password(
     address: str, wanted: str, state: str
 ) -> None:
     with pytest.raises(InvalidSetting, match=wanted) as refused:
-        home({"STOCKML_DATABASE_URL": address, "STOCKML_STATE": state})
+        current_home({"STOCKML_DATABASE_URL": address, "STOCKML_STATE": state})
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
@@ -192,10 +194,10 @@ def test_a_shared_state_needs_an_address_and_a_database_and_has_the_store_in_it(
     tmp_path: Path, environ: dict[str, str], wanted: str
 ) -> None:
     shared = {"STOCKML_STATE": "s3://bucket/team/", "STOCKML_DATABASE_URL": "postgresql://db"}
-    assert home({"STOCKML_HOME": str(tmp_path), **shared}).state == "s3://bucket/team"
-    assert home({"STOCKML_HOME": str(tmp_path / "replay"), **shared}).state == "s3://bucket/team/replay"
+    assert current_home({"STOCKML_HOME": str(tmp_path), **shared}).state == "s3://bucket/team"
+    assert current_home({"STOCKML_HOME": str(tmp_path / "replay"), **shared}).state == "s3://bucket/team/replay"
     with pytest.raises(InvalidSetting, match=wanted):
-        home({"STOCKML_HOME": str(tmp_path), **shared, **environ})
+        current_home({"STOCKML_HOME": str(tmp_path), **shared, **environ})
 
 
 @pytest.mark.parametrize("name", ["STOCKML_STATE", "STOCKML_STORE", "STOCKML_ARTIFACTS"])
@@ -204,13 +206,13 @@ def test_a_shared_state_needs_an_address_and_a_database_and_has_the_store_in_it(
 )
 def test_a_password_in_an_address_of_files_is_refused_as_runs_and_errors_show_these(name: str, address: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} to be an address without a password") as refused:
-        home({name: address})
+        current_home({name: address})
     assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/me@home:2", "file:///a:b@c", "sftp://me@host/x", "/a:b@c"])
 def test_an_at_sign_in_an_address_of_files_is_no_password(address: str) -> None:
-    assert home({"STOCKML_ARTIFACTS": address}).artifacts == address
+    assert current_home({"STOCKML_ARTIFACTS": address}).artifacts == address
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN"])
@@ -218,7 +220,7 @@ def test_an_at_sign_in_an_address_of_files_is_no_password(address: str) -> None:
 def test_a_secret_that_no_header_can_hold_is_refused_without_repeating_it(name: str, secret: str) -> None:
     """A library that is to send it repeats it in its error."""
     with pytest.raises(InvalidSetting, match=f"{name} to be .* without a line end") as refused:
-        home({name: secret})
+        current_home({name: secret})
     assert "sec" not in str(refused.value)
 
 
@@ -232,7 +234,7 @@ def test_a_secret_that_no_header_can_hold_is_refused_without_repeating_it(name: 
 )
 def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(address: str) -> None:
     with pytest.raises(InvalidSetting, match="MLFLOW_TRACKING_URI to be an address whose port") as refused:
-        home({"MLFLOW_TRACKING_URI": address})
+        current_home({"MLFLOW_TRACKING_URI": address})
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
@@ -242,7 +244,7 @@ def test_an_invalid_mlflow_address_is_refused_without_showing_its_password(addre
 def test_a_proxy_whose_password_would_be_cut_is_refused_without_showing_it(name: str, login: str, scheme: str) -> None:
     """Prefect's client takes a part of it for a port, repeats that in its error, and no run begins."""
     with pytest.raises(InvalidSetting, match=f"{name} to be an address whose port") as refused:
-        home({name: f"{scheme}{login}proxy:3128"})
+        current_home({name: f"{scheme}{login}proxy:3128"})
     assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
@@ -250,7 +252,7 @@ def test_a_proxy_whose_password_would_be_cut_is_refused_without_showing_it(name:
     "proxy", ["", "proxy:3128", "http://me:s%2Fcret@proxy:3128/", "me:pw@proxy", "socks5://[::1]:1"]
 )
 def test_a_proxy_as_programs_read_it_is_left_to_them(proxy: str, tmp_path: Path) -> None:
-    assert home({"HTTPS_PROXY": proxy, "STOCKML_HOME": str(tmp_path)}).root == tmp_path
+    assert current_home({"HTTPS_PROXY": proxy, "STOCKML_HOME": str(tmp_path)}).root == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -259,10 +261,10 @@ def test_a_proxy_as_programs_read_it_is_left_to_them(proxy: str, tmp_path: Path)
 def test_an_address_that_mlflow_does_not_know_is_refused_before_a_night_learns_it(address: str) -> None:
     """Nor does MLflow register a new model in a folder, where it allows that: no night came to its end."""
     with pytest.raises(InvalidSetting, match="MLFLOW_TRACKING_URI to be the address of an MLflow server") as refused:
-        home({"MLFLOW_TRACKING_URI": address, "MLFLOW_ALLOW_FILE_STORE": "true"})
+        current_home({"MLFLOW_TRACKING_URI": address, "MLFLOW_ALLOW_FILE_STORE": "true"})
     assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.parametrize("address", ["https://x", "sqlite:////x.db", "postgresql+psycopg://me@x/y", "databricks"])
 def test_the_addresses_of_mlflows_servers_and_databases_are_taken(address: str) -> None:
-    assert home({"MLFLOW_TRACKING_URI": address}).tracking_uri == address
+    assert current_home({"MLFLOW_TRACKING_URI": address}).tracking_uri == address

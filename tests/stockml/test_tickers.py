@@ -3,7 +3,7 @@
 import pytest
 
 from stockml.errors import InvalidTicker
-from stockml.tickers import unnamed, validated_ticker
+from stockml.tickers import validated_ticker, without_ticker
 
 
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
@@ -26,4 +26,4 @@ def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
         "NoData: KOO: expected, KO: found": "NoData: KOO: expected, KO: found",
         "training diverged": "training diverged",
     }.items():
-        assert unnamed("KO", why) == expected
+        assert without_ticker("KO", why) == expected

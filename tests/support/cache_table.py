@@ -14,7 +14,7 @@ import pytest
 
 from deployments.replay.feed import Feed
 from stockml import code_version
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline import dataset
 from tests.support.copied_code import run_on
@@ -42,13 +42,13 @@ Steps = tuple[str, ...]
 class Nights:
     """A home after one run of Thursday's night. sources: the copy of stockml/ whose lines decide cache keys."""
 
-    home: Home
+    home: HomePaths
     feed: Feed
     sources: Path
     before: Path
 
     @classmethod
-    def begun(cls, home: Home, feed: Feed, folder: Path) -> "Nights":
+    def begun(cls, home: HomePaths, feed: Feed, folder: Path) -> "Nights":
         """Run Thursday's night and keep a copy of the result."""
         fill(home, ["IBM"])
         made = cls(home, feed, code_version.PACKAGE, folder / "before")

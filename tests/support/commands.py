@@ -14,8 +14,8 @@ import pytest
 from deployments.cli.app import run
 from deployments.process import restored
 from deployments.servers.environment import settings_of
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.prices.store import BarStore
 from tests.support.patience import PATIENCE_S
 from tests.support.recordings import recorded
@@ -80,7 +80,7 @@ def make_run(ticker: str, **more: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def store_of(home: Home, ticker: str = "IBM", sessions: int = 300) -> BarStore:
+def store_of(home: HomePaths, ticker: str = "IBM", sessions: int = 300) -> BarStore:
     store = BarStore.of(home)
     bars = recorded(ticker).tail(sessions)
     now = datetime(2013, 3, 4, tzinfo=UTC)

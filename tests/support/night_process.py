@@ -20,8 +20,8 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
 from stockml.prices.store import BarStore
@@ -32,12 +32,12 @@ MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "bac
 KILLED = -9
 
 
-def start_night(home: Home, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
+def start_night(home: HomePaths, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
     """Start the nightly flow with these arguments in this home, on this process's Prefect server."""
     return start_flow(home, "nightly", quiet=quiet, **asked)
 
 
-def start_flow(home: Home, flow: str, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
+def start_flow(home: HomePaths, flow: str, *, quiet: bool = True, **asked: Any) -> ForkServerProcess:
     """Start the named flow with these arguments in this home, on this process's Prefect server.
 
     quiet: send the server neither heartbeats nor logs, which saves a second.
@@ -89,7 +89,7 @@ def reporting(api: str, quiet: bool) -> Iterator[None]:
         yield
 
 
-def copied(home: Home, folder: Path) -> Home:
+def copied(home: HomePaths, folder: Path) -> HomePaths:
     """Copy the home to another folder; no file in it may contain its path yet."""
     shutil.copytree(home.root, folder)
     return home_of({"STOCKML_HOME": str(folder)})
@@ -109,7 +109,7 @@ class Standing:
     waiting: int
 
 
-def standing(home: Home, ticker: str = "IBM") -> Standing:
+def standing(home: HomePaths, ticker: str = "IBM") -> Standing:
     """Collect the store's bars and rows, the nights' keys and models, and what MLflow, ledger and history have."""
     table = pd.read_parquet(BarStore.of(home).path(ticker)).drop(columns="recorded_at")
     client = MlflowClient(home.tracking_uri)
@@ -128,18 +128,18 @@ def standing(home: Home, ticker: str = "IBM") -> Standing:
     )
 
 
-def nights(home: Home, ticker: str = "IBM") -> list[Night]:
+def nights(home: HomePaths, ticker: str = "IBM") -> list[Night]:
     """The records of the ticker's nights, oldest first."""
     kept = [read_night(path) for path in home.nights.glob(f"{ticker}/*/night.json")]
     return sorted(kept, key=lambda night: night.session)
 
 
-def stored(home: Home, ticker: str = "IBM") -> str | None:
+def stored(home: HomePaths, ticker: str = "IBM") -> str | None:
     """The hash of the ticker's file in the store."""
     return sha256_of(BarStore.of(home).path(ticker))
 
 
-def held_locks(home: Home) -> Iterable[Path]:
+def held_locks(home: HomePaths) -> Iterable[Path]:
     """Yield the lock files under the home that a process holds."""
     for path in home.root.rglob("*.lock"):
         lock = FileLock(path)

@@ -22,8 +22,8 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.objects import sha256_of
 from stockml.tracking import run_content
-from stockml.training.ticker_training import train_ticker, unseen_parts
-from stockml.training.train import before_the_nights_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
+from stockml.training.train import training_part
 from tests.support.recordings import recorded
 
 SETTINGS = Settings()
@@ -42,7 +42,7 @@ class DriftPart:
 
     share: float
 
-    forecasts_path, pool, own_of_simple, forecast = True, None, None, TutorialForecaster.forecast
+    forecasts_path, vintages, simple_correction, forecast = True, None, None, TutorialForecaster.forecast
 
     @property
     def learned_until(self) -> np.datetime64:
@@ -89,7 +89,7 @@ def tutorial_model(series: PriceSeries, settings: Settings) -> TrainedModel:
         return TutorialForecaster(settings, weights, scale, series.sessions[end - 1])
 
     return TrainedModel(
-        held_out=network(len(before_the_nights_parts(series, settings))),
+        held_out=network(len(training_part(series, settings))),
         published=network(len(series)),
         settings=settings,
         decision=Decision("retrain", "asked for"),
@@ -111,7 +111,7 @@ def assessed(ticker: str, day: date, share: float | None = None) -> Assessment:
         left = {name: replace(getattr(model, name), corrected=False) for name in ("held_out", "published")}
         rival = replace(model, **left)
     series, settings = series_until(ticker, day), SETTINGS.evaluation
-    return assess(series, model, rival, settings, upcoming, unseen_parts(series, settings))
+    return assess(series, model, rival, settings, upcoming, split_after_vintages(series, settings))
 
 
 def recorded_night(

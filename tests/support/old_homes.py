@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.maintenance.backup import restore
 
 HOMES = Path(__file__).parents[1] / "homes"
@@ -12,13 +12,13 @@ BEFORE_ROOMS = HOMES / "before-rooms"
 THREE_NIGHTS = HOMES / "three-nights.zip"
 
 
-def moved_to(folder: Path, left: Path = BEFORE_ROOMS) -> Home:
+def moved_to(folder: Path, left: Path = BEFORE_ROOMS) -> HomePaths:
     """Copy the home to another folder, as a user moving it would."""
     shutil.copytree(left, folder, ignore=shutil.ignore_patterns("README.md"))
     return home_of({"STOCKML_HOME": str(folder)})
 
 
-def restored_to(folder: Path) -> Home:
+def restored_to(folder: Path) -> HomePaths:
     """Restore the backup, by the version of 2026-12-01, of three live nights of IBM, December 2012 to March 2013."""
     home = home_of({"STOCKML_HOME": str(folder)})
     restore(home, THREE_NIGHTS)

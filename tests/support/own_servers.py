@@ -16,7 +16,7 @@ from deployments.servers import processes
 from deployments.servers.environment import settings_of
 from deployments.servers.processes import Child, Program, start
 from deployments.servers.stack import mlflow, prefect
-from stockml.home import Home
+from stockml.home import HomePaths
 from tests.support.patience import PATIENCE_S
 
 
@@ -33,7 +33,7 @@ class OwnServer:
     more: further environment variables.
     """
 
-    home: Home
+    home: HomePaths
     program: Callable[[int, Mapping[str, str]], Program]
     log: str
     health: str
@@ -42,11 +42,11 @@ class OwnServer:
     child: Child | None = None
 
     @classmethod
-    def prefect(cls, home: Home, **more: str) -> Self:
+    def prefect(cls, home: HomePaths, **more: str) -> Self:
         return cls(home, prefect, "prefect.log", "/api/health", more)
 
     @classmethod
-    def mlflow(cls, home: Home, **more: str) -> Self:
+    def mlflow(cls, home: HomePaths, **more: str) -> Self:
         return cls(home, partial(mlflow, home), "mlflow.log", "/health", more)
 
     @property
@@ -87,7 +87,7 @@ class OwnServer:
 
 
 @contextlib.contextmanager
-def mlflow_server(home: Home) -> Iterator[str]:
+def mlflow_server(home: HomePaths) -> Iterator[str]:
     """Run an MLflow server; yield its address once it is healthy."""
     with OwnServer.mlflow(home) as server:
         yield server.start().wait().address

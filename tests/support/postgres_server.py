@@ -13,8 +13,8 @@ import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from deployments.servers import databases
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
 
@@ -91,7 +91,7 @@ def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def two_homes(home: Home, s3_folder: str, stockml_database: str, tmp_path: Path) -> tuple[Home, Home]:
+def two_homes(home: HomePaths, s3_folder: str, stockml_database: str, tmp_path: Path) -> tuple[HomePaths, HomePaths]:
     """The test's home and another machine's, which share a new state."""
     here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
     away = tmp_path / "away"

@@ -11,7 +11,7 @@ import pytest
 
 from deployments.servers.environment import prefect_database
 from deployments.servers.prefect_api import prefect_api
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from tests.support.own_servers import OwnServer
 
 
@@ -25,7 +25,7 @@ def prefect_server() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A server as `stockml up` starts one, with the scheduler and automations."""
-    place = home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
+    place = current_home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
     with OwnServer.prefect(place).start() as server, prefect_at(place, f"{server.wait().address}/api"):
         yield
 
@@ -33,12 +33,12 @@ def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @contextmanager
 def temporary_prefect() -> Iterator[None]:
     """The server of `prefect_server`, for use outside tests."""
-    with tempfile.TemporaryDirectory() as folder, prefect_at(home({"STOCKML_HOME": folder})):
+    with tempfile.TemporaryDirectory() as folder, prefect_at(current_home({"STOCKML_HOME": folder})):
         yield
 
 
 @contextmanager
-def prefect_at(place: Home, server: str = "") -> Iterator[None]:
+def prefect_at(place: HomePaths, server: str = "") -> Iterator[None]:
     """Point all threads of this process to `server`, which serves the home's database; start one if empty."""
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker

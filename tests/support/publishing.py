@@ -6,7 +6,7 @@ import numpy as np
 
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.bars import Bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -17,12 +17,12 @@ FRIDAY, LAST = date(2013, 2, 22), date(2013, 3, 1)
 SATURDAY = "2013-03-02T12:00:00-05:00"  # noon in New York on the day after the recording's last session
 
 
-def record(home: Home, bars: Bars, at: date, ticker: str = "IBM") -> None:
+def record(home: HomePaths, bars: Bars, at: date, ticker: str = "IBM") -> None:
     store, recorded_at = BarStore.of(home), datetime.combine(at, time(4), UTC)
     store.append(ticker, bars, recorded_at=recorded_at, source="test", session=bars.index[-1].date())
 
 
-def publish(home: Home, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
+def publish(home: HomePaths, origin: date, hours_later: float = 0.0, ticker: str = "IBM") -> None:
     """Publish a path that rises by a thousandth a session, at 04:00 UTC after its session, plus `hours_later`."""
     bar = recorded("IBM").loc[str(origin)]
     last, lead = (bar["high"] + bar["low"]) / 2, np.arange(1, HORIZON + 1)

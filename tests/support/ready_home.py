@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from deployments.replay.feed import Feed
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.tracking.client import Tracking
 from tests.support import replaying
 
 
 @pytest.fixture(scope="session")
-def before_the_night(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
+def before_the_night(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> HomePaths:
     """IBM's bars up to a week before Thursday, and an empty MLflow."""
     home = home_of({"STOCKML_HOME": str(tmp_path_factory.mktemp("before"))})
     replaying.fill(home, ["IBM"])
@@ -31,7 +31,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Home:
+def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> HomePaths:
     """A module's home, with MLflow's tables."""
     root = tmp_path_factory.mktemp("home")
     shutil.copy(empty_database, root / "mlflow.db")
@@ -39,7 +39,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, empty_database: Path)
 
 
 @pytest.fixture
-def with_tables(home: Home, empty_database: Path) -> Home:
+def with_tables(home: HomePaths, empty_database: Path) -> HomePaths:
     """The test's home, with MLflow's tables."""
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
@@ -47,7 +47,7 @@ def with_tables(home: Home, empty_database: Path) -> Home:
 
 
 @pytest.fixture
-def ready(before_the_night: Home, home: Home, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Home:
+def ready(before_the_night: HomePaths, home: HomePaths, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> HomePaths:
     """A home of the test's own before Thursday's night, with the feed's clock set to it."""
     from tests.support.night_process import copied  # imports MLflow, which few tests need
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from deployments.replay.feed import Feed
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.store import BarStore
 from tests.support.recordings import recorded
 
@@ -21,11 +21,11 @@ def use(feed: Feed, monkeypatch: pytest.MonkeyPatch, plan: str = "1200/min") -> 
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", plan)
 
 
-def store_of(home: Home) -> BarStore:
+def store_of(home: HomePaths) -> BarStore:
     return BarStore.of(home)
 
 
-def fill(home: Home, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:
+def fill(home: HomePaths, tickers: Iterable[str] | Mapping[str, str], until: date = STORED_UNTIL) -> None:
     """Store the recorded history of each ticker, or of the recorded symbol that it is mapped to."""
     played_by = tickers if isinstance(tickers, Mapping) else {ticker: ticker for ticker in tickers}
     recorded_at = datetime(until.year, until.month, until.day, 8, tzinfo=UTC) + timedelta(days=1)

@@ -4,13 +4,13 @@ from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import ArtifactSort
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import summary
 from stockml.nights.record import Night
 
 
-def check_every_page_says_the_same(home: Home, night: Night) -> None:
+def check_every_page_says_the_same(home: HomePaths, night: Night) -> None:
     """Check that record, command line, JSON, Prefect's state and artifact and MLflow's tags, note and version agree.
 
     They give one verdict and one headline. The alias names the history's champion, whose night says it was promoted."""

@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter
 from prefect.settings import PREFECT_UI_URL, temporary_settings
 from prefect.states import Cancelling, Pending, Running, State
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from tasks.artifacts import mlflow_pages, night_report, prefect_page, row_of, show_night
 from tests.support.nights import recorded_night
 from tests.support.prefect_server import artifacts_refused
@@ -35,7 +35,7 @@ def test_a_night_that_a_person_cancels_is_not_said_to_have_died(state: State[obj
 
 
 @pytest.mark.parametrize("address", ["https://me:secret@mlflow.example:5000", "https://mlflow.example:5000/"])
-def test_links_to_mlflow_show_no_password(home: Home, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_to_mlflow_show_no_password(home: HomePaths, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are kept in every night's record, and shown on its page."""
     monkeypatch.delenv("STOCKML_MLFLOW_PAGE", raising=False)
     assert mlflow_pages(replace(home, tracking_uri=address)) == "https://mlflow.example:5000"

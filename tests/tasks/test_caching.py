@@ -10,7 +10,7 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL
 
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.settings import NetworkSettings
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
@@ -23,7 +23,7 @@ FRIDAY = date(2013, 3, 1)
 
 @step("write prices", module="home", ignores=("now",))
 def write_prices(ticker: str, session: date, now: int) -> PayloadReceipt:
-    path = home().root / f"{ticker} prices"
+    path = current_home().root / f"{ticker} prices"
     write_atomically(path, f"prices of {ticker} on {session}".encode())
     sha256, received_at = sha256_of(path) or "", datetime(2013, 3, 2, 4, tzinfo=UTC)
     return PayloadReceipt(ticker, str(path), sha256, session, session, received_at, rows_before=0)
@@ -31,7 +31,7 @@ def write_prices(ticker: str, session: date, now: int) -> PayloadReceipt:
 
 @step("count prices", module="settings")
 def count_prices(prices: PayloadReceipt, weight: float, now: int) -> StoreReceipt:
-    path = home().root / "count"
+    path = current_home().root / "count"
     write_atomically(path, f"{Path(prices.path).read_bytes()!r} {weight}".encode())
     return StoreReceipt(prices.ticker, str(path), sha256_of(path) or "", prices.session, 1, 0, 0)
 
@@ -45,21 +45,21 @@ def two_steps(ticker: str = "IBM", weight: float = 1.0, now: int = 0, force: boo
     return [first.name, second.name]
 
 
-def nothing(place: Home) -> dict[str, object]:
+def nothing(place: HomePaths) -> dict[str, object]:
     return {}
 
 
-def lose_the_first_file(place: Home) -> dict[str, object]:
+def lose_the_first_file(place: HomePaths) -> dict[str, object]:
     (place.root / "IBM prices").unlink()
     return {}
 
 
-def change_the_second_file(place: Home) -> dict[str, object]:
+def change_the_second_file(place: HomePaths) -> dict[str, object]:
     (place.root / "count").write_text("somebody else's")
     return {}
 
 
-def break_a_kept_result(place: Home) -> dict[str, object]:
+def break_a_kept_result(place: HomePaths) -> dict[str, object]:
     next(place.results.glob("count-prices-*")).write_text("{ broken")
     return {}
 
@@ -79,7 +79,7 @@ def break_a_kept_result(place: Home) -> dict[str, object]:
 )
 @pytest.mark.usefixtures("prefect_server")
 def test_exactly_the_right_steps_run_again(
-    home: Home, change: Callable[[Home], dict[str, object]], states: list[str]
+    home: HomePaths, change: Callable[[HomePaths], dict[str, object]], states: list[str]
 ) -> None:
     assert two_steps() == ["Completed", "Completed"]
     assert two_steps(**change(home)) == states
@@ -87,7 +87,7 @@ def test_exactly_the_right_steps_run_again(
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_copied_home_reruns_steps_whose_results_are_in_the_original(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_steps()
     monkeypatch.setenv("STOCKML_HOME", str(shutil.copytree(home.root, home.root.with_name("copied"))))

@@ -17,10 +17,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Failed, Pending, Running
 
 import flows
-from stockml.home import Home
-from stockml.nights.status import Attempt, keep_attempt, rows
+from stockml.home import HomePaths
+from stockml.nights.status import LastRun, record_run, rows
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import A_NIGHT, GONE_AFTER, LOST_AFTER, OURS, end_killed, reap_lost
+from tasks.lost_runs import GONE_AFTER, LOST_AFTER, MAX_SILENCE, OURS, end_killed, reap_lost
 from tasks.run_records import keep_end, sign
 from tests.support.loopback import Loopback, whole
 
@@ -70,7 +70,7 @@ def test_a_run_is_ended_once_its_process_is_gone_or_it_is_silent_for_half_a_day(
     assert states(runs) == dict.fromkeys(runs, "Running"), "one that is gone here may be another machine's of this name"
     reap_lost(datetime.now(UTC) + GONE_AFTER)
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Running"}
-    reap_lost(datetime.now(UTC) + A_NIGHT)
+    reap_lost(datetime.now(UTC) + MAX_SILENCE)
     assert states(runs) == {"gone": "Crashed", "here": "Running", "unknown": "Crashed"}
 
 
@@ -81,7 +81,7 @@ def test_our_flows_are_all_those_of_this_project_and_no_other_flows_run_is_ended
     assert {*(OURS.name.any_ or ())} == named
     with get_client(sync_client=True) as client:
         foreign = client.create_flow_run(Flow(fn=by_hand.fn, name="another program's"), state=Running()).id
-        reap_lost(datetime.now(UTC) + 2 * A_NIGHT)
+        reap_lost(datetime.now(UTC) + 2 * MAX_SILENCE)
         assert client.read_flow_run(foreign).state_name == "Running"
         client.delete_flow_run(foreign)
 
@@ -97,18 +97,18 @@ def test_a_deployments_run_in_a_terminal_or_on_another_machine_is_left_alone_and
             if process:
                 client.update_flow_run(run.id, infrastructure_pid=process)
             made[name] = str(run.id)
-    reap_lost(datetime.now(UTC) + A_NIGHT - timedelta(minutes=1))
+    reap_lost(datetime.now(UTC) + MAX_SILENCE - timedelta(minutes=1))
     assert states(made) == dict.fromkeys(made, "Running")
-    reap_lost(datetime.now(UTC) + A_NIGHT)
+    reap_lost(datetime.now(UTC) + MAX_SILENCE)
     assert states(made) == {"TERMINAL": "Running", "ELSEWHERE": "Crashed", "NOTHING": "Crashed"}
     with get_client(sync_client=True) as client:
         client.delete_flow_run(UUID(made["TERMINAL"]))
 
 
-def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(home: Home) -> None:
+def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(home: HomePaths) -> None:
     began = datetime.now(UTC)
     for ticker, ended in {"KILLED": began - timedelta(days=1), "AFTER": began + timedelta(hours=1)}.items():
-        keep_attempt(home.nights, ticker, Attempt("Completed", "", ended))
+        record_run(home.nights, ticker, LastRun("Completed", "", ended))
         with get_client(sync_client=True) as client:
             run = client.create_flow_run(night, parameters={"ticker": ticker}, state=Running())
     reap_lost(datetime.now(UTC) + LOST_AFTER)
@@ -117,8 +117,8 @@ def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(ho
     assert [row.state for row in rows(home, ["AFTER", "KILLED"], began)] == ["completed: ", told]
 
 
-def test_the_status_says_why_a_night_failed_in_its_own_words(home: Home) -> None:
-    keep_attempt(home.nights, "FAILED", Attempt("Completed", "", began := datetime.now(UTC)))
+def test_the_status_says_why_a_night_failed_in_its_own_words(home: HomePaths) -> None:
+    record_run(home.nights, "FAILED", LastRun("Completed", "", began := datetime.now(UTC)))
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(night, parameters={"ticker": "FAILED"}, state=Running())
     said = "Flow run encountered an exception: NoBars: no bars of FAILED"
@@ -126,9 +126,9 @@ def test_the_status_says_why_a_night_failed_in_its_own_words(home: Home) -> None
     assert [row.state for row in rows(home, ["FAILED"], began)] == ["failed: NoBars: no bars of FAILED"]
 
 
-def test_an_end_kept_while_the_clock_was_ahead_gives_way_to_the_next(home: Home) -> None:
+def test_an_end_kept_while_the_clock_was_ahead_gives_way_to_the_next(home: HomePaths) -> None:
     ahead = datetime.now(UTC) + timedelta(days=1_000)
-    keep_attempt(home.nights, "AHEAD", Attempt("Stale", "the feed is stale", ahead))
+    record_run(home.nights, "AHEAD", LastRun("Stale", "the feed is stale", ahead))
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(night, parameters={"ticker": "AHEAD"}, state=Running())
     keep_end(run, Failed(message="the disk is full"), datetime.now(UTC))

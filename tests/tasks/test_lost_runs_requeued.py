@@ -25,11 +25,11 @@ from prefect.states import Cancelled, Cancelling, Crashed, Pending, Running, Sta
 from stockml.storage.process_marks import mark
 from tasks import lost_runs
 from tasks.lost_runs import (
-    A_NIGHT,
     ABORTED,
     GONE_AFTER,
     HEARTBEAT,
     LOST_AFTER,
+    MAX_SILENCE,
     SILENT,
     dead_runs,
     deaths,
@@ -173,7 +173,7 @@ def test_a_scheduled_run_that_a_power_cut_ended_is_run_again_but_not_for_ever(na
             assert client.read_flow_run(run.id).state_name == "AwaitingRetry"
             assert requeue(client, run.id, "killed"), "it is already in the queue, and has not died twice"
         client.set_flow_run_state(run.id, state, force=True)
-        reap_lost(datetime.now(UTC) + A_NIGHT)
+        reap_lost(datetime.now(UTC) + MAX_SILENCE)
         ended = client.read_flow_run(run.id).state
         assert ended.name == "Crashed", "the limit holds for one that dies before it begins, too"
         assert ended.message.startswith("nothing works on this run any more, ")

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.maintenance.retention import RetentionSettings
 from stockml.storage.sharing import commit_all, refresh
 from tasks.maintenance import clear_mlflow, clear_shared_state, mlflow_database
@@ -31,18 +31,18 @@ SERVER = "postgresql://me:hidden@db:5432"
 def test_mlflows_database_is_known_where_its_page_is_this_installations(
     tmp_path: Path, environ: dict[str, str], database: str | None
 ) -> None:
-    place = home({"STOCKML_HOME": str(tmp_path), **environ})
+    place = current_home({"STOCKML_HOME": str(tmp_path), **environ})
     assert mlflow_database(place) == (database and database.format(root=tmp_path))
 
 
 def test_a_database_in_the_home_is_the_one_behind_the_page(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
-    assert mlflow_database(home({"STOCKML_HOME": str(tmp_path), **PAGE})) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert mlflow_database(current_home({"STOCKML_HOME": str(tmp_path), **PAGE})) == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.mark.slow
 def test_the_trash_behind_a_running_page_is_emptied_with_its_files(
-    with_tables: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_tables: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it itself."""
     (picture := tmp_path / "forecast.png").touch()
@@ -61,12 +61,12 @@ def test_the_trash_behind_a_running_page_is_emptied_with_its_files(
 
 @pytest.mark.slow
 def test_a_database_that_is_not_behind_the_page_is_not_taken_for_the_one_that_is(
-    with_tables: Home, installation: Home, monkeypatch: pytest.MonkeyPatch
+    with_tables: HomePaths, installation: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where MLFLOW_TRACKING_URI is another server's: people are told to empty its trash there."""
     with mlflow_server(installation) as page:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
-        assert mlflow_database(home()) == with_tables.tracking_uri
+        assert mlflow_database(current_home()) == with_tables.tracking_uri
         client = MlflowClient(page)
         client.delete_run(client.create_run(client.create_experiment("stockml/IBM")).info.run_id)
         done = clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False)
@@ -76,7 +76,7 @@ def test_a_database_that_is_not_behind_the_page_is_not_taken_for_the_one_that_is
 @needs_postgres
 @pytest.mark.parametrize("kind", ["s3", "a folder"])
 def test_what_no_manifest_names_any_more_leaves_a_shared_state_two_days_after_it_was_written(
-    kind: str, two_homes: tuple[Home, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, two_homes: tuple[HomePaths, HomePaths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, away = two_homes
     if kind == "a folder":

@@ -9,11 +9,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.replay.feed import REPLAY
 from stockml import clock
 from stockml.errors import BadKey, MixedPrices, PremiumOnly
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.calendar import sessions_for
 from stockml.provider.price_source import claim
 from stockml.provider.turns import noted_turns
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tasks.provider import _key_from_block, history_is_elsewhere, join_turns, plan_gives_history, provider, turn_of
 from tests.support.scripted_feed import ScriptedFeed
 
@@ -22,7 +22,7 @@ NEW_YORK = sessions_for("IBM")
 
 
 @pytest.fixture(autouse=True)
-def _keyed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def _keyed(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """A market's home and a free key, of which nothing is asked."""
     for name in ("STOCKML_CLOCK", "ALPHAVANTAGE_PLAN", "TIINGO_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -30,7 +30,7 @@ def _keyed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_URL", "http://127.0.0.1:9")
 
 
-def test_the_market_is_not_asked_for_a_replays_home(home: Home) -> None:
+def test_the_market_is_not_asked_for_a_replays_home(home: HomePaths) -> None:
     with provider() as asked:
         assert asked.remaining() == 25
     claim(home, "replay")
@@ -39,7 +39,7 @@ def test_the_market_is_not_asked_for_a_replays_home(home: Home) -> None:
 
 
 def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan_and_in_no_replay(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (history_is_elsewhere(), plan_gives_history()) == (False, False)
     monkeypatch.setenv("TIINGO_API_KEY", "K3Y12345")
@@ -51,7 +51,7 @@ def test_history_comes_from_the_second_provider_only_with_its_key_on_a_free_plan
     assert not history_is_elsewhere()
 
 
-def test_turns_are_noted_for_a_capped_key_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turns_are_noted_for_a_capped_key_alone(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "75/min")
     assert join_turns({"IBM": BEFORE}) == {"IBM": BEFORE}
     assert turn_of("IBM", TONIGHT, NEW_YORK) is None

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.utilities.callables import parameter_schema
 
-from tasks.run_records import run_shown
+from tasks.run_records import run_on_page
 from tests.deployments.test_cli_runs import toy_night as night_of_a_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -18,7 +18,7 @@ toy_night = night_of_a_command.with_options(name="toy night within another run")
 
 @task
 def toy_task(ticker: str) -> str:
-    return str(run_shown(toy_night, ticker, ticker, profile="tutorial", session=None).message)
+    return str(run_on_page(toy_night, ticker, ticker, profile="tutorial", session=None).message)
 
 
 @flow(name="toy universe")
@@ -33,7 +33,7 @@ def night_begun_once() -> str:
 
 @flow
 def universe_of_one() -> str:
-    return str(run_shown(night_begun_once, "ONE").name)
+    return str(run_on_page(night_begun_once, "ONE").name)
 
 
 def broken_once(monkeypatch: pytest.MonkeyPatch, asked: str, content: bytes) -> list[str]:

@@ -26,7 +26,7 @@ from prefect.settings import (
 from prefect.states import Running, Suspended
 
 from tasks import short_runs
-from tasks.run_records import relate_to_run_only, run_shown
+from tasks.run_records import drop_related_resources, run_on_page
 from tests.support.loopback import Exchange, Loopback
 from tests.support.patience import PATIENCE_S, until
 
@@ -133,7 +133,7 @@ def step() -> None: ...
 
 @flow
 def short() -> None:
-    relate_to_run_only()
+    drop_related_resources()
     step()
 
 
@@ -170,7 +170,7 @@ def states(
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
 def test_a_short_run_reports_only_the_ends_of_its_steps_and_names_only_itself() -> None:
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
-        state = run_shown(short, None)
+        state = run_on_page(short, None)
     run_id = state.state_details.flow_run_id
     assert run_id
     with get_client(sync_client=True) as client:
@@ -195,7 +195,7 @@ def shown_at_work() -> None:
 
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
 def test_a_lasting_step_is_shown_while_it_runs() -> None:
-    state = run_shown(long, None)
+    state = run_on_page(long, None)
     assert state.is_completed(), state.message
     run_id = state.state_details.flow_run_id
     assert run_id
@@ -223,4 +223,4 @@ def interrupted() -> None:
 @pytest.mark.usefixtures("prefect_server", "prefects_own")
 def test_a_run_that_is_interrupted_before_a_step_has_its_record_ends_as_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_shown(interrupted, None)
+        run_on_page(interrupted, None)

@@ -19,11 +19,11 @@ from prefect.states import Completed, Scheduled
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
 from deployments.process import restored
-from deployments.registration import own_list
+from deployments.registration import ticker_list
 from deployments.servers.environment import settings_of
 from flows.notices import missing_forecasts
-from stockml.home import Home
-from stockml.nights.glance import keep_newest
+from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
 from tasks.run_records import in_state, runs_of
 from tasks.status_page import (
     EVERY_S,
@@ -41,13 +41,13 @@ from tests.support.nights import recorded_night
 
 
 @pytest.fixture
-def follow(home: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Callable[..., None]:
+def follow(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Callable[..., None]:
     """Adds tickers to the list, with these choices, and registers them."""
     monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
 
     def followed(*tickers: str, **choices: str) -> None:
         with restored(os.environ, settings_of(home)):
-            own_list.add(home, tickers, choices)
+            ticker_list.add(home, tickers, choices)
             register_all(home)
 
     return followed
@@ -67,7 +67,7 @@ def other_waits() -> bool:
     return False
 
 
-def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(home: Home) -> None:
+def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_are_old(home: HomePaths) -> None:
     assert is_due(home.locks, other_waits)  # never shown yet
     assert is_due(home.locks, alone)
     assert not is_due(home.locks, other_waits)
@@ -153,7 +153,7 @@ def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
 
 @pytest.mark.slow
 def test_the_page_goes_by_the_calendar_that_the_list_gives_a_ticker_as_the_status_does(
-    follow: Callable[..., None], home: Home, monkeypatch: pytest.MonkeyPatch
+    follow: Callable[..., None], home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its newest night went by London's, by which the bar of 2013-03-01 is final; by New York's it is not yet."""
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-02T02:00:00+00:00")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from stockml.code_version import sources
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.prices.store import BarStore
 from tasks import steps
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
@@ -47,7 +47,7 @@ AGAIN = "; `stockml history IBM` asks again"
     ],
 )
 def test_what_the_second_provider_refuses_ends_no_night_and_says_how_to_ask_again(
-    home: Home, monkeypatch: pytest.MonkeyPatch, answer: object, status: int, said: str
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, answer: object, status: int, said: str
 ) -> None:
     now, newest = datetime(2013, 3, 2, 5, tzinfo=UTC), recorded("IBM").iloc[-100:]
     BarStore.of(home).append("IBM", newest, recorded_at=now, source="a test", session=newest.index[-1].date())

@@ -15,8 +15,8 @@ from prefect.client.schemas.filters import ArtifactFilter
 
 from stockml.errors import InvalidFile, NoBars, StoreUnreadable
 from stockml.evaluation.backtest import Span
-from stockml.home import Home
-from stockml.nights.glance import keep_newest
+from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
@@ -37,7 +37,7 @@ def reading(tickers: list[str], folder: Path | None = None, calendar: str | None
 
 
 def test_an_unreadable_ticker_is_left_out_with_a_message_but_is_an_error_if_it_was_named(
-    home: Home, caplog: pytest.LogCaptureFixture
+    home: HomePaths, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(home, ["AAPL", "IBM"])
     damaged = BarStore.of(home).path("IBM")
@@ -96,7 +96,7 @@ def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
     assert reading(["ABX"], tmp_path, "XLON") == ["ABX"]
 
 
-def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: Home) -> None:
+def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) -> None:
     """Its only bar is of a day on which London was open and New York, by which its suffix would go, was not."""
     bar = recorded("IBM").loc["2013-02-19":"2013-02-19"].set_axis([pd.Timestamp(2013, 2, 18)])
     told = {"recorded_at": datetime(2013, 2, 19, tzinfo=UTC), "source": "test", "session": date(2013, 2, 18)}
@@ -129,7 +129,7 @@ def searching(*trials: TrialRecord) -> None:
     ],
 )
 def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
-    home: Home, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trials: list[Any], said: str
+    home: HomePaths, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, trials: list[Any], said: str
 ) -> None:
     home.root.mkdir()
     (home.root / "file").touch()  # not a folder, so no database can be below it

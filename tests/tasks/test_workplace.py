@@ -9,43 +9,43 @@ from pathlib import Path
 import pytest
 
 from stockml import code_version
-from stockml.errors import UnlikeWorker
-from stockml.home import Home
-from stockml.home import home as home_of
-from tasks.workplace import check, check_scheduled, marked, of_scheduler, own_code
+from stockml.errors import WorkerMismatch
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
+from tasks.workplace import check, check_scheduled, marked, own_code, worker_variables
 
 WORKER = "tcp://10.0.0.6:40001"
 
 
-def named(home: Home, **changes: str) -> str:
+def named(home: HomePaths, **changes: str) -> str:
     """What a worker whose home has these changes is told by a run of `home`; "" if it fits."""
     with marked(home) as here:
         try:
             check(here, replace(home, **changes), WORKER)
-        except UnlikeWorker as refused:
+        except WorkerMismatch as refused:
             return str(refused)
     return ""
 
 
-def test_the_same_home_fits_and_leaves_no_file(home: Home) -> None:
+def test_the_same_home_fits_and_leaves_no_file(home: HomePaths) -> None:
     assert named(home) == ""
     assert list(home.locks.iterdir()) == []
 
 
-def test_another_home_is_named_once_though_its_addresses_differ_too(home: Home, tmp_path: Path) -> None:
+def test_another_home_is_named_once_though_its_addresses_differ_too(home: HomePaths, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    with marked(home) as here, pytest.raises(UnlikeWorker) as refused:
+    with marked(home) as here, pytest.raises(WorkerMismatch) as refused:
         check(here, home_of({"STOCKML_HOME": str(other)}), WORKER)
     assert refused.value.worker == WORKER
     assert refused.value.differences == (("STOCKML_HOME", str(home.root), str(other)),)
     assert not other.exists()
 
 
-def test_the_same_path_on_another_disk_is_another_home(home: Home, tmp_path: Path) -> None:
+def test_the_same_path_on_another_disk_is_another_home(home: HomePaths, tmp_path: Path) -> None:
     with marked(home) as here:
         shutil.move(home.root, tmp_path / "away")
         home.locks.mkdir(parents=True)
-        with pytest.raises(UnlikeWorker, match=f"folder that it names: .*another of the same path, {home.root}"):
+        with pytest.raises(WorkerMismatch, match=f"folder that it names: .*another of the same path, {home.root}"):
             check(here, home, WORKER)
 
 
@@ -67,16 +67,16 @@ def test_the_same_path_on_another_disk_is_another_home(home: Home, tmp_path: Pat
         ),
     ],
 )
-def test_another_address_is_named_without_its_password(home: Home, changes: dict[str, str], said: str) -> None:
+def test_another_address_is_named_without_its_password(home: HomePaths, changes: dict[str, str], said: str) -> None:
     found = named(home, **changes)
     assert said in found
     assert "secret" not in found
 
 
-def test_other_code_is_named_by_both_hashes_and_libraries(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_is_named_by_both_hashes_and_libraries(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     with marked(home) as here:
         monkeypatch.setattr(code_version, "_version", lambda name: "3.1.4")
-        with pytest.raises(UnlikeWorker) as refused:
+        with pytest.raises(WorkerMismatch) as refused:
             check(here, home, WORKER)
     numpy = f"numpy=={version('numpy')}"
     assert re.search(rf"the code: expected \w{{12}} with .*{numpy} .*, found .*numpy==3.1.4 ", str(refused.value))
@@ -91,7 +91,7 @@ def test_with_shared_state_each_machine_has_its_own_home(tmp_path: Path) -> None
     same_tracking = {"tracking_uri": "http://mlflow:5000"}
     with marked(replace(one, **same_tracking)) as here:
         check(here, replace(two, **same_tracking), WORKER)
-        with pytest.raises(UnlikeWorker) as refused:
+        with pytest.raises(WorkerMismatch) as refused:
             check(here, replace(two, state="s3://key:secret@other/state", **same_tracking), WORKER)
     assert refused.value.differences == (("STOCKML_STATE", "s3://bucket/state", "s3://other/state"),)
 
@@ -101,23 +101,23 @@ def test_a_worker_takes_the_state_from_its_runs_and_is_refused_if_it_has_another
     given |= {"AWS_ENDPOINT_URL": "http://minio:9000", "ALPHAVANTAGE_URL": "http://feed:8080"}
     environ = {**SHARED, **given, "ALPHAVANTAGE_API_KEY": "SECRET"}
     place = home_of({"STOCKML_HOME": str(tmp_path), **SHARED})
-    scheduled = of_scheduler(place, environ)
+    scheduled = worker_variables(place, environ)
     assert scheduled == {**given, "STOCKML_STATE": "s3://bucket/state", "STOCKML_CODE": own_code()}
-    assert of_scheduler(replace(place, state=f"{place.state}/replay"), environ) == scheduled
+    assert worker_variables(replace(place, state=f"{place.state}/replay"), environ) == scheduled
     check_scheduled(scheduled, {}, "second")
     check_scheduled(scheduled, SHARED, "second")
     for scheduling, own, said in (
         (scheduled, {"STOCKML_STATE": "s3://other"}, "STOCKML_STATE: expected s3://bucket/state, found s3://other"),
         ({**scheduled, "STOCKML_CODE": "0" * 64}, {}, f"the code: expected {'0' * 64}, found {own_code()}"),
     ):
-        with pytest.raises(UnlikeWorker, match=f"worker second is unlike this run: {said}"):
+        with pytest.raises(WorkerMismatch, match=f"worker second is unlike this run: {said}"):
             check_scheduled(scheduling, own, "second")
-    assert of_scheduler(home_of({"STOCKML_HOME": str(tmp_path)}), environ) == {}
+    assert worker_variables(home_of({"STOCKML_HOME": str(tmp_path)}), environ) == {}
 
 
 @pytest.mark.parametrize("folder", ["home", "replay"])
 def test_a_state_that_is_called_replay_reaches_workers_under_its_whole_name(tmp_path: Path, folder: str) -> None:
     environ = {"STOCKML_HOME": str(tmp_path / folder), **SHARED, "STOCKML_STATE": "s3://bucket/replay"}
-    scheduled = of_scheduler(home_of(environ), environ)
+    scheduled = worker_variables(home_of(environ), environ)
     assert scheduled["STOCKML_STATE"] == environ["STOCKML_STATE"]
     check_scheduled(scheduled, environ, WORKER)

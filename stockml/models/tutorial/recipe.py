@@ -25,10 +25,10 @@ Weights = Sequence[NDArray[np.float32]]
 
 TRAINED_OF = (11_000, 12_075)  # the tutorial's training points, out of all its points
 WINDOW = 2_500
-SHORTEST_WINDOW = 250  # a remainder below a year joins the window before it: its own extremes are too close for a scale
+MIN_WINDOW = 250  # a remainder below a year joins the window before it: its own extremes are too close for a scale
 SMOOTHING = 0.1
 LABEL_REACH = 4
-MOST_STARTS = 20
+MAX_STARTS = 20
 RATE_FLOOR = 1e-6
 PATIENCE = 2
 
@@ -40,7 +40,7 @@ def train_length(n: int) -> int:
 
 def starts(first: int, end: int, horizon: int) -> Indices:
     """(m,) first predicted points, each an origin + 1: every `horizon` from `first`, at most 20, known by `end`."""
-    return np.arange(first, end - horizon + 1, horizon, dtype=np.int64)[:MOST_STARTS]
+    return np.arange(first, end - horizon + 1, horizon, dtype=np.int64)[:MAX_STARTS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def scale_range(low: Floats | float, high: Floats | float) -> Floats:
 def windows(train_end: int) -> Indices:
     """(windows,) start of each scaling window: every 2,500 points; a short remainder joins the last one."""
     begins = np.arange(0, train_end, WINDOW)
-    short = len(begins) > 1 and train_end - begins[-1] < SHORTEST_WINDOW
+    short = len(begins) > 1 and train_end - begins[-1] < MIN_WINDOW
     return begins[:-1] if short else begins
 
 
@@ -263,8 +263,8 @@ class TutorialForecaster:
     learned_until: np.datetime64
 
     forecasts_path: ClassVar[bool] = True
-    pool: ClassVar[None] = None
-    own_of_simple: ClassVar[None] = None
+    vintages: ClassVar[None] = None
+    simple_correction: ClassVar[None] = None
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, None]:
         """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, …, as many as are wanted."""

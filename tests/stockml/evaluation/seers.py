@@ -7,19 +7,19 @@ from functools import cache
 import numpy as np
 
 from stockml.evaluation.assessment import Assessment, assess
-from stockml.evaluation.candidates import Candidate, Unseen
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.features.origins import every_nth
-from stockml.models.pool import Pool
-from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.models.ticker_network import TickerNetwork, WidthCorrection
 from stockml.models.tutorial.recipe import TutorialForecaster
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
-from stockml.training.ticker_training import unseen_parts
+from stockml.training.ticker_training import split_after_vintages
 from tests.support.walks import walk
 
 SETTINGS = EvaluationSettings(horizon=20, direction_step=10, test_sessions=500, validation_sessions=200, origin_every=5)
 SERIES = walk(1_300, seed=4)
-SPLIT = unseen_parts(SERIES, SETTINGS)
+SPLIT = split_after_vintages(SERIES, SETTINGS)
 TEST = every_nth(SPLIT.test, SETTINGS.origin_every)
 LEADS = np.arange(1, 21)
 AGE = 7  # sessions since the champion last learned
@@ -33,11 +33,15 @@ class Model:
 
 def wide(times: float, series: PriceSeries = SERIES) -> Model:
     """The base with `times` its width at every lead, as if learned from endless errors; nothing else is wider."""
-    own = OwnErrors(np.log([[times] * 11, [1] * 11]), 1e12, series.sessions[0])
+    own = WidthCorrection(np.log([[times] * 11, [1] * 11]), 1e12, series.sessions[0])
     first, last = series.sessions[SPLIT.validation.start], series.sessions[-1]
     return Model(
-        TickerNetwork(Pool.before(first.item()), own, corrected=True, learned_until=first - np.timedelta64(1, "D")),
-        TickerNetwork(Pool.before(last.item()), own, corrected=True, learned_until=series.sessions[-1 - AGE]),
+        TickerNetwork(
+            VintageSet.ending_before(first.item()), own, corrected=True, learned_until=first - np.timedelta64(1, "D")
+        ),
+        TickerNetwork(
+            VintageSet.ending_before(last.item()), own, corrected=True, learned_until=series.sessions[-1 - AGE]
+        ),
     )
 
 
@@ -52,7 +56,7 @@ class Seer:
     learned_until: np.datetime64
     true: PriceSeries | None
 
-    forecasts_path, pool, own_of_simple, forecast = True, None, None, TutorialForecaster.forecast
+    forecasts_path, vintages, simple_correction, forecast = True, None, None, TutorialForecaster.forecast
 
     def paths(self, series: PriceSeries, at: np.ndarray, horizon: int) -> np.ndarray:
         start, true = series.close[at][:, None], self.true or series
@@ -78,4 +82,4 @@ USUAL, NARROW = wide(1.0), wide(0.5)
 
 
 def candidate(model: Model | None, of: PriceSeries = SERIES) -> Candidate:
-    return Candidate.of(Unseen.of(of, SPLIT, SETTINGS, USUAL), model)
+    return Candidate.of(ScoringData.of(of, SPLIT, SETTINGS, USUAL), model)

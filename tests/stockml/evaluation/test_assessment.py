@@ -10,16 +10,16 @@ import pytest
 
 from stockml.errors import InvalidFile, InvalidSetting
 from stockml.evaluation.assessment import assess, read_assessment, write_assessment
-from stockml.evaluation.candidates import Unseen
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.candidates import ScoringData
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, evaluate
 from stockml.features.origins import every_nth
-from stockml.models.baselines import published_moves
-from stockml.models.pool import Pool
+from stockml.models.baselines import published_median
 from stockml.models.pooled_regression import POOLED
 from stockml.models.retrain_policy import Decision
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.storage.objects import sha256_of
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.stockml.evaluation.seers import (
     AGE,
     LEADS,
@@ -80,11 +80,11 @@ def test_the_better_model_is_published_or_none_if_it_is_worse_than_without_a_net
 
 
 def test_a_base_that_has_seen_a_session_it_would_be_scored_on_is_refused() -> None:
-    pool, first = USUAL.held_out.pool, SERIES.sessions[SPLIT.validation.start].item()
+    vintages, first = USUAL.held_out.vintages, SERIES.sessions[SPLIT.validation.start].item()
 
     def scored_with_a_base_through(day: date) -> None:
-        held_out = replace(USUAL.held_out, pool=replace(pool, base=replace(pool.base, through=day)))
-        Unseen.of(SERIES, SPLIT, SETTINGS, replace(USUAL, held_out=held_out))
+        held_out = replace(USUAL.held_out, vintages=replace(vintages, base=replace(vintages.base, through=day)))
+        ScoringData.of(SERIES, SPLIT, SETTINGS, replace(USUAL, held_out=held_out))
 
     scored_with_a_base_through(first - timedelta(days=1))
     with pytest.raises(InvalidSetting, match=f"expected the last session of the pool .* found '{first}'"):
@@ -130,7 +130,7 @@ def test_a_champion_of_another_kind_than_tonights_model_is_judged_by_its_own_kin
 
 def test_without_a_network_the_path_is_the_close_plus_half_the_usual_rise() -> None:
     forecast = assessed(BAD).forecast
-    rise = published_moves(SERIES, np.array([len(SERIES) - 1]), LEADS)[0]
+    rise = published_median(SERIES, np.array([len(SERIES) - 1]), LEADS)[0]
     np.testing.assert_allclose(np.log(np.array(forecast.path) / SERIES.close[-1]), rise, atol=1e-12)
     assert forecast.path[0] == SERIES.close[-1]
     assert forecast.without_network
@@ -173,7 +173,7 @@ def test_a_kept_model_is_scored_once_and_published() -> None:
 def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -> None:
     early = replace(SERIES, sessions=SERIES.sessions - BEFORE_ANY_VINTAGE)
     model = train_ticker(early, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(early, model, None, SETTINGS, after(early), unseen_parts(early, SETTINGS))
+    found = assess(early, model, None, SETTINGS, after(early), split_after_vintages(early, SETTINGS))
     assert (found.publisher, found.forecast.without_network) == (POOLED, True)
     (reason,) = found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason
@@ -184,8 +184,9 @@ def test_before_any_vintage_the_simple_forecast_is_published_with_the_reason() -
 def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published() -> None:
     around = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(1_400, "D"))
     model = train_ticker(around, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    assert model.published.pool.base is not None
-    none = replace(model.held_out, pool=Pool.before(date(1990, 1, 1)), learned_until=around.sessions[0])
+    assert model.published.vintages.base is not None
+    nothing = VintageSet.ending_before(date(1990, 1, 1))
+    none = replace(model.held_out, vintages=nothing, learned_until=around.sessions[0])
     unscored = replace(model, held_out=none)
     found = assess(around, unscored, None, SETTINGS, after(around), SPLIT)
     assert (found.publisher, found.forecast.without_network) == (POOLED, True)
@@ -196,11 +197,11 @@ def test_with_a_base_for_tonight_only_the_network_is_unscored_and_not_published(
 def test_a_ticker_with_few_sessions_is_assessed_and_published(sessions: int) -> None:
     series = walk(sessions)
     model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(series, model, None, SETTINGS, after(series), unseen_parts(series, SETTINGS))
+    found = assess(series, model, None, SETTINGS, after(series), split_after_vintages(series, SETTINGS))
     assert (found.publisher, found.verdict.promoted) == (LSTM, True)
     assert not found.forecast.without_network
     assert found.forecast.outlook[0].usual is None
-    assert found.evaluation.origins == len(every_nth(unseen_parts(series, SETTINGS).test, 5))
+    assert found.evaluation.origins == len(every_nth(split_after_vintages(series, SETTINGS).test, 5))
 
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year()])
@@ -208,7 +209,7 @@ def test_whatever_the_prices_bands_are_finite_and_in_order_and_the_assessment_is
     series: PriceSeries, tmp_path: Path
 ) -> None:
     model = train_ticker(series, SMALL.changed(evaluation=SETTINGS), Decision("retrain", "first"), start=None)
-    found = assess(series, model, None, SETTINGS, after(series), unseen_parts(series, SETTINGS))
+    found = assess(series, model, None, SETTINGS, after(series), split_after_vintages(series, SETTINGS))
     limits = [found.forecast.band(95).low, found.forecast.band(80).low, found.forecast.band(50).low]
     limits += [found.forecast.path, found.forecast.band(50).high, found.forecast.band(95).high]
     assert np.isfinite(limits).all()
@@ -232,7 +233,7 @@ def test_a_change_of_units_changes_no_figure_of_the_paths() -> None:
 
 def test_a_horizon_beyond_the_learned_leads_is_published_too() -> None:
     settings = SETTINGS.changed(horizon=60)
-    split = unseen_parts(SERIES, settings)
+    split = split_after_vintages(SERIES, settings)
     earlier = replace(USUAL.held_out, learned_until=SERIES.sessions[split.train_end])
     found = assess(SERIES, replace(USUAL, held_out=earlier), None, settings, after(SERIES, 60), split)
     assert found.publisher == LSTM

@@ -12,14 +12,14 @@ import pytest
 from stockml.evaluation.assessment import Assessment, assess
 from stockml.evaluation.backtest import Span, backtest
 from stockml.evaluation.distribution_table import BASE
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK
 from stockml.models.baselines import LAST_MID
 from stockml.models.retrain_policy import Decision
 from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import read_folder
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.support.kaggle import LONG, kaggle_folder
 from tests.support.recordings import recorded
 
@@ -38,7 +38,7 @@ def found() -> Assessment:
     model = train_ticker(series(), Settings(), Decision("retrain", "no champion yet"), start=None)
     upcoming = sessions_for("IBM").after(series().sessions[-1].item(), 50)
     settings = Settings().evaluation
-    return assess(series(), model, None, settings, upcoming, unseen_parts(series(), settings))
+    return assess(series(), model, None, settings, upcoming, split_after_vintages(series(), settings))
 
 
 def test_the_network_adds_about_as_much_as_measured_before_and_no_more() -> None:

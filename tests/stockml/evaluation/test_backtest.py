@@ -9,14 +9,14 @@ from shutil import copy
 import numpy as np
 import pytest
 
-from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, NoRow, TooFewBars
+from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, RowUnavailable, TooFewBars
 from stockml.evaluation.assessment import select_model
 from stockml.evaluation.backtest import AS_IT_IS, CENTRED, Span, TickerBacktest, backtest, paths
 from stockml.evaluation.backtest_table import ROWS, backtest_table, contents, markdown
-from stockml.evaluation.candidates import Unseen
-from stockml.evaluation.distribution_scores import pooled_test
+from stockml.evaluation.candidates import ScoringData
+from stockml.evaluation.distribution_scores import panel_diebold_mariano
 from stockml.evaluation.distribution_table import BASE, row_of
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.simple_distributions import OWN_HAR
 from stockml.forecasts.proper_scores import crps
 from stockml.models.baselines import baseline_paths
@@ -27,7 +27,7 @@ from stockml.models.trained_model import same_forecast
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.support.walks import altered_after, walk, with_prices
 
 SETTINGS = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
@@ -65,11 +65,11 @@ def test_a_night_publishes_what_its_own_steps_give_on_the_series_as_it_stood() -
         known = replace(SERIES.until(origin + 1))  # a copy, which has no later bars to compute anything from
         model = train_ticker(known, settings, Decision("retrain", "asked for"), start=None)
         kept = champion is not None and same_forecast(model, champion)
-        split = unseen_parts(known, settings.evaluation)
-        night = select_model(Unseen.of(known, split, settings.evaluation, model), model, champion, kept=kept)
+        split = split_after_vintages(known, settings.evaluation)
+        night = select_model(ScoringData.of(known, split, settings.evaluation, model), model, champion, kept=kept)
         champion = model if night.promoted else champion
         promoted.append(night.promoted)
-        bases.append(model.published.pool.base.through)
+        bases.append(model.published.vintages.base.through)
         for name, row in ((PUBLISHED, row_of(night.publisher)), (WITHOUT_NETWORK, WITHOUT_NETWORK)):
             published[name].append(night.candidates[row].tonight.quantiles[0, np.array(LEADS) - 1])
     replayed = backtest("ABC", SERIES, span, settings)
@@ -220,7 +220,9 @@ def test_a_horizon_shorter_than_the_leads_measured_is_refused() -> None:
 def test_a_table_of_unmoving_prices_alone_is_refused_with_the_reason() -> None:
     halted = {name: np.where(np.arange(1_400) < FIRST, getattr(SERIES, name), 50.0) for name in COLUMNS}
     still = backtest("STILL", PriceSeries(SERIES.sessions, **halted), SPAN, SETTINGS)
-    with pytest.raises(NoRow, match=r"left out: expected a price that moves, found one still at a lead: STILL$"):
+    with pytest.raises(
+        RowUnavailable, match=r"left out: expected a price that moves, found one still at a lead: STILL$"
+    ):
         backtest_table([still], {})
     adds = 100 * found().over[WITHOUT_NETWORK].skills[0]
     assert backtest_table([still, found()], {}).adds.mean == pytest.approx(adds)
@@ -230,7 +232,7 @@ def test_a_table_of_nobody_names_the_commonest_reasons_each_with_whom_it_is_abou
     """A reason may name the file or ticker again; then it is the same reason without that."""
     empty = {f"f{number}.txt": f"/prices/f{number}.txt: found an empty file" for number in range(7)}
     others = {"OLD": "ends in 1999", "A": "reason 1", "B": "ends in 1999", "C": "reason 2", "D": "reason 3"}
-    with pytest.raises(NoRow) as refusal:
+    with pytest.raises(RowUnavailable) as refusal:
         backtest_table([], {**others, **empty})
     assert str(refusal.value) == (
         "all of them are left out: found an empty file: f0.txt, f1.txt, f2.txt and 4 more; "
@@ -263,7 +265,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     of_paths = {line.row: line for line in table.paths}
     assert list(of_paths) == [*baseline_paths(SERIES.mid, np.array([0]), 1), TREND_PRIOR, PUBLISHED]
     for name, line in of_paths.items():
-        expected = pooled_test([found().paths[name]] * 2)
+        expected = panel_diebold_mariano([found().paths[name]] * 2)
         assert line.p_value == (expected.p_value if expected else None), name
     said = "\n".join(markdown(table))
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said

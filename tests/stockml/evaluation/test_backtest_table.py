@@ -7,12 +7,12 @@ from itertools import count
 import numpy as np
 import pytest
 
-from stockml.evaluation.backtest import AS_IT_IS, CENTRED, LOCATION, WHOLE, DecisionNight, TickerBacktest
-from stockml.evaluation.backtest_table import BacktestTable, Line, backtest_table, markdown
-from stockml.evaluation.distribution_scores import DistributionScore, Gain, pooled_test
+from stockml.evaluation.backtest import AS_IT_IS, CENTRED, LOCATION, WITH_LOCATION, BacktestNight, TickerBacktest
+from stockml.evaluation.backtest_table import BacktestRow, BacktestTable, backtest_table, markdown
+from stockml.evaluation.distribution_scores import DistributionScore, PairedLosses, panel_diebold_mariano
 from stockml.evaluation.distribution_table import BASE
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.outlook_scores import OutlookScore, ScoredStatement, outlook_lines
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
@@ -21,11 +21,13 @@ WIDTHS = (CENTRED, RIDGE, BASE, WITHOUT_NETWORK, PUBLISHED)
 DAYS = np.arange("2004-01-05", "2005-01-05", 10, dtype="datetime64[D]")
 
 
-def ticker(name: str, seed: int, outlook: tuple[ScoredStatement, ...], *nights: DecisionNight) -> TickerBacktest:
+def ticker(name: str, seed: int, outlook: tuple[ScoredStatement, ...], *nights: BacktestNight) -> TickerBacktest:
     random, number = np.random.default_rng(seed), count(1)
 
-    def gain(_: str) -> Gain:
-        return Gain(DAYS, random.random(len(DAYS)), 1 + random.random(len(DAYS)), tuple(random.normal(0, 0.1, 12)))
+    def gain(_: str) -> PairedLosses:
+        return PairedLosses(
+            DAYS, random.random(len(DAYS)), 1 + random.random(len(DAYS)), tuple(random.normal(0, 0.1, 12))
+        )
 
     def score(_: str) -> DistributionScore:
         held = {"50": 0.4 + seed / 100 + next(number) / 1000, "80": 0.8 + seed / 100, "95": 0.9 + seed / 200}
@@ -40,28 +42,28 @@ def ticker(name: str, seed: int, outlook: tuple[ScoredStatement, ...], *nights: 
             (gain, (LAST_CLOSE, TREND_PRIOR, PUBLISHED)),
         )
     )
-    widths[CENTRED] = Gain(DAYS, np.ones(len(DAYS)), np.ones(len(DAYS)), (0.0,) * 12)
+    widths[CENTRED] = PairedLosses(DAYS, np.ones(len(DAYS)), np.ones(len(DAYS)), (0.0,) * 12)
     span = (date(2004, 1, 5 + seed), date(2005, 1, 5 + seed))
-    whole = {row: gain(row) for row in (WHOLE, LOCATION, AS_IT_IS)}
+    whole = {row: gain(row) for row in (WITH_LOCATION, LOCATION, AS_IT_IS)}
     return TickerBacktest(name, span, 10 + seed, scores, widths, over, whole, paths, outlook, nights, {})
 
 
 def said(what: str, came_true: float, score: float, adds: float | None) -> ScoredStatement:
     losses = np.random.default_rng(round(1000 * score)).random((2, len(DAYS)))
-    gain = None if adds is None else Gain(DAYS, *losses, (adds,))
+    gain = None if adds is None else PairedLosses(DAYS, *losses, (adds,))
     return OutlookScore(what, 20, 0.5, came_true, score, 0.25, adds, None), gain
 
 
-TUNED, WITHOUT = DecisionNight("fine-tune", 0.03, True, "LSTM"), DecisionNight("keep", None, False, POOLED)
+TUNED, WITHOUT = BacktestNight("fine-tune", 0.03, True, "LSTM"), BacktestNight("keep", None, False, POOLED)
 FOUND = (
     ticker("ABC", 2, (said("rise", 0.25, 0.2, 0.01), said("volatility", 0.3, 0.4, 0.02)), TUNED, WITHOUT, WITHOUT),
-    ticker("DEF", 1, (said("rise", 0.75, 0.125, None),), TUNED, DecisionNight("keep", -0.01, True, "champion")),
+    ticker("DEF", 1, (said("rise", 0.75, 0.125, None),), TUNED, BacktestNight("keep", -0.01, True, "champion")),
     ticker("GHI", 3, (said("rise", 0.8, 0.1, -0.03),), WITHOUT, WITHOUT),
 )
 TABLE = backtest_table(FOUND, {})
 
 
-def check(line: Line, gains: list[Gain]) -> None:
+def check(line: BacktestRow, gains: list[PairedLosses]) -> None:
     leads = {str(lead): 1 + LEADS.index(lead) for lead in (1, 5, 10, 20, 50)}
     mean, share, not_worse = (
         [100 * sum(of(each.skills[i]) for each in gains) / len(gains) for i in range(12)]
@@ -84,7 +86,7 @@ def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zer
     for line in TABLE.paths:
         check(line, [each.paths[line.row] for each in FOUND])
     check(TABLE.adds, [each.over[WITHOUT_NETWORK] for each in FOUND])
-    assert [line.row for line in TABLE.whole] == [WHOLE, LOCATION, AS_IT_IS]
+    assert [line.row for line in TABLE.whole] == [WITH_LOCATION, LOCATION, AS_IT_IS]
     for line in TABLE.whole:
         check(line, [each.whole[line.row] for each in FOUND])
 
@@ -107,7 +109,9 @@ def test_nights_and_outlooks_are_counted_over_all_tickers() -> None:
     assert (rise.said, rise.came_true, rise.score, rise.constant) == pytest.approx((0.5, 0.6, 0.425 / 3, 0.25))
     assert (rise.network_adds, rise.share) == pytest.approx((-1.0, 50.0))  # of the two tickers where it is known
     assert (volatility.network_adds, volatility.share) == pytest.approx((2.0, 100.0))
-    test = pooled_test([gain for each in FOUND for score, gain in each.outlook if score.what == "rise" and gain])
+    test = panel_diebold_mariano(
+        [gain for each in FOUND for score, gain in each.outlook if score.what == "rise" and gain]
+    )
     assert test is not None
     assert rise.p_value == test.p_value
     assert "| rise, 20 sessions | 50.0% | 60.0% | 0.1417 | 0.2500 |" in markdown(TABLE)
@@ -135,14 +139,14 @@ def test_the_percent_of_tickers_above_zero_has_a_table_of_its_own_unless_there_i
 
 def test_a_mean_that_the_best_ticker_in_twenty_makes_is_said_below_its_table() -> None:
     def table(*skills: float) -> BacktestTable:
-        made = (replace(FOUND[0], ticker=f"T{i}", whole={WHOLE: gain(skill)}) for i, skill in enumerate(skills))
+        made = (replace(FOUND[0], ticker=f"T{i}", whole={WITH_LOCATION: gain(skill)}) for i, skill in enumerate(skills))
         return backtest_table([*made], {})
 
-    def gain(skill: float) -> Gain:
-        return replace(FOUND[0].whole[WHOLE], skills=(skill, *FOUND[0].whole[WHOLE].skills[1:]))
+    def gain(skill: float) -> PairedLosses:
+        return replace(FOUND[0].whole[WITH_LOCATION], skills=(skill, *FOUND[0].whole[WITH_LOCATION].skills[1:]))
 
     def told(*skills: float) -> list[str]:
-        return [line for line in markdown(table(*skills)) if "few" in line and WHOLE in line]
+        return [line for line in markdown(table(*skills)) if "few" in line and WITH_LOCATION in line]
 
     assert told(0.5, *[-0.01] * 19) == [
         "Made by few tickers, not above zero without the best in twenty: published, location included -1.00"

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stockml.evaluation.candidates import Unseen, forecast_after
-from stockml.evaluation.evaluate import PUBLISHED, TREND_PRIOR, evaluate
+from stockml.evaluation.candidates import ScoringData, forecast_after
+from stockml.evaluation.path_scores import PUBLISHED, TREND_PRIOR, evaluate
 from stockml.features.origins import every_nth
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
 from stockml.forecasts.publishing import Components, combine
-from stockml.models.baselines import prior_path, published_moves
-from stockml.models.pool import Pool
-from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.models.baselines import published_median, trend_prior_moves
+from stockml.models.ticker_network import TickerNetwork, WidthCorrection
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.models.vintage_set import VintageSet
 from stockml.settings import settings_for
 from tests.stockml.evaluation.seers import (
     LEADS,
@@ -41,8 +41,8 @@ def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order
         (network, at) for network, at in ((USUAL.held_out, unseen), (USUAL.published, np.array([len(SERIES) - 1])))
     ]
     components = Components(
-        published_moves(SERIES, rows, LEADS),
-        np.concatenate([network.pool.simple(SERIES, at, LEADS) for network, at in networks]),
+        published_median(SERIES, rows, LEADS),
+        np.concatenate([network.vintages.simple_quantiles(SERIES, at, LEADS) for network, at in networks]),
         np.concatenate([network.forecast(SERIES, at, LEADS)[1] for network, at in networks]),
     )
     whole, found = combine(SERIES, rows, components), assessed(USUAL)
@@ -63,7 +63,7 @@ def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order
         assert found.band_scores.bands[str(coverage)].coverage == pytest.approx(inside.mean())
     paths = {
         PUBLISHED: close[TEST, None] * np.exp(whole.quantiles[count:-1, :, 10]),
-        TREND_PRIOR: SERIES.mid[TEST, None] * np.exp(prior_path(SERIES, TEST, 20)),
+        TREND_PRIOR: SERIES.mid[TEST, None] * np.exp(trend_prior_moves(SERIES, TEST, 20)),
     }
     rises = {PUBLISHED: np.array([chance_above(quantiles, 0.0) for quantiles in whole.quantiles[count:-1, 9]])}
     scores = evaluate(SERIES.mid, TEST, paths, SETTINGS, rises, close=close).scores
@@ -76,23 +76,25 @@ def test_an_assessment_is_what_combine_gives_for_the_networks_forecasts_in_order
 
 def test_the_simple_forecast_has_the_tickers_own_part_as_learned_by_then_and_by_tonight() -> None:
     def own(network: TickerNetwork, times: float) -> TickerNetwork:
-        return replace(network, corrected=False, errors=OwnErrors(np.log([[1] * 11, [times] * 11]), 1e12, DAY))
+        return replace(network, corrected=False, errors=WidthCorrection(np.log([[1] * 11, [times] * 11]), 1e12, DAY))
 
-    model, pools = (
+    model, vintage_sets = (
         Model(own(USUAL.held_out, 1.3), own(USUAL.published, 1.1)),
-        (USUAL.held_out.pool, USUAL.published.pool),
+        (USUAL.held_out.vintages, USUAL.published.vintages),
     )
-    found = Unseen.of(SERIES, SPLIT, SETTINGS, model)
+    found = ScoringData.of(SERIES, SPLIT, SETTINGS, model)
     last = np.array([len(SERIES) - 1])
-    np.testing.assert_allclose(found.past, 1.3 * pools[0].simple(SERIES, found.origins, LEADS), rtol=1e-6)
-    np.testing.assert_allclose(found.tonight, 1.1 * pools[1].simple(SERIES, last, LEADS), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.past, 1.3 * vintage_sets[0].simple_quantiles(SERIES, found.origins, LEADS), rtol=1e-6
+    )
+    np.testing.assert_allclose(found.tonight, 1.1 * vintage_sets[1].simple_quantiles(SERIES, last, LEADS), rtol=1e-6)
 
 
 def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> None:
     weights = tuple(np.full(shape, 0.1, np.float32) for shape in ((1, 24), (6, 24), (24,), (6, 1), (1,)))
     scale = TutorialScale.of(prepare(SERIES.mid, 1_000), SERIES.sessions)
     model = TutorialForecaster(settings_for("tutorial"), weights, scale, SERIES.sessions[999])
-    found = forecast_after(SERIES, TEST, Pool(None, None, None).simple(SERIES, TEST, LEADS), model)
+    found = forecast_after(SERIES, TEST, VintageSet(None, None, None).simple_quantiles(SERIES, TEST, LEADS), model)
     assert found.location.shape == found.simple.shape[:2] == (len(TEST), len(LEADS))
     prices = SERIES.close[TEST, None] * np.exp(found.location)
     np.testing.assert_allclose(prices[:3], model.paths(SERIES, TEST[:3], len(LEADS)), rtol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scoringrules
 
-from stockml.evaluation.distribution_scores import Gain, Losses, compared, pooled_test, scored
+from stockml.evaluation.distribution_scores import Losses, PairedLosses, compared, panel_diebold_mariano, scored
 from stockml.evaluation.significance import diebold_mariano
 from stockml.models.lead_grid import LEVELS, symmetrised
 
@@ -96,7 +96,8 @@ def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(wid
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
     generator = np.random.default_rng(4)
     tickers = [
-        Gain(SESSIONS[ORIGINS[:-2] - 2], generator.gamma(2, 1, 298), generator.gamma(2, 1 + i, 298), ()) for i in (0, 1)
+        PairedLosses(SESSIONS[ORIGINS[:-2] - 2], generator.gamma(2, 1, 298), generator.gamma(2, 1 + i, 298), ())
+        for i in (0, 1)
     ]
     # the first quarter has somewhat fewer origins than usual, the last somewhat fewer than half
     sums: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -107,7 +108,7 @@ def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> N
     usual = np.median([len(pairs) for pairs in sums.values()])
     means = np.array([np.mean(sums[q], axis=0) for q in sorted(sums) if len(sums[q]) >= usual / 2])
     assert len(means) < len(sums)
-    expected, found = diebold_mariano(means[:, 0], means[:, 1], 2), pooled_test(tickers)
+    expected, found = diebold_mariano(means[:, 0], means[:, 1], 2), panel_diebold_mariano(tickers)
     assert vars(found) == pytest.approx(vars(expected))
 
 
@@ -116,11 +117,11 @@ def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
     blocks = SESSIONS[ORIGINS].astype("datetime64[M]").astype(int) // 3
     shared = generator.normal(size=blocks.max() + 1)[blocks]  # one shock a quarter, the same for every ticker
 
-    def ticker(noise: int) -> Gain:
+    def ticker(noise: int) -> PairedLosses:
         own = np.random.default_rng(noise).normal(0, 0.01, len(ORIGINS))
-        return Gain(SESSIONS[ORIGINS], 5 + shared + own, np.full(len(ORIGINS), 5.0) + own, ())
+        return PairedLosses(SESSIONS[ORIGINS], 5 + shared + own, np.full(len(ORIGINS), 5.0) + own, ())
 
-    one, fifty = pooled_test([ticker(0)]), pooled_test([ticker(i) for i in range(50)])
+    one, fifty = panel_diebold_mariano([ticker(0)]), panel_diebold_mariano([ticker(i) for i in range(50)])
     assert one is not None
     assert fifty is not None
     assert fifty.statistic == pytest.approx(one.statistic, rel=0.1)
@@ -128,14 +129,16 @@ def test_more_tickers_over_the_same_months_are_not_more_evidence() -> None:
 
 def test_a_pooled_test_finds_a_worse_forecast_and_is_none_on_too_little_data() -> None:
     tickers = [
-        Gain(SESSIONS[ORIGINS], *(Losses.of(quantiles(x), outcomes(i), LEADS).by_origin for x in (0.02, 0.01)), ())
+        PairedLosses(
+            SESSIONS[ORIGINS], *(Losses.of(quantiles(x), outcomes(i), LEADS).by_origin for x in (0.02, 0.01)), ()
+        )
         for i in range(5)
     ]
-    found = pooled_test(tickers)
+    found = panel_diebold_mariano(tickers)
     assert found is not None
     assert found.p_worse < 1e-6
-    short = [Gain(each.sessions[:20], each.loss[:20], each.reference[:20], ()) for each in tickers]
-    assert pooled_test(short) is None
+    short = [PairedLosses(each.sessions[:20], each.loss[:20], each.reference[:20], ()) for each in tickers]
+    assert panel_diebold_mariano(short) is None
 
 
 def test_an_interval_is_students_where_no_outcomes_overlap() -> None:

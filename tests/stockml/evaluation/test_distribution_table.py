@@ -12,25 +12,25 @@ from stockml.errors import InvalidSetting
 from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, DistributionTable, distribution_table, row_of
-from stockml.evaluation.evaluate import CHAMPION, LSTM, WITHOUT_NETWORK
+from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import DieboldMariano, diebold_mariano
 from stockml.evaluation.simple_distributions import OWN_HAR, SHAPES, simple_distributions
 from stockml.forecasts.publishing import CombinedForecast, Components
 from stockml.models.lead_grid import LEVELS
-from stockml.models.pool import Pool
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
+from stockml.models.vintage_set import VintageSet
 from stockml.storage.records import read_record, written_record
 from tests.support.walks import walk
 
 SERIES, AT = walk(2_600), np.arange(2_200, 2_550, 5)
 LEADS, ALL = np.array([1, 5, 10, 20, 50]), np.arange(1, 51)
-POOL, NONE = Pool.before(date(2006, 1, 1)), Pool.before(date(1990, 1, 1))
+VINTAGES, NONE = VintageSet.ending_before(date(2006, 1, 1)), VintageSet.ending_before(date(1990, 1, 1))
 
 
 def wider(times: float) -> Candidate:
     """A candidate of `times` the ridge regression's widths, shifted up a little."""
-    simple, shares = times * POOL.simple(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
+    simple, shares = times * VINTAGES.simple_quantiles(SERIES, AT, ALL) + 0.001, np.ones((len(AT), 50))
     combined = CombinedForecast(simple, shares, np.zeros(len(AT)))
     return Candidate(combined, combined, combined, None, Components(0.001 * shares, simple, None), None)
 
@@ -40,16 +40,16 @@ CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0
 
 @cache
 def table() -> DistributionTable:
-    return distribution_table(SERIES, AT, POOL, CANDIDATES, 50)
+    return distribution_table(SERIES, AT, VINTAGES, CANDIDATES, 50)
 
 
 def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
-    assert POOL.regression is not None
-    assert POOL.ridge is not None
+    assert VINTAGES.regression is not None
+    assert VINTAGES.ridge is not None
     rows = {
-        **simple_distributions(SERIES, AT, LEADS, POOL.regression).quantiles,
-        RIDGE: POOL.ridge.quantiles(SERIES, AT, LEADS, POOL.regression),
-        BASE: POOL.network(SERIES, AT, LEADS, np.zeros(4)),
+        **simple_distributions(SERIES, AT, LEADS, VINTAGES.regression).quantiles,
+        RIDGE: VINTAGES.ridge.quantiles(SERIES, AT, LEADS, VINTAGES.regression),
+        BASE: VINTAGES.network_quantiles(SERIES, AT, LEADS, np.zeros(4)),
         **{name: each.test.quantiles[:, LEADS - 1] for name, each in CANDIDATES.items()},
     }
     if symmetric:
@@ -64,8 +64,8 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     assert {score.origins for score in found.scores.values()} == {len(AT)}
     assert (found.leads, found.reasons) == (tuple(LEADS), {})
     assert set(found.widths) == set(found.whole) == set(found.scores) - {POOLED}
-    assert found.through == POOL.through == date(2005, 6, 30)
-    few = distribution_table(SERIES, AT, POOL, CANDIDATES, 50, simple_rows=False)
+    assert found.through == VINTAGES.through == date(2005, 6, 30)
+    few = distribution_table(SERIES, AT, VINTAGES, CANDIDATES, 50, simple_rows=False)
     assert list(few.scores) == [LSTM, CHAMPION, WITHOUT_NETWORK]
     assert few.over_simple == found.over_simple
 
@@ -96,7 +96,7 @@ def test_networks_are_compared_with_the_champion_and_the_same_forecast_without_t
         assert each.skill == pytest.approx(1 - loss[name].mean() / loss[reference].mean(), abs=1e-9)
         expected = diebold_mariano(loss[name], loss[reference], 10)  # paths of 50, every 5 sessions
         assert vars(each.test) == pytest.approx(vars(expected))
-    alone = distribution_table(SERIES, AT, POOL, {LSTM: wider(1.0)}, 50)
+    alone = distribution_table(SERIES, AT, VINTAGES, {LSTM: wider(1.0)}, 50)
     assert (alone.against_champion, alone.network_adds, alone.over_simple) == (None, None, {})
     assert (alone.figures()["network_adds_crps"], alone.figures()["network_adds_crps_p_value"]) == (None, None)
     assert not alone.is_worse(LSTM, clearly=True)
@@ -125,7 +125,7 @@ def test_a_network_is_worse_by_any_amount_and_clearly_worse_by_more_than_the_noi
 
 
 def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:
-    seen = Pool.before(date(2018, 1, 1))
+    seen = VintageSet.ending_before(date(2018, 1, 1))
     with pytest.raises(InvalidSetting, match="before the origin"):
         distribution_table(SERIES, AT, seen, CANDIDATES, 50)
 
@@ -137,14 +137,15 @@ def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_sco
     assert list(found.scores) == list(CANDIDATES)
     assert found.over_simple.keys() == {LSTM, CHAMPION}
     assert found.figures()["crps_skill"] is None
-    without_base = distribution_table(SERIES, AT, replace(POOL, base=None, reasons={"base": "no base network"}), {}, 50)
+    no_base = replace(VINTAGES, base=None, reasons={"base": "no base network"})
+    without_base = distribution_table(SERIES, AT, no_base, {}, 50)
     assert list(without_base.scores) == [*SHAPES, RIDGE]
     assert without_base.reasons == {BASE: "no base network"}
 
 
 def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows() -> None:
     short, at = SERIES.until(1_500), np.arange(1_200, 1_450, 5)
-    found = distribution_table(short, at, Pool.before(date(2003, 1, 1)), {}, 50)
+    found = distribution_table(short, at, VintageSet.ending_before(date(2003, 1, 1)), {}, 50)
     assert list(found.reasons) == [OWN_HAR]
     assert "2000" in found.reasons[OWN_HAR].replace(",", "")
     assert set(found.scores) == {*SHAPES, RIDGE, BASE} - {OWN_HAR}
@@ -165,6 +166,6 @@ def test_the_figures_are_those_of_the_network() -> None:
 
 
 def test_a_short_horizon_has_only_the_leads_it_reaches_and_a_table_survives_json() -> None:
-    assert distribution_table(SERIES, AT, POOL, CANDIDATES, 12).leads == (1, 5, 10)
+    assert distribution_table(SERIES, AT, VINTAGES, CANDIDATES, 12).leads == (1, 5, 10)
     assert read_record(DistributionTable, written_record(table())) == table()
     assert [row_of(name) for name in (LSTM, CHAMPION, POOLED)] == [LSTM, CHAMPION, WITHOUT_NETWORK]

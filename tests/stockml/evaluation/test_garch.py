@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stockml.errors import NoRow, TooFewBars
+from stockml.errors import RowUnavailable, TooFewBars
 from stockml.evaluation.garch import gjr_garch_widths
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, constant, walk, with_prices
@@ -66,7 +66,7 @@ def test_a_fall_widens_more_than_a_rise() -> None:
 def test_too_few_sessions_and_a_price_that_never_moves_are_refused_with_the_reason() -> None:
     with pytest.raises(TooFewBars, match="501 sessions for a GJR-GARCH of the ticker's own, found 500"):
         gjr_garch_widths(SERIES, np.array([499]), LEADS)
-    with pytest.raises(NoRow, match="GJR-GARCH expected a price that moves"):
+    with pytest.raises(RowUnavailable, match="GJR-GARCH expected a price that moves"):
         gjr_garch_widths(constant(1_300), AT, LEADS)
 
 
@@ -76,7 +76,7 @@ def test_a_fit_that_does_not_converge_gives_no_row_rather_than_widths_of_any_siz
         name: np.where(np.abs(np.arange(2_600) - 1_265) < 65, LONG.close[1_200], getattr(LONG, name))
         for name in ("open", "high", "low", "close")
     }
-    with pytest.raises(NoRow, match="GJR-GARCH expected a fit that converges"):
+    with pytest.raises(RowUnavailable, match="GJR-GARCH expected a fit that converges"):
         gjr_garch_widths(replace(LONG, **still), np.array([1_600]), LEADS)
     assert gjr_garch_widths(LONG, np.array([1_600]), LEADS)[0, 0] < 0.02
 
@@ -89,10 +89,10 @@ sys.modules["arch"] = None
 from datetime import date
 import numpy as np
 from stockml.evaluation.simple_distributions import IN_BACKTESTS, simple_distributions
-from stockml.models.pool import Pool
+from stockml.models.vintage_set import VintageSet
 from tests.support.walks import walk
-pool, at, leads = Pool.before(date(2006, 1, 1)), np.arange(2_200, 2_300, 5), np.array([1, 5])
-rows = simple_distributions(walk(2_600), at, leads, pool.regression, names=IN_BACKTESTS)
+vintages, at, leads = VintageSet.ending_before(date(2006, 1, 1)), np.arange(2_200, 2_300, 5), np.array([1, 5])
+rows = simple_distributions(walk(2_600), at, leads, vintages.regression, names=IN_BACKTESTS)
 print(len(rows.quantiles), rows.reasons)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

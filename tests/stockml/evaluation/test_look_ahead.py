@@ -8,16 +8,16 @@ import pytest
 from stockml.errors import InvalidSetting, LooksAhead
 from stockml.evaluation.assessment import assess
 from stockml.evaluation.backtest import Span, backtest
-from stockml.evaluation.candidates import Candidate, Unseen
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_table import BASE
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.evaluation.look_ahead import (
     check_look_ahead,
     check_rows,
     check_training,
     rows_of_a_night,
-    with_other_future,
+    with_altered_future,
 )
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
 from stockml.models.baselines import baseline_paths
 from stockml.models.retrain_policy import Decision
 from stockml.models.ticker_network import TickerNetwork
@@ -56,7 +56,7 @@ def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> N
 
 
 def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
-    honest, unseen = candidate(USUAL), Unseen.of(SERIES, SPLIT, SETTINGS, USUAL)
+    honest, unseen = candidate(USUAL), ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL)
     last = {name: np.broadcast_to(each[-1:], each.shape) for name, each in vars(honest.earlier).items()}
     for name in ("shares", "feedback"):
         knowing = replace(honest, earlier=replace(honest.earlier, **{name: last[name]}))
@@ -67,7 +67,7 @@ def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
 
 def test_scoring_with_another_own_part_of_the_simple_forecast_is_found_out() -> None:
     """Such as the published network's, which knows the outcomes that are scored."""
-    honest = Unseen.of(SERIES, SPLIT, SETTINGS, USUAL)
+    honest = ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL)
     knowing = replace(honest, past=1.01 * honest.past)
     of = {LSTM: USUAL, WITHOUT_NETWORK: None}
     check_look_ahead(honest, {name: Candidate.of(honest, model) for name, model in of.items()})
@@ -98,7 +98,7 @@ def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None
 def test_every_row_of_both_tables_is_checked() -> None:
     found = assessed(USUAL, NARROW)
     networks = {LSTM: USUAL.held_out, CHAMPION: NARROW.held_out, WITHOUT_NETWORK: None}
-    rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.pool, SETTINGS)
+    rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.vintages, SETTINGS)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
         "the last close is the price itself, and what is published comes from one of the networks"
@@ -131,7 +131,7 @@ def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refu
 
 
 def test_the_other_future_differs_from_the_next_session_on() -> None:
-    other = with_other_future(SERIES, MIDDLE)
+    other = with_altered_future(SERIES, MIDDLE)
     assert other.sessions.tolist() == SERIES.sessions.tolist()
     for name in ("open", "high", "low", "close", "volume"):
         own, its = getattr(SERIES, name), getattr(other, name)

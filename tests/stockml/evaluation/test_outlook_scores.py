@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stockml.evaluation.distribution_scores import Gain, pooled_test
-from stockml.evaluation.outlook_scores import FEWEST, OutlookScore, outlook_lines, outlook_scores
+from stockml.evaluation.distribution_scores import PairedLosses, panel_diebold_mariano
+from stockml.evaluation.outlook_scores import MIN_ORIGINS, OutlookScore, outlook_lines, outlook_scores
 from stockml.evaluation.significance import diebold_mariano
 from stockml.forecasts.outlook import SPANS, annualised, chance_above
 from stockml.prices.series import PriceSeries
@@ -48,7 +48,7 @@ def test_a_chance_of_a_large_move_is_scored_as_a_loop_scores_it(span: int, what:
     found, rate, (loss, other) = FOUND[what, span], np.mean(happened), np.array(losses).T
     assert (found.came_true, found.score) == pytest.approx((rate, loss.mean()))
     assert found.constant == pytest.approx(rate * (1 - rate))
-    if FEWEST <= sum(happened) <= len(ORIGINS) - FEWEST:
+    if MIN_ORIGINS <= sum(happened) <= len(ORIGINS) - MIN_ORIGINS:
         assert found.network_adds == pytest.approx(1 - loss.mean() / other.mean())
         test = diebold_mariano(loss, other, 5)  # as of 50 sessions, every 10th an origin
         assert found.test is not None
@@ -88,7 +88,7 @@ def test_without_a_network_nothing_is_compared() -> None:
 
 def test_an_event_that_hardly_ever_came_true_makes_no_gain() -> None:
     """Otherwise a forecast that calls it rarer wins by 40 %, p < 0.01, until it happens."""
-    assert FOUND["over ±10%", 5].came_true * len(ORIGINS) < FEWEST
+    assert FOUND["over ±10%", 5].came_true * len(ORIGINS) < MIN_ORIGINS
     assert FOUND["over ±10%", 5].network_adds is None
     assert FOUND["over ±5%", 20].network_adds is not None
 
@@ -101,7 +101,9 @@ def test_a_share_that_stands_still_has_no_volatility_to_score() -> None:
 
 def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_one() -> None:
     sessions, none = SERIES.sessions[ORIGINS], np.ones(len(ORIGINS))
-    gains = [Gain(sessions, none - gain * np.sin(ORIGINS), none, (gain,)) for gain in (0.005, 0.0, -0.01, 0.045)]
+    gains = [
+        PairedLosses(sessions, none - gain * np.sin(ORIGINS), none, (gain,)) for gain in (0.005, 0.0, -0.01, 0.045)
+    ]
     said = [OutlookScore("rise", 5, 0.5, rate, 0.2 + rate, 0.1, None, None) for rate in (0.25, 0.5, 0.75, 1.0, 1.0)]
     volatility = OutlookScore("volatility", 5, 0.3, 0.2, 0.5, 0.4, None, None)
     found = outlook_lines([[(score, gain)] for score, gain in zip(said, [*gains, None], strict=True)])
@@ -109,7 +111,7 @@ def test_a_line_is_the_mean_over_tickers_and_a_gain_that_over_those_that_have_on
     assert (line.what, line.sessions, line.tickers, line.compared) == ("rise", 5, 5, 4)
     assert (line.said, line.came_true, line.score, line.constant) == pytest.approx((0.5, 0.7, 0.9, 0.1))
     assert (line.network_adds, line.share) == pytest.approx((1.0, 50.0))
-    test = pooled_test(gains)
+    test = panel_diebold_mariano(gains)
     assert test is not None
     assert line.p_value == test.p_value
     both = outlook_lines([[(said[0], gains[0]), (volatility, None)], [(volatility, None)]])

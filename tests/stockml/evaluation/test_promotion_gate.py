@@ -7,7 +7,7 @@ import pytest
 
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
 from stockml.evaluation.promotion_gate import Incumbent, judge, verdict
 from stockml.evaluation.significance import DieboldMariano
 from stockml.models.pooled_regression import POOLED

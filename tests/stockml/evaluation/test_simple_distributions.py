@@ -17,7 +17,7 @@ from stockml.evaluation.simple_distributions import (
     calibration_origins,
     simple_distributions,
 )
-from stockml.features.range_volatility import Volatilities
+from stockml.features.volatility import Volatilities
 from stockml.models.lead_grid import LEVELS, moves
 from stockml.models.pooled_regression import EWMA_20, EWMA_60, POOLED, PooledRegression
 from stockml.prices.series import PriceSeries
@@ -29,15 +29,15 @@ SHAPE_SOURCES: tuple[ShapeSource, ...] = ("pooled", "own")
 
 
 @pytest.fixture(scope="module")
-def pool() -> PooledRegression:
+def vintages() -> PooledRegression:
     return PooledRegression.fit({f"T{i}": walk(800, seed=10 + i) for i in range(4)}, date(2002, 12, 31))
 
 
 @pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
 def test_every_row_is_present_finite_never_falling_and_on_the_same_origins(
-    pool: PooledRegression, shape_of: ShapeSource
+    vintages: PooledRegression, shape_of: ShapeSource
 ) -> None:
-    rows = simple_distributions(walk(4_000), LATE, LEADS, pool, shape_of)
+    rows = simple_distributions(walk(4_000), LATE, LEADS, vintages, shape_of)
     assert list(rows.quantiles) == list(SHAPES)
     assert rows.reasons == {}
     for quantiles in rows.quantiles.values():
@@ -46,27 +46,27 @@ def test_every_row_is_present_finite_never_falling_and_on_the_same_origins(
         assert (np.diff(quantiles, axis=-1) >= 0).all()
 
 
-def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(pool: PooledRegression) -> None:
+def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(vintages: PooledRegression) -> None:
     series = walk(4_000)
-    seen, found = Volatilities.of(series), simple_distributions(series, LATE, LEADS, pool).quantiles
+    seen, found = Volatilities.of(series), simple_distributions(series, LATE, LEADS, vintages).quantiles
     returns = np.diff(np.log(series.close[: LATE[0] + 1]))
     for row, t in enumerate(LATE[:3]):
         for column, lead in enumerate(LEADS):
             root = np.sqrt(lead)
-            shape = {name: pool.shape(kind, LEADS)[column] for name, kind in SHAPES.items()}
+            shape = {name: vintages.shape(kind, LEADS)[column] for name, kind in SHAPES.items()}
             expected = np.sqrt(np.mean(returns**2)) * root * shape[CONSTANT_WIDTH]
             np.testing.assert_allclose(found[CONSTANT_WIDTH][row, column], expected)
             np.testing.assert_allclose(found[EWMA_20][row, column], seen.ewma_20[t] * root * shape[EWMA_20])
             np.testing.assert_allclose(found[EWMA_60][row, column], seen.ewma_60[t] * root * shape[EWMA_60])
-    np.testing.assert_allclose(found[POOLED], pool.quantiles(series, LATE, LEADS))
+    np.testing.assert_allclose(found[POOLED], vintages.quantiles(series, LATE, LEADS))
     known = series.until(int(LATE[0]) + 1)
     own = PooledRegression.fit({"own": known}, known.sessions[-1].item()).widths(series, LATE, LEADS)
-    np.testing.assert_allclose(found[OWN_HAR], own[..., None] * pool.shape("pooled regression", LEADS))
+    np.testing.assert_allclose(found[OWN_HAR], own[..., None] * vintages.shape("pooled regression", LEADS))
 
 
-def test_own_rows_are_calibrated_on_the_last_thousand_sessions_with_known_outcomes(pool: PooledRegression) -> None:
+def test_own_rows_are_calibrated_on_the_last_thousand_sessions_with_known_outcomes(vintages: PooledRegression) -> None:
     series = walk(4_000)
-    found = simple_distributions(series, LATE, LEADS, pool, "own").quantiles
+    found = simple_distributions(series, LATE, LEADS, vintages, "own").quantiles
     seen, log_mid, log_close = Volatilities.of(series), np.log(series.mid), np.log(series.close)
     last = LATE[0] - 50
     for column, lead in enumerate(LEADS):
@@ -94,53 +94,53 @@ def test_calibration_ends_at_the_last_origin_with_known_outcomes_and_spans_no_ho
 
 
 @pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
-def test_no_row_sees_a_later_bar(pool: PooledRegression, shape_of: ShapeSource) -> None:
+def test_no_row_sees_a_later_bar(vintages: PooledRegression, shape_of: ShapeSource) -> None:
     series = walk(4_000)
-    before = simple_distributions(series, LATE, LEADS, pool, shape_of).quantiles
+    before = simple_distributions(series, LATE, LEADS, vintages, shape_of).quantiles
     for row in (0, 7):
         changed = altered_after(series, int(LATE[row]))
-        after = simple_distributions(changed, LATE, LEADS, pool, shape_of).quantiles
+        after = simple_distributions(changed, LATE, LEADS, vintages, shape_of).quantiles
         for name in SHAPES:
             np.testing.assert_array_equal(after[name][: row + 1], before[name][: row + 1])
 
 
-def test_a_pool_that_has_seen_the_first_origin_is_refused(pool: PooledRegression) -> None:
+def test_a_pool_that_has_seen_the_first_origin_is_refused(vintages: PooledRegression) -> None:
     series = walk(4_000)
-    last = int(np.searchsorted(series.sessions, np.datetime64(pool.through)))
-    with pytest.raises(InvalidSetting, match=str(pool.through)):
-        simple_distributions(series, np.array([last]), LEADS, pool)
-    assert simple_distributions(series, np.array([last + 1]), LEADS, pool).quantiles
+    last = int(np.searchsorted(series.sessions, np.datetime64(vintages.through)))
+    with pytest.raises(InvalidSetting, match=str(vintages.through)):
+        simple_distributions(series, np.array([last]), LEADS, vintages)
+    assert simple_distributions(series, np.array([last + 1]), LEADS, vintages).quantiles
 
 
 def later(n: int) -> PriceSeries:
-    """A share that was first traded after the pool's last session."""
+    """A share that was first traded after the vintage set's last session."""
     return replace(walk(n), sessions=walk(n).sessions + np.timedelta64(3_000, "D"))
 
 
-def test_a_hundred_sessions_have_every_row_but_the_tickers_own(pool: PooledRegression) -> None:
-    rows = simple_distributions(later(100), np.array([99]), LEADS, pool)
+def test_a_hundred_sessions_have_every_row_but_the_tickers_own(vintages: PooledRegression) -> None:
+    rows = simple_distributions(later(100), np.array([99]), LEADS, vintages)
     assert list(rows.quantiles) == [CONSTANT_WIDTH, EWMA_20, EWMA_60, POOLED]
     before = "(only those before the scored part count), found 100"
     assert f"at least 2000 sessions for a HAR regression of the ticker's own {before}" in rows.reasons[OWN_HAR]
-    own = simple_distributions(later(100), np.array([99]), LEADS, pool, "own")
+    own = simple_distributions(later(100), np.array([99]), LEADS, vintages, "own")
     assert own.quantiles == {}
     assert f"a shape of the ticker's own {before}" in own.reasons[POOLED]
 
 
-def test_too_few_sessions_for_any_row_is_the_reason_of_each(pool: PooledRegression) -> None:
-    rows = simple_distributions(later(15), np.array([14]), LEADS, pool)
+def test_too_few_sessions_for_any_row_is_the_reason_of_each(vintages: PooledRegression) -> None:
+    rows = simple_distributions(later(15), np.array([14]), LEADS, vintages)
     assert (rows.quantiles, set(rows.reasons)) == ({}, set(SHAPES))
 
 
-def test_constant_prices_have_finite_rows(pool: PooledRegression) -> None:
+def test_constant_prices_have_finite_rows(vintages: PooledRegression) -> None:
     for shape_of in SHAPE_SOURCES:
-        rows = simple_distributions(constant(4_000), LATE, LEADS, pool, shape_of)
+        rows = simple_distributions(constant(4_000), LATE, LEADS, vintages, shape_of)
         assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
 
 
-def test_equal_input_gives_equal_bytes(pool: PooledRegression) -> None:
+def test_equal_input_gives_equal_bytes(vintages: PooledRegression) -> None:
     def found() -> DistributionRows:
-        return simple_distributions(walk(4_000), LATE, LEADS, pool, "own")
+        return simple_distributions(walk(4_000), LATE, LEADS, vintages, "own")
 
     first, second = found(), found()
     assert all(first.quantiles[name].tobytes() == second.quantiles[name].tobytes() for name in SHAPES)

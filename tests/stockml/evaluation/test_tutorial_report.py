@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stockml.errors import InvalidFile
-from stockml.evaluation.tutorial_report import opened, prices_of, share_of
+from stockml.evaluation.tutorial_report import prices_of, share_of, untrained_report
 from stockml.prices.bars import Bars, days_of
 from tests.support.kaggle import LONG, kaggle_folder, kaggle_mid
 from tests.support.recordings import recorded
@@ -85,5 +85,5 @@ def test_a_file_too_short_for_the_recipe_is_named_and_told_how_many_sessions_are
     bars, changed = recorded("IBM"), {"training.decay_on": decay_on}
     short, enough = saved(tmp_path, bars.tail(sessions), "short.csv"), saved(tmp_path, bars.tail(604))
     with pytest.raises(InvalidFile, match=rf"short\.csv: expected at least 604 sessions .*, found {sessions}; use a"):
-        opened(short, changed)
-    assert len(opened(enough, changed).fitted.recipe.test) == 1
+        untrained_report(short, changed)
+    assert len(untrained_report(enough, changed).fitted.recipe.test) == 1

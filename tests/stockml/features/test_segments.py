@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
 from stockml.features.origins import FIRST_ORIGIN, scored_origins, within_segment
-from stockml.features.range_volatility import Volatilities, ewma_volatility
-from stockml.features.segments import LONGEST_CLOSURE, segments, starts, to_newest_units
+from stockml.features.segments import MAX_CLOSURE, segments, starts, to_newest_units
+from stockml.features.volatility import Volatilities, ewma_volatility
 from stockml.features.width_inputs import width_inputs
-from stockml.models.baselines import prior_path, trend
+from stockml.models.baselines import trend, trend_prior_moves
 from stockml.models.lead_grid import LEADS
-from stockml.models.pool import Pool
 from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.retrain_policy import Decision
+from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.training.base_trainer import TrainingSet
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.support.walks import SMALL, hole_of_a_year, walk, with_prices
 
 UNTIL = date(2010, 1, 1)
@@ -42,11 +42,11 @@ def after_a_hole(before: int, after: int) -> PriceSeries:
 def drawn(seed: int) -> list[int]:
     """Gaps such as an exchange has."""
     rng = np.random.default_rng(seed)
-    return rng.choice([1, 1, 1, 1, 1, 2, 5, LONGEST_CLOSURE], rng.integers(120, 240)).tolist()
+    return rng.choice([1, 1, 1, 1, 1, 2, 5, MAX_CLOSURE], rng.integers(120, 240)).tolist()
 
 
 gaps = st.integers(0, 2**32).map(drawn)
-holes = st.lists(st.tuples(st.integers(0, 119), st.integers(LONGEST_CLOSURE + 1, 400)), max_size=3)
+holes = st.lists(st.tuples(st.integers(0, 119), st.integers(MAX_CLOSURE + 1, 400)), max_size=3)
 
 
 @given(gaps, holes, st.integers(0, 60))
@@ -63,7 +63,7 @@ def test_exactly_the_origins_with_a_hole_in_window_or_outcome_are_left_out(
             series.sessions[origin - FIRST_ORIGIN : origin + horizon],
             series.sessions[origin - FIRST_ORIGIN + 1 : origin + horizon + 1],
         )
-        assert (origin in kept) == (spanned <= LONGEST_CLOSURE).all()
+        assert (origin in kept) == (spanned <= MAX_CLOSURE).all()
 
 
 @given(gaps, st.integers(0, 60))
@@ -87,11 +87,14 @@ def test_after_a_hole_a_share_is_computed_as_if_it_had_been_listed_then() -> Non
         lambda bars: Volatilities.of(bars).ewma_60,
     ):
         np.testing.assert_array_equal(compute(series)[600:], compute(second))
-    np.testing.assert_array_equal(prior_path(series, at + 600, 50), prior_path(second, at, 50))
-    pool, leads = Pool.before(date(2030, 1, 1)), np.array(LEADS)
-    np.testing.assert_array_equal(pool.simple(series, at + 600, leads), pool.simple(second, at, leads))
+    np.testing.assert_array_equal(trend_prior_moves(series, at + 600, 50), trend_prior_moves(second, at, 50))
+    vintages, leads = VintageSet.ending_before(date(2030, 1, 1)), np.array(LEADS)
     np.testing.assert_array_equal(
-        pool.network(series, at + 600, leads, np.zeros(4)), pool.network(second, at, leads, np.zeros(4))
+        vintages.simple_quantiles(series, at + 600, leads), vintages.simple_quantiles(second, at, leads)
+    )
+    np.testing.assert_array_equal(
+        vintages.network_quantiles(series, at + 600, leads, np.zeros(4)),
+        vintages.network_quantiles(second, at, leads, np.zeros(4)),
     )
 
 
@@ -132,11 +135,11 @@ def test_a_pool_learns_the_same_from_segments_as_from_separate_shares() -> None:
         *learning_origins(first).tolist(),
         *(learning_origins(second) + 600).tolist(),
     ]
-    one, two = (PooledRegression.fit(pool, UNTIL) for pool in ({"A": series}, {"A": first, "B": second}))
+    one, two = (PooledRegression.fit(vintages, UNTIL) for vintages in ({"A": series}, {"A": first, "B": second}))
     np.testing.assert_array_equal(one.intercepts, two.intercepts)
-    ridge, other = (PooledRidge.fit(pool, UNTIL, one) for pool in ({"A": series}, {"A": first, "B": second}))
+    ridge, other = (PooledRidge.fit(vintages, UNTIL, one) for vintages in ({"A": series}, {"A": first, "B": second}))
     np.testing.assert_array_equal(ridge.coefficients, other.coefficients)
-    learned = [TrainingSet.of(pool, UNTIL, one, ridge) for pool in ({"A": series}, {"A": first, "B": second})]
+    learned = [TrainingSet.of(vintages, UNTIL, one, ridge) for vintages in ({"A": series}, {"A": first, "B": second})]
     assert learned[0].sha256() == learned[1].sha256()
 
 
@@ -161,13 +164,13 @@ def test_the_newest_hole_is_refused_by_name_if_it_is_too_recent(before: int, aft
     two = replace(one, sessions=one.sessions - np.where(np.arange(len(one)) < 3, 365, 0))
     for series in (one, two):
         with pytest.raises(TooFewBars, match=expected):
-            unseen_parts(series, SMALL.evaluation)
+            split_after_vintages(series, SMALL.evaluation)
 
 
 def test_a_month_after_a_hole_forecasts_resume_and_the_years_before_it_are_scored() -> None:
     series = after_a_hole(1_000, 22)
     evaluation = EvaluationSettings()
-    split = unseen_parts(series, evaluation)
+    split = split_after_vintages(series, evaluation)
     at = scored_origins(series, split.test, evaluation)
     assert len(at) > 20
     assert at.max() + evaluation.horizon < 1_000

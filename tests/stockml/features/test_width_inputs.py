@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stockml.features.range_volatility import RANGE_SESSIONS, Volatilities
+from stockml.features.volatility import RANGE_SESSIONS, Volatilities
 from stockml.features.width_inputs import (
     AVERAGED,
     FALLS,
-    FURTHEST_INPUT,
     INPUTS,
+    MAX_INPUT,
     InputScale,
     input_averages,
     width_inputs,
@@ -103,7 +103,7 @@ def test_scaled_inputs_are_finite_and_bounded_whatever_the_prices(series: PriceS
     found = scale.apply(width_inputs(series))
     assert found.shape == (len(series), 14)
     assert np.isfinite(found).all()
-    assert np.abs(found).max() <= FURTHEST_INPUT
+    assert np.abs(found).max() <= MAX_INPUT
 
 
 def test_known_inputs_scaled_by_their_own_fit_have_mean_0_and_deviation_1() -> None:

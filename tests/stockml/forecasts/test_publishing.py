@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockml.forecasts.publishing import FURTHEST_FEEDBACK, Components, combine
+from stockml.forecasts.publishing import MAX_FEEDBACK, Components, combine
 from stockml.models.lead_grid import LEVELS
 from stockml.prices.series import PriceSeries
 from tests.support.walks import altered_after, constant, walk
@@ -42,7 +42,7 @@ def naive(series: PriceSeries, at: np.ndarray, parts: Components) -> tuple[np.nd
             actual = [np.log(series.mid[at[i] + k + 1] / series.close[at[i]]) for k in range(LEADS)]
             outside = [not quantiles[i, k, 2] <= actual[k] <= quantiles[i, k, 18] for k in range(LEADS)]
             moved = feedback[row] + 0.0005 * gap * (np.mean(outside) - 0.2)
-            feedback[row] = min(max(moved, -FURTHEST_FEEDBACK), FURTHEST_FEEDBACK)
+            feedback[row] = min(max(moved, -MAX_FEEDBACK), MAX_FEEDBACK)
         for k in range(LEADS):
             gain, usual = 0.0, 0.0
             for i in due:
@@ -111,7 +111,7 @@ def test_the_share_moves_towards_the_better_forecast_and_the_width_towards_right
     narrow, wide = (combine(SERIES, at, components(at, simple=w, network=None)).feedback[-1] for w in (0.001, 0.1))
     assert narrow > 0 > wide
     endless = replace(SERIES, close=SERIES.close * 4)  # every outcome is far below
-    assert combine(endless, np.arange(10, 390), components(np.arange(10, 390))).feedback.max() <= FURTHEST_FEEDBACK
+    assert combine(endless, np.arange(10, 390), components(np.arange(10, 390))).feedback.max() <= MAX_FEEDBACK
 
 
 @settings(max_examples=50, deadline=None)
@@ -131,7 +131,7 @@ def test_shares_and_feedback_stop_at_their_bounds_and_not_before() -> None:
     right = combine(series, at, components(at, simple=0.5, network=0.012))
     assert 1 - right.shares.max() == pytest.approx(1 / (1 + np.exp(20)), rel=1e-6)
     narrow = combine(series, at, components(at, simple=1e-6, network=None))
-    assert (narrow.feedback.max(), narrow.feedback[-1]) == (FURTHEST_FEEDBACK, FURTHEST_FEEDBACK)
+    assert (narrow.feedback.max(), narrow.feedback[-1]) == (MAX_FEEDBACK, MAX_FEEDBACK)
 
 
 def test_a_price_that_never_moves_leaves_the_share_unchanged() -> None:

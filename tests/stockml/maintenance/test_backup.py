@@ -17,8 +17,8 @@ import pytest
 from deployments.cli.app import run
 from stockml.errors import DiskFull, InvalidFile, StoreError
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.maintenance import backup
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.models.registry import Registry
@@ -36,7 +36,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture
-def filled(home: Home) -> Home:
+def filled(home: HomePaths) -> HomePaths:
     """A home with something of every kind, and with what a backup leaves out."""
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
@@ -56,11 +56,11 @@ def filled(home: Home) -> Home:
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Home:
+def other(tmp_path: Path) -> HomePaths:
     return home_of({"STOCKML_HOME": str(tmp_path / "other")})
 
 
-def kept(home: Home) -> dict[str, bytes]:
+def kept(home: HomePaths) -> dict[str, bytes]:
     files = (path for place in backup.PLACES for path in [home.root / place, *(home.root / place).rglob("*")])
     return {
         path.relative_to(home.root).as_posix(): path.read_bytes()
@@ -69,7 +69,7 @@ def kept(home: Home) -> dict[str, bytes]:
     }
 
 
-def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, tmp_path: Path) -> None:
+def test_what_was_archived_comes_back_byte_for_byte(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
     touched = filled.root.stat().st_mtime_ns
     made = backup.back_up(filled, tmp_path / "b.zip", NOW)
     assert filled.root.stat().st_mtime_ns == touched, "nothing is written to the home, whose disk may be full"
@@ -91,7 +91,7 @@ def test_what_was_archived_comes_back_byte_for_byte(filled: Home, other: Home, t
 
 
 def test_a_killed_restore_can_be_continued_and_one_over_other_content_changes_nothing(
-    filled: Home, other: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: HomePaths, other: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup.back_up(filled, tmp_path / "b.zip", NOW)
     real = os.replace
@@ -120,14 +120,14 @@ KILLED = """
 import os, sys, zipfile
 from datetime import UTC, datetime
 from pathlib import Path
-from stockml.home import home
+from stockml.home import current_home
 from stockml.maintenance import backup
 zipfile.ZipFile = lambda *_: os.kill(os.getpid(), 9)
-backup.back_up(home(), Path(sys.argv[1]), datetime.now(UTC))
+backup.back_up(current_home(), Path(sys.argv[1]), datetime.now(UTC))
 """
 
 
-def test_the_next_backup_removes_what_a_killed_one_left(filled: Home, tmp_path: Path) -> None:
+def test_the_next_backup_removes_what_a_killed_one_left(filled: HomePaths, tmp_path: Path) -> None:
     file = tmp_path / "archives" / "b.zip"
     file.parent.mkdir()
     command = [sys.executable, "-c", KILLED, str(file)]
@@ -140,7 +140,7 @@ def test_the_next_backup_removes_what_a_killed_one_left(filled: Home, tmp_path: 
 
 
 def test_a_damaged_file_is_archived_as_it_is_and_named_by_its_path_in_the_home(
-    filled: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    filled: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file in (damaged := (Ledger(filled.ledger).file("IBM"), filled.models / "IBM" / "promotions.jsonl")):
         file.write_bytes(file.read_bytes()[:-50])
@@ -156,7 +156,7 @@ def test_a_damaged_file_is_archived_as_it_is_and_named_by_its_path_in_the_home(
     assert "found a folder there; name another" in capsys.readouterr().err
 
 
-def test_a_damaged_file_can_be_restored_alone_once_it_is_moved_away(filled: Home, tmp_path: Path) -> None:
+def test_a_damaged_file_can_be_restored_alone_once_it_is_moved_away(filled: HomePaths, tmp_path: Path) -> None:
     backup.back_up(filled, tmp_path / "b.zip", NOW)
     before = Ledger(filled.ledger).entries("IBM")
     store = BarStore.of(filled)
@@ -175,7 +175,9 @@ def test_a_damaged_file_can_be_restored_alone_once_it_is_moved_away(filled: Home
 
 
 @pytest.mark.parametrize("folder", ["store", "ledger"])
-def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(filled: Home, tmp_path: Path, folder: str) -> None:
+def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(
+    filled: HomePaths, tmp_path: Path, folder: str
+) -> None:
     stray = filled.root / folder / "IBM (1).parquet"
     stray.write_bytes(b"a copy")
     assert backup.back_up(filled, tmp_path / "b.zip", NOW).damaged == ()
@@ -185,7 +187,7 @@ def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(filled: Home, 
 
 
 def test_where_machines_share_the_state_a_damaged_file_is_moved_away_for_the_person(
-    filled: Home, tmp_path: Path
+    filled: HomePaths, tmp_path: Path
 ) -> None:
     """A file that a person moves away comes back from the state, by the same command: it was refused for good."""
     shared = replace(filled, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
@@ -223,7 +225,7 @@ def test_whose_prices_an_archive_holds_is_no_matter_of_its_damage(tmp_path: Path
 
 @pytest.mark.parametrize("size", [0, 200, 2_000])
 def test_a_full_disk_is_named_and_the_archive_is_not_blamed(
-    filled: Home, other: Home, tmp_path: Path, size: int
+    filled: HomePaths, other: HomePaths, tmp_path: Path, size: int
 ) -> None:
     backup.back_up(filled, tmp_path / "a.zip", NOW)
     with files_of_at_most(size):
@@ -237,7 +239,7 @@ def test_a_full_disk_is_named_and_the_archive_is_not_blamed(
 
 
 @pytest.mark.parametrize("name", ["store", "ledger", "models/IBM", "nights"])
-def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled: Home, tmp_path: Path, name: str) -> None:
+def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled: HomePaths, tmp_path: Path, name: str) -> None:
     (closed := filled.root / name).chmod(0)
     as_others = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     command = [*as_others, sys.executable, "-m", "deployments.cli", "backup", str(tmp_path / "a.zip")]
@@ -249,7 +251,7 @@ def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled: Home, tmp
 
 
 @pytest.fixture
-def writing(home: Home) -> Iterator[None]:
+def writing(home: HomePaths) -> Iterator[None]:
     """Nights one after another, bars first and then their forecast, until the test has ended."""
     stop, begun = threading.Event(), threading.Event()
     store, ledger = BarStore.of(home), Ledger(home.ledger)
@@ -272,7 +274,7 @@ def writing(home: Home) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writing")
-def test_a_backup_taken_while_nights_run_is_of_one_moment(home: Home, tmp_path: Path) -> None:
+def test_a_backup_taken_while_nights_run_is_of_one_moment(home: HomePaths, tmp_path: Path) -> None:
     reached = set()
     for number in range(5):
         archive, place = tmp_path / f"{number}.zip", home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
@@ -285,7 +287,7 @@ def test_a_backup_taken_while_nights_run_is_of_one_moment(home: Home, tmp_path: 
     assert len(reached) > 1
 
 
-def test_what_is_behind_a_link_to_a_disk_that_is_away_is_not_left_out(filled: Home, tmp_path: Path) -> None:
+def test_what_is_behind_a_link_to_a_disk_that_is_away_is_not_left_out(filled: HomePaths, tmp_path: Path) -> None:
     (filled.nights / "IBM").rename(tmp_path / "aside")
     (filled.nights / "IBM").symlink_to(tmp_path / "disk")
     with pytest.raises(StoreError, match=r"nights/IBM: expected what is kept there, found a link to .*disk"):
@@ -293,7 +295,7 @@ def test_what_is_behind_a_link_to_a_disk_that_is_away_is_not_left_out(filled: Ho
     assert not (tmp_path / "b.zip").exists()
 
 
-def test_an_empty_home_is_not_backed_up(other: Home, tmp_path: Path) -> None:
+def test_an_empty_home_is_not_backed_up(other: HomePaths, tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="expected a home with something to archive, found nothing") as refused:
         backup.back_up(other, tmp_path / "home.zip", NOW)
     assert str(other.root) in str(refused.value)

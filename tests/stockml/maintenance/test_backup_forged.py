@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import DiskFull, InvalidFile
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.backup import FORMAT, restore
 
 
@@ -27,7 +27,7 @@ from stockml.maintenance.backup import FORMAT, restore
     ],
 )
 def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
-    name: str, said: dict[str, object], why: str, home: Home, tmp_path: Path
+    name: str, said: dict[str, object], why: str, home: HomePaths, tmp_path: Path
 ) -> None:
     name = name.format(elsewhere=tmp_path / "elsewhere")
     about = {"format": FORMAT, "files": {name: hashlib.sha256(b"forged").hexdigest()}, "damaged": []}
@@ -51,7 +51,7 @@ def forged(file: Path, content: bytes, said: int) -> Path:
 
 
 def test_an_archive_for_which_the_disk_has_no_room_is_refused_before_a_byte_is_written(
-    home: Home, tmp_path: Path
+    home: HomePaths, tmp_path: Path
 ) -> None:
     file = forged(tmp_path / "b.zip", b"forged", 1 << 50)
     with pytest.raises(DiskFull, match=r"b\.zip unpacks to 1,125,899,906,842,\d+ bytes, [\d,]+ are free"):
@@ -61,7 +61,7 @@ def test_an_archive_for_which_the_disk_has_no_room_is_refused_before_a_byte_is_w
 
 @pytest.mark.parametrize("said", [1_000, 100 << 20])
 def test_an_archive_that_unpacks_to_more_than_it_says_or_than_a_home_has_is_refused_without_unpacking_it(
-    said: int, home: Home, tmp_path: Path
+    said: int, home: HomePaths, tmp_path: Path
 ) -> None:
     file = forged(tmp_path / "b.zip", bytes(100 << 20), said)
     tracemalloc.start()
@@ -74,7 +74,7 @@ def test_an_archive_that_unpacks_to_more_than_it_says_or_than_a_home_has_is_refu
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(home: Home, tmp_path: Path) -> None:
+def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(home: HomePaths, tmp_path: Path) -> None:
     (file := tmp_path / "b.zip").write_bytes(b"no archive")
     for name, why in (("a.zip", "found no file"), ("b.zip", "expected a whole backup")):
         with pytest.raises(InvalidFile, match=why):

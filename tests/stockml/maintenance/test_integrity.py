@@ -12,7 +12,7 @@ from deployments.cli.app import run
 from deployments.doctor.stored import nights, settings, tickers
 from stockml.errors import HistoryError, InvalidFile, NoBars
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.integrity import check_champion, faults
 from stockml.maintenance.retention import RetentionSettings, needed
 from stockml.models.pooled_vintages import SHIPPED
@@ -31,20 +31,20 @@ from tests.support.nights import recorded_night
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def champion_on(home: Home, base: str) -> None:
+def champion_on(home: HomePaths, base: str) -> None:
     made = night(home.models, 1)
     networks = {"published": {"pool": {"base": f"{base} {'0' * 64}"}}}
     (Path(made.path) / "model.json").write_text(json.dumps({"networks": networks}))
     Registry(home.models).promote(replace(made, sha256=sha256_of(made.path) or ""))
 
 
-def test_a_champion_on_a_base_as_another_version_shipped_it_is_no_damage(home: Home) -> None:
+def test_a_champion_on_a_base_as_another_version_shipped_it_is_no_damage(home: HomePaths) -> None:
     champion_on(home, "base-2005-06.npz")
     assert list(faults(home)) == []
 
 
 @pytest.mark.parametrize("base", ["base-2024-12.npz", "base-2005-06.npz"])
-def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: Home, base: str) -> None:
+def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: HomePaths, base: str) -> None:
     champion_on(home, base)
     home.bases.mkdir()
     shutil.copy(SHIPPED / "base-2005-06.npz", home.bases)
@@ -53,7 +53,7 @@ def test_a_champion_whose_own_base_is_lost_or_replaced_is_damaged(home: Home, ba
 
 
 def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_them(
-    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A backup without them was made in silence, with exit code 0."""
     Ledger(home.ledger).publish(entry(20))
@@ -68,7 +68,7 @@ def test_missing_bars_of_a_ticker_with_forecasts_are_named_as_the_doctor_names_t
 
 @pytest.mark.parametrize("damage", [b"\0", b"tickers:\n- IBM\n- ibm\n"])
 def test_a_backup_of_a_list_that_cannot_be_read_says_so(
-    damage: bytes, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: bytes, home: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Found at the restore alone, the archives before it may be gone."""
     write_atomically(home.tickers, damage)
@@ -79,7 +79,7 @@ def test_a_backup_of_a_list_that_cannot_be_read_says_so(
     assert "2 files archived" in said.out
 
 
-def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: Home) -> None:
+def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(home: HomePaths) -> None:
     champion_on(home, "base-2005-06.npz")
     shutil.copytree(home.models / "IBM", home.models / "IBM copy")
     home.ledger.mkdir()
@@ -94,7 +94,7 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     assert _kept_keys(home, RetentionSettings()) == {f"{1:064x}"}
 
 
-def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home: Home) -> None:
+def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home: HomePaths) -> None:
     store, told = BarStore.of(home), {"recorded_at": NOW, "source": "test"}
     store.append("KO", bars(1), session=day(0), **told)
     store.judge("KO", day(0), accepted=False, **told)
@@ -106,7 +106,7 @@ def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home
     assert list(faults(home)) == []
 
 
-def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: Home) -> None:
+def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: HomePaths) -> None:
     BarStore.of(home).append("IBM", bars(21), recorded_at=NOW, source="test", session=day(20))
     checks = (lambda: [*tickers(home, NOW, replay=False)], lambda: [*faults(home)])
     spent = []
@@ -117,7 +117,7 @@ def test_a_check_of_years_of_forecasts_does_not_rebuild_each_of_them(home: Home)
     assert all(many - few < 10_000 for few, many in zip(*spent[1:], strict=True)), spent
 
 
-def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: Home) -> None:
+def test_a_damaged_base_that_was_superseded_is_told_with_its_own_way_back(home: HomePaths) -> None:
     """Neither can it be learned anew nor does an older one take its place: a model names this very one."""
     for path in (now := home.bases / "base-2005-06.npz", before := home.bases / "superseded" / "0" / now.name):
         write_atomically(path, b"damaged")

@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.notice_log import KEPT, append_notice
 from stockml.storage.files import write_atomically
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def test_the_newest_notices_stay_one_line_each(home: Home) -> None:
+def test_the_newest_notices_stay_one_line_each(home: HomePaths) -> None:
     write_atomically(home.root / "notices.log", b"".join(b"at some time %d\n" % number for number in range(KEPT)))
     for number in (KEPT, KEPT + 1):
         append_notice(home, f"nightly IBM Failed:\u2028\n{number}", NOW)

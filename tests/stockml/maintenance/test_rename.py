@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from stockml.errors import InvalidTicker, StoreError, TrackingUnavailable
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.rename import is_known, rename
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import night_path, read_night, write_night
@@ -21,7 +21,7 @@ from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
 from stockml.storage.objects import sha256_of
-from stockml.storage.sharing import cut_short, ticker_lock
+from stockml.storage.sharing import interrupted_renames, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
 from tests.support.nights import recorded_night
@@ -33,7 +33,7 @@ DAY = date(2013, 2, 28)
 
 
 @pytest.fixture
-def filled(home: Home) -> Home:
+def filled(home: HomePaths) -> HomePaths:
     """A home with everything that can be kept of IBM; MLflow cannot be reached."""
     store = BarStore.of(home)
     store.append("IBM", BARS.iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
@@ -55,7 +55,7 @@ def filled(home: Home) -> Home:
     return replace(home, tracking_uri="http://127.0.0.1:9")
 
 
-def everything(home: Home, ticker: str) -> list[object]:
+def everything(home: HomePaths, ticker: str) -> list[object]:
     """Everything kept of a ticker, without its name."""
     store, registry = BarStore.of(home), Registry(home.models)
     champion = registry.champion(ticker)
@@ -71,7 +71,7 @@ def everything(home: Home, ticker: str) -> list[object]:
     return [view.bars.to_csv(), view.set_aside, store.splits(ticker), forecasts, lines, night.forecast, settings]
 
 
-def test_everything_kept_follows_a_renamed_share(filled: Home) -> None:
+def test_everything_kept_follows_a_renamed_share(filled: HomePaths) -> None:
     before = everything(filled, "IBM")
     away: list[TrackingUnavailable] = []
     moved = rename(filled, "IBM", "BIM", missed=away.append)
@@ -81,14 +81,14 @@ def test_everything_kept_follows_a_renamed_share(filled: Home) -> None:
     assert rename(filled, "IBM", "BIM", missed=away.append) == ()
 
 
-def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(filled: Home, tmp_path: Path) -> None:
+def test_a_share_can_be_renamed_in_a_home_that_was_moved_since_its_nights(filled: HomePaths, tmp_path: Path) -> None:
     here = replace(filled, root=filled.root.rename(tmp_path / "elsewhere"), store=str(tmp_path / "elsewhere/store"))
     before = everything(here, "IBM")
     rename(here, "IBM", "BIM", missed=lambda _: None)
     check_followed(here, before)
 
 
-def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled: Home) -> None:
+def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled: HomePaths) -> None:
     before, cut_short = everything(filled, "IBM"), 0
     while moves_one(filled):
         cut_short += 1
@@ -96,10 +96,10 @@ def test_a_rename_interrupted_after_each_file_continues_where_it_stopped(filled:
     check_followed(filled, before)
 
 
-def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Home) -> None:
+def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: HomePaths) -> None:
     """Neither a night, which would fetch bars anew beside those that have moved, nor a rename to a third symbol."""
     before, times = everything(filled, "IBM"), 0
-    while moves_one(filled) and (half_done := [*cut_short(filled)]):
+    while moves_one(filled) and (half_done := [*interrupted_renames(filled)]):
         times += 1
         assert [each.why for each in half_done] == [
             "expected IBM renamed to BIM, found that it was cut short; finish it: `stockml rename IBM BIM`"
@@ -116,7 +116,7 @@ def test_of_a_share_whose_rename_was_cut_short_nothing_is_begun_anew(filled: Hom
 
 
 def test_a_rename_that_was_killed_is_finished_beside_what_the_shared_state_brought_back(
-    filled: Home, tmp_path: Path
+    filled: HomePaths, tmp_path: Path
 ) -> None:
     """What had moved was committed under the new name, and the old one has had a night since."""
     shutil.copytree(filled.root, tmp_path / "state")
@@ -132,7 +132,7 @@ def test_a_rename_that_was_killed_is_finished_beside_what_the_shared_state_broug
         shutil.rmtree(killed.root)
 
 
-def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(with_tables: Home) -> None:
+def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(with_tables: HomePaths) -> None:
     missed: list[TrackingUnavailable] = []
     mlflow = MlflowClient(with_tables.tracking_uri)
     of_ibm = mlflow.create_experiment("stockml/IBM")
@@ -144,14 +144,14 @@ def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(wit
     assert (len(missed), [*with_tables.locks.glob("* *.*")]) == (1, [])
 
 
-def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: Home) -> None:
+def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: HomePaths) -> None:
     write_tuned_settings(filled, "BIM", {"training.epochs": 3}, {})
     with pytest.raises(StoreError, match=r"settings.BIM\.json: expected nothing there yet"):
         rename(filled, "IBM", "BIM", missed=print)
     assert tuned_settings(filled, "BIM") == {"training.epochs": 3}
 
 
-def moves_one(home: Home) -> bool:
+def moves_one(home: HomePaths) -> bool:
     """Rename, interrupted once one file or folder has moved; return whether anything was left to move."""
     moved: list[Path] = []
 
@@ -172,13 +172,13 @@ def moves_one(home: Home) -> bool:
     return bool(moved)
 
 
-def check_followed(home: Home, before: list[object]) -> None:
+def check_followed(home: HomePaths, before: list[object]) -> None:
     assert everything(home, "BIM") == before
     assert BarStore.of(home).tickers() == ("BIM",)
     assert [path for path in home.root.rglob("IBM*") if "locks" not in path.parts and path.suffix != ".lock"] == []
 
 
-def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Home) -> None:
+def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: HomePaths) -> None:
     """As where another machine renamed it: the cache keeps its empty folders and the locks in them."""
     before = everything(filled, "IBM")
     for folder in (filled.models / "BIM" / "key", filled.nights / "BIM", filled.evaluations / "BIM"):
@@ -193,7 +193,7 @@ def test_what_a_share_that_left_has_left_behind_is_not_taken_for_data(filled: Ho
     assert rename(filled, "IBM", "BIM", missed=lambda _: None) == ()
 
 
-def test_a_symbol_in_use_is_not_overwritten(filled: Home) -> None:
+def test_a_symbol_in_use_is_not_overwritten(filled: HomePaths) -> None:
     store = BarStore.of(filled)
     store.append("MSFT", recorded("MSFT").iloc[-100:], recorded_at=NOW, source="test", session=date(2013, 3, 1))
     with pytest.raises(StoreError, match="expected no rows there yet"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import InvalidSetting
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.retention import Removal, RetentionSettings, needed, outdated, remove
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
@@ -33,11 +33,11 @@ def put(path: Path, days_old: float, content: bytes = b"0123456789") -> Path:
     return path
 
 
-def model(home: Home, name: str, days_old: float) -> Path:
+def model(home: HomePaths, name: str, days_old: float) -> Path:
     return put(home.models / "IBM" / name / "model.json", days_old, b'{"a": [1]}').parent
 
 
-def crown(home: Home, folder: Path, number: int) -> None:
+def crown(home: HomePaths, folder: Path, number: int) -> None:
     line = Promotion(
         "IBM", "promote", f"{number:064x}", str(folder), sha256_of(str(folder)) or "", None, SESSION, "", NOW
     )
@@ -47,7 +47,7 @@ def crown(home: Home, folder: Path, number: int) -> None:
 SESSION = date(2026, 1, 5)
 
 
-def night(home: Home, number: int, days_old: float, *, run_id: str | None, folder: Path | None = None) -> Path:
+def night(home: HomePaths, number: int, days_old: float, *, run_id: str | None, folder: Path | None = None) -> Path:
     key = f"{9 - number}" * 64  # the newest in time is the first in name
     told = Night("IBM", SESSION + timedelta(days=number), key, "", "", "", NOW, mlflow_run_id=run_id)
     path = night_path(home.nights, "IBM", key)
@@ -55,12 +55,12 @@ def night(home: Home, number: int, days_old: float, *, run_id: str | None, folde
     return put(path, days_old, path.read_bytes()).parent
 
 
-def plan(home: Home, keep: RetentionSettings = KEEP) -> tuple[Removal, ...]:
+def plan(home: HomePaths, keep: RetentionSettings = KEEP) -> tuple[Removal, ...]:
     old = outdated(home, keep, NOW)
     return needed(home, keep.champions).without(old)
 
 
-def going(home: Home, keep: RetentionSettings = KEEP) -> list[str]:
+def going(home: HomePaths, keep: RetentionSettings = KEEP) -> list[str]:
     return sorted(f"{each.kind} {each.path.relative_to(home.root)}" for each in plan(home, keep))
 
 
@@ -73,7 +73,7 @@ def going(home: Home, keep: RetentionSettings = KEEP) -> list[str]:
         ("plots", "plots/IBM/{}/fan.png"),
     ],
 )
-def test_old_files_go_but_each_tickers_newest_stays(home: Home, kind: str, place: str) -> None:
+def test_old_files_go_but_each_tickers_newest_stays(home: HomePaths, kind: str, place: str) -> None:
     for number, days_old in ((1, 90), (2, 60), (3, 40)):
         put(home.root / place.format(number), days_old)
     for_two = [(home.root / place.format(number)) for number in (1, 2)]
@@ -81,20 +81,20 @@ def test_old_files_go_but_each_tickers_newest_stays(home: Home, kind: str, place
     assert going(home) == sorted(f"{kind} {path.relative_to(home.root)}" for path in named)
 
 
-def test_results_go_by_age_alone(home: Home) -> None:
+def test_results_go_by_age_alone(home: HomePaths) -> None:
     put(home.results / "train-1", 15)
     put(home.results / "train-2", 13)
     assert going(home) == ["results results/train-1"]
 
 
-def test_locks_of_results_left_by_an_earlier_version_go(home: Home) -> None:
+def test_locks_of_results_left_by_an_earlier_version_go(home: HomePaths) -> None:
     for lock in (home.locks / "results" / "train.lock", home.locks / "IBM.night.lock"):
         put(lock, 15, b"")
     assert [each.path for each in remove(plan(home))] == [home.locks / "results"]
     assert list(home.locks.iterdir()) == [home.locks / "IBM.night.lock"]
 
 
-def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) -> None:
+def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: HomePaths) -> None:
     folders = [model(home, f"m{number}", 500 - number) for number in range(5)]
     for number, folder in enumerate(folders[:3]):
         crown(home, folder, number)
@@ -103,7 +103,7 @@ def test_the_champion_and_the_one_before_it_stay_whatever_their_age(home: Home) 
     assert going(home, KEEP.changed(champions=3)) == ["models models/IBM/m3"]
 
 
-def test_what_mlflow_needs_to_serve_a_champion_stays(home: Home) -> None:
+def test_what_mlflow_needs_to_serve_a_champion_stays(home: HomePaths) -> None:
     """That is its night's record and its evaluation, without which its model could not be registered again."""
     crown(home, model(home, "m1", 500), 1)
     for name, days_old in (("of the champion", 500), ("older", 400), ("newest", 0)):
@@ -116,7 +116,7 @@ def test_what_mlflow_needs_to_serve_a_champion_stays(home: Home) -> None:
     assert going(home) == ["evaluations evaluations/IBM/older"]
 
 
-def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
+def test_after_a_rollback_the_champion_in_office_stays(home: HomePaths) -> None:
     for number in range(3):
         folder = write_model(home.models / "IBM" / f"m{number}")
         for file in folder.iterdir():
@@ -132,7 +132,7 @@ def test_after_a_rollback_the_champion_in_office_stays(home: Home) -> None:
     assert "m2" not in going_now, "it has taken office while the search went on"
 
 
-def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
+def test_an_interrupted_training_goes_after_a_week(home: HomePaths) -> None:
     for name, days_old in (("under-way", 6), ("given-up", 8)):
         put(home.models / "IBM" / name / "_held_out" / checkpoint.NAME, days_old)
     put(home.models / "IBM" / "under-way" / "_published" / checkpoint.NAME, 9)
@@ -145,7 +145,7 @@ def test_an_interrupted_training_goes_after_a_week(home: Home) -> None:
     assert sorted(going(home)) == [f"checkpoints {each}" for each in given_up], "the newest model is a finished one"
 
 
-def test_what_a_pending_night_and_the_newest_need_stays(home: Home) -> None:
+def test_what_a_pending_night_and_the_newest_need_stays(home: HomePaths) -> None:
     of_newest, needed_model, other = model(home, "m0", 95), model(home, "m1", 90), model(home, "m2", 80)
     model(home, "m3", 70)
     night(home, 1, 90, run_id=None, folder=needed_model)
@@ -155,16 +155,16 @@ def test_what_a_pending_night_and_the_newest_need_stays(home: Home) -> None:
     assert going(home) == ["models models/IBM/m2", f"nights nights/IBM/{'7' * 16}"]
 
 
-def damage_promotions(home: Home) -> None:
+def damage_promotions(home: HomePaths) -> None:
     put(Registry(home.models).file("IBM"), 1, b"not JSON\n")
 
 
-def damage_night(home: Home) -> None:
+def damage_night(home: HomePaths) -> None:
     put(home.nights / "IBM" / "0" / "night.json", 1, b"{")
 
 
 @pytest.mark.parametrize("damage", [damage_promotions, damage_night])
-def test_what_cannot_be_read_counts_as_needed(home: Home, damage: Callable[[Home], None]) -> None:
+def test_what_cannot_be_read_counts_as_needed(home: HomePaths, damage: Callable[[HomePaths], None]) -> None:
     for number in range(3):
         model(home, f"m{number}", 500 - number)
         put(home.models / "AAPL" / f"m{number}" / "model.json", 500 - number)
@@ -174,14 +174,14 @@ def test_what_cannot_be_read_counts_as_needed(home: Home, damage: Callable[[Home
     assert "IBM" in why
 
 
-def test_marks_of_killed_runs_of_many_tickers_go(home: Home) -> None:
+def test_marks_of_killed_runs_of_many_tickers_go(home: HomePaths) -> None:
     put(home.locks / "run-0123.mark", 15)
     put(home.locks / "run-4567.mark", 13)  # its run may still be at work
     put(home.locks / "IBM.night.lock", 100)
     assert going(home) == ["results locks/run-0123.mark"]
 
 
-def test_what_killed_writers_left_goes_wherever_it_lies(home: Home) -> None:
+def test_what_killed_writers_left_goes_wherever_it_lies(home: HomePaths) -> None:
     """It stayed for ever in a champion's folder, among bases, settings and forecasts, and in the home itself."""
     crown(home, model(home, "m1", 500), 1)
     night(home, 1, 0, run_id=None)
@@ -201,7 +201,7 @@ def test_what_killed_writers_left_goes_wherever_it_lies(home: Home) -> None:
     assert going(home) == sorted(f"leftovers {path.relative_to(home.root)}" for path in left)
 
 
-def test_leftovers_of_killed_writers_go(home: Home) -> None:
+def test_leftovers_of_killed_writers_go(home: HomePaths) -> None:
     put(home.models / "IBM" / "m" / ".model.json.1-1.tmp", 2)
     put(home.datasets / "IBM" / ".x.parquet.1-1.tmp", 0.5)
     put(home.models / "IBM" / ".m0.removed" / checkpoint.NAME, 9)
@@ -210,7 +210,7 @@ def test_leftovers_of_killed_writers_go(home: Home) -> None:
     assert sorted(path.name for path in (home.models / "IBM").iterdir()) == ["m"]
 
 
-def test_plots_drawn_again_after_a_kill_cut_their_removal_short_go_with_what_was_left_of_them(home: Home) -> None:
+def test_plots_drawn_again_after_a_kill_cut_their_removal_short_go_with_what_was_left_of_them(home: HomePaths) -> None:
     put(home.plots / "IBM" / "drawn-again" / "forecast.png", 40, bytes(100))
     put(home.plots / "IBM" / ".drawn-again.removed" / "forecast.png", 50)
     put(home.plots / "IBM" / "newest" / "forecast.png", 0)
@@ -218,7 +218,7 @@ def test_plots_drawn_again_after_a_kill_cut_their_removal_short_go_with_what_was
     assert [path.name for path in (home.plots / "IBM").iterdir()] == ["newest"]
 
 
-def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home: Home) -> None:
+def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home: HomePaths) -> None:
     kept, over = put(home.payloads / "IBM" / f"{1:064x}.json.gz", 90), threading.Event()
     newest = put(kept.with_name(f"{2:064x}.json.gz"), 1)
 
@@ -236,7 +236,7 @@ def test_files_that_a_running_night_writes_and_removes_do_not_stop_the_plan(home
         writer.join()
 
 
-def test_the_store_and_the_ledger_are_never_touched(home: Home) -> None:
+def test_the_store_and_the_ledger_are_never_touched(home: HomePaths) -> None:
     old = [put(home.root / place, 5_000) for place in ("store/IBM.parquet", "store/.x.tmp", "ledger/IBM.parquet")]
     inside = replace(home, store=str(home.payloads / "IBM"))
     for number in range(3):
@@ -246,7 +246,7 @@ def test_the_store_and_the_ledger_are_never_touched(home: Home) -> None:
     assert all(path.exists() for path in old)
 
 
-def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home) -> None:
+def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: HomePaths) -> None:
     for number in range(3):
         put(home.payloads / "IBM" / f"{number}.json.gz", 100 - number, bytes(5))
         model(home, f"m{number}", 100 - number)
@@ -260,7 +260,7 @@ def test_planning_removes_nothing_and_removing_frees_what_was_planned(home: Home
     assert [path.name for path in (home.models / "IBM").iterdir()] == ["m2"]
 
 
-def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(home: Home, tmp_path: Path) -> None:
+def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(home: HomePaths, tmp_path: Path) -> None:
     outside = put(tmp_path / "elsewhere" / "model.json", 900)
     (home.models / "IBM").mkdir(parents=True)
     (home.models / "IBM" / "link").symlink_to(outside.parent)
@@ -270,7 +270,7 @@ def test_a_link_is_not_followed_and_a_copy_made_by_hand_stays(home: Home, tmp_pa
     assert going(home) == []
 
 
-def test_an_empty_home_has_nothing_to_remove(home: Home) -> None:
+def test_an_empty_home_has_nothing_to_remove(home: HomePaths) -> None:
     assert plan(home) == ()
     assert not home.root.exists()
 
@@ -280,6 +280,6 @@ def test_nothing_is_kept_for_less_than_a_day() -> None:
         RetentionSettings(model_days=0)
 
 
-def test_a_removal_names_its_kind_size_and_age(home: Home) -> None:
+def test_a_removal_names_its_kind_size_and_age(home: HomePaths) -> None:
     path = put(home.results / "train-1", 100, bytes(7))
     assert plan(home) == (Removal("results", path, 7, NOW - timedelta(days=100)),)

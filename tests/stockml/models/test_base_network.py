@@ -8,8 +8,8 @@ import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.features.origins import within_segment
-from stockml.features.range_volatility import Volatilities
 from stockml.features.segments import starts
+from stockml.features.volatility import Volatilities
 from stockml.features.width_inputs import InputScale, width_inputs
 from stockml.models.base_network import LOOK_BACK, BaseNetwork, Member
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, symmetrised

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stockml.features.range_volatility import ewma_volatility
-from stockml.models.baselines import baseline_paths, prior_path, published_moves, trend
+from stockml.features.volatility import ewma_volatility
+from stockml.models.baselines import baseline_paths, published_median, trend, trend_prior_moves
 from stockml.prices.series import PriceSeries
 from tests.support.walks import walk
 
@@ -113,7 +113,7 @@ def test_the_trend_follows_its_definition_and_leaves_the_newest_month_out() -> N
 def test_the_usual_path_starts_towards_close_and_weekly_mean_then_rises_or_stays_level() -> None:
     series = walk(2000, volatility=0.02)
     at = np.arange(250, 2000)
-    path = prior_path(series, at, 10)
+    path = trend_prior_moves(series, at, 10)
     rises = np.diff(path, axis=1)
     np.testing.assert_allclose(rises, rises[:, :1] * np.ones((1, 9)), atol=1e-12)
     mid = np.log(series.mid)
@@ -131,21 +131,21 @@ def test_one_misprinted_low_does_not_raise_the_published_path() -> None:
     low = plain.low.copy()
     low[-30] = 0.0001
     usual, misprinted = (
-        published_moves(each, np.array([249]), np.array([50])) for each in (plain, replace(plain, low=low))
+        published_median(each, np.array([249]), np.array([50])) for each in (plain, replace(plain, low=low))
     )
     assert usual[0, 0] / 1.2 < misprinted[0, 0] < 1.2 * usual[0, 0]
 
 
 def test_the_usual_rise_grows_with_volatility_but_less_than_proportionally() -> None:
     """Both have risen for two years, equally in units of their own volatility."""
-    quiet, wild = (prior_path(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02))
+    quiet, wild = (trend_prior_moves(steady([3 * v, -v] * 250), np.array([499]), 2)[0] for v in (0.01, 0.02))
     np.testing.assert_allclose(np.diff(wild) / np.diff(quiet), 2**0.75)
 
 
 def test_a_crash_promises_no_more_than_the_highest_volatility_at_which_a_rise_was_measured() -> None:
     halved, crashed = (steady([0.01, -0.01] * 250 + [np.log(kept)]) for kept in (0.5, 0.05))
     at, leads = np.array([499, 500]), np.array([1, 50])
-    ordinary, after = published_moves(crashed, at, leads)
+    ordinary, after = published_median(crashed, at, leads)
     assert ordinary[1] == pytest.approx(0.5 * 0.0003 * (ewma_volatility(crashed)[499] / 0.015) ** 0.75 * 49)
     assert after[0] == 0
-    assert after[1] == published_moves(halved, at, leads)[1, 1] == pytest.approx(0.036, abs=0.001)
+    assert after[1] == published_median(halved, at, leads)[1, 1] == pytest.approx(0.036, abs=0.001)

@@ -7,7 +7,7 @@ import pytest
 
 from stockml.errors import TooFewBars
 from stockml.features.origins import within_segment
-from stockml.features.range_volatility import Volatilities
+from stockml.features.volatility import Volatilities
 from stockml.models.lead_grid import LEADS, LEVELS, moves, symmetrised
 from stockml.models.pooled_regression import POOLED, PooledRegression
 from stockml.models.pooled_vintages import digest

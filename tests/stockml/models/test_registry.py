@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidTicker, NoChampion, RecordUnreadable, StoreBusy, StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry, champion_for
 from stockml.storage.objects import sha256_of
 from tests.support.models import write_model
@@ -262,7 +262,9 @@ def test_lines_of_earlier_versions_have_no_checksum_but_are_covered_by_the_next_
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "a file in its place"])
-def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_absent(home: Home, damage: str) -> None:
+def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_absent(
+    home: HomePaths, damage: str
+) -> None:
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
     registry.promote(first)

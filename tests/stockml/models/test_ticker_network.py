@@ -15,11 +15,11 @@ from sklearn.linear_model import Ridge
 
 from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis, moves, symmetrised
-from stockml.models.pool import Pool
-from stockml.models.ticker_network import OwnErrors, TickerNetwork, errors_of, width_steps
+from stockml.models.ticker_network import TickerNetwork, WidthCorrection, width_errors, width_steps
+from stockml.models.vintage_set import VintageSet
 from tests.support.walks import walk
 
-DAY, POOL = np.datetime64("2001-05-04"), Pool.before(date(2018, 1, 1))
+DAY, VINTAGES = np.datetime64("2001-05-04"), VintageSet.ending_before(date(2018, 1, 1))
 
 
 def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -29,11 +29,11 @@ def errors(count: int, about: float = 0.0, seed: int = 0) -> np.ndarray:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=8))
 def test_continuing_with_new_errors_equals_training_on_all_of_them(pieces: list[int]) -> None:
-    rows, found, first = errors(sum(pieces), 0.3), OwnErrors(), 0
+    rows, found, first = errors(sum(pieces), 0.3), WidthCorrection(), 0
     for count in pieces:
         found = found.updated(rows[:, first : first + count], DAY + np.timedelta64(first + count, "D"))
         first += count
-    whole = OwnErrors().updated(rows, DAY + np.timedelta64(first, "D"))
+    whole = WidthCorrection().updated(rows, DAY + np.timedelta64(first, "D"))
     np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-9)
     assert (found.weight, found.through) == (pytest.approx(whole.weight), whole.through)
 
@@ -41,7 +41,7 @@ def test_continuing_with_new_errors_equals_training_on_all_of_them(pieces: list[
 def test_the_mean_is_weighted_by_age() -> None:
     rows = errors(50)
     weights = [np.exp(-(49 - i) / 600) for i in range(50)]
-    found = OwnErrors().updated(rows, DAY)
+    found = WidthCorrection().updated(rows, DAY)
     expected = sum(weight * rows[:, i] for i, weight in enumerate(weights)) / sum(weights)
     np.testing.assert_allclose(found.mean, expected)
     assert found.weight == pytest.approx(sum(weights))
@@ -50,7 +50,7 @@ def test_the_mean_is_weighted_by_age() -> None:
 @pytest.mark.parametrize("weight", [0.0, 30.0, 1e9])
 def test_the_coefficients_are_a_ridge_regression_of_the_mean_on_the_basis(weight: float) -> None:
     mean = 0.2 + 0.1 * np.log(LEADS)
-    found = OwnErrors(np.stack([mean, -mean]), weight, DAY).coefficients()
+    found = WidthCorrection(np.stack([mean, -mean]), weight, DAY).coefficients()
     basis = lead_basis(np.array(LEADS))
     np.testing.assert_array_equal(found[1], -found[0])
     if weight == 0:
@@ -64,8 +64,8 @@ def test_the_coefficients_are_a_ridge_regression_of_the_mean_on_the_basis(weight
 
 
 def test_own_errors_read_back_from_json_as_written() -> None:
-    for plain in (OwnErrors(), OwnErrors().updated(errors(7), DAY)):
-        again = OwnErrors.from_dict(json.loads(json.dumps(plain.asdict())))
+    for plain in (WidthCorrection(), WidthCorrection().updated(errors(7), DAY)):
+        again = WidthCorrection.from_dict(json.loads(json.dumps(plain.asdict())))
         np.testing.assert_array_equal(again.mean, plain.mean)
         assert (again.weight, again.through) == (plain.weight, plain.through)
 
@@ -103,30 +103,34 @@ def test_a_step_is_finite_where_a_share_often_stands_still() -> None:
 
 def test_errors_are_the_steps_of_the_base_and_of_the_simple_forecast() -> None:
     series, at, leads = walk(400), np.array([100, 200, 340]), np.array(LEADS)
-    found, actual = errors_of(POOL, series, at), moves(series, at, leads)
-    np.testing.assert_array_equal(found[0], width_steps(POOL.network(series, at, leads), actual))
-    np.testing.assert_array_equal(found[1], width_steps(symmetrised(POOL.simple(series, at, leads)), actual))
+    found, actual = width_errors(VINTAGES, series, at), moves(series, at, leads)
+    np.testing.assert_array_equal(found[0], width_steps(VINTAGES.network_quantiles(series, at, leads), actual))
+    np.testing.assert_array_equal(
+        found[1], width_steps(symmetrised(VINTAGES.simple_quantiles(series, at, leads)), actual)
+    )
 
 
 def test_the_errors_of_an_earlier_version_are_learned_anew() -> None:
     """It kept the mean of another quantity, of the base alone."""
-    found = OwnErrors.from_dict({"mean": [0.1] * 11, "weight": 90.0, "through": "2013-03-01"})
+    found = WidthCorrection.from_dict({"mean": [0.1] * 11, "weight": 90.0, "through": "2013-03-01"})
     assert (found.weight, found.through, found.mean.any()) == (0.0, None, False)
 
 
 def test_the_network_departs_from_the_base_only_if_the_tickers_own_part_is_used() -> None:
     series, at, leads = walk(400), np.array([300]), np.arange(1, 6)
-    errors = OwnErrors(np.full((2, 11), 0.5), 500.0, DAY)
-    own = TickerNetwork(POOL, errors, corrected=True, learned_until=DAY)
-    plain = POOL.network(series, at, leads, np.zeros(4))
+    errors = WidthCorrection(np.full((2, 11), 0.5), 500.0, DAY)
+    own = TickerNetwork(VINTAGES, errors, corrected=True, learned_until=DAY)
+    plain = VINTAGES.network_quantiles(series, at, leads, np.zeros(4))
     np.testing.assert_array_equal(replace(own, corrected=False).forecast(series, at, leads)[1], plain)
     wider = own.forecast(series, at, leads)[1]
     assert wider is not None
     assert (wider[..., -1] > 1.1 * plain[..., -1]).all()
-    simple = POOL.simple(series, at, leads)
-    assert (POOL.simple(series, at, leads, own.own_of_simple)[..., -1] > 1.1 * simple[..., -1]).all()
-    assert replace(own, corrected=False).own_of_simple[0] == own.own_of_simple[0], "is used in any case"
-    none = TickerNetwork(Pool.before(date(1990, 1, 1)), OwnErrors(), corrected=False, learned_until=DAY)
+    simple = VINTAGES.simple_quantiles(series, at, leads)
+    assert (VINTAGES.simple_quantiles(series, at, leads, own.simple_correction)[..., -1] > 1.1 * simple[..., -1]).all()
+    assert replace(own, corrected=False).simple_correction[0] == own.simple_correction[0], "is used in any case"
+    none = TickerNetwork(
+        VintageSet.ending_before(date(1990, 1, 1)), WidthCorrection(), corrected=False, learned_until=DAY
+    )
     assert none.forecast(series, at, leads)[1] is None
 
 
@@ -134,9 +138,9 @@ def test_training_and_assessing_a_model_loads_neither_tensorflow_nor_keras_nor_s
     code = (
         "import sys; from stockml.evaluation.assessment import assess; from tests.support.walks import SMALL, walk\n"
         "from stockml.models.retrain_policy import Decision\n"
-        "from stockml.training.ticker_training import train_ticker, unseen_parts\n"
+        "from stockml.training.ticker_training import train_ticker, split_after_vintages\n"
         "model = train_ticker(walk(2_600), SMALL, Decision('retrain', 'first'), start=None)\n"
-        "assess(walk(2_600), model, None, SMALL.evaluation, [], unseen_parts(walk(2_600), SMALL.evaluation))\n"
+        "assess(walk(2_600), model, None, SMALL.evaluation, [], split_after_vintages(walk(2_600), SMALL.evaluation))\n"
         "print(sorted({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

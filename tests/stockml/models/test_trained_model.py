@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import InvalidFile, OtherVersion
-from stockml.models.pool import Pool
-from stockml.models.trained_model import Provenance, load_model, pool_files, same_forecast, save, unscored
+from stockml.models.trained_model import Provenance, load_model, same_forecast, save, unscored, vintage_files
+from stockml.models.vintage_set import VintageSet
 from stockml.storage.objects import sha256_of
 from tests.stockml.training.test_ticker_training import SERIES, TURNED, learned, network, usual
 
@@ -51,8 +51,10 @@ def test_a_saved_model_reads_back_as_trained_and_equal_models_give_equal_bytes(c
         assert getattr(model, name) == getattr(usual(), name)
     save(learned(SERIES), tmp_path / "again")
     assert sha256_of(str(tmp_path / "again")) == sha256_of(str(champion))
-    pools = [network(usual(), name).pool.identity().values() for name in ("held_out", "published")]
-    assert {path.name for path in pool_files(champion)} == {str(each).split()[0] for pair in pools for each in pair}
+    vintage_sets = [network(usual(), name).vintages.identity().values() for name in ("held_out", "published")]
+    assert {path.name for path in vintage_files(champion)} == {
+        str(each).split()[0] for pair in vintage_sets for each in pair
+    }
     assert champion.stat().st_size < 20_000
 
 
@@ -67,16 +69,16 @@ def test_a_model_is_read_even_if_how_long_its_epochs_took_is_not(champion: Path,
 
 
 def test_a_model_uses_the_vintages_copied_into_its_folder(champion: Path, tmp_path: Path) -> None:
-    for path in pool_files(champion):
+    for path in vintage_files(champion):
         shutil.copy(path, champion)
-    assert all(path.parent == champion for path in pool_files(champion))
-    assert load_model(champion).published.pool.identity() == usual().published.pool.identity()
+    assert all(path.parent == champion for path in vintage_files(champion))
+    assert load_model(champion).published.vintages.identity() == usual().published.vintages.identity()
 
 
 def test_a_model_keeps_why_a_file_of_its_pool_was_passed_over(tmp_path: Path) -> None:
-    pool = replace(network(usual(), "published").pool, reasons={"base": "base-2003-06.npz: damaged"})
-    save(replace(usual(), published=replace(network(usual(), "published"), pool=pool)), tmp_path)
-    assert network(load_model(tmp_path), "published").pool.reasons == pool.reasons
+    vintages = replace(network(usual(), "published").vintages, reasons={"base": "base-2003-06.npz: damaged"})
+    save(replace(usual(), published=replace(network(usual(), "published"), vintages=vintages)), tmp_path)
+    assert network(load_model(tmp_path), "published").vintages.reasons == vintages.reasons
 
 
 def other_vintage(kept: dict[str, Any]) -> Any:
@@ -96,7 +98,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     (folder / "model.json").write_text(json.dumps(change(kept)))
 
 
-NO_POOLS = [with_pool(pool) for pool in (None, "base-2001-06.npz", {"base": 3}, {"base": "base-2001-06.npz"})]
+NO_POOLS = [with_pool(vintages) for vintages in (None, "base-2001-06.npz", {"base": 3}, {"base": "base-2001-06.npz"})]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_the_error_for_a_model_that_names_no_vintages_names_its_folder(
 ) -> None:
     changed(champion, change)
     with pytest.raises(InvalidFile, match=r"champion: expected a trained model"):
-        pool_files(champion)
+        vintage_files(champion)
 
 
 def test_a_model_cannot_be_scored_on_the_newest_session_that_it_has_seen() -> None:
@@ -147,5 +149,7 @@ def test_only_models_of_the_same_base_left_alone_count_as_the_same_forecast() ->
     assert same_forecast(alone, learned(TURNED.until(890)))
     assert not same_forecast(usual(), usual())
     assert not same_forecast(alone, usual())
-    other = replace(alone, published=replace(network(alone, "published"), pool=Pool.before(date(2000, 1, 1))))
+    other = replace(
+        alone, published=replace(network(alone, "published"), vintages=VintageSet.ending_before(date(2000, 1, 1)))
+    )
     assert not same_forecast(alone, other)

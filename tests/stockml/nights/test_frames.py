@@ -12,7 +12,7 @@ import pytest
 import stockml
 from stockml.errors import NoBars, NoForecast
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import Night, night_path, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
@@ -29,7 +29,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def old(home: Home, unset: None) -> stockml.Home:
+def old(home: HomePaths, unset: None) -> stockml.Home:
     moved_to(home.root)
     return stockml.Home()
 
@@ -49,7 +49,7 @@ def test_frames_show_what_the_home_holds(old: stockml.Home) -> None:
     assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
 
 
-def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(home: Home) -> None:
+def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_before(home: HomePaths) -> None:
     """A split that came later, a night of an earlier session that was run after the newest one's."""
     store, then = BarStore.of(home), datetime(2013, 3, 1, tzinfo=UTC)
     for count, at in ((20, then), (21, then + timedelta(1))):
@@ -79,7 +79,7 @@ def test_a_forecast_says_its_age(old: stockml.Home, monkeypatch: pytest.MonkeyPa
         assert old.forecast("IBM").attrs["age"] == told
 
 
-def test_missing_data_is_an_error_that_names_the_home_searched(home: Home) -> None:
+def test_missing_data_is_an_error_that_names_the_home_searched(home: HomePaths) -> None:
     empty = stockml.Home(home.root)
     for frame in (empty.bars, empty.forecast):
         with pytest.raises((NoBars, NoForecast), match=str(home.root)):
@@ -89,7 +89,7 @@ def test_missing_data_is_an_error_that_names_the_home_searched(home: Home) -> No
     assert not home.root.exists()
 
 
-def test_without_a_market_home_the_replays_home_is_used(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_market_home_the_replays_home_is_used(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)
     moved_to(home.root / "replay")
     assert stockml.Home().tickers() == ("IBM",)
@@ -106,7 +106,7 @@ def test_reading_frames_loads_no_heavy_library_and_starts_nothing(old: stockml.H
 
 
 @pytest.mark.usefixtures("unset")
-def test_the_shipped_notebook_shows_what_its_cells_output_today(home: Home) -> None:
+def test_the_shipped_notebook_shows_what_its_cells_output_today(home: HomePaths) -> None:
     restored_to(home.root)
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     kept = [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]

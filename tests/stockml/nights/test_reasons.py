@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from stockml.nights.reasons import by_reason, in_a_line
+from stockml.nights.reasons import by_reason, grouped_line
 from stockml.nights.universe import NightRow, ending, table
 
 DAY = date(2013, 2, 28)
@@ -14,11 +14,11 @@ def test_names_stand_under_their_reason_in_the_order_in_which_they_come() -> Non
 
 def test_a_line_names_twenty_of_a_reason_and_counts_all_that_it_leaves_out() -> None:
     told = [(f"T{at}", "x") for at in range(30)] + [(f"U{at}", f"{{y}} {at}") for at in range(30)]
-    line = in_a_line(told, "{names}: {why}", others=", elsewhere")
+    line = grouped_line(told, "{names}: {why}", others=", elsewhere")
     assert line.startswith("T0, T1, ")
     assert ", T19, …: x; U0: {y} 0; " in line
     assert line.endswith("; U18: {y} 18; and 21 more, elsewhere")
-    assert in_a_line([], "{names}: {why}") == ""
+    assert grouped_line([], "{names}: {why}") == ""
 
 
 def test_a_run_in_which_forty_tickers_failed_alike_says_why_the_forty_first_did() -> None:

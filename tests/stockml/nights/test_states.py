@@ -16,7 +16,7 @@ ROOMS = ("flows", "tasks", "stockml/nights", "stockml/pipeline")
 MODULES = sorted(path for room in ROOMS for path in (PROJECT / room).glob("*.py"))
 KNOWN = {end.removeprefix("prefect.flow-run.") for end in ENDS}
 # calls that name a state: by the keyword `name`, or at this position
-NAMED = {"Completed": None, "Failed": None, "Crashed": None, "Cancelled": None, "Outcome": 2}
+NAMED = {"Completed": None, "Failed": None, "Crashed": None, "Cancelled": None, "SessionStatus": 2}
 PASSED_ON = {"name", "state"}  # named elsewhere
 
 
@@ -51,7 +51,9 @@ def test_every_state_that_a_flow_names_ends_the_watch_for_its_heartbeat() -> Non
     assert states.QUOTA in states.OWN <= KNOWN
 
 
-@pytest.mark.parametrize("code", ['Completed(name="Bored")', 'Outcome(1, "", "Bored")', "Completed(name=whatever())"])
+@pytest.mark.parametrize(
+    "code", ['Completed(name="Bored")', 'SessionStatus(1, "", "Bored")', "Completed(name=whatever())"]
+)
 def test_an_unknown_state_name_is_found(tmp_path: Path, code: str) -> None:
     (tmp_path / "flow.py").write_text(code)
     [(_, name)] = names_in(tmp_path / "flow.py")

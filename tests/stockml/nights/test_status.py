@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from stockml.evaluation.evaluate import CHAMPION, LSTM, PUBLISHED
+from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED
 from stockml.forecasts.forecast import width_against_usual
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.pooled_regression import POOLED
 from stockml.nights import status
-from stockml.nights.glance import Glance, keep_newest, night_age
+from stockml.nights.key_figures import KeyFigures, keep_newest, night_age
 from stockml.nights.record import Night, night_path, write_night
 from tests.support.nights import recorded_night, series_until
 from tests.support.walks import constant, walk
@@ -26,22 +26,22 @@ DAY = date(2013, 2, 28)
 MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)  # the session of 2013-02-28 is the newest final one
 
 
-def kept(home: Home, night: Night | None = None) -> Night:
+def kept(home: HomePaths, night: Night | None = None) -> Night:
     night = night or recorded_night()
     write_night(night, night_path(home.nights, night.ticker, night.key))
     keep_newest(home.nights, night)
     return night
 
 
-def row(home: Home, now: datetime = MORNING, ticker: str = "IBM") -> status.Row:
+def row(home: HomePaths, now: datetime = MORNING, ticker: str = "IBM") -> status.Row:
     (found,) = status.rows(home, [ticker], now)
     return found
 
 
-def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: Home) -> None:
+def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: HomePaths) -> None:
     assert row(home).state == "no night yet"
     night = kept(home)
-    assert (row(home).state, row(home).glance) == ("up to date", Glance.of(night))
+    assert (row(home).state, row(home).key_figures) == ("up to date", KeyFigures.of(night))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
     assert row(home, MORNING + timedelta(days=3)).cells()[2] == "1 behind"
     later = MORNING + timedelta(days=14)
@@ -64,20 +64,20 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     ],
 )
 def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float | None, path: str, width: str) -> None:
-    usual = Glance.of(recorded_night())
-    glance = replace(
+    usual = KeyFigures.of(recorded_night())
+    key_figures = replace(
         usual, publisher=publisher, path_adds=path_adds, published_skill=0.0551, width_against_usual=0.8407
     )
-    assert status.Row("IBM", DAY, "", 0, False, glance).cells()[3:5] == (path, width)
-    nothing = replace(glance, publisher="", width_against_usual=None)
+    assert status.Row("IBM", DAY, "", 0, False, key_figures).cells()[3:5] == (path, width)
+    nothing = replace(key_figures, publisher="", width_against_usual=None)
     assert status.Row("IBM", DAY, "", 0, False, nothing).cells()[4] == "–"
     for skill in (None, 0.0):
         assert status.Row("IBM", DAY, "", 0, False, replace(nothing, published_skill=skill)).cells()[3] == "–"
 
 
-def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
-    failed = status.Attempt("Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1))
-    status.keep_attempt(home.nights, "IBM", failed)
+def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
+    failed = status.LastRun("Failed", "the key is wrong", recorded_night().finished_at + timedelta(days=1))
+    status.record_run(home.nights, "IBM", failed)
     assert (row(home).state, row(home).cells()[2]) == ("failed: the key is wrong", "failed")
     kept(home)
     assert row(home).state == "up to date", "a run that failed after the night took nothing from it"
@@ -86,15 +86,15 @@ def test_a_failure_is_shown_until_a_night_completes(home: Home) -> None:
     assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()
     assert "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
     assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
-    status.keep_attempt(home.nights, "IBM", replace(failed, state="At rest"))
+    status.record_run(home.nights, "IBM", replace(failed, state="At rest"))
     assert row(home, MORNING + timedelta(days=14)).cells()[2] == "at rest", "at rest, an old forecast is no news"
-    status.keep_attempt(home.nights, "IBM", replace(failed, state="Completed"))
+    status.record_run(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
-    status.keep_attempt(home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1)))
+    status.record_run(home.nights, "IBM", replace(failed, at=recorded_night().finished_at - timedelta(days=1)))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
 
 
-def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home: Home) -> None:
+def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home: HomePaths) -> None:
     kept(home)
     (damaged := Ledger(home.ledger).file("KO")).parent.mkdir(parents=True)
     damaged.write_bytes(b"damaged")
@@ -122,7 +122,9 @@ def test_tickers_in_the_same_state_share_its_line_above_the_table() -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(home: Home, is_first: bool) -> None:
+def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast(
+    home: HomePaths, is_first: bool
+) -> None:
     """The forecast is put into the ledger first; the night's record may then find no room on the disk."""
     if not is_first:
         kept(home)
@@ -131,14 +133,14 @@ def test_a_night_that_failed_once_it_had_published_lacks_figures_and_no_forecast
     sessions = tuple(day + timedelta(days=1) for day in forecast.sessions)
     published = replace(forecast, origin=date(2013, 3, 1), sessions=sessions)
     Ledger(home.ledger).publish(LedgerEntry("IBM", "0" * 64, at, published, "run", "1"))
-    status.keep_attempt(home.nights, "IBM", status.Attempt("Failed", "the disk is full", at))
+    status.record_run(home.nights, "IBM", status.LastRun("Failed", "the disk is full", at))
     found = row(home, at + timedelta(hours=6))
     assert (found.session, found.state) == (date(2013, 3, 1), "up to date; failed: the disk is full")
     assert found.cells()[2:6] == ("failed", "–", "–", "–")
     assert status.missing(home, ["IBM"], at + timedelta(hours=6), {}) == []
 
 
-def test_a_stray_copy_of_a_ledger_is_no_ticker(home: Home) -> None:
+def test_a_stray_copy_of_a_ledger_is_no_ticker(home: HomePaths) -> None:
     home.ledger.mkdir(parents=True)
     for name in ("IBM", "IBM (1)", "._IBM"):
         (home.ledger / f"{name}.parquet").touch()
@@ -146,7 +148,7 @@ def test_a_stray_copy_of_a_ledger_is_no_ticker(home: Home) -> None:
 
 
 def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_the_noise() -> None:
-    usual = Glance.of(recorded_night())
+    usual = KeyFigures.of(recorded_night())
     glances = [
         replace(usual, path_adds=0.0, network_adds=0.01, network_adds_p=0.01),
         replace(usual, path_adds=0.02, path_adds_p=0.4, network_adds=-0.01, network_adds_p=0.001),
@@ -165,20 +167,20 @@ def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_
 
 @pytest.mark.parametrize(("path_adds", "shown"), [(0.0, "nothing"), (None, "–")])
 def test_a_gain_of_zero_is_shown_differently_from_an_unknown_one(path_adds: float | None, shown: str) -> None:
-    glance = replace(
-        Glance.of(recorded_night()), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None
+    key_figures = replace(
+        KeyFigures.of(recorded_night()), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None
     )
-    assert status.Row("IBM", DAY, "", 0, False, glance).cells()[5] == shown
+    assert status.Row("IBM", DAY, "", 0, False, key_figures).cells()[5] == shown
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few")])
 def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_figures(
     p_value: float | None, shown: str
 ) -> None:
-    glance = replace(
-        Glance.of(recorded_night()), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1
+    key_figures = replace(
+        KeyFigures.of(recorded_night()), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1
     )
-    listed = [status.Row("IBM", DAY, "", 0, False, glance)]
+    listed = [status.Row("IBM", DAY, "", 0, False, key_figures)]
     assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
     clearly = f"on 1 of 1 ticker (100%), on {int(shown == '+1.00%')} by more than the noise"
     assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)
@@ -199,7 +201,7 @@ def test_a_bands_width_is_relative_to_the_shares_usual_range_over_as_many_sessio
 
 
 def test_the_status_command_needs_no_server(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", MORNING.isoformat())
     kept(home)

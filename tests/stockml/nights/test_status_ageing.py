@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.status import too_old
 from stockml.prices.calendar import sessions_for
@@ -27,7 +27,7 @@ NEW_YORK = sessions_for("IBM")
     ],
 )
 def test_a_forecast_or_champion_past_its_age_limit_is_named(
-    home: Home, sessions: int, limits: AgeingSettings, said: list[str]
+    home: HomePaths, sessions: int, limits: AgeingSettings, said: list[str]
 ) -> None:
     made = entry(60)
     Ledger(home.ledger).publish(made)
@@ -42,5 +42,5 @@ def test_a_forecast_or_champion_past_its_age_limit_is_named(
     assert too_old(home, "IBM", NEW_YORK, now, limits) == [], "the night that reads it says so"
 
 
-def test_a_ticker_without_a_forecast_or_champion_has_nothing_too_old(home: Home) -> None:
+def test_a_ticker_without_a_forecast_or_champion_has_nothing_too_old(home: HomePaths) -> None:
     assert too_old(home, "IBM", NEW_YORK, datetime(2026, 11, 24, tzinfo=UTC), AgeingSettings()) == []

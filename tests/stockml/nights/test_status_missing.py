@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from stockml.home import Home
-from stockml.nights.glance import keep_newest
-from stockml.nights.reasons import NAMED, WHY
-from stockml.nights.status import Attempt, Row, keep_attempt, missing, missing_line
+from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
+from stockml.nights.reasons import MAX_NAMED, WHY
+from stockml.nights.status import LastRun, Row, missing, missing_line, record_run
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -17,11 +17,11 @@ MORNING = datetime(2013, 3, 1, 12, tzinfo=UTC)
 NEXT = MORNING + timedelta(days=1)
 
 
-def named(home: Home, now: datetime, *tickers: str, **calendars: str) -> list[str]:
+def named(home: HomePaths, now: datetime, *tickers: str, **calendars: str) -> list[str]:
     return [row.ticker for row in missing(home, tickers, now, calendars)]
 
 
-def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(home: Home) -> None:
+def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(home: HomePaths) -> None:
     assert named(home, MORNING, "IBM") == ["IBM"]
     keep_newest(home.nights, recorded_night())
     assert named(home, MORNING, "IBM") == []
@@ -32,7 +32,7 @@ def test_a_forecast_is_not_missing_until_the_next_sessions_night_should_be_over(
     assert named(home, monday - timedelta(hours=8), "IBM") == [], "no session on a weekend"
 
 
-def test_the_tickers_own_calendar_decides_what_is_missing(home: Home) -> None:
+def test_the_tickers_own_calendar_decides_what_is_missing(home: HomePaths) -> None:
     keep_newest(home.nights, replace(recorded_night(), ticker="TSCO.LON"))
     # London's bar of 2013-03-01 has been final since 23:15, New York's is not yet
     evening = datetime(2013, 3, 2, 2, tzinfo=UTC)
@@ -40,7 +40,7 @@ def test_the_tickers_own_calendar_decides_what_is_missing(home: Home) -> None:
     assert named(home, evening, "TSCO.LON", **{"TSCO.LON": "XNYS"}) == []
 
 
-def test_a_share_at_rest_lacks_no_forecast(home: Home) -> None:
+def test_a_share_at_rest_lacks_no_forecast(home: HomePaths) -> None:
     days = {"FB": date(2013, 2, 20), "GOOG": date(2013, 4, 1), "AAPL": date(1999, 2, 19), "SNOW": date(2008, 1, 2)}
     Delistings(MORNING, days).write(home.delistings)
     for ticker in ("FB", "GOOG", "SNOW"):
@@ -62,15 +62,15 @@ def test_a_share_at_rest_lacks_no_forecast(home: Home) -> None:
     ],
 )
 @pytest.mark.parametrize("named", ["", "IBM: "])
-def test_the_line_says_why(home: Home, state: str, why: str, named: str) -> None:
+def test_the_line_says_why(home: HomePaths, state: str, why: str, named: str) -> None:
     keep_newest(home.nights, recorded_night())
-    keep_attempt(home.nights, "IBM", Attempt(state, f"{named}{why}", recorded_night().finished_at + timedelta(days=1)))
+    record_run(home.nights, "IBM", LastRun(state, f"{named}{why}", recorded_night().finished_at + timedelta(days=1)))
     found = missing(home, ["IBM", "AAPL"], NEXT, {})
     line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
 
 
-def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: Home) -> None:
+def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: HomePaths) -> None:
     keep_newest(home.nights, replace(recorded_night(), ticker="VOD"))
     line = missing_line(missing(home, ["IBM", "VOD"], MORNING, {"VOD": "XMARS"}), 2)
     assert "for 2 of 2: IBM (no night yet); VOD (expected calendar to be" in line
@@ -80,7 +80,7 @@ def test_the_line_stays_a_single_readable_line() -> None:
     rows = [Row(f"T{n:03}", None, f"failed:\n{n}" + "x" * 1000, None, False, None) for n in range(200)]
     line = missing_line(rows, 300)
     assert "\n" not in line
-    assert len(line) < NAMED * (WHY + 12) + 200
+    assert len(line) < MAX_NAMED * (WHY + 12) + 200
     assert "xxx…); T001 (failed: 1xxx" in line, "a reason that is cut short shows it"
     assert line.endswith("; and 180 more: `stockml status`")
     assert missing_line([], 1) == "no forecast is missing, of 1 ticker"
@@ -89,7 +89,7 @@ def test_the_line_stays_a_single_readable_line() -> None:
 def test_a_reason_that_many_tickers_share_is_given_once_and_hides_no_other() -> None:
     rows = [Row(f"T{n:02}", None, "failed: unknown symbol") for n in range(40)]
     line = missing_line([*rows, Row("X", None, "failed: the disk is full")], 120)
-    first = ", ".join(f"T{n:02}" for n in range(NAMED))
+    first = ", ".join(f"T{n:02}" for n in range(MAX_NAMED))
     assert line == (
         f"no forecast of the newest session for 41 of 120: {first}, … (failed: unknown symbol); "
         "X (failed: the disk is full); and 20 more: `stockml status`"

@@ -8,15 +8,15 @@ from datetime import UTC, date, datetime
 import pytest
 
 from stockml.evaluation.assessment import assess
-from stockml.evaluation.evaluate import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
+from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison
 from stockml.evaluation.significance import DieboldMariano, Interval
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.models.retrain_policy import Decision
 from stockml.nights import summary
-from stockml.nights.glance import Glance
+from stockml.nights.key_figures import KeyFigures
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
-from stockml.training.ticker_training import train_ticker, unseen_parts
+from stockml.training.ticker_training import split_after_vintages, train_ticker
 from tests.stockml.nights.test_record import skipped
 from tests.support.nights import SETTINGS, recorded_night
 from tests.support.walks import constant
@@ -131,7 +131,7 @@ def test_a_networks_path_gets_no_credit_where_it_is_not_published() -> None:
     assert "published median: last close and half the usual rise; width: the network's share 70% at lead 1" in text
     assert "the network's path" not in text
     assert "network adds to the path" not in summary.markdown(champions).lower()
-    assert (Glance.of(night).path_adds, Glance.of(champions).path_adds) == (0.012, None)
+    assert (KeyFigures.of(night).path_adds, KeyFigures.of(champions).path_adds) == (0.012, None)
 
 
 def test_the_headline_says_what_is_published_and_what_the_network_adds() -> None:
@@ -245,7 +245,7 @@ def test_a_night_on_a_price_that_never_moved_says_why_it_has_no_skill() -> None:
     still, settings = constant(2_300), SETTINGS.evaluation
     model = train_ticker(still, SETTINGS, Decision("retrain", "asked for"), start=None)
     upcoming = sessions_for("IBM").after(still.sessions[-1].item(), settings.horizon)
-    found = assess(still, model, None, settings, upcoming, unseen_parts(still, settings))
+    found = assess(still, model, None, settings, upcoming, split_after_vintages(still, settings))
     night = replace(recorded_night(), evaluation=found.evaluation)
     assert summary.headline(night) == "completed; no price moved, so nothing can be scored"
     assert summary.headline(replace(night, evaluation=None)) == "completed"

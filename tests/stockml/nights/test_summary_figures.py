@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stockml.nights import summary
-from stockml.nights.glance import night_age
+from stockml.nights.key_figures import night_age
 from stockml.nights.record import Night, read_night, write_night
 from tests.stockml.nights.test_summary import logged, rows_of
 from tests.support.nights import recorded_night

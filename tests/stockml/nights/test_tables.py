@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED
+from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary
 from stockml.nights.tables import outlook, rise

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
-from stockml.home import Home
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
+from stockml.home import HomePaths
 from stockml.nights.universe import NightRow, records, write_csv
 from tests.stockml.nights.test_record import skipped
 from tests.support.nights import recorded_night
@@ -44,7 +44,7 @@ def test_a_skipped_nights_row_says_why_and_claims_nothing() -> None:
     assert str(NightRow("IBM", THURSDAY, "completed", "Completed")) == "IBM: completed", "nothing to say"
 
 
-def test_rows_stand_by_ticker_and_session_in_a_file_named_after_the_newest(home: Home) -> None:
+def test_rows_stand_by_ticker_and_session_in_a_file_named_after_the_newest(home: HomePaths) -> None:
     days = [("MSFT", THURSDAY), ("IBM", FRIDAY), ("IBM", None), ("IBM", THURSDAY)]
     rows = [NightRow(ticker, day, "completed", "Completed") for ticker, day in days]
     told = [(line["ticker"], line["session"]) for line in records(rows)]

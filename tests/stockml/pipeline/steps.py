@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stockml.evaluation.assessment import Assessment, read_assessment
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
@@ -26,7 +26,7 @@ class Night:
     model: ModelReceipt
     found: Assessment
 
-    def promoted(self, home: Home) -> None:
+    def promoted(self, home: HomePaths) -> None:
         made = {"key": self.model.sha256, "path": self.model.path, "sha256": self.model.sha256, "version": None}
         now = datetime(2013, 3, 2, 4, tzinfo=UTC)
         Registry(home.models).promote(
@@ -34,13 +34,13 @@ class Night:
         )
 
 
-def dataset_of(home: Home, series: PriceSeries) -> DatasetReceipt:
+def dataset_of(home: HomePaths, series: PriceSeries) -> DatasetReceipt:
     path, session = home.datasets / "ABC" / f"{len(series)}.parquet", series.sessions[-1].item()
     series.write(path)
     return DatasetReceipt("ABC", str(path), sha256_of(path) or "", session, len(series))
 
 
-def night(home: Home, series: PriceSeries, settings: Settings = ONE) -> Night:
+def night(home: HomePaths, series: PriceSeries, settings: Settings = ONE) -> Night:
     dataset, session = dataset_of(home, series), series.sessions[-1].item()
     decision = decide_mode(home, dataset, settings)
     model = train_night(home, dataset, decision, settings)

@@ -8,7 +8,7 @@ import pytest
 
 from stockml.errors import InvalidSession, TooFewBars
 from stockml.features.origins import check_newest
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.pipeline.data_notes import data_notes, divided
 from stockml.pipeline.dataset import renormalise
 from stockml.prices.bars import Bars, Split, make_bars
@@ -23,25 +23,25 @@ IBM = recorded("IBM").iloc[-1_000:]
 DAYS = [day.date() for day in IBM.index]
 
 
-def append(home: Home, bars: Bars, day: int = 0) -> StoreReceipt:
+def append(home: HomePaths, bars: Bars, day: int = 0) -> StoreReceipt:
     at = NOW + timedelta(days=day)
     return store_of(home).append("IBM", bars, recorded_at=at, source="test", session=bars.index[-1].date())
 
 
-def store_of(home: Home) -> BarStore:
+def store_of(home: HomePaths) -> BarStore:
     return BarStore.of(home)
 
 
-def notes(home: Home) -> str:
+def notes(home: HomePaths) -> str:
     return "\n".join(data_notes("IBM", store_of(home).view("IBM"), store_of(home).sessions("IBM")))
 
 
-def test_sound_bars_give_no_notes(home: Home) -> None:
+def test_sound_bars_give_no_notes(home: HomePaths) -> None:
     append(home, IBM)
     assert notes(home) == ""
 
 
-def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_series(home: Home) -> None:
+def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_series(home: HomePaths) -> None:
     append(home, IBM.drop(IBM.index[[*range(100, 250), 400, 950, 990]]))
     said = notes(home)
     assert f"no bar of {DAYS[950]}, {DAYS[990]}: asked for again every night" in said
@@ -50,12 +50,12 @@ def test_new_holes_are_named_older_ones_counted_and_a_long_one_divides_the_serie
     assert f"the series is divided by {divided} are neither learned from nor scored" in said
 
 
-def test_one_older_hole_is_counted_in_the_singular(home: Home) -> None:
+def test_one_older_hole_is_counted_in_the_singular(home: HomePaths) -> None:
     append(home, IBM.drop(IBM.index[400]))
     assert notes(home).startswith("no bar of 1 older session: ")
 
 
-def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: Home) -> None:
+def test_a_change_of_units_divides_the_series_and_the_refusal_names_it(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[:-21, :4] *= 100
     append(home, bars)
@@ -75,7 +75,7 @@ def test_a_closure_of_weeks_is_not_called_a_hole_of_no_sessions() -> None:
     assert divided(series, shanghai).startswith(said)
 
 
-def test_accepting_a_broken_bar_is_not_suggested_as_it_would_be_refused(home: Home) -> None:
+def test_accepting_a_broken_bar_is_not_suggested_as_it_would_be_refused(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[980, :4] = 0
     append(home, bars)
@@ -84,7 +84,7 @@ def test_accepting_a_broken_bar_is_not_suggested_as_it_would_be_refused(home: Ho
         store_of(home).judge("IBM", DAYS[980], accepted=True, recorded_at=NOW, source="test")
 
 
-def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: Home) -> None:
+def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[990:, :4] *= 2
     append(home, bars.iloc[:995])
@@ -100,7 +100,7 @@ def test_a_jump_is_named_for_a_week_unless_a_split_explains_it(home: Home) -> No
     assert named not in "\n".join(data_notes("IBM", until, store_of(home).sessions("IBM")))
 
 
-def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_are_recent(home: Home) -> None:
+def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_are_recent(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[-3:-1] = bars.iloc[-4].to_numpy()
     bars.iloc[500] = bars.iloc[499].to_numpy()
@@ -113,7 +113,7 @@ def test_bars_that_repeat_the_one_before_volume_included_are_named_while_they_ar
     assert "once more" not in notes(home)
 
 
-def test_history_that_is_joined_by_one_close_is_named(home: Home) -> None:
+def test_history_that_is_joined_by_one_close_is_named(home: HomePaths) -> None:
     append(home, IBM.iloc[500:])
     store_of(home).record_import("IBM", IBM.iloc[:501], recorded_at=NOW, source="test")
     assert f"imported history is joined by the close of {DAYS[500]} alone" in notes(home)
@@ -121,7 +121,7 @@ def test_history_that_is_joined_by_one_close_is_named(home: Home) -> None:
     assert "alone" not in notes(home)
 
 
-def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(home: Home) -> None:
+def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_holds(home: HomePaths) -> None:
     append(home, IBM.iloc[-500:])
     store_of(home).record_import("IBM", IBM.iloc[:900], recorded_at=NOW, source="test")
     before = store_of(home).view("IBM")
@@ -134,7 +134,7 @@ def test_a_restated_close_in_an_imports_overlap_is_named_and_the_join_still_hold
     assert f"imported history disagrees with the bars on {DAYS[600]}" in notes(home)
 
 
-def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home) -> None:
+def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[[300, 980], :4] *= 10
     receipt = append(home, bars)

@@ -7,9 +7,9 @@ import pytest
 
 from stockml.code_version import PACKAGE
 from stockml.errors import NoBars
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline.dataset import beside_the_bars, renormalise
+from stockml.pipeline.dataset import renormalise, side_inputs_sha256
 from stockml.pipeline.ingest import set_aside_tonight
 from stockml.pipeline.night_key import night_key
 from stockml.settings import Settings
@@ -18,36 +18,39 @@ from tests.support.copied_code import copied, run_on
 
 TONIGHT = """
 import json
-from stockml.home import home
+from stockml.home import current_home
 from tests.stockml.pipeline.test_dataset import tonight
-print(json.dumps(tonight(home())))
+print(json.dumps(tonight(current_home())))
 """
 
 
-def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_later_one_does_not(home: Home) -> None:
+def test_a_vintage_learned_by_a_nights_session_makes_it_another_night_and_a_later_one_does_not(home: HomePaths) -> None:
     receipt = append(home, IBM)
-    before, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
+    before, beside = (
+        renormalise(home, receipt, calendar=None),
+        side_inputs_sha256(home, receipt.ticker, receipt.session),
+    )
     home.bases.mkdir()
     shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
     after = renormalise(home, receipt, calendar=None)
     assert after.sha256 == before.sha256
     assert after.identity() != before.identity()
-    assert beside_the_bars(home, receipt.ticker, receipt.session) != beside
+    assert side_inputs_sha256(home, receipt.ticker, receipt.session) != beside
     assert night_key(after, Settings()) != night_key(before, Settings())
     (home.bases / "pooled-2011-06.json").unlink()
     shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
     assert renormalise(home, receipt, calendar=None) == before
 
 
-def tonight(home: Home) -> list[str]:
+def tonight(home: HomePaths) -> list[str]:
     """The SHA-256 of IBM's dataset, its bases, what it rests on besides the bars, and the night's key."""
     receipt = append(home, IBM)
-    made, beside = renormalise(home, receipt, calendar=None), beside_the_bars(home, receipt.ticker, receipt.session)
+    made, beside = renormalise(home, receipt, calendar=None), side_inputs_sha256(home, receipt.ticker, receipt.session)
     return [made.sha256, made.identity()[-1], beside, night_key(made, Settings())]
 
 
 @pytest.mark.slow
-def test_a_changed_shipped_vintage_makes_another_night(home: Home, tmp_path: Path) -> None:
+def test_a_changed_shipped_vintage_makes_another_night(home: HomePaths, tmp_path: Path) -> None:
     before, copy = tonight(home), copied(tmp_path)
     assert run_on(copy, TONIGHT) == before
     (copy / SHIPPED.relative_to(PACKAGE) / "pooled-2011-06.json").unlink()
@@ -55,7 +58,7 @@ def test_a_changed_shipped_vintage_makes_another_night(home: Home, tmp_path: Pat
     assert [now == then for now, then in zip(after, before, strict=True)] == [True, False, False, False]
 
 
-def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: Home) -> None:
+def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: HomePaths) -> None:
     bars = IBM.copy()
     bars.iloc[-1, :4] *= 100
     receipt = append(home, bars)

@@ -12,12 +12,12 @@ from stockml.errors import StoreError
 from stockml.features.origins import OriginSplit
 from stockml.forecasts.forecast import Band
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance, TrainedModel, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
-from stockml.pipeline.decide import champion_beside, decide_mode
+from stockml.pipeline.decide import champion_of_decision, decide_mode
 from stockml.pipeline.night_key import training_code
 from stockml.pipeline.train import train_night
 from stockml.prices.series import PriceSeries
@@ -29,7 +29,9 @@ from tests.support import forecasts
 NOTHING = "nothing new since the champion learned"
 
 
-def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_taken_for_tonights(home: Home) -> None:
+def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_taken_for_tonights(
+    home: HomePaths,
+) -> None:
     dataset, keep = dataset_of(home, OWN.until(900)), ONE.changed(mode="keep")
     nights = (
         (dataset, ONE),
@@ -42,7 +44,7 @@ def test_what_was_decided_or_learned_for_other_bars_bases_or_settings_is_not_tak
     assert len({train_night(home, each, decided[0], ONE).path for each, _ in nights[:3]}) == 3
 
 
-def test_a_kept_decision_for_no_mode_is_made_anew(home: Home) -> None:
+def test_a_kept_decision_for_no_mode_is_made_anew(home: HomePaths) -> None:
     """A changed byte would end this night, and each repetition of it."""
     dataset = dataset_of(home, OWN.until(900))
     first = decide_mode(home, dataset, ONE)
@@ -50,7 +52,7 @@ def test_a_kept_decision_for_no_mode_is_made_anew(home: Home) -> None:
     assert decide_mode(home, dataset, ONE) == first
 
 
-def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(home: Home) -> None:
+def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_comparison(home: HomePaths) -> None:
     first = night(home, ALONE.until(900))
     kept = json.loads((Path(first.model.path) / "model.json").read_text())
     (Path(first.model.path) / "model.json").write_text(json.dumps({**kept, "form": 1}))
@@ -64,7 +66,7 @@ def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_com
     assert "first champion" not in second.found.verdict.reason
 
 
-def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Home) -> None:
+def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: HomePaths) -> None:
     first = night(home, ALONE.until(900))
     first.promoted(home)
     dataset = dataset_of(home, ALONE.until(901))
@@ -75,7 +77,7 @@ def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: Ho
             step()
 
 
-def deciding(home: Home, champion: Night | None, series: PriceSeries, settings: Settings = ONE) -> tuple[str, str]:
+def deciding(home: HomePaths, champion: Night | None, series: PriceSeries, settings: Settings = ONE) -> tuple[str, str]:
     """The mode and reason of the night on this series, beside the champion that an earlier one left."""
     if champion:
         champion.promoted(home)
@@ -93,12 +95,12 @@ def deciding(home: Home, champion: Night | None, series: PriceSeries, settings: 
     ],
 )
 def test_the_first_night_trains_from_the_base_whatever_was_asked_for(
-    home: Home, wanted: Mode, mode: str, reason: str
+    home: HomePaths, wanted: Mode, mode: str, reason: str
 ) -> None:
     assert deciding(home, None, OWN.until(900), ONE.changed(mode=wanted)) == (mode, reason)
 
 
-def test_beside_a_champion_each_mode_has_its_reason(home: Home) -> None:
+def test_beside_a_champion_each_mode_has_its_reason(home: HomePaths) -> None:
     first = night(home, OWN.until(900))
     asked = ONE.changed(evaluation=ONE.evaluation.changed(direction_step=2))
     for series, settings, expected in (
@@ -116,23 +118,23 @@ def test_beside_a_champion_each_mode_has_its_reason(home: Home) -> None:
     assert deciding(home, first, OWN.until(903), often) == ("retrain", overdue)
 
 
-def test_a_night_before_the_champions_own_does_not_know_it(home: Home) -> None:
+def test_a_night_before_the_champions_own_does_not_know_it(home: HomePaths) -> None:
     later = night(home, OWN.until(902))
     assert deciding(home, later, OWN.until(901)) == ("retrain", "the champion is of a later session")
 
 
-def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: Home) -> None:
+def test_a_decision_holds_beside_the_champion_that_it_was_made_beside(home: HomePaths) -> None:
     """So a night that is run again after its own promotion decides as it did before."""
     first = night(home, OWN.until(900))
     decided = decide_mode(home, dataset_of(home, OWN.until(901)), ONE)
-    assert champion_beside(decided) == (None, None)
+    assert champion_of_decision(decided) == (None, None)
     first.promoted(home)
     assert decide_mode(home, dataset_of(home, OWN.until(901)), ONE) == decided
     beside = decide_mode(home, dataset_of(home, OWN.until(902)), ONE)
-    assert champion_beside(beside) == (Path(first.model.path), None)
+    assert champion_of_decision(beside) == (Path(first.model.path), None)
 
 
-def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_the_last_close(home: Home) -> None:
+def test_a_tutorials_champion_is_replaced_once_its_published_paths_have_lost_to_the_last_close(home: HomePaths) -> None:
     """Thirty of them that share no session; fewer tell too little."""
     small = {f"evaluation.{part}_sessions": 60 for part in ("test", "validation")}
     settings = settings_for("tutorial", {"policy.scale_drift": 100.0, **small})

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from stockml.evaluation.assessment import read_assessment
-from stockml.home import Home
-from stockml.models.pool import Pool
+from stockml.home import HomePaths
 from stockml.models.pooled_vintages import write
 from stockml.models.trained_model import Provenance, load_model
+from stockml.models.vintage_set import VintageSet
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
 from stockml.prices.series import PriceSeries
@@ -20,7 +20,7 @@ from stockml.storage.objects import sha256_of
 from tests.stockml.pipeline.steps import ALONE, ONE, OWN, dataset_of, night
 
 
-def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: Home) -> None:
+def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: HomePaths) -> None:
     first = night(home, OWN.until(900))
     assert first.model.mode == "retrain"
     first.promoted(home)
@@ -42,7 +42,7 @@ def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: H
     assert decide_mode(home, dataset_of(home, OWN.until(903)), ONE).reason == "code changed since the champion learned"
 
 
-def test_each_step_reads_a_models_folder_and_the_series_once(home: Home) -> None:
+def test_each_step_reads_a_models_folder_and_the_series_once(home: HomePaths) -> None:
     """Deciding and training need the champion, evaluating needs both models, and each needs the series."""
     night(home, OWN.until(900)).promoted(home)
     read: list[object] = []
@@ -56,19 +56,19 @@ def test_each_step_reads_a_models_folder_and_the_series_once(home: Home) -> None
     assert (read.count("model"), read.count("series")) == (1 + 1 + 2, 3)
 
 
-def test_a_base_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(home: Home) -> None:
+def test_a_base_that_is_made_between_a_nights_steps_is_not_taken_for_look_ahead(home: HomePaths) -> None:
     series = OWN.until(900)
     dataset, first = dataset_of(home, series), night(home, series)
     upcoming = tuple(first.found.forecast.sessions)
     last = series.sessions[load_model(Path(first.model.path)).parts.validation.start - 1].item()
-    pool = Pool.before(date(2000, 1, 1))
-    for each in filter(None, (pool.regression, pool.ridge, pool.base)):
+    vintages = VintageSet.ending_before(date(2000, 1, 1))
+    for each in filter(None, (vintages.regression, vintages.ridge, vintages.base)):
         write(replace(each, through=last), home.bases)
     found = evaluate_night(home, dataset, first.decision, first.model, ONE.evaluation, upcoming=upcoming)
     assert read_assessment(Path(found.path)).forecast == first.found.forecast
 
 
-def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(home: Home) -> None:
+def test_before_the_first_vintage_the_night_says_why_the_simple_forecast_is_published(home: HomePaths) -> None:
     found = night(home, replace(ALONE, sessions=ALONE.sessions - np.timedelta64(10_000, "D")).until(900))
     (reason,) = found.found.distributions.reasons.values()
     assert "the oldest has seen sessions through 1999-06-30" in reason

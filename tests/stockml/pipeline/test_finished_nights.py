@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.nights.record import night_path, read_night, write_night
 from stockml.pipeline.finished_nights import FILE, finished_night, keep_finished
@@ -22,7 +22,7 @@ from tests.support.nights import recorded_night
 SESSION = DAYS[-1]
 
 
-def finish(home: Home, run_id: str | None = "r1") -> RunReceipt:
+def finish(home: HomePaths, run_id: str | None = "r1") -> RunReceipt:
     """The newest night's record and its bars, as it leaves them."""
     bars = append(home, IBM)
     night = recorded_night()
@@ -33,7 +33,7 @@ def finish(home: Home, run_id: str | None = "r1") -> RunReceipt:
     return run
 
 
-def test_what_the_newest_night_left_answers_the_same_request_and_no_other(home: Home) -> None:
+def test_what_the_newest_night_left_answers_the_same_request_and_no_other(home: HomePaths) -> None:
     assert finished_night(home, "IBM", SESSION, Settings(), None) is None, "before the first night"
     run = finish(home)
     assert finished_night(home, "IBM", SESSION, Settings(), None) == read_night(Path(run.path))
@@ -43,32 +43,32 @@ def test_what_the_newest_night_left_answers_the_same_request_and_no_other(home: 
     assert finished_night(home, "IBM", SESSION, Settings(), "XLON") is None
 
 
-def bars_restated(home: Home, run: RunReceipt) -> None:
+def bars_restated(home: HomePaths, run: RunReceipt) -> None:
     append(home, IBM.assign(volume=IBM["volume"] * 2), 1)
 
 
-def bar_judged(home: Home, run: RunReceipt) -> None:
+def bar_judged(home: HomePaths, run: RunReceipt) -> None:
     store_of(home).judge("IBM", DAYS[500], accepted=False, recorded_at=NOW, source="test")
 
 
-def history_imported(home: Home, run: RunReceipt) -> None:
+def history_imported(home: HomePaths, run: RunReceipt) -> None:
     store_of(home).record_import("IBM", IBM.iloc[:20], recorded_at=NOW, source="test")
 
 
-def base_learned(home: Home, run: RunReceipt) -> None:
+def base_learned(home: HomePaths, run: RunReceipt) -> None:
     home.bases.mkdir()
     shutil.copy(SHIPPED / "pooled-2011-06.json", home.bases)
 
 
-def record_gone(home: Home, run: RunReceipt) -> None:
+def record_gone(home: HomePaths, run: RunReceipt) -> None:
     Path(run.path).unlink()
 
 
-def record_changed(home: Home, run: RunReceipt) -> None:
+def record_changed(home: HomePaths, run: RunReceipt) -> None:
     Path(run.path).write_bytes(Path(run.path).read_bytes() + b"\n")
 
 
-def note_damaged(home: Home, run: RunReceipt) -> None:
+def note_damaged(home: HomePaths, run: RunReceipt) -> None:
     (home.nights / "IBM" / FILE).write_text("{}")
 
 
@@ -77,29 +77,33 @@ def note_damaged(home: Home, run: RunReceipt) -> None:
     [bars_restated, bar_judged, history_imported, base_learned, record_gone, record_changed, note_damaged],
     ids=lambda change: change.__name__,
 )
-def test_a_night_is_run_again_once_anything_has_changed(home: Home, change: Callable[[Home, RunReceipt], None]) -> None:
+def test_a_night_is_run_again_once_anything_has_changed(
+    home: HomePaths, change: Callable[[HomePaths, RunReceipt], None]
+) -> None:
     change(home, finish(home))
     assert finished_night(home, "IBM", SESSION, Settings(), None) is None
 
 
-def test_a_base_that_has_seen_later_sessions_changes_nothing(home: Home) -> None:
+def test_a_base_that_has_seen_later_sessions_changes_nothing(home: HomePaths) -> None:
     finish(home)
     home.bases.mkdir()
     shutil.copy(SHIPPED / "pooled-2017-06.json", home.bases)
     assert finished_night(home, "IBM", SESSION, Settings(), None)
 
 
-def test_a_night_that_mlflow_lacks_is_run_again(home: Home) -> None:
+def test_a_night_that_mlflow_lacks_is_run_again(home: HomePaths) -> None:
     finish(home, run_id=None)
     assert not (home.nights / "IBM" / FILE).exists()
 
 
-def test_where_machines_share_a_state_each_night_asks_it(home: Home) -> None:
+def test_where_machines_share_a_state_each_night_asks_it(home: HomePaths) -> None:
     finish(replace(home, state="s3://bucket/state"))
     assert not (home.nights / "IBM" / FILE).exists()
 
 
-def test_what_was_left_in_the_original_of_a_copied_home_is_no_answer_in_the_copy(home: Home, tmp_path: Path) -> None:
+def test_what_was_left_in_the_original_of_a_copied_home_is_no_answer_in_the_copy(
+    home: HomePaths, tmp_path: Path
+) -> None:
     finish(home)
     copy = home_of({"STOCKML_HOME": str(shutil.copytree(home.root, tmp_path / "copy"))})
     assert json.loads((copy.nights / "IBM" / FILE).read_bytes())["files"]

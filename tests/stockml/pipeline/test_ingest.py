@@ -9,14 +9,14 @@ import pytest
 
 from deployments.replay.recording import Answer
 from stockml.errors import BadPayload
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.pipeline import ingest
 from stockml.prices.bars import PRICES, Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload, archive, read_archived
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
@@ -36,16 +36,16 @@ def answer(last: date, volume_factor: float) -> bytes:
     return material.payload(bars.assign(volume=(bars["volume"] * volume_factor).round()))
 
 
-def received(home: Home, content: bytes, last: date, at: datetime, rows_before: int) -> PayloadReceipt:
+def received(home: HomePaths, content: bytes, last: date, at: datetime, rows_before: int) -> PayloadReceipt:
     file = str(archive(Payload("IBM", content, at), home.payloads))
     return PayloadReceipt("IBM", file, str(sha256_of(file)), last, last, at, rows_before)
 
 
-def kept(home: Home, last: date, volume_factor: float, at: datetime, rows_before: int) -> PayloadReceipt:
+def kept(home: HomePaths, last: date, volume_factor: float, at: datetime, rows_before: int) -> PayloadReceipt:
     return received(home, answer(last, volume_factor), last, at, rows_before)
 
 
-def append(home: Home, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
+def append(home: HomePaths, payload: PayloadReceipt, now: datetime) -> StoreReceipt:
     return ingest.append(home, payload, calendar=None, now=now)
 
 
@@ -196,7 +196,7 @@ def test_a_split_whose_factor_leaves_a_jump_is_asked_about_for_six_more_nights(h
 
 
 def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_advised_that_would_be_refused(
-    home: Home,
+    home: HomePaths,
 ) -> None:
     bars = IBM.copy()
     bars.iloc[-1, 0] = np.nan

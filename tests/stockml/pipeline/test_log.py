@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
-from stockml.nights.glance import keep_newest
+from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, write_night
-from stockml.pipeline.log import live_metrics, promote_left_over, tutorial_notes
+from stockml.pipeline.log import live_metrics, promote_pending, tutorial_notes
 from stockml.prices.series import PriceSeries
 from stockml.storage.objects import sha256_of
 from tests.support.models import write_model
@@ -27,7 +27,7 @@ def test_a_note_says_that_the_tutorials_network_learns_across_a_hole() -> None:
     assert "its network learns across every hole" in note
 
 
-def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(home: Home) -> None:
+def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_them(home: HomePaths) -> None:
     bars = recorded("IBM").tail(300)
     record(home, bars, date(2013, 3, 2))
     publish(home, FRIDAY)
@@ -40,7 +40,7 @@ def test_live_figures_are_told_as_first_known_too_once_a_restated_bar_changes_th
     assert after["live/skill"] != before["live/skill"] == after["live/first_known_skill"]
 
 
-def left(home: Home, **changes: Any) -> Night:
+def left(home: HomePaths, **changes: Any) -> Night:
     """What a night leaves that is killed between its record and its promotion: a verdict, and its model."""
     folder = write_model(home.models / "IBM" / "tonight")
     made = {"model_folder": str(folder), "model_sha256": sha256_of(folder), "verdict": Verdict(True, "better", {})}
@@ -50,11 +50,11 @@ def left(home: Home, **changes: Any) -> Night:
     return night
 
 
-def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home: Home) -> None:
-    promote_left_over(home, "IBM")
+def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home: HomePaths) -> None:
+    promote_pending(home, "IBM")
     night = left(home)
     for _ in range(2):
-        promote_left_over(home, "IBM")
+        promote_pending(home, "IBM")
         (line,) = Registry(home.models).history("IBM")
         assert (line.key, line.session, line.reason) == (night.key, night.session, "better")
         assert line.path == night.model_folder
@@ -65,7 +65,7 @@ def test_a_killed_nights_model_is_promoted_once_as_its_record_says(home: Home) -
     [{"verdict": Verdict(False, "no better", {})}, {"model_sha256": "0" * 64}, {"model_folder": "/no/such/folder"}],
     ids=["not to be promoted", "another model", "no model"],
 )
-def test_no_other_model_is(home: Home, changes: dict[str, Any]) -> None:
+def test_no_other_model_is(home: HomePaths, changes: dict[str, Any]) -> None:
     left(home, **changes)
-    promote_left_over(home, "IBM")
+    promote_pending(home, "IBM")
     assert Registry(home.models).history("IBM") == ()

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.features.range_volatility import Volatilities, ewma_volatility
 from stockml.features.segments import starts
+from stockml.features.volatility import Volatilities, ewma_volatility
 from stockml.features.width_inputs import input_averages, width_inputs
-from stockml.models.baselines import prior_path, published_moves, usual_rise
+from stockml.models.baselines import expected_drift, published_median, trend_prior_moves
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.prices.series import PriceSeries
@@ -39,10 +39,10 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
     series, at = walk(1_030), np.array([t])
     other = altered_after(series, t)
     assert not np.array_equal(other.mid, series.mid)
-    for causal in CAUSAL:
-        np.testing.assert_array_equal(causal(other)[: t + 1], causal(series)[: t + 1])
-    np.testing.assert_array_equal(prior_path(other, at, HORIZON), prior_path(series, at, HORIZON))
-    np.testing.assert_array_equal(published_moves(other, at, LEADS), published_moves(series, at, LEADS))
+    for cached_causal in CAUSAL:
+        np.testing.assert_array_equal(cached_causal(other)[: t + 1], cached_causal(series)[: t + 1])
+    np.testing.assert_array_equal(trend_prior_moves(other, at, HORIZON), trend_prior_moves(series, at, HORIZON))
+    np.testing.assert_array_equal(published_median(other, at, LEADS), published_median(series, at, LEADS))
 
 
 @pytest.mark.parametrize("series", [walk(1_200), hole_of_a_year(), begins_tenfold(bars=300)])
@@ -53,9 +53,9 @@ def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_it
     night, alone = series.until(n), replace(series.until(n))  # which has no later bars to compute anything from
     assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
     assert starts(night).tolist() == starts(alone).tolist()
-    for causal in CAUSAL:
-        np.testing.assert_array_equal(causal(night), causal(alone))
-        assert np.shares_memory(causal(night), causal(series)), "computed for each night"
+    for cached_causal in CAUSAL:
+        np.testing.assert_array_equal(cached_causal(night), cached_causal(alone))
+        assert np.shares_memory(cached_causal(night), cached_causal(series)), "computed for each night"
 
 
 def volatility(name: str, series: PriceSeries) -> Floats:
@@ -65,7 +65,7 @@ def volatility(name: str, series: PriceSeries) -> Floats:
 
 CAUSAL = (
     ewma_volatility,
-    usual_rise,
+    expected_drift,
     width_inputs,
     input_averages,
     *(partial(volatility, name) for name in VOLATILITIES),
@@ -76,5 +76,5 @@ CAUSAL = (
 def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(model: TrainedModel, t: int) -> None:
     other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)
     for network in (model.held_out, model.published):
-        for said in (network.pool.simple, lambda *asked, of=network: of.forecast(*asked)[1]):
+        for said in (network.vintages.simple, lambda *asked, of=network: of.forecast(*asked)[1]):
             np.testing.assert_array_equal(said(other, at, LEADS), said(SERIES, at, LEADS))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import InvalidFile, OtherVersion
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.models.trained_model import load_model
-from stockml.nights.glance import keep_newest
+from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, read_night, write_night
 from stockml.pipeline.plots import draw, draw_rest, drawn_when_opened, makers
 from stockml.prices.series import PriceSeries
@@ -24,16 +24,16 @@ FIGURES = ("averages", "calibration", "forecast", "history", "leads", "normalise
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Home:
-    return home({"STOCKML_HOME": str(tmp_path)})
+def place(tmp_path: Path) -> HomePaths:
+    return current_home({"STOCKML_HOME": str(tmp_path)})
 
 
-def kept(place: Home, **changes: object) -> Night:
+def kept(place: HomePaths, **changes: object) -> Night:
     night = with_files(recorded_night(day=DAY, plots_folder=str(place.plots / "IBM" / "0f")), place.root)
     return replace(night, **changes)
 
 
-def test_missing_plots_are_drawn_once_and_existing_ones_stay(place: Home) -> None:
+def test_missing_plots_are_drawn_once_and_existing_ones_stay(place: HomePaths) -> None:
     night = kept(place, figures=FIGURES)
     made = makers(place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
     assert set(made) == set(FIGURES)
@@ -45,7 +45,7 @@ def test_missing_plots_are_drawn_once_and_existing_ones_stay(place: Home) -> Non
     assert draw_rest(place, night) == ()
 
 
-def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: Home) -> None:
+def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: HomePaths) -> None:
     night = kept(place, figures=("changes",))
     with_it = (place, night, series_until("IBM", DAY), assessed("IBM", DAY), trained("IBM", DAY))
     assert "changes" not in makers(*with_it)
@@ -62,15 +62,15 @@ def test_changes_are_plotted_only_where_there_is_an_earlier_night(place: Home) -
     assert [path.name for path in draw_rest(place, night)] == ["changes.png"]
 
 
-def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_original_home(place: Home) -> None:
+def test_a_restored_homes_plots_are_drawn_in_it_and_not_in_the_original_home(place: HomePaths) -> None:
     night = kept(place, figures=("averages",))
     draw_rest(place, night)
-    restored = home({"STOCKML_HOME": str(place.root / "restored")})
+    restored = current_home({"STOCKML_HOME": str(place.root / "restored")})
     write_night(night, path := night_path(restored.nights, "IBM", night.key))
     assert [str(drawn) for drawn in draw_rest(restored, read_night(path))] == [f"{restored.plots}/IBM/0f/averages.png"]
 
 
-def test_plots_that_an_earlier_version_drew_and_did_not_name_stay_and_are_drawn_once_gone(place: Home) -> None:
+def test_plots_that_an_earlier_version_drew_and_did_not_name_stay_and_are_drawn_once_gone(place: HomePaths) -> None:
     night = kept(place)
     fan = Path(night.plots_folder or "") / "fan.png"
     fan.parent.mkdir(parents=True)
@@ -80,7 +80,7 @@ def test_plots_that_an_earlier_version_drew_and_did_not_name_stay_and_are_drawn_
     assert {path.stem for path in draw_rest(place, night)} == set(FIGURES)
 
 
-def test_plots_of_a_night_whose_vintages_another_version_replaced_are_drawn_still(place: Home) -> None:
+def test_plots_of_a_night_whose_vintages_another_version_replaced_are_drawn_still(place: HomePaths) -> None:
     """They show what was learned and scored; only a forecast needs the regressions and the base."""
     night = kept(place, figures=FIGURES)
     described = Path(night.model_folder or "") / "model.json"
@@ -90,13 +90,13 @@ def test_plots_of_a_night_whose_vintages_another_version_replaced_are_drawn_stil
     assert {path.stem for path in draw_rest(place, night)} == set(FIGURES)
 
 
-def test_a_removed_evaluation_is_an_error_that_names_it(place: Home) -> None:
+def test_a_removed_evaluation_is_an_error_that_names_it(place: HomePaths) -> None:
     night = kept(place, figures=FIGURES, evaluation_folder=str(place.evaluations / "gone"))
     with pytest.raises(InvalidFile, match="evaluations/gone"):
         draw_rest(place, night)
 
 
-def test_a_series_that_is_not_the_nights_is_refused(place: Home) -> None:
+def test_a_series_that_is_not_the_nights_is_refused(place: HomePaths) -> None:
     """After a bar was rejected and the session run again, the first run's residuals were drawn a session late."""
     night = kept(place, figures=FIGURES)
     series = Path(night.dataset_path or "")
@@ -107,7 +107,7 @@ def test_a_series_that_is_not_the_nights_is_refused(place: Home) -> None:
             draw_rest(place, night)
 
 
-def test_pages_of_a_server_elsewhere_draw_no_plots_when_opened(place: Home) -> None:
+def test_pages_of_a_server_elsewhere_draw_no_plots_when_opened(place: HomePaths) -> None:
     assert drawn_when_opened(place)  # the local database, which `stockml up` serves
     assert not drawn_when_opened(replace(place, state="s3://bucket/stockml"))
     server = replace(place, tracking_uri="http://127.0.0.1:5000")

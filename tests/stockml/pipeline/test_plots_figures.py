@@ -10,7 +10,7 @@ import numpy as np
 from stockml.features.origins import OriginSplit, every_nth
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights import summary
@@ -58,7 +58,7 @@ def test_each_figure_is_drawn_from_the_nights_own_values() -> None:
     assert [name for name, figure in expected.items() if png(found_figures[name]()) != png(figure)] == []
 
 
-def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: Home) -> None:
+def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: HomePaths) -> None:
     """Pence until four weeks ago, then pounds; what was published in pence has a hundred times the price."""
     prices = with_prices(series(), np.where(np.arange(len(series())) < len(series()) - 22, 100.0, 1.0))
     usual, found = figures_of(()), figures_of((), prices)
@@ -72,7 +72,7 @@ def test_averages_drift_and_earlier_forecasts_are_drawn_in_tonights_units(home: 
     assert axes.get_ylim()[1] < 2 * series().mid.max()
 
 
-def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: Home) -> None:
+def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_it_is_due(home: HomePaths) -> None:
     night = recorded_night("IBM", DAY)
     publish(home, assessed("IBM", DAY).forecast, night.key)
     assert "ledger" not in made(home, night, series())
@@ -81,7 +81,7 @@ def test_the_ledger_figure_shows_what_was_published_before_tonight_once_some_of_
     assert png(made(home, night, series())["ledger"]()) == png(drawn("ledger"))
 
 
-def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(home: Home) -> None:
+def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(home: HomePaths) -> None:
     for said in past_forecasts():
         publish(home, said, str(said.origin))
     there = series().sessions != np.datetime64(past_forecasts()[2].origin)
@@ -92,7 +92,7 @@ def test_the_ledger_figure_leaves_out_a_forecast_whose_origin_has_lost_its_bar(h
     assert subtitle.get_text().startswith("4 live forecasts with sessions that came due")
 
 
-def test_the_ledger_figures_title_counts_by_first_known_prices_as_the_nights_text_does(home: Home) -> None:
+def test_the_ledger_figures_title_counts_by_first_known_prices_as_the_nights_text_does(home: HomePaths) -> None:
     for said in past_forecasts():
         publish(home, said, str(said.origin))
     night = recorded_night("IBM", DAY)
@@ -102,11 +102,11 @@ def test_the_ledger_figures_title_counts_by_first_known_prices_as_the_nights_tex
     assert "12% inside the 80% band" in summary.text(night)
 
 
-def made(home: Home, night: Night, prices: PriceSeries) -> Makers:
+def made(home: HomePaths, night: Night, prices: PriceSeries) -> Makers:
     return makers(home, night, prices, assessed("IBM", DAY), cast(TrainedModel, Learned(split(), ())))
 
 
-def publish(home: Home, said: Forecast, key: str) -> None:
+def publish(home: HomePaths, said: Forecast, key: str) -> None:
     """Publish the forecast on the evening of its origin."""
     evening = datetime.combine(said.origin, time(23), UTC)
     Ledger(home.ledger).publish(LedgerEntry("IBM", key, evening, said))

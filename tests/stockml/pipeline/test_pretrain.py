@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from stockml.errors import DiskFull, TooFewTickers
-from stockml.home import Home, home
+from stockml.home import HomePaths, current_home
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline.pretrain import FEWEST_TICKERS, SHARE, pretrain_base
+from stockml.models.vintage_set import VintageSet
+from stockml.pipeline.pretrain import MIN_TICKERS, SHARE, pretrain_base
 from stockml.prices.series import PriceSeries
 from stockml.storage.manifests import COMMON, files_of
 from stockml.tracking import views
@@ -45,10 +45,10 @@ def tickers(count: int) -> dict[str, PriceSeries]:
 
 
 @pytest.fixture(scope="module")
-def learned(installation: Home) -> tuple[BaseNetwork, Path]:
+def learned(installation: HomePaths) -> tuple[BaseNetwork, Path]:
     """A base whose pretraining was killed once trained but not yet scored, beside a half-written file, then resumed."""
     heard: list[PretrainProgress] = []
-    series = tickers(FEWEST_TICKERS)
+    series = tickers(MIN_TICKERS)
     asked = installation, series, series["T00"].sessions[-1].item()
     with pytest.raises(Killed):
         pretrain_base(*asked, **QUICK, on_epoch=killed_when_trained)
@@ -63,14 +63,14 @@ def learned(installation: Home) -> tuple[BaseNetwork, Path]:
 
 
 def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
-    learned: tuple[BaseNetwork, Path], installation: Home
+    learned: tuple[BaseNetwork, Path], installation: HomePaths
 ) -> None:
     """How long each epoch took is reported too, and would differ if it were trained again."""
     base, path = learned
     before, told = path.read_bytes(), []
     for _ in range(2):
         heard: list[PretrainProgress] = []
-        pretrain_base(installation, tickers(FEWEST_TICKERS), base.through, **QUICK, on_epoch=heard.append)
+        pretrain_base(installation, tickers(MIN_TICKERS), base.through, **QUICK, on_epoch=heard.append)
         told.append(heard)
     assert told[0] == told[1]
     assert path.read_bytes() == before
@@ -79,15 +79,19 @@ def test_pretraining_again_reports_the_same_epochs_and_leaves_the_same_file(
 def test_a_base_says_what_it_learned_from_and_how_it_scored(learned: tuple[BaseNetwork, Path]) -> None:
     base, path = learned
     assert path.name == f"base-{base.through:%Y-%m}.npz"
-    assert len(base.tickers) == FEWEST_TICKERS
+    assert len(base.tickers) == MIN_TICKERS
     assert 0 <= base.scores[SHARE] <= 100
 
 
-def test_only_nights_after_a_bases_last_session_use_it(learned: tuple[BaseNetwork, Path], installation: Home) -> None:
+def test_only_nights_after_a_bases_last_session_use_it(
+    learned: tuple[BaseNetwork, Path], installation: HomePaths
+) -> None:
     base, _ = learned
     folders = (installation.bases, SHIPPED)
     day = np.datetime64(base.through)
-    before, after = (Pool.before(each.item(), folders).base for each in (day, day + np.timedelta64(1, "D")))
+    before, after = (
+        VintageSet.ending_before(each.item(), folders).base for each in (day, day + np.timedelta64(1, "D"))
+    )
     assert after is not None
     assert after.through == base.through
     assert before is not None
@@ -95,7 +99,7 @@ def test_only_nights_after_a_bases_last_session_use_it(learned: tuple[BaseNetwor
 
 
 def test_a_base_is_registered_in_mlflow_once_and_explained_there(
-    learned: tuple[BaseNetwork, Path], installation: Home
+    learned: tuple[BaseNetwork, Path], installation: HomePaths
 ) -> None:
     from mlflow import MlflowClient
 
@@ -110,14 +114,14 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
     assert len(begun.get_metric_history(found.run_id, "training/loss correction seed 1")) == 1
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
-    assert f"across {FEWEST_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
+    assert f"across {MIN_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
     client = MlflowClient(tracking.home.tracking_uri)
     assert unexplained(client.get_run(found.run_id).data.metrics, views.BASE) == []
     assert client.get_experiment_by_name("stockml/base").tags[views.NOTE].startswith("Base networks, ")
 
 
 def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    place = home({"STOCKML_HOME": str(tmp_path)})
+    place = current_home({"STOCKML_HOME": str(tmp_path)})
     with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 221 sessions by 2002-01-01.*found 0.*--prices"):
         pretrain_base(place, tickers(30), date(2002, 1, 1), fewest_sessions=SESSIONS + 1)
     with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 2,000 sessions by .*found 0.*--prices"):

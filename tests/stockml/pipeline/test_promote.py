@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from stockml.evaluation.promotion_gate import Verdict
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Registry
-from stockml.pipeline.promote import as_it_stands, promote
+from stockml.pipeline.promote import final_verdict, promote
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 from tests.support.models import write_model
@@ -18,16 +18,16 @@ BETTER = Verdict(True, "better than the champion", {"origins": 60.0})
 WORSE = Verdict(False, "worse", {})
 
 
-def model_of(home: Home, session: date) -> ModelReceipt:
+def model_of(home: HomePaths, session: date) -> ModelReceipt:
     folder = write_model(home.models / "IBM" / str(session), sessions=session.toordinal())
     return ModelReceipt("IBM", str(folder), sha256_of(folder) or "", session, "retrain", "asked for")
 
 
-def promoted(home: Home, session: date, verdict: Verdict, key: str = "") -> PromotionReceipt:
+def promoted(home: HomePaths, session: date, verdict: Verdict, key: str = "") -> PromotionReceipt:
     return promote(home, model_of(home, session), key or f"key of {session}", str(session), verdict, at=NOW)
 
 
-def put_in_office(home: Home, session: date, key: str = "") -> None:
+def put_in_office(home: HomePaths, session: date, key: str = "") -> None:
     """Promote the night of the session."""
     assert promoted(home, session, BETTER, key).promoted
 
@@ -44,12 +44,12 @@ def put_in_office(home: Home, session: date, key: str = "") -> None:
     ],
 )
 def test_a_night_is_promoted_exactly_when_its_record_says_so(
-    champion: date | None, verdict: Verdict, is_promoted: bool, home: Home
+    champion: date | None, verdict: Verdict, is_promoted: bool, home: HomePaths
 ) -> None:
     if champion:
         put_in_office(home, champion, key="another night")
     before = Registry(home.models).champion("IBM")
-    told = as_it_stands(home, "IBM", THURSDAY, verdict)
+    told = final_verdict(home, "IBM", THURSDAY, verdict)
     made = promoted(home, THURSDAY, told)
     assert (told.promoted, told.reason) == (made.promoted, made.reason)
     assert told.promoted is is_promoted
@@ -59,21 +59,21 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
     assert after == before if not is_promoted else after and after.session == THURSDAY
 
 
-def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: Home) -> None:
+def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: HomePaths) -> None:
     put_in_office(home, FRIDAY)
-    told = as_it_stands(home, "IBM", THURSDAY, BETTER)
+    told = final_verdict(home, "IBM", THURSDAY, BETTER)
     assert told.reason == ("a later session's champion stays, 2013-03-01's; the gate said: better than the champion")
 
 
-def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: Home) -> None:
-    told = as_it_stands(home, "IBM", THURSDAY, BETTER)
+def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: HomePaths) -> None:
+    told = final_verdict(home, "IBM", THURSDAY, BETTER)
     put_in_office(home, FRIDAY)
     made = promoted(home, THURSDAY, told)
     assert (told.promoted, made.promoted) == (True, False)
     assert "a later session's champion stays" in made.reason
 
 
-def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(home: Home) -> None:
+def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(home: HomePaths) -> None:
     put_in_office(home, WEDNESDAY)
     put_in_office(home, THURSDAY)
     back = Registry(home.models).rollback("IBM", at=NOW)
@@ -83,7 +83,7 @@ def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(h
     assert Registry(home.models).champion("IBM") == back
 
 
-def test_rerunning_the_champions_night_keeps_it_champion_and_promotes_it_once(home: Home) -> None:
+def test_rerunning_the_champions_night_keeps_it_champion_and_promotes_it_once(home: HomePaths) -> None:
     put_in_office(home, THURSDAY)
     put_in_office(home, THURSDAY)
     assert len(Registry(home.models).history("IBM")) == 1

@@ -9,7 +9,7 @@ from stockml import clock
 from stockml.errors import InvalidSession
 from stockml.nights import states
 from stockml.nights.reasons import WHY
-from stockml.pipeline.session_status import Outcome, night_outcome, past_sessions
+from stockml.pipeline.session_status import SessionStatus, past_sessions, session_status
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief
 
@@ -25,22 +25,22 @@ def at(text: str, zone: str = "America/New_York") -> datetime:
 TUESDAY_NIGHT, THANKSGIVING_NIGHT = at("2026-11-24T23:00"), at("2026-11-26T23:00")
 
 
-NONE_ON_THANKSGIVING = Outcome(
+NONE_ON_THANKSGIVING = SessionStatus(
     date(2026, 11, 26), "no session on 2026-11-26; the next is 2026-11-27", states.NO_SESSION
 )
 
 
 def ordinary(session, half=""):
-    return Outcome(session, f"session {session}{half}")
+    return SessionStatus(session, f"session {session}{half}")
 
 
 def late(session, newest):
-    return Outcome(session, f"the bar of {session} is late; the newest published is {newest}", states.LATE)
+    return SessionStatus(session, f"the bar of {session} is late; the newest published is {newest}", states.LATE)
 
 
 def stale(session, newest, age):
     text = f"the feed is stale: its last bar is of {newest}, {age} sessions before {session}"
-    return Outcome(session, text, states.STALE)
+    return SessionStatus(session, text, states.STALE)
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def stale(session, newest, age):
     ],
 )
 def test_a_night_is_ordinary_late_stale_or_without_a_session(requested, now, last_stored, newest, outcome):
-    found = night_outcome(NEW_YORK, requested=requested, now=now, last_stored=last_stored, newest=newest)
+    found = session_status(NEW_YORK, requested=requested, now=now, last_stored=last_stored, newest=newest)
     assert found == outcome
     assert str(found) == found.text
 
 
 def test_a_feed_may_count_as_stale_after_a_single_session_which_is_told_as_one():
     newest, session = date(2026, 11, 23), date(2026, 11, 24)
-    found = night_outcome(NEW_YORK, requested=None, now=TUESDAY_NIGHT, last_stored=None, newest=newest, stale_after=1)
+    found = session_status(NEW_YORK, requested=None, now=TUESDAY_NIGHT, last_stored=None, newest=newest, stale_after=1)
     text = f"the feed is stale: its last bar is of {newest}, 1 session before {session}"
-    assert found == Outcome(session, text, states.STALE)
+    assert found == SessionStatus(session, text, states.STALE)
 
 
 def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays_and_says_what_to_do():
@@ -81,7 +81,7 @@ def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays
     advice = f"; the holidays of XSHG are known through {known}: update exchange-calendars"
     for asked, says in ((session, f"the bar of {session} is late"), (later[-1], "the feed is stale")):
         now = shanghai.final_time(asked)
-        found = night_outcome(shanghai, requested=None, now=now, last_stored=newest, newest=newest)
+        found = session_status(shanghai, requested=None, now=now, last_stored=newest, newest=newest)
         assert str(found).startswith(says)
         assert brief(f"1 session behind; late: {found}", WHY).endswith(advice), "the morning's report keeps it whole"
     assert NEW_YORK.holidays_known_through == date(2040, 12, 31)
@@ -93,7 +93,7 @@ def test_a_late_bar_of_a_year_whose_holidays_are_not_known_yet_may_be_a_holidays
 )
 def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(now, final):
     with pytest.raises(InvalidSession, match=final):
-        night_outcome(NEW_YORK, requested=at(now).date(), now=at(now), last_stored=None)
+        session_status(NEW_YORK, requested=at(now).date(), now=at(now), last_stored=None)
 
 
 @pytest.mark.parametrize("ticker", ["IBM", "TSCO.LON", "RELIANCE.BSE"])
@@ -101,7 +101,7 @@ def test_an_unfinished_session_cannot_be_requested_even_after_a_half_days_close(
 def test_at_the_extremes_of_a_replays_clock_a_night_has_an_outcome_or_a_stated_reason(ticker, moment):
     now = clock.now({"STOCKML_CLOCK": moment.isoformat()})
     try:
-        found = night_outcome(sessions_for(ticker), requested=None, now=now, last_stored=None)
+        found = session_status(sessions_for(ticker), requested=None, now=now, last_stored=None)
     except InvalidSession as lacking:
         found = lacking
     assert str(found)

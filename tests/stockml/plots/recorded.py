@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stockml.features.origins import OriginSplit, split_origins
-from stockml.features.range_volatility import ewma_volatility
+from stockml.features.volatility import ewma_volatility
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.ledger import Ledger, LedgerEntry
-from stockml.forecasts.ledger_scores import LiveScores
+from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.nights.record import Night
 from stockml.plots import comparison, diagnostics, forecast, training
 from stockml.prices.bars import COLUMNS
@@ -70,7 +70,7 @@ def past_forecasts() -> tuple[Forecast, ...]:
     return tuple(rising(assessed("IBM", day, 0.6).forecast, by=i / 5_000) for i, day in enumerate(nights, start=-2))
 
 
-def live(published: Sequence[Forecast]) -> LiveScores:
+def live(published: Sequence[Forecast]) -> RealisedScores:
     """How the forecasts turned out, each published on the evening of its origin."""
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))

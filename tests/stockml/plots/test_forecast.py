@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from stockml.evaluation.evaluate import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, Evaluation
+from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED, TREND_PRIOR, Evaluation
 from stockml.forecasts.forecast import Forecast
 from stockml.models.pooled_regression import POOLED
 from stockml.plots.forecast import FAN, forecast_fan, scale_of, skill_by_lead

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stockml.evaluation.tutorial_report import TutorialReport, luck_table
+from stockml.evaluation.tutorial_report import TutorialReport, seed_table
 from stockml.models.tutorial.recipe import one_step_errors, path_errors
 from stockml.plots.style import ACCENT, GRID, MODEL, TRUTH
 from stockml.plots.tutorial import FIGURES, draw
@@ -158,7 +158,7 @@ def test_axes_have_units_and_dates_and_every_mse_stands_beside_the_last_values(n
 def test_a_network_is_named_after_its_cell() -> None:
     gru = report(cell="gru")
     assert FIGURES["7-predictions"](gru).texts[0].get_text().startswith("GRU does not predict")
-    assert luck_table([gru, gru]).startswith("| share | page | GRU, mean |")
+    assert seed_table([gru, gru]).startswith("| share | page | GRU, mean |")
     assert "GRU, as epoch 3 left it" in gru.table()
     assert {line[64] for line in report(cell="peephole").table().splitlines()[2:11]} == {" "}, (
         "the name fits its column"
@@ -184,7 +184,7 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
 
 def test_the_pages_figure_of_50_steps_stands_beside_no_other_number_of_steps() -> None:
     other, drawn = report(horizon=40), FIGURES["7-predictions"](report(horizon=40)).texts[1].get_text()
-    assert [line for line in (*other.table().splitlines()[7:], *luck_table([other, other]).splitlines(), drawn)
+    assert [line for line in (*other.table().splitlines()[7:], *seed_table([other, other]).splitlines(), drawn)
             if "0.00243" in line] == []  # fmt: skip
     assert "40 steps" in other.table()
 
@@ -203,7 +203,7 @@ def better(found: TutorialReport) -> TutorialReport:
 
 def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     reports = [better(report("HPQ")), report("HPQ", 0.05), report("KO", 0.05)]
-    head, _, hpq, ko, *_ = luck_table(reports).splitlines()
+    head, _, hpq, ko, *_ = seed_table(reports).splitlines()
     assert "page" in head
     errors = [each.lstm for each in reports]
     assert f"| HPQ | 0.00243 | {np.mean(errors[:2]):.5f} | {min(errors[:2]):.5f} … {max(errors[:2]):.5f} |" in hpq
@@ -213,7 +213,7 @@ def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     assert hpq.endswith(f"| {beat} of 2 | {constants} |")
     assert ko.startswith(f"| KO | – | {errors[2]:.5f} | {errors[2]:.5f} … {errors[2]:.5f} | ")
     assert 0 < beat < 2
-    assert luck_table(reports).endswith("; 3 epochs, the best by validation."), "not the last one, as the page's"
+    assert seed_table(reports).endswith("; 3 epochs, the best by validation."), "not the last one, as the page's"
     fitted = reports[2].fitted
     single = replace(fitted, recipe=replace(fitted.recipe, settings=tutorial_settings({"training.epochs": 1})))
-    assert "; 1 epoch, the best" in luck_table([replace(reports[2], fitted=single)])
+    assert "; 1 epoch, the best" in seed_table([replace(reports[2], fitted=single)])

@@ -12,7 +12,7 @@ from stockml.nights.reasons import WHY
 from stockml.prices.bars import COLUMNS, Bars, broken, checked, jumps, make_bars, without
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief
-from stockml.tickers import unnamed
+from stockml.tickers import without_ticker
 from tests.support import strategies
 from tests.support.recordings import recorded
 
@@ -73,7 +73,9 @@ def test_days_must_be_sessions_in_order(days, named, rule):
     bars = make_bars(days, {name: np.full(len(days), 5.0) for name in COLUMNS})
     with pytest.raises(BadPayload, match=f"{named}.*{rule}") as refused:
         checked("IBM", bars, NEW_YORK)
-    assert rule in brief(f"failed: BadPayload: {unnamed('IBM', str(refused.value))}", WHY), "in the morning's line too"
+    assert rule in brief(f"failed: BadPayload: {without_ticker('IBM', str(refused.value))}", WHY), (
+        "in the morning's line too"
+    )
 
 
 def test_special_sessions_on_weekends_cost_their_own_bars_and_no_more():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from stockml.errors import NoOverlap, UnevenOverlap
+from stockml.errors import InconsistentOverlap, NoOverlap
 from stockml.prices.bars import COLUMNS, PRICES, Bars, Split, checked, days_of, make_bars
 from stockml.prices.calendar import sessions_for
 from stockml.prices.split_adjustment import back_adjusted, effective, is_contradicted, joined
@@ -66,7 +66,7 @@ def test_a_gap_is_refused_with_its_sessions(history_length, missing):
 @pytest.mark.parametrize("paid", [1.0, 0.99], ids=["", "after a dividend"])
 def test_a_split_that_is_not_recorded_yet_makes_the_overlap_uneven_and_its_day_is_named(paid):
     levels = [flat_bars(50, 25.0 * paid), flat_bars(10, 25.0, first=50), flat_bars(40, 12.5, first=60)]
-    with pytest.raises(UnevenOverlap) as refusal:
+    with pytest.raises(InconsistentOverlap) as refusal:
         joined("IBM", pd.concat(levels), flat_bars(100, 100.0, first=40), NEW_YORK)
     told = refusal.value
     assert (told.session, told.expected_ratio, told.found_ratio) == (DAYS[60], 0.25 * paid, 0.125)
@@ -90,7 +90,7 @@ def test_a_few_odd_closes_in_the_overlap_are_named_and_do_not_move_the_ratio(row
 def test_a_ratio_that_changes_for_good_is_refused_with_the_remedy(rows, factor):
     bars = flat_bars(100, 100.0, first=40)
     bars.iloc[[row - 40 for row in rows], :4] *= factor
-    with pytest.raises(UnevenOverlap, match="stockml import IBM FILE"):
+    with pytest.raises(InconsistentOverlap, match="stockml import IBM FILE"):
         joined("IBM", flat_bars(100, 25.0), bars, NEW_YORK)
 
 
@@ -104,14 +104,14 @@ def test_closes_of_a_penny_share_that_are_rounded_to_cents_are_joined():
 
 def test_a_split_of_a_share_at_two_cents_makes_the_overlap_uneven_all_the_same():
     history = pd.concat([flat_bars(60, 0.02), flat_bars(40, 0.01, first=60)])
-    with pytest.raises(UnevenOverlap):
+    with pytest.raises(InconsistentOverlap):
         joined("IBM", history, flat_bars(100, 0.08, first=40), NEW_YORK)
 
 
 def test_another_companys_prices_are_refused():
     noise = np.exp(np.random.default_rng(5).normal(0, 0.02, 60))
     history = make_bars(DAYS[:60], {name: flat_bars(60, 25.0)[name].to_numpy() * noise for name in COLUMNS})
-    with pytest.raises(UnevenOverlap):
+    with pytest.raises(InconsistentOverlap):
         joined("IBM", history, flat_bars(100, 100.0, first=40), NEW_YORK)
 
 
@@ -124,7 +124,7 @@ def test_dividends_inside_the_overlap_of_an_adjusted_history_are_accepted_but_no
     for stored in (bars, bars.drop(bars.index[10])):  # a hole stays one: which ratio holds in it is not known
         check_join(history(63), stored, DAYS[0], 4.0 / 0.99)
     check_join(history(55, 70), bars, DAYS[0], 4.0 / 0.99**2)
-    with pytest.raises(UnevenOverlap):
+    with pytest.raises(InconsistentOverlap):
         joined("IBM", history(55, 70, 85), bars, NEW_YORK)
 
 

@@ -52,18 +52,18 @@ def test_first_recorded_values_stay_visible_in_todays_units(store):
 def test_what_was_first_known_until_a_session_and_the_units_of_a_restated_one_are_in_that_sessions_shares(store):
     bars = recorded("MSFT")
     append(store, bars.iloc[700:800], ticker="MSFT")
-    assert store.restated_units("MSFT").empty
+    assert store.restated_price_factors("MSFT").empty
     again = restated(restated(bars.iloc[700:800], 30, "high", 1.01), 40, "volume", 1.1)
     append(store, again, NOW + timedelta(days=1), "MSFT")
     store.record_splits("MSFT", [Split(date(2003, 2, 18), 2.0)], recorded_at=NOW, source="SPLITS")
     first, series = store.first_known("MSFT", until=date(2003, 2, 14)), store.adjusted("MSFT", until=date(2003, 2, 14))
     assert first.index.equals(series.index)
     assert first["high"].equals(bars["high"].loc[first.index])
-    assert store.restated_units("MSFT", until=bars.index[699].date()).empty
+    assert store.restated_price_factors("MSFT", until=bars.index[699].date()).empty
     restated_day = store.first_known("MSFT", until=bars.index[730].date())
     assert restated_day["high"].iloc[-1] == bars["high"].iloc[730]
     for until, units in ((date(2003, 2, 14), 1.0), (None, 0.5)):
-        assert store.restated_units("MSFT", until=until).to_dict() == {bars.index[730]: units}
+        assert store.restated_price_factors("MSFT", until=until).to_dict() == {bars.index[730]: units}
 
 
 def test_first_known_has_the_sessions_of_the_series_even_where_an_import_filled_a_hole(store):

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from stockml.errors import NoBars, NoOverlap, UnevenOverlap
+from stockml.errors import InconsistentOverlap, NoBars, NoOverlap
 from stockml.prices.bars import Split
 from stockml.storage.objects import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append, restated, scaled
@@ -94,7 +94,7 @@ def test_a_file_within_the_bars_that_does_not_fit_them_is_refused_or_skipped_if_
     bars = IBM.loc["2012":][~IBM.loc["2012":].index.isin(hole)]
     append(store, bars)
     assert store.adjusted("IBM").equals(bars)
-    with pytest.raises(UnevenOverlap):
+    with pytest.raises(InconsistentOverlap):
         store.record_import("IBM", scaled(uneven, 2.0), recorded_at=NOW, source="file")
     store.record_import("IBM", IBM.loc["2012-05-01":"2012-10-30"], recorded_at=NOW, source="a good one")
     assert store.view("IBM").holes(store.sessions("IBM")) == ()
@@ -110,13 +110,13 @@ def test_bars_that_do_not_reach_the_history_are_stored_and_the_gap_is_named(stor
 
 def test_an_import_that_does_not_fit_is_refused_and_leaves_nothing_and_one_that_was_there_first_is_not_left_out(store):
     append(store, IBM.iloc[-100:])
-    with pytest.raises(UnevenOverlap):
+    with pytest.raises(InconsistentOverlap):
         store.record_import("IBM", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="wrong company")
     assert store.adjusted("IBM").equals(IBM.iloc[-100:])
     assert not (Path(store.root) / "history").exists()
     store.record_import("AAPL", recorded("AAPL").iloc[:3220], recorded_at=NOW, source="test")
     append(store, IBM.iloc[-100:], ticker="AAPL")
-    with pytest.raises(UnevenOverlap):
+    with pytest.raises(InconsistentOverlap):
         store.adjusted("AAPL")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, PremiumOnly, QuotaSpent, RateLimited, UnknownSymbol
 from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Answer, Loopback
 

@@ -15,7 +15,7 @@ from stockml.provider.client import AlphaVantage
 from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tests.stockml.provider.connected import DAILY, KEY, NOW, Clock, Connected, refusing
 from tests.support import PAYLOADS, loopback
 from tests.support.loopback import Exchange, Loopback

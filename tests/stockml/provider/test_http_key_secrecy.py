@@ -18,7 +18,7 @@ from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
 from stockml.provider.tiingo import Tiingo
 from stockml.redaction import ApiKey
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tests.stockml.provider.connected import DAILY, KEY, Connected, everything_about
 from tests.support import loopback
 from tests.support.loopback import Loopback

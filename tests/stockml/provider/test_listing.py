@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from stockml.errors import NoData, UnknownSymbol
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.pipeline import ingest
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.listing import HEADER, Delistings, parse_delisted
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tests.support import PAYLOADS
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
@@ -19,17 +19,17 @@ GONE = date(2013, 2, 20)
 NOW = datetime(2013, 3, 1, 4, 0, tzinfo=UTC)
 
 
-def client(home: Home, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
+def client(home: HomePaths, feed: ScriptedFeed, now: datetime = NOW) -> AlphaVantage:
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "ALPHAVANTAGE_URL": feed.url}
     return AlphaVantage(environ, FileNotes(home.quota), clock=lambda: now, sleep=lambda seconds: None)
 
 
-def keep_bars(home: Home, ticker: str, last: date) -> None:
+def keep_bars(home: HomePaths, ticker: str, last: date) -> None:
     bars = recorded("IBM").loc[: str(last)].iloc[-3:]
     BarStore.of(home).append(ticker, bars, recorded_at=NOW, source="test", session=last)
 
 
-def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
+def test_one_request_a_week_serves_all_tickers(home: HomePaths) -> None:
     keep_bars(home, "IBM", GONE)
     with ScriptedFeed(delisted={"IBM": GONE, "MSFT": date(2013, 3, 1)}) as feed:
         for later, requests in ((0, 1), (6, 1), (7, 2), (-1, 3)):  # lastly, the clock was set back by a week
@@ -37,48 +37,48 @@ def test_one_request_a_week_serves_all_tickers(home: Home) -> None:
             with client(home, feed, now) as provider:
                 asked = ingest.ask_who_is_delisted(home, provider, "IBM", now)
             assert (asked, feed.requests) == (later != 6, requests)
-    rest = ingest.at_rest(home, "IBM", date(2013, 2, 28))
+    rest = ingest.delisted_status(home, "IBM", date(2013, 2, 28))
     assert rest
     assert str(rest).startswith("IBM was taken off its exchange on 2013-02-20, it is at rest; `stockml rename IBM NEW`")
-    assert ingest.at_rest(home, "IBM", GONE)
-    assert ingest.at_rest(home, "IBM", date(2013, 2, 19)) is None
-    assert ingest.at_rest(home, "AAPL", date(2013, 2, 28)) is None
+    assert ingest.delisted_status(home, "IBM", GONE)
+    assert ingest.delisted_status(home, "IBM", date(2013, 2, 19)) is None
+    assert ingest.delisted_status(home, "AAPL", date(2013, 2, 28)) is None
 
 
 @pytest.mark.parametrize(
     ("last", "rests"), [(None, False), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)]
 )
 def test_a_symbol_is_at_rest_if_its_bars_end_by_the_delisting_and_not_if_they_go_on(
-    home: Home, last: date | None, rests: bool
+    home: HomePaths, last: date | None, rests: bool
 ) -> None:
     """Where they go on, the symbol is another company's by now."""
     Delistings(NOW, {"IBM": GONE}).write(home.delistings)
     if last:
         keep_bars(home, "IBM", last)
-    assert bool(ingest.at_rest(home, "IBM", NOW.date())) is rests
+    assert bool(ingest.delisted_status(home, "IBM", NOW.date())) is rests
 
 
 @pytest.mark.parametrize("ticker", ["AA-W", "AA.W"])
-def test_a_share_class_is_at_rest_however_it_is_spelt(home: Home, ticker: str) -> None:
+def test_a_share_class_is_at_rest_however_it_is_spelt(home: HomePaths, ticker: str) -> None:
     Delistings(NOW, {"AA-W": GONE}).write(home.delistings)
     keep_bars(home, ticker, GONE)
-    assert ingest.at_rest(home, ticker, NOW.date())
+    assert ingest.delisted_status(home, ticker, NOW.date())
 
 
 @pytest.mark.parametrize(
     "damaged", [b"", b"[]", bytes(50), b'{"asked": "2013-02-28T12:00:00", "days": {}}', b'{"asked": null, "days": [1]}']
 )
-def test_a_damaged_list_is_asked_for_again(home: Home, damaged: bytes) -> None:
+def test_a_damaged_list_is_asked_for_again(home: HomePaths, damaged: bytes) -> None:
     """It ended each night of every ticker, and the morning's report, until somebody deleted it."""
     keep_bars(home, "IBM", GONE)
     home.delistings.write_bytes(damaged)
-    assert ingest.at_rest(home, "IBM", NOW.date()) is None
+    assert ingest.delisted_status(home, "IBM", NOW.date()) is None
     with ScriptedFeed(delisted={"IBM": GONE}) as feed, client(home, feed) as provider:
         assert ingest.ask_who_is_delisted(home, provider, "IBM", NOW)
-    assert ingest.at_rest(home, "IBM", NOW.date())
+    assert ingest.delisted_status(home, "IBM", NOW.date())
 
 
-def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home: Home, feed: ScriptedFeed) -> None:
+def test_a_refused_request_raises_like_any_other_and_keeps_the_last_answer(home: HomePaths, feed: ScriptedFeed) -> None:
     Delistings(NOW - timedelta(days=9), {"IBM": GONE}).write(home.delistings)
     feed.outage(Fault.file(PAYLOADS / "err_invalid_symbol.json"))
     with client(home, feed) as provider, pytest.raises(UnknownSymbol):

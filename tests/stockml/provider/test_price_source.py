@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import MixedPrices, RecordUnreadable
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.provider.price_source import FILE, check, claim, kind_here, kind_in, plays_recorded, replay_home
 
 
-def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refused(home: Home) -> None:
+def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refused(home: HomePaths) -> None:
     check(home, "market")
     assert kind_in(home) is None
     claim(home, "replay")
@@ -21,14 +21,14 @@ def test_only_a_claim_settles_the_kind_of_prices_and_the_other_kind_is_then_refu
     assert kind_in(home) == "replay"
 
 
-def test_what_the_home_holds_goes_before_what_the_environment_names(home: Home) -> None:
+def test_what_the_home_holds_goes_before_what_the_environment_names(home: HomePaths) -> None:
     clock, key = {"STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}, {"ALPHAVANTAGE_API_KEY": "K3Y12345"}
     assert [kind_here(home, each) for each in ({}, clock, key, clock | key)] == ["replay", "replay", "market", "replay"]
     claim(home, "market")
     assert {kind_here(home, each) for each in ({}, clock, key)} == {"market"}
 
 
-def test_recorded_prices_are_played_only_without_a_key_in_a_home_for_them(home: Home) -> None:
+def test_recorded_prices_are_played_only_without_a_key_in_a_home_for_them(home: HomePaths) -> None:
     assert plays_recorded(home, {})
     assert not plays_recorded(home, {"ALPHAVANTAGE_API_KEY": "K3Y12345"})
     claim(home, "market")
@@ -46,7 +46,7 @@ def test_a_replay_has_a_home_of_its_own_within_the_markets_and_is_its_own_once_i
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"prices": "both"}', '{"prices": null}'])
-def test_an_unreadable_kind_is_named_with_the_way_back_and_never_claimed_anew(home: Home, content: str) -> None:
+def test_an_unreadable_kind_is_named_with_the_way_back_and_never_claimed_anew(home: HomePaths, content: str) -> None:
     home.root.mkdir()
     (home.root / FILE).write_text(content)
     for ask in (lambda: kind_here(home, {}), lambda: claim(home, "market")):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from stockml.errors import InvalidSetting, QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import FREE, Plan, QuotaLedger, quota_day
+from stockml.storage.documents import FileNotes
 from stockml.storage.locks import file_lock
-from stockml.storage.notes import FileNotes
 from tests.support.patience import PATIENCE_S
 
 KEY = "CANARY0SECRET0KEY"
@@ -204,7 +204,7 @@ from datetime import datetime, UTC
 from pathlib import Path
 from stockml.errors import QuotaSpent
 from stockml.provider.quota import Plan, QuotaLedger
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 ledger = QuotaLedger.of(FileNotes(Path(sys.argv[1])), "KEY-OF-TWO", Plan(1200, int(sys.argv[2])))
 for _ in range(int(sys.argv[3])):
     try:

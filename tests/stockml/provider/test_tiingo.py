@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_rows, recorded_splits
 from stockml.errors import BadKey, BadPayload, FeedError, NoData, NotOffered, TiingoSpent, UnknownSymbol
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.pipeline import ingest
 from stockml.prices.bars import COLUMNS, Bars, Split
 from stockml.prices.split_adjustment import back_adjusted
@@ -26,7 +26,7 @@ from stockml.provider.client import AlphaVantage
 from stockml.provider.http import PriceProvider
 from stockml.provider.payload_archive import Payload
 from stockml.provider.tiingo import Tiingo
-from stockml.storage.notes import FileNotes
+from stockml.storage.documents import FileNotes
 from tests.support.loopback import Answer, Loopback, whole
 from tests.support.recordings import adjusted_closes, recorded
 
@@ -170,7 +170,7 @@ def test_an_answer_that_must_not_be_stored_is_refused_by_name(
         )
 
 
-def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(home: Home) -> None:
+def test_one_unknown_cell_costs_its_own_bar_and_an_unknown_volume_costs_none(home: HomePaths) -> None:
     store, rows = BarStore.of(home), tiingo_rows("MSFT")
     rows[-900] |= {"close": None}
     rows[-600] |= {"volume": None}
@@ -208,7 +208,7 @@ def test_only_typed_errors_come_out_of_anything_shaped_like_days(rows: list[obje
         assert all(split.factor > 0 for split in client.splits_of(payload))
 
 
-def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(home: Home) -> None:
+def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_hole(home: HomePaths) -> None:
     """An outage of 150 sessions on a free plan: Alpha Vantage's newest 100 do not reach back to it, Tiingo does."""
     store, bars = BarStore.of(home), recorded("MSFT")
     for part in (bars.iloc[-400:-250], bars.iloc[-100:]):
@@ -226,7 +226,7 @@ def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_
     assert not ingest.needs_whole_history(home, "MSFT", None, LAST)
 
 
-def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(home: Home) -> None:
+def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(home: HomePaths) -> None:
     """2012-10-29, when a hurricane kept New York closed: named, set aside, and no longer missing from the store."""
     store, bars = BarStore.of(home), recorded("MSFT")
     store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)

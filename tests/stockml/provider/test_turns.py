@@ -16,8 +16,8 @@ from stockml.prices.bars import jumps
 from stockml.prices.calendar import sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.quota import FREE
-from stockml.provider.turns import GONE_AFTER, NextTurn, next_turn, note_turns, noted_turns, stalest_first
-from stockml.storage.notes import FileNotes
+from stockml.provider.turns import FORGOTTEN_AFTER, NextTurn, next_turn, note_turns, noted_turns, stalest_first
+from stockml.storage.documents import FileNotes
 from tests.support.scripted_feed import ScriptedFeed
 
 NEW_YORK = sessions_for("IBM")
@@ -92,7 +92,7 @@ def test_sixty_tickers_on_a_free_key_for_twenty_nights(tmp_path: Path) -> None:
 
 def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs_no_turn(tmp_path: Path) -> None:
     notes, now = FileNotes(tmp_path), datetime(2026, 11, 20, 23, tzinfo=UTC)
-    note_turns(notes, {"GONE": None}, now - GONE_AFTER - timedelta(hours=1))
+    note_turns(notes, {"GONE": None}, now - FORGOTTEN_AFTER - timedelta(hours=1))
     note_turns(notes, {"AHEAD": None}, now + timedelta(days=365))  # the clock was, for a while
     note_turns(notes, {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
     waiting, tonight = noted_turns(notes, now), NIGHTS[-1]
@@ -109,7 +109,7 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     assert last_of_sixty == NextTurn(NEW_YORK.after(tonight, 3)[-1], 60)
     assert next_turn("IBM", waiting, NIGHTS[-2], **left | {"remaining": 0}) is None
     assert next_turn("IBM", waiting, tonight, **left | {"remaining": None}) is None
-    assert noted_turns(notes, now + GONE_AFTER + timedelta(hours=1)) == {}
+    assert noted_turns(notes, now + FORGOTTEN_AFTER + timedelta(hours=1)) == {}
 
 
 def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home, owner_only
+from stockml.home import HomePaths, owner_only
 from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
 from stockml.storage.files import write_atomically
@@ -60,7 +60,9 @@ def test_ledger_and_promotions_and_their_names_are_durable(tmp_path: Path, synce
         assert (folder, file.name in names) == (file.parent.name, True)
 
 
-def test_a_backup_and_its_name_are_durable(home: Home, tmp_path: Path, synced: list[tuple[str, list[str]]]) -> None:
+def test_a_backup_and_its_name_are_durable(
+    home: HomePaths, tmp_path: Path, synced: list[tuple[str, list[str]]]
+) -> None:
     write_atomically(home.root / "tickers.yaml", b"tickers: []\n")
     back_up(home, tmp_path / "b.zip", datetime.now(UTC))
     assert (synced[-1][0], "b.zip" in synced[-1][1]) == (tmp_path.name, True)

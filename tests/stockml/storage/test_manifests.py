@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import StoreError
+from stockml.storage.documents import Database
 from stockml.storage.manifests import Manifest
-from stockml.storage.notes import Database
 from stockml.storage.shared_state import SharedState
 
 NOWHERE = Database("nobody@127.0.0.1:1", "no test here asks it")

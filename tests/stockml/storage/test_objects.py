@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from stockml.errors import StoreError
-from stockml.storage.objects import Found, Objects, WriteConflict, sha256_of
+from stockml.storage.objects import Objects, StoredObject, WriteConflict, sha256_of
 from tests.support.object_store import environment, object_store
 from tests.support.own_servers import free_port
 
@@ -63,7 +63,7 @@ def test_a_store_that_gives_no_proper_answer_is_named(answer: bytes, monkeypatch
         with pytest.raises(
             StoreError, match=r"s3://bucket/state/parts/IBM\.json: could not be read or written"
         ) as told:
-            Objects("s3://bucket/state", answer_s=0.2, return_s=0).read("parts/IBM.json")
+            Objects("s3://bucket/state", request_timeout_s=0.2, retry_for_s=0).read("parts/IBM.json")
         assert "secret" not in str(told.value)
         fsspec.filesystem("s3").clear_instance_cache()
 
@@ -75,7 +75,7 @@ def test_a_store_that_stays_silent_is_asked_twice(monkeypatch: pytest.MonkeyPatc
         for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
             monkeypatch.setenv(f"AWS_{name}", value)
         with pytest.raises(StoreError, match="ReadTimeoutError"):
-            Objects("s3://bucket/state", answer_s=0.3).names("parts")
+            Objects("s3://bucket/state", request_timeout_s=0.3).names("parts")
         fsspec.filesystem("s3").clear_instance_cache()
     assert len(asked) == 2
 
@@ -90,11 +90,11 @@ def test_a_store_that_is_down_is_named_and_waited_for_while_it_restarts(
         monkeypatch.setenv(name, value)
     state = Objects("s3://state/stockml")
     with pytest.raises(StoreError, match=r"parts/IBM\.json: could not be read or written \(EndpointConnectionError"):
-        replace(state, return_s=0).read("parts/IBM.json")
+        replace(state, retry_for_s=0).read("parts/IBM.json")
     with ThreadPoolExecutor(2) as asking:
         found, sha256 = asking.submit(state.read, "parts/IBM.json"), asking.submit(sha256_of, f"{state.root}/other")
         with object_store(tmp_path, "state", port):
-            assert (found.result(), sha256.result()) == (Found(None), None)
+            assert (found.result(), sha256.result()) == (StoredObject(None), None)
     fsspec.filesystem("s3").clear_instance_cache()
 
 
@@ -134,7 +134,7 @@ def test_a_write_that_another_program_answered_is_not_taken_for_done(
             monkeypatch.setenv(f"AWS_{name}", value)
         objects = Objects("s3://bucket/state")
         with pytest.raises(StoreError, match="another program answered in its place: expected an ETag, found none"):
-            objects.put({"a": b"x"}) if write == "put" else objects.replace("a", b"x", Found(None))
+            objects.put({"a": b"x"}) if write == "put" else objects.replace("a", b"x", StoredObject(None))
         fsspec.filesystem("s3").clear_instance_cache()
 
 
@@ -147,7 +147,7 @@ def test_a_conflict_that_the_store_names_by_its_code_alone_is_one(monkeypatch: p
         for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": "secret"}.items():
             monkeypatch.setenv(f"AWS_{name}", value)
         with pytest.raises(WriteConflict):
-            Objects("s3://bucket/state").replace("parts/IBM.json", b"mine", Found(None))
+            Objects("s3://bucket/state").replace("parts/IBM.json", b"mine", StoredObject(None))
         fsspec.filesystem("s3").clear_instance_cache()
 
 

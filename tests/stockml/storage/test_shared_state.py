@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import StoreBusy, StoreError
+from stockml.storage.documents import Database
 from stockml.storage.manifests import COMMON, files_of
-from stockml.storage.notes import Database
 from stockml.storage.shared_state import Depth, SharedState
 
 Two: TypeAlias = tuple[SharedState, SharedState]

@@ -15,34 +15,34 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from stockml.errors import StoreBusy, StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.maintenance.rename import rename
 from stockml.storage.locks import file_lock
-from stockml.storage.manifests import ATTEMPT, COMMON, ENDED
+from stockml.storage.manifests import ATTEMPT, COMMON, LAST_RUN_SUFFIX
 from stockml.storage.shared_state import Depth, SharedState
-from stockml.storage.sharing import both_locked, commit_all, commit_merged, left_over, refresh, ticker_lock
+from stockml.storage.sharing import commit_all, commit_merged, refresh, rename_lock, ticker_lock, unreferenced_before
 from tests.support.object_store import ObjectStore
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
 
 
 def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
-    home: Home, s3_folder: str, tmp_path: Path
+    home: HomePaths, s3_folder: str, tmp_path: Path
 ) -> None:
     here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
     away = replace(here, root=tmp_path / "away")
     attempt = away.nights / "IBM" / ATTEMPT
     attempt.parent.mkdir(parents=True)
     attempt.write_text("newest")
-    commit_merged(away, "IBM" + ENDED)
+    commit_merged(away, "IBM" + LAST_RUN_SUFFIX)
     refresh(here)
     [brought] = here.nights.rglob(ATTEMPT)
-    with file_lock(here.locks / f"IBM{ENDED}.lock", 0):  # held as by a reader that replaces the file
+    with file_lock(here.locks / f"IBM{LAST_RUN_SUFFIX}.lock", 0):  # held as by a reader that replaces the file
         brought.unlink()
         commit_all(here, may_remove=True)
     state = SharedState.of(here)
     assert state
-    state.checkout(f"IBM{ENDED}")
+    state.checkout(f"IBM{LAST_RUN_SUFFIX}")
     assert brought.read_text() == "newest"
     brought.unlink()
     commit_all(here, may_remove=True)
@@ -52,7 +52,7 @@ def test_a_command_does_not_take_a_file_as_removed_while_a_reader_replaces_it(
 
 @needs_postgres
 def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean_up(
-    two_homes: tuple[Home, Home],
+    two_homes: tuple[HomePaths, HomePaths],
 ) -> None:
     """As by `rm -rf $STOCKML_HOME/*`, which leaves what the cache knows of the state."""
     here, away = two_homes
@@ -69,7 +69,7 @@ def test_what_was_deleted_from_a_cache_comes_back_and_is_never_taken_for_a_clean
     assert (away.ledger / "IBM.parquet").read_text() == "years of forecasts"
 
 
-def test_the_objects_of_a_part_that_is_not_listed_are_not_left_over(home: Home, s3_folder: str) -> None:
+def test_the_objects_of_a_part_that_is_not_listed_are_not_left_over(home: HomePaths, s3_folder: str) -> None:
     here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
     here.root.mkdir()
     (here.root / "prices.json").write_text("{}")
@@ -78,13 +78,13 @@ def test_the_objects_of_a_part_that_is_not_listed_are_not_left_over(home: Home, 
     assert state
     state.objects.remove([f"parts/{COMMON}.json"])
     with pytest.raises(StoreError, match=r"_common\.json: expected _common, which .* has seen there, found nothing"):
-        left_over(here, datetime.now(UTC) + timedelta(days=1), remove=True)
+        unreferenced_before(here, datetime.now(UTC) + timedelta(days=1), remove=True)
     assert len(state.objects.names("objects")) == 1
 
 
 @needs_postgres
 def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_without_its_files(
-    two_homes: tuple[Home, Home],
+    two_homes: tuple[HomePaths, HomePaths],
 ) -> None:
     here, away = two_homes
     before, after = (here.models / ticker / "model.json" for ticker in ("FB", "META"))
@@ -99,7 +99,7 @@ def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_wit
     assert before.read_text() == "a champion"
     with ExitStack() as held:
         held.enter_context(pytest.raises(StoreBusy, match=r"parts/FB\.json.*run again"))
-        held.enter_context(both_locked(here, "FB", "META"))
+        held.enter_context(rename_lock(here, "FB", "META"))
         before.parent.rename(after.parent)
         (away.models / "FB" / "model.json").write_text("of a night that lost its lock")
         there.commit("FB")
@@ -110,7 +110,7 @@ def test_a_rename_waits_for_no_night_on_another_machine_and_leaves_no_moment_wit
     }
 
 
-def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: Home, tmp_path: Path) -> None:
+def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: HomePaths, tmp_path: Path) -> None:
     """With the new base alone in it: every other machine would then delete its list, settings and bases."""
     here = replace(home, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
     here.tickers.parent.mkdir(parents=True)
@@ -132,7 +132,7 @@ def test_a_state_that_was_moved_away_meanwhile_is_not_begun_anew(home: Home, tmp
 
 @needs_postgres
 def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_being_committed(
-    two_homes: tuple[Home, Home],
+    two_homes: tuple[HomePaths, HomePaths],
 ) -> None:
     """As for a folder's import, or the weekly clean-up, while nights run elsewhere."""
     here, away = two_homes
@@ -151,7 +151,7 @@ def test_a_ticker_that_another_machine_committed_meanwhile_keeps_no_other_from_b
 
 
 def test_a_machine_asks_the_store_once_for_all_that_is_current_and_once_for_each_thing_that_is_not(
-    home: Home, s3_folder: str, s3_server: ObjectStore, tmp_path: Path
+    home: HomePaths, s3_folder: str, s3_server: ObjectStore, tmp_path: Path
 ) -> None:
     """Each part was asked for in turn, three times, and each of its files twice: minutes on a slow line."""
     here = replace(home, state=s3_folder, database="nobody@127.0.0.1:1")
@@ -173,7 +173,7 @@ def test_a_machine_asks_the_store_once_for_all_that_is_current_and_once_for_each
 
 
 def test_what_a_machine_could_not_commit_of_a_new_ticker_is_set_aside_once_another_has_committed_it(
-    home: Home, tmp_path: Path
+    home: HomePaths, tmp_path: Path
 ) -> None:
     """An import on two machines, of which one was killed: each later command told it to name an empty folder."""
     here = replace(home, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
@@ -189,7 +189,7 @@ def test_what_a_machine_could_not_commit_of_a_new_ticker_is_set_aside_once_anoth
     assert aside.read_text() == "of the one that was killed"
 
 
-def write(machine: Home, *names: str) -> None:
+def write(machine: HomePaths, *names: str) -> None:
     for name in names:
         (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
         (machine.root / name).write_text(name)
@@ -211,14 +211,14 @@ class Meeting(MemoryFileSystem):
         return super().cat_file(path, *range, **options)
 
 
-def test_tickers_are_checked_out_and_committed_at_the_same_time(home: Home, tmp_path: Path) -> None:
+def test_tickers_are_checked_out_and_committed_at_the_same_time(home: HomePaths, tmp_path: Path) -> None:
     """One after the other, a new machine waited minutes for hundreds of tickers."""
     fsspec.register_implementation("meeting", Meeting, clobber=True)
     here = replace(home, state=f"meeting://{tmp_path.name}", database="nobody@127.0.0.1:1")
     names = [f"nights/{ticker}/{ATTEMPT}" for ticker in ("KO", "KR")]
     write(here, *names)
     with ThreadPoolExecutor() as both:
-        list(both.map(lambda ticker: commit_merged(here, ticker + ENDED), ("KO", "KR")))
+        list(both.map(lambda ticker: commit_merged(here, ticker + LAST_RUN_SUFFIX), ("KO", "KR")))
     for name in names:
         (here.root / name).write_text("changed")
     commit_all(here)
@@ -247,7 +247,7 @@ class Interrupted(MemoryFileSystem):
     [("tickers.yaml", "settings/IBM.json"), ("store/history/IBM.parquet", "ledger/IBM.parquet")],
 )
 def test_what_a_command_changes_while_a_reader_brings_other_files_is_committed(
-    home: Home, tmp_path: Path, changed: str, brought: str
+    home: HomePaths, tmp_path: Path, changed: str, brought: str
 ) -> None:
     """A list that is edited, or a history that is imported: it counted as committed, and stayed on this machine."""
     fsspec.register_implementation("interrupted", Interrupted, clobber=True)
@@ -268,14 +268,14 @@ def test_what_a_command_changes_while_a_reader_brings_other_files_is_committed(
     assert (away.root / changed).read_text() == "what a command changed"
 
 
-def state_of(machine: Home) -> SharedState:
+def state_of(machine: HomePaths) -> SharedState:
     state = SharedState.of(machine)
     assert state
     return state
 
 
 @needs_postgres
-def test_a_command_leaves_a_ticker_to_its_night_on_another_machine(two_homes: tuple[Home, Home]) -> None:
+def test_a_command_leaves_a_ticker_to_its_night_on_another_machine(two_homes: tuple[HomePaths, HomePaths]) -> None:
     """An import, a clean-up, or any command of a machine whose own night was killed: the other's night was refused."""
     here, away = two_homes
     with ticker_lock(away, "IBM"):

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking
 from tests.support.nights import recorded_night, with_files
 
 
 @pytest.fixture
-def tracking(with_tables: Home) -> Tracking:
+def tracking(with_tables: HomePaths) -> Tracking:
     return Tracking(with_tables)
 
 

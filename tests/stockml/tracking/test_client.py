@@ -72,7 +72,7 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(trackin
 
         with Loopback(pass_on) as proxy:
             served = changed(tracking, tracking_uri=proxy.address)
-            logged = replace(served, return_s=PATIENCE_S).keep_and_log(replace(night, key="e" * 64))
+            logged = replace(served, retry_for_s=PATIENCE_S).keep_and_log(replace(night, key="e" * 64))
     assert not lost
     assert {str(each.version) for each in versions(tracking)} == {"1", logged.model_version}
     assert len(runs(tracking)) == 2

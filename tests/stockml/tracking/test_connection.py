@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as artifacts
 
 from stockml.errors import TrackingUnavailable
-from stockml.home import home
+from stockml.home import current_home
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import host_and_port, reason, without_password
@@ -166,7 +166,7 @@ def test_a_message_never_shows_a_password() -> None:
     said = reason(with_mark, OSError(f"\nno answer from {with_mark}\nmore of it"))
     assert said == "no answer from postgresql+psycopg://db.example:5432/mlflow"
     assert (reason(uri, TimeoutError()), len(reason(uri, OSError("?" * 999)))) == ("TimeoutError", 300)
-    assert "secret" not in repr(Tracking(home({"STOCKML_HOME": "/home", "MLFLOW_TRACKING_URI": uri})))
+    assert "secret" not in repr(Tracking(current_home({"STOCKML_HOME": "/home", "MLFLOW_TRACKING_URI": uri})))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.maintenance.backup import back_up, restore
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture
-def night(home: Home, empty_database: Path) -> Night:
+def night(home: HomePaths, empty_database: Path) -> Night:
     """A night whose files lie in the home, kept and logged."""
     home.root.mkdir()
     shutil.copy(empty_database, home.root / "mlflow.db")
@@ -44,7 +44,7 @@ def night(home: Home, empty_database: Path) -> Night:
     return Tracking(home).keep_and_log(replace(made, **{name: str(place) for name, place in places.items()}))
 
 
-def served(home: Home) -> list[Path]:
+def served(home: HomePaths) -> list[Path]:
     """Where MLflow finds the files of the runs and models of this home."""
     tracking = Tracking(home)
     addresses = [
@@ -54,7 +54,7 @@ def served(home: Home) -> list[Path]:
     return [Path(address.removeprefix("file://")) for address in addresses]
 
 
-def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night: Night, tmp_path: Path) -> None:
+def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: HomePaths, night: Night, tmp_path: Path) -> None:
     moved = home_of({"STOCKML_HOME": str(tmp_path / "another place" / "home")})
     moved.root.parent.mkdir()
     shutil.move(home.root, moved.root)
@@ -70,7 +70,7 @@ def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: Home, night
     assert night.key in Path(kept).read_text()
 
 
-def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, night: Night, tmp_path: Path) -> None:
+def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: HomePaths, night: Night, tmp_path: Path) -> None:
     """That is, those of a renamed share, of a share without files yet, and of all tickers together."""
     before = Tracking(home)
     before.rename("IBM", "BIM")
@@ -90,7 +90,7 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: Home, nigh
 
 
 def test_artifacts_kept_elsewhere_on_purpose_stay_there_and_a_copied_homes_are_its_own(
-    home: Home, night: Night, tmp_path: Path
+    home: HomePaths, night: Night, tmp_path: Path
 ) -> None:
     before = served(home)
     Tracking(replace(home, artifacts=(tmp_path / "empty").as_uri())).prepare()
@@ -101,7 +101,11 @@ def test_artifacts_kept_elsewhere_on_purpose_stay_there_and_a_copied_homes_are_i
 
 
 def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain(
-    home: Home, night: Night, empty_database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    home: HomePaths,
+    night: Night,
+    empty_database: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STOCKML_MLFLOW_PAGE", "http://pages.example")
     shutil.copy(empty_database, home.root / "mlflow.db")
@@ -120,7 +124,9 @@ def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain
 
 
 @pytest.mark.parametrize("deleted", ["registered model", "version", "version and its files", "files", "logged model"])
-def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted: str, home: Home, night: Night) -> None:
+def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(
+    deleted: str, home: HomePaths, night: Night
+) -> None:
     model, tracking = str(night.model_folder), Tracking(home)
     line = Promotion("IBM", "promote", night.key, model, sha256_of(model) or "", None, night.session, "", NOW)
     Registry(home.models).promote(line)
@@ -143,7 +149,9 @@ def test_a_model_that_a_person_deleted_is_registered_again_by_a_rebuild(deleted:
     assert client(tracking).get_model_version_by_alias("lstm-IBM", "champion").version == again.version
 
 
-def test_a_champion_that_a_person_deleted_in_mlflow_comes_back_with_the_next_look(home: Home, night: Night) -> None:
+def test_a_champion_that_a_person_deleted_in_mlflow_comes_back_with_the_next_look(
+    home: HomePaths, night: Night
+) -> None:
     tracking = Tracking(home)
     [run_before] = runs(tracking)
     client(tracking).delete_registered_model("lstm-IBM")
@@ -154,7 +162,7 @@ def test_a_champion_that_a_person_deleted_in_mlflow_comes_back_with_the_next_loo
 
 
 def test_a_restored_home_registers_its_champion_again(
-    home: Home, night: Night, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, night: Night, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = str(night.model_folder)
     line = Promotion("IBM", "promote", night.key, model, sha256_of(model) or "", None, night.session, "", NOW)
@@ -172,7 +180,7 @@ def test_a_restored_home_registers_its_champion_again(
 
 
 def test_a_rebuild_leaves_out_a_damaged_record_and_names_it(
-    home: Home, night: Night, capsys: pytest.CaptureFixture[str]
+    home: HomePaths, night: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = night_path(home.nights, night.ticker, "d" * 64)
     record.parent.mkdir()
@@ -185,7 +193,7 @@ def test_a_rebuild_leaves_out_a_damaged_record_and_names_it(
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", None])
-def test_a_damaged_database_is_named_and_left_as_it_is(home: Home, night: Night, content: bytes | None) -> None:
+def test_a_damaged_database_is_named_and_left_as_it_is(home: HomePaths, night: Night, content: bytes | None) -> None:
     path = home.root / "mlflow.db"
     damaged = path.read_bytes()[:4000] + b"\xff" * 5000 if content is None else content
     path.write_bytes(damaged)

@@ -11,7 +11,7 @@ from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from deployments.cli.app import run
 from stockml.errors import TrackingUnavailable
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
 from stockml.storage.objects import sha256_of
@@ -73,7 +73,7 @@ def test_the_clean_up_lets_the_alias_follow_a_night_promoted_while_mlflow_was_aw
 
 
 @pytest.fixture
-def promoted(home: Home, tracking: Tracking, night: Night) -> dict[str, str]:
+def promoted(home: HomePaths, tracking: Tracking, night: Night) -> dict[str, str]:
     """The versions of three champions, by key; `c…` is the present one, of the alias too."""
     folder, found = write_model(home.models / "IBM" / "model"), {}
     for key in ("a" * 64, "b" * 64, "c" * 64):
@@ -99,7 +99,7 @@ def _rolled_back_until_killed(when: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command(
-    when: str, home: Home, tracking: Tracking, promoted: dict[str, str]
+    when: str, home: HomePaths, tracking: Tracking, promoted: dict[str, str]
 ) -> None:
     process = forked(_rolled_back_until_killed, when)
     process.join(PATIENCE_S)

@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from stockml.errors import TooFewBars
-from stockml.evaluation.candidates import Candidate, Unseen
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.prices.bars import COLUMNS
 from stockml.storage.records import written_record
 from stockml.tracking.served_forecast import Forecaster, believed
@@ -49,7 +49,7 @@ def test_one_row_per_lead_has_its_session_its_path_and_bands_around_it(served: F
 
 def test_from_all_bars_the_forecast_is_the_nights(served: Forecaster) -> None:
     model, series = trained("IBM", DAY), series_until("IBM", DAY)
-    night = Candidate.of(Unseen.of(series, model.parts, model.settings.evaluation, model), model).tonight
+    night = Candidate.of(ScoringData.of(series, model.parts, model.settings.evaluation, model), model).tonight
     said = replace(served, calibration=night.calibration()).after(given(10_000))
     expected = series.close[-1] * np.exp(night.quantiles[0])
     np.testing.assert_allclose(said["low_80"], expected[:, 2], rtol=1e-9)

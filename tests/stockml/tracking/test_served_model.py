@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 
 from stockml.evaluation.assessment import assess, write_assessment
-from stockml.evaluation.candidates import Candidate, Unseen
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import band
-from stockml.home import Home
-from stockml.models.trained_model import TrainedModel, pool_files, save
+from stockml.home import HomePaths
+from stockml.models.trained_model import TrainedModel, save, vintage_files
 from stockml.nights.record import Night
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.tracking.client import Tracking
 from stockml.tracking.models import PINNED
-from stockml.training.ticker_training import unseen_parts
+from stockml.training.ticker_training import split_after_vintages
 from tests.stockml.tracking.logged import changed
 from tests.support.nights import SETTINGS, recorded_night, series_until, trained, tutorial_model, with_files
 from tests.support.own_servers import mlflow_server
@@ -78,11 +78,13 @@ def forecast() -> Forecast:
     """What the night publishes of its network when there is no champion."""
     upcoming = sessions_for("IBM").after(DAY, SETTINGS.evaluation.horizon)
     series, settings = series_until("IBM", DAY), SETTINGS.evaluation
-    return assess(series, trained("IBM", DAY), None, settings, upcoming, unseen_parts(series, settings)).forecast
+    return assess(
+        series, trained("IBM", DAY), None, settings, upcoming, split_after_vintages(series, settings)
+    ).forecast
 
 
 @pytest.fixture(scope="module")
-def night(installation: Home) -> Night:
+def night(installation: HomePaths) -> Night:
     root = installation.root
     (root / "plots").mkdir()
     (root / "plots" / "forecast.png").write_bytes(b"\x89PNG of a forecast")
@@ -90,7 +92,7 @@ def night(installation: Home) -> Night:
 
 
 @pytest.fixture(scope="module")
-def champion(installation: Home, night: Night) -> Tracking:
+def champion(installation: HomePaths, night: Night) -> Tracking:
     """The night is logged straight to the database, and its model is champion."""
     tracking = Tracking(installation)
     tracking.log_night(night)
@@ -126,14 +128,14 @@ class Tutorial:
 
 
 @pytest.fixture(scope="module")
-def tutorial(installation: Home, tmp_path_factory: pytest.TempPathFactory) -> Tutorial:
+def tutorial(installation: HomePaths, tmp_path_factory: pytest.TempPathFactory) -> Tutorial:
     folder = tmp_path_factory.mktemp("tutorial")
     settings = settings_for("tutorial", {"network.units": [8], "network.look_back": 10})
     series = series_until("MSFT", DAY)
     model = tutorial_model(series, settings)
     save(model, folder / "model")
     upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is no session there
-    split = unseen_parts(series, settings.evaluation)
+    split = split_after_vintages(series, settings.evaluation)
     write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation")
     folders = {f"{name}_folder": str(folder / name) for name in ("model", "evaluation")}
     path = str(folder / "series.parquet")
@@ -170,7 +172,7 @@ def _bars(ticker: str) -> Any:
 
 
 def test_the_champion_predicts_by_the_code_it_was_logged_with_whatever_stockml_is_there(
-    prediction: dict[str, Any], installation: Home
+    prediction: dict[str, Any], installation: HomePaths
 ) -> None:
     assert prediction["code"].startswith(str(installation.root / "artifacts"))
 
@@ -243,7 +245,7 @@ def test_bars_that_no_night_would_believe_are_refused_and_sessions_are_the_excha
 
 def test_a_models_artifact_holds_the_vintages_it_names(champion: Tracking, night: Night) -> None:
     kept = {path.name for path in _folder(champion, "1").rglob("*")}
-    named = {path.name for path in pool_files(Path(night.model_folder or ""))}
+    named = {path.name for path in vintage_files(Path(night.model_folder or ""))}
     assert len(named) == 6, "two regressions and a base from before the scored origins, and three from before tonight"
     assert named < kept
 
@@ -252,7 +254,7 @@ def test_the_tutorials_network_is_served_without_tensorflow_with_its_nights_widt
     predictions: list[dict[str, Any]], tutorial: Tutorial
 ) -> None:
     found, series, model = predictions[1], tutorial.series, tutorial.model
-    unseen = Unseen.of(series, model.parts, tutorial.settings.evaluation, model)
+    unseen = ScoringData.of(series, model.parts, tutorial.settings.evaluation, model)
     tonight = Candidate.of(unseen, model).tonight
     low, high = band(tonight.quantiles[0], 0.8)
     assert not found["tensorflow"]
@@ -275,7 +277,7 @@ def test_a_model_names_its_inputs_and_pins_what_it_needs(champion: Tracking) -> 
 
 
 def test_the_server_shows_what_was_logged_without_it_and_vice_versa(
-    champion: Tracking, installation: Home, night: Night, tmp_path: Path
+    champion: Tracking, installation: HomePaths, night: Night, tmp_path: Path
 ) -> None:
     direct = champion.log_night(night)
     with mlflow_server(installation) as address:

@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 import pytest
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
 
-from stockml.forecasts.ledger_scores import LiveScores
+from stockml.forecasts.ledger_scores import RealisedScores
 from stockml.nights import status, summary
-from stockml.nights.glance import WIDTH
+from stockml.nights.key_figures import WIDTH
 from stockml.nights.record import Night
 from stockml.tracking import run_content, views
 from stockml.tracking.client import Tracking
@@ -33,7 +33,7 @@ def test_the_pages_explain_exactly_what_they_show(tracking: Tracking, night: Nig
     assert "by tonight's prices (first_known_*: by first-known ones" in explained
     assert "late: all others, backfilled ones too" in explained
     counted = counted_there.split(", ")
-    counts = [name for name, kind in LiveScores.__annotations__.items() if kind is int]
+    counts = [name for name, kind in RealisedScores.__annotations__.items() if kind is int]
     assert [name for name in counts if not any(fnmatch(name, each) for each in counted)] == []
     run, _ = track_record(tracking)
     unknown = {WIDTH.replace("answer", "record"), "record/network_adds_pct"}

@@ -11,14 +11,14 @@ import pytest
 
 from stockml.forecasts.proper_scores import crps
 from stockml.models.lead_grid import moves
-from stockml.models.pool import Pool, oldest_through
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, decide
-from stockml.models.ticker_network import OwnErrors, TickerNetwork
+from stockml.models.ticker_network import TickerNetwork, WidthCorrection
 from stockml.models.trained_model import TrainedModel
+from stockml.models.vintage_set import VintageSet, oldest_through
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings, Settings
-from stockml.training.ticker_training import MOST_ORIGINS, new_origins, train_ticker, unseen_parts
+from stockml.training.ticker_training import MAX_ORIGINS, new_origins, split_after_vintages, train_ticker
 from stockml.training.train import facts_about
 from tests.support.walks import SMALL, altered_after, turning, walk
 
@@ -63,7 +63,7 @@ def test_a_tickers_own_part_is_used_only_if_it_helped_on_the_validation_part() -
     assert not_worth.decision.reason.endswith("% of CRPS on 60 validation origins (retrain: no champion yet)")
     at, leads, own = np.array(worth.parts.validation), np.array([1, 2, 3, 5]), network(worth, "held_out")
     actual = moves(SERIES, at, leads)
-    corrected, alone = own.forecast(SERIES, at, leads)[1], own.pool.network(SERIES, at, leads)
+    corrected, alone = own.forecast(SERIES, at, leads)[1], own.vintages.network_quantiles(SERIES, at, leads)
     loss, reference = (np.mean(crps(each, actual) / np.sqrt(leads)) for each in (corrected, alone))
     assert worth.evidence.skill == pytest.approx(1 - loss / reference)
 
@@ -115,17 +115,17 @@ def test_a_validation_part_that_now_begins_earlier_is_not_learned_from() -> None
 
 
 def test_only_the_newest_thirty_years_of_a_very_long_history_are_learned_from() -> None:
-    series, most = walk(5 * MOST_ORIGINS + 400), 1_500
+    series, most = walk(5 * MAX_ORIGINS + 400), 1_500
     newest = (len(series) - 51) // 5 * 5  # the newest whose outcome, 50 sessions later, is known
-    assert new_origins(OwnErrors(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
-    learned_from = new_origins(OwnErrors(), SERIES)
+    assert new_origins(WidthCorrection(), series).tolist() == list(range(newest - 5 * (most - 1), newest + 1, 5))
+    learned_from = new_origins(WidthCorrection(), SERIES)
     weight = sum(np.exp(-age / 600) for age in range(len(learned_from)))
     found = network(usual(), "published").errors.weight
     assert found == pytest.approx(weight), "these origins are what is learned from"
 
 
 def test_with_another_pool_training_starts_afresh() -> None:
-    older = replace(usual().published, pool=Pool.before(date(2000, 1, 1)))
+    older = replace(usual().published, vintages=VintageSet.ending_before(date(2000, 1, 1)))
     again = learned(SERIES, start=replace(usual(), published=older))
     np.testing.assert_array_equal(network(again, "published").errors.mean, network(usual(), "published").errors.mean)
 
@@ -147,9 +147,9 @@ def test_held_out_neither_learns_from_nor_is_chosen_by_later_bars(part: str) -> 
 def test_held_out_ends_before_the_unseen_parts_and_published_ends_tonight() -> None:
     model, first = usual(), SERIES.sessions[usual().parts.validation.start]
     held_out, published = network(model, "held_out"), network(model, "published")
-    assert held_out.pool.through is not None
+    assert held_out.vintages.through is not None
     assert held_out.learned_until == first - np.timedelta64(1, "D")
-    assert np.datetime64(held_out.pool.through) < first
+    assert np.datetime64(held_out.vintages.through) < first
     assert published.learned_until == SERIES.sessions[-1]
     assert held_out.errors.through is not None
     assert held_out.errors.through + np.timedelta64(50, "D") < first
@@ -170,7 +170,7 @@ def test_a_long_history_most_of_which_every_base_has_seen_is_not_called_too_shor
     oldest = np.datetime64(oldest_through() or "")
     series = replace(series, sessions=series.sessions + (oldest - series.sessions[-65]))
     model = train_ticker(series, SMALL, RETRAIN, start=None)
-    assert model.published.pool.base is not None
+    assert model.published.vintages.base is not None
     assert (len(model.parts.validation), model.decision.mode) == (0, "keep")
     assert "too short" not in model.decision.reason
     assert "no unseen moves to try" in model.decision.reason
@@ -187,19 +187,19 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_given(damaged: bool
     assert (model.decision.mode, model.decision.reason[:18]) == ("keep", "nothing to train: ")
     assert ("base-1999-06.npz" in model.decision.reason) is damaged
     assert model.published.forecast(series, np.array([800]), np.arange(1, 6))[1] is None
-    assert np.isfinite(model.published.pool.simple(series, np.array([800]), np.arange(1, 6))).all()
+    assert np.isfinite(model.published.vintages.simple_quantiles(series, np.array([800]), np.arange(1, 6))).all()
 
 
 def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
     sessions = SERIES.sessions - np.timedelta64(1_050, "D")  # the oldest vintage ends on session 499
     around = replace(SERIES, sessions=sessions)
-    assert unseen_parts(SERIES, SMALL.evaluation).validation.start == 775
+    assert split_after_vintages(SERIES, SMALL.evaluation).validation.start == 775
     first = int(np.searchsorted(around.sessions, np.datetime64("1999-06-30"), side="right"))
     assert first == 500
     evaluation = EvaluationSettings(horizon=5, direction_step=3, test_sessions=600, validation_sessions=600)
-    found = unseen_parts(around, evaluation)
+    found = split_after_vintages(around, evaluation)
     assert (found.test, len(found.validation)) == (range(first, 895), 0)
     before = replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
-    assert unseen_parts(before, SMALL.evaluation) == unseen_parts(SERIES, SMALL.evaluation)
+    assert split_after_vintages(before, SMALL.evaluation) == split_after_vintages(SERIES, SMALL.evaluation)
     model = train_ticker(around, SMALL.changed(evaluation=evaluation), RETRAIN, start=None)
-    assert model.held_out.pool.through == date(1999, 6, 30)
+    assert model.held_out.vintages.through == date(1999, 6, 30)

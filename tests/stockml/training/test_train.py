@@ -9,11 +9,11 @@ import pytest
 
 from stockml.errors import InvalidFile, NoChampion, TooFewBars
 from stockml.models import pooled_vintages
-from stockml.models.pool import Pool
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.retrain_policy import Decision, decide
 from stockml.models.trained_model import load_model, same_forecast, save
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
+from stockml.models.vintage_set import VintageSet
 from stockml.settings import Mode, settings_for
 from stockml.storage.objects import sha256_of
 from stockml.training.train import facts_about, learning_sha256, train
@@ -43,16 +43,16 @@ def test_the_installations_own_vintage_is_used_when_it_is_newer(tmp_path: Path) 
     bases, folder = tmp_path / "bases", tmp_path / "models" / "ABC" / "tonight"
     bases.mkdir()
     before = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
-    shipped = Pool.before(date(2003, 1, 1)).base
+    shipped = VintageSet.ending_before(date(2003, 1, 1)).base
     assert shipped
     tonight = SERIES.sessions[-1].item()  # it may have seen that too, to publish with
     pooled_vintages.write(replace(shipped, through=tonight), bases)
     after = train(SERIES, ONE, RETRAIN, champion=None, folder=folder)
-    assert "base-2001-06" in str(before.published.pool.identity()["base"])
-    assert after.published.pool.base is not None
-    assert after.published.pool.base.through == tonight
-    assert "base-2001-06" in str(after.held_out.pool.identity()["base"])
-    assert load_model(folder).published.pool.identity() == after.published.pool.identity()
+    assert "base-2001-06" in str(before.published.vintages.identity()["base"])
+    assert after.published.vintages.base is not None
+    assert after.published.vintages.base.through == tonight
+    assert "base-2001-06" in str(after.held_out.vintages.identity()["base"])
+    assert load_model(folder).published.vintages.identity() == after.published.vintages.identity()
     changed = [facts_about(before, SERIES, ONE, each).changed for each in ([bases, SHIPPED], [SHIPPED])]
     assert changed == [("base network",), ()]
 

@@ -6,7 +6,7 @@ import pytest
 
 from flows.form import chosen
 from stockml.errors import InvalidFile
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
 from stockml.training.tuning import (
     tune,
@@ -14,7 +14,7 @@ from stockml.training.tuning import (
 from tests.stockml.training.small_search import search
 
 
-def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(home: Home) -> None:
+def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(home: HomePaths) -> None:
     path_of(home, "ABC").parent.mkdir(parents=True)
     kept = {"settings": {"network.units": [7], "training.epochs": 9}, "profile": "tutorial"}
     path_of(home, "ABC").write_text(json.dumps(kept))
@@ -27,14 +27,14 @@ def test_a_tickers_nights_use_its_settings_file_unless_the_form_overrides_it(hom
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": {"network.unit": [7]}}', '{"settings": [1]}'])
-def test_a_damaged_settings_file_is_an_error_that_names_it(home: Home, content: str) -> None:
+def test_a_damaged_settings_file_is_an_error_that_names_it(home: HomePaths, content: str) -> None:
     path_of(home, "ABC").parent.mkdir(parents=True)
     path_of(home, "ABC").write_text(content)
     with pytest.raises(InvalidFile, match=r"ABC\.json"):
         tuned_settings(home, "ABC")
 
 
-def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: Home) -> None:
+def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: HomePaths) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(damaged := path.read_text().replace('epochs": 3', 'epochs": 4'))
     heard: list[TrialRecord] = []
@@ -47,7 +47,7 @@ def test_a_damaged_settings_file_is_not_overwritten_and_no_search_starts(home: H
     assert (path.read_text(), heard) == (damaged, [])
 
 
-def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(home: Home) -> None:
+def test_edited_settings_count_as_damaged_until_the_user_removes_their_checksum(home: HomePaths) -> None:
     path = write_tuned_settings(home, "ABC", {"training.epochs": 3}, {})
     path.write_text(path.read_text().replace('epochs": 3', 'epochs": 4'))
     with pytest.raises(InvalidFile, match=r"ABC\.json.*take its line `crc32` out"):

@@ -17,12 +17,12 @@ from optuna.trial import TrialState, create_trial
 
 from flows.studies import tune as tune_flow
 from stockml.errors import InvalidSetting, StoreBusy, TooFewBars
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.models.tutorial.recipe import train_length
-from stockml.settings import TUTORIAL_ACTS, Settings, settings_for
+from stockml.settings import USED_BY_TUTORIAL, Settings, settings_for
 from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
-from stockml.training.train import before_the_nights_parts
+from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
 from stockml.training.tuning import (
     SPACE,
@@ -42,14 +42,14 @@ from tests.support.walks import altered_after, walk
 TEST_START = 360
 
 
-def tuned(home: Home, trials: int, sampler: Sampler = "tpe") -> tuple[TuningResult, list[TrialRecord]]:
+def tuned(home: HomePaths, trials: int, sampler: Sampler = "tpe") -> tuple[TuningResult, list[TrialRecord]]:
     heard: list[TrialRecord] = []
     return tune(home, search(sampler), trials=trials, on_trial=heard.append), heard
 
 
 @pytest.mark.slow
 def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_present_settings(
-    home: Home,
+    home: HomePaths,
 ) -> None:
     found, heard = tuned(home, 4, "grid")
     assert [trial.number for trial in heard] == [0, 1, 2, 3]
@@ -63,23 +63,23 @@ def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_pres
 
 
 @pytest.mark.slow
-def test_nothing_of_the_test_part_reaches_a_trial(home: Home, tmp_path: Path) -> None:
+def test_nothing_of_the_test_part_reaches_a_trial(home: HomePaths, tmp_path: Path) -> None:
     elsewhere = replace(home, root=tmp_path / "elsewhere")
     losses = []
     for place, series in ((home, SERIES), (elsewhere, altered_after(SERIES, TEST_START - 1))):
         heard: list[TrialRecord] = []
-        tune(place, search(series=before_the_nights_parts(series, SMALL)), trials=2, on_trial=heard.append)
+        tune(place, search(series=training_part(series, SMALL)), trials=2, on_trial=heard.append)
         losses.append([trial.losses for trial in heard])
     assert losses[0] == losses[1]
 
 
 def test_a_search_is_the_same_whatever_bars_came_after_those_it_learns_from() -> None:
-    learned = [before_the_nights_parts(each, SMALL) for each in (SERIES, altered_after(SERIES, TEST_START - 1))]
+    learned = [training_part(each, SMALL) for each in (SERIES, altered_after(SERIES, TEST_START - 1))]
     assert len({search(series=each).study for each in (*learned, replace(learned[0]))}) == 1
 
 
 @pytest.mark.slow
-def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(home: Home) -> None:
+def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_search(home: HomePaths) -> None:
     def interrupt(trial: TrialRecord) -> None:
         if trial.number == 1:
             raise KeyboardInterrupt
@@ -95,12 +95,12 @@ def test_after_ctrl_c_finished_trials_are_kept_and_the_same_call_completes_the_s
 
 
 @pytest.mark.slow
-def test_a_killed_search_resumes_with_its_finished_trials(home: Home) -> None:
+def test_a_killed_search_resumes_with_its_finished_trials(home: HomePaths) -> None:
     script = (
-        "import os, signal; from tests.stockml.training.small_search import search; from stockml.home import home; "
-        "from stockml.training.tuning import tune\n"
+        "import os, signal; from tests.stockml.training.small_search import search\n"
+        "from stockml.home import current_home; from stockml.training.tuning import tune\n"
         "def die(trial):\n    if trial.number == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "tune(home(), search(), trials=3, on_trial=die)"
+        "tune(current_home(), search(), trials=3, on_trial=die)"
     )
     killed = subprocess.run([sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -110,7 +110,7 @@ def test_a_killed_search_resumes_with_its_finished_trials(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_a_grid_without_the_present_settings_is_tried_in_full(home: Home) -> None:
+def test_a_grid_without_the_present_settings_is_tried_in_full(home: HomePaths) -> None:
     """More trials are asked for than it has points."""
     found = tune(home, replace(search("grid"), space={"network.units": ((3,), (5,))}), trials=3)
     assert (found.trials, found.default_loss) == (2, None)
@@ -119,7 +119,7 @@ def test_a_grid_without_the_present_settings_is_tried_in_full(home: Home) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize(("done", "killed"), [(1, True), (3, False)])
 def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
-    home: Home, done: int, killed: bool
+    home: HomePaths, done: int, killed: bool
 ) -> None:
     """Whether its process was killed, before or after drawing its values, or Ctrl-C ended it."""
     tuned(home, done, "grid")
@@ -137,12 +137,12 @@ def test_an_unfinished_grid_point_is_tried_again_and_each_point_counts_once(
     assert len(tried) == len({tuple(params.values()) for params in tried}) == found.trials == 4
 
 
-def test_two_searches_of_one_ticker_do_not_run_at_once(home: Home) -> None:
+def test_two_searches_of_one_ticker_do_not_run_at_once(home: HomePaths) -> None:
     with file_lock(home.locks / "tune-ABC.lock", 1.0), pytest.raises(StoreBusy):
         tuned(home, 1)
 
 
-def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home: Home) -> None:
+def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_those_that_ended(home: HomePaths) -> None:
     """What a pruned one had reached at its last epoch is no result."""
     study, labels = _study(home, search()), search().labels()
     for state, units, losses in (
@@ -180,7 +180,7 @@ def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_wher
     assert replace(search(), space=space).start() == {"network.units": "[4]"}
 
 
-def test_a_series_too_short_to_split_is_refused(home: Home) -> None:
+def test_a_series_too_short_to_split_is_refused(home: HomePaths) -> None:
     with pytest.raises(TooFewBars):
         tune(home, search(series=walk(40)), trials=1)
 
@@ -192,9 +192,9 @@ def test_too_short_a_history_is_told_how_many_sessions_give_nights_and_searches_
 ) -> None:
     tutorial = settings_for("tutorial")
     with pytest.raises(TooFewBars) as refused:
-        before_the_nights_parts(walk(sessions), tutorial, trained_of)
+        training_part(walk(sessions), tutorial, trained_of)
     assert (refused.value.needed, refused.value.found) == (needed, sessions)
-    learned = len(before_the_nights_parts(walk(needed), tutorial, trained_of))
+    learned = len(training_part(walk(needed), tutorial, trained_of))
     assert Recipe.of(walk(learned).mid, trained_of(learned), tutorial).prepared.train_end == 550
 
 
@@ -208,12 +208,12 @@ def test_every_value_of_the_search_space_is_valid_and_an_invalid_one_is_refused_
         Search("ABC", SERIES, SMALL, "tpe", {"training.decay_on": ("validation", "test")})
     with pytest.raises(InvalidSetting, match="profile"):
         Search("ABC", SERIES, Settings(), "tpe", SPACE)
-    assert set(SPACE) <= set(TUTORIAL_ACTS)
+    assert set(SPACE) <= set(USED_BY_TUTORIAL)
 
 
 @pytest.mark.slow
 def test_the_flow_logs_each_trial_once_under_its_study_and_writes_the_settings(
-    with_tables: Home, prefect_server: None
+    with_tables: HomePaths, prefect_server: None
 ) -> None:
     fill(home := with_tables, ["IBM"])
     for _ in range(2):

@@ -3,7 +3,7 @@
 import pytest
 
 from stockml.errors import DiskFull, InvalidFile
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import tune
@@ -24,7 +24,7 @@ WHOLE = b'{"op_code": 0, "worker_id": "1", "study_name": "another", "directions"
     ],
 )
 def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
-    home: Home, journal: bytes, line: int, way_on: str
+    home: HomePaths, journal: bytes, line: int, way_on: str
 ) -> None:
     """By a full disk or a power loss: Optuna wrote on in the same line, and no search of that ticker began again."""
     write_atomically(path := home.root / "tuning" / "ABC.journal", journal)
@@ -35,7 +35,7 @@ def test_a_journal_of_trials_that_was_cut_off_is_named_and_left_as_it_is(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("room", [300, 3_000], ids=["before the first trial", "between trials"])
-def test_a_search_that_a_full_disk_ends_goes_on_once_there_is_room(home: Home, room: int) -> None:
+def test_a_search_that_a_full_disk_ends_goes_on_once_there_is_room(home: HomePaths, room: int) -> None:
     path, others = home.root / "tuning" / "ABC.journal", [WHOLE.replace(b"ano", b"%d" % n) for n in range(4_000)]
     write_atomically(path, b"".join(others))  # so that the trainings' own files fit
     full = files_of_at_most(path.stat().st_size + room)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
-from stockml.settings import TUTORIAL_ACTS, tutorial_settings
+from stockml.settings import USED_BY_TUTORIAL, tutorial_settings
 from stockml.training.tutorial import Recipe, TutorialFit, fit
 from tests.stockml.training.test_tutorial import SMALL, digest, fitted, random_prices, small
 
@@ -25,7 +25,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> TutorialFit:
     return fitted(tmp_path_factory.mktemp("usual"), random_prices(), tutorial_settings(FEW))
 
 
-@pytest.mark.parametrize("name", [name for name in TUTORIAL_ACTS if name != "evaluation.direction_step"])
+@pytest.mark.parametrize("name", [name for name in USED_BY_TUTORIAL if name != "evaluation.direction_step"])
 def test_an_accepted_setting_changes_what_is_learned(name: str, usual: TutorialFit, tmp_path: Path) -> None:
     other = fitted(tmp_path, random_prices(), tutorial_settings({**FEW, name: CHANGED[name]}))
     learned = [(digest(each.weights), len(each.history)) for each in (usual, other)]

@@ -9,9 +9,9 @@ from pathlib import Path
 from deployments.process import restored
 from deployments.servers.environment import check_folder
 from stockml.errors import InvalidFile, InvalidTicker, StoreBusy, StoreError
-from stockml.home import LOOPBACK, Home, close_to_others, home, lasting_root
+from stockml.home import LOOPBACK, HomePaths, current_home, make_private, user_root
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
-from stockml.storage.refusals import check_home
+from stockml.storage.os_errors import check_home
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import commit_all, committing, refresh
 from stockml.tickers import validated_ticker
@@ -24,7 +24,12 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
-WHOLE = ("backup", "restore", "rebuild-tracking", "rename")  # commands that need all files of what they refresh
+NEED_ALL_FILES = (
+    "backup",
+    "restore",
+    "rebuild-tracking",
+    "rename",
+)  # of what they refresh
 OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
 BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "backtest", "tune", "pretrain", "maintenance")
 OF_NO_TICKER = ("tickers", "deploy", "tutorial", "up", "serve", "feed")  # of those above, the flows bring the files
@@ -33,7 +38,7 @@ NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 
 
 @contextmanager
-def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[Home]:
+def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[HomePaths]:
     """Yield the home that the environment names, with STOCKML_HOME set to it meanwhile. Raises InvalidFile.
 
     With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end. Secrets
@@ -45,32 +50,32 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
         environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
-        place = _settle(command, environ)
-        close_to_others(place)
+        home = _settle(command, environ)
+        make_private(home)
         try:
-            yield place
+            yield home
         finally:
-            close_to_others(place)  # it may be a home only now
+            make_private(home)  # it may be a home only now
 
 
 @contextmanager
-def shared(place: Home, command: str, words: Sequence[str] = ()) -> Iterator[None]:
+def shared(home: HomePaths, command: str, words: Sequence[str] = ()) -> Iterator[None]:
     """If machines share the home's state, refresh it before the command and commit the command's changes after it.
 
     Of a command whose `words` name tickers, these alone. Flows do this themselves, one ticker at a time. `doctor`
     examines what is here and why the rest cannot be reached.
     """
     named = _tickers_of(command, words)
-    if place.state is None or command in ("", "doctor"):
+    if home.state is None or command in ("", "doctor"):
         yield
         return
     if named is not None:
         with suppress(StoreBusy):  # its next night sets aside what another machine was faster to change
-            commit_all(place)  # a home that becomes the state does so before another machine's night of its tickers
+            commit_all(home)  # a home that becomes the state does so before another machine's night of its tickers
     if named != []:  # the list is refreshed already
-        depth = Depth.EVERYTHING if command in WHOLE else Depth.STATUS if command == "status" else Depth.NIGHT
-        refresh(place, named, depth)
-    with committing(lambda: commit_all(place, named)):
+        depth = Depth.EVERYTHING if command in NEED_ALL_FILES else Depth.STATUS if command == "status" else Depth.NIGHT
+        refresh(home, named, depth)
+    with committing(lambda: commit_all(home, named)):
         yield
 
 
@@ -87,33 +92,33 @@ def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
     return named
 
 
-def _settle(command: str, environ: MutableMapping[str, str]) -> Home:
-    place = _usual(command, environ)
-    environ["STOCKML_HOME"] = str(place.root)
+def _settle(command: str, environ: MutableMapping[str, str]) -> HomePaths:
+    home = _usual(command, environ)
+    environ["STOCKML_HOME"] = str(home.root)
     with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
-        check_home(place, restoring=command == "restore")
-        refresh(place, ())
-        is_replay = command not in FOR_THE_MARKET and kind_here(place, environ) == "replay"
+        check_home(home, restoring=command == "restore")
+        refresh(home, ())
+        is_replay = command not in FOR_THE_MARKET and kind_here(home, environ) == "replay"
         if is_replay and not is_named(environ):
             from stockml.clock import END_OF_RECORDING
 
-            place = replay_home(environ)
-            environ.update(STOCKML_CLOCK=END_OF_RECORDING.isoformat(), STOCKML_HOME=str(place.root))
-            check_home(place)
-            refresh(place, ())
-    return place
+            home = replay_home(environ)
+            environ.update(STOCKML_CLOCK=END_OF_RECORDING.isoformat(), STOCKML_HOME=str(home.root))
+            check_home(home)
+            refresh(home, ())
+    return home
 
 
-def _usual(command: str, environ: MutableMapping[str, str]) -> Home:
+def _usual(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     """The named home; else an earlier version's in this folder, unless it holds a replay and the market is wanted."""
-    place, lasting = home(environ), lasting_root()
-    if environ.get("STOCKML_HOME") or place.root == lasting:
-        return place
-    if kind_in(place) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
-        return home({**environ, "STOCKML_HOME": str(lasting)})
+    home, lasting = current_home(environ), user_root()
+    if environ.get("STOCKML_HOME") or home.root == lasting:
+        return home
+    if kind_in(home) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
+        return current_home({**environ, "STOCKML_HOME": str(lasting)})
     advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
-    print(f"stockml: using {place.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
-    return place
+    print(f"stockml: using {home.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
+    return home
 
 
 def _unproxied(environ: Mapping[str, str]) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from deployments.cli.place import in_home, shared
+from deployments.cli.command_home import in_home, shared
 from stockml.errors import InvalidFile, RecordUnreadable
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.prices.store import BarStore
 from stockml.provider.price_source import claim, kind_here, kind_in
 from stockml.storage.sharing import commit_all, refresh
@@ -135,7 +135,7 @@ def test_a_secret_is_read_from_its_file(person: Path, content: bytes) -> None:
 @pytest.mark.slow
 @needs_postgres
 def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the_state(
-    home: Home,
+    home: HomePaths,
     s3_folder: str,
     stockml_database: str,
     tmp_path: Path,
@@ -159,7 +159,7 @@ def test_what_a_failed_command_has_changed_is_committed_where_machines_share_the
 
 
 @needs_postgres
-def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: tuple[Home, Home]) -> None:
+def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: tuple[HomePaths, HomePaths]) -> None:
     """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
     here, another = two_homes
     store_of(here, "IBM")
@@ -169,7 +169,9 @@ def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: 
 
 
 @needs_postgres
-def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(two_homes: tuple[Home, Home]) -> None:
+def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(
+    two_homes: tuple[HomePaths, HomePaths],
+) -> None:
     """As after a kill: the other ticker's next night sets it aside. Each night until then ended in an error."""
     here, another = two_homes
     for machine in (here, another):
@@ -187,7 +189,7 @@ def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(two_
 
 @needs_postgres
 def test_a_command_that_names_a_ticker_waits_for_no_other(
-    two_homes: tuple[Home, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_homes: tuple[HomePaths, HomePaths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look at one ticker's bars brought the files of all, minutes of them on a slow line."""
     here, another = two_homes
@@ -208,7 +210,7 @@ def test_a_command_that_names_a_ticker_waits_for_no_other(
 
 
 @needs_postgres
-def test_a_command_that_names_a_ticker_is_refused_for_no_other(two_homes: tuple[Home, Home]) -> None:
+def test_a_command_that_names_a_ticker_is_refused_for_no_other(two_homes: tuple[HomePaths, HomePaths]) -> None:
     """The other's next night sets aside what this machine could not commit."""
     here, another = two_homes
     for machine, ticker in ((here, "IBM"), (another, "IBM"), (here, "MSFT")):

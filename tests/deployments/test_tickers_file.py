@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deployments.registration import NIGHTS
-from deployments.registration.tickers import TickerEntry, digest_time, read_tickers, staggered
+from deployments.registration.tickers_file import TickerEntry, digest_time, read_tickers, staggered
 from deployments.replay.recording import symbols
 from stockml.errors import InvalidFile, InvalidSetting
 from tests.deployments.test_prefect_deployments import listed
@@ -29,8 +29,8 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         for each in shipped
         if each["entrypoint"] == "flows/nightly.py:nightly"
     ]
-    of_tickers = [(entry.ticker, {"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines]
-    assert of_prefect == of_tickers
+    ticker_deployments = [(entry.ticker, {"ticker": entry.ticker}, cron, entry.timezone) for entry, cron in lines]
+    assert of_prefect == ticker_deployments
     assert [name for name, *_ in of_prefect] == ["IBM", "AAPL", "MSFT"]
     assert set(symbols()) > {name for name, *_ in of_prefect}, "a newcomer's nights can be replayed"
     assert all(each["concurrency_limit"]["limit"] == 1 and NIGHTS in each["tags"] for each in shipped)
@@ -123,6 +123,6 @@ def test_an_invalid_time_for_the_digest_is_refused_with_a_clear_message(at: str)
 
 
 def test_a_list_is_read_without_its_exchanges_calendars() -> None:
-    asked = "import sys; from deployments.registration.tickers import parsed; parsed('tickers: [SAP.DEX]', '')"
+    asked = "import sys; from deployments.registration.tickers_file import parsed; parsed('tickers: [SAP.DEX]', '')"
     child = [sys.executable, "-c", f"{asked}; print('exchange_calendars' in sys.modules)"]
     assert subprocess.check_output(child, text=True) == "False\n"

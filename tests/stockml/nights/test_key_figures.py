@@ -5,19 +5,19 @@ from datetime import date, timedelta
 
 import pytest
 
-from stockml.evaluation.evaluate import CHAMPION, PUBLISHED
-from stockml.home import Home
+from stockml.evaluation.path_scores import CHAMPION, PUBLISHED
+from stockml.home import HomePaths
 from stockml.models.pooled_regression import POOLED
-from stockml.nights.glance import FILE, Glance, history, newest
+from stockml.nights.key_figures import FILE, KeyFigures, history, newest
 from stockml.storage.records import read_record, written_record
 from tests.stockml.nights.test_status import kept
 from tests.support.nights import recorded_night
 
 
-def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> None:
+def test_a_nights_key_figures_are_read_as_they_were_written() -> None:
     night = recorded_night()
     night = replace(night, metrics={**night.metrics, "answer/width_against_usual_pct": 80.0})
-    found = Glance.of(night)
+    found = KeyFigures.of(night)
     assert night.evaluation
     assert night.distributions
     assert night.verdict
@@ -33,19 +33,21 @@ def test_a_glance_holds_the_nights_figures_and_is_read_as_it_was_written() -> No
     expected = {name: 100 * (share or 0) for name, share in shares.items()} | {"width_against_usual_pct": 80.0}
     expected |= {"own_training_crps_pct": 0.12, "live_independent": 2, "promoted": float(night.verdict.promoted)}
     assert found.metrics() == pytest.approx({f"record/{name}": figure for name, figure in expected.items()})
-    assert read_record(Glance, written_record(found)) == found
+    assert read_record(KeyFigures, written_record(found)) == found
     untested = replace(found, network_adds_p=None).metrics()
     named = {*untested} - {"record/live_skill_pct", "record/live_coverage_80_pct", "record/live_independent"}
     assert named == {"record/width_against_usual_pct", "record/own_training_crps_pct", "record/promoted"}
 
 
-def test_the_newest_session_stays_newest_and_a_home_without_its_glance_is_read_from_records(home: Home) -> None:
+def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_read_from_records(
+    home: HomePaths,
+) -> None:
     night = kept(home)
     older = replace(night, session=date(2013, 2, 27), key="0" * 64, finished_at=night.finished_at + timedelta(days=9))
     kept(home, older)
     kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))  # logged at last
     found = newest(home.nights, "IBM")
-    assert found == Glance.of(night)
+    assert found == KeyFigures.of(night)
     (home.nights / "IBM" / FILE).unlink()
     assert newest(home.nights, "IBM") == found
     kept(home, replace(night, ticker="MSFT", publisher=POOLED))

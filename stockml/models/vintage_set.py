@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from stockml.errors import InvalidFile, OtherVersion
-from stockml.features.range_volatility import Volatilities
+from stockml.features.volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.base_network import BaseNetwork
 from stockml.models.lead_grid import LEADS, LEVELS, lead_basis
@@ -28,15 +28,15 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 from stockml.storage.files import write_atomically
 
-NAMED = 2  # damaged files in a note
+MAX_NAMED = 2  # damaged files in a note
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class VintageSet:
     """The regressions and a base, or None.  reasons: by kind, why there is none, or which damaged files were skipped.
 
-    Neither ridge nor base is used without what it corrects. A pool of an earlier version has no ridge, and may have a
-    base that corrects the pooled regression.
+    Neither ridge nor base is used without what it corrects. An earlier version's has no ridge, and may have a base that
+    corrects the pooled regression.
     """
 
     regression: PooledRegression | None
@@ -45,7 +45,7 @@ class Pool:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
+    def ending_before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
         """The newest of each kind that has seen no session from `day` on."""
         found: dict[str, Any] = dict.fromkeys(KINDS)
         reasons: dict[str, str] = {}
@@ -72,12 +72,12 @@ class Pool:
         return tuple(file_of(named, folders) for named in self.identity().values() if named)
 
     @classmethod
-    def identified(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
+    def from_identity(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds such a file."""
         files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity.get(kind))}
         return cls(files.get("regression"), files.get("ridge"), files.get("base"))
 
-    def simple(
+    def simple_quantiles(
         self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
     ) -> Floats:
         """(m, leads, 21) quantiles at LEVELS without a network; extended by √lead beyond the longest lead learned.
@@ -96,10 +96,10 @@ class Pool:
             return np.asarray(self.regression.quantiles(series, origins, known) * scale, dtype=np.float64)
         return np.asarray(self.ridge.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
 
-    def network(
+    def network_quantiles(
         self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
     ) -> Floats:
-        """(m, leads, 21) the base's symmetric quantiles; else as `simple`."""
+        """(m, leads, 21) the base's symmetric quantiles; else as `simple_quantiles`."""
         assert self.base is not None
         assert self.regression is not None
         known, scale = _scaled(leads, coefficients)
@@ -128,28 +128,28 @@ def keep_superseded(folder: Path, after: Vintage) -> None:
     """Copy the vintage that `after` is about to overwrite, for models that name it, unless both are the same."""
     path = folder / pooled_vintages.file_name(after)
     if (kept := _readable(path)) and (identity := _identity(kept)) != _identity(after):
-        write_atomically(_aside(folder, *identity.split()), path.read_bytes())
+        write_atomically(_superseded_path(folder, *identity.split()), path.read_bytes())
 
 
-_KEPT: ContextVar[dict[Any, Any] | None] = ContextVar("_KEPT", default=None)
+_CACHE: ContextVar[dict[Any, Any] | None] = ContextVar("_CACHE", default=None)
 
 
 @contextmanager
-def vintages_kept() -> Iterator[None]:
+def vintage_cache() -> Iterator[None]:
     """Look for the vintages and at their files only once within this context: what is written meanwhile is not seen."""
-    token = _KEPT.set({})
+    token = _CACHE.set({})
     try:
         yield
     finally:
-        _KEPT.reset(token)
+        _CACHE.reset(token)
 
 
-def _kept(look: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function of what is on disk, to call it only once for the same arguments within `vintages_kept`."""
+def _cached(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function of what is on disk, to call it only once for the same arguments within `vintage_cache`."""
 
     @wraps(look)
     def of(*asked: Any) -> Any:
-        if (kept := _KEPT.get()) is None:
+        if (kept := _CACHE.get()) is None:
             return look(*asked)
         if (key := (look, *asked)) not in kept:
             kept[key] = look(*asked)
@@ -176,13 +176,16 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
 
 
 def _few(notes: Sequence[str]) -> list[str]:
-    return [*notes[:NAMED], *([f"and {len(notes) - NAMED} more that cannot be read"] if len(notes) > NAMED else [])]
+    return [
+        *notes[:MAX_NAMED],
+        *([f"and {len(notes) - MAX_NAMED} more that cannot be read"] if len(notes) > MAX_NAMED else []),
+    ]
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file, superseded or not, with this name and content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
-    for path in (path for folder in folders for path in (folder / name, _aside(folder, name, sha256))):
+    for path in (path for folder in folders for path in (folder / name, _superseded_path(folder, name, sha256))):
         if (found := _readable(path)) and _identity(found) == identity:
             return path
     there = [folder for folder in folders if (folder / name).is_file()]
@@ -195,11 +198,11 @@ def file_of(identity: str, folders: Sequence[Path]) -> Path:
     raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; {way_back}")
 
 
-def _aside(folder: Path, name: str, sha256: str) -> Path:
+def _superseded_path(folder: Path, name: str, sha256: str) -> Path:
     return folder / "superseded" / sha256[:16] / name
 
 
-@_kept
+@_cached
 def _by_date(kind: str, folders: tuple[Path, ...]) -> list[Path]:
     """Files of all folders, oldest first: names sort by date; within a month, the first folder's counts as newest."""
     found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
@@ -223,7 +226,7 @@ def _identity(vintage: Vintage) -> str:
     return f"{pooled_vintages.file_name(vintage)} {pooled_vintages.digest(vintage)}"
 
 
-@_kept
+@_cached
 def _read(path: Path) -> Any:
     """The vintage, read only once while its file is unchanged. Raises InvalidFile."""
     try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from stockml.errors import DiskFull, RecordUnreadable, StoreBusy, StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.files import NO_ROOM, write_atomically
 from stockml.storage.locks import file_lock
 
@@ -75,8 +75,8 @@ class Database:
 
     account: str = field(repr=False)
     of: str
-    return_s: float = 30.0  # how long to wait for a server that is restarting
-    answer_s: float = 20.0  # how long a statement may take, beside the wait for a lock
+    retry_for_s: float = 30.0  # how long to wait for a server that is restarting
+    request_timeout_s: float = 20.0  # how long a statement may take, beside the wait for a lock
     removal: ClassVar[str] = "delete that row of its table `notes`"
 
     @property
@@ -111,7 +111,7 @@ class Database:
         with ExitStack() as opened:
             server = opened.enter_context(closing(self._connection()))
             try:
-                with _within(timeout_s + self.answer_s, server):
+                with _within(timeout_s + self.request_timeout_s, server):
                     server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
                     server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
             except _driver().errors.LockNotAvailable as error:
@@ -120,12 +120,12 @@ class Database:
             return server
 
     def _executed(self, statement: str, name: str, *values: bytes) -> Any:
-        with closing(self._connection()) as server, _within(self.answer_s, server):
+        with closing(self._connection()) as server, _within(self.request_timeout_s, server):
             server.execute(TABLE)
             return server.execute(statement, (self._named(name), *values)).fetchone()
 
     def _answer(self, asked: Callable[[], T]) -> T:
-        """What the server answers, asked again for `return_s` while it may be restarting.
+        """What the server answers, asked again for `retry_for_s` while it may be restarting.
 
         Raises StoreError, without user and password: StoreBusy and RecordUnreadable at once.
         """
@@ -134,7 +134,7 @@ class Database:
         except ImportError as error:
             raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
         passing = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_permanent(error))
-        attempts = Retrying(retry=passing, wait=wait_fixed(1), stop=stop_after_delay(self.return_s), reraise=True)
+        attempts = Retrying(retry=passing, wait=wait_fixed(1), stop=stop_after_delay(self.retry_for_s), reraise=True)
         try:
             return attempts(asked)
         except driver.Error as error:
@@ -154,7 +154,7 @@ class Database:
         server: psycopg.Connection[Any] = _driver().connect(
             f"postgresql://{self.account}/{DATABASE}", autocommit=True, **CLIENT_KEEPALIVES
         )
-        with _within(self.answer_s, server):
+        with _within(self.request_timeout_s, server):
             server.execute(SERVER_KEEPALIVES)
         return server
 
@@ -193,7 +193,7 @@ def _refused_by_disk(path: Path) -> Iterator[None]:
 Notes: TypeAlias = FileNotes | Database
 
 
-def notes_of(home: Home) -> Notes:
+def notes_of(home: HomePaths) -> Notes:
     """The notes on a key's requests: in the database if the home's state is shared, else in the folder `quota`."""
     if home.state is None or home.database is None:
         return FileNotes(home.quota)

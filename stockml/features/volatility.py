@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from stockml.features.segments import causal, each_segment
+from stockml.features.segments import cached_causal, each_segment
 from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats
 
@@ -39,7 +39,7 @@ class Volatilities:
         return Volatilities(rows[:, :5], *rows[:, 5:].T)
 
 
-@causal
+@cached_causal
 @each_segment
 def _volatilities(series: PriceSeries) -> Floats:
     """(n, 9) the columns of `Volatilities`."""
@@ -49,7 +49,7 @@ def _volatilities(series: PriceSeries) -> Floats:
     return np.column_stack([*terms, *ewmas, _root(squares.expanding().mean()), squares.notna().cumsum()])
 
 
-@causal
+@cached_causal
 @each_segment
 def ewma_volatility(series: PriceSeries) -> Floats:
     """(n,) daily volatility of the log mid price, EWMA of span 60; USUAL_VOLATILITY at a segment's first session."""

@@ -11,7 +11,7 @@ import pytest
 
 from stockml.errors import QuotaSpent, StoreBusy, StoreError
 from stockml.provider.quota import Plan, QuotaLedger, quota_day
-from stockml.storage.notes import Database
+from stockml.storage.documents import Database
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
 
@@ -124,7 +124,7 @@ def test_a_server_that_does_not_answer_is_named_without_its_password(
     stockml_database: str, port: int | None, found: str
 ) -> None:
     place = f"127.0.0.1:{port or stockml_database.rpartition(':')[2]}"
-    away = Database(f"me:secret@{place}", "s3://bucket/state", return_s=0)
+    away = Database(f"me:secret@{place}", "s3://bucket/state", retry_for_s=0)
     with pytest.raises(StoreError, match=f"{place}/stockml: expected the database, found {found}") as refused:
         away.read("anything")
     assert "secret" not in f"{refused.value!r}{refused.value}{away!r}"
@@ -136,5 +136,5 @@ def test_a_server_that_falls_silent_after_the_login_is_given_up(database: Databa
     with psycopg.connect(f"{stockml_database}/stockml") as other:
         other.execute("LOCK TABLE notes")
         with pytest.raises(StoreError, match="expected the database, found no answer"):
-            replace(database, answer_s=0.5, return_s=0).read("asked")
+            replace(database, request_timeout_s=0.5, retry_for_s=0).read("asked")
     assert database.read("asked") == b"1"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import NoBars
+from stockml.prices.adjusted_series import AdjustedSeries
 from stockml.prices.bars import Split, checked, days_of, make_bars
-from stockml.prices.believed import View
 from stockml.prices.calendar import sessions_for
 from tests.stockml.prices.stored import NOW, append, restated
 from tests.stockml.prices.test_bars import DAYS, flat_bars
@@ -24,7 +24,7 @@ NEW_YORK = sessions_for("IBM")
 
 def test_missing_sessions_are_named_and_not_invented():
     bars = flat_bars().drop(flat_bars().index[[2, 5]])
-    assert View(bars, (), (), "", ()).holes(NEW_YORK) == (DAYS[2], DAYS[5])
+    assert AdjustedSeries(bars, (), (), "", ()).holes(NEW_YORK) == (DAYS[2], DAYS[5])
     assert len(checked("IBM", bars, NEW_YORK)) == 8
 
 

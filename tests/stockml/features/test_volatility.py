@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from stockml.features.range_volatility import (
+from stockml.features.volatility import (
     RANGE_SESSIONS,
     VOLATILITY_FLOOR,
     Volatilities,

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from stockml.evaluation.evaluate import LAST_CLOSE, PUBLISHED
+from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED
 from stockml.evaluation.significance import is_clear
 from stockml.forecasts.forecast import Age, age_of
 from stockml.forecasts.ledger_scores import first_known
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import Night, kept_nights
 from stockml.nights.summary import headline
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
+from stockml.storage.os_errors import unreadable
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
-from stockml.storage.refusals import unreadable
 
 FILE = "newest.json"
 WIDTH = "answer/width_against_usual_pct"
@@ -28,7 +28,7 @@ GainAndP = tuple[float | None, float | None]  # what the network adds, and its p
 
 @record
 @dataclass(frozen=True)
-class Glance:
+class KeyFigures:
     """One completed night. Skills, gains and coverages are fractions (0.01 is one percent); None where unknown.
 
     network_adds: CRPS skill of the network that would publish, over the same procedure without it; …_p: its p-value.
@@ -62,8 +62,8 @@ class Glance:
     own_training: float | None = None
 
     @classmethod
-    def of(cls, night: Night) -> "Glance":
-        """The glance of a completed night; what it did not measure is None."""
+    def of(cls, night: Night) -> "KeyFigures":
+        """Those of a completed night; what it did not measure is None."""
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
         whole, is_over_close = night.over_regression, night.score(LAST_CLOSE) is not None  # first versions: mid price
         shares = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
@@ -136,17 +136,17 @@ def is_untested(*gains: GainAndP) -> bool:
 
 
 def keep_newest(nights: Path, night: Night) -> None:
-    """Write the night's glance beside the ticker's nights, unless that of a later night is there."""
-    before, tonight = newest(nights, night.ticker), Glance.of(night)
+    """Write the night's key figures beside the ticker's nights, unless those of a later night are there."""
+    before, tonight = newest(nights, night.ticker), KeyFigures.of(night)
     if before is None or (before.session, before.finished_at) <= (tonight.session, tonight.finished_at):
         write_atomically(nights / night.ticker / FILE, sealed(written_record(tonight)))
 
 
-def newest(nights: Path, ticker: str) -> Glance | None:
+def newest(nights: Path, ticker: str) -> KeyFigures | None:
     """The ticker's newest completed night; None before its first.  Raises RecordUnreadable where it may not be read."""
     path = nights / ticker / FILE
     try:
-        found = read_record(Glance, unsealed(path.read_bytes()))
+        found = read_record(KeyFigures, unsealed(path.read_bytes()))
     except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
         raise unreadable(path, error) from error
     except (OSError, ValueError):  # earlier versions kept none, or in another form
@@ -156,20 +156,20 @@ def newest(nights: Path, ticker: str) -> Glance | None:
     return next(reversed(history(nights, ticker)), None)  # the records hold it all
 
 
-def calendar_of(found: Glance | None, override: str | None) -> str | None:
+def calendar_of(found: KeyFigures | None, override: str | None) -> str | None:
     """The calendar that a ticker goes by: `override`, else its newest night's; None stands for its suffix's."""
     return override or (found.calendar if found else None)
 
 
-def store_of(home: Home, ticker: str, override: str | None = None) -> BarStore:
+def store_of(home: HomePaths, ticker: str, override: str | None = None) -> BarStore:
     """The store, with the calendar that the ticker goes by."""
     return BarStore.of(home, calendar_of(newest(home.nights, ticker), override))
 
 
-def history(nights: Path, ticker: str) -> list[Glance]:
+def history(nights: Path, ticker: str) -> list[KeyFigures]:
     """Each session's last finished night, oldest first; unreadable records are left out."""
     last = {night.session: night for night in kept_nights(nights, ticker)}
-    return [Glance.of(night) for night in last.values()]
+    return [KeyFigures.of(night) for night in last.values()]
 
 
 def night_age(night: Night, now: datetime) -> Age | None:

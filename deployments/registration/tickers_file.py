@@ -20,7 +20,7 @@ from stockml.tickers import validated_ticker
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 AFTER_FINAL = timedelta(minutes=15)
 DIGEST_AT = time(7)
-MOST_VALUES = 1_000_000
+MAX_VALUES = 1_000_000
 STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces its requests itself
 _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
@@ -156,8 +156,8 @@ class _EachKeyOnce(yaml.SafeLoader):
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        if node and _written_out(node, {}) > MOST_VALUES:
-            raise yaml.MarkedYAMLError(None, None, f"aliases that stand for more than {MOST_VALUES:,} values")
+        if node and _written_out(node, {}) > MAX_VALUES:
+            raise yaml.MarkedYAMLError(None, None, f"aliases that stand for more than {MAX_VALUES:,} values")
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:

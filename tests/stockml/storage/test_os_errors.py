@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stockml.errors import NoChampion, StoreError
-from stockml.home import Home
-from stockml.storage.refusals import RESTORING, check_home, check_links, refused, unreadable
+from stockml.home import HomePaths
+from stockml.storage.os_errors import RESTORING, check_home, check_links, refused, unreadable
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_link_to_what_is_not_there_is_no_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["store", "ledger", "nights", "models", "bases", "settings", "prices.json"])
-def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(home: Home, name: str) -> None:
+def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(home: HomePaths, name: str) -> None:
     check_home(home)
     home.root.mkdir()
     check_home(home)
@@ -68,7 +68,7 @@ def test_a_home_of_which_something_is_on_a_disk_that_is_away_is_refused(home: Ho
         check_home(home)
 
 
-def test_a_home_whose_restore_was_cut_short_is_refused_but_to_the_restore(home: Home) -> None:
+def test_a_home_whose_restore_was_cut_short_is_refused_but_to_the_restore(home: HomePaths) -> None:
     home.locks.mkdir(parents=True)
     (home.locks / RESTORING).write_text("stockml restore b.zip")
     check_home(home, restoring=True)

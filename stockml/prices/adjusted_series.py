@@ -14,7 +14,7 @@ from datetime import date, datetime
 import pandas as pd
 import pyarrow as pa
 
-from stockml.errors import UnevenOverlap
+from stockml.errors import InconsistentOverlap
 from stockml.prices import split_adjustment
 from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without
 from stockml.prices.calendar import Sessions
@@ -37,7 +37,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class AdjustedSeries:
     """The believed series, the bars set aside, how imports were joined, and the listed splits that no bar shows."""
 
     bars: Bars
@@ -61,8 +61,8 @@ def believed_series(
     judged: Mapping[date, Judgement],
     *,
     sessions: Sessions,
-) -> View | None:
-    """The view of what was recorded; None if that is nothing but broken bars. Raises NoOverlap, UnevenOverlap."""
+) -> AdjustedSeries | None:
+    """The view of what was recorded; None if that is nothing but broken bars. Raises NoOverlap, InconsistentOverlap."""
     raw = sound(fetched, sessions)
     applied, contradicted = ([], []) if raw is None else split_adjustment.effective(raw, splits)
     bars = None if raw is None else split_adjustment.back_adjusted(raw, applied)
@@ -74,7 +74,7 @@ def believed_series(
     found = [*broken(every[~every.index.isin(series.index)], sessions), *doubtful(series)]
     set_aside = _settled(found, judged, recorded(fetched, imports, sessions))
     identity = hashlib.sha256(json.dumps(adjustment, default=str).encode()).hexdigest()
-    return View(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
+    return AdjustedSeries(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
 
 
 def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
@@ -104,7 +104,7 @@ def chained(
     """Put the imports before the bars one by one, the one with the newest last session first; return the joins too.
 
     An import that begins within the bars and does not fit them is skipped, unless it is `new`: an earlier version
-    recorded such imports without using them. Raises NoOverlap, UnevenOverlap.
+    recorded such imports without using them. Raises NoOverlap, InconsistentOverlap.
     """
     joins = []
     for imported in reversed(_newest_last(imports)):
@@ -114,7 +114,7 @@ def chained(
             continue
         try:
             bars, join = split_adjustment.joined(ticker, history, bars, sessions)
-        except UnevenOverlap:
+        except InconsistentOverlap:
             if imported is new or history.index[0] < bars.index[0]:
                 raise
             continue

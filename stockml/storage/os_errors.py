@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stockml.errors import RecordUnreadable, StockmlError, StoreError
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.files import NO_ROOM
 
 RESTORING = "restoring"  # in a home's locks: the command that is restoring it
@@ -32,7 +32,7 @@ def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
     return RecordUnreadable(str(path), str(error))
 
 
-def check_home(home: Home, *, restoring: bool = False) -> None:
+def check_home(home: HomePaths, *, restoring: bool = False) -> None:
     """Raise StoreError if what a home keeps is behind a link to what is not there, such as an unmounted disk.
 
     Or, unless `restoring`, if a restore was cut short. It would be taken for nothing kept, and begun anew.

@@ -41,7 +41,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Errors:
+class PathErrors:
     """Of whole paths, or of the first step alone, never to be compared. `half_mse`: scaled; `rmse`, `mae`: in price."""
 
     half_mse: float | None
@@ -51,7 +51,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Score(Errors):
+class Score(PathErrors):
     """Whole paths, all leads alike. `mse`: scaled; `mase`: in mean past steps.
 
     `skill_by_lead` is keyed by the lead as text; `mse_by_lead` has one scaled figure per lead, first to last.
@@ -90,7 +90,7 @@ class Evaluation:
     last: int
     horizon: int
     scores: dict[str, Score]
-    one_step: dict[str, Errors]
+    one_step: dict[str, PathErrors]
     comparisons: tuple[Comparison, ...]
 
     def comparison(self, name: str, against: str) -> Comparison | None:
@@ -159,7 +159,8 @@ def evaluate(
         horizon=horizon,
         scores={name: _score(error, squared[name], naive, step, directions[name]) for name, error in errors.items()},
         one_step={
-            name: Errors(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1])) for name, error in errors.items()
+            name: PathErrors(**_figures(error[:, :1], squared[name][:, :1], naive[:, :1]))
+            for name, error in errors.items()
         },
         comparisons=tuple(
             _compared(name, against, squared, overlapping)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stockml.errors import TooFewBars
-from stockml.evaluation.evaluate import (
+from stockml.evaluation.path_scores import (
     CHAMPION,
     LAST_CLOSE,
     LSTM,

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.cli.app import run
-from deployments.registration import own_list
-from deployments.registration.own_list import add, earlier_names, keep, remove, rename, tickers_of
+from deployments.registration import ticker_list
+from deployments.registration.ticker_list import add, earlier_names, keep, remove, rename, tickers_of
 from stockml.errors import InvalidFile, StoreBusy
-from stockml.home import Home
-from stockml.home import home as home_of
+from stockml.home import HomePaths
+from stockml.home import current_home as home_of
 from stockml.prices.store import BarStore
 from stockml.storage.locks import file_lock
 from stockml.storage.sharing import refresh
@@ -35,11 +35,11 @@ defaults: {profile: nightly}
 """
 
 
-def names(home: Home) -> list[str]:
+def names(home: HomePaths) -> list[str]:
     return [entry.ticker for entry in tickers_of(home).tickers]
 
 
-def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: Home) -> None:
+def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: HomePaths) -> None:
     assert names(home) == ["IBM", "AAPL", "MSFT"]
     assert add(home, ["KO", "ON", "0005.HKG", "KO"], {}) == ("KO", "ON", "0005.HKG")
     assert add(home, ["KO"], {}) == ()
@@ -48,7 +48,7 @@ def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: Home
 
 
 def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
-    home: Home, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K3Y12345")
     monkeypatch.setenv("ALPHAVANTAGE_URL", "http://127.0.0.1:9")
@@ -68,13 +68,13 @@ def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
         assert "requests" not in said("KO")
 
 
-def test_removing_from_the_projects_list_starts_ones_own(home: Home) -> None:
+def test_removing_from_the_projects_list_starts_ones_own(home: HomePaths) -> None:
     assert (remove(home, ["KO"]), home.tickers.exists()) == ((), False)
     assert remove(home, ["AAPL", "KO", "AAPL"]) == ("AAPL",)
     assert names(home) == ["IBM", "MSFT"]
 
 
-def test_all_other_lines_stay_byte_for_byte(home: Home) -> None:
+def test_all_other_lines_stay_byte_for_byte(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)
     add(home, ["VOD"], {"calendar": "XLON", "at": None})
@@ -85,14 +85,14 @@ def test_all_other_lines_stay_byte_for_byte(home: Home) -> None:
     assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
 
 
-def test_a_list_that_was_edited_on_windows_can_be_changed(home: Home) -> None:
+def test_a_list_that_was_edited_on_windows_can_be_changed(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_bytes(b"\xef\xbb\xbftickers:\r\n- IBM")
     add(home, ["KO"], {})
     assert names(home) == ["IBM", "KO"]
 
 
-def test_a_comment_above_the_next_ticker_stays(home: Home) -> None:
+def test_a_comment_above_the_next_ticker_stays(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)
     remove(home, ["IBM"])
@@ -102,7 +102,7 @@ def test_a_comment_above_the_next_ticker_stays(home: Home) -> None:
 
 
 @pytest.mark.parametrize("new", ["ON", "TRUE", "NO", "VOD"])
-def test_a_share_can_be_renamed_to_a_symbol_that_yaml_would_read_as_a_boolean(home: Home, new: str) -> None:
+def test_a_share_can_be_renamed_to_a_symbol_that_yaml_would_read_as_a_boolean(home: HomePaths, new: str) -> None:
     home.root.mkdir()
     home.tickers.write_text("tickers:\n  - KO  # KO\n  - ticker: 'PEP'\n")
     rename(home, "KO", new)
@@ -111,7 +111,7 @@ def test_a_share_can_be_renamed_to_a_symbol_that_yaml_would_read_as_a_boolean(ho
     assert home.tickers.read_text().endswith("  # KO\n  - ticker: 'KO'\n")
 
 
-def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: Home, capsys: Captured) -> None:
+def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: HomePaths, capsys: Captured) -> None:
     store_of(home, "GOOG")
     home.tickers.write_text("tickers:\n- # GOOG\n  ticker: GOOG\n")
     assert run(["rename", "GOOG", "GOOGX"]) == 1
@@ -119,7 +119,7 @@ def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: Home, capsys
     assert BarStore.of(home).tickers() == ("GOOG",)
 
 
-def test_a_renamed_share_keeps_its_line_and_its_options(home: Home) -> None:
+def test_a_renamed_share_keeps_its_line_and_its_options(home: HomePaths) -> None:
     add(home, ["FB", "FB-A"], {"at": "23:30"})
     before = home.tickers.read_text()
     rename(home, "FB", "META")
@@ -127,7 +127,7 @@ def test_a_renamed_share_keeps_its_line_and_its_options(home: Home) -> None:
     assert home.tickers.read_text() == before.replace('"FB"', '"META"')
 
 
-def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: Home) -> None:
+def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text('tickers:\n  - {at: "23:40", tags: [left], ticker: at}\n  - msft\n  - " ibm "\n')
     for old, new in (("AT", "T"), ("MSFT", "META"), ("T", "V")):
@@ -137,7 +137,7 @@ def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: Home) 
     assert earlier_names(home).items() >= {"V": "AT", "META": "MSFT"}.items(), "until Prefect is told"
 
 
-def test_a_rename_of_what_is_not_there_fails_though_the_new_name_is_known(home: Home, capsys: Captured) -> None:
+def test_a_rename_of_what_is_not_there_fails_though_the_new_name_is_known(home: HomePaths, capsys: Captured) -> None:
     store_of(home, "GOOG")
     assert run(["rename", "GOOGL", "GOOG"]) == 2
     assert capsys.readouterr().out.startswith("nothing is kept of GOOGL, nothing was renamed; ")
@@ -147,7 +147,7 @@ def test_a_rename_of_what_is_not_there_fails_though_the_new_name_is_known(home: 
 @pytest.mark.slow
 @needs_postgres
 def test_a_rename_looks_for_mlflow_in_the_configured_database(
-    home: Home, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    home: HomePaths, stockml_database: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("STOCKML_DATABASE_URL", stockml_database)
     store_of(home, "GOOG")
@@ -160,7 +160,7 @@ def test_a_rename_looks_for_mlflow_in_the_configured_database(
 @needs_postgres
 @pytest.mark.parametrize("command", [["tickers", "add", "KO"], ["deploy", "--file"]])
 def test_prefect_is_told_of_a_list_only_once_every_machine_has_it(
-    two_homes: tuple[Home, Home],
+    two_homes: tuple[HomePaths, HomePaths],
     stockml_database: str,
     command: list[str],
     tmp_path: Path,
@@ -186,7 +186,7 @@ def test_prefect_is_told_of_a_list_only_once_every_machine_has_it(
     assert known[0] == ["KO"]
 
 
-def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: Home) -> None:
+def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text("tickers:\n- IBM\n  # odd\n- {ticker: MSFT,\n   at: '23:50'}\n")
     remove(home, ["IBM"])
@@ -198,7 +198,7 @@ def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: Home)
     assert names(home) == ["IBM", "MSFT"]
 
 
-def test_an_item_begins_where_its_dash_is(home: Home) -> None:
+def test_an_item_begins_where_its_dash_is(home: HomePaths) -> None:
     home.root.mkdir()
     item = "  - # about {0}\n    # well-known\n    ticker: {0}\n"
     home.tickers.write_text("tickers:\n" + "".join(map(item.format, ("IBM", "BRK-B", "GOOG"))))
@@ -207,7 +207,7 @@ def test_an_item_begins_where_its_dash_is(home: Home) -> None:
     assert home.tickers.read_text() == "tickers:\n" + "".join(map(item.format, ("IBM", "GOOG"))) + "  - KO\n"
 
 
-def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home: Home) -> None:
+def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home: HomePaths) -> None:
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     with pytest.raises(InvalidFile, match="expected at least one ticker"):
@@ -217,7 +217,7 @@ def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
     assert home.tickers.read_bytes() == before
 
 
-def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(home: Home, tmp_path: Path) -> None:
+def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(home: HomePaths, tmp_path: Path) -> None:
     (mine := tmp_path / "mine.yaml").write_text(MINE)
     keep(home, mine)
     add(home, ["KO"], {})
@@ -233,11 +233,11 @@ def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(hom
 
 
 def test_a_change_of_the_list_waits_for_another_that_is_under_way(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list deployed between another change's reading and writing would be lost, and not be kept beside it either."""
     (tmp_path / "mine.yaml").write_text(MINE)
-    monkeypatch.setattr(own_list, "BUSY_S", 0)
+    monkeypatch.setattr(ticker_list, "BUSY_S", 0)
     changes: tuple[Callable[[], object], ...] = (
         lambda: add(home, ["KO"], {}),
         lambda: rename(home, "IBM", "KO"),
@@ -269,7 +269,7 @@ def test_any_sequence_of_adding_and_removing_leaves_what_a_plain_list_would(step
         assert home.tickers.read_text().startswith("# what I hold\n")
 
 
-def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: Home, capsys: Captured) -> None:
+def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: HomePaths, capsys: Captured) -> None:
     assert run(["tickers", "list"]) == 0
     assert "IBM          Monday to Friday at 23:00 America/New_York\n" in capsys.readouterr().out
     assert run(["tickers", "add", "KO"]) == 1

@@ -1,4 +1,4 @@
-"""The pool: a date chooses its vintages; a missing or damaged one is named, and what remains still forecasts."""
+"""A date chooses the vintages; a missing or damaged one is named, and what remains still forecasts."""
 
 import os
 import shutil
@@ -12,18 +12,18 @@ from scipy.special import ndtri
 
 from stockml.errors import InvalidFile, OtherVersion, TooFewBars
 from stockml.features.origins import within_segment
-from stockml.features.range_volatility import Volatilities
+from stockml.features.volatility import Volatilities
 from stockml.models import pooled_vintages
 from stockml.models.lead_grid import LEVELS, lead_basis
-from stockml.models.pool import (
-    Pool,
+from stockml.models.pooled_vintages import KINDS, SHIPPED
+from stockml.models.vintage_set import (
+    VintageSet,
     file_of,
     keep_superseded,
     oldest_through,
-    vintages_kept,
+    vintage_cache,
     vintages_sha256,
 )
-from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.prices.series import PriceSeries
 from tests.support.walks import begins_tenfold, constant, hole_of_a_year, walk
 
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_the_newest_regressions_and_base_that_end_before_the_day_are_chosen(day: str, through: str) -> None:
-    found = Pool.before(date.fromisoformat(day))
+    found = VintageSet.ending_before(date.fromisoformat(day))
     assert found.regression is not None
     assert found.ridge is not None
     assert found.base is not None
@@ -60,21 +60,21 @@ def test_the_newest_regressions_and_base_that_end_before_the_day_are_chosen(day:
 
 
 def test_all_nights_of_a_backtest_see_the_vintages_that_it_began_with(folder: Path) -> None:
-    with vintages_kept():
-        began_with = Pool.before(LATER, [folder])
+    with vintage_cache():
+        began_with = VintageSet.ending_before(LATER, [folder])
         for path in folder.glob("*-2017-06*"):
             path.unlink()
-        assert vars(Pool.before(LATER, (folder,))) == vars(began_with)
-    assert Pool.before(LATER, [folder]).through == date(2015, 6, 30)
+        assert vars(VintageSet.ending_before(LATER, (folder,))) == vars(began_with)
+    assert VintageSet.ending_before(LATER, [folder]).through == date(2015, 6, 30)
 
 
 def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path: Path) -> None:
-    found = Pool.before(EARLIER)
+    found = VintageSet.ending_before(EARLIER)
     assert (found.regression, found.base, found.through) == (None, None, None)
     assert found.identity() == {"regression": None, "base": None}
     (reason,) = found.reasons.values()
     assert reason == "no pooled regression ends before 1999-06-30: the oldest has seen sessions through 1999-06-30"
-    assert Pool.before(LATER, [tmp_path]).reasons["regression"].endswith("there is none")
+    assert VintageSet.ending_before(LATER, [tmp_path]).reasons["regression"].endswith("there is none")
     assert (oldest_through(), oldest_through([tmp_path])) == (date(1999, 6, 30), None)
     (tmp_path / "pooled-1998-06.json").write_text("{ broken")
     assert oldest_through([SHIPPED, tmp_path]) == date(1999, 6, 30), "a damaged vintage is skipped"
@@ -82,7 +82,7 @@ def test_before_the_oldest_vintage_there_is_none_and_the_reason_says_so(tmp_path
 
 def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatility() -> None:
     series, at = walk(300), np.array([25, 299])
-    found = Pool.before(EARLIER).simple(series, at, ALL)
+    found = VintageSet.ending_before(EARLIER).simple_quantiles(series, at, ALL)
     expected = Volatilities.of(series).ewma_60[at][:, None, None] * np.sqrt(ALL)[:, None] * ndtri(LEVELS)
     np.testing.assert_allclose(found, expected)
 
@@ -91,7 +91,7 @@ def test_without_a_vintage_the_forecast_is_a_normal_with_the_ewma_60_as_volatili
 def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, kind: str, left: str) -> None:
     (damaged,) = folder.glob(f"{kind}-2017-06*")
     damaged.write_bytes(damaged.read_bytes()[:-40])
-    found = Pool.before(LATER, [folder])
+    found = VintageSet.ending_before(LATER, [folder])
     assert found.reasons.keys() == {left}
     assert str(damaged) in found.reasons[left]
     assert getattr(found, left).through.year == 2015
@@ -103,9 +103,9 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, ki
     oldest, *newer = sorted(folder.glob("base-*"))
     for path in newer:
         path.write_bytes(b"")
-    assert "more" not in Pool.before(LATER, [folder]).reasons["base"]
+    assert "more" not in VintageSet.ending_before(LATER, [folder]).reasons["base"]
     oldest.write_bytes(b"")
-    without = Pool.before(LATER, [folder])
+    without = VintageSet.ending_before(LATER, [folder])
     assert without.base is None
     assert without.regression is not None
     assert without.reasons["base"].count("base-") == 2
@@ -116,15 +116,19 @@ def test_a_damaged_file_is_named_and_the_next_older_one_is_used(folder: Path, ki
 def test_without_a_ridge_regression_there_is_no_network_and_the_pooled_regression_forecasts(folder: Path) -> None:
     for path in folder.glob("ridge-*"):
         path.unlink()
-    found, series, at = Pool.before(LATER, [folder]), walk(300), np.array([25, 299])
+    found, series, at = VintageSet.ending_before(LATER, [folder]), walk(300), np.array([25, 299])
     assert found.reasons == {"ridge": "no ridge regression ends before 2018-01-01: there is none"}
     assert (found.ridge, found.base) == (None, None)
     assert found.regression is not None
     assert set(found.identity()) == {"regression", "base"}, "as a model of an earlier version names them"
-    assert Pool.identified(found.identity(), [folder]).identity() == found.identity()
+    assert VintageSet.from_identity(found.identity(), [folder]).identity() == found.identity()
     leads = ALL[:50]
-    np.testing.assert_array_equal(found.simple(series, at, leads), found.regression.quantiles(series, at, leads))
-    np.testing.assert_allclose(found.simple(series, at, np.array([200])), 2 * found.simple(series, at, leads[-1:]))
+    np.testing.assert_array_equal(
+        found.simple_quantiles(series, at, leads), found.regression.quantiles(series, at, leads)
+    )
+    np.testing.assert_allclose(
+        found.simple_quantiles(series, at, np.array([200])), 2 * found.simple_quantiles(series, at, leads[-1:])
+    )
 
 
 def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(folder: Path, tmp_path: Path) -> None:
@@ -132,10 +136,10 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(fold
     own.mkdir()
     (newest,) = folder.glob("base-2017-06*")
     newest.rename(own / newest.name)
-    found = Pool.before(LATER, [folder, own])
+    found = VintageSet.ending_before(LATER, [folder, own])
     assert found.base is not None
     assert found.base.through.year == 2017
-    again = Pool.identified(found.identity(), [tmp_path / "absent", own, folder])
+    again = VintageSet.from_identity(found.identity(), [tmp_path / "absent", own, folder])
     assert again.identity() == found.identity()
     assert (again.ridge, again.base) == (found.ridge, found.base), "each file is read only once"
     assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
@@ -143,57 +147,57 @@ def test_folders_count_as_one_and_a_pool_is_found_again_by_name_and_content(fold
     assert file_of(str(found.identity()["base"]), [folder, own]) == own / newest.name
     damaged = r"base-2017-06.*found a file that cannot be read .*; restore it from a backup, or retrain"
     with pytest.raises(InvalidFile, match=damaged):
-        Pool.identified(found.identity(), [folder])
+        VintageSet.from_identity(found.identity(), [folder])
     (folder / newest.name).unlink()
     missing = r"base-2017-06.*expected content of SHA-256.*found none in.*; restore it from a backup, or retrain"
     with pytest.raises(InvalidFile, match=missing):
-        Pool.identified(found.identity(), [folder])
+        VintageSet.from_identity(found.identity(), [folder])
     other = {**found.identity(), "base": f"{newest.name} {'0' * 64}"}
     with pytest.raises(InvalidFile, match="found another of that name, as another version of stockml has it"):
-        Pool.identified(other, [folder, own])
+        VintageSet.from_identity(other, [folder, own])
     with pytest.raises(OtherVersion) as upgraded:
-        Pool.identified(other, [pooled_vintages.SHIPPED])
+        VintageSet.from_identity(other, [pooled_vintages.SHIPPED])
     briefly = f"expected the {newest.name} it was built on, found that of another version of stockml"
     assert str(upgraded.value) == f"{briefly}; its next night trains anew"
-    nothing = Pool.before(EARLIER)
-    assert Pool.identified(nothing.identity(), []).identity() == nothing.identity()
+    nothing = VintageSet.ending_before(EARLIER)
+    assert VintageSet.from_identity(nothing.identity(), []).identity() == nothing.identity()
     assert nothing.files([]) == ()
 
 
 def test_of_two_vintages_of_a_month_the_one_in_the_first_folder_is_chosen(folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "a home's"
     own.mkdir()
-    before = Pool.before(LATER, [own, folder])
+    before = VintageSet.ending_before(LATER, [own, folder])
     assert before.base is not None
     pooled_vintages.write(replace(before.base, origins=before.base.origins + 1), own)
-    after = Pool.before(LATER, [own, folder])
+    after = VintageSet.ending_before(LATER, [own, folder])
     assert after.base is not None
     assert after.base.origins == before.base.origins + 1
 
 
 def test_new_content_under_the_same_name_is_noticed_at_once_and_is_another_pool(folder: Path) -> None:
-    before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
+    before, older = VintageSet.ending_before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
     pooled_vintages.write(replace(older, through=before.base.through), folder)
-    after = Pool.before(LATER, [folder])
+    after = VintageSet.ending_before(LATER, [folder])
     assert after.identity()["regression"] == before.identity()["regression"]
     assert after.identity()["base"] != before.identity()["base"]
     with pytest.raises(InvalidFile, match="base-2017-06"):
-        Pool.identified(before.identity(), [folder])
+        VintageSet.from_identity(before.identity(), [folder])
 
 
 def test_new_content_is_noticed_even_if_it_seems_as_old_as_before(folder: Path) -> None:
     """As where a file's time is kept in whole seconds."""
     (path,) = folder.glob("base-2017-06*")
-    before, written = Pool.before(LATER, [folder]), path.stat()
+    before, written = VintageSet.ending_before(LATER, [folder]), path.stat()
     assert before.base is not None
     pooled_vintages.write(replace(before.base, origins=before.base.origins + 1), folder)
     os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))
-    assert Pool.before(LATER, [folder]).identity() != before.identity()
+    assert VintageSet.ending_before(LATER, [folder]).identity() != before.identity()
 
 
 def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path) -> None:
-    before, older = Pool.before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
+    before, older = VintageSet.ending_before(LATER, [folder]), pooled_vintages.read(next(folder.glob("base-2015-06*")))
     assert before.base is not None
     for _ in range(2):
         after = replace(older, through=before.base.through)
@@ -202,8 +206,8 @@ def test_a_superseded_vintage_is_still_found_by_models_that_name_it(folder: Path
     [kept] = folder.rglob("*/base-*.npz")  # relearning the same base keeps no second copy
     name, sha256 = str(before.identity()["base"]).split()
     assert kept == folder / "superseded" / sha256[:16] / name
-    assert Pool.before(LATER, [folder]).identity() != before.identity()
-    assert Pool.identified(before.identity(), [folder]).identity() == before.identity()
+    assert VintageSet.ending_before(LATER, [folder]).identity() != before.identity()
+    assert VintageSet.from_identity(before.identity(), [folder]).identity() == before.identity()
 
 
 def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_then(folder: Path) -> None:
@@ -219,11 +223,11 @@ def test_the_hash_of_a_days_vintages_changes_with_every_vintage_that_ends_by_the
 
 @pytest.mark.parametrize("series", [constant(), begins_tenfold(), hole_of_a_year(), walk(100)])
 def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) -> None:
-    at, pool = within_segment(series, np.arange(21, len(series), 97), 0), Pool.before(LATER)
+    at, vintages = within_segment(series, np.arange(21, len(series), 97), 0), VintageSet.ending_before(LATER)
     for found in (
-        pool.simple(series, at, ALL),
-        pool.network(series, at, ALL, np.array([3.0, -1.0, 0.5, 0.2])),
-        Pool.before(EARLIER).simple(series, at, ALL),
+        vintages.simple_quantiles(series, at, ALL),
+        vintages.network_quantiles(series, at, ALL, np.array([3.0, -1.0, 0.5, 0.2])),
+        VintageSet.ending_before(EARLIER).simple_quantiles(series, at, ALL),
     ):
         assert found.shape == (len(at), 60, 21)
         assert np.isfinite(found).all()
@@ -231,35 +235,44 @@ def test_quantiles_are_finite_and_rise_whatever_the_prices(series: PriceSeries) 
 
 
 def test_less_than_a_month_of_history_is_refused_with_and_without_a_vintage() -> None:
-    for pool in (Pool.before(LATER), Pool.before(EARLIER)):
+    for vintages in (VintageSet.ending_before(LATER), VintageSet.ending_before(EARLIER)):
         with pytest.raises(TooFewBars):
-            pool.simple(walk(100), np.array([19]), ALL)
+            vintages.simple_quantiles(walk(100), np.array([19]), ALL)
 
 
 def test_beyond_the_longest_learned_lead_the_width_grows_with_the_square_root_of_time() -> None:
-    series, at, leads, pool = walk(400), np.array([100, 399]), np.array([1, 50, 200]), Pool.before(LATER)
-    for found in (pool.simple(series, at, leads), pool.network(series, at, leads)):
+    series, at, leads, vintages = (
+        walk(400),
+        np.array([100, 399]),
+        np.array([1, 50, 200]),
+        VintageSet.ending_before(LATER),
+    )
+    for found in (vintages.simple_quantiles(series, at, leads), vintages.network_quantiles(series, at, leads)):
         np.testing.assert_allclose(found[:, 2], 2 * found[:, 1])
 
 
 def test_the_networks_quantiles_are_the_bases_with_the_width_changed_by_own_coefficients() -> None:
-    series, at, pool = walk(400), np.array([100, 399]), Pool.before(LATER)
-    assert pool.base is not None
-    assert pool.regression is not None
-    assert pool.ridge is not None
+    series, at, vintages = walk(400), np.array([100, 399]), VintageSet.ending_before(LATER)
+    assert vintages.base is not None
+    assert vintages.regression is not None
+    assert vintages.ridge is not None
     leads, own = ALL[:50], np.array([0.1, -0.2, 0.05, 0.3])
-    plain = pool.base.quantiles(series, at, leads, pool.regression, pool.ridge)
-    np.testing.assert_array_equal(pool.network(series, at, leads, NONE), plain)
+    plain = vintages.base.quantiles(series, at, leads, vintages.regression, vintages.ridge)
+    np.testing.assert_array_equal(vintages.network_quantiles(series, at, leads, NONE), plain)
     factors = np.exp(lead_basis(leads) @ own)[:, None]
-    np.testing.assert_allclose(pool.network(series, at, leads, own), plain * factors)
-    np.testing.assert_allclose(pool.simple(series, at, leads, own), pool.simple(series, at, leads) * factors)
-    np.testing.assert_allclose(pool.simple(series, at, leads), pool.ridge.quantiles(series, at, leads, pool.regression))
+    np.testing.assert_allclose(vintages.network_quantiles(series, at, leads, own), plain * factors)
+    np.testing.assert_allclose(
+        vintages.simple_quantiles(series, at, leads, own), vintages.simple_quantiles(series, at, leads) * factors
+    )
+    np.testing.assert_allclose(
+        vintages.simple_quantiles(series, at, leads), vintages.ridge.quantiles(series, at, leads, vintages.regression)
+    )
 
 
 def test_file_names_of_all_kinds_sort_by_date() -> None:
     days = [date(year, month, 28) for year in (1999, 2005, 2017) for month in (2, 11)]
-    pool = Pool.before(LATER)
+    vintages = VintageSet.ending_before(LATER)
     for kind, described in KINDS.items():
-        names = [pooled_vintages.file_name(replace(getattr(pool, kind), through=day)) for day in days]
+        names = [pooled_vintages.file_name(replace(getattr(vintages, kind), through=day)) for day in days]
         assert names == sorted(names)
         assert all(Path(name).match(described.pattern) for name in names)

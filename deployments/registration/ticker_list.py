@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deployments.registration.tickers import TICKERS_FILE, TickersFile, parsed, read_tickers
+from deployments.registration.tickers_file import TICKERS_FILE, TickersFile, parsed, read_tickers
 from stockml.errors import InvalidFile
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
 from stockml.storage.locks import file_lock
 from stockml.tickers import as_key
@@ -28,12 +28,12 @@ BUSY_S = 10.0
 _REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # comments and blank lines below an item
 
 
-def tickers_of(home: Home) -> TickersFile:
+def tickers_of(home: HomePaths) -> TickersFile:
     """Read the home's list, or the project's if it has none. Raises InvalidFile."""
     return read_tickers(list_file(home))
 
 
-def own_spelling(home: Home) -> Callable[[str], str]:
+def listed_spelling(home: HomePaths) -> Callable[[str], str]:
     """What gives a ticker as the list spells it, else as the store does: BRK-B as BRK.B. As it is if new to both."""
     from stockml.prices.store import BarStore
 
@@ -45,26 +45,26 @@ def own_spelling(home: Home) -> Callable[[str], str]:
     return lambda ticker: ticker if ticker in (same := shares.get(as_key(ticker), [ticker])) else same[0]
 
 
-def own_calendars(home: Home) -> dict[str, str]:
+def own_calendars(home: HomePaths) -> dict[str, str]:
     """The calendars that the list chooses, by ticker; none where it cannot be read, which costs no bars."""
     with suppress(InvalidFile):
         return {entry.ticker: entry.calendar for entry in tickers_of(home).tickers if entry.calendar}
     return {}
 
 
-def own_store(home: Home, ticker: str, calendar: str | None) -> "BarStore":
+def ticker_store(home: HomePaths, ticker: str, calendar: str | None) -> "BarStore":
     """The ticker's bars, on the calendar given, else that of the list, else that of its newest night."""
-    from stockml.nights.glance import store_of
+    from stockml.nights.key_figures import store_of
 
     return store_of(home, ticker, calendar or own_calendars(home).get(ticker))
 
 
-def list_file(home: Home) -> Path:
+def list_file(home: HomePaths) -> Path:
     """The home's own list, even if only a link to a file that is away just now; else the project's."""
     return home.tickers if home.tickers.is_symlink() or home.tickers.exists() else TICKERS_FILE
 
 
-def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
+def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
     """Add tickers, with `choices` (calendar, at, profile) if given; return those that were not in the list yet.
 
     Adding the first ticker starts the home's own list. Raises InvalidFile, and then changes nothing.
@@ -85,7 +85,7 @@ def add(home: Home, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple
     return new
 
 
-def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
+def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> None:
     """Rename the entry of `old` to `new`, keeping its choices. Raises InvalidFile, and then changes nothing.
 
     The old name is noted until Prefect is told, which has a person's schedules and pauses under it.
@@ -108,22 +108,22 @@ def rename(home: Home, old: str, new: str, *, only_check: bool = False) -> None:
             write_atomically(home.tickers, text)
 
 
-def earlier_names(home: Home) -> dict[str, str]:
+def earlier_names(home: HomePaths) -> dict[str, str]:
     """The name by which Prefect knows each renamed ticker; it has not been told of these yet."""
     with suppress(FileNotFoundError, ValueError):
         return dict(json.loads(_earlier(home).read_bytes()))
     return {}
 
 
-def forget_earlier_names(home: Home) -> None:
+def forget_earlier_names(home: HomePaths) -> None:
     _earlier(home).unlink(missing_ok=True)
 
 
-def _earlier(home: Home) -> Path:
+def _earlier(home: HomePaths) -> Path:
     return home.prefect / "renamed.json"
 
 
-def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
+def remove(home: HomePaths, tickers: Sequence[str]) -> tuple[str, ...]:
     """Remove tickers; return those listed. Raises InvalidFile, also if none would be left, and then changes nothing."""
     with _lock(home):
         known = [entry.ticker for entry in tickers_of(home).tickers]
@@ -141,7 +141,7 @@ def remove(home: Home, tickers: Sequence[str]) -> tuple[str, ...]:
     return gone
 
 
-def keep(home: Home, file: Path) -> None:
+def keep(home: HomePaths, file: Path) -> None:
     """Replace the home's list by `file`; a different earlier list is kept beside it. Raises InvalidFile."""
     read_tickers(file)
     content = file.read_bytes()
@@ -151,7 +151,7 @@ def keep(home: Home, file: Path) -> None:
         write_atomically(home.tickers, content)
 
 
-def _lock(home: Home) -> AbstractContextManager[None]:
+def _lock(home: HomePaths) -> AbstractContextManager[None]:
     return file_lock(home.locks / "tickers.lock", BUSY_S)
 
 
@@ -177,7 +177,7 @@ def _begins(item: Any, lines: Sequence[str]) -> int:
     return int(item.line) if "-" in lines[item.line][: item.column] else next(above)
 
 
-def _checked(home: Home, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
+def _checked(home: HomePaths, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
     """Join the parts to the list's text. Raises InvalidFile unless it parses to exactly the `expected` tickers."""
     text = before + "".join(items) + after
     found = parsed(text, str(home.tickers)).tickers

@@ -8,12 +8,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
-from deployments.registration.own_list import tickers_of
-from deployments.registration.prefect_deployments import form_of, of_other_flows, register
-from deployments.registration.tickers import parsed
+from deployments.registration.prefect_deployments import form_of, other_deployments, register
+from deployments.registration.ticker_list import tickers_of
+from deployments.registration.tickers_file import parsed
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
-from stockml.home import Home
+from stockml.home import HomePaths
 from stockml.nights.record import Night, kept_nights
 from stockml.provider.price_source import claim
 from tests.support.commands import Captured, here
@@ -32,7 +32,7 @@ ON = f"--session={THURSDAY}"
 
 
 @pytest.fixture
-def listed(with_tables: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Home:
+def listed(with_tables: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> HomePaths:
     """A home whose list chooses a calendar (another name of XNYS) and settings for VOD, which is played by IBM."""
     with ScriptedFeed(aliases={"VOD": "IBM", "VOD.LON": "IBM"}) as feed:
         use(feed, monkeypatch)
@@ -42,12 +42,12 @@ def listed(with_tables: Home, monkeypatch: pytest.MonkeyPatch, prefect_server: N
         yield with_tables
 
 
-def nights(home: Home) -> list[Night]:
+def nights(home: HomePaths) -> list[Night]:
     return kept_nights(home.nights, "VOD")
 
 
 @pytest.mark.slow
-def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(listed: Home, capsys: Captured) -> None:
+def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(listed: HomePaths, capsys: Captured) -> None:
     assert here("universe", ON, "--processes=1") == 0
     [night] = nights(listed)
     assert (night.calendar, night.settings["evaluation.direction_step"]) == ("NYSE", 20)
@@ -61,7 +61,7 @@ def test_a_universes_night_of_a_listed_ticker_is_its_own_deployments(listed: Hom
 
 
 @pytest.mark.slow
-def test_what_a_command_is_given_goes_before_the_list(listed: Home) -> None:
+def test_what_a_command_is_given_goes_before_the_list(listed: HomePaths) -> None:
     """Setting by setting: the sessions of the parts stay the ticker's own."""
     given = ("--set=evaluation.direction_step=15", "--calendar=XNYS", "--profile=nightly")
     days = "2013-02-27", str(THURSDAY)
@@ -73,7 +73,9 @@ def test_what_a_command_is_given_goes_before_the_list(listed: Home) -> None:
 
 
 @pytest.mark.slow
-def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(listed: Home, tmp_path: Path, capsys: Captured) -> None:
+def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(
+    listed: HomePaths, tmp_path: Path, capsys: Captured
+) -> None:
     """By its suffix, London's calendar, half of these bars are of no session, and as many sessions lack one."""
     listed.tickers.write_text(json.dumps({"tickers": [LISTED | {"ticker": "VOD.LON"}]}))
     file = tmp_path / "bars.csv"
@@ -91,7 +93,7 @@ def test_bars_and_the_doctor_go_by_the_calendar_of_the_nights(listed: Home, tmp_
 def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -> None:
     """The server checks what a run is given by the form: also what an earlier version's deployment gives."""
     entries = parsed(json.dumps({"tickers": ["IBM", LISTED]}), "").tickers
-    [wanted] = (each for each in of_other_flows(entries) if each.flow == "universe.universe")
+    [wanted] = (each for each in other_deployments(entries) if each.flow == "universe.universe")
     register([wanted], delete_others=False)
     with get_client(sync_client=True) as client:
         page = client.read_deployment_by_name("universe/all tickers, one night")
@@ -104,12 +106,12 @@ def test_the_page_of_all_tickers_has_the_choices_of_each(prefect_server: None) -
 
 
 def test_a_form_that_is_started_as_it_stands_names_no_ticker_that_is_not_in_the_list() -> None:
-    forms = {each.name: each for each in of_other_flows(parsed("tickers: [KO, PEP]", "").tickers)}
+    forms = {each.name: each for each in other_deployments(parsed("tickers: [KO, PEP]", "").tickers)}
     assert forms["catch up a ticker"].parameters == {"ticker": "KO"}
     assert form_of(forms["replay past nights"].flow)["properties"]["tickers"]["default"] == []
 
 
-def test_one_share_is_listed_once_however_its_class_is_spelt(home: Home, capsys: Captured) -> None:
+def test_one_share_is_listed_once_however_its_class_is_spelt(home: HomePaths, capsys: Captured) -> None:
     claim(home, "market")
     assert here("tickers", "add", "BRK.B", "BRK-B", "BF-B") == 0
     assert here("tickers", "add", "BRK-B", "BF.B") == 0
@@ -121,7 +123,7 @@ def test_one_share_is_listed_once_however_its_class_is_spelt(home: Home, capsys:
     assert [entry.ticker for entry in tickers_of(home).tickers] == ["BRK.B", "BF-B"]
 
 
-def test_a_symbol_in_yahoos_spelling_is_told_the_providers_when_it_is_listed(home: Home, capsys: Captured) -> None:
+def test_a_symbol_in_yahoos_spelling_is_told_the_providers_when_it_is_listed(home: HomePaths, capsys: Captured) -> None:
     """It was told by its first night, which failed. MKC.V, a share class in New York, looks the same."""
     claim(home, "market")
     assert here("tickers", "add", "SAP.DE", "MKC.V", "KO") == 0
