@@ -137,7 +137,8 @@ def _row(home: HomePaths, ticker: str, now: datetime, calendar: str | None) -> R
     behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
     missed = attempt if attempt and attempt.state != "Completed" else None
-    if missed and (age.sessions or key_figures is None) and (night is None or missed.at > night.finished_at):
+    has_news = missed and (age.sessions or key_figures is None or missed.state not in states.OWN)
+    if missed and has_news and (night is None or missed.at > night.finished_at):
         rests = missed.state == states.AT_REST
         state, brief = f"{state}; {missed.text}", missed.brief if rests else brief or missed.brief
     return Row(ticker, session, state, age.sessions, age.expired, key_figures, brief=brief)

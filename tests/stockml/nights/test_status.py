@@ -80,13 +80,14 @@ def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
     status.record_run(home.nights, "IBM", failed)
     assert (row(home).state, row(home).cells()[2]) == ("failed: the key is wrong", "failed")
     kept(home)
-    assert row(home).state == "up to date", "a run that failed after the night took nothing from it"
+    assert (row(home).state, row(home).cells()[2]) == ("up to date; failed: the key is wrong", "failed"), "a repetition"
     [found] = listed = status.rows(home, ["IBM"], MORNING + timedelta(days=3))
     assert (found.state, found.cells()[2]) == ("1 session behind; failed: the key is wrong", "failed")
     assert "IBM: 1 session behind; failed: the key is wrong" in status.text(listed).splitlines()
     assert "- IBM: 1 session behind; failed: the key is wrong" in status.markdown(listed).splitlines()
     assert (found.plain()["state"], "brief" in found.plain()) == (found.state, False)
     status.record_run(home.nights, "IBM", replace(failed, state="At rest"))
+    assert row(home).state == "up to date", "a run that was skipped after the night took nothing from it"
     assert row(home, MORNING + timedelta(days=14)).cells()[2] == "at rest", "at rest, an old forecast is no news"
     status.record_run(home.nights, "IBM", replace(failed, state="Completed"))
     assert row(home, MORNING + timedelta(days=3)).state == "1 session behind"
