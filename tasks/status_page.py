@@ -55,7 +55,7 @@ def show_status() -> None:
         refresh(home, depth=Depth.STATUS)
         scheduled = next_nights(client)
         calendars = {ticker: known.parameters.get("calendar") for ticker, known in scheduled.items()}
-        listed = rows(home, known_tickers(home) | set(scheduled), clock.now(), _starts(scheduled), calendars)
+        listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), _starts(scheduled), calendars, scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
         wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})

@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import get_terminal_size
@@ -53,8 +53,7 @@ def nightly(
         arguments = asked | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
-    age = night_age(night, clock.now())
-    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, night_age(night, clock.now())))
 
 
 @app.command("history")
@@ -97,17 +96,14 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     Exit code 1 if your list or the next runs cannot be read; the rest is shown.
     """
     from deployments.registration.ticker_list import tickers_of
-    from stockml.nights.status import NO_NIGHT, known_tickers, rows, share_sentence, text
+    from stockml.nights.status import known_tickers, rows, share_sentence, text
 
     home = current_home()
     missed: list[str] = []
     entries = _or_none("your list", missed, lambda: {each.ticker: each.calendar for each in tickers_of(home).tickers})
     due, refused = _or_none("next runs", missed, lambda: _told_by_prefect(home)) or (None, None)
     followed = {*(entries or {}), *(due or {})}
-    listed = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries)
-    if entries is not None:
-        strange = {row.ticker for row in listed if row.state == NO_NIGHT} - followed
-        listed = [replace(row, state="not in the list") if row.ticker in strange else row for row in listed]
+    listed = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries, followed)
     if as_json:
         print(json.dumps({"said": share_sentence(listed), "tickers": [row.plain() for row in listed]}))
     else:

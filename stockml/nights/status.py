@@ -1,6 +1,6 @@
 """The morning at a glance, one row per ticker, for the terminal and both pages; and which tickers lack a forecast."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -111,14 +111,17 @@ def rows(
     now: datetime,
     next_runs: Mapping[str, datetime | None] | None = None,
     calendars: Mapping[str, str | None] | None = None,
+    followed: Collection[str] | None = None,
 ) -> list[Row]:
-    """One row per ticker, sorted by name.  now: with its zone.  next_runs: None where it is paused."""
+    """One row per ticker, by name.  now: with its zone.  next_runs: None if paused.  followed: None if not known."""
     found = []
     for ticker in sorted(set(tickers)):
         try:
             row = _row(home, ticker, now, (calendars or {}).get(ticker))
         except StockmlError as fault:  # one ticker's unreadable file is its state, and costs no other its row
             row = Row(ticker, None, str(fault), brief="unreadable")
+        if followed and ticker not in followed and (row.age or row.state == NO_NIGHT):
+            row = replace(row, state=f"not followed; {row.state}", brief="not followed")
         next_run = (next_runs or {}).get(ticker)
         found.append(replace(row, next_run=next_run, paused=not next_run and ticker in (next_runs or {})))
     return found
@@ -128,8 +131,7 @@ def _row(home: HomePaths, ticker: str, now: datetime, calendar: str | None) -> R
     night, attempt = newest(home.nights, ticker), last_run(home.nights, ticker)
     exchange, session = sessions_for(ticker, calendar_of(night, calendar)), night.session if night else None
     if session is None or exchange.age(session, now):  # a night can fail once its forecast is in the ledger
-        published = Ledger(home.ledger).last_session(ticker)
-        session = max(filter(None, (session, published)), default=None)
+        session = max(filter(None, (session, Ledger(home.ledger).last_session(ticker))), default=None)
     if session is None:
         return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, NO_NIGHT)
     key_figures = night if night and night.session == session else None

@@ -6,8 +6,10 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.home import HomePaths
+from stockml.nights.key_figures import keep_newest
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Answer, Loopback, whole
+from tests.support.nights import recorded_night
 
 
 def refusing(status: int) -> Answer:
@@ -47,10 +49,17 @@ def test_a_list_that_cannot_be_read_costs_no_night_its_row(home: HomePaths, caps
     assert told.err.startswith(f"stockml: without your list: {home.tickers}")
 
 
-def test_a_ticker_that_is_neither_listed_nor_known_is_said_to_be_so(home: HomePaths, capsys: Captured) -> None:
-    assert run(["status", "IBM", "IBMM", "--json"]) == 0
-    states = {row["ticker"]: row["state"] for row in json.loads(capsys.readouterr().out)["tickers"]}
-    assert states == {"IBM": "no night yet", "IBMM": "not in the list"}
+def test_a_ticker_that_is_not_in_the_list_any_more_or_never_was_is_said_to_be_so(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T12:00:00+00:00")
+    keep_newest(home.nights, recorded_night())
+    home.tickers.write_text("tickers: [KO]")
+    assert run(["status", "KO", "IBM", "IBMM"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert ["not followed" in line for line in shown[1:4]] == [True, True, False]
+    assert "IBM: not followed; 2 sessions behind" in shown
+    assert "IBMM: not followed; no night yet" in shown
 
 
 def test_a_ticker_that_prefect_cannot_be_told_of_is_in_the_list_all_the_same(

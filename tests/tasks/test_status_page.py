@@ -22,6 +22,7 @@ from deployments.process import restored
 from deployments.registration import ticker_list
 from deployments.servers.environment import settings_of
 from flows.notices import missing_forecasts
+from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from tasks.run_records import in_state, runs_of
@@ -137,9 +138,13 @@ def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_prefect_refus
 
 @pytest.mark.slow
 def test_newly_scheduled_tickers_are_on_the_page_with_their_next_run_at_once(
-    follow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    follow: Callable[..., None], home: HomePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = recorded_night().forecast
+    assert before
+    Ledger(home.ledger).publish(LedgerEntry("LEFT", "0" * 64, datetime(2013, 3, 1, tzinfo=UTC), before, "run", "1"))
     follow("FIRST", "SECOND")
+    assert "| LEFT | 2013-02-28 | not followed |" in page()
     lines = [line.strip("| ").split(" | ") for line in page().splitlines()]
     next_run = {cells[0]: cells[-1] for cells in lines if cells[0] in ("FIRST", "SECOND")}
     assert sorted(next_run) == ["FIRST", "SECOND"]
