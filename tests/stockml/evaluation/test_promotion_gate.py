@@ -107,18 +107,18 @@ def test_a_champion_without_a_score_is_reported_and_its_successor_is_not_called_
     ("skill", "p_value", "promoted"),
     [(0.02, 0.01, True), (0.0, 1.0, True), (-0.02, 0.06, True), (-0.3, None, True), (-0.02, 0.04, False)],
 )
-def test_the_first_champion_need_only_be_no_worse_than_without_a_network(
+def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a_network(
     skill: float, p_value: float | None, promoted: bool
 ) -> None:
     found, reason = judge(table(over_simple=rival(skill, p_value, WITHOUT_NETWORK)))
     assert found is promoted
     if promoted:
         found = "too little to compare it with" if p_value is None else "not worse, by more than the noise, than"
-        assert reason == f"the first champion: {found} the same forecast without a network"
+        assert reason == f"no champion beside it: {found} the same forecast without a network"
     else:
         assert reason == (
-            "worse than the same forecast without a network "
-            "(CRPS skill -2.00% against its on the same origins, p 0.04): registered, not promoted; no champion yet"
+            "worse than the same forecast without a network (CRPS skill -2.00% against its on the same origins, "
+            "p 0.04): registered, not promoted; no champion beside it"
         )
 
 

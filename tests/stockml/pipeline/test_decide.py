@@ -63,7 +63,7 @@ def test_a_champion_of_an_earlier_version_is_reported_and_replaced_without_a_com
     assert "an earlier version of stockml" in second.decision.reason
     assert second.found.verdict.promoted
     assert second.found.verdict.reason.startswith("the champion has no score (")
-    assert "first champion" not in second.found.verdict.reason
+    assert "no champion" not in second.found.verdict.reason
 
 
 def test_a_damaged_champion_stops_the_night_and_nothing_takes_its_place(home: HomePaths) -> None:
