@@ -120,9 +120,13 @@ class Database:
             return server
 
     def _executed(self, statement: str, name: str, *values: bytes) -> Any:
+        """The first row found; the table is made by the first write."""
         with closing(self._connection()) as server, _within(self.request_timeout_s, server):
-            server.execute(TABLE)
-            return server.execute(statement, (self._named(name), *values)).fetchone()
+            try:
+                return server.execute(statement, (self._named(name), *values)).fetchone()
+            except _driver().errors.UndefinedTable:
+                made = server.execute(TABLE) if values else None
+                return made and server.execute(statement, (self._named(name), *values)).fetchone()
 
     def _answer(self, asked: Callable[[], T]) -> T:
         """What the server answers, asked again for `retry_for_s` while it may be restarting.

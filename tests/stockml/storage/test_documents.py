@@ -97,17 +97,23 @@ def test_a_table_whose_columns_were_changed_is_named_at_once_with_the_way_back(
             admin.execute("DROP TABLE notes")
 
 
-def test_a_user_without_rights_is_told_so_and_not_that_the_table_is_damaged(
+def test_a_user_needs_no_right_to_create_and_one_without_rights_is_told_so_and_not_that_the_table_is_damaged(
     database: Database, stockml_database: str
 ) -> None:
+    guest = replace(database, account=database.account.replace("stockml@", "guest@"))
     with psycopg.connect(f"{stockml_database}/stockml", autocommit=True) as admin:
-        admin.execute("CREATE ROLE guest LOGIN")
-        admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        admin.execute("DROP TABLE IF EXISTS notes; CREATE ROLE guest LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         try:
-            with pytest.raises(StoreError, match=r"found a refusal \(permission denied for schema public\)") as refused:
-                replace(database, account=database.account.replace("stockml@", "guest@")).read("anything")
+            assert guest.read("anything") is None
+            with pytest.raises(StoreError, match=r"found a refusal \(permission denied for schema public\)"):
+                guest.write("anything", b"new")
+            database.write("anything", b"kept")
+            with pytest.raises(StoreError, match=r"found a refusal \(permission denied for table notes\)") as refused:
+                guest.read("anything")
+            admin.execute("GRANT SELECT ON notes TO guest")
+            assert guest.read("anything") == b"kept"
         finally:
-            admin.execute("DROP ROLE guest")
+            admin.execute("DROP OWNED BY guest; DROP ROLE guest")
     assert "rename it" not in str(refused.value)
 
 
