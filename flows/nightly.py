@@ -145,8 +145,8 @@ def exclusive_run(ticker: str) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(sharing.ticker_lock(current_home(), ticker, 0))
-        except StoreBusy:
-            get_run_logger().info("another run of %s is at work; waiting for it", ticker)
+        except StoreBusy as busy:
+            get_run_logger().info("another run of %s is at work; waiting for it (%s)", ticker, busy.why)
             try:
                 held.enter_context(sharing.ticker_lock(current_home(), ticker, BUSY_WAIT_S))
             except StoreBusy:

@@ -1,9 +1,11 @@
 """A file lock that ends with its holder. Separate from `files`, which a served model imports: it needs no locks."""
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from stockml.errors import StoreBusy
@@ -16,6 +18,15 @@ def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
     try:
         held = FileLock(path).acquire(timeout_s)
     except Timeout as error:
-        raise StoreBusy(str(path), f"waited {timeout_s:.0f} s") from error
+        raise StoreBusy(str(path), f"waited {timeout_s:.0f} s{_for_whom(path)}") from error
     with held:
         yield
+
+
+def _for_whom(path: Path) -> str:
+    """The process that holds the lock, and its command, where the system tells: on Linux."""
+    with suppress(OSError, psutil.Error):
+        if held := re.search(rf"FLOCK .* (\d+) \S+:{path.stat().st_ino} ", Path("/proc/locks").read_text()):
+            command = " ".join(Path(word).name for word in psutil.Process(int(held[1])).cmdline())
+            return f" for process {held[1]}: {' '.join(command.split())[:100]}"
+    return ""

@@ -27,6 +27,29 @@ def test_a_lock_is_free_after_an_error_in_its_block(tmp_path: Path) -> None:
         pass
 
 
+HOLDING = """
+import sys
+from pathlib import Path
+from stockml.storage.locks import file_lock
+with file_lock(Path(sys.argv[1]), 1.0):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_who_finds_a_lock_taken_is_told_by_which_process_and_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path / "IBM.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreBusy) as busy, file_lock(tmp_path / "IBM.lock", 0.01):
+            pass
+        told = f"(waited 0 s for process {holder.pid}: python" if Path("/proc/locks").exists() else "(waited 0 s)"
+        assert told in str(busy.value)
+        assert "\n" not in str(busy.value)
+        holder.communicate()
+
+
 KILLED_HOLDING = """
 import os, signal, sys
 from pathlib import Path
