@@ -1,6 +1,7 @@
 """What a run's page in Prefect shows besides its tasks: progress, a night's text and scores, a table of many nights."""
 
 import itertools
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,31 +35,34 @@ from tasks.run_records import REFUSALS
 
 
 @contextmanager
-def warned_if_refused() -> Iterator[None]:
+def warned_if_refused(level: int = logging.WARNING) -> Iterator[None]:
     """Log what Prefect refuses to show, without which a night, or many, are complete all the same."""
     try:
         yield
     except REFUSALS as refused:
-        get_run_logger().warning("Prefect did not take all that this page should show: %s", refused)
+        get_run_logger().log(level, "Prefect did not take all that this page should show: %s", refused)
 
 
 show_text = warned_if_refused()(create_markdown_artifact)
 
 
 class ProgressBar:
-    """A bar on the run's page, made by its first move."""
+    """A bar on the run's page, made by its first move; of many that are refused in a row, one is told."""
 
     def __init__(self, key: str, description: str) -> None:
         self._key, self._description = key, description
         self._artifact: UUID | None = None
+        self._level = logging.WARNING
 
-    @warned_if_refused()
     def move(self, percent: float) -> None:
-        if self._artifact is None:
-            found = create_progress_artifact(percent, key=self._key, description=self._description)
-            self._artifact = cast(UUID, found)  # its type allows for a coroutine, given only where it is awaited
-        else:
-            update_progress_artifact(self._artifact, progress=min(percent, 100.0))
+        with warned_if_refused(self._level):
+            self._level = logging.DEBUG
+            if self._artifact is None:
+                found = create_progress_artifact(percent, key=self._key, description=self._description)
+                self._artifact = cast(UUID, found)  # its type allows for a coroutine, given only where it is awaited
+            else:
+                update_progress_artifact(self._artifact, progress=min(percent, 100.0))
+            self._level = logging.WARNING
 
 
 def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
@@ -107,8 +111,7 @@ def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
 
 def _in_mlflow(night: Night) -> list[str]:
     """The forecast's plot and the run's link, where MLflow's page is up."""
-    pages = mlflow_pages(current_home())
-    if not (pages and night.mlflow_run_id):
+    if not ((pages := mlflow_pages(current_home())) and night.mlflow_run_id):
         return []
     picture = f"{pages}/get-artifact?path=plots%2Fforecast.png&run_uuid={night.mlflow_run_id}"
     link = night.mlflow_run_url or f"{pages}/#/runs/{night.mlflow_run_id}"
@@ -127,8 +130,7 @@ def mlflow_pages(home: HomePaths) -> str | None:
 
 def prefect_page(run: UUID) -> str | None:
     """Where Prefect's page shows a flow run, without a password: the night's record and MLflow's run link to it."""
-    page = url_for("flow-run", obj_id=run)
-    return without_password(page) if page else None
+    return without_password(page) if (page := url_for("flow-run", obj_id=run)) else None
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
