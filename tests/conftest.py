@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HomePaths]
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STOCKML_HOME", str(tmp_path / "home"))
     place = home_of()
-    with restored(os.environ, settings_of(place)):  # what a command sets for its process
+    with restored(os.environ, settings_of(replace(place, database="any"))):  # what a command sets for its process
         yield place
 
 

@@ -36,6 +36,8 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # this home's servers ask for it; a server elsewhere must not be sent it
     as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
+    if home.database:  # a PostgreSQL that restarts is answered so; on SQLite it is a full disk, which is told at once
+        as_client["PREFECT_CLIENT_RETRY_EXTRA_CODES"] = "500,504"
     return as_client | {
         "STOCKML_HOME": str(home.root),
         "PREFECT_HOME": str(home.prefect),

@@ -1,5 +1,7 @@
 """What the servers are told by the environment: what a person has set is left alone."""
 
+from dataclasses import replace
+
 from deployments.servers.environment import prefect_database, set_environment, settings_of
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -25,3 +27,9 @@ def test_one_address_puts_both_databases_on_postgresql() -> None:
     place = home_of({"STOCKML_DATABASE_URL": "postgresql://me:secret@db:5433"})
     assert prefect_database(place) == "postgresql+asyncpg://me:secret@db:5433/prefect"
     assert place.mlflow_database == "postgresql+psycopg://me:secret@db:5433/mlflow"
+
+
+def test_a_command_asks_again_while_postgresql_restarts_and_of_a_full_disk_it_tells_at_once(home: HomePaths) -> None:
+    name = "PREFECT_CLIENT_RETRY_EXTRA_CODES"
+    assert settings_of(replace(home, database="me:secret@db:5433"))[name] == "500,504"
+    assert name not in settings_of(home)
