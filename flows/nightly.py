@@ -46,8 +46,7 @@ def run_name() -> str:
     ticker, session, mode = (str(given.get(name) or "") for name in ("ticker", "session", "mode"))
     if not session:
         try:
-            exchange = sessions_for(ticker, given.get("calendar") or None)
-            session = str(exchange.last_final(clock.now()))
+            session = str(sessions_for(ticker, given.get("calendar") or None).last_final(clock.now()))
         except StockmlError:
             session = "newest"
     return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")

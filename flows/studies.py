@@ -60,8 +60,7 @@ def tune(
         30, description="Trials in total (1 to 10,000); a second run continues from those done"
     ),
     sampler: Sampler = Field(
-        "tpe",
-        description="How the next settings are chosen: from earlier trials' results, at random, or all in turn",
+        "tpe", description="How the next settings are chosen: from earlier trials' results, at random, or all in turn"
     ),
     calendar: form.CalendarName = form.CALENDAR,
     settings: form.Changes = Field(

@@ -40,8 +40,7 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A hook: keep how the ticker's run ended, and update the page; a universe does the latter for its nights."""
     with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk, has been reported already
         keep_end(flow_run, state, datetime.now(UTC))
-        locks = current_home().locks
-        if current_home().in_use and is_due(locks, lambda: is_last(flow_run)):
+        if current_home().in_use and is_due(current_home().locks, lambda: is_last(flow_run)):
             show_status()
 
 
@@ -82,8 +81,7 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResp
     found: dict[str, FlowRun | DeploymentResponse] = {}
     missing: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
     had: set[UUID] = set()
-    in_order = FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC
-    for run in runs_of(client, in_state([StateType.SCHEDULED]), in_order, NIGHTS):
+    for run in runs_of(client, in_state([StateType.SCHEDULED]), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, NIGHTS):
         ticker = run.parameters.get("ticker")
         if run.deployment_id and isinstance(ticker, str):
             found.setdefault(ticker, run)

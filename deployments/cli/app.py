@@ -164,8 +164,7 @@ def _unexpected(error: BaseException) -> int:
     kept = current_home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join([f"{_version()}\n", *traceback.format_exception(error)])
-        kept.write_text(text, "utf-8", "backslashreplace")
+        kept.write_text("".join([f"{_version()}\n", *traceback.format_exception(error)]), "utf-8", "backslashreplace")
     except OSError:
         kept = Path(os.devnull)
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")

@@ -98,8 +98,7 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
         check_home(home, restoring=command == "restore")
         refresh(home, ())
-        is_replay = command not in FOR_THE_MARKET and kind_here(home, environ) == "replay"
-        if is_replay and not is_named(environ):
+        if command not in FOR_THE_MARKET and kind_here(home, environ) == "replay" and not is_named(environ):
             from stockml.clock import END_OF_RECORDING
 
             home = replay_home(environ)

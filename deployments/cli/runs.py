@@ -203,7 +203,6 @@ class _Steps(logging.Handler):
             word = {"Completed": "done", "Cached": "as before"}.get(finished[1], finished[1].lower())
             self._step(f"  {_SUFFIX.sub('', task):<40} {word}")
         elif retry := _RETRY.search(message):
-            why = record.args[1] if isinstance(record.args, tuple) else ""
-            self._news(f"    asked again in {retry[1]} s: {why}")
+            self._news(f"    asked again in {retry[1]} s: {record.args[1] if isinstance(record.args, tuple) else ''}")
         elif not _NOISE.match(message):
             self._news(f"    {message.splitlines()[0]}")

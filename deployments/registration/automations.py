@@ -124,8 +124,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
 
 
 def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
-    found = client.read_automations_by_name(wanted.name)
-    known = sorted(found, key=lambda each: (not each.enabled, each.id))
+    known = sorted(client.read_automations_by_name(wanted.name), key=lambda each: (not each.enabled, each.id))
     for twice in known[1:]:  # two workers that began at once have each made one: notices would come twice
         with suppress(ObjectNotFound):
             client.delete_automation(twice.id)

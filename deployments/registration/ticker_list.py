@@ -103,8 +103,7 @@ def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> 
         text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in known])
         if not only_check:
             earlier = earlier_names(home)
-            noted = {**earlier, new: earlier.get(old, old)}
-            write_atomically(_earlier(home), json.dumps(noted).encode())
+            write_atomically(_earlier(home), json.dumps({**earlier, new: earlier.get(old, old)}).encode())
             write_atomically(home.tickers, text)
 
 

@@ -198,8 +198,7 @@ class Guard:
         if len(hosts) != 1 or not self.access.is_own_name(hosts[0]):
             return 403, f"this server does not go by that name; allow one more with {HOSTS} where it is started"
         if not all(self.access.is_own_page(origin, hosts[0]) for origin in headers.getlist("origin")):
-            preflight = scope.get("method") == "OPTIONS"
-            return 400 if preflight else 403, "pages of another origin may not use this server"
+            return 400 if scope.get("method") == "OPTIONS" else 403, "pages of another origin may not use this server"
         if self._expected and (scope.get("method"), scope["path"]) != ("GET", self.open_path):
             given = "".join(headers.getlist("authorization")).encode("latin-1")
             if not hmac.compare_digest(given, self._expected):

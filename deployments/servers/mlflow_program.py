@@ -61,8 +61,7 @@ def main(port: int, artifacts: str) -> None:
         initialize_backend_stores(database, database, "mlflow-artifacts:/")
         index = (Path(str(app.static_folder)) / "index.html").read_text(encoding="utf-8")
         pages = with_browser_defaults(PlotsOnDemand(create_fastapi_app(), database), index)
-    guarded = Guard(pages, access, password_but_for="/health")
-    uvicorn.run(guarded, host=access.address, port=port, access_log=False)
+    uvicorn.run(Guard(pages, access, password_but_for="/health"), host=access.address, port=port, access_log=False)
 
 
 def with_browser_defaults(application: ASGIApp, index: str) -> ASGIApp:

@@ -89,8 +89,7 @@ def up(
         listed = tickers_of(home)
         _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        record = pages | {"prefect_api": api, "address": access.address}
-        write_atomically(home.servers, json.dumps(record).encode())
+        write_atomically(home.servers, json.dumps(pages | {"prefect_api": api, "address": access.address}).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         with suppress(InvalidFile):  # half saved, it is another command's
             if tickers_of(home) != listed:  # changed by a command that did not find these servers yet

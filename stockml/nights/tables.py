@@ -54,9 +54,8 @@ def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[
 
 def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
-    said = (
-        f"{forecast.probability_of_rise:.0%} that the price is higher in {quantity(forecast.direction_step, 'session')}"
-    )
+    step = quantity(forecast.direction_step, "session")
+    said = f"{forecast.probability_of_rise:.0%} that the price is higher in {step}"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return said
     said += f"; it was higher after {rate:.0%} of {quantity(night.evaluation.origins, 'origin')}"

@@ -17,8 +17,7 @@ from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 def side_inputs_sha256(home: HomePaths, ticker: str, session: date) -> str:
     """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements, and the bases."""
-    store = BarStore.of(home)
-    found = (sha256_of(address) or "none" for address in store.side_files(ticker))
+    found = (sha256_of(address) or "none" for address in BarStore.of(home).side_files(ticker))
     return " ".join([*found, bases_sha256(home, session)])
 
 

@@ -51,8 +51,7 @@ def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings) ->
         folder, sha256 = (champion.path, champion.sha256) if champion else (None, None)
         kept = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
         write_atomically(path, written_record(kept))
-    content = sha256_of(path) or ""
-    return DecisionReceipt(dataset.ticker, str(path), content, kept.mode, kept.reason)
+    return DecisionReceipt(dataset.ticker, str(path), sha256_of(path) or "", kept.mode, kept.reason)
 
 
 def champion_of_decision(decision: DecisionReceipt) -> tuple[Path | None, str | None]:

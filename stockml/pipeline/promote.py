@@ -50,5 +50,4 @@ def promote(
         if champion is None or champion.key != key:
             verdict = Verdict(False, "promoted before; another champion was put in office since, and stays", {})
     history = str(registry.file(model.ticker))
-    sha256 = sha256_of(history) or ""
-    return PromotionReceipt(model.ticker, history, sha256, verdict.promoted, verdict.reason)
+    return PromotionReceipt(model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason)

@@ -146,8 +146,7 @@ class SharedState:
         if changed := files != manifest.files:
             with nullcontext() if held or is_merged(part) else self.database.locked(part, 0):
                 self.objects.put(bodies)
-                mine = replace(manifest, files=files, commit=secrets.token_hex(8))
-                manifest = self._replace(part, manifest, mine)
+                manifest = self._replace(part, manifest, replace(manifest, files=files, commit=secrets.token_hex(8)))
             if manifest.files != files:  # another machine's changes to other files, not here yet
                 manifest = replace(known.manifest, files=files)
         if now != known.local:

@@ -70,8 +70,7 @@ def to_trash(client: "MlflowClient", runs: Collection[OldRun]) -> str | None:
         for model_id in run.logged:
             client.delete_logged_model(model_id)
         client.delete_run(run.run_id)
-    ids = [*experiment_ids(client).values()]
-    found = client.search_runs(ids, run_view_type=ViewType.DELETED_ONLY, max_results=1)
+    found = client.search_runs([*experiment_ids(client).values()], run_view_type=ViewType.DELETED_ONLY, max_results=1)
     return next((run.info.run_id for run in found), None)
 
 

@@ -141,8 +141,7 @@ def log_points(
 def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
     """Nights' runs marked RUNNING whose process on this host is gone, or that began elsewhere hours ago."""
     query = "attributes.status = 'RUNNING' AND tags.`stockml.key` LIKE '%'"
-    running = client.search_runs([*experiment_ids(client).values()], query)
-    return [run for run in running if _is_orphaned(run, now)]
+    return [run for run in client.search_runs([*experiment_ids(client).values()], query) if _is_orphaned(run, now)]
 
 
 def experiment_ids(client: "MlflowClient") -> dict[str, str]:
