@@ -33,7 +33,7 @@ from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks import lost_runs, run_records
 from tasks.artifacts import prefect_page, show_night
-from tasks.caching import with_home_storage
+from tasks.caching import keep_code_version, with_home_storage
 from tasks.status_page import remember
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
 
@@ -88,6 +88,7 @@ def nightly(
     if outcome.state:
         return skipped(tonight, outcome)
     session = outcome.session
+    keep_code_version()  # the night may wait for hours, for another of its ticker or for a late bar
     with exclusive_run(ticker):
         found = bars_of(tonight, session)
         sharing.commit(current_home(), ticker)

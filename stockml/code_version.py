@@ -57,8 +57,9 @@ def number_libraries() -> list[str]:
     return [f"{name}=={_version(name)}" for name in NUMBER_LIBRARIES]
 
 
+@cache
 def checkout() -> tuple[str | None, str | None]:
-    """The commit, and the SHA-256 of uncommitted tracked changes (None: none); both None without a checkout."""
+    """The commit and the SHA-256 of uncommitted tracked changes (None: none) at the first call; or neither."""
     known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the second fails in another project's checkout
     changes = _git("diff", "HEAD", "--no-ext-diff") if known else None
     return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()

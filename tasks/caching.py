@@ -18,12 +18,22 @@ from prefect.context import TaskRunContext
 from prefect.results import ResultRecord
 from pydantic import BaseModel
 
-from stockml.code_version import code_hash
+from stockml.code_version import checkout, code_hash
 from stockml.home import current_home
+from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.storage.receipts import Receipt
+from stockml.tracking.models import zipped_code
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_modules: set[str] = set()  # of all steps
+
+
+def keep_code_version() -> None:
+    """Compute what this process will say of its code: what a `git pull` changes later is not what it has imported."""
+    for module in sorted(_modules):
+        code_hash(module)
+    training_code(), evaluation_code(), zipped_code(), checkout()
 
 
 def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any], *, ignores: Collection[str]) -> str:
@@ -70,6 +80,7 @@ def step(
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
     key = partial(key_of, module, ignores=ignores)
+    _modules.add(module)
     return task(name=name, cache_key_fn=key, persist_result=True, result_serializer="json", **options)
 
 

@@ -23,17 +23,15 @@ from typing import Any
 
 from deployments.process import imports_uncollected, leave
 from deployments.servers.warm_run import ALONE, ENGINE
-from stockml.code_version import NIGHT_PACKAGES, code_hash
+from stockml.code_version import NIGHT_PACKAGES
 from stockml.errors import StockmlError
 from stockml.home import current_home
 from stockml.models.vintage_set import read_ahead
 from stockml.nights.status import known_tickers
 from stockml.pipeline.dataset import bases_sha256
-from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.plots import style
 from stockml.prices.calendar import FIRST_DAY, sessions_for
 from stockml.storage.records import prepare_readers
-from stockml.tracking.models import zipped_code
 
 # the nights, and what they import inside functions; what `prepare` uses itself is imported by that
 IMPORTED = (
@@ -53,8 +51,6 @@ IMPORTED = (
     "sqlalchemy",
     "stockml.pipeline.train",
 )
-# steps whose cache keys hash their sources: read and parsed once, here
-STEPS = ("dataset", "decide", "evaluate", "ingest", "log", "publish", "promote", "train")
 OF_NEW_YORK = "IBM"  # stands for the calendar of a ticker not yet known
 PR_SET_PDEATHSIG = 1
 
@@ -74,15 +70,12 @@ def main(address: str) -> None:
 
 def prepare() -> None:
     """Import, read and compute in advance all that does not depend on which night comes."""
+    from tasks.caching import keep_code_version
     from tasks.short_runs import suit_short_runs
 
     for name in IMPORTED:
         importlib.import_module(name)
-    for name in STEPS:
-        code_hash(f"pipeline.{name}")
-    training_code()
-    evaluation_code()
-    zipped_code()
+    keep_code_version()
     prepare_readers()
     suit_short_runs()
     read_ahead()

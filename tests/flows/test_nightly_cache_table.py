@@ -1,10 +1,12 @@
 """Exactly what a change touches runs again, on real servers; the rest is cached, and nothing is kept twice."""
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from deployments.replay.feed import Feed
+from deployments.replay.recording import Answer
 from stockml.home import HomePaths
 from tests.support.cache_table import (
     STEPS,
@@ -23,6 +25,7 @@ from tests.support.cache_table import (
     the_newest_bar,
 )
 from tests.support.night_process import Standing, standing
+from tests.support.night_process import nights as nights_kept
 from tests.support.replaying import use
 
 pytestmark = pytest.mark.slow
@@ -78,6 +81,23 @@ def test_a_change_reruns_exactly_what_depends_on_it(nights: Nights, first: Stand
     made, runs_again = CHANGES[change]
     assert nights.after(made) == runs_again
     assert (standing(nights.home) != first) == (change in ANOTHER_NIGHT)
+
+
+def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it_runs(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pulled(query: Mapping[str, str]) -> Answer:
+        a_line_of("training/ticker_training")(nights)
+        for command in ("init", "add .", "-c user.name=me -c user.email=me@example.com commit -m pulled"):
+            subprocess.run(["git", "-C", str(nights.sources), *command.split()], check=True, capture_output=True)
+        return played(query)
+
+    nights.put_back()
+    (before,), played = nights_kept(nights.home), nights.feed.answered
+    monkeypatch.setattr(nights.feed, "answered", pulled)
+    assert nights.night(force=True) == STEPS
+    (night,) = nights_kept(nights.home)  # under the same key
+    assert (night.code_hash, night.git_commit) == (before.code_hash, before.git_commit)
 
 
 def test_in_a_fresh_process_a_comment_reruns_nothing_and_tensorflow_is_not_imported(nights: Nights) -> None:
