@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from stockml.code_version import NIGHT_PACKAGES, number_libraries, sources_hash
 from stockml.errors import WorkerMismatch
@@ -73,7 +74,9 @@ def _found(home: HomePaths, mark: str) -> WorkerEnvironment:
     return WorkerEnvironment(root, mark, state, store, tracking, own_code())
 
 
+@cache
 def own_code() -> str:
+    """As this process first found it: what is changed on disk later, its nights do not run."""
     return f"{sources_hash(*NIGHT_PACKAGES)[:12]} with {' '.join(number_libraries())}"
 
 
@@ -89,5 +92,5 @@ def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], wo
     """Compare a worker's environment and code with those of its run. Raises WorkerMismatch."""
     state = scheduled.get(STATE, "")
     own_state = environ.get(STATE, "").rstrip("/") or state
-    code = ("the code", scheduled.get(CODE_OF, "none")[:200], own_code())
+    code = ("the code", scheduled.get(CODE_OF, "none")[:200], own_code.__wrapped__())  # runs are new processes
     _refuse_unlike(worker, [(STATE, state[:200], own_state[:200]), code])

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +13,17 @@ from stockml import code_version
 from stockml.errors import WorkerMismatch
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
+from tasks import workplace
 from tasks.workplace import check, check_scheduled, marked, own_code, worker_variables
 
 WORKER = "tcp://10.0.0.6:40001"
+
+
+@pytest.fixture(autouse=True)
+def _a_new_process() -> Iterator[None]:
+    own_code.cache_clear()
+    yield
+    own_code.cache_clear()
 
 
 def named(home: HomePaths, **changes: str) -> str:
@@ -76,10 +85,23 @@ def test_another_address_is_named_without_its_password(home: HomePaths, changes:
 def test_other_code_is_named_by_both_hashes_and_libraries(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     with marked(home) as here:
         monkeypatch.setattr(code_version, "_version", lambda name: "3.1.4")
+        own_code.cache_clear()  # another process
         with pytest.raises(WorkerMismatch) as refused:
             check(here, home, WORKER)
     numpy = f"numpy=={version('numpy')}"
     assert re.search(rf"the code: expected \w{{12}} with .*{numpy} .*, found .*numpy==3.1.4 ", str(refused.value))
+
+
+def test_a_worker_that_ran_nights_before_the_code_was_changed_on_its_disk_is_refused(
+    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "train.py"
+    source.write_text("EPOCHS = 3\n")
+    monkeypatch.setattr(workplace, "NIGHT_PACKAGES", [tmp_path])
+    assert named(home) == ""
+    source.write_text("EPOCHS = 4\n")
+    with marked(home) as here, pytest.raises(WorkerMismatch, match="the code: expected"):
+        check(replace(here, code=own_code.__wrapped__()), home, WORKER)
 
 
 SHARED = {"STOCKML_STATE": "s3://bucket/state/", "STOCKML_DATABASE_URL": "postgresql://me:secret@db:5432"}
