@@ -65,6 +65,17 @@ def checkout() -> tuple[str | None, str | None]:
     return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
 
 
+def in_words() -> str:
+    """The version, a hash of the sources as they stand on this disk, and in a checkout the commit."""
+    digest = hashlib.sha256()
+    for folder in (*NIGHT_PACKAGES, PACKAGE.parent / "deployments"):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.read_bytes())
+    commit, changes = checkout()
+    of_commit = f", commit {commit[:12]}{' with changes' if changes else ''}" if commit else ""
+    return f"stockml {version('stockml')} (code {digest.hexdigest()[:8]}{of_commit})"
+
+
 def _is_text(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 

@@ -88,7 +88,7 @@ class HomePaths:
         return _is_home(self.root) or self.servers.exists()
 
     def server(self, name: str) -> str | None:
-        """Where `prefect`, `mlflow` or `prefect_api` is, or the `address` that `stockml up` listens on, as it wrote.
+        """Where `prefect`, `mlflow` or `prefect_api` is, or the `address` or `version` of `stockml up`, as it wrote.
 
         None if it cannot be read.
         """

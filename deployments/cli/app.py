@@ -5,13 +5,11 @@ error.
 """
 
 import errno
-import hashlib
 import os
 import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +20,7 @@ from deployments.cli import bars, forecasts, many_nights, nights, operate, ticke
 from deployments.cli.command_home import in_home, shared
 from deployments.errors import ServerFailed
 from deployments.process import INTERRUPTED, as_program
+from stockml import code_version
 from stockml.errors import StockmlError
 from stockml.home import current_home
 from stockml.redaction import one_line
@@ -41,22 +40,9 @@ STDOUT = 1
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
-def _version() -> str:
-    """The version, a hash of the sources as they stand on this disk, and in a checkout the commit."""
-    from stockml.code_version import NIGHT_PACKAGES, checkout
-
-    digest = hashlib.sha256()
-    for folder in (*NIGHT_PACKAGES, Path(__file__).parents[1]):
-        for file in sorted(folder.rglob("*.py")):
-            digest.update(file.read_bytes())
-    commit, changes = checkout()
-    of_commit = f", commit {commit[:12]}{' with changes' if changes else ''}" if commit else ""
-    return f"stockml {version('stockml')} (code {digest.hexdigest()[:8]}{of_commit})"
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(_version())
+        print(code_version.in_words())
         raise Exit
 
 
@@ -164,7 +150,8 @@ def _unexpected(error: BaseException) -> int:
     kept = current_home().root / "last-error.txt"
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text("".join([f"{_version()}\n", *traceback.format_exception(error)]), "utf-8", "backslashreplace")
+        text = "".join([f"{code_version.in_words()}\n", *traceback.format_exception(error)])
+        kept.write_text(text, "utf-8", "backslashreplace")
     except OSError:
         kept = Path(os.devnull)
     return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")

@@ -16,6 +16,7 @@ from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
+from stockml.code_version import in_words
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
@@ -99,6 +100,9 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
     if found:  # a worker alone has none
         asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
         yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
+    began, here = home.server("version") or "an earlier version", in_words()
+    if up and found and began.partition(",")[0] != here.partition(",")[0]:  # without the commit, which may be of a text
+        yield Check("code", "note", f"`stockml up` runs {began}, this is {here}", "stop it and start it again")
     for name, number in () if up else ports.items():
         yield from guarded(f"port {number}", port, name, number, access.address)
 

@@ -20,6 +20,7 @@ from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
+from stockml.code_version import in_words
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy
 from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
@@ -58,6 +59,7 @@ def up(
     """
     if address := running_server(home):
         raise AlreadyUp(f"at {address}")
+    code = in_words()
     databases.check(home)
     access = Access.of(environ)
     for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
@@ -89,7 +91,8 @@ def up(
         listed = tickers_of(home)
         _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        write_atomically(home.servers, json.dumps(pages | {"prefect_api": api, "address": access.address}).encode())
+        record = pages | {"prefect_api": api, "address": access.address, "version": code}
+        write_atomically(home.servers, json.dumps(record).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         with suppress(InvalidFile):  # half saved, it is another command's
             if tickers_of(home) != listed:  # changed by a command that did not find these servers yet
