@@ -1,5 +1,7 @@
 """A worker outlives what would end Prefect's own, or take one of its slots for good."""
 
+import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -19,31 +21,36 @@ from tests.support.workers import deployed, one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lasting_server")]
 
-ASKS_A_SERVER_THAT_FAILS_ONCE = """
+POOL = "deleted"
+ASKS_A_SERVER_THAT_FAILS = """
 import sys
 from json import JSONDecodeError
+from pathlib import Path
 from httpx import HTTPStatusError, Request, Response
 from prefect.client.orchestration import PrefectClient
 from prefect.workers._worker_channel import WorkPoolWorkerChannel
 from deployments.servers.worker_program import main
 
-real, asked = PrefectClient.{method}, []
+def refused(status):
+    return HTTPStatusError("no", request=Request("GET", "/"), response=Response(status))
 
-async def {method}(self, *given, **more):
-    if "{method}" != "request" or "get_scheduled_flow_runs" in given[1]:
-        asked.append(given)
-    if len(asked) == 1:
-        asked.append("and failed")
-        raise {error}
-    return await real(self, *given, **more)
+def failing(method, *errors):
+    real, left = getattr(PrefectClient, method), [*errors]
+    async def asked(self, *given, **more):
+        if left and (method != "request" or "get_scheduled_flow_runs" in given[1]):
+            with Path("failed").open("a") as failed:
+                failed.write(method + "\\n")
+            raise left.pop()
+        return await real(self, *given, **more)
+    setattr(PrefectClient, method, asked)
 
-PrefectClient.{method} = {method}
-if "{method}" == "send_worker_heartbeat":
-    WorkPoolWorkerChannel.url = None  # as behind a proxy without web sockets, through which Prefect else sends them
+failing("read_deployment", refused(500), JSONDecodeError("no JSON", "<html>", 0))
+failing("request", refused(403))
+failing("send_worker_heartbeat", refused(403))
+WorkPoolWorkerChannel.url = None  # as behind a proxy without web sockets, through which Prefect else sends heartbeats
 main(sys.argv[1:])
 """
-REFUSED = 'HTTPStatusError("no", request=Request("GET", "/"), response=Response({}))'
-UNREADABLE = 'JSONDecodeError("no JSON", "<html>", 0)'
+FAILS = ["read_deployment", "read_deployment", "request", "send_worker_heartbeat"]
 
 
 PATIENT = """
@@ -65,57 +72,54 @@ def pool() -> str:
     return name
 
 
-@pytest.mark.parametrize(
-    ("method", "error"),
-    [
-        ("read_deployment", REFUSED.format(500)),
-        ("read_deployment", UNREADABLE),
-        ("request", REFUSED.format(403)),
-        ("send_worker_heartbeat", REFUSED.format(403)),
-    ],
-)
-def test_a_server_that_answers_wrongly_once_ends_no_worker_and_the_run_is_started_at_the_next_poll(
-    tmp_path: Path, pool: str, method: str, error: str
-) -> None:
-    """Of what it asks by `request`, its polls fail once."""
-    program = ASKS_A_SERVER_THAT_FAILS_ONCE.format(method=method, error=error)
-    with get_client(sync_client=True) as client:
-        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
-        with one_slot(tmp_path, pool, every_s=1, program=("-c", program)) as worker:
-            until(client, run, "Completed")
-            assert worker.poll() is None
-
-
-def test_a_worker_and_its_runs_ask_a_server_again_that_fails_within(
-    tmp_path: Path, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run itself looks at its setting, and fails without it."""
+@pytest.fixture(scope="module")
+def worker(lasting_server: None, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker of POOL with the settings of `stockml up`'s, which polls more than once between two heartbeats."""
     given = stack.worker({}, "this machine").environ
     assert given["PREFECT_CLIENT_RETRY_EXTRA_CODES"] == "500,504"
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    with get_client(sync_client=True) as client, one_slot(tmp_path, pool, every_s=1):
-        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, PATIENT, "patient", pool)).id
+    with pytest.MonkeyPatch.context() as patch, get_client(sync_client=True) as client:
+        for name, value in {**given, "PREFECT_WORKER_HEARTBEAT_SECONDS": "4"}.items():
+            patch.setenv(name, value)
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        with one_slot(tmp_path_factory.mktemp("worker"), POOL, every_s=1) as running:
+            yield running
+
+
+def test_a_server_that_answers_wrongly_ends_no_worker_and_the_run_is_started_at_a_later_poll(
+    tmp_path: Path, pool: str
+) -> None:
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
+        with one_slot(tmp_path, pool, every_s=1, program=("-c", ASKS_A_SERVER_THAT_FAILS)) as worker:
+            until(client, run, "Completed")
+            assert worker.poll() is None
+    assert sorted((tmp_path / "failed").read_text().split()) == FAILS
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_worker_and_its_runs_ask_a_server_again_that_fails_within(tmp_path: Path) -> None:
+    """The run itself looks at its setting, and fails without it."""
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, PATIENT, "patient", POOL)).id
         until(client, run, "Completed")
         assert client.read_flow_run(run).run_count == 1
 
 
 def test_a_worker_whose_pool_is_deleted_makes_it_again_and_goes_on(
-    tmp_path: Path, pool: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker: "subprocess.Popen[bytes]"
 ) -> None:
-    monkeypatch.setenv("PREFECT_WORKER_HEARTBEAT_SECONDS", "4")  # between which it polls more than once
-    with get_client(sync_client=True) as client, one_slot(tmp_path, pool, every_s=1) as worker:
+    with get_client(sync_client=True) as client:
 
         def is_there() -> bool:
             assert worker.poll() is None
             with suppress(ObjectNotFound):
-                return client.read_work_pool(pool).status == WorkPoolStatus.READY
+                return client.read_work_pool(POOL).status == WorkPoolStatus.READY
             return False
 
         patience.until(is_there)
-        client.delete_work_pool(pool)
+        client.delete_work_pool(POOL)
         patience.until(is_there)
-        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", pool)).id
+        run = client.create_flow_run_from_deployment(deployed(client, tmp_path, QUICK, "quick", POOL)).id
         until(client, run, "Completed")
 
 

@@ -195,12 +195,13 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         client.set_flow_run_state(made["OTHER"], Running(), force=True)
         again = ("LOST", "KILLED 0", "KILLED 1", *unread, "WAITED", "TOLD TWICE", "UNTOLD")
         with one_slot(tmp_path, POOL, every_s=1):
-            for run_id in (outlives, *(made[name] for name in again)):
+            for run_id in (runs := (outlives, *(made[name] for name in again))):
                 until(client, run_id, "AwaitingRetry")
                 told = str(client.read_flow_run(run_id).state)
                 assert f"; {REQUEUED} " in told
                 assert ".;" not in told
                 due_now(client, run_id)
+            for run_id in runs:
                 until(client, run_id, "Completed")
         assert client.read_flow_run(outlives).run_count == 2
         assert found() == left | {
