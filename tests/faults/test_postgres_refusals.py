@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from deployments.cli.app import run
@@ -56,13 +57,15 @@ def test_the_doctor_tells_a_password_that_is_accepted_from_one_that_is_not(
         assert not any(secret in str(found) for secret in (RIGHT, WRONG))
 
 
-@pytest.mark.parametrize("is_shared", [False, True])
 def test_the_doctor_asks_a_server_that_never_answers_no_more_than_it_reports(
-    is_shared: bool, home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It waited a third time, after the last line; and where state is shared, four times for its locks and quota."""
-    if is_shared:
-        monkeypatch.setenv("STOCKML_STATE", tmp_path.as_uri())
+    monkeypatch.setenv("STOCKML_STATE", tmp_path.as_uri())
+    connect = psycopg.connect
+    monkeypatch.setattr(
+        psycopg, "connect", lambda *at, connect_timeout, **more: connect(*at, connect_timeout=2, **more)
+    )
     with Loopback(silent) as server:
         monkeypatch.setenv("STOCKML_DATABASE_URL", server.address.replace("http://", f"postgresql://me:{RIGHT}@"))
         found = checks(capsys)
