@@ -162,7 +162,7 @@ def test_prefects_service_runs_as_written_knows_open_pages_once_restarted_and_re
     home: HomePaths, tmp_path: Path
 ) -> None:
     """A request that reads before it writes, as starting a run does, waits its turn; Prefect's client is not needed."""
-    people, each, port = 8, 12, free_port()
+    people, each, port = 8, 4, free_port()
     (password := tmp_path / "pages-password").write_text(f"{WORD}\n")
     changes = {
         "STOCKML_HOME": str(home.root), "STOCKML_DATABASE_URL": "", "STOCKML_PREFECT_PORT": str(port),
