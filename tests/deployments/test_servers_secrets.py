@@ -42,6 +42,7 @@ from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until
 from tests.support.postgres_server import is_installed, needs_postgres, postgres_server
+from tests.support.prefect_server import EVERY_SECOND
 from tests.walk_howtos import commands
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
             secret = exported()[0] | {"STOCKML_WEBHOOK_URL": f"{gone.address}/services/{HOOK}"}
             if database:
                 secret["STOCKML_DATABASE_URL"] = database.replace("stockml@", f"stockml:{DATABASE}@")
-            running = up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret)
+            running = up(ports, "--address", "0.0.0.0", umask=PUBLIC_UMASK, **secret, **EVERY_SECOND)
             with restored(os.environ, settings_of(home_of())), running as (process, said):
                 yield Reached(process, said, ports, secret, gone)
 

@@ -32,6 +32,7 @@ from tests.support.commands import stockml
 from tests.support.night_process import held_locks, standing, stored
 from tests.support.nights import recorded_night
 from tests.support.patience import PATIENCE_S, until
+from tests.support.prefect_server import EVERY_SECOND
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -46,7 +47,7 @@ IMAGES = os.environ.get("STOCKML_IMAGES")
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Both pages and a worker."""
-    with up(tmp_path_factory.mktemp("home")) as running:
+    with up(tmp_path_factory.mktemp("home"), **EVERY_SECOND, PREFECT_WORKER_QUERY_SECONDS="1") as running:
         yield running
 
 

@@ -14,6 +14,12 @@ from deployments.servers.prefect_api import prefect_api
 from stockml.home import HomePaths, current_home
 from tests.support.own_servers import OwnServer
 
+EVERY_SECOND = {  # instead of five
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
+}
+
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
@@ -24,9 +30,9 @@ def prefect_server() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A server as `stockml up` starts one, with the scheduler and automations."""
+    """A server as `stockml up` starts one, with the scheduler and automations, which it looks after every second."""
     place = current_home({"STOCKML_HOME": str(tmp_path_factory.mktemp("lasting"))})
-    with OwnServer.prefect(place).start() as server, prefect_at(place, f"{server.wait().address}/api"):
+    with OwnServer.prefect(place, **EVERY_SECOND).start() as server, prefect_at(place, f"{server.wait().address}/api"):
         yield
 
 
