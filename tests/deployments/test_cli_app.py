@@ -71,10 +71,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["nightly", "IBM", "--mode", "fast"], "'--mode': 'fast' is not one of 'auto', 'retrain', 'fine-tune', 'keep'"),
         (["nightly", "IBM", "--profile", "secret"], "'secret' is not one of 'nightly', 'tutorial'"),
         (["nightly", "IBM", "--set", "epochs=3"], "a setting as evaluation.direction_step=20, found 'epochs=3'"),
-        (
-            ["nightly", "IBM", "--set", "training.seed=2026-02-30"],
-            "plain value for training.seed, found '2026-02-30'",
-        ),
+        (["nightly", "IBM", "--set", "training.seed=2026-02-30"], "plain value for training.seed, found '2026-02-30'"),
         (["nightly", "IBM", "--set", "training.luck=1"], "expected training.luck to be one of batch_size"),
         (
             ["nightly", "IBM", "--set", "training.epochs=0"],
@@ -91,10 +88,7 @@ def test_without_a_command_the_list_of_commands_is_shown(capsys: Captured) -> No
         (["backtest", f"--prices={__file__}"], "expected a folder, found '" + __file__),
         (["backtest", "--prices="], "expected a folder, found ''"),
         (["backtest"], "expected a ticker of the store, or --prices FOLDER"),
-        (
-            ["backtest", "IBM", "--from=2012-03-01"],
-            "expected --from DATE before --to DATE, found",
-        ),
+        (["backtest", "IBM", "--from=2012-03-01"], "expected --from DATE before --to DATE, found"),
         (["backtest", "IBM", "--from=2012-03-01", "--to=2012-03-01"], "--from 2012-03-01 and --to 2012-03-01"),
         (["tune", "IBM", "--profile", "nightly"], "the nightly network is the base, which `stockml pretrain` learns"),
         (["tutorial", "hpq.us.txt", f"--plots={__file__}"], "test_cli_app.py' is a file"),
@@ -152,10 +146,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         (["ledger", "IBM"], "no bars and no history of IBM"),
         (["backtest", "IBM", "--from=2012-03-05", "--to=2012-03-30", "--every=1"], "no bars and no history of IBM"),
         (["rollback", "IBM"], "no earlier one in "),
-        (
-            ["import", "IBM", "nowhere.csv"],
-            "nowhere.csv: cannot be read: No such file or directory; see that",
-        ),
+        (["import", "IBM", "nowhere.csv"], "nowhere.csv: cannot be read: No such file or directory; see that"),
         (["plots", "IBM"], "found none; `stockml nightly IBM` runs one"),
         (
             ["plots", "IBM", "--session", "2012-03-01"],
@@ -163,10 +154,7 @@ def test_wrong_usage_is_one_line_and_exit_code_two(
         ),
         (["backup", "nowhere/home.zip"], "expected a folder to archive in, found no nowhere; make it"),
         (["backfill", "IBM", "2013-03-01", "2013-02-01"], "exchange the two"),
-        (
-            ["nightly", "IBM", "--session", "2013-03-04"],
-            "final at 2013-03-04 22:45 EST, which is still to come",
-        ),
+        (["nightly", "IBM", "--session", "2013-03-04"], "final at 2013-03-04 22:45 EST, which is still to come"),
         (["deploy", "--file", "nowhere.yaml"], "nowhere.yaml: expected a list of tickers, found no file"),
         (["deploy", "--file", "/"], "/: expected a list of tickers, found a folder"),
     ],
@@ -185,18 +173,9 @@ def test_an_impossible_request_is_one_line_and_exit_code_one(
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (
-            500,
-            "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at its database, and",
-        ),
-        (
-            401,
-            "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set",
-        ),
-        (
-            429,
-            "stockml: expected an answer of the server at 127.0.0.1:4200, found that it is asked too often; run the",
-        ),
+        (500, "stockml: the server at 127.0.0.1:4200 failed within; `stockml doctor` looks at its database, and"),
+        (401, "stockml: expected the password of the server at 127.0.0.1:4200, found none or a wrong one; set"),
+        (429, "stockml: expected an answer of the server at 127.0.0.1:4200, found that it is asked too often; run the"),
         (
             403,
             "stockml: expected an answer of the server at 127.0.0.1:4200, found status 403 to GET /api/flows (of a pr",

@@ -275,10 +275,7 @@ def test_maintenance_removes_and_reports_what_is_old_and_leaves_what_is_needed(h
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (
-            "nightly IBM --session=1999-01-04",
-            "the first bar of IBM is of 2000-03-01, after 1999-01-04; name",
-        ),
+        ("nightly IBM --session=1999-01-04", "the first bar of IBM is of 2000-03-01, after 1999-01-04; name"),
         ("universe IBM --dask=tcp://me:secret@nowhere", "tcp://host:port of one that is up, found 'nowhere'"),
         (f"backtest --prices={Path(__file__).parent} --from=2009-01-05 --to=2012-01-05", "daily price files such as"),
     ],

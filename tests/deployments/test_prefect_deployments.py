@@ -157,9 +157,7 @@ def test_a_schedule_that_a_person_added_in_the_page_stays_and_is_named(prefect_s
 
 
 @pytest.mark.slow
-def test_registering_unties_an_earlier_versions_deployment_from_the_folder_it_was_made_in(
-    prefect_server: None,
-) -> None:
+def test_registering_unties_an_earlier_versions_deployment_from_the_folder_it_was_made_in(prefect_server: None) -> None:
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "/gone"}}
     with get_client(sync_client=True) as client:
         flow = client.create_flow_from_name("nightly")

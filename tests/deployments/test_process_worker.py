@@ -14,12 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.utilities.processutils import command_from_string
 
-from deployments.servers.process_worker import (
-    CERTIFICATE,
-    ENTRYPOINT,
-    WarmConfiguration,
-    keep_certificate,
-)
+from deployments.servers.process_worker import CERTIFICATE, ENTRYPOINT, WarmConfiguration, keep_certificate
 from deployments.servers.warm_run import ADDRESS, COMMAND
 from stockml.errors import WorkerMismatch
 from stockml.home import current_home

@@ -204,10 +204,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
             for run_id in runs:
                 until(client, run_id, "Completed")
         assert client.read_flow_run(outlives).run_count == 2
-        assert found() == left | {
-            "SILENT": "AwaitingRetry",
-            **dict.fromkeys(again, "Completed"),
-        }
+        assert found() == left | {"SILENT": "AwaitingRetry", **dict.fromkeys(again, "Completed")}
 
 
 QUICK = "from prefect import flow\n\n\n@flow\ndef quick() -> None: ...\n"

@@ -179,11 +179,7 @@ def shown_nights(home: HomePaths) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_free_key_keeps_its_hundred_sessions_and_says_how_to_add_more(
-    with_tables: HomePaths,
-    feed: ScriptedFeed,
-    server: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: Captured,
+    with_tables: HomePaths, feed: ScriptedFeed, server: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: Captured
 ) -> None:
     home = with_tables
     feed.set_clock(date(2013, 3, 1))

@@ -27,10 +27,7 @@ from tests.support.patience import PATIENCE_S, until
 from tests.support.postgres_server import needs_postgres, postgres_server
 from tests.support.scripted_feed import ScriptedFeed
 
-pytestmark = [
-    pytest.mark.slow,
-    needs_postgres,
-]
+pytestmark = [pytest.mark.slow, needs_postgres]
 
 PLAYED_BY = {f"T{n}": ("IBM", "AAPL", "MSFT", "GOOG")[n % 4] for n in range(5)}
 ASKED: dict[str, Any] = {"session": date(2013, 2, 28), "settings": replaying.SMALL, "late_retries": 0}

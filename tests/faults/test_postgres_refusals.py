@@ -21,10 +21,7 @@ from tests.support.nights import recorded_night
 from tests.support.own_servers import free_port
 from tests.support.postgres_server import needs_postgres, postgres_server
 
-pytestmark = [
-    pytest.mark.slow,
-    needs_postgres,
-]
+pytestmark = [pytest.mark.slow, needs_postgres]
 RIGHT, WRONG = "r1ght", "wr0ng"
 REFUSED = 'a refusal (FATAL: password authentication failed for user "stockml")'
 

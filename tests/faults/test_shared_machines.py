@@ -31,11 +31,7 @@ from tests.support.patience import until
 from tests.support.postgres_server import needs_postgres
 from tests.support.recordings import recorded
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usefixtures("prefect_server"),
-    needs_postgres,
-]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server"), needs_postgres]
 
 FRIDAY = date(2013, 3, 1)
 ASKED: dict[str, Any] = {"settings": replaying.SMALL, "late_retries": 0}
@@ -76,10 +72,7 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feed]:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory, installation: HomePaths) -> Iterator[Mapping[str, str]]:
     """An object store, and an MLflow server whose artifacts are on it too; the variables that their clients need."""
-    with (
-        object_store(tmp_path_factory.mktemp("objects"), "state") as objects,
-        mlflow_server(installation) as tracking,
-    ):
+    with object_store(tmp_path_factory.mktemp("objects"), "state") as objects, mlflow_server(installation) as tracking:
         yield {**objects.environ, "STOCKML_ARTIFACTS": "s3://state/artifacts", "MLFLOW_TRACKING_URI": tracking}
 
 

@@ -76,10 +76,7 @@ def test_nights_before_the_champions_own_never_see_it_and_leave_it_in_office(
     run(first=FRIDAY)
     champion = Registry(replay.models).champion("IBM")
     rows = run(last=date(2013, 2, 28), learn="every night").result()
-    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [
-        (27, "keep", False),
-        (28, "keep", False),
-    ]
+    assert [(row.session.day, row.mode, row.promoted) for row in rows] == [(27, "keep", False), (28, "keep", False)]
     decided = [json.loads(path.read_text()) for path in replay.nights.glob("IBM/decision-*.json")]
     earlier = [each for each in decided if each["session"] != str(FRIDAY)]
     assert [each["reason"] for each in earlier] == ["the champion is of a later session"] * 2

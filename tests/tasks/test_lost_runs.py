@@ -62,9 +62,7 @@ def states(runs: dict[str, str]) -> dict[str, str]:
         return {name: client.read_flow_run(run).state_name for name, run in runs.items()}
 
 
-def test_a_run_is_ended_once_its_process_is_gone_or_it_is_silent_for_half_a_day(
-    runs: dict[str, str],
-) -> None:
+def test_a_run_is_ended_once_its_process_is_gone_or_it_is_silent_for_half_a_day(runs: dict[str, str]) -> None:
     """A search of many trials in a terminal may take a day."""
     reap_lost()
     assert states(runs) == dict.fromkeys(runs, "Running"), "one that is gone here may be another machine's of this name"

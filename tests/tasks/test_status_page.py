@@ -26,17 +26,7 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from tasks.run_records import in_state, runs_of
-from tasks.status_page import (
-    EVERY_S,
-    KEY,
-    SHOWN,
-    WORKERS_RUN,
-    is_due,
-    is_last,
-    is_night_due,
-    next_runs,
-    show_status,
-)
+from tasks.status_page import EVERY_S, KEY, SHOWN, WORKERS_RUN, is_due, is_last, is_night_due, next_runs, show_status
 from tests.support.loopback import Answer, Loopback, whole
 from tests.support.nights import recorded_night
 

@@ -36,13 +36,7 @@ def table(against: CrpsComparison | None = None, *, over_simple: CrpsComparison 
     [
         (0.02, 0.01, FRESH, True, "better than the champion: CRPS skill +2.00% against the champion's"),
         (0.02, 0.01, OLD, True, "better than the champion"),
-        (
-            0.02,
-            0.30,
-            FRESH,
-            False,
-            "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30",
-        ),
+        (0.02, 0.30, FRESH, False, "the noise: CRPS skill +2.00% against the champion's on the same origins, p 0.30"),
         (0.02, 0.30, OLD, True, "within the noise, and the champion is 20 sessions old"),
         (-0.02, 0.30, FRESH, False, "the champion of 19 sessions ago stays"),
         (-0.02, 0.30, Incumbent(1), False, "the champion of 1 session ago stays"),

@@ -52,12 +52,7 @@ def test_auto_follows_the_facts(facts: Facts, mode: str, reason: str) -> None:
         (replace(FRESH, changed=("code",)), "keep", "keep", "asked for"),
         (replace(FRESH, changed=("settings",)), "keep", "keep", "asked for"),
         (replace(FRESH, changed=("settings",)), "fine-tune", "retrain", "settings changed since the champion learned"),
-        (
-            replace(FRESH, unscored="it has seen it"),
-            "fine-tune",
-            "retrain",
-            UNSCORED,
-        ),
+        (replace(FRESH, unscored="it has seen it"), "fine-tune", "retrain", UNSCORED),
         (replace(FRESH, unscored="it has seen it"), "keep", "retrain", UNSCORED),
         (Facts("no champion yet"), "fine-tune", "retrain", "no champion yet"),
         (Facts("no champion yet"), "keep", "retrain", "no champion yet"),

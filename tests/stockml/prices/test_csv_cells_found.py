@@ -60,9 +60,7 @@ def test_more_layouts_give_the_same_bars(tmp_path: Path, layout: str) -> None:
     assert history.notes.empty == 0
 
 
-def test_moments_are_days_of_the_exchange_also_before_then_and_where_its_day_begins_earlier(
-    tmp_path: Path,
-) -> None:
+def test_moments_are_days_of_the_exchange_also_before_then_and_where_its_day_begins_earlier(tmp_path: Path) -> None:
     rows = "time,open,high,low,close,Volume\n-252322200,10,11,9,10.5,1000\n1795185000,10,11,9,10.5,1000\n"
     assert [*map(str, days_of(read_history(written(tmp_path, rows), NEW_YORK).bars))] == ["1962-01-02", "2026-11-20"]
     rows = "time,open,high,low,close,Volume\n83597400,10,11,9,10.5,1000\n"  # eight digits, as a day may have

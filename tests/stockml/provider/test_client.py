@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments.replay.feed import Feed
-from stockml.errors import (
-    PremiumOnly,
-    QuotaSpent,
-    UnknownSymbol,
-)
+from stockml.errors import PremiumOnly, QuotaSpent, UnknownSymbol
 from stockml.provider.client import AlphaVantage
 from stockml.provider.parsing import parse_daily, parse_splits
 from stockml.provider.payload_archive import Payload

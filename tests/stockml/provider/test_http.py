@@ -7,15 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from stockml.errors import (
-    BadKey,
-    FeedError,
-    InvalidSetting,
-    InvalidTicker,
-    NoData,
-    QuotaSpent,
-    UnknownSymbol,
-)
+from stockml.errors import BadKey, FeedError, InvalidSetting, InvalidTicker, NoData, QuotaSpent, UnknownSymbol
 from tests.stockml.provider.connected import DAILY, FAULTS, KEY, Clock, Connected, everything_about, refusing
 from tests.support import loopback
 from tests.support.loopback import Answer, Loopback
@@ -30,10 +22,7 @@ from tests.support.loopback import Answer, Loopback
         ("file:///etc/passwd", "expected ALPHAVANTAGE_URL to be an address that begins with"),
         ("www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an address that begins with"),
         ("https://me:secret@www.alphavantage.co", "expected ALPHAVANTAGE_URL to be an address that begins with"),
-        (
-            "https://www.alphavantage.co?apikey=secret",
-            "expected ALPHAVANTAGE_URL to be an address that begins with",
-        ),
+        ("https://www.alphavantage.co?apikey=secret", "expected ALPHAVANTAGE_URL to be an address that begins with"),
     ],
 )
 def test_an_address_that_would_give_the_key_away_is_refused(connected: Connected, address: str, expected: str) -> None:

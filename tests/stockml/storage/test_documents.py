@@ -15,10 +15,7 @@ from stockml.storage.documents import Database
 from tests.support.patience import PATIENCE_S
 from tests.support.postgres_server import needs_postgres
 
-pytestmark = [
-    pytest.mark.slow,
-    needs_postgres,
-]
+pytestmark = [pytest.mark.slow, needs_postgres]
 
 
 @pytest.fixture

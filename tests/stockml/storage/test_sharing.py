@@ -243,8 +243,7 @@ class Interrupted(MemoryFileSystem):
 
 
 @pytest.mark.parametrize(
-    ("changed", "brought"),
-    [("tickers.yaml", "settings/IBM.json"), ("store/history/IBM.parquet", "ledger/IBM.parquet")],
+    ("changed", "brought"), [("tickers.yaml", "settings/IBM.json"), ("store/history/IBM.parquet", "ledger/IBM.parquet")]
 )
 def test_what_a_command_changes_while_a_reader_brings_other_files_is_committed(
     home: HomePaths, tmp_path: Path, changed: str, brought: str

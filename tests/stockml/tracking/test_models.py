@@ -110,10 +110,7 @@ def test_a_rollback_that_is_killed_at_the_alias_is_done_once_by_the_same_command
 
 
 def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
-    tracking: Tracking,
-    promoted: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tracking: Tracking, promoted: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["rollback", "IBM"]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"MLflow's alias `champion` names version {promoted['b' * 64]}")

@@ -51,9 +51,7 @@ def test_unknown_answers_are_left_out_and_a_zero_is_known() -> None:
     found = assessed("IBM", DAY)
     scores = {name: replace(score, skill=None) for name, score in found.evaluation.scores.items()}
     still = replace(  # as of a price that never moved
-        found,
-        distributions=replace(found.distributions, whole={}),
-        evaluation=replace(found.evaluation, scores=scores),
+        found, distributions=replace(found.distributions, whole={}), evaluation=replace(found.evaluation, scores=scores)
     )
     early = {"live/matured": 0.0, "live/skill": 0.5}
     shown = run_content.metrics(still, early, {"unknown": None, "known": 0.0})

@@ -8,9 +8,7 @@ from flows.form import chosen
 from stockml.errors import InvalidFile
 from stockml.home import HomePaths
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings, write_tuned_settings
-from stockml.training.tuning import (
-    tune,
-)
+from stockml.training.tuning import tune
 from tests.stockml.training.small_search import search
 
 

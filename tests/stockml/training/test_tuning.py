@@ -24,16 +24,7 @@ from stockml.storage.locks import file_lock
 from stockml.tracking.experiments import experiment_name
 from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord, path_of, tuned_settings
-from stockml.training.tuning import (
-    SPACE,
-    Sampler,
-    Search,
-    TuningResult,
-    _queue_grid,
-    _study,
-    space_beside,
-    tune,
-)
+from stockml.training.tuning import SPACE, Sampler, Search, TuningResult, _queue_grid, _study, space_beside, tune
 from stockml.training.tutorial import Recipe
 from tests.stockml.training.small_search import SERIES, SMALL, SMALL_FORM, search
 from tests.support.replaying import fill
@@ -48,9 +39,7 @@ def tuned(home: HomePaths, trials: int, sampler: Sampler = "tpe") -> tuple[Tunin
 
 
 @pytest.mark.slow
-def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_present_settings(
-    home: HomePaths,
-) -> None:
+def test_the_winner_has_the_lowest_validation_loss_and_is_no_worse_than_the_present_settings(home: HomePaths) -> None:
     found, heard = tuned(home, 4, "grid")
     assert [trial.number for trial in heard] == [0, 1, 2, 3]
     assert heard[0].settings == {"network.units": [4], "training.learning_rate": 1e-3}
