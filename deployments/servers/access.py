@@ -187,7 +187,9 @@ class Guard:
         elif refusal := self._refusal(scope):
             status, why = refusal
             asks = {"www-authenticate": 'Basic realm="stockml", charset="UTF-8"'} if status == 401 else {}
-            await PlainTextResponse(f"{why}\n", status, {"connection": "close", **asks})(scope, receive, send)
+            await PlainTextResponse(f"{why}\n", status, {"connection": "close", **HEADERS, **asks})(
+                scope, receive, send
+            )
         else:
             await self.application(scope, receive, _with_headers(send))
 
@@ -197,7 +199,11 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self.access.is_own_name(hosts[0]):
             return 403, f"this server does not go by that name; allow one more with {HOSTS} where it is started"
-        if not all(self.access.is_own_page(origin, hosts[0]) for origin in headers.getlist("origin")):
+        origins = headers.getlist("origin")
+        # a foreign page's image or script names no origin, nor does a link to ours, nor a plot on Prefect's page
+        is_embedded = headers.get("sec-fetch-dest") != "document" and scope["path"] != "/get-artifact"
+        is_foreign = not origins and is_embedded and headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if is_foreign or not all(self.access.is_own_page(origin, hosts[0]) for origin in origins):
             return 400 if scope.get("method") == "OPTIONS" else 403, "pages of another origin may not use this server"
         if self._expected and (scope.get("method"), scope["path"]) != ("GET", self.open_path):
             given = "".join(headers.getlist("authorization")).encode("latin-1")

@@ -116,6 +116,20 @@ def test_only_the_servers_own_pages_may_send_it_requests(origin: str, own: bool)
     assert answer(access, headers, type="websocket") == (101 if own else 0)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_what_a_foreign_page_embeds_is_refused_but_for_links_and_a_plot(site: str) -> None:
+    """Such a GET has no Origin; 127.0.0.1 is one site, whatever the port."""
+
+    def status(dest: str, path: str = "/", came_from: str = site) -> int:
+        return answer(
+            Access(), [("host", "localhost"), ("sec-fetch-site", came_from), ("sec-fetch-dest", dest)], path=path
+        )
+
+    assert [status(dest) for dest in ("image", "script", "empty", "iframe", "object")] == [403] * 5
+    assert [status("document"), status("image", "/get-artifact")] == [200, 200]
+    assert [status("image", came_from=own) for own in ("same-origin", "none")] == [200, 200]
+
+
 def test_every_path_but_the_health_check_needs_the_password() -> None:
     access, host = Access.of(PASSWORD), ("host", "127.0.0.1")
     right, wrong = (base64.b64encode(given.encode()).decode() for given in ("me:secret", "me:other"))
