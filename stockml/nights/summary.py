@@ -15,6 +15,7 @@ from stockml.forecasts.outlook import SPANS
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import tables
 from stockml.nights.record import Night, model_name
+from stockml.redaction import escape_markdown
 
 AS_THEY_ARE = (  # fields that `--json` prints unchanged, in its order
     *("ticker", "session", "status", "reason", "rows_added", "rows_restated", "data_notes", "data_hash", "config_hash"),
@@ -53,7 +54,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
     parts = [f"## {night.ticker} · {night.session}"] if heading else []
     parts.append(f"**{headline(night)}**")
     if night.status != "completed":
-        return "\n\n".join([*parts, night.reason])
+        return escape_markdown("\n\n".join([*parts, night.reason]))
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
     if night.forecast:
@@ -67,8 +68,8 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
     parts += [
         each(night).markdown() for each in (tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
     ]
-    parts.append("\n".join(_markdown_facts(night)))
-    return "\n\n".join(part for part in parts if part)
+    facts = escape_markdown("\n\n".join(part for part in [*parts, "\n".join(_markdown_facts(night))] if part))
+    return "\n".join([facts, *_links(night)])
 
 
 def as_json(night: Night) -> dict[str, Any]:
@@ -230,12 +231,16 @@ def _short_history(night: Night) -> str:
     return f"too short for the volatility of {' and '.join(unknown)} sessions: the mean of many tickers stands for it"
 
 
-def _markdown_facts(night: Night) -> list[str]:
+def _links(night: Night) -> list[str]:
     links = {
         "MLflow run": night.mlflow_run_url,
         f"All nights of {night.ticker} in MLflow": night.mlflow_nights_url,
         "Prefect flow run": night.flow_run_url,
     }
+    return [f"- [{escape_markdown(name)}]({escape_markdown(url)})" for name, url in links.items() if url]
+
+
+def _markdown_facts(night: Night) -> list[str]:
     return [
         f"- bars: {_bars(night)}",
         *([f"- history: {short}"] if (short := _short_history(night)) else []),
@@ -243,5 +248,4 @@ def _markdown_facts(night: Night) -> list[str]:
         f"- {_trained(night)}",
         f"- key `{night.key[:16]}` (data `{night.data_hash[:8]}`, config `{night.config_hash[:8]}`, "
         f"code `{night.code_hash[:8]}`)",
-        *(f"- [{name}]({url})" for name, url in links.items() if url),
     ]

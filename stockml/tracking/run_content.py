@@ -14,6 +14,7 @@ from stockml.forecasts.ledger_scores import first_known
 from stockml.nights import summary
 from stockml.nights.record import Night
 from stockml.prices.bars import COLUMNS
+from stockml.redaction import escape_markdown
 from stockml.settings import only_tutorial
 from stockml.storage.records import as_text
 from stockml.tracking.views import view_url
@@ -133,7 +134,7 @@ def description(night: Night, experiment_id: str, run_id: str) -> str:
 
 def version_note(night: Night) -> str:
     """A model version in words; of the night's figures, only its headline."""
-    return (
+    return escape_markdown(
         f"Made on the night of {night.session} ({night.mode}: {night.reason}) from {night.sessions:,} sessions. "
         f"That night {summary.headline(night)}. Bars in (split-adjusted, in the listing's currency), a row a session "
         "ahead out: path and bands in that currency, the chance of a rise as a share."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from stockml.nights.key_figures import KeyFigures
+from stockml.redaction import escape_markdown
 from stockml.tracking.connection import without_retries
 from stockml.tracking.run_content import SOURCE, Point, metric_points
 from stockml.tracking.runs import INSTALLATION, log_points, milliseconds
@@ -120,7 +121,7 @@ def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
     verdict = {True: "promoted", False: "not promoted", None: ""}[newest.promoted]
     note = (
         f"{newest.ticker}'s track record: a step a session (its date as YYYYMMDD), in percent. "
-        f"Newest: {newest.session}, {newest.headline}. [Every night]({page})"
+        f"Newest: {newest.session}, {escape_markdown(newest.headline)}. [Every night]({page})"
     )
     found = {
         "ticker": newest.ticker,

@@ -192,7 +192,7 @@ def test_a_paths_headline_is_its_skill_and_what_the_network_adds(adds: float, p_
         "GOOG · session 2013-02-28 · published: skill +0.050 over the last close",
         told,
     ]
-    marked = summary.markdown(night)
+    marked = summary.markdown(night).replace("&lt;", "<")
     assert f"**published: skill +0.050 over the last close; {told}**" in marked
     assert f"\n\nNetwork adds to the path: {told.removeprefix('network adds ')}.\n\n" in marked
 
@@ -289,3 +289,12 @@ def test_the_markdown_puts_verdict_and_forecast_before_the_scores_and_the_links_
     )
     order = [text.index(part) for part in (*parts, "[Prefect")]
     assert order == sorted(order)
+
+
+def test_no_text_of_a_record_is_an_image_a_link_or_html_on_a_page() -> None:
+    bad = "<img src=//x>![i](//x)"
+    night = replace(logged(), reason=bad, data_notes=(bad,), mode=bad, mlflow_run_url=f"/){bad}", publisher=bad)
+    for told in (replace(night, status="skipped"), night, replace(night, ticker=bad)):
+        assert "<" not in summary.markdown(told)
+        assert "![" not in summary.markdown(told)
+    assert "- [MLflow run](http://127.0.0.1:5000/#/experiments/1/runs/0f6f)" in summary.markdown(logged())
