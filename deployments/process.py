@@ -65,10 +65,20 @@ def _settle_streams() -> None:
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(spare, True)
     os.close(spare)
-    sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w")
+    sys.stdin, sys.stdout = sys.stdin or os.fdopen(0), sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = lenient(2, sys.stderr.encoding if sys.stderr else None)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # for terminals whose encoding lacks a dash
+        file, encoding = os.fdopen(sys.stdout.fileno(), "wb", closefd=False), sys.stdout.encoding
+        sys.stdout = _Shown(file, encoding, "replace", line_buffering=file.isatty())  # a terminal may lack a dash
+
+
+class _Shown(io.TextIOWrapper):
+    """Shows what a terminal would obey as Python writes it; names and texts come from shared states, too."""
+
+    def write(self, text: str, /) -> int:
+        if not text.replace("\n", "").isprintable():
+            text = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+        return super().write(text)
 
 
 class _Lenient(io.FileIO):

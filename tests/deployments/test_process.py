@@ -37,6 +37,15 @@ def told():
 
 as_program(lambda: told)
 """
+SHOWING = """
+from deployments.process import as_program
+
+def shown():
+    print("IBM \u2013 of\x1b]0;mine\x07, \u009b2J, \u202eevil\\n\ta line\x7f")
+    return 0
+
+as_program(lambda: shown)
+"""
 
 
 @pytest.mark.parametrize("gone", ["2>/dev/full", "2> >(exec true); wait $!"])
@@ -46,6 +55,12 @@ def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_pr
     command = f'exec {gone}; exec "$0" -c "$1"'
     ended = subprocess.run(["bash", "-c", command, sys.executable, TELLING], check=False)
     assert ended.returncode == 7
+
+
+def test_nothing_that_a_command_prints_is_obeyed_by_the_terminal() -> None:
+    """Such as a night's text, or a file's name, from a shared state or an archive."""
+    ended = subprocess.run([sys.executable, "-c", SHOWING], stdout=subprocess.PIPE, check=True)
+    assert ended.stdout.decode() == "IBM – of\\x1b]0;mine\\x07, \\x9b2J, \\u202eevil\n\ta line\\x7f\n"
 
 
 def test_a_message_is_shown_at_once_and_on_a_terminal_that_lacks_its_letters() -> None:
