@@ -63,6 +63,8 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
         "DO_NOT_TRACK": "true",
         **MLFLOW_SETTINGS,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # the list of language models that its page shows is the installed one, not another server's
+        "MLFLOW_MODEL_CATALOG_URI": "",
         # what a run logs goes to its page; the terminal shows this project's own lines
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",

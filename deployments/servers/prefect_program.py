@@ -52,9 +52,11 @@ def main(port: int) -> None:
         databases.create_prefect(database)
     with imports_uncollected():
         import uvicorn
+        from prefect.server.api import collections
         from prefect.server.api.server import create_app
         from prefect.settings import get_current_settings
 
+        collections.KNOWN_VIEWS["aggregate-worker-metadata"] = ""  # the installed list of workers, not of GitHub
         begin_immediate()
         databases.migrate_without_this_folder()
         if database:

@@ -37,6 +37,10 @@ PLANTED = {
     "prefect": "/api/variables/name/planted",
     "mlflow": "/api/2.0/mlflow/experiments/get-by-name?experiment_name=planted",
 }
+LISTS = {
+    "prefect": "/api/collections/views/aggregate-worker-metadata",
+    "mlflow": "/ajax-api/3.0/mlflow/gateway/supported-models",
+}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
 UPGRADE = {
     "Connection": "Upgrade",
@@ -152,6 +156,12 @@ def test_the_server_of_a_single_command_is_protected_too(home: HomePaths) -> Non
     kept = [home.root, *home.root.rglob("*")]
     assert {"prefect.db", "temporary-server.log"} <= {path.name for path in kept}
     assert [str(path) for path in kept if path.stat().st_mode & 0o077] == []
+
+
+def test_the_lists_that_a_page_shows_are_the_installed_ones_and_asked_of_nobody(home: HomePaths, name: str) -> None:
+    with Loopback() as proxy, getattr(OwnServer, name)(home, https_proxy=proxy.address) as server:
+        assert ask(server.start().wait().port, LISTS[name]).status == 200
+        assert proxy.connections == 0
 
 
 def test_requests_do_not_grow_the_log(servers: dict[str, OwnServer], name: str, home_folder: Path) -> None:
