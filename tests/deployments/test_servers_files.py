@@ -63,6 +63,15 @@ def test_every_service_is_restarted_and_checked_and_the_file_contains_no_secret(
     assert all(set(secret) == {"file"} for secret in file["secrets"].values())
 
 
+def test_no_service_gains_rights_ours_have_none_and_the_pages_change_nothing_but_the_state() -> None:
+    """The worker's files can be changed: `cp` brings it those to import."""
+    services = compose()["services"]
+    assert all(service["security_opt"] == ["no-new-privileges:true"] for service in services.values())
+    assert all(services[name]["cap_drop"] == ["ALL"] for name in OURS)
+    assert [name for name in OURS if services[name].get("read_only")] == ["prefect", "mlflow"]
+    assert all(services[name]["tmpfs"] == ["/tmp"] for name in ("prefect", "mlflow"))
+
+
 @needs_postgres
 @pytest.mark.slow
 def test_the_database_is_not_healthy_before_it_takes_connections_of_other_containers(

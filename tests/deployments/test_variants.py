@@ -61,6 +61,9 @@ def test_a_pod_can_write_to_its_claim_as_the_images_user() -> None:
     assert [about[name] for name in ("runAsUser", "runAsGroup", "fsGroup")] == [int(user)] * 3
     assert (about["runAsNonRoot"], about["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
     allowed = pod["containers"][0]["securityContext"]
+    assert allowed.pop("readOnlyRootFilesystem"), "a night writes to its claim and to /tmp"
+    assert [(each["name"], each["mountPath"]) for each in pod["containers"][0]["volumeMounts"]][1:] == [("tmp", "/tmp")]
+    assert pod["volumes"][1] == {"name": "tmp", "emptyDir": {}}
     assert allowed == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert pod["automountServiceAccountToken"] is False, "a night asks nothing of the cluster"
 

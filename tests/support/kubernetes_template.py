@@ -1,5 +1,5 @@
 """Print the base job template: Prefect's own for Kubernetes, with the state volume, its owner and the secret added,
-and the project's image as the example in its form.
+no rights but those of a night, and the project's image as the example in its form.
 
 python -m tests.support.kubernetes_template > deployments/kubernetes/base-job-template.json
 """
@@ -19,6 +19,11 @@ OF_THE_POD = {
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+OF_THE_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
 
 
 def prefects_own(package: str, kind: str) -> dict[str, Any]:
@@ -32,12 +37,13 @@ def base_job_template() -> dict[str, Any]:
     template = copy.deepcopy(prefects_own("prefect-kubernetes", "kubernetes"))
     template["variables"]["properties"]["image"]["example"] = "stockml"
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-    pod["volumes"] = [{"name": "state", "persistentVolumeClaim": {"claimName": "stockml-state"}}]
+    claim = {"name": "state", "persistentVolumeClaim": {"claimName": "stockml-state"}}
+    pod["volumes"] = [claim, {"name": "tmp", "emptyDir": {}}]
     pod["securityContext"] = OF_THE_POD
     pod["automountServiceAccountToken"] = False
     container = pod["containers"][0]
-    container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    container["volumeMounts"] = [{"name": "state", "mountPath": "/state"}]
+    container["securityContext"] = OF_THE_CONTAINER
+    container["volumeMounts"] = [{"name": name, "mountPath": f"/{name}"} for name in ("state", "tmp")]
     container["envFrom"] = [{"secretRef": {"name": "stockml"}}]
     return template
 
