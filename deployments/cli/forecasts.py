@@ -12,6 +12,7 @@ from typer import Option, Typer
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
 from stockml.errors import HistoryError, InvalidFile, NoBars, NoForecast, TrackingUnavailable
 from stockml.home import current_home
+from stockml.redaction import one_line
 
 if TYPE_CHECKING:
     from stockml.forecasts.ledger import LedgerEntry
@@ -86,7 +87,7 @@ def _night_of(entry: "LedgerEntry") -> "Night | None":
     try:
         return read_night(record) if record.is_file() else None
     except InvalidFile as damaged:
-        print(f"stockml: left out, what its night says of it: {damaged}", file=sys.stderr)
+        print(f"stockml: left out, what its night says of it: {one_line(str(damaged))}", file=sys.stderr)
         return None
 
 

@@ -18,6 +18,7 @@ from deployments.servers.prefect_api import client_if_up
 from stockml import clock
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import HomePaths, current_home
+from stockml.redaction import one_line
 
 if TYPE_CHECKING:
     from stockml.pipeline.audit import Audit
@@ -111,7 +112,7 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
         if due is None and not missed:
             print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
     for line in (*missed, *filter(None, [refused])):
-        print("stockml:", line, file=sys.stderr)
+        print("stockml:", one_line(line), file=sys.stderr)
     return int(bool(missed))
 
 

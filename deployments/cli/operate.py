@@ -21,6 +21,7 @@ from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_
 from stockml.errors import InvalidFile, quantity
 from stockml.home import OLD_PLACE, current_home
 from stockml.provider.price_source import replay_home
+from stockml.redaction import one_line
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
@@ -233,7 +234,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
     text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
     print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
     for fault in (damaged := tuple(damaged_nights(home))):
-        print(f"stockml: left out: {fault}", file=sys.stderr)
+        print(f"stockml: left out: {one_line(fault)}", file=sys.stderr)
     return int(bool(damaged))
 
 
@@ -243,5 +244,5 @@ def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> 
     else:
         print(f"{quantity(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
         for fault in done.damaged:
-            print(f"stockml: damaged or missing, also in the archive: {fault}", file=sys.stderr)
+            print(f"stockml: damaged or missing, also in the archive: {one_line(fault)}", file=sys.stderr)
     return 1 if done.damaged else 0

@@ -1,7 +1,10 @@
 """A home whose restore was cut short is refused until it is finished: a night would begin anew what is not there."""
 
+import hashlib
+import json
 import os
 import shlex
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,3 +83,17 @@ def test_a_part_that_was_cut_short_is_finished_by_the_whole_or_from_wherever_the
     moved = archive.rename(archive.with_name("moved.zip"))
     assert run(["restore", str(moved), *([] if whole else ["--only", "settings"])]) == 0
     assert run(["tickers", "list"]) == 0
+
+
+def test_what_is_damaged_in_an_archive_is_named_without_what_the_terminal_would_obey(
+    home: HomePaths, archive: Path, capsys: Captured
+) -> None:
+    name = "bases/base-2001-06\x1b]0;mine\x07.npz"
+    with zipfile.ZipFile(archive) as kept, zipfile.ZipFile(forged := archive.with_name("c.zip"), "w") as made:
+        about = json.loads(kept.read("manifest.json"))
+        about["files"] = {name: hashlib.sha256(b"").hexdigest()}
+        made.writestr("manifest.json", json.dumps(about))
+        made.writestr(name, b"")
+    assert run(["restore", str(forged)]) == 1
+    assert "/bases/base-2001-06\\x1b]0;mine\\x07.npz: expected" in (said := capsys.readouterr().err)
+    assert said.removesuffix("\n").isprintable()
