@@ -28,16 +28,22 @@ from stockml.storage.locks import file_lock
 
 START_S, SETTLED_S = 120.0, 60.0
 PORT_OPTIONS = {name: f"--{name.lower()}-port or STOCKML_{name.upper()}_PORT" for name in ("Prefect", "MLflow")}
+KEYS = ("ALPHAVANTAGE_API_KEY", "TIINGO_API_KEY")
 MANY = 50  # tickers: registering more takes so long that it is announced
 
 
 def prefect(port: int, environ: Mapping[str, str]) -> Program:
-    return Program("Prefect", "deployments.servers.prefect_program", (str(port),), environ)
+    return Program("Prefect", "deployments.servers.prefect_program", (str(port),), _without_keys(environ))
 
 
 def mlflow(home: HomePaths, port: int, environ: Mapping[str, str]) -> Program:
-    database = {"MLFLOW_BACKEND_STORE_URI": home.mlflow_database}
-    return Program("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), {**environ, **database})
+    own = {**_without_keys(environ), "MLFLOW_BACKEND_STORE_URI": home.mlflow_database}
+    return Program("MLflow", "deployments.servers.mlflow_program", (str(port), home.artifacts), own)
+
+
+def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """No page asks for prices: no fault of Prefect's or MLflow's can show a key that their processes do not hold."""
+    return {name: value for name, value in environ.items() if name not in KEYS}
 
 
 def worker(environ: Mapping[str, str], name: str, *more: str) -> Program:

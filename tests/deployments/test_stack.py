@@ -12,11 +12,14 @@ import pytest
 from deployments.errors import PortTaken, ServerFailed
 from deployments.registration import ticker_list
 from deployments.replay.feed import Feed
+from deployments.servers import stack
 from deployments.servers.access import ADDRESS, HOSTS, PASSWORD, Access
 from deployments.servers.processes import Program, start
 from deployments.servers.stack import MANY, _deploy, _print_addresses, up, watch
 from stockml.home import HomePaths
+from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import replay_home
+from stockml.provider.tiingo import Tiingo
 from tests.support.commands import stockml
 from tests.support.loopback import Loopback, whole
 from tests.support.own_servers import free_port
@@ -31,6 +34,14 @@ def test_a_server_started_alone_names_its_taken_port_too(home: HomePaths, feed: 
     failed = stockml(*part.split(), port := feed.address.rpartition(":")[2])
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith(f"stockml: expected port {port} to be free for ")
+
+
+def test_the_servers_of_the_pages_hold_no_key_of_a_price_service(home: HomePaths) -> None:
+    keys = {provider.key_variable: "K" * 16 for provider in (AlphaVantage, Tiingo)}
+    for program in (stack.prefect(4200, keys | {"PGPASSWORD": "own"}), stack.mlflow(home, 5000, keys)):
+        assert program.environ.keys().isdisjoint(keys)
+    assert stack.prefect(4200, keys | {"PGPASSWORD": "own"}).environ == {"PGPASSWORD": "own"}
+    assert stack.worker(keys, "here").environ.items() > keys.items()
 
 
 def test_two_pages_on_one_port_are_refused_before_anything_runs(home: HomePaths) -> None:
