@@ -35,7 +35,7 @@ from stockml.errors import InvalidSetting, WorkerMismatch
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from tasks.artifacts import row_of
-from tasks.workplace import marked
+from tasks.workplace import identified_worker
 from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.patience import PATIENCE_S
 from tests.support.replaying import SMALL, THURSDAY, fill, use
@@ -241,7 +241,7 @@ def test_a_worker_whose_code_lacks_the_check_is_refused_as_older(
 def test_a_check_left_behind_by_a_killed_run_sends_no_worker_away(
     home: HomePaths, other: Path, scheduler: LocalCluster
 ) -> None:
-    with marked(home) as here, Client(scheduler) as client:
+    with identified_worker(home) as here, Client(scheduler) as client:
         client.register_plugin(SameWorkplace(here, "of a killed run"), name="of a killed run")
         with worker(scheduler, other) as joining:
             scheduler.wait_for_workers(1, PATIENCE_S)

@@ -21,7 +21,7 @@ from stockml.home import HomePaths
 from stockml.nights.status import LastRun, record_run, rows
 from stockml.storage.process_marks import mark
 from tasks.lost_runs import GONE_AFTER, LOST_AFTER, MAX_SILENCE, OURS, end_killed, reap_lost
-from tasks.run_records import keep_end, sign
+from tasks.run_records import keep_end, record_process
 from tests.support.loopback import Loopback, whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -153,7 +153,7 @@ def test_it_leaves_one_that_a_worker_is_about_to_retry_and_one_that_was_being_ca
 
 def test_a_dead_run_that_is_resumed_is_signed_again_and_so_is_not_ended(runs: dict[str, str]) -> None:
     for run in runs.values():
-        sign(UUID(str(run)))
+        record_process(UUID(str(run)))
     end_killed("RESCUED")
     assert states(runs) == {"gone": "Running", "here": "Running", "unknown": "Running"}
 
@@ -163,5 +163,5 @@ def test_a_server_that_answers_with_no_json_fails_no_night_that_looks_for_dead_r
     with Loopback(whole(answer)) as server, temporary_settings({PREFECT_API_URL: server.address}):
         end_killed("RESCUED")
         reap_lost()
-        sign(UUID(int=1))
+        record_process(UUID(int=1))
         assert server.asked

@@ -14,7 +14,7 @@ from stockml.errors import WorkerMismatch
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tasks import workplace
-from tasks.workplace import check, check_scheduled, marked, own_code, worker_variables
+from tasks.workplace import check, check_scheduled, identified_worker, own_code, worker_variables
 
 WORKER = "tcp://10.0.0.6:40001"
 
@@ -28,7 +28,7 @@ def _a_new_process() -> Iterator[None]:
 
 def named(home: HomePaths, **changes: str) -> str:
     """What a worker whose home has these changes is told by a run of `home`; "" if it fits."""
-    with marked(home) as here:
+    with identified_worker(home) as here:
         try:
             check(here, replace(home, **changes), WORKER)
         except WorkerMismatch as refused:
@@ -43,7 +43,7 @@ def test_the_same_home_fits_and_leaves_no_file(home: HomePaths) -> None:
 
 def test_another_home_is_named_once_though_its_addresses_differ_too(home: HomePaths, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    with marked(home) as here, pytest.raises(WorkerMismatch) as refused:
+    with identified_worker(home) as here, pytest.raises(WorkerMismatch) as refused:
         check(here, home_of({"STOCKML_HOME": str(other)}), WORKER)
     assert refused.value.worker == WORKER
     assert refused.value.differences == (("STOCKML_HOME", str(home.root), str(other)),)
@@ -51,7 +51,7 @@ def test_another_home_is_named_once_though_its_addresses_differ_too(home: HomePa
 
 
 def test_the_same_path_on_another_disk_is_another_home(home: HomePaths, tmp_path: Path) -> None:
-    with marked(home) as here:
+    with identified_worker(home) as here:
         shutil.move(home.root, tmp_path / "away")
         home.locks.mkdir(parents=True)
         with pytest.raises(WorkerMismatch, match=f"folder that it names: .*another of the same path, {home.root}"):
@@ -83,7 +83,7 @@ def test_another_address_is_named_without_its_password(home: HomePaths, changes:
 
 
 def test_other_code_is_named_by_both_hashes_and_libraries(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    with marked(home) as here:
+    with identified_worker(home) as here:
         monkeypatch.setattr(code_version, "_version", lambda name: "3.1.4")
         own_code.cache_clear()  # another process
         with pytest.raises(WorkerMismatch) as refused:
@@ -100,7 +100,7 @@ def test_a_worker_that_ran_nights_before_the_code_was_changed_on_its_disk_is_ref
     monkeypatch.setattr(workplace, "NIGHT_PACKAGES", [tmp_path])
     assert named(home) == ""
     source.write_text("EPOCHS = 4\n")
-    with marked(home) as here, pytest.raises(WorkerMismatch, match="the code: expected"):
+    with identified_worker(home) as here, pytest.raises(WorkerMismatch, match="the code: expected"):
         check(replace(here, code=own_code.__wrapped__()), home, WORKER)
 
 
@@ -111,7 +111,7 @@ def test_with_shared_state_each_machine_has_its_own_home(tmp_path: Path) -> None
     """The state's address tells workplaces apart, and a message shows it without its password."""
     one, two = (home_of({"STOCKML_HOME": str(tmp_path / name), **SHARED}) for name in ("one", "two"))
     same_tracking = {"tracking_uri": "http://mlflow:5000"}
-    with marked(replace(one, **same_tracking)) as here:
+    with identified_worker(replace(one, **same_tracking)) as here:
         check(here, replace(two, **same_tracking), WORKER)
         with pytest.raises(WorkerMismatch) as refused:
             check(here, replace(two, state="s3://key:secret@other/state", **same_tracking), WORKER)

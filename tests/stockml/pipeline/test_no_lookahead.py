@@ -76,5 +76,5 @@ CAUSAL = (
 def test_what_a_model_says_and_the_facts_about_it_as_of_t_ignore_later_bars(model: TrainedModel, t: int) -> None:
     other, at = altered_after(SERIES, t), np.arange(max(t - 60, 21), t + 1)
     for network in (model.held_out, model.published):
-        for said in (network.vintages.simple, lambda *asked, of=network: of.forecast(*asked)[1]):
+        for said in (network.vintages.simple_quantiles, lambda *asked, of=network: of.forecast(*asked)[1]):
             np.testing.assert_array_equal(said(other, at, LEADS), said(SERIES, at, LEADS))

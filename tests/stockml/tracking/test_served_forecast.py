@@ -39,7 +39,7 @@ def given(sessions: int = 300) -> pd.DataFrame:
 
 
 def test_one_row_per_lead_has_its_session_its_path_and_bands_around_it(served: Forecaster) -> None:
-    said = served.after(given())
+    said = served.predict(given())
     assert said["lead"].tolist() == list(range(1, 51))
     assert [said["session"].iloc[at].date() for at in (0, -1)] == [date(2013, 3, 1), date(2013, 5, 10)]
     rising = said[["low_95", "low_80", "low_50", "path", "high_50", "high_80", "high_95"]].to_numpy()
@@ -50,7 +50,7 @@ def test_one_row_per_lead_has_its_session_its_path_and_bands_around_it(served: F
 def test_from_all_bars_the_forecast_is_the_nights(served: Forecaster) -> None:
     model, series = trained("IBM", DAY), series_until("IBM", DAY)
     night = Candidate.of(ScoringData.of(series, model.parts, model.settings.evaluation, model), model).tonight
-    said = replace(served, calibration=night.calibration()).after(given(10_000))
+    said = replace(served, calibration=night.calibration()).predict(given(10_000))
     expected = series.close[-1] * np.exp(night.quantiles[0])
     np.testing.assert_allclose(said["low_80"], expected[:, 2], rtol=1e-9)
     np.testing.assert_allclose(said["high_95"], expected[:, 20], rtol=1e-9)
@@ -58,10 +58,10 @@ def test_from_all_bars_the_forecast_is_the_nights(served: Forecaster) -> None:
 
 def test_the_order_and_the_form_of_the_sessions_change_nothing(served: Forecaster) -> None:
     bars = given()
-    expected = served.after(bars)
+    expected = served.predict(bars)
     texts = bars.assign(session=bars["session"].dt.strftime("%Y-%m-%d"))
     for other in (bars.sample(frac=1, random_state=1), texts, bars.assign(more="a column that is not needed")):
-        pd.testing.assert_frame_equal(served.after(other), expected)
+        pd.testing.assert_frame_equal(served.predict(other), expected)
 
 
 def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None:
@@ -93,4 +93,4 @@ def test_two_bars_of_a_session_and_what_is_no_date_are_refused() -> None:
 
 def test_less_than_a_month_is_too_short(served: Forecaster) -> None:
     with pytest.raises(TooFewBars):
-        served.after(given(15))
+        served.predict(given(15))
