@@ -127,11 +127,9 @@ def rename(
         raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
     if not (listed or is_known(home, old) or is_known(home, new)):
         raise BadParameter(f"expected a ticker that {home.root} knows, found {old}", param_hint="OLD")
-    if listed:
-        ticker_list.rename(home, old, new, only_check=True)
+    ticker_list.rename(home, old, new, only_check=True)
     moved = move(home, old, new, missed=lambda away: print(f"{away}; run the command again then"))
-    if listed:
-        ticker_list.rename(home, old, new)
+    if ticker_list.rename(home, old, new):
         moved = (*moved, "its place in the list")
     # also where nothing was left to move: an earlier run may have been killed before it told Prefect
     done = f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"

@@ -85,10 +85,10 @@ def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> 
     return new
 
 
-def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> None:
-    """Rename the entry of `old` to `new`, keeping its choices. Raises InvalidFile, and then changes nothing.
+def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> bool:
+    """Rename the entry of `old` to `new`, keeping its choices; False if it is not in the list, or not any more.
 
-    The old name is noted until Prefect is told, which has a person's schedules and pauses under it.
+    Raises InvalidFile, and then changes nothing. Until Prefect is told, the old name of its schedules is noted.
     """
 
     def named(found: re.Match[str]) -> str:
@@ -96,6 +96,8 @@ def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> 
 
     with _lock(home):
         known = [entry.ticker for entry in tickers_of(home).tickers]
+        if old not in known:
+            return False
         before, items, after = _parts(list_file(home))
         at = known.index(old)
         symbol = rf"(?i)(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-]|\s*:)"
@@ -105,6 +107,7 @@ def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> 
             earlier = earlier_names(home)
             write_atomically(_earlier(home), json.dumps({**earlier, new: earlier.get(old, old)}).encode())
             write_atomically(home.tickers, text)
+        return True
 
 
 def earlier_names(home: HomePaths) -> dict[str, str]:

@@ -122,7 +122,7 @@ def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: HomePaths, c
 def test_a_renamed_share_keeps_its_line_and_its_options(home: HomePaths) -> None:
     add(home, ["FB", "FB-A"], {"at": "23:30"})
     before = home.tickers.read_text()
-    rename(home, "FB", "META")
+    assert [rename(home, "FB", "META") for _ in range(2)] == [True, False], "the same command, twice at once"
     assert names(home) == ["META", "FB-A"]
     assert home.tickers.read_text() == before.replace('"FB"', '"META"')
 
