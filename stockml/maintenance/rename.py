@@ -16,12 +16,14 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.record import read_night, write_night
 from stockml.prices.store import BarStore
+from stockml.storage.locks import file_lock
 from stockml.storage.manifests import FOLDERS
 from stockml.storage.os_errors import check_links, closed_to_us
 from stockml.storage.sharing import interrupted_renames, rename_lock, rename_marker
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
+TELLING_S = 600  # at most, of a share with many nights
 TO_TELL = ".renamed"  # of the mark of a rename that MLflow is still to be told of
 
 
@@ -58,7 +60,8 @@ def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUna
         mark.with_suffix(TO_TELL).touch()
         mark.unlink(missing_ok=True)
     try:
-        moved += _told(home, new)
+        with file_lock(home.locks / "renamed.lock", TELLING_S):
+            moved += _told(home, new)
     except TrackingUnavailable as away:
         missed(away)
     return tuple(dict.fromkeys(moved))

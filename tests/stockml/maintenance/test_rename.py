@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
@@ -24,6 +25,7 @@ from stockml.storage.objects import sha256_of
 from stockml.storage.sharing import interrupted_renames, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry
+from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 
@@ -142,6 +144,23 @@ def test_mlflow_follows_a_share_that_is_renamed_again_before_mlflow_was_told(wit
     assert mlflow.get_experiment(of_ibm).name == "stockml/CIM"
     assert rename(with_tables, "BIM", "CIM", missed=missed.append) == ()
     assert (len(missed), [*with_tables.locks.glob("* *.*")]) == (1, [])
+
+
+def test_mlflow_is_told_by_one_of_two_renames_at_once(filled: HomePaths) -> None:
+    nothing_there = whole(b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}', 404)
+    missed: list[TrackingUnavailable] = []
+
+    def meanwhile(exchange: Exchange) -> None:
+        other.start()
+        other.join(1)  # one that does not wait for its turn needs less
+        nothing_there(exchange)
+
+    with Loopback(meanwhile, nothing_there) as server:
+        here = replace(filled, tracking_uri=server.address)
+        other = Thread(target=rename, args=(here, "IBM", "BIM"), kwargs={"missed": missed.append})
+        rename(here, "IBM", "BIM", missed=missed.append)
+        other.join()
+    assert (missed, [*here.locks.glob("* *.*")]) == ([], [])
 
 
 def test_settings_of_its_own_are_in_the_way_of_a_rename(filled: HomePaths) -> None:
