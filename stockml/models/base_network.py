@@ -107,41 +107,41 @@ class BaseNetwork(Vintage):
         widths[EWMA_60] = Volatilities.of(series).ewma_60[origins, None] * np.sqrt(leads)
         if ridge is not None:
             widths[RIDGE] = ridge.widths(series, origins, leads, pooled)
-        found = np.zeros((len(origins), len(leads), len(LEVELS)))
+        total = np.zeros((len(origins), len(leads), len(LEVELS)))
         for member, coefficients in zip(self.members, self.coefficients(series, origins), strict=True):
             width = widths[member.corrects] * width_factors(coefficients.astype(np.float64), leads)
-            found += width[..., None] * member.quantiles_of(leads)
-        return found / len(self.members)
+            total += width[..., None] * member.quantiles_of(leads)
+        return total / len(self.members)
 
     def coefficients(self, series: PriceSeries, origins: Indices) -> Singles:
-        """(members, m, 4) coefficients of `lead_basis` after each origin, once for a series and what continues it.
+        """(members, m, 4) coefficients of `lead_basis` after each origin, computed once per full series.
 
-        Computed with the others of its chunk, whichever are asked for: a product's last bits depend on its size.
+        Always computed for its whole chunk: a product's last bits depend on its size.
         """
-        whole = series.whole
-        of_bases = _COEFFICIENTS.setdefault(whole, {})
-        if self not in of_bases:
-            of_bases[self] = np.full((len(self.members), len(whole), BASIS_SIZE), np.nan, dtype=np.float32)
-        found = of_bases[self]
-        new = origins[np.isnan(found[0, origins, 0])]
+        full = series.whole
+        by_base = _COEFFICIENTS.setdefault(full, {})
+        if self not in by_base:
+            by_base[self] = np.full((len(self.members), len(full), BASIS_SIZE), np.nan, dtype=np.float32)
+        cached = by_base[self]
+        new = origins[np.isnan(cached[0, origins, 0])]
         for first in np.unique(new // SPAN * SPAN + new % ORIGIN_STRIDE).tolist():
-            at = np.minimum(np.arange(first, first + SPAN, ORIGIN_STRIDE), len(whole) - 1)
-            windows = self.windows(whole, at)
-            found[:, at] = [member.coefficients(windows) for member in self.members]
-        return found[:, origins]
+            at = np.minimum(np.arange(first, first + SPAN, ORIGIN_STRIDE), len(full) - 1)
+            windows = self.windows(full, at)
+            cached[:, at] = [member.coefficients(windows) for member in self.members]
+        return cached[:, origins]
 
     def windows(self, series: PriceSeries, origins: Indices) -> Singles:
         """(m, 64, 14) scaled inputs of the sessions up to each origin; 0, the mean, before its segment's first."""
         first = max(int(origins.min(initial=len(series))) - LOOK_BACK + 1, 0)
         rows = self.scale.apply(width_inputs(series)[first : int(origins.max(initial=0)) + 1])
-        places = origins[:, None] + np.arange(1 - LOOK_BACK, 1)
-        windows = np.asarray(rows[np.maximum(places - first, 0)], dtype=np.float32)
-        windows[places < segment_start(series, origins)[:, None]] = 0
+        indices = origins[:, None] + np.arange(1 - LOOK_BACK, 1)
+        windows = np.asarray(rows[np.maximum(indices - first, 0)], dtype=np.float32)
+        windows[indices < segment_start(series, origins)[:, None]] = 0
         return windows
 
 
 _COEFFICIENTS: WeakKeyDictionary[PriceSeries, dict[BaseNetwork, Singles]] = WeakKeyDictionary()
-"""By series and base, (members, n, 4), NaN where not yet asked for: what is known changes no result, only the time."""
+"""By series and base, (members, n, 4), NaN where not yet computed: a cache, which saves time and changes no result."""
 
 
 def _lstm(sequence: Singles, kernel: Singles, recurrent: Singles, bias: Singles) -> Singles:

@@ -32,8 +32,8 @@ def trailing_mean(mid: Floats, window: int = AVERAGE_WINDOW) -> Floats:
 def exponential_mean(mid: Floats, decay: float = EMA_DECAY, start: float | None = None) -> Floats:
     """(n,) decay · (the mean so far) + (1 − decay) · (the newest value), from the first one or `start`.  mid: (n,)."""
     first = mid[:1] if start is None else np.array([start])
-    whole = pd.Series(np.concatenate([first, mid])).ewm(alpha=1 - decay, adjust=False).mean()
-    return np.asarray(whole, dtype=np.float64)[1:]
+    means = pd.Series(np.concatenate([first, mid])).ewm(alpha=1 - decay, adjust=False).mean()
+    return np.asarray(means, dtype=np.float64)[1:]
 
 
 def mean_step(mid: Floats, sessions: int) -> Floats:
@@ -67,7 +67,7 @@ def trend_prior_moves(series: PriceSeries, origins: Indices, horizon: int) -> Fl
     at all after a bad year, twice as fast after a good one; it never falls. A ticker's own drift over more than a year
     is left out: it says less about its next years than this does.
     """
-    rise = expected_drift(series) * (1 + trend(series))
+    rise = expected_drift(series) * (1 + year_momentum(series))
     start = _start(series)[origins, None]
     return np.asarray(start + rise[origins, None] * np.arange(1, horizon + 1), dtype=np.float64)
 
@@ -103,7 +103,7 @@ def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> F
 
 
 @each_segment
-def trend(series: PriceSeries) -> Floats:
+def year_momentum(series: PriceSeries) -> Floats:
     """(n,) the past year's log return without its newest month, over a random walk's deviation; clipped at ±1.
 
     With less than a year of history it counts from the first session.

@@ -30,18 +30,18 @@ def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
 
 
-def _once(basis: Callable[[Indices], Floats]) -> Callable[[Indices], Floats]:
+def _cached_basis(basis: Callable[[Indices], Floats]) -> Callable[[Indices], Floats]:
     """Decorate a function of the leads alone, to compute it only once for the same ones."""
-    known = lru_cache(maxsize=16)(lambda leads: basis(np.array(leads)))
+    cached = lru_cache(maxsize=16)(lambda leads: basis(np.array(leads)))
 
     @wraps(basis)
-    def of(leads: Indices) -> Floats:
-        return known(tuple(np.asarray(leads).tolist()))
+    def wrapper(leads: Indices) -> Floats:
+        return cached(tuple(np.asarray(leads).tolist()))
 
-    return of
+    return wrapper
 
 
-@_once
+@_cached_basis
 def hat_basis(leads: Indices) -> Floats:
     """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting beyond them."""
     if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
@@ -50,11 +50,11 @@ def hat_basis(leads: Indices) -> Floats:
     return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
 
 
-@_once
+@_cached_basis
 def lead_basis(leads: Indices) -> Floats:
     """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
-    place = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
-    return np.asarray(np.polynomial.legendre.legvander(place, BASIS_SIZE - 1), dtype=np.float64)
+    position = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
+    return np.asarray(np.polynomial.legendre.legvander(position, BASIS_SIZE - 1), dtype=np.float64)
 
 
 def width_factors(coefficients: Floats, leads: Indices) -> Floats:

@@ -27,15 +27,15 @@ WIDTHS = (CONSTANT, EWMA_20, EWMA_60, POOLED)  # each has a pooled shape of its 
 ORIGIN_STRIDE = 5
 FIRST_LEARNED = 60  # before it, the EWMA 60, the unit of everything here, has not settled
 MIN_LEARNED = 100
-MIN_RETURNS = 20  # a month: with fewer a width is not worth stating
+MIN_RETURNS = 20  # a month: a width from fewer is too uncertain
 MIN_MOVE = 0.05  # in units of the width: keeps an unchanged price from dominating the fit
 MAX_TERM = 2.0  # a day without a range, or a misprint, counts no more than a factor of e²
-DECIMALS = 8  # kept: the last bits of a fit differ between processors
+DECIMALS = 8  # stored: the last bits of a fit differ between processors
 
 
 @dataclass(frozen=True, eq=False)
 class Vintage:
-    """What everything that is learned across tickers says of itself: the last session seen, and what it is made of."""
+    """Metadata of everything learned across tickers: the last session seen, and what it is made of."""
 
     through: date
     tickers: tuple[str, ...]
@@ -58,8 +58,8 @@ class PooledRegression(Vintage):
 
     def __post_init__(self) -> None:
         knots, terms = len(LEADS), len(TERMS)
-        wanted = {"means": (terms,), "intercepts": (knots,), "coefficients": (knots, terms)}
-        for name, shape in wanted.items():
+        expected = {"means": (terms,), "intercepts": (knots,), "coefficients": (knots, terms)}
+        for name, shape in expected.items():
             check_array(name, getattr(self, name), shape)
         for name in WIDTHS:
             check_array(f"the shape of {name}", self.shapes[name], (knots, len(LEVELS)))
@@ -115,15 +115,15 @@ def learning_origins(series: PriceSeries) -> Indices:
 
 
 def learning_bars(series: Mapping[str, PriceSeries], until: date, what: str) -> tuple[dict[str, PriceSeries], Vintage]:
-    """Bars through `until` of tickers that can be learned from, and what a vintage says of them.  Raises TooFewBars."""
+    """Bars through `until` of tickers that can be learned from, and their metadata.  Raises TooFewBars."""
     known = {ticker: series[ticker].through(until) for ticker in sorted(series)}
     counts = {ticker: len(learning_origins(bars)) for ticker, bars in known.items()}
-    learned = {ticker: bars for ticker, bars in known.items() if counts[ticker]}
+    usable = {ticker: bars for ticker, bars in known.items() if counts[ticker]}
     if sum(counts.values()) < MIN_LEARNED:
         longest = max(map(len, known.values()), default=0)
         raise TooFewBars(FIRST_LEARNED + LEADS[-1] + ORIGIN_STRIDE * MIN_LEARNED, longest, what)
-    through = max(bars.sessions[-1] for bars in learned.values()).item()
-    return learned, Vintage(through, tuple(learned), sum(map(len, learned.values())), sum(counts.values()))
+    through = max(bars.sessions[-1] for bars in usable.values()).item()
+    return usable, Vintage(through, tuple(usable), sum(map(len, usable.values())), sum(counts.values()))
 
 
 def _training_rows(series: PriceSeries) -> tuple[Floats, Floats, Floats]:

@@ -67,9 +67,9 @@ class PooledRidge(Vintage):
         deviations = np.maximum(np.nanstd(inputs, axis=0), MIN_DEVIATION).round(DECIMALS)
         standard = standardised(inputs, means, deviations)
         onto_basis = np.linalg.pinv(lead_basis(leads)).T  # least squares over the leads
-        missed = np.log(np.abs(moved) / widths + MIN_MOVE) @ onto_basis
-        learned = Ridge(alpha=PENALTY * len(standard)).fit(standard, missed)
-        coefficients = np.asarray(learned.coef_, dtype=np.float64).T.round(DECIMALS)
+        targets = np.log(np.abs(moved) / widths + MIN_MOVE) @ onto_basis
+        regression = Ridge(alpha=PENALTY * len(standard)).fit(standard, targets)
+        coefficients = np.asarray(regression.coef_, dtype=np.float64).T.round(DECIMALS)
         ratios = moved / (widths * width_factors(standard @ coefficients, leads))
         shape = symmetrised(np.quantile(ratios, LEVELS, axis=0).T).round(DECIMALS)
         return cls(**vars(learned_from), means=means, deviations=deviations, coefficients=coefficients, shape=shape)

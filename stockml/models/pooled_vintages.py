@@ -34,7 +34,7 @@ OWN = "learn it anew with `stockml pretrain`, or move the file away: an older on
 READ_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 Header = dict[str, Any]
-CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; the first two of old
+CORRECTED: Mapping[Any, str] = {True: POOLED, False: EWMA_60, RIDGE: RIDGE}  # in a base's header; True, False: old ones
 WRITTEN = {name: written for written, name in CORRECTED.items()}
 _json = partial(json.dumps, sort_keys=True, default=np.ndarray.tolist)
 
@@ -50,7 +50,7 @@ class VintageKind:
 
     @property
     def fitted(self) -> list[str]:
-        """The names of what it has learned, beyond what every vintage says of itself."""
+        """The names of what it has learned, beyond the metadata of every vintage."""
         return [each.name for each in fields(self.type)[len(fields(Vintage)) :]]
 
 
@@ -90,9 +90,9 @@ def read(path: Path) -> Any:
         if signed != found:
             expected = f"expected content of SHA-256 {str(signed)[:64]}"
             raise InvalidFile(str(path), f"{expected}, found {found}; {way_back}")
-        for name, wanted in kind.layout.items():
-            if header[name] != wanted:
-                raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(wanted)[:80]}")
+        for name, value in kind.layout.items():
+            if header[name] != value:
+                raise ValueError(f"{name} {str(header[name])[:80]} instead of {str(value)[:80]}")
         through, tickers = date.fromisoformat(header["through"]), tuple(map(str, header["tickers"]))
         learned_from = Vintage(through, tickers, int(header["sessions"]), int(header["origins"]))
         if kind.type is BaseNetwork:
@@ -121,17 +121,17 @@ def _described(vintage: Vintage) -> tuple[Header, Arrays]:
 
 
 def _digest(header: Header, arrays: Arrays) -> str:
-    found = hashlib.sha256(_json(header, separators=(",", ":")).encode())
+    sha256 = hashlib.sha256(_json(header, separators=(",", ":")).encode())
     for array in arrays:
-        found.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
-    return found.hexdigest()
+        sha256.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return sha256.hexdigest()
 
 
-def _as_arrays(kept: Any) -> Any:
-    """What JSON keeps of an array, or of arrays by name."""
-    if isinstance(kept, dict):
-        return {name: np.array(each, dtype=np.float64) for name, each in kept.items()}
-    return np.array(kept, dtype=np.float64)
+def _as_arrays(content: Any) -> Any:
+    """The array, or arrays by name, that JSON holds as lists."""
+    if isinstance(content, dict):
+        return {name: np.array(each, dtype=np.float64) for name, each in content.items()}
+    return np.array(content, dtype=np.float64)
 
 
 def _base_parts(base: BaseNetwork) -> tuple[Header, Arrays]:
@@ -153,10 +153,10 @@ def _base(learned_from: dict[str, Any], header: Header, arrays: Arrays) -> BaseN
     for array in arrays:
         if array.dtype not in (np.dtype("<f2"), np.dtype("<f4")):
             raise ValueError(f"an array of {array.dtype} among the weights")
-    left = iter([array.astype(np.float32) for array in arrays])
+    remaining = iter([array.astype(np.float32) for array in arrays])
 
     def take(count: int) -> tuple[NDArray[np.float32], ...]:
-        taken = tuple(islice(left, count))
+        taken = tuple(islice(remaining, count))
         if len(taken) < count:
             raise ValueError("fewer arrays than its networks need")
         return taken
@@ -165,7 +165,7 @@ def _base(learned_from: dict[str, Any], header: Header, arrays: Arrays) -> BaseN
         (CORRECTED[each["corrects"]], tuple(take(3) for _ in range(int(each["layers"]))), take(2), take(2), *take(1))
         for each in header["members"]
     ]
-    if next(left, None) is not None:
+    if next(remaining, None) is not None:
         raise ValueError("more arrays than its networks have")
     return BaseNetwork(
         **learned_from,

@@ -80,9 +80,9 @@ class Registry:
                 promotions.append(self._read(line, crc, must_be_checked=CHECK in before))
             except ValueError as error:
                 raise RecordUnreadable(str(path), f"line {number}: {error}") from error
-            if (was := promotions[-1].ticker) not in (ticker, of):
-                found = f"line {number}: a promotion of {was}, expected of {ticker}"
-                raise RecordUnreadable(str(path), found, unfinished_rename(was, ticker) + RecordUnreadable.advice)
+            if (owner := promotions[-1].ticker) not in (ticker, of):
+                found = f"line {number}: a promotion of {owner}, expected of {ticker}"
+                raise RecordUnreadable(str(path), found, unfinished_rename(owner, ticker) + RecordUnreadable.advice)
             crc, before = zlib.crc32(line, crc), line
         return tuple(promotions)
 
@@ -162,15 +162,15 @@ class Registry:
     def _append(self, promotion: Promotion) -> None:
         path = self.file(promotion.ticker)
         before = path.read_bytes() if path.exists() else b""
-        kept = replace(promotion, path=self._relative(promotion.path))
-        write_atomically(path, before + _line(kept, before))
+        relative = replace(promotion, path=self._relative(promotion.path))
+        write_atomically(path, before + _line(relative, before))
 
     def _read(self, line: bytes, crc: int, must_be_checked: bool) -> Promotion:
         """Check and parse a line.  crc: of all lines before it.  Raises ValueError."""
-        said, check, _ = line.rpartition(CHECK)
-        if (check or must_be_checked) and line != said + _ending(zlib.crc32(said, crc)):
+        body, check, _ = line.rpartition(CHECK)
+        if (check or must_be_checked) and line != body + _ending(zlib.crc32(body, crc)):
             raise ValueError("damage: its checksum is not that of the lines up to it")
-        promotion = read_record(Promotion, said + b"}" if check else line)
+        promotion = read_record(Promotion, body + b"}" if check else line)
         return replace(promotion, path=str(self.models / promotion.path))
 
     def _relative(self, path: str) -> str:

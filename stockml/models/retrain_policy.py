@@ -14,7 +14,7 @@ class Facts:
     """What is known tonight. Counts are sessions; without a champion only `no_champion` matters.
 
     `no_champion`: why there is none to continue from, None where there is one; `unscored`: why it cannot be scored on
-    tonight's unseen origins, None where it can; `changed`: what it was learned with that is another tonight.
+    tonight's unseen origins, None where it can; `changed`: what differs tonight from when it learned.
     `scale_drift`, the tutorial's only: half ranges from the middle of the last window to the price, at least 1.
     `live_skill`, the tutorial's only: of the published paths in the ledger, None until enough have come due.
     """
@@ -36,17 +36,17 @@ class Decision:
     reason: str
 
 
-def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
-    """Choose tonight's mode: `wanted` where possible, else retrain; for `auto`, what the facts call for."""
-    if wanted == "retrain":
+def decide(facts: Facts, mode: Mode, policy: PolicySettings) -> Decision:
+    """Choose tonight's mode: `mode` where possible, else retrain; for `auto`, what the facts call for."""
+    if mode == "retrain":
         return Decision("retrain", "asked for")
-    matters = [name for name in facts.changed if wanted == "auto" or (wanted, name) == ("fine-tune", "settings")]
+    matters = [name for name in facts.changed if mode == "auto" or (mode, name) == ("fine-tune", "settings")]
     changed = f"{' and '.join(matters)} changed since the champion learned" if matters else None
     unscored = f"the champion cannot be scored: {facts.unscored}" if facts.unscored else None
     impossible = facts.no_champion or changed or unscored
-    if wanted != "auto":
-        asked = f"{wanted} was asked for"
-        return Decision("retrain", f"{impossible} ({asked})") if impossible else Decision(wanted, "asked for")
+    if mode != "auto":
+        asked = f"{mode} was asked for"
+        return Decision("retrain", f"{impossible} ({asked})") if impossible else Decision(mode, "asked for")
     if why := impossible or _stale(facts, policy):
         return Decision("retrain", why)
     if facts.new_sessions > 0:
@@ -57,11 +57,11 @@ def decide(facts: Facts, wanted: Mode, policy: PolicySettings) -> Decision:
 def _stale(facts: Facts, policy: PolicySettings) -> str | None:
     """Why the champion should be replaced rather than continued."""
     if facts.sessions_since_retrain > policy.retrain_after_sessions:
-        passed = f"{facts.sessions_since_retrain} sessions since the last full training"
-        return f"{passed}, more than {policy.retrain_after_sessions}"
+        age = f"{facts.sessions_since_retrain} sessions since the last full training"
+        return f"{age}, more than {policy.retrain_after_sessions}"
     if facts.scale_drift > policy.scale_drift:
-        away = f"the price is {facts.scale_drift:.2f} half ranges from the middle of the last window that was learned"
-        return f"scale drifted: {away}, more than {policy.scale_drift:.2f}"
+        drift = f"the price is {facts.scale_drift:.2f} half ranges from the middle of the last window that was learned"
+        return f"scale drifted: {drift}, more than {policy.scale_drift:.2f}"
     if facts.live_skill is not None and facts.live_skill < policy.live_skill_floor:
         return f"live skill {facts.live_skill:+.3f} fell below {policy.live_skill_floor:+.3f}"
     return None

@@ -19,7 +19,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 DECAY_ORIGINS = 600.0  # origins, five sessions apart, after which a weight has fallen by a factor of e
-RIDGE_PENALTY = 60.0  # independent origins that it takes before half of a coefficient is believed
+RIDGE_PENALTY = 60.0  # independent origins: with as many, a coefficient is shrunk by half
 OVERLAP = np.maximum(np.array(LEADS) / ORIGIN_STRIDE, 1)  # origins in a row whose outcomes share sessions count as one
 FORECASTS = 2  # the base's, and the simple one
 
@@ -40,9 +40,9 @@ class WidthCorrection:
         """Update with the errors of later origins, (2, m, 11), oldest first."""
         count = errors.shape[1]
         weights = np.exp(-np.arange(count)[::-1] / DECAY_ORIGINS)
-        kept = self.weight * np.exp(-count / DECAY_ORIGINS)
-        weight = kept + float(weights.sum())
-        return type(self)((kept * self.mean + weights @ errors) / weight, weight, through)
+        decayed = self.weight * np.exp(-count / DECAY_ORIGINS)
+        weight = decayed + float(weights.sum())
+        return type(self)((decayed * self.mean + weights @ errors) / weight, weight, through)
 
     def coefficients(self) -> Floats:
         """(2, 4) coefficients of `lead_basis`, from ridge regressions of the means on it, weighted by lead."""
@@ -56,12 +56,12 @@ class WidthCorrection:
         return {"mean": self.mean.tolist(), "weight": self.weight, "through": through}
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> Self:
-        """The inverse; none, to be learned anew, for what an earlier version kept: another mean, of the base alone."""
-        mean = np.array(kept["mean"], dtype=np.float64)
-        if mean.shape == (len(LEADS),) or kept["through"] is None:
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """The inverse; empty, to be learned again, for an earlier version's record (the base's mean alone)."""
+        mean = np.array(content["mean"], dtype=np.float64)
+        if mean.shape == (len(LEADS),) or content["through"] is None:
             return cls()
-        return cls(mean.reshape(FORECASTS, len(LEADS)), float(kept["weight"]), np.datetime64(kept["through"]))
+        return cls(mean.reshape(FORECASTS, len(LEADS)), float(content["weight"]), np.datetime64(content["through"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +79,8 @@ class TickerNetwork:
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, Floats | None]:
         """(m, leads) the published median, and (m, leads, 21) quantiles symmetric about 0, None without a base."""
-        own = self.errors.coefficients()[0] if self.corrected else None
-        quantiles = self.vintages.network_quantiles(series, origins, leads, own) if self.vintages.base else None
+        correction = self.errors.coefficients()[0] if self.corrected else None
+        quantiles = self.vintages.network_quantiles(series, origins, leads, correction) if self.vintages.base else None
         return published_median(series, origins, leads), quantiles
 
     @property
@@ -90,9 +90,9 @@ class TickerNetwork:
 
     def asdict(self) -> dict[str, Any]:
         """What is written of it: the vintages as names and hashes only."""
-        named = {"pool": self.vintages.identity(), "reasons": dict(self.vintages.reasons)}
+        vintages = {"pool": self.vintages.identity(), "reasons": dict(self.vintages.reasons)}
         return {
-            **named,
+            **vintages,
             "errors": self.errors.asdict(),
             "own": self.corrected,
             "learned_until": str(self.learned_until),

@@ -83,7 +83,7 @@ def save(model: TrainedModel, folder: Path) -> None:
         if weights := getattr(model, name).weights:
             write_atomically(folder / f"{name}.npz", packed(weights))
     history = [{name: value for name, value in row.items() if name != "seconds"} for row in model.history]
-    described = {
+    facts = {
         "form": FORM,
         "settings": model.settings.model_dump(),
         "decision": vars(model.decision),
@@ -97,7 +97,7 @@ def save(model: TrainedModel, folder: Path) -> None:
         "networks": {name: getattr(model, name).asdict() for name in NETWORKS},
     }
     timing = {"seconds": [row["seconds"] for row in model.history]}
-    for name, content in (("history", history), ("_timing", timing), ("model", described)):
+    for name, content in (("history", history), ("_timing", timing), ("model", facts)):
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
         write_atomically(folder / f"{name}.json", text.encode())
 
@@ -105,27 +105,27 @@ def save(model: TrainedModel, folder: Path) -> None:
 def load_model(folder: Path, *, to_forecast: bool = True) -> TrainedModel:
     """Read what `save` wrote. Raises InvalidFile when the folder is not a model's, or is an earlier version's.
 
-    to_forecast: else without its regressions and base, which may be gone: another version ships others of their name.
+    to_forecast: if false, without its regressions and base: a later version may have replaced their files.
     """
     try:
-        kept = json.loads((folder / "model.json").read_text())
+        content = json.loads((folder / "model.json").read_text())
         history = json.loads((folder / "history.json").read_text())
         seconds = _seconds(folder, len(history))
-        settings = settings_from_dict(kept["settings"])
-        if settings.profile == "nightly" and kept.get("form") != FORM:
+        settings = settings_from_dict(content["settings"])
+        if settings.profile == "nightly" and content.get("form") != FORM:
             raise ValueError("one that an earlier version of stockml made")
         folders = vintage_folders(folder) if to_forecast else ()
         networks: dict[str, Any] = {
-            name: _network(kept["networks"][name], folder / f"{name}.npz", folders, settings) for name in NETWORKS
+            name: _network(content["networks"][name], folder / f"{name}.npz", folders, settings) for name in NETWORKS
         }
         return TrainedModel(
             settings=settings,
-            decision=Decision(**kept["decision"]),
-            parts=OriginSplit(kept["train_end"], range(*kept["validation"]), range(*kept["test"])),
-            sessions=kept["sessions"],
-            last_session=np.datetime64(kept["last_session"]),
-            retrained_at=np.datetime64(kept["retrained_at"]),
-            evidence=Evidence(**kept["evidence"]) if kept.get("evidence") else None,
+            decision=Decision(**content["decision"]),
+            parts=OriginSplit(content["train_end"], range(*content["validation"]), range(*content["test"])),
+            sessions=content["sessions"],
+            last_session=np.datetime64(content["last_session"]),
+            retrained_at=np.datetime64(content["retrained_at"]),
+            evidence=Evidence(**content["evidence"]) if content.get("evidence") else None,
             history=tuple(row | {"seconds": s} for row, s in zip(history, seconds, strict=True)),
             **networks,
         )
@@ -134,12 +134,12 @@ def load_model(folder: Path, *, to_forecast: bool = True) -> TrainedModel:
 
 
 def _seconds(folder: Path, epochs: int) -> list[float]:
-    """Seconds that each epoch took; no part of the model, so 0 will do where they cannot be read."""
+    """Seconds that each epoch took; no part of the model, so 0 where they cannot be read."""
     try:
-        found = list(map(float, json.loads((folder / "_timing.json").read_text())["seconds"]))
+        seconds = list(map(float, json.loads((folder / "_timing.json").read_text())["seconds"]))
     except READ_ERRORS:
-        found = []
-    return found if len(found) == epochs else [0.0] * epochs
+        seconds = []
+    return seconds if len(seconds) == epochs else [0.0] * epochs
 
 
 def _network(part: dict[str, Any], weights: Path, folders: tuple[Path, ...], settings: Settings) -> Network:
@@ -162,8 +162,8 @@ def vintage_files(folder: Path) -> tuple[Path, ...]:
     """The files of the vintages that the model in `folder` names, if any. Raises InvalidFile."""
     try:
         parts = json.loads((folder / "model.json").read_text()).get("networks", {}).values()
-        named = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
-        return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(named))
+        identities = {identity for part in parts for identity in part.get("pool", {}).values() if identity}
+        return tuple(file_of(identity, vintage_folders(folder)) for identity in sorted(identities))
     except (*READ_ERRORS, InvalidSetting) as error:
         raise InvalidFile(str(folder), f"expected a trained model, found {error}") from error
 
@@ -175,7 +175,7 @@ def unscored(model: TrainedModel, first: np.datetime64) -> str | None:
 
 
 def same_forecast(one: TrainedModel, other: TrainedModel) -> bool:
-    """Whether both models are the same bases left alone, and so forecast the same."""
+    """Whether both models are the same bases, uncorrected, and so forecast the same."""
     pairs = [[getattr(model, name) for model in (one, other)] for name in NETWORKS]
-    alone = all(each.vintages and not each.corrected for pair in pairs for each in pair)
-    return alone and all(first.vintages.identity() == second.vintages.identity() for first, second in pairs)
+    uncorrected = all(each.vintages and not each.corrected for pair in pairs for each in pair)
+    return uncorrected and all(first.vintages.identity() == second.vintages.identity() for first, second in pairs)

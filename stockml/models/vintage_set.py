@@ -1,4 +1,4 @@
-"""The pool as of a day: the newest vintages of the pooled regression, of the ridge regression and of the base network.
+"""The newest vintages as of a day: of the pooled regression, of the ridge regression and of the base network.
 
 They are chosen by date, never by score. Where one is missing or damaged, the rest forecasts without it and says why:
 the regressions without the network, the pooled one without the ridge, or the EWMA 60 with normal quantiles.
@@ -35,8 +35,8 @@ MAX_NAMED = 2  # damaged files in a note
 class VintageSet:
     """The regressions and a base, or None.  reasons: by kind, why there is none, or which damaged files were skipped.
 
-    Neither ridge nor base is used without what it corrects. An earlier version's has no ridge, and may have a base that
-    corrects the pooled regression.
+    Neither ridge nor base is used without what it corrects. A set of an earlier version has no ridge, and its base may
+    correct the pooled regression.
     """
 
     regression: PooledRegression | None
@@ -47,15 +47,15 @@ class VintageSet:
     @classmethod
     def ending_before(cls, day: date, folders: Sequence[Path] = (SHIPPED,)) -> Self:
         """The newest of each kind that has seen no session from `day` on."""
-        found: dict[str, Any] = dict.fromkeys(KINDS)
+        vintages: dict[str, Any] = dict.fromkeys(KINDS)
         reasons: dict[str, str] = {}
         for kind in KINDS:  # each corrects the one before it
-            found[kind], why = _newest(kind, day, folders)
-            if why:
-                reasons[kind] = why
-            if found[kind] is None:
+            vintages[kind], reason = _newest(kind, day, folders)
+            if reason:
+                reasons[kind] = reason
+            if vintages[kind] is None:
                 break
-        return cls(**found, reasons=reasons)
+        return cls(**vintages, reasons=reasons)
 
     @property
     def through(self) -> date | None:
@@ -64,17 +64,17 @@ class VintageSet:
 
     def identity(self) -> dict[str, str | None]:
         """By kind, the name and content SHA-256 of its file, or None; no ridge is left out, as in earlier versions."""
-        of_kinds = {kind: getattr(self, kind) for kind in KINDS if kind != "ridge" or self.ridge}
-        return {kind: _identity(vintage) if vintage else None for kind, vintage in of_kinds.items()}
+        vintages = {kind: getattr(self, kind) for kind in KINDS if kind != "ridge" or self.ridge}
+        return {kind: _identity(vintage) if vintage else None for kind, vintage in vintages.items()}
 
     def files(self, folders: Sequence[Path]) -> tuple[Path, ...]:
         """The files that it is made of. Raises InvalidFile where no folder holds one of them."""
-        return tuple(file_of(named, folders) for named in self.identity().values() if named)
+        return tuple(file_of(identity, folders) for identity in self.identity().values() if identity)
 
     @classmethod
     def from_identity(cls, identity: dict[str, str | None], folders: Sequence[Path]) -> Self:
         """The inverse of `identity`. Raises InvalidFile where no folder holds such a file."""
-        files = {kind: _read(file_of(named, folders)) for kind in KINDS if (named := identity.get(kind))}
+        files = {kind: _read(file_of(entry, folders)) for kind in KINDS if (entry := identity.get(kind))}
         return cls(files.get("regression"), files.get("ridge"), files.get("base"))
 
     def simple_quantiles(
@@ -91,10 +91,10 @@ class VintageSet:
             check_history(volatilities, origins)
             spread = volatilities.ewma_60[origins, None, None] * np.sqrt(leads)[:, None]
             return np.asarray(spread * ndtri(LEVELS), dtype=np.float64)
-        known, scale = _scaled(leads, coefficients)
+        capped, scale = _scaled(leads, coefficients)
         if self.ridge is None:
-            return np.asarray(self.regression.quantiles(series, origins, known) * scale, dtype=np.float64)
-        return np.asarray(self.ridge.quantiles(series, origins, known, self.regression) * scale, dtype=np.float64)
+            return np.asarray(self.regression.quantiles(series, origins, capped) * scale, dtype=np.float64)
+        return np.asarray(self.ridge.quantiles(series, origins, capped, self.regression) * scale, dtype=np.float64)
 
     def network_quantiles(
         self, series: PriceSeries, origins: Indices, leads: Indices, coefficients: Floats | None = None
@@ -102,8 +102,8 @@ class VintageSet:
         """(m, leads, 21) the base's symmetric quantiles; else as `simple_quantiles`."""
         assert self.base is not None
         assert self.regression is not None
-        known, scale = _scaled(leads, coefficients)
-        quantiles = self.base.quantiles(series, origins, known, self.regression, self.ridge)
+        capped, scale = _scaled(leads, coefficients)
+        quantiles = self.base.quantiles(series, origins, capped, self.regression, self.ridge)
         return np.asarray(quantiles * scale, dtype=np.float64)
 
 
@@ -120,14 +120,14 @@ def oldest_through(folders: Sequence[Path] = (SHIPPED,)) -> date | None:
 
 def vintages_sha256(day: date, folder: Path) -> str:
     """Hash of all vintages in the folder that have seen no session after `day`; "" where there is none."""
-    found = [_identity(each) for each in _vintages([folder]) if each.through <= day]
-    return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
+    identities = [_identity(each) for each in _vintages([folder]) if each.through <= day]
+    return hashlib.sha256("\n".join(identities).encode()).hexdigest() if identities else ""
 
 
-def keep_superseded(folder: Path, after: Vintage) -> None:
-    """Copy the vintage that `after` is about to overwrite, for models that name it, unless both are the same."""
-    path = folder / pooled_vintages.file_name(after)
-    if (kept := _readable(path)) and (identity := _identity(kept)) != _identity(after):
+def keep_superseded(folder: Path, new: Vintage) -> None:
+    """Copy the vintage that `new` is about to overwrite, for models that name it, unless both are the same."""
+    path = folder / pooled_vintages.file_name(new)
+    if (old := _readable(path)) and (identity := _identity(old)) != _identity(new):
         write_atomically(_superseded_path(folder, *identity.split()), path.read_bytes())
 
 
@@ -136,7 +136,7 @@ _CACHE: ContextVar[dict[Any, Any] | None] = ContextVar("_CACHE", default=None)
 
 @contextmanager
 def vintage_cache() -> Iterator[None]:
-    """Look for the vintages and at their files only once within this context: what is written meanwhile is not seen."""
+    """List and read vintages only once within this context: what is written meanwhile is not seen."""
     token = _CACHE.set({})
     try:
         yield
@@ -144,18 +144,18 @@ def vintage_cache() -> Iterator[None]:
         _CACHE.reset(token)
 
 
-def _cached(look: Callable[..., Any]) -> Callable[..., Any]:
+def _cached(lookup: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a function of what is on disk, to call it only once for the same arguments within `vintage_cache`."""
 
-    @wraps(look)
-    def of(*asked: Any) -> Any:
-        if (kept := _CACHE.get()) is None:
-            return look(*asked)
-        if (key := (look, *asked)) not in kept:
-            kept[key] = look(*asked)
-        return kept[key]
+    @wraps(lookup)
+    def wrapper(*arguments: Any) -> Any:
+        if (results := _CACHE.get()) is None:
+            return lookup(*arguments)
+        if (key := (lookup, *arguments)) not in results:
+            results[key] = lookup(*arguments)
+        return results[key]
 
-    return of
+    return wrapper
 
 
 def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
@@ -164,13 +164,13 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
     oldest = None
     for path in reversed(_by_date(kind, tuple(folders))):
         try:
-            found = _read(path)
+            vintage = _read(path)
         except InvalidFile as damaged:
             notes.append(str(damaged))
             continue
-        if found.through < day:
-            return found, "; ".join(_few(notes))
-        oldest = found.through
+        if vintage.through < day:
+            return vintage, "; ".join(_few(notes))
+        oldest = vintage.through
     missing = f"the oldest has seen sessions through {oldest}" if oldest else "there is none"
     return None, "; ".join([*_few(notes), f"no {KINDS[kind].name} ends before {day}: {missing}"])
 
@@ -186,14 +186,14 @@ def file_of(identity: str, folders: Sequence[Path]) -> Path:
     """The file, superseded or not, with this name and content. Raises InvalidFile where no folder has it."""
     name, sha256 = identity.split()
     for path in (path for folder in folders for path in (folder / name, _superseded_path(folder, name, sha256))):
-        if (found := _readable(path)) and _identity(found) == identity:
+        if (vintage := _readable(path)) and _identity(vintage) == identity:
             return path
-    there = [folder for folder in folders if (folder / name).is_file()]
-    other, way_back = "a file that cannot be read" if there else "none", "restore it from a backup, or retrain"
+    holders = [folder for folder in folders if (folder / name).is_file()]
+    other, way_back = "a file that cannot be read" if holders else "none", "restore it from a backup, or retrain"
     error = InvalidFile
-    if any(_readable(folder / name) for folder in there):
+    if any(_readable(folder / name) for folder in holders):
         other, way_back = "another of that name, as another version of stockml has it,", "retrain"
-        error = OtherVersion if there == [SHIPPED] else InvalidFile
+        error = OtherVersion if holders == [SHIPPED] else InvalidFile
     where = ", ".join(map(str, folders))
     raise error(name, f"expected content of SHA-256 {sha256}, found {other} in {where}; {way_back}")
 
@@ -204,9 +204,9 @@ def _superseded_path(folder: Path, name: str, sha256: str) -> Path:
 
 @_cached
 def _by_date(kind: str, folders: tuple[Path, ...]) -> list[Path]:
-    """Files of all folders, oldest first: names sort by date; within a month, the first folder's counts as newest."""
-    found = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
-    return sorted(found, key=lambda path: path.name)
+    """Files of all folders, oldest first, as names sort; within a month, the first folder's counts as newest."""
+    paths = (path for folder in reversed(folders) for path in folder.glob(KINDS[kind].pattern))
+    return sorted(paths, key=lambda path: path.name)
 
 
 def _vintages(folders: Sequence[Path], kinds: Iterable[str] = KINDS) -> Iterator[Any]:
@@ -230,10 +230,10 @@ def _identity(vintage: Vintage) -> str:
 def _read(path: Path) -> Any:
     """The vintage, read only once while its file is unchanged. Raises InvalidFile."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return pooled_vintages.read(path)  # which says what is wrong
-    return _read_once(path, found.st_ino, found.st_size, found.st_mtime_ns)
+    return _read_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @cache
@@ -242,7 +242,7 @@ def _read_once(path: Path, *version: int) -> Any:
 
 
 def _scaled(leads: Indices, coefficients: Floats | None) -> tuple[Indices, Floats]:
-    """The leads, capped at the longest learned, and (leads, 1) factors: beyond it, and the ticker's own."""
-    known = np.minimum(leads, LEADS[-1])
-    own = 0.0 if coefficients is None else lead_basis(known) @ coefficients
-    return known, (np.exp(own) * np.sqrt(leads / known))[:, None]
+    """The leads, capped at the longest learned, and (leads, 1) factors: √lead beyond it; the ticker's own."""
+    capped = np.minimum(leads, LEADS[-1])
+    log_factor = 0.0 if coefficients is None else lead_basis(capped) @ coefficients
+    return capped, (np.exp(log_factor) * np.sqrt(leads / capped))[:, None]

@@ -20,14 +20,14 @@ from stockml.models.tutorial.recipe import (
     Prepared,
     Streams,
     Weights,
-    futures,
     half_mse,
+    input_windows,
     learning_rate,
     move_correlation,
-    pasts,
     prepare,
     rollout,
     starts,
+    target_windows,
     train_length,
 )
 from stockml.settings import Settings
@@ -88,8 +88,8 @@ class Recipe:
     def predictions(self, weights: Weights, at: Indices) -> Floats:
         """(m, horizon), scaled: the paths from these starts."""
         network = self.settings.network
-        fed = pasts(self.prepared.values, at, network.look_back)
-        return rollout(weights, fed, self.settings.evaluation.horizon, network.cell)
+        inputs = input_windows(self.prepared.values, at, network.look_back)
+        return rollout(weights, inputs, self.settings.evaluation.horizon, network.cell)
 
     def error(self, predicted: Floats, at: Indices) -> float | None:
         """0.5 · MSE of paths (m, horizon) from these starts (m,), scaled; None when there are none."""
@@ -97,7 +97,7 @@ class Recipe:
 
     def outcomes(self, at: Indices) -> Floats:
         """(m, horizon), scaled: what actually followed from these starts."""
-        return futures(self.prepared.values, at, self.settings.evaluation.horizon)
+        return target_windows(self.prepared.values, at, self.settings.evaluation.horizon)
 
     def directions(self, predicted: Floats, at: Indices) -> tuple[int, int]:
         """After how many starts the direction at `direction_step` was right, and after how many the price had risen.

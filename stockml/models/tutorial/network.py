@@ -135,11 +135,11 @@ def side_by_side(
     halves = [streams // 2, streams - streams // 2] if streams > 1 else [streams]
     own_bits = [None] * len(halves) if bits is None else tf.split(bits, halves, axis=1)
     own_states = zip(*(tf.split(state, halves) for state in states), strict=True)
-    found = [
+    parts = [
         unrolled(cell, rate, drawn, begun)(part, recurrent, *rest)
         for drawn, begun, part in zip(own_bits, own_states, tf.split(sums, halves, axis=1), strict=True)
     ]
-    outputs, *ended = zip(*found, strict=True)
+    outputs, *ended = zip(*parts, strict=True)
     return tf.concat(outputs, axis=1), *(tf.concat(state, axis=0) for state in ended)
 
 
@@ -198,9 +198,9 @@ def _step() -> tuple[Callable[..., Any], Callable[..., Any]]:
         hidden, *memory = CELLS[cell].step(tf, tf.cast(x, tf.float32), tf.cast(h, tf.float32), rest, states)
         if bits is None:
             return hidden, (hidden, *memory), tf.cast(hidden, MATMUL_TYPE)
-        kept = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
-        carried = hidden * kept[..., 1]
-        return hidden * kept[..., 0], (carried, *memory), tf.cast(carried, MATMUL_TYPE)
+        factors = tf.where(tf.cast(bits, tf.int32) >= round(rate * 2**16), 1 / (1 - rate), 0.0)
+        carried = hidden * factors[..., 1]
+        return hidden * factors[..., 0], (carried, *memory), tf.cast(carried, MATMUL_TYPE)
 
     def gradient(cell: str, rate: float, x: Any, h: Any, rest: Any, states: Any, bits: Any, *after: Any) -> Any:
         """Gradients by x, h, the states and `rest`, the last added to the sum of the later steps.

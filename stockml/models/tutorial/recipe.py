@@ -195,7 +195,7 @@ def path_errors(prepared: Prepared, at: Indices, horizon: int) -> dict[str, floa
 
     at: (starts,), points, from 1 on.
     """
-    outcomes = futures(prepared.values, at, horizon)
+    outcomes = target_windows(prepared.values, at, horizon)
     return {name: half_mse(each[at - 1, None], outcomes) for name, each in _known(prepared.values).items()}
 
 
@@ -215,8 +215,8 @@ def move_correlation(predicted: Floats, real: Floats, last: Floats) -> float | N
     return float(np.corrcoef(*moves)[0, 1]) if all(len(each) and each.std() > 0 for each in moves) else None
 
 
-def pasts(values: Floats, at: Indices, unrolled: int) -> Floats:
-    """The points fed before each start, 49 with 50 unrolled steps.  Raises TooFewBars.
+def input_windows(values: Floats, at: Indices, unrolled: int) -> Floats:
+    """The inputs before each start, 49 points with 50 unrolled steps.  Raises TooFewBars.
 
     values: (n,).  at: (m,), starts.  Returns (m, unrolled − 1).
     """
@@ -225,31 +225,31 @@ def pasts(values: Floats, at: Indices, unrolled: int) -> Floats:
     return np.asarray(values[at[:, None] + np.arange(1 - unrolled, 0)])
 
 
-def futures(values: Floats, at: Indices, horizon: int) -> Floats:
-    """(m, horizon): the points from each start on."""
+def target_windows(values: Floats, at: Indices, horizon: int) -> Floats:
+    """(m, horizon) points from each start on."""
     return np.asarray(values[at[:, None] + np.arange(horizon)])
 
 
 @np.errstate(invalid="ignore")  # OpenBLAS may raise the flag for finite numbers: NumPy's issue 24067
-def rollout(weights: Weights, fed: Floats, horizon: int, cell: str = "lstm") -> Floats:
+def rollout(weights: Weights, inputs: Floats, horizon: int, cell: str = "lstm") -> Floats:
     """Feed the past, then each prediction as the next input: all origins in one pass, without dropout.
 
     weights: kernel (inputs, gates · units), recurrent kernel (units, gates · units) and the rest of each layer, as in
-    `cells`, then the linear layer's kernel and bias.  fed: (m, length).  Returns (m, horizon).
+    `cells`, then the linear layer's kernel and bias.  inputs: (m, length).  Returns (m, horizon).
     """
     *arrays, kernel, bias = weights
     kind = CELLS[cell]
     layers = [arrays[i : i + kind.arrays] for i in range(0, len(arrays), kind.arrays)]
-    states = [(np.zeros((len(fed), len(layer[1])), np.float32),) * kind.states for layer in layers]
-    path = np.empty((len(fed), horizon), dtype=np.float32)
-    inputs = list(fed.astype(np.float32).T)
-    for step in range(len(inputs) + horizon - 1):
-        signal = inputs[step][:, None] if step < len(inputs) else path[:, step - len(inputs)][:, None]
+    states = [(np.zeros((len(inputs), len(layer[1])), np.float32),) * kind.states for layer in layers]
+    path = np.empty((len(inputs), horizon), dtype=np.float32)
+    points = list(inputs.astype(np.float32).T)
+    for step in range(len(points) + horizon - 1):
+        signal = points[step][:, None] if step < len(points) else path[:, step - len(points)][:, None]
         for depth, (into, recurrent, *rest) in enumerate(layers):
             states[depth] = kind.step(np, signal @ into, states[depth][0] @ recurrent, rest, states[depth])
             signal = states[depth][0]
-        if step >= len(inputs) - 1:
-            path[:, step - len(inputs) + 1] = (signal @ kernel + bias)[:, 0]
+        if step >= len(points) - 1:
+            path[:, step - len(points) + 1] = (signal @ kernel + bias)[:, 0]
     return path.astype(np.float64)
 
 
@@ -267,14 +267,14 @@ class TutorialForecaster:
     simple_correction: ClassVar[None] = None
 
     def forecast(self, series: PriceSeries, origins: Indices, leads: Indices) -> tuple[Floats, None]:
-        """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, …, as many as are wanted."""
+        """(m, leads) log(path / close of the origin), and no quantiles.  leads: 1, 2, … without a gap."""
         return np.log(self.paths(series, origins, len(leads)) / series.close[origins, None]), None
 
     def paths(self, series: PriceSeries, origins: Indices, horizon: int) -> Floats:
         """(m, horizon) mid prices of the sessions after each origin.  Raises TooFewBars below look_back - 2."""
         network, prepared = self.settings.network, self.scale.prepared(series, len(series.through(self.learned_until)))
-        fed = pasts(prepared.values, origins + 1, network.look_back)
-        return prepared.prices(origins, rollout(self.weights, fed, horizon, network.cell))
+        inputs = input_windows(prepared.values, origins + 1, network.look_back)
+        return prepared.prices(origins, rollout(self.weights, inputs, horizon, network.cell))
 
     def asdict(self) -> dict[str, Any]:
         """What is written of it beside the weights."""

@@ -13,7 +13,7 @@ from stockml.features.origins import FIRST_ORIGIN, scored_origins, within_segmen
 from stockml.features.segments import MAX_CLOSURE, segments, starts, to_newest_units
 from stockml.features.volatility import Volatilities, ewma_volatility
 from stockml.features.width_inputs import width_inputs
-from stockml.models.baselines import trend, trend_prior_moves
+from stockml.models.baselines import trend_prior_moves, year_momentum
 from stockml.models.lead_grid import LEADS
 from stockml.models.pooled_regression import PooledRegression, learning_origins
 from stockml.models.pooled_ridge import PooledRidge
@@ -82,7 +82,7 @@ def test_after_a_hole_a_share_is_computed_as_if_it_had_been_listed_then() -> Non
     for compute in (
         width_inputs,
         ewma_volatility,
-        trend,
+        year_momentum,
         lambda bars: Volatilities.of(bars).range,
         lambda bars: Volatilities.of(bars).ewma_60,
     ):

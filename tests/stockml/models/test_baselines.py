@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stockml.features.volatility import ewma_volatility
-from stockml.models.baselines import baseline_paths, published_median, trend, trend_prior_moves
+from stockml.models.baselines import baseline_paths, published_median, trend_prior_moves, year_momentum
 from stockml.prices.series import PriceSeries
 from tests.support.walks import walk
 
@@ -104,10 +104,10 @@ def test_the_trend_follows_its_definition_and_leaves_the_newest_month_out() -> N
     mid, swing = np.log(series.mid), ewma_volatility(series) * np.sqrt(230)
     for t in (250, 251, 400, 599):
         expected = np.clip((mid[t - 20] - mid[t - 250]) / swing[t], -1, 1)
-        np.testing.assert_allclose(trend(series)[t], expected)
-    assert (trend(series)[:21] == 0).all()
+        np.testing.assert_allclose(year_momentum(series)[t], expected)
+    assert (year_momentum(series)[:21] == 0).all()
     fell_last_month = steady([0.01, -0.009] * 140 + [-0.01] * 20)
-    assert trend(fell_last_month)[-1] > 0
+    assert year_momentum(fell_last_month)[-1] > 0
 
 
 def test_the_usual_path_starts_towards_close_and_weekly_mean_then_rises_or_stays_level() -> None:
@@ -119,7 +119,7 @@ def test_the_usual_path_starts_towards_close_and_weekly_mean_then_rises_or_stays
     mid = np.log(series.mid)
     to_close, to_week = np.log(series.close[at]) - mid[at], [mid[t - 4 : t + 1].mean() - mid[t] for t in at]
     np.testing.assert_allclose(path[:, 0] - rises[:, 0], 0.75 * to_close + 0.15 * np.array(to_week), atol=1e-12)
-    strength = trend(series)[at]
+    strength = year_momentum(series)[at]
     np.testing.assert_allclose(rises[strength == -1], 0, atol=1e-12)
     assert (rises[strength > -1] > 0).all()
     assert {-1.0, 1.0} <= set(strength)

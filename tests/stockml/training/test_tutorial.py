@@ -17,7 +17,7 @@ from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import load_model
 from stockml.models.tutorial import network
 from stockml.models.tutorial.cells import CELLS
-from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, pasts, prepare, rollout
+from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, input_windows, prepare, rollout
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings, settings_for
 from stockml.storage.objects import sha256_of
@@ -176,7 +176,7 @@ def test_each_epoch_records_its_losses_and_its_paths_on_the_test_part(whole: Tut
     assert whole.test_predictions.shape == (4, 10, 10)
     assert set(whole.history[0]) >= {"epoch", "loss", "validation_loss", "test_loss", "learning_rate", "seconds"}
     assert whole.recipe.error(whole.test_predictions[-1], whole.recipe.test) == whole.history[-1]["test_loss"]
-    fed = pasts(whole.recipe.prepared.values, whole.recipe.test, 5)
+    fed = input_windows(whole.recipe.prepared.values, whole.recipe.test, 5)
     assert fed.shape == (len(whole.recipe.test), 4)
     assert rollout(whole.weights, fed, 10).tolist() == whole.test_predictions[whole.chosen - 1].tolist()
     assert whole.history[whole.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in whole.history)

@@ -151,17 +151,17 @@ def test_on_hpq_the_baselines_are_the_published_ones() -> None:
 
 def test_the_49_points_fed_before_a_start_are_those_of_the_page() -> None:
     """The page's loop: range(w - 50 + 1, w - 1), then w - 1."""
-    fed = recipe.pasts(np.arange(12_000.0), np.array([11_000, 11_050]), 50)
+    fed = recipe.input_windows(np.arange(12_000.0), np.array([11_000, 11_050]), 50)
     assert fed.tolist() == [[*range(w - 50 + 1, w - 1), w - 1] for w in (11_000, 11_050)]
 
 
 def test_a_start_with_too_few_points_before_it_is_refused_not_fed_with_the_newest_ones() -> None:
     values, at = np.arange(100.0), np.array([49, 60])
-    assert recipe.pasts(values, at, 50)[0, 0] == 0.0
+    assert recipe.input_windows(values, at, 50)[0, 0] == 0.0
     for few in (at - 1, at - 49):
         with pytest.raises(TooFewBars, match=f"at least 49 sessions .* found {few[0]}: "):
-            recipe.pasts(values, few, 50)
-    assert recipe.pasts(values, at[:0], 50).shape == (0, 49)
+            recipe.input_windows(values, few, 50)
+    assert recipe.input_windows(values, at[:0], 50).shape == (0, 49)
 
 
 def test_an_ema_fed_its_own_forecasts_repeats_the_first_one() -> None:
