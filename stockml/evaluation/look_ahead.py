@@ -23,7 +23,7 @@ from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
-from stockml.training.ticker_training import learned
+from stockml.training.ticker_training import fit_ticker_network
 
 ORIGINS = 12  # the newest up to the one checked: enough for outcomes to have come in and been fed back
 FACTOR = 1.7  # of every later price and volume, in reverse order: no leak is then as small as rounding
@@ -98,7 +98,7 @@ def check_training(series: PriceSeries, model: TrainedModel, start: TrainedModel
     network, first = model.held_out, model.parts.validation.start
     if network.vintages:
         other, before = with_altered_future(series, first - 1), start.held_out if start else None
-        again = learned(other, before, first, network.vintages)
+        again = fit_ticker_network(other, before, first, network.vintages)
         if not _same(again.errors.coefficients(), network.errors.coefficients()):
             raise LooksAhead("the ticker's own training", str(series.sessions[first - 1]))
 

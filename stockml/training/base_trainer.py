@@ -53,8 +53,8 @@ class TrainingSet:
         """Build it from the same origins that `PooledRegression.fit` learns from.  Raises TooFewBars."""
         known, learned_from = learning_bars(series, until, "a base network")
         scale = InputScale.fit(width_inputs(bars)[learning_origins(bars)] for bars in known.values())
-        whole = [each for bars in known.values() for each in segments(bars) if len(learning_origins(each))]
-        rows, starts, *targets = zip(*(_stretches(each, scale, pooled, ridge) for each in whole), strict=True)
+        usable = [each for bars in known.values() for each in segments(bars) if len(learning_origins(each))]
+        rows, starts, *targets = zip(*(_stretches(each, scale, pooled, ridge) for each in usable), strict=True)
         offsets = np.cumsum([0, *map(len, rows[:-1])])
         starts = [first + offset for first, offset in zip(starts, offsets, strict=True)]
         return cls(learned_from, scale, *map(np.concatenate, (rows, starts, *targets)))
@@ -165,9 +165,9 @@ class Trainer:
 def member_of(settings: MemberSettings, state: list[NDArray[Any]]) -> Member:
     """The network in a `Trainer.state` as plain arrays, in half precision: what is scored is what is shipped."""
     depth = 3 * len(settings.units)
-    found = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
-    layers = tuple((found[i], found[i + 1], found[i + 2]) for i in range(0, depth, 3))
-    dense, head = (found[depth], found[depth + 1]), (found[depth + 2], found[depth + 3])
+    weights = [array.astype(np.float16).astype(np.float32) for array in state[: depth + 4]]
+    layers = tuple((weights[i], weights[i + 1], weights[i + 2]) for i in range(0, depth, 3))
+    dense, head = (weights[depth], weights[depth + 1]), (weights[depth + 2], weights[depth + 3])
     upper = np.cumsum(np.logaddexp(0, state[depth + 4]), axis=1).astype(np.float32)
     return Member(RIDGE, layers, dense, head, upper)
 

@@ -42,8 +42,8 @@ def resume(folder: Path, fingerprint: str) -> TrainingProgress:
         return TrainingProgress()
     if header["fingerprint"] != fingerprint:
         return TrainingProgress()
-    left = iter(arrays)
-    groups = {name: list(islice(left, count)) for name, count in header["groups"]}
+    remaining = iter(arrays)
+    groups = {name: list(islice(remaining, count)) for name, count in header["groups"]}
     return TrainingProgress(**header["facts"], arrays=groups)
 
 

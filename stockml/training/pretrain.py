@@ -54,18 +54,18 @@ def pretrain(
     if (through := max(pooled.through, ridge.through)) > until:
         raise InvalidSetting("the regressions' last session", str(through), f"{until} or before")
     examples = TrainingSet.of(series, until, pooled, ridge)
-    named = [code_hash("training.pretrain"), examples.sha256(), digest(ridge), *map(asdict, members)]
-    fingerprint = hashlib.sha256(json.dumps(named).encode()).hexdigest()  # all that a checkpoint must agree on
+    facts = [code_hash("training.pretrain"), examples.sha256(), digest(ridge), *map(asdict, members)]
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()  # all that a checkpoint must agree on
     progress = checkpoint.resume(folder, fingerprint)
     for row in progress.history:
         on_epoch(PretrainProgress(**row))
 
-    for place, settings in enumerate(members):
+    for index, settings in enumerate(members):
         if settings.name in progress.arrays:
             continue
         if progress.network != settings.name:
             progress.network, progress.epoch = settings.name, 0
-        later = sum(each.epochs for each in members[place + 1 :])
+        later = sum(each.epochs for each in members[index + 1 :])
         trainer = Trainer(settings, ridge)
         if progress.epoch:
             trainer.restore(progress.arrays["state"])
@@ -78,15 +78,15 @@ def pretrain(
                 raise Diverged(epoch, loss)
             progress.epoch, progress.arrays["state"] = epoch, trainer.state()
             seconds = time.monotonic() - began
-            left = seconds * (settings.epochs - epoch + later)
-            ended = PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, left)
-            progress.history.append(asdict(ended))
+            seconds_left = seconds * (settings.epochs - epoch + later)
+            epoch_progress = PretrainProgress(settings.name, epoch, settings.epochs, loss, seconds, seconds_left)
+            progress.history.append(asdict(epoch_progress))
             checkpoint.save(folder, fingerprint, progress)
-            on_epoch(ended)
+            on_epoch(epoch_progress)
         progress.arrays[settings.name] = trainer.state()
-    found = [member_of(settings, progress.arrays[settings.name]) for settings in members]
+    networks = [member_of(settings, progress.arrays[settings.name]) for settings in members]
     scores = {f"loss, {row['member']}": round(row["loss"], 6) for row in progress.history}
-    return BaseNetwork(**vars(examples.learned_from), scale=examples.scale, members=tuple(found), scores=scores)
+    return BaseNetwork(**vars(examples.learned_from), scale=examples.scale, members=tuple(networks), scores=scores)
 
 
 def batches(count: int, size: int, seed: tuple[int, int]) -> Indices:

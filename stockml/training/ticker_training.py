@@ -54,11 +54,11 @@ def train_ticker(
     split = split_after_vintages(series, settings.evaluation, folders)
     first, after = series.sessions[split.validation.start], series.sessions[-1] + A_DAY
     vintages, newest = (VintageSet.ending_before(day.item(), folders) for day in (first, after))
-    held_out = learned(series, start.held_out if start else None, split.validation.start, vintages)
+    held_out = fit_ticker_network(series, start.held_out if start else None, split.validation.start, vintages)
     evidence = _evidence(held_out, series, split, settings.evaluation)
-    used = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
-    published = learned(series, start.published if start else None, len(series), newest)
-    held_out, published = replace(held_out, corrected=used), replace(published, corrected=used)
+    is_used = evidence is not None and (settings.mode in ("retrain", "fine-tune") or evidence.skill > 0)
+    published = fit_ticker_network(series, start.published if start else None, len(series), newest)
+    held_out, published = replace(held_out, corrected=is_used), replace(published, corrected=is_used)
     return TrainedModel(
         settings=settings,
         decision=_with_evidence(decision, evidence, held_out),
@@ -72,14 +72,14 @@ def train_ticker(
     )
 
 
-def learned(series: PriceSeries, before: Network | None, stop: int, vintages: VintageSet) -> TickerNetwork:
-    """Learn, continuing `before`, from outcomes known before session `stop`, on vintages that end before it."""
+def fit_ticker_network(series: PriceSeries, start: Network | None, stop: int, vintages: VintageSet) -> TickerNetwork:
+    """Learn, continuing `start`, from outcomes known before session `stop`, on vintages that end before it."""
     known = series.until(stop)
     errors, seen = WidthCorrection(), known.sessions[-1]
     if vintages.base is not None:
-        if before and before.vintages and before.vintages.identity() == vintages.identity():
+        if start and start.vintages and start.vintages.identity() == vintages.identity():
             # with other settings, parts may begin earlier than last night's; nothing can be unlearned
-            errors = before.errors if before.learned_until <= seen else errors
+            errors = start.errors if start.learned_until <= seen else errors
         origins = new_origins(errors, known)
         for at in (origins[first : first + ORIGINS_AT_ONCE] for first in range(0, len(origins), ORIGINS_AT_ONCE)):
             errors = errors.updated(width_errors(vintages, series, at), known.sessions[at[-1]])
@@ -110,12 +110,12 @@ def _evidence(
 
 
 def _with_evidence(decision: Decision, evidence: Evidence | None, network: TickerNetwork) -> Decision:
-    """The decision with what the ticker's own training was worth; or, unless that is used, to keep the base."""
+    """The decision with the gain of the ticker's own training; to keep the base where that is not used."""
     if network.vintages.base is None:
         return Decision("keep", f"nothing to train: {'; '.join(network.vintages.reasons.values())}")
     if evidence is None:
-        learned, short = network.errors.weight > 0, "the history is too short to learn from"
-        why = "no unseen moves to try the ticker's own training on" if learned else short
+        has_learned, short = network.errors.weight > 0, "the history is too short to learn from"
+        why = "no unseen moves to try the ticker's own training on" if has_learned else short
         return Decision("keep", f"{why}: the base is left alone")
     why = f"the ticker's own training was worth {evidence.skill:+z.3%} of CRPS on {evidence.origins} validation origins"
     if network.corrected:

@@ -70,13 +70,13 @@ def _train_tutorial(
     """
     training, horizon = night_settings(settings).training, settings.evaluation.horizon
     split = split_origins(len(series), settings.evaluation)
-    learned = training_part(series, settings)
+    training_series = training_part(series, settings)
     if start is not None:
         training = training.changed(epochs=training.fine_tune_epochs, learning_rate=training.fine_tune_learning_rate)
     networks: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
     for name, end, watched in (
-        ("held_out", len(learned), every_nth(split.test, horizon)),
+        ("held_out", len(training_series), every_nth(split.test, horizon)),
         ("published", len(series), np.empty(0, np.int64)),
     ):
         recipe = Recipe.of(series.mid, end, settings.changed(training=training), test=watched + 1)
@@ -109,22 +109,22 @@ def training_part(series: PriceSeries, settings: Settings, trained_of: Callable[
     """
     horizon = settings.evaluation.horizon
 
-    def before(sessions: int) -> int:
+    def training_sessions(sessions: int) -> int:
         return split_origins(sessions, settings.evaluation).train_end + horizon
 
     def is_enough(sessions: int) -> bool:
-        return trained_of(before(sessions)) >= VALIDATION_SHARE * horizon
+        return trained_of(training_sessions(sessions)) >= VALIDATION_SHARE * horizon
 
     if not is_enough(len(series)):
         raise TooFewBars(next(filter(is_enough, count(len(series)))), len(series), "the tutorial's recipe")
-    return series.until(before(len(series)))
+    return series.until(training_sessions(len(series)))
 
 
 def learning_sha256(settings: Settings) -> str:
     """Hash of the settings that a champion's weights depend on: all but mode, policy, ageing and the gate's."""
-    kept = {name: part for name, part in settings.model_dump().items() if name not in ("mode", "policy", "ageing")}
-    del kept["evaluation"]["replace_after_sessions"]
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    parts = {name: part for name, part in settings.model_dump().items() if name not in ("mode", "policy", "ageing")}
+    del parts["evaluation"]["replace_after_sessions"]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def facts_about(

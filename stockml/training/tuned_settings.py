@@ -44,25 +44,25 @@ def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict
     if profile != PROFILE or not path.exists():
         return {}
     try:
-        kept = json.loads(path.read_text())
-        said = kept.pop("crc32", None)
-        if said not in (None, _crc32(kept)) or not kept.keys() <= {"ticker", "profile", "settings", "found"}:
+        content = json.loads(path.read_text())
+        checksum = content.pop("crc32", None)
+        if checksum not in (None, _crc32(content)) or not content.keys() <= {"ticker", "profile", "settings", "found"}:
             raise ValueError("damage, or a change by hand (take its line `crc32` out to keep that)")
-        if kept["profile"] != profile:  # an earlier version tuned a nightly network of the ticker's own
+        if content["profile"] != profile:  # an earlier version tuned a nightly network of the ticker's own
             return {}
-        found: dict[str, Any] = dict(kept["settings"])
-        settings_for(PROFILE, found)
+        settings: dict[str, Any] = dict(content["settings"])
+        settings_for(PROFILE, settings)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSetting) as error:
         way_back = "restore it from a backup, correct it or remove it"
         raise InvalidFile(str(path), f"expected tuned settings, found {error}; {way_back}") from error
-    return found
+    return settings
 
 
-def write_tuned_settings(home: HomePaths, ticker: str, settings: Mapping[str, Any], found: Mapping[str, Any]) -> Path:
-    """Write dotted overrides, and how they were found.  Raises InvalidFile, writing nothing, over a damaged file."""
+def write_tuned_settings(home: HomePaths, ticker: str, settings: Mapping[str, Any], search: Mapping[str, Any]) -> Path:
+    """Write dotted overrides, and the search's figures.  Raises InvalidFile, writing nothing, over a damaged file."""
     tuned_settings(home, ticker)
     path = path_of(home, ticker)
-    content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(found)}
+    content = {"ticker": ticker, "profile": PROFILE, "settings": dict(settings), "found": dict(search)}
     content["crc32"] = _crc32(content)
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
     return path

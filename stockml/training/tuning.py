@@ -62,9 +62,9 @@ class TuningResult:
     @property
     def text(self) -> str:
         """How many trials, and the best loss beside that of the settings before."""
-        own = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
+        default = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
         tried = f"{quantity(self.trials, 'trial')}, {self.pruned} of them ended early"
-        return f"{tried}; validation loss {self.loss:.5f}, of the settings before: {own}"
+        return f"{tried}; validation loss {self.loss:.5f}, of the settings before: {default}"
 
     def as_options(self) -> dict[str, str]:
         """The settings, each value as `--set` takes it."""
@@ -104,8 +104,8 @@ class Search:
     def start(self) -> dict[str, str]:
         """The base's own value of each searched setting, where the space has it."""
         flat = self.base.flat()
-        own = {name: json.dumps(flat[name]) for name in self.space}
-        return {name: own[name] for name, values in self.labels().items() if own[name] in values}
+        current = {name: json.dumps(flat[name]) for name in self.space}
+        return {name: current[name] for name, values in self.labels().items() if current[name] in values}
 
 
 def tune(
@@ -118,10 +118,10 @@ def tune(
     diverged, and InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
     """
     tuned_settings(home, search.ticker)
-    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S), _left_whole(_journal(home, search)):
+    with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S), _checked_journal(_journal(home, search)):
         study = _study(home, search)
-        for done in _trials(study, *FINISHED):
-            on_trial(_trial_record(search, study, done, trials))
+        for finished in _trials(study, *FINISHED):
+            on_trial(_trial_record(search, study, finished, trials))
         missing = trials - len(_trials(study, *FINISHED))
         if search.sampler == "grid":
             missing = _queue_grid(search, study, missing)
@@ -133,10 +133,10 @@ def tune(
                 callbacks=[lambda _, trial: on_trial(_trial_record(search, study, trial, trials))],
             )
         finally:
-            kept = _write_best(home, search, study)
-    if kept is None:
+            result = _write_best(home, search, study)
+    if result is None:
         raise Diverged(0, float("nan"))
-    return kept
+    return result
 
 
 def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
@@ -144,16 +144,16 @@ def _trial_loss(search: Search, study: "Study", trial: "Trial") -> float:
     from optuna import TrialPruned
 
     chosen = {name: trial.suggest_categorical(name, values) for name, values in search.labels().items()}
-    for done in _trials(study, "COMPLETE"):
-        if done.params == chosen and done.value is not None:  # equal seeds would only repeat it
-            return done.value
+    for earlier in _trials(study, "COMPLETE"):
+        if earlier.params == chosen and earlier.value is not None:  # equal seeds would only repeat it
+            return earlier.value
 
-    def ended(row: EpochProgress) -> None:
+    def prune(row: EpochProgress) -> None:
         trial.report(row.validation_loss, row.epoch)
         if trial.should_prune() and row.epoch < row.epochs:
             raise TrialPruned
 
-    return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_decoded(chosen)}), ended)
+    return lowest_loss(search.series.mid, settings_for(PROFILE, {**_overrides(search.base), **_decoded(chosen)}), prune)
 
 
 def _study(home: HomePaths, search: Search) -> "Study":
@@ -172,10 +172,10 @@ def _study(home: HomePaths, search: Search) -> "Study":
         direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=FIRST_UNPRUNED, n_warmup_steps=1),
     )
-    for left in _trials(study, "RUNNING"):  # its process was killed: we hold the lock, so none is running
-        if (given := _params_of(left)) and given not in map(_params_of, _trials(study, "WAITING")):
-            study.enqueue_trial(given)
-        study.tell(left.number, state=optuna.trial.TrialState.FAIL)
+    for interrupted in _trials(study, "RUNNING"):  # its process was killed: we hold the lock, so none is running
+        if (params := _params_of(interrupted)) and params not in map(_params_of, _trials(study, "WAITING")):
+            study.enqueue_trial(params)
+        study.tell(interrupted.number, state=optuna.trial.TrialState.FAIL)
     sampler = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
     study.sampler = sampler(seed=search.base.training.seed + len(study.trials))
     start = search.start()
@@ -189,18 +189,18 @@ def _journal(home: HomePaths, search: Search) -> Path:
 
 
 @contextmanager
-def _left_whole(journal: Path) -> Iterator[None]:
-    """Check the journal; afterwards, remove a line that a full disk cut off, which Optuna was not told was written.
+def _checked_journal(journal: Path) -> Iterator[None]:
+    """Check the journal; afterwards, remove a last line that a full disk cut off: Optuna would append to it.
 
-    Raises DiskFull for it, also where Optuna then fails in its own way, and InvalidFile.
+    Raises InvalidFile, and DiskFull for such a line, whatever Optuna then raises.
     """
     _check_journal(journal)
     try:
         yield
     except (OSError, AssertionError) as error:
-        refused = error if isinstance(error, OSError) else error.__context__
-        if isinstance(refused, OSError) and refused.errno in NO_ROOM:
-            raise DiskFull(str(journal), refused.strerror or str(refused)) from error
+        os_error = error if isinstance(error, OSError) else error.__context__
+        if isinstance(os_error, OSError) and os_error.errno in NO_ROOM:
+            raise DiskFull(str(journal), os_error.strerror or str(os_error)) from error
         raise
     finally:
         if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
@@ -208,31 +208,31 @@ def _left_whole(journal: Path) -> Iterator[None]:
 
 
 def _check_journal(path: Path) -> None:
-    """Raise InvalidFile for a journal that is not whole: Optuna would append to a line that was cut off."""
+    """Raise InvalidFile for a damaged journal: Optuna would append to a line that was cut off."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, start=1):
         try:
-            is_whole = line.endswith(b"\n") and "op_code" in json.loads(line)
+            is_valid = line.endswith(b"\n") and "op_code" in json.loads(line)
         except (ValueError, TypeError):
-            is_whole = False
-        if not is_whole:
+            is_valid = False
+        if not is_valid:
             way_on = "move it away, and the search starts over"
             if number == len(lines) > 1:
                 way_on = f"remove that line, and the search goes on from the others; or {way_on}"
-            found = f"expected the trials of a search, found damage in line {number} of {len(lines)}"
-            raise InvalidFile(str(path), f"{found}; {way_on}")
+            problem = f"expected the trials of a search, found damage in line {number} of {len(lines)}"
+            raise InvalidFile(str(path), f"{problem}; {way_on}")
 
 
-def _queue_grid(search: Search, study: "Study", most: int) -> int:
-    """Queue the grid's untried points, which Optuna's own sampler cannot tell; return how many trials are to be run."""
+def _queue_grid(search: Search, study: "Study", limit: int) -> int:
+    """Queue the grid's untried points, which Optuna's grid sampler does not know; return how many trials to run."""
     labels, waiting = search.labels(), _trials(study, "WAITING")
-    known = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]  # not a failed one: it may have been interrupted
+    tried = [*map(_params_of, _trials(study, *FINISHED, "WAITING"))]  # not a failed one: it may have been interrupted
     points = [dict(zip(labels, values, strict=True)) for values in product(*labels.values())]
     random.Random(search.base.training.seed).shuffle(points)
-    untried = [point for point in points if point not in known]
-    for point in untried[: max(most - len(waiting), 0)]:
+    untried = [point for point in points if point not in tried]
+    for point in untried[: max(limit - len(waiting), 0)]:
         study.enqueue_trial(point)
-    return min(most, len(waiting) + len(untried))
+    return min(limit, len(waiting) + len(untried))
 
 
 def _params_of(trial: "FrozenTrial") -> dict[str, Any]:
@@ -251,28 +251,28 @@ def _write_best(home: HomePaths, search: Search, study: "Study") -> TuningResult
     if not complete:
         return None
     best, trials = study.best_trial, len(_trials(study, *FINISHED))
-    own = next((trial.value for trial in complete if trial.params == search.start()), None)
+    default_loss = next((trial.value for trial in complete if trial.params == search.start()), None)
     settings = {**_overrides(search.base), **_decoded(best.params)}
-    found = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": own}
+    record = {"study": search.study, "trial": best.number, "validation_loss": best.value, "default_loss": default_loss}
     return TuningResult(
         ticker=search.ticker,
         trials=trials,
         pruned=len(_trials(study, "PRUNED")),
         loss=study.best_value,
-        default_loss=own,
+        default_loss=default_loss,
         settings=settings,
-        path=write_tuned_settings(home, search.ticker, settings, found | {"trials": trials}),
+        path=write_tuned_settings(home, search.ticker, settings, record | {"trials": trials}),
     )
 
 
-def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", of: int) -> TrialRecord:
+def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", trials: int) -> TrialRecord:
     states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
     state = states.get(trial.state.name, "failed")
     return TrialRecord(
         ticker=search.ticker,
         study=search.study,
         number=trial.number,
-        of=of,
+        of=trials,
         state=state,
         settings=_decoded(trial.params),
         losses=tuple(loss for _, loss in sorted(trial.intermediate_values.items())),
@@ -287,12 +287,12 @@ def _decoded(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in params.items()}
 
 
-def space_beside(base: Settings) -> dict[str, tuple[Any, ...]]:
-    """The usual values to try, for the settings that the base does not override."""
-    return {name: values for name, values in SPACE.items() if name not in _overrides(base)}
+def space_beside(settings: Settings) -> dict[str, tuple[Any, ...]]:
+    """The usual values to try, for all settings that are not overridden."""
+    return {name: values for name, values in SPACE.items() if name not in _overrides(settings)}
 
 
-def _overrides(base: Settings) -> dict[str, Any]:
-    """The settings, mode aside, in which the base differs from its profile."""
-    usual = settings_for(base.profile).flat()
-    return {name: value for name, value in base.flat().items() if value != usual[name] and name != "mode"}
+def _overrides(settings: Settings) -> dict[str, Any]:
+    """The settings, mode aside, that differ from their profile's."""
+    defaults = settings_for(settings.profile).flat()
+    return {name: value for name, value in settings.flat().items() if value != defaults[name] and name != "mode"}

@@ -62,13 +62,13 @@ class Recipe:
         horizon = settings.evaluation.horizon
         if train_end < VALIDATION_SHARE * horizon:
             raise TooFewBars(VALIDATION_SHARE * horizon, train_end, "the training part of the tutorial's recipe")
-        validated = train_end - train_end // VALIDATION_SHARE
+        validation_start = train_end - train_end // VALIDATION_SHARE
         test = starts(train_end, len(mid), horizon) if test is None else test
         return cls(
             settings=settings,
             prepared=prepare(mid, train_end),
-            learned_end=train_end if settings.training.decay_on == "test" else validated - horizon,
-            validation=starts(validated, train_end, horizon),
+            learned_end=train_end if settings.training.decay_on == "test" else validation_start - horizon,
+            validation=starts(validation_start, train_end, horizon),
             test=test,
         )
 
@@ -152,8 +152,8 @@ def fit(
     progress = checkpoint.resume(folder, fingerprint)
     streams = recipe.streams()
     if progress.arrays:
-        cursors, *kept = progress.arrays["state"]
-        assign(state, kept)
+        cursors, *values = progress.arrays["state"]
+        assign(state, values)
         streams = replace(streams, cursors=cursors)
     for epoch in range(progress.epoch + 1, training.epochs + 1):
         began = time.perf_counter()
@@ -162,18 +162,18 @@ def fit(
         loss = fit_epoch(model, x, y, rate)
         if not np.isfinite(loss):
             raise Diverged(epoch, loss)
-        judged, paths = _judged(recipe, values_of(weights))
+        figures, paths = _epoch_figures(recipe, values_of(weights))
         seconds = time.perf_counter() - began
-        took = {"seconds": seconds, "seconds_left": seconds * (training.epochs - epoch)}
-        ended = EpochProgress(name, epoch, training.epochs, loss, learning_rate=rate, **took, **judged)
-        progress.history.append(asdict(ended) | {"test_predictions": paths.tolist()})
-        if judged["validation_loss"] < progress.best_loss:
+        times = {"seconds": seconds, "seconds_left": seconds * (training.epochs - epoch)}
+        epoch_progress = EpochProgress(name, epoch, training.epochs, loss, learning_rate=rate, **times, **figures)
+        progress.history.append(asdict(epoch_progress) | {"test_predictions": paths.tolist()})
+        if figures["validation_loss"] < progress.best_loss:
             progress.arrays["best"] = values_of(weights)
-            progress.best_epoch, progress.best_loss = epoch, judged["validation_loss"]
+            progress.best_epoch, progress.best_loss = epoch, figures["validation_loss"]
         progress.epoch, progress.arrays["state"] = epoch, [streams.cursors, *values_of(state)]
         checkpoint.save(folder, fingerprint, progress)
         if on_epoch:
-            on_epoch(ended)
+            on_epoch(epoch_progress)
     predictions = np.array([row.pop("test_predictions") for row in progress.history])
     chosen, fitted = training.epochs, values_of(weights)
     if training.decay_on == "validation" and progress.best_epoch:
@@ -195,13 +195,13 @@ def epoch_of(
     """An epoch's points and labels, (steps · streams, unrolled) each, step by step, and the streams after it."""
     points, labels = [], []
     for _ in range(steps):
-        at, labelled, streams = streams.places(rng.random((streams.unrolled, len(streams.cursors), 2)))
+        at, label_at, streams = streams.places(rng.random((streams.unrolled, len(streams.cursors), 2)))
         points.append(streams.values[at].T)
-        labels.append(streams.values[labelled].T)
+        labels.append(streams.values[label_at].T)
     return np.concatenate(points).astype(np.float32), np.concatenate(labels).astype(np.float32), streams
 
 
-def _judged(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
+def _epoch_figures(recipe: Recipe, weights: Weights) -> tuple[dict[str, Any], Floats]:
     """An epoch's figures, named as in EpochProgress, and its paths on the test part."""
     at = recipe.test
     paths, last = recipe.predictions(weights, at), recipe.prepared.values[at - 1]
