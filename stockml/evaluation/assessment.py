@@ -92,30 +92,30 @@ def assess(
     Raises LooksAhead where any row rests on a bar after its origin.
     """
     unseen = ScoringData.of(series, split, settings, model)
-    found = select_model(unseen, model, champion, kept=kept, unreadable=unreadable)
-    candidates, publisher, table = found.candidates, found.publisher, found.table
+    selection = select_model(unseen, model, champion, kept=kept, unreadable=unreadable)
+    candidates, publisher, table = selection.candidates, selection.publisher, selection.table
     check_look_ahead(unseen, candidates)
-    author, close = candidates[row_of(publisher)], series.close[unseen.test]
-    evaluation = _evaluated(unseen, candidates, author)
+    published, close = candidates[row_of(publisher)], series.close[unseen.test]
+    evaluation = _evaluated(unseen, candidates, published)
     actual = known_outcomes(series.mid, unseen.test, settings.horizon)
-    forecast = _forecast(series, author, upcoming, settings.direction_step)
+    forecast = _forecast(series, published, upcoming, settings.direction_step)
     simple = None if publisher == POOLED else candidates[WITHOUT_NETWORK].test.quantiles
     span = min(VOLATILITY_SESSIONS, settings.horizon)
     return Assessment(
         session=series.sessions[-1].item(),
         evaluation=evaluation,
-        band_scores=score_bands(close[:, None, None] * np.exp(author.test.quantiles), actual),
-        verdict=promotion_gate.verdict(found.promoted, found.reason, evaluation, table, forecast.weights),
+        band_scores=score_bands(close[:, None, None] * np.exp(published.test.quantiles), actual),
+        verdict=promotion_gate.verdict(selection.promoted, selection.reason, evaluation, table, forecast.weights),
         publisher=publisher,
         forecast=forecast,
         distributions=table,
         calibration=candidates[LSTM].tonight.calibration(),
         kept=kept,
-        outlook_scores=tuple(score for score, _ in outlook_scores(series, unseen.test, author.test.quantiles, simple)),
+        outlook_scores=tuple(each for each, _ in outlook_scores(series, unseen.test, published.test.quantiles, simple)),
         test_origins=unseen.test,
-        paths={PUBLISHED: author.paths(close)},
+        paths={PUBLISHED: published.paths(close)},
         unseen=unseen.origins,
-        volatility=annualised(author.earlier.quantiles[:, span - 1], span),
+        volatility=annualised(published.earlier.quantiles[:, span - 1], span),
     )
 
 
@@ -161,22 +161,22 @@ def select_model(
         incumbent=incumbent,
         replace_after=unseen.settings.replace_after_sessions,
     )
-    author = CHAMPION if CHAMPION in candidates and not promoted else LSTM
-    has_network = candidates[author].has_network
-    worse = table.is_worse(author, clearly=candidates[author].own_path is None)
-    publisher = author if has_network and not worse else POOLED
-    adds = table.over_simple.get(author) if has_network else None
+    network_row = CHAMPION if CHAMPION in candidates and not promoted else LSTM
+    has_network = candidates[network_row].has_network
+    worse = table.is_worse(network_row, clearly=candidates[network_row].own_path is None)
+    publisher = network_row if has_network and not worse else POOLED
+    adds = table.over_simple.get(network_row) if has_network else None
     return ModelSelection(candidates, replace(table, network_adds=adds), promoted, reason, publisher)
 
 
-def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], author: Candidate) -> Evaluation:
+def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], published: Candidate) -> Evaluation:
     """Score the paths: the published one, the trend prior and the networks' own, where they forecast one.
 
     All prices are turned into tonight's units, as averages and the scale of errors span changes of units.
     """
     series, test, settings = unseen.series, unseen.test, unseen.settings
     paths = {name: each.own_path for name, each in candidates.items() if each.own_path is not None}
-    others = {PUBLISHED: author} | ({WITHOUT_NETWORK: candidates[WITHOUT_NETWORK]} if paths else {})
+    others = {PUBLISHED: published} | ({WITHOUT_NETWORK: candidates[WITHOUT_NETWORK]} if paths else {})
     rises = {name: each.rises(settings.direction_step) for name, each in {**candidates, **others}.items()}
     paths |= {name: each.paths(series.close[test]) for name, each in others.items()}
     paths[TREND_PRIOR] = trend_prior_paths(series, test, settings.horizon)
@@ -185,23 +185,23 @@ def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], author:
     return evaluate(units * series.mid, test, paths, settings, rises, close=units * series.close)
 
 
-def _forecast(series: PriceSeries, author: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
-    tonight, close = author.tonight.quantiles, series.close[-1:]
-    limits = {coverage: band(close[:, None, None] * np.exp(tonight), coverage) for coverage in COVERAGES}
+def _forecast(series: PriceSeries, published: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
+    quantiles, close = published.tonight.quantiles, series.close[-1:]
+    limits = {coverage: band(close[:, None, None] * np.exp(quantiles), coverage) for coverage in COVERAGES}
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
-        path=tuple((close * np.exp(tonight[0, :, MEDIAN])).tolist()),
+        path=tuple((close * np.exp(quantiles[0, :, MEDIAN])).tolist()),
         bands=tuple(
             Band(int(percent(coverage)), tuple(low[0].tolist()), tuple(high[0].tolist()))
             for coverage, (low, high) in limits.items()
         ),
-        probability_of_rise=float(chance_above(tonight[0, step - 1], 0.0)),
+        probability_of_rise=float(chance_above(quantiles[0, step - 1], 0.0)),
         direction_step=step,
-        weights=tuple(author.tonight.shares[0].tolist()),
+        weights=tuple(published.tonight.shares[0].tolist()),
         last_close=float(close[0]),
-        outlook=outlooks(author.earlier.quantiles, tonight[0]),
+        outlook=outlooks(published.earlier.quantiles, quantiles[0]),
     )
 
 
@@ -217,8 +217,8 @@ def read_assessment(folder: Path) -> Assessment:
     """The inverse of `write_assessment`. Raises InvalidFile."""
     try:
         findings = read_record(Findings, unsealed((folder / "assessment.json").read_bytes()))
-        kept = unpacked_by_name((folder / "paths.npz").read_bytes())
-        origins, unseen, volatility = (kept.pop(name) for name in ("origins", "unseen", "volatility"))
-        return Assessment(**vars(findings), test_origins=origins, unseen=unseen, volatility=volatility, paths=kept)
+        arrays = unpacked_by_name((folder / "paths.npz").read_bytes())
+        origins, unseen, volatility = (arrays.pop(name) for name in ("origins", "unseen", "volatility"))
+        return Assessment(**vars(findings), test_origins=origins, unseen=unseen, volatility=volatility, paths=arrays)
     except (OSError, ValueError, KeyError) as error:
         raise InvalidFile(str(folder), f"expected an assessment, found {error}; run that night again") from error

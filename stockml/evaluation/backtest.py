@@ -64,7 +64,7 @@ class Span:
 
 @dataclass(frozen=True)
 class BacktestNight:
-    """The outcome of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
+    """The result of a night's training and of its gate.  evidence: CRPS skill of the ticker's own training."""
 
     mode: str
     evidence: float | None
@@ -121,11 +121,11 @@ def backtest(
     if len(splits) < MIN_NIGHTS:
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
     origins, leads = np.array(list(splits)), np.array(LEADS)
-    nights, published, without = _nights(series, splits, settings, folders)
+    nights, published, without_network = _nights(series, splits, settings, folders)
     rows = _simple_rows(series, origins, leads, folders)
-    of_nights = {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without[:, leads - 1]}
-    rows = replace(rows, quantiles=rows.quantiles | of_nights)
-    return _scored(ticker, series, rows, nights, outlook_scores(series, origins, published, without))
+    night_quantiles = {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without_network[:, leads - 1]}
+    rows = replace(rows, quantiles=rows.quantiles | night_quantiles)
+    return _scored(ticker, series, rows, nights, outlook_scores(series, origins, published, without_network))
 
 
 def outcome_of_backtest(
@@ -187,29 +187,29 @@ def _nights(
         model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
         kept = champion is not None and same_forecast(model, champion)
         unseen = ScoringData.of(known, split, settings.evaluation, model)
-        found = select_model(unseen, model, champion, kept=kept, simple_rows=False)
-        champion = model if found.promoted else champion
-        skill_of_own = model.evidence.skill if model.evidence else None
-        nights.append(BacktestNight(model.decision.mode, skill_of_own, found.promoted, found.publisher))
-        both = (found.candidates[row] for row in (row_of(found.publisher), WITHOUT_NETWORK))
-        quantiles.append(np.array([each.tonight.quantiles[0] for each in both]))  # a view would keep every origin's
-    check_look_ahead(unseen, found.candidates)  # of the last: its inputs were computed with all later bars there
+        selection = select_model(unseen, model, champion, kept=kept, simple_rows=False)
+        champion = model if selection.promoted else champion
+        own_skill = model.evidence.skill if model.evidence else None
+        nights.append(BacktestNight(model.decision.mode, own_skill, selection.promoted, selection.publisher))
+        chosen = (selection.candidates[row] for row in (row_of(selection.publisher), WITHOUT_NETWORK))
+        quantiles.append(np.array([each.tonight.quantiles[0] for each in chosen]))  # a view would keep every origin's
+    check_look_ahead(unseen, selection.candidates)  # of the last: its inputs were computed with all later bars there
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
 def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
-    """The simple rows that every vintage gives, each origin's from the newest that ends before it."""
+    """The simple rows that every vintage has, each origin's from the newest vintage that ends before it."""
     vintage_sets = [VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at]
     parts = []
-    for _, same in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
-        rows = list(same)
+    for _, group in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
+        rows = list(group)
         piece, vintages = at[rows], vintage_sets[rows[0]]
         assert vintages.regression is not None
         quantiles, reasons = corrections(series, piece, leads, vintages)
         for shape_of in SHAPE_SOURCES:
-            found = simple_distributions(series, piece, leads, vintages.regression, shape_of, IN_BACKTESTS)
-            quantiles |= {f"{name}, {shape_of} shape": each for name, each in found.quantiles.items()}
-            reasons |= {f"{name}, {shape_of} shape": why for name, why in found.reasons.items()}
+            simple = simple_distributions(series, piece, leads, vintages.regression, shape_of, IN_BACKTESTS)
+            quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.quantiles.items()}
+            reasons |= {f"{name}, {shape_of} shape": why for name, why in simple.reasons.items()}
         parts.append(DistributionRows(piece, leads, quantiles, reasons))
     names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
     reasons = {name: why for part in parts for name, why in part.reasons.items()}
@@ -239,26 +239,26 @@ def _scored(
     outlook: tuple[ScoredStatement, ...],
 ) -> TickerBacktest:
     actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
-    whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
-    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items()}
+    losses = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
+    width_losses = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items()}
     medians = paths(series, rows.origins, leads, rows.quantiles[PUBLISHED][..., MEDIAN])
     squares = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
     errors = {row: Losses(x.mean(axis=1), np.array([x.mean(), *x.mean(axis=0)])) for row, x in squares.items()}
 
-    def gain(one: Losses, other: Losses) -> PairedLosses:
+    def paired(one: Losses, other: Losses) -> PairedLosses:
         return PairedLosses(days, one.by_origin, other.by_origin, one.skills(other))
 
-    published, centred = widths[PUBLISHED], widths[CENTRED]
-    references = {WITH_LOCATION: centred, LOCATION: published, AS_IT_IS: whole[CENTRED]}
+    published, centred = width_losses[PUBLISHED], width_losses[CENTRED]
+    references = {WITH_LOCATION: centred, LOCATION: published, AS_IT_IS: losses[CENTRED]}
     return TickerBacktest(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
-        scores={name: scored(each, actual, whole[name]) for name, each in rows.quantiles.items()},
-        widths={name: gain(each, centred) for name, each in widths.items()},
-        over={name: gain(published, each) for name, each in widths.items()},
-        whole={row: gain(whole[PUBLISHED], each) for row, each in references.items()},
-        paths={name: gain(each, errors[LAST_CLOSE]) for name, each in errors.items()},
+        scores={name: scored(each, actual, losses[name]) for name, each in rows.quantiles.items()},
+        widths={name: paired(each, centred) for name, each in width_losses.items()},
+        over={name: paired(published, each) for name, each in width_losses.items()},
+        whole={row: paired(losses[PUBLISHED], each) for row, each in references.items()},
+        paths={name: paired(each, errors[LAST_CLOSE]) for name, each in errors.items()},
         outlook=outlook,
         nights=nights,
         reasons=rows.reasons,

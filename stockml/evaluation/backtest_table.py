@@ -97,29 +97,29 @@ class BacktestTable:
 
 
 def backtest_table(
-    found: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] | None = None
+    backtests: Sequence[TickerBacktest], left_out: Mapping[str, str], doubtful: Mapping[str, str] | None = None
 ) -> BacktestTable:
     """Combine backtests, one per ticker, without prices that stood still.  Raises RowUnavailable if none is left."""
     moved = [
-        each for each in found if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
+        each for each in backtests if np.isfinite([*each.widths[PUBLISHED].skills, *each.paths[PUBLISHED].skills]).all()
     ]
     why = "expected a price that moves, found one still at a lead"
-    still = {each.ticker: why for each in found if each not in moved}
+    still = {each.ticker: why for each in backtests if each not in moved}
     left_out = {**left_out, **still}
     if not moved:
         raise RowUnavailable("all of them are left out:", _commonest(left_out))
     nights = [night for each in moved for night in each.nights]
-    having = {row: [each for each in moved if row in each.widths] for row in ROWS}
-    told = dict.fromkeys(row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape"))
-    lacking = {row: {each.ticker: each.reasons[row] for each in moved if row in each.reasons} for row in told}
+    by_row = {row: [each for each in moved if row in each.widths] for row in ROWS}
+    rows = dict.fromkeys(row for each in moved for row in each.reasons if row in ROWS or not row.endswith(" shape"))
+    lacking = {row: {each.ticker: each.reasons[row] for each in moved if row in each.reasons} for row in rows}
     return BacktestTable(
         first=str(min(each.sessions[0] for each in moved)),
         last=str(max(each.sessions[1] for each in moved)),
         tickers=len(moved),
         origins=sum(each.origins for each in moved),
-        distributions=[_width_line(row, tickers) for row, tickers in having.items() if tickers],
+        distributions=[_width_line(row, tickers) for row, tickers in by_row.items() if tickers],
         adds=_line(ADDS, [each.over[WITHOUT_NETWORK] for each in moved]),
-        over=[_line(f"over {row}", [each.over[row] for each in having[row]]) for row in OVER if having[row]],
+        over=[_line(f"over {row}", [each.over[row] for each in by_row[row]]) for row in OVER if by_row[row]],
         whole=[_line(row, [each.whole[row] for each in moved]) for row in moved[0].whole],
         paths=[_line(row, [each.paths[row] for each in moved]) for row in moved[0].paths if row != LAST_CLOSE],
         outlook=outlook_lines([each.outlook for each in moved]),
@@ -141,11 +141,11 @@ def backtest_table(
 
 def _commonest(left_out: Mapping[str, str]) -> str:
     """The commonest reasons, each with those that it is given for: `reason: A, B, C and 4 more; …`."""
-    named: dict[str, list[str]] = {}
+    tickers: dict[str, list[str]] = {}
     for name, why in left_out.items():
-        named.setdefault(why.partition(f"{name}: ")[2] or why, []).append(name)
-    reasons = sorted(named, key=lambda why: -len(named[why]))
-    return _some([f"{why}: {_some(named[why])}" for why in reasons], "; ")
+        tickers.setdefault(why.partition(f"{name}: ")[2] or why, []).append(name)
+    reasons = sorted(tickers, key=lambda why: -len(tickers[why]))
+    return _some([f"{why}: {_some(tickers[why])}" for why in reasons], "; ")
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:
@@ -167,12 +167,12 @@ def _width_line(row: str, tickers: Sequence[TickerBacktest]) -> BacktestRow:
     )
 
 
-def _line(row: str, gains: Sequence[PairedLosses]) -> BacktestRow:
-    values = 100 * np.array([each.skills for each in gains])
+def _line(row: str, losses: Sequence[PairedLosses]) -> BacktestRow:
+    values = 100 * np.array([each.skills for each in losses])
     mean, share = values.mean(axis=0), 100 * (values > 0).mean(axis=0)
     others = np.sort(values[:, 0])[: -math.ceil(len(values) / IN_TWENTY)]
     at = {str(lead): 1 + LEADS.index(lead) for lead in SHOWN_LEADS}
-    test = panel_diebold_mariano(gains) if row != CENTRED else None
+    test = panel_diebold_mariano(losses) if row != CENTRED else None
     return BacktestRow(
         row=row,
         tickers=len(values),
@@ -189,14 +189,14 @@ def _line(row: str, gains: Sequence[PairedLosses]) -> BacktestRow:
 
 def markdown(table: BacktestTable) -> list[str]:
     """The table as lines of Markdown."""
-    found: list[str] = []
+    text: list[str] = []
     for part in contents(table):
         if isinstance(part, str):
-            found.append(part)
+            text.append(part)
         else:
             heading, *lines = [f"| {' | '.join(row)} |" for row in part]
-            found += [heading, "|---|" + "--:|" * (len(part[0]) - 1), *lines]
-    return found
+            text += [heading, "|---|" + "--:|" * (len(part[0]) - 1), *lines]
+    return text
 
 
 def contents(table: BacktestTable) -> list[str | Cells]:
@@ -229,14 +229,14 @@ def _skills(what: str, table: BacktestTable, lines: Sequence[BacktestRow]) -> li
     """The skills; of several tickers, also the share of them above zero, in a table of its own: else it is too wide."""
     leads = [f"lead {SHOWN_LEADS[0]}", *map(str, SHOWN_LEADS[1:])]
     skills = [[_shown(line, table), f"{line.mean:+z.2f}", _p_value(line), *_leads(line.by_lead)] for line in lines]
-    found: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
+    parts: list[str | Cells] = [what, "", [["", "mean, %", "p", *leads], *skills], ""]
     others = [(line, line.without_best) for line in lines if round(line.mean, 2) > 0 and line.without_best is not None]
     if few := [f"{_shown(line, table)} {mean:+z.2f}" for line, mean in others if mean <= 0]:
-        found += [f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}", ""]
+        parts += [f"Made by few tickers, not above zero without the best in twenty: {', '.join(few)}", ""]
     if table.tickers > 1:
         shares = [[_shown(line, table), *_leads({"mean": line.share, **line.share_by_lead}, ".0f")] for line in lines]
-        found += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
-    return found
+        parts += ["Percent of tickers above zero", "", [["", "mean", *leads], *shares], ""]
+    return parts
 
 
 def _shown(line: BacktestRow, table: BacktestTable) -> str:
@@ -252,8 +252,8 @@ def _p_value(line: BacktestRow | OutlookLine) -> str:
     return "–" if line.p_value is None else "< 0.001" if line.p_value < 0.001 else f"{line.p_value:.3f}"
 
 
-def _leads(values: Mapping[str, float], shape: str = "+z.2f") -> list[str]:
-    return [format(value, shape) for value in values.values()]
+def _leads(values: Mapping[str, float], template: str = "+z.2f") -> list[str]:
+    return [format(value, template) for value in values.values()]
 
 
 def _bands(table: BacktestTable) -> list[str | Cells]:
@@ -281,9 +281,9 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
         if each.network_adds is not None and each.share is not None:
             fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
             gains.append([name, f"{each.network_adds:+z.2f}", _p_value(each), f"{each.share:.0f}{fewer}"])
-    said = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean of what came true"
+    title = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean of what came true"
     parts = (
-        (said, ["said", "came true", "score", "constant"], scores),
+        (title, ["forecast", "realised", "score", "constant"], scores),
         ("What the network adds to these, in percent of the score", ["mean, %", "p", "% of tickers"], gains),
     )
     return [part for what, heads, rows in parts if rows for part in (what, "", [["", *heads], *rows], "")]

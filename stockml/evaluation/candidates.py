@@ -25,12 +25,12 @@ from stockml.storage.arrays import Floats, Indices
 
 @dataclass(frozen=True, eq=False)
 class ScoringData:
-    """What tonight's models are scored on, and with.
+    """The unseen origins, and the vintages and simple forecasts to score with.
 
     origins: (k,) of the validation and test parts, the first session of which is `first`.  test: (m,), the last of
-    them, of the test part.  vintages: end before `first`, to score with.  past: (k, horizon, 21), quantiles without a
-    network, the ticker's own part included.  tonight: (1, horizon, 21), the same by the vintages to publish with,
-    which may have seen tonight.
+    them, of the test part.  vintages: end before `first`.  simple_past: (k, horizon, 21), quantiles without a network,
+    the ticker's own part included.  simple_tonight: (1, horizon, 21), the same after tonight, by the vintages to
+    publish with, which may have seen tonight.
     """
 
     series: PriceSeries
@@ -39,8 +39,8 @@ class ScoringData:
     origins: Indices
     test: Indices
     vintages: VintageSet
-    past: Floats
-    tonight: Floats
+    simple_past: Floats
+    simple_tonight: Floats
 
     @classmethod
     def of(cls, series: PriceSeries, split: OriginSplit, settings: EvaluationSettings, model: TrainedModel) -> Self:
@@ -52,9 +52,9 @@ class ScoringData:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
         origins, test = unseen_origins(series, split, settings), scored_origins(series, split.test, settings)
         leads, last = np.arange(1, settings.horizon + 1), np.array([len(series) - 1])
-        past = vintages.simple_quantiles(series, origins, leads, model.held_out.simple_correction)
-        tonight = newest.simple_quantiles(series, last, leads, model.published.simple_correction)
-        return cls(series, settings, first, origins, test, vintages, past, tonight)
+        simple_past = vintages.simple_quantiles(series, origins, leads, model.held_out.simple_correction)
+        simple_tonight = newest.simple_quantiles(series, last, leads, model.published.simple_correction)
+        return cls(series, settings, first, origins, test, vintages, simple_past, simple_tonight)
 
 
 def vintages_of(network: Network, day: date, folders: Sequence[Path] = (SHIPPED,)) -> VintageSet:
@@ -67,8 +67,8 @@ class Candidate:
     """A model's forecasts as they would have been published on the test part, and as of tonight.
 
     test: from the m origins of the test part.  earlier: from all unseen origins before tonight, validation's included;
-    `components`: what it combines.  tonight: from one.  own_path: (m, horizon), the network's own, in price, None where
-    it forecasts none.  held_out: the network behind all but `tonight`; None without one.
+    `components`: what it combines.  tonight: after tonight.  own_path: (m, horizon), the network's own, in price, None
+    where it forecasts none.  held_out: the network behind all but `tonight`; None without one.
     """
 
     test: CombinedForecast
@@ -89,18 +89,18 @@ class Candidate:
         if held_out and (learned := held_out.learned_until) >= np.datetime64(first):
             raise InvalidSetting("the last session of the held-out network", str(learned), f"before the origin {first}")
         newest = np.array([len(series) - 1])
-        past = forecast_after(series, origins, unseen.past, held_out)
-        now = forecast_after(series, newest, unseen.tonight, published)
+        past = forecast_after(series, origins, unseen.simple_past, held_out)
+        now = forecast_after(series, newest, unseen.simple_tonight, published)
         network = None  # also where there is a base for only one of the two
         if past.network is not None and now.network is not None:
             network = np.concatenate([past.network, now.network])
         location, simple = (np.concatenate(each) for each in ((past.location, now.location), (past.simple, now.simple)))
-        found = combine(series, np.concatenate([origins, newest]), Components(location, simple, network))
-        earlier, of_test = found.at(slice(0, len(origins))), slice(len(origins) - len(unseen.test), len(origins))
+        combined = combine(series, np.concatenate([origins, newest]), Components(location, simple, network))
+        earlier, test_rows = combined.at(slice(0, len(origins))), slice(len(origins) - len(unseen.test), len(origins))
         own_path = None
         if held_out and held_out.forecasts_path:
-            own_path = np.asarray(np.exp(past.location[of_test]) * series.close[unseen.test, None], dtype=np.float64)
-        return cls(earlier.at(of_test), earlier, found.at(slice(len(origins), None)), own_path, past, held_out)
+            own_path = np.asarray(np.exp(past.location[test_rows]) * series.close[unseen.test, None], dtype=np.float64)
+        return cls(earlier.at(test_rows), earlier, combined.at(slice(len(origins), None)), own_path, past, held_out)
 
     @property
     def has_network(self) -> bool:

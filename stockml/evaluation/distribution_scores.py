@@ -98,15 +98,15 @@ class PairedLosses:
 
 
 def scored(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
-    """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads), those that its losses, in CRPS, are of."""
+    """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads): what `losses`, in CRPS, was computed from."""
     bands = score_bands(quantiles, actual).bands
     return DistributionScore(
         origins=len(actual),
         crps=float(losses.means[0]),
         crps_by_lead=tuple(losses.means[1:].tolist()),
-        coverage={name: found.coverage for name, found in bands.items()},
-        coverage_by_lead={name: found.coverage_by_lead for name, found in bands.items()},
-        interval_scores={name: found.interval_score for name, found in bands.items()},
+        coverage={name: score.coverage for name, score in bands.items()},
+        coverage_by_lead={name: score.coverage_by_lead for name, score in bands.items()},
+        interval_scores={name: score.interval_score for name, score in bands.items()},
     )
 
 
@@ -119,13 +119,13 @@ def compared(
     """
     if reference not in rows:
         return {}
-    best, found = rows[reference], {}
+    reference_losses, comparisons = rows[reference], {}
     for name, each in rows.items():
-        skills = each.skills(best)
+        skills = each.skills(reference_losses)
         if name != reference and np.isfinite(skills).all():
-            test = diebold_mariano(each.by_origin, best.by_origin, overlapping)
-            found[name] = CrpsComparison(name, reference, symmetric, skills[0], skills[1:], test)
-    return found
+            test = diebold_mariano(each.by_origin, reference_losses.by_origin, overlapping)
+            comparisons[name] = CrpsComparison(name, reference, symmetric, skills[0], skills[1:], test)
+    return comparisons
 
 
 def base_score(
@@ -139,14 +139,14 @@ def base_score(
     leads, skills = np.array(LEADS), []
     assert vintages.regression is not None
     for prices, at in ((series[ticker], at) for ticker, at in sorted(origins.items()) if len(at)):
-        own = vintages.network_quantiles(prices, at, leads)
+        network = vintages.network_quantiles(prices, at, leads)
         simple = symmetrised(vintages.regression.quantiles(prices, at, leads))
-        loss, reference = (Losses.of(each, moves(prices, at, leads), leads) for each in (own, simple))
+        loss, reference = (Losses.of(each, moves(prices, at, leads), leads) for each in (network, simple))
         skills.append(loss.skills(reference)[0])
-    known = np.array([each for each in skills if np.isfinite(each)])
-    if not len(known):
+    finite = np.array([each for each in skills if np.isfinite(each)])
+    if not len(finite):
         raise ValueError("expected a ticker whose price moves, found none")
-    return float(known.mean()), 100 * float((known > 0).mean())
+    return float(finite.mean()), 100 * float((finite > 0).mean())
 
 
 def panel_diebold_mariano(tickers: Sequence[PairedLosses]) -> DieboldMariano | None:

@@ -48,19 +48,19 @@ class DistributionTable:
     def is_worse(self, name: str, *, clearly: bool) -> bool:
         """Whether this network's distribution is worse than the same procedure without it; clearly: beyond the noise.
 
-        A network learned from a hundred tickers is trusted on one more until that clearly speaks against it; a network
-        that only this ticker speaks for is not.
+        A network learned from a hundred tickers is trusted until this ticker's scores clearly speak against it; one
+        learned from this ticker alone is not.
         """
-        found = self.over_simple.get(name)
-        return bool(found and found.skill < 0 and (not clearly or is_clear(found.p_value)))
+        comparison = self.over_simple.get(name)
+        return bool(comparison and comparison.skill < 0 and (not clearly or is_clear(comparison.p_value)))
 
     def figures(self) -> dict[str, float | None]:
         """The figures that the verdict keeps among its numbers."""
-        width, whole, adds = self.widths.get(LSTM), self.whole.get(LSTM), self.network_adds
+        width, with_location, adds = self.widths.get(LSTM), self.whole.get(LSTM), self.network_adds
         return {
-            "crps_skill": whole.skill if whole else None,
+            "crps_skill": with_location.skill if with_location else None,
             "crps_skill_of_the_width": width.skill if width else None,
-            "crps_skill_p_value": whole.p_value if whole else None,
+            "crps_skill_p_value": with_location.p_value if with_location else None,
             "network_adds_crps": adds.skill if adds else None,
             "network_adds_crps_p_value": adds.p_value if adds else None,
             "base_crps_skill": self.widths[BASE].skill if BASE in self.widths else None,
@@ -78,21 +78,21 @@ def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages
 
     vintages: ends before the first of the origins, (m,).
     """
-    found = DistributionRows(origins, leads, {}, {})
+    rows = DistributionRows(origins, leads, {}, {})
     if vintages.regression is not None:
-        found = simple_distributions(series, origins, leads, vintages.regression)
+        rows = simple_distributions(series, origins, leads, vintages.regression)
     learned, reasons = corrections(series, origins, leads, vintages)
-    return replace(found, quantiles=found.quantiles | learned, reasons=reasons | found.reasons)
+    return replace(rows, quantiles=rows.quantiles | learned, reasons=reasons | rows.reasons)
 
 
 def corrections(
     series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
 ) -> tuple[dict[str, Floats], dict[str, str]]:
     """The rows that correct the pooled regression, (m, leads, 21) each, and why one of the vintages is missing."""
-    found = {RIDGE: vintages.simple_quantiles(series, origins, leads)} if vintages.ridge is not None else {}
+    quantiles = {RIDGE: vintages.simple_quantiles(series, origins, leads)} if vintages.ridge is not None else {}
     if vintages.base is not None:
-        found[BASE] = vintages.network_quantiles(series, origins, leads)
-    return found, {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
+        quantiles[BASE] = vintages.network_quantiles(series, origins, leads)
+    return quantiles, {KINDS[kind].name: why for kind, why in vintages.reasons.items()}
 
 
 def distribution_table(
@@ -111,18 +111,18 @@ def distribution_table(
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
     simple = vintage_rows(series, origins, leads, vintages) if simple_rows else DistributionRows(origins, leads, {}, {})
-    own = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
-    rows = replace(simple, quantiles=simple.quantiles | own)
-    whole = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
+    published = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
+    rows = replace(simple, quantiles=simple.quantiles | published)
+    losses = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
     widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items() if simple_rows}
     shared = overlap(origins, int(leads[-1]))
-    over_simple = compared(whole, shared, reference=WITHOUT_NETWORK)
+    over_simple = compared(losses, shared, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
-        scores={name: scored(each, actual, whole[name]) for name, each in rows.quantiles.items()},
+        scores={name: scored(each, actual, losses[name]) for name, each in rows.quantiles.items()},
         widths=compared(widths, shared, reference=POOLED, symmetric=True),
-        whole=compared(whole, shared, reference=POOLED),
-        against_champion=compared(whole, shared, reference=CHAMPION).get(LSTM),
+        whole=compared(losses, shared, reference=POOLED),
+        against_champion=compared(losses, shared, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=vintages.through,
         reasons=rows.reasons,

@@ -22,25 +22,25 @@ def gjr_garch_widths(series: PriceSeries, origins: Indices, leads: Indices) -> F
     2,500. Raises TooFewBars below 500 returns, RowUnavailable without `arch`, for a price that stood still and for a
     fit that does not converge.
     """
-    found, start = np.empty((len(origins), len(leads))), 0
+    widths, start = np.empty((len(origins), len(leads))), 0
     for segment in segments(series):
         rows = np.flatnonzero((origins >= start) & (origins < start + len(segment)))
         percent = 100 * since_last_close(segment, segment.close)[1:]
-        known = Volatilities.of(segment).return_count[origins[rows] - start].astype(np.int64)
-        if known.min(initial=MIN_RETURNS) < MIN_RETURNS:
-            raise TooFewBars(MIN_RETURNS + 1, int(known.min()) + 1, "a GJR-GARCH of the ticker's own")
-        learned_from = known // REFIT_EVERY * REFIT_EVERY
+        counts = Volatilities.of(segment).return_count[origins[rows] - start].astype(np.int64)
+        if counts.min(initial=MIN_RETURNS) < MIN_RETURNS:
+            raise TooFewBars(MIN_RETURNS + 1, int(counts.min()) + 1, "a GJR-GARCH of the ticker's own")
+        learned_from = counts // REFIT_EVERY * REFIT_EVERY
         for stop in np.unique(learned_from):
             at = learned_from == stop
-            learned = _learned(percent[max(stop - MAX_RETURNS, 0) : stop].tobytes())
-            variances = _variances(percent, known[at] - 1, int(leads.max()), learned)
-            found[rows[at]] = np.sqrt(np.cumsum(variances, axis=1)[:, leads - 1]) / 100
+            parameters = _fitted(percent[max(stop - MAX_RETURNS, 0) : stop].tobytes())
+            variances = _variances(percent, counts[at] - 1, int(leads.max()), parameters)
+            widths[rows[at]] = np.sqrt(np.cumsum(variances, axis=1)[:, leads - 1]) / 100
         start += len(segment)
-    return found
+    return widths
 
 
 @lru_cache(maxsize=64)
-def _learned(returns: bytes) -> tuple[float, ...]:
+def _fitted(returns: bytes) -> tuple[float, ...]:
     """Fit mean, ω, α, γ, β, degrees of freedom.  returns: float64 bytes; cached, as rows of a backtest share a fit."""
     fitted = _gjr_garch(np.frombuffer(returns)).fit(disp="off", show_warning=False)
     if fitted.convergence_flag:
@@ -48,18 +48,18 @@ def _learned(returns: bytes) -> tuple[float, ...]:
     return tuple(fitted.params)
 
 
-def _variances(returns: Floats, at: Indices, furthest: int, learned: tuple[float, ...]) -> Floats:
+def _variances(returns: Floats, at: Indices, furthest: int, parameters: tuple[float, ...]) -> Floats:
     """(m, furthest) variance of each day ahead: ω + (α + γ 1[ε < 0]) ε² + β σ², then ω + (α + γ/2 + β) · the last.
 
     Vectorised over origins, where arch's own forecast takes them one by one.
     """
-    _, omega, alpha, gamma, beta, _ = learned
-    fixed, found = _gjr_garch(returns).fix(learned), np.empty((len(at), furthest))
+    _, omega, alpha, gamma, beta, _ = parameters
+    fixed, variances = _gjr_garch(returns).fix(parameters), np.empty((len(at), furthest))
     shock, variance = np.asarray(fixed.resid)[at], np.asarray(fixed.conditional_volatility)[at] ** 2
-    found[:, 0] = omega + (alpha + gamma * (shock < 0)) * shock**2 + beta * variance
+    variances[:, 0] = omega + (alpha + gamma * (shock < 0)) * shock**2 + beta * variance
     for day in range(1, furthest):
-        found[:, day] = omega + (alpha + gamma / 2 + beta) * found[:, day - 1]
-    return found
+        variances[:, day] = omega + (alpha + gamma / 2 + beta) * variances[:, day - 1]
+    return variances
 
 
 def _gjr_garch(returns: Floats) -> Any:

@@ -62,31 +62,31 @@ def rows_of_a_night(
     ticker's own part of the simple forecast is the first one's.
     """
     last, horizon, rows = origins[-1:], settings.horizon, Rows()
-    own = next((each.simple_correction for each in networks.values() if each), None)
-    alone = vintages.simple_quantiles(series, origins, np.arange(1, horizon + 1), own)
+    correction = next((each.simple_correction for each in networks.values() if each), None)
+    simple = vintages.simple_quantiles(series, origins, np.arange(1, horizon + 1), correction)
     for name, network in networks.items():
-        forecast = forecast_after(series, origins, alone, network)
+        forecast = forecast_after(series, origins, simple, network)
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
-    simple = vintage_rows(series, last, np.array(LEADS), vintages).quantiles
-    return rows | {name: [simple.get(name)] for name in (*SHAPES, RIDGE, BASE)}
+    vintage_quantiles = vintage_rows(series, last, np.array(LEADS), vintages).quantiles
+    return rows | {name: [vintage_quantiles.get(name)] for name in (*SHAPES, RIDGE, BASE)}
 
 
 def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -> None:
     """Check every row as of the middle of the test part, and each candidate up to there. Raises LooksAhead."""
     series, middle = unseen.series, int(unseen.test[len(unseen.test) // 2])
-    done = np.flatnonzero(unseen.origins <= middle)
-    newest, networks = done[-ORIGINS:], {name: each.held_out for name, each in candidates.items()}
+    past = np.flatnonzero(unseen.origins <= middle)
+    newest, networks = past[-ORIGINS:], {name: each.held_out for name, each in candidates.items()}
     at, vintages, settings = unseen.origins[newest], unseen.vintages, unseen.settings
     rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, settings))
-    other = with_altered_future(series, middle)
+    altered = with_altered_future(series, middle)
     for name, each in candidates.items():
         scored = [part if part is None else part[newest] for part in vars(each.components).values()]
         if not all(map(_same, rows[name], scored)):
             raise LooksAhead(name, str(series.sessions[middle]))
-        again, found = combine(other, unseen.origins, each.components).at(done), each.earlier.at(done)
-        if not all(map(_same, vars(again).values(), vars(found).values())):
+        repeated, original = combine(altered, unseen.origins, each.components).at(past), each.earlier.at(past)
+        if not all(map(_same, vars(repeated).values(), vars(original).values())):
             raise LooksAhead(name, str(series.sessions[middle]))
 
 
@@ -97,9 +97,9 @@ def check_training(series: PriceSeries, model: TrainedModel, start: TrainedModel
     """
     network, first = model.held_out, model.parts.validation.start
     if network.vintages:
-        other, before = with_altered_future(series, first - 1), start.held_out if start else None
-        again = fit_ticker_network(other, before, first, network.vintages)
-        if not _same(again.errors.coefficients(), network.errors.coefficients()):
+        altered, start_network = with_altered_future(series, first - 1), start.held_out if start else None
+        repeated = fit_ticker_network(altered, start_network, first, network.vintages)
+        if not _same(repeated.errors.coefficients(), network.errors.coefficients()):
             raise LooksAhead("the ticker's own training", str(series.sessions[first - 1]))
 
 

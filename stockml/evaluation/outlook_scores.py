@@ -15,14 +15,14 @@ from stockml.storage.arrays import Days, Floats, Indices
 
 VOLATILITY, RISE = "volatility", "rise"
 MIN_ORIGINS = 10  # origins: whoever calls a rare event rarer wins until it happens
-BEYOND = {f"over ±{move:.0%}": move for move in MOVES}
+LARGE_MOVES = {f"over ±{move:.0%}": move for move in MOVES}
 
 
 @dataclass(frozen=True)
 class OutlookScore:
     """One statement of the outlook against what came true, on m origins.
 
-    what: VOLATILITY, scored by QLIKE, or RISE or one of BEYOND, chances, scored by Brier's score; lower is better.
+    what: VOLATILITY, scored by QLIKE; RISE or one of LARGE_MOVES, chances, by Brier's score; lower is better.
     said, came_true: on average; the volatility annualised and from close to close, as a fraction, else a chance and the
     share of origins.  constant: the score of always saying `came_true`, in hindsight.  network_adds: 1 − score / that
     of the same procedure without a network; test: of that difference.  Both None without a network, and where it came
@@ -51,19 +51,19 @@ def outlook_scores(
     origins: (m,), with known outcomes.  published, simple: (m, horizon, 21), quantiles at LEVELS of log(mid / close of
     the origin), as published and by the same procedure without a network; None where that is what was published.
     """
-    found, squares = [], np.diff(np.log(series.close)) ** 2
+    scores, squares = [], np.diff(np.log(series.close)) ** 2
     overlapping = overlap(origins, SPANS[-1])  # even of short spans: two volatilities differ for longer than these last
     for span in (span for span in SPANS if span <= published.shape[1]):
-        both = [each[:, span - 1] for each in (published, simple) if each is not None]
+        forecasts = [each[:, span - 1] for each in (published, simple) if each is not None]
         moved = np.expm1(moves(series, origins, np.array([span]))[:, 0])
         variance = SESSIONS_A_YEAR * np.array([squares[origin : origin + span].mean() for origin in origins])
-        came_true = {VOLATILITY: variance} if variance.all() else {}
-        events = {RISE: moved > 0, **{what: np.abs(moved) > move for what, move in BEYOND.items()}}
-        came_true |= {what: each.astype(np.float64) for what, each in events.items()}
-        for what, came in came_true.items():
-            said = [_said(what, span, each) for each in both]
-            found.append(_scored(what, span, said, came, series.sessions[origins], overlapping))
-    return tuple(found)
+        outcomes = {VOLATILITY: variance} if variance.all() else {}
+        events = {RISE: moved > 0, **{what: np.abs(moved) > move for what, move in LARGE_MOVES.items()}}
+        outcomes |= {what: each.astype(np.float64) for what, each in events.items()}
+        for what, outcome in outcomes.items():
+            statements = [_statement(what, span, each) for each in forecasts]
+            scores.append(_scored(what, span, statements, outcome, series.sessions[origins], overlapping))
+    return tuple(scores)
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ class OutlookLine:
 
 def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookLine]:
     """One for each statement that some ticker's backtest has scored."""
-    found: dict[tuple[str, int], list[ScoredStatement]] = {}
+    by_statement: dict[tuple[str, int], list[ScoredStatement]] = {}
     for statement in (statement for statements in tickers for statement in statements):
-        found.setdefault((statement[0].what, statement[0].sessions), []).append(statement)
+        by_statement.setdefault((statement[0].what, statement[0].sessions), []).append(statement)
     lines = []
-    for (what, sessions), statements in found.items():
+    for (what, sessions), statements in by_statement.items():
         scores, gains = [score for score, _ in statements], [gain for _, gain in statements if gain]
         adds = [100 * gain.skills[0] for gain in gains]
         test = panel_diebold_mariano(gains) if gains else None
@@ -114,23 +114,23 @@ def outlook_lines(tickers: Sequence[Sequence[ScoredStatement]]) -> list[OutlookL
     return lines
 
 
-def _said(what: str, span: int, quantiles: Floats) -> Floats:
+def _statement(what: str, span: int, quantiles: Floats) -> Floats:
     """(m,) annualised variances, or chances.  quantiles: (m, 21), of the moves over the span."""
     if what == VOLATILITY:
         return annualised(quantiles, span) ** 2
-    return chance_above(quantiles, 0.0) if what == RISE else chance_beyond(quantiles, BEYOND[what])
+    return chance_above(quantiles, 0.0) if what == RISE else chance_beyond(quantiles, LARGE_MOVES[what])
 
 
 def _scored(
-    what: str, span: int, said: list[Floats], came_true: Floats, sessions: Days, overlapping: int
+    what: str, span: int, forecasts: list[Floats], outcomes: Floats, sessions: Days, overlapping: int
 ) -> ScoredStatement:
-    """said: (m,) each, as published and, where there is a network in it, without one.  sessions: (m,), the origins'."""
+    """forecasts: (m,) each, as published and, if with a network, without one.  sessions: (m,), of the origins."""
     loss_of, shown = (qlike, np.sqrt) if what == VOLATILITY else (brier, float)
-    loss, *other = (loss_of(each, came_true) for each in said)
-    mean, came, gain, test = float(loss.mean()), came_true.mean(), None, None
-    if other and min(np.count_nonzero(came_true), np.count_nonzero(came_true != 1)) >= MIN_ORIGINS:
+    loss, *other = (loss_of(each, outcomes) for each in forecasts)
+    mean, frequency, gain, test = float(loss.mean()), outcomes.mean(), None, None
+    if other and min(np.count_nonzero(outcomes), np.count_nonzero(outcomes != 1)) >= MIN_ORIGINS:
         gain = PairedLosses(sessions, loss, other[0], (1 - mean / float(other[0].mean()),))
         test = diebold_mariano(loss, other[0], overlapping)
-    constant, adds = float(loss_of(np.full(len(loss), came), came_true).mean()), gain.skills[0] if gain else None
-    said_mean, came_mean = float(shown(said[0].mean())), float(shown(came))
+    constant, adds = float(loss_of(np.full(len(loss), frequency), outcomes).mean()), gain.skills[0] if gain else None
+    said_mean, came_mean = float(shown(forecasts[0].mean())), float(shown(frequency))
     return OutlookScore(what, span, said_mean, came_mean, mean, constant, adds, test), gain

@@ -98,16 +98,16 @@ class Evaluation:
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Figures by forecast (`lstm`) and name (`skill_lead_30`), the same names each night; undefined left out."""
-        found: dict[str, dict[str, float | None]] = {}
+        by_forecast: dict[str, dict[str, float | None]] = {}
         for name, score in self.scores.items():
             leads = {f"skill_lead_{lead}": value for lead, value in score.skill_by_lead.items()}
             direction = {f"direction_{figure}": value for figure, value in asdict(score.direction).items()}
-            found[name] = {figure: getattr(score, figure) for figure in WHOLE_PATH} | leads | direction
+            by_forecast[name] = {figure: getattr(score, figure) for figure in WHOLE_PATH} | leads | direction
         for name, step in self.one_step.items():
-            found[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
+            by_forecast[name] |= {f"one_step_{figure}": value for figure, value in asdict(step).items()}
         for comparison in self.comparisons:
             prefix, interval, test = f"vs_{slug(comparison.against)}", comparison.interval, comparison.test
-            found[comparison.name] |= {
+            by_forecast[comparison.name] |= {
                 f"{prefix}_skill_difference": comparison.skill_difference,
                 f"{prefix}_skill_low": interval.low if interval else None,
                 f"{prefix}_skill_high": interval.high if interval else None,
@@ -116,7 +116,7 @@ class Evaluation:
             }
         return {
             slug(name): {figure: value for figure, value in figures.items() if value is not None}
-            for name, figures in found.items()
+            for name, figures in by_forecast.items()
         }
 
 
@@ -173,8 +173,8 @@ def evaluate(
 
 def skill_over(mse: float | None, naive: float | None) -> float | None:
     """1 − mse / naive; None where the last close made no error, or nothing is known."""
-    found = math.nan if mse is None or not naive else 1 - mse / naive
-    return found if math.isfinite(found) else None
+    skill = math.nan if mse is None or not naive else 1 - mse / naive
+    return skill if math.isfinite(skill) else None
 
 
 def slug(name: str) -> str:
@@ -198,11 +198,11 @@ def _score(error: Floats, squared: Floats, naive: Floats, step: Floats, directio
 
 def _direction(error: Floats, actual: Floats, start: Floats, rise: Floats | None) -> Direction:
     """All (m,), at the direction's step."""
-    rose, said = actual > start, error + actual - start
+    rose, expected = actual > start, error + actual - start
     # a path that ends where it began says nothing about the direction: the last close has no accuracy
-    speaks = np.abs(said) > 1e-9 * start
+    has_direction = np.abs(expected) > 1e-9 * start
     return Direction(
-        accuracy=_mean((said[speaks] > 0) == rose[speaks]),
+        accuracy=_mean((expected[has_direction] > 0) == rose[has_direction]),
         base_rate=_mean(rose),
         brier=None if rise is None else _mean(brier(rise, rose)),
     )
@@ -225,8 +225,8 @@ def _compared(name: str, against: str, squared: Mapping[str, Floats], overlappin
     test = diebold_mariano(loss, other, overlapping)
     if skill is None or other_skill is None:
         return Comparison(name, against, None, None, test)
-    more = skill - other_skill
-    return Comparison(name, against, more, test.around(more) if test else None, test)
+    difference = skill - other_skill
+    return Comparison(name, against, difference, test.around(difference) if test else None, test)
 
 
 def _finite(value: float) -> float | None:

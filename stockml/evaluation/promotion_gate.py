@@ -45,8 +45,8 @@ def judge(
 
     table: tonight's rows, on the same origins.  kept: the challenger is the champion, or forecasts the same.
     replace_after: sessions after which a champion gives way to a challenger that is as good.
-    It must have a network, and not be worse, beyond the noise, than the same procedure without one. It then wins where
-    the champion is missing, has no score, is noticeably worse, beyond the noise, or is no better and at least that old.
+    It must have a network, and not be worse, beyond the noise, than the same procedure without one. It then replaces a
+    champion that is missing, unscored, noticeably and clearly worse, or no better and at least `replace_after` old.
     """
     if kept:
         return False, "no other network tonight: the champion stays"
@@ -58,38 +58,38 @@ def judge(
         return False, f"worse than the same forecast without a network ({by}): {stays}"
     if incumbent is None:
         over = table.over_simple.get(LSTM)
-        found = "not worse, by more than the noise, than" if over and over.test else "too little to compare it with"
-        return True, f"no champion beside it: {found} the same forecast without a network"
+        finding = "not worse, by more than the noise, than" if over and over.test else "too little to compare it with"
+        return True, f"no champion beside it: {finding} the same forecast without a network"
     return _against_champion(incumbent, table.against_champion, replace_after)
 
 
-def _against_champion(incumbent: Incumbent, rival: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
+def _against_champion(incumbent: Incumbent, comparison: CrpsComparison | None, replace_after: int) -> tuple[bool, str]:
     if incumbent.unscored is not None:
         return True, f"the champion has no score ({incumbent.unscored}): replaced without a comparison"
-    kind, told = _difference(rival)
+    kind, figures = _difference(comparison)
     if kind == BETTER:
-        return True, f"{kind} than the champion: {told}"
+        return True, f"{kind} than the champion: {figures}"
     if kind == WORSE:
-        return False, f"{kind}: {told}; it stays"
+        return False, f"{kind}: {figures}; it stays"
     if incumbent.age >= replace_after:
-        return True, f"{kind}, and the champion is {quantity(incumbent.age, 'session')} old: {told}"
-    return False, f"{kind}: {told}; the champion of {quantity(incumbent.age, 'session')} ago stays"
+        return True, f"{kind}, and the champion is {quantity(incumbent.age, 'session')} old: {figures}"
+    return False, f"{kind}: {figures}; the champion of {quantity(incumbent.age, 'session')} ago stays"
 
 
-def _difference(rival: CrpsComparison | None) -> tuple[str, str]:
+def _difference(comparison: CrpsComparison | None) -> tuple[str, str]:
     """The kind of difference, and the figures that show it."""
-    if rival is None:
+    if comparison is None:
         return "no comparison", "the price stood still on the same origins"
-    whose = "the champion's" if rival.reference == CHAMPION else "its"
-    found = f"CRPS skill {rival.skill:+z.2%} against {whose} on the same origins"
-    if rival.test is None:
-        return "within the noise", f"{found}, too few to test"
-    found = f"{found}, p {p_text(rival.test.p_value)}"
-    if not is_clear(rival.p_value):
-        return "within the noise", found
-    if abs(rival.skill) < NOTICEABLE:
-        return "too small a difference to matter", found
-    return (BETTER if rival.skill > 0 else WORSE), found
+    whose = "the champion's" if comparison.reference == CHAMPION else "its"
+    figures = f"CRPS skill {comparison.skill:+z.2%} against {whose} on the same origins"
+    if comparison.test is None:
+        return "within the noise", f"{figures}, too few to test"
+    figures = f"{figures}, p {p_text(comparison.test.p_value)}"
+    if not is_clear(comparison.p_value):
+        return "within the noise", figures
+    if abs(comparison.skill) < NOTICEABLE:
+        return "too small a difference to matter", figures
+    return (BETTER if comparison.skill > 0 else WORSE), figures
 
 
 def verdict(
@@ -97,11 +97,11 @@ def verdict(
 ) -> Verdict:
     """The decision with the numbers that it and the published forecast rest on.  weights: the network's, by lead."""
     scores, adds = evaluation.scores, evaluation.comparison(PUBLISHED, WITHOUT_NETWORK)
-    own = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
+    models = {who: scores[row] for who, row in (("challenger", LSTM), ("champion", CHAMPION)) if row in scores}
     numbers = {
         "origins": float(evaluation.origins),
-        **{f"{who}_mse": score.mse for who, score in own.items()},
-        **{f"{who}_skill": score.skill for who, score in own.items()},
+        **{f"{who}_mse": score.mse for who, score in models.items()},
+        **{f"{who}_skill": score.skill for who, score in models.items()},
         "published_skill": scores[PUBLISHED].skill,
         "last_close_mse": scores[LAST_CLOSE].mse,
         "network_adds": adds.skill_difference if adds else None,

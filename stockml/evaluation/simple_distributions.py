@@ -88,11 +88,11 @@ def simple_distributions(
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:
     """(m,) the last 1,000 origins, or all there are, whose outcomes `known` holds. Raises TooFewBars."""
     stop = len(known) - furthest
-    found = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
-    if len(found) < MIN_CALIBRATION_ORIGINS:
+    origins = within_segment(known, np.arange(max(stop - CALIBRATION_SESSIONS, pooled.FIRST_LEARNED), stop), furthest)
+    if len(origins) < MIN_CALIBRATION_ORIGINS:
         needed = pooled.FIRST_LEARNED + MIN_CALIBRATION_ORIGINS + furthest
         raise TooFewBars(needed, len(known), f"a shape of the ticker's own {BEFORE_SCORES}")
-    return found
+    return origins
 
 
 def _calibrated(

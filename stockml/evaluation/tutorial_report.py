@@ -148,9 +148,9 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
         "| last value | EMA | standard average |\n|---|--:|--:|--:|--:|--:|--:|--:|"
     ]
     for share in shares:
-        own = [report for report in reports if report.name == share]
-        errors, stays = [report.lstm for report in own], own[0].paths
-        page = f"{own[0].published:.5f}" if own[0].published and own[0].is_the_pages else "–"
+        of_share = [report for report in reports if report.name == share]
+        errors, stays = [report.lstm for report in of_share], of_share[0].paths
+        page = f"{of_share[0].published:.5f}" if of_share[0].published and of_share[0].is_the_pages else "–"
         lines.append(
             f"| {share} | {page} | {np.mean(errors):.5f} | {min(errors):.5f} … {max(errors):.5f} "
             f"| {sum(error < stays['last value'] for error in errors)} of {len(errors)} "
@@ -217,9 +217,9 @@ def report(
     `folder` keeps the checkpoint, for a repeated call to resume; without one none is. Raises as `untrained_report`,
     also TooFewBars for a look-back that is too long, and Diverged.
     """
-    page = untrained_report(path, changed)
+    start = untrained_report(path, changed)
     with tempfile.TemporaryDirectory() as scratch:
-        return replace(page, fitted=fit(page.fitted.recipe, folder=folder or Path(scratch), on_epoch=on_epoch))
+        return replace(start, fitted=fit(start.fitted.recipe, folder=folder or Path(scratch), on_epoch=on_epoch))
 
 
 def share_of(path: Path) -> str:

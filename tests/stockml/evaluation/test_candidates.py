@@ -85,9 +85,11 @@ def test_the_simple_forecast_has_the_tickers_own_part_as_learned_by_then_and_by_
     found = ScoringData.of(SERIES, SPLIT, SETTINGS, model)
     last = np.array([len(SERIES) - 1])
     np.testing.assert_allclose(
-        found.past, 1.3 * vintage_sets[0].simple_quantiles(SERIES, found.origins, LEADS), rtol=1e-6
+        found.simple_past, 1.3 * vintage_sets[0].simple_quantiles(SERIES, found.origins, LEADS), rtol=1e-6
     )
-    np.testing.assert_allclose(found.tonight, 1.1 * vintage_sets[1].simple_quantiles(SERIES, last, LEADS), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.simple_tonight, 1.1 * vintage_sets[1].simple_quantiles(SERIES, last, LEADS), rtol=1e-6
+    )
 
 
 def test_a_model_that_learned_with_another_horizon_is_measured_at_tonights() -> None:

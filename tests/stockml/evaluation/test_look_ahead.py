@@ -68,7 +68,7 @@ def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
 def test_scoring_with_another_own_part_of_the_simple_forecast_is_found_out() -> None:
     """Such as the published network's, which knows the outcomes that are scored."""
     honest = ScoringData.of(SERIES, SPLIT, SETTINGS, USUAL)
-    knowing = replace(honest, past=1.01 * honest.past)
+    knowing = replace(honest, simple_past=1.01 * honest.simple_past)
     of = {LSTM: USUAL, WITHOUT_NETWORK: None}
     check_look_ahead(honest, {name: Candidate.of(honest, model) for name, model in of.items()})
     with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
