@@ -14,7 +14,7 @@ from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 
 MAX_HELD_OUT_SHARE = 0.5
-HORIZONS_TO_LEARN = 12  # fewest for training and validation parts beside the test part: 600 sessions for 50
+HORIZONS_TO_LEARN = 12  # with fewer there is only a test part: 600 sessions for a horizon of 50
 FIRST_ORIGIN = 21  # a month of moves must come before it: with fewer there is no width
 
 
@@ -44,13 +44,13 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     for. Raises TooFewBars below `minimum_sessions`, or where no origin is left.
     """
     horizon, needed = evaluation.horizon, minimum_sessions(evaluation)
-    wanted = evaluation.test_sessions + evaluation.validation_sessions
+    target = evaluation.test_sessions + evaluation.validation_sessions
     # rounded once: each further session holds out at most one more, so no part ever begins earlier than before
-    held_out = min(wanted, int(MAX_HELD_OUT_SHARE * n))
-    of_test = held_out * evaluation.test_sessions // wanted
-    test_start = n - max(of_test, 2 * horizon)
+    held_out = min(target, int(MAX_HELD_OUT_SHARE * n))
+    test_sessions = held_out * evaluation.test_sessions // target
+    test_start = n - max(test_sessions, 2 * horizon)
     validation_stop = test_start - horizon
-    validation_start = validation_stop - max(held_out - of_test, horizon)
+    validation_start = validation_stop - max(held_out - test_sessions, horizon)
     if n >= HORIZONS_TO_LEARN * horizon and validation_start >= max(not_before, FIRST_ORIGIN):
         return OriginSplit(
             train_end=validation_start - horizon,
@@ -71,8 +71,8 @@ def every_nth(part: range, every: int) -> Indices:
 def within_segment(series: PriceSeries, at: Indices, horizon: int) -> Indices:
     """Select the sessions of `at`, (m,), whose past month and next `horizon` sessions lie in one segment."""
     begin = np.maximum(at - FIRST_ORIGIN, 0)
-    kept: Indices = at[segment_start(series, begin) == segment_start(series, at + horizon)]
-    return kept
+    inside: Indices = at[segment_start(series, begin) == segment_start(series, at + horizon)]
+    return inside
 
 
 def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSettings) -> Indices:

@@ -72,22 +72,22 @@ def segments(series: PriceSeries) -> list[PriceSeries]:
 def cached_causal(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
     """Decorate a function that returns a row per session, (n, …), from that session and earlier ones alone.
 
-    It is computed once for a series and all that it is continued by: a night of a backtest takes the first rows.
+    It is computed once per full series; its prefixes, such as a backtest's nights, share it.
     """
-    once = lru_cache(maxsize=4)(rows)  # by identity: a series never changes
+    cached = lru_cache(maxsize=4)(rows)  # by identity: a series never changes
 
     @wraps(rows)
-    def of(series: PriceSeries) -> Floats:
-        return once(series.whole)[: len(series)]
+    def wrapper(series: PriceSeries) -> Floats:
+        return cached(series.whole)[: len(series)]
 
-    return of
+    return wrapper
 
 
 def each_segment(rows: Callable[[PriceSeries], Floats]) -> Callable[[PriceSeries], Floats]:
     """Decorate a function that returns a row per session, (n, …), to compute each segment on its own."""
 
     @wraps(rows)
-    def of(series: PriceSeries) -> Floats:
+    def wrapper(series: PriceSeries) -> Floats:
         return np.concatenate([rows(each) for each in segments(series)])
 
-    return of
+    return wrapper

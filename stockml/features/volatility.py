@@ -34,7 +34,7 @@ class Volatilities:
 
     @staticmethod
     def of(series: PriceSeries) -> "Volatilities":
-        """Compute them, once for a series and all that it is continued by."""
+        """Compute them, once per full series; its prefixes share it."""
         rows = _volatilities(series)
         return Volatilities(rows[:, :5], *rows[:, 5:].T)
 

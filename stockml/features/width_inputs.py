@@ -1,7 +1,7 @@
 """The fourteen inputs from which a network forecasts a share's width, all from the share's own bars.
 
 Nothing here looks ahead: row t depends only on sessions up to t of the same segment. Neither price level nor currency
-matters. Inputs are NaN where the history is too short; `InputScale` puts the pool's mean in their place.
+matters. Inputs are NaN where the history is too short; `InputScale` replaces these by the mean of many tickers.
 """
 
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ def width_inputs(series: PriceSeries) -> Floats:
     terms = np.column_stack([volatilities.range, volatilities.ewma_20, close_volatility(series, 250)])
     ratios = np.clip(np.log(terms / unit[:, None]), -MAX_RATIO, MAX_RATIO)
     size = np.log(np.abs(returns) + MIN_MOVE)
-    return np.column_stack([returns, size, ratios, gaps, _volume(series), _place_of_close(series), below, rise])
+    return np.column_stack([returns, size, ratios, gaps, _volume(series), _position_of_close(series), below, rise])
 
 
 @cached_causal
@@ -83,8 +83,8 @@ class InputScale:
 
         rows = np.concatenate(list(inputs))
         rows[:, np.isnan(rows).all(axis=0)] = 0
-        learned = StandardScaler().fit(rows)
-        return cls(learned.mean_.round(6), np.maximum(learned.scale_.round(6), 1e-3))
+        scaler = StandardScaler().fit(rows)
+        return cls(scaler.mean_.round(6), np.maximum(scaler.scale_.round(6), 1e-3))
 
     def apply(self, inputs: Floats) -> NDArray[np.float32]:
         """(n, 14) standardised inputs, finite and clipped at ±5; NaN becomes 0, the mean."""
@@ -111,8 +111,8 @@ def _volume(series: PriceSeries) -> Floats:
     return np.asarray(np.log(np.clip(ratio, *bounds)), dtype=np.float64)
 
 
-def _place_of_close(series: PriceSeries) -> Floats:
+def _position_of_close(series: PriceSeries) -> Floats:
     """(n,) where in its range a session closed, −½ at the low to ½ at the high; 0 without a range."""
     spread, above = series.high - series.low, series.close - series.low
-    place = np.divide(above, spread, out=np.full(len(series), 0.5), where=spread > 0)
-    return np.asarray(place - 0.5, dtype=np.float64)
+    position = np.divide(above, spread, out=np.full(len(series), 0.5), where=spread > 0)
+    return np.asarray(position - 0.5, dtype=np.float64)

@@ -29,12 +29,12 @@ class Band:
     high: tuple[float, ...]
 
 
-def _by_lead(found: Any, forecast: ValidationInfo) -> Any:
-    """Repeat a single weight, as earlier versions kept it, for every lead."""
-    return tuple(found) if isinstance(found, list | tuple) else (found,) * len(forecast.data.get("path", ()))
+def _by_lead(weights: Any, forecast: ValidationInfo) -> Any:
+    """Repeat a single weight, as earlier versions wrote it, for every lead."""
+    return tuple(weights) if isinstance(weights, list | tuple) else (weights,) * len(forecast.data.get("path", ()))
 
 
-KeptWeights = Annotated[
+StoredWeights = Annotated[
     tuple[float, ...], BeforeValidator(_by_lead), Field(validation_alias=AliasChoices("weights", "weight"))
 ]
 
@@ -54,7 +54,7 @@ class Forecast:
     path: tuple[float, ...]
     bands: tuple[Band, ...]
     probability_of_rise: float
-    weights: KeptWeights
+    weights: StoredWeights
     direction_step: int = 30
     last_close: float | None = None
     outlook: tuple[Outlook, ...] = ()

@@ -108,8 +108,8 @@ class Ledger:
     def check_free(self, old: str, new: str) -> None:
         """Raise StoreError where `new` has forecasts that `old` has not; RecordUnreadable."""
         if self.file(old).exists():
-            there = self._table(new)
-            if not there.equals(self._table(old)[: len(there)]):
+            existing = self._table(new)
+            if not existing.equals(self._table(old)[: len(existing)]):
                 found = f"expected nothing there yet, found forecasts beside {self.file(old)}; move one of them away"
                 raise StoreError(str(self.file(new)), found)
 
@@ -199,7 +199,7 @@ def _rows(entry: LedgerEntry) -> pa.Table:
     """The entry as a table of `horizon` rows.  Raises InvalidForecast."""
     _check(entry)
     forecast, count = entry.forecast, len(entry.forecast.path)
-    once = {
+    constants = {
         "key": entry.key,
         "session": forecast.origin,
         "published_at": entry.published_at.astimezone(UTC),
@@ -211,17 +211,17 @@ def _rows(entry: LedgerEntry) -> pa.Table:
     }
     by_lead = {"lead": range(1, count + 1), "due": forecast.sessions, "path": forecast.path, "weight": forecast.weights}
     bands = {f"{side}_{name}": getattr(forecast.band(int(name)), side) for name in BANDS for side in ("low", "high")}
-    columns = {name: [value] * count for name, value in once.items()} | {**by_lead, **bands}
+    columns = {name: [value] * count for name, value in constants.items()} | {**by_lead, **bands}
     return pa.table(columns, schema=SCHEMA)
 
 
 def _check(entry: LedgerEntry) -> None:
     forecast = entry.forecast
-    found = {band.coverage for band in forecast.bands}
+    coverages = {band.coverage for band in forecast.bands}
     if entry.published_at.tzinfo is None:
         raise InvalidForecast(entry.ticker, "a publishing time without its UTC offset")
-    if not {int(band) for band in BANDS} <= found:
-        raise InvalidForecast(entry.ticker, f"bands {sorted(found)} rather than {', '.join(BANDS)}")
+    if not {int(band) for band in BANDS} <= coverages:
+        raise InvalidForecast(entry.ticker, f"bands {sorted(coverages)} rather than {', '.join(BANDS)}")
     columns = [forecast.path, *(side for band in forecast.bands for side in (band.low, band.high))]
     lengths = {len(column) for column in (*columns, forecast.weights)}
     if len(forecast.path) == 0 or lengths != {len(forecast.sessions)}:
@@ -239,7 +239,7 @@ def _check(entry: LedgerEntry) -> None:
 
 def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
     """Rebuild the ledger entries from all of their steps, in the steps' order."""
-    found = []
+    entries = []
     for key, rows in steps.groupby("key", sort=False):
         first = rows.iloc[0]
         bands = (Band(int(b), tuple(rows[f"low_{b}"].tolist()), tuple(rows[f"high_{b}"].tolist())) for b in BANDS)
@@ -254,5 +254,5 @@ def entries_of(ticker: str, steps: pd.DataFrame) -> tuple[LedgerEntry, ...]:
             weights=tuple(rows["weight"].tolist()),
         )
         run_id, version = (None if pd.isna(first[name]) else str(first[name]) for name in ("run_id", "model_version"))
-        found.append(LedgerEntry(ticker, str(key), first["published_at"].to_pydatetime(), forecast, run_id, version))
-    return tuple(found)
+        entries.append(LedgerEntry(ticker, str(key), first["published_at"].to_pydatetime(), forecast, run_id, version))
+    return tuple(entries)

@@ -145,7 +145,7 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[
     origin = origin_prices(counting, series, units)
     actual, start = counting["due"].map(price) / origin, counting["session"].map(close) / origin
     reached = actual * counting["last_value"]
-    found = counting.assign(
+    scored = counting.assign(
         start=start,
         actual=actual,
         error=counting["path"] / counting["last_value"] - actual,
@@ -154,8 +154,8 @@ def scored_steps(counting: pd.DataFrame, series: PriceSeries, units: "pd.Series[
         matured=counting.groupby("key")["due"].transform("max") <= price.index.max(),
         **{f"inside_{band}": reached.between(counting[f"low_{band}"], counting[f"high_{band}"]) for band in BANDS},
     )
-    across = [_lies_across(found, day) for day in changes_of_units(series)]
-    return found[actual.notna() & ~np.logical_or.reduce(across)].reset_index(drop=True)
+    across = [_lies_across(scored, day) for day in changes_of_units(series)]
+    return scored[actual.notna() & ~np.logical_or.reduce(across)].reset_index(drop=True)
 
 
 def origin_prices(
@@ -163,8 +163,8 @@ def origin_prices(
 ) -> "pd.Series[float]":
     """The mid price that each step was forecast from, in the series' units; NaN where it has no bar of the origin.
 
-    units: by `BarStore.restated_price_factors`, what one as traded is now: a restated mid price is not the one forecast
-    from. None if no origin was restated.
+    units: by `BarStore.restated_price_factors`, today's value of one unit as traded, since a restated mid price is not
+    the one forecast from. None if no origin was restated.
     """
     now = counting["session"].map(_by_session(series, series.mid))
     then = now if units is None else counting["session"].map(units) * counting["last_value"]
@@ -180,14 +180,14 @@ def last_closes(
 
 
 def steps_across(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
-    """How many steps that came due cross a change of units, so are not scored, by its first session in new units."""
+    """How many steps that came due are not scored as they cross a change of units, by its first session."""
     due = counting[counting["due"] <= series.sessions[-1]]
-    found = {day.item(): int(_lies_across(due, day).sum()) for day in changes_of_units(series)}
-    return {day: steps for day, steps in found.items() if steps}
+    counts = {day.item(): int(_lies_across(due, day).sum()) for day in changes_of_units(series)}
+    return {day: steps for day, steps in counts.items() if steps}
 
 
 def steps_without_bar(counting: pd.DataFrame, series: PriceSeries) -> dict[date, int]:
-    """How many steps that came due are not scored, by the session of which no bar is believed: outcome or origin."""
+    """How many steps that came due are not scored, by the session without a valid bar: their outcome's or origin's."""
     due = counting[counting["due"] <= series.sessions[-1]]
     lacks = {name: ~due[name].isin(series.sessions.astype("datetime64[us]")) for name in ("due", "session")}
     days = due["due"].where(lacks["due"], due["session"])[lacks["due"] | lacks["session"]]
@@ -204,7 +204,7 @@ def _by_session(series: PriceSeries, prices: Floats) -> "pd.Series[float]":
 
 def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> RealisedScores:
     """Score one timing.  counting: the steps that count.  scored: those of them that came due."""
-    missed = int(counting.loc[counting["timing"] != "live", "key"].nunique())
+    not_live = int(counting.loc[counting["timing"] != "live", "key"].nunique())
     counting, scored = (steps[steps["timing"] == timing] for steps in (counting, scored))
     due = scored[scored["lead"] == scored["direction_step"]]
     rose = due["actual"] > due["start"]
@@ -216,7 +216,7 @@ def scores_of(timing: Timing, counting: pd.DataFrame, scored: pd.DataFrame) -> R
         forecasts=int(counting["key"].nunique()),
         matured=int(scored.loc[scored["matured"], "key"].nunique()),
         steps=len(scored),
-        late=missed,
+        late=not_live,
         directions=len(due),
         skill=1 - float((scored["error"] ** 2).sum()) / naive if naive > 0 else None,
         direction_accuracy=_mean(right[decided]),
@@ -242,13 +242,13 @@ def _mean(values: "pd.Series[float]") -> float | None:
 
 def restated_bars(counting: pd.DataFrame, first_known: PriceSeries, series: PriceSeries) -> tuple[RestatedBar, ...]:
     """The bars whose restatement changes the error of a scored step, oldest first; both series adjusted alike."""
-    found, scored = dict[date, RestatedBar](), scored_steps(counting, series)
+    bars, scored = dict[date, RestatedBar](), scored_steps(counting, series)
     # an outcome is a mid price; of an origin, the close counts, from which the last close's error is measured
     uses: dict[Literal["mid", "close"], pd.Series[Any]] = {"close": scored["session"], "mid": scored["due"]}
     for price, days in uses.items():
         first, now = (_by_session(each, getattr(each, price)) for each in (first_known, series))
         counts, moved = days.value_counts(), (first / now - 1).abs() > SAME_PRICE
         for day in moved.index[moved].intersection(counts.index):
-            steps = int(counts[day]) + (found[day.date()].steps if day.date() in found else 0)
-            found[day.date()] = RestatedBar(day.date(), float(first[day]), float(now[day]), steps, price)
-    return tuple(found[day] for day in sorted(found))
+            steps = int(counts[day]) + (bars[day.date()].steps if day.date() in bars else 0)
+            bars[day.date()] = RestatedBar(day.date(), float(first[day]), float(now[day]), steps, price)
+    return tuple(bars[day] for day in sorted(bars))

@@ -9,7 +9,7 @@ from stockml.storage.arrays import Floats
 
 SPANS = (5, 20, 50)  # sessions
 MOVES = (0.05, 0.1)
-USUAL_PERCENTILES = (40, 60)  # percentiles between which it is neither calm nor wild
+USUAL_PERCENTILES = (40, 60)  # between them a volatility is neither calm nor wild
 SESSIONS_A_YEAR = 252
 MIN_USUAL = 20  # earlier forecasts, at least, to say what is usual
 MID_LAG_SESSIONS = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
@@ -45,23 +45,23 @@ class Outlook:
         if self.percentile is None:
             return "too short a history to say"
         low, high = USUAL_PERCENTILES
-        place = min(max(round(self.percentile), 1), 99)  # below all of them is the first
-        word = "calmer than" if place < low else "wilder than" if place > high else "as"
-        ending = "th" if 10 <= place <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-        return f"{word} usual, {place}{ending} percentile"
+        percentile = min(max(round(self.percentile), 1), 99)  # below all of them is the first
+        word = "calmer than" if percentile < low else "wilder than" if percentile > high else "as"
+        ending = "th" if 10 <= percentile <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(percentile % 10, "th")
+        return f"{word} usual, {percentile}{ending} percentile"
 
 
-def outlooks(quantiles: Floats, tonight: Floats) -> tuple[Outlook, ...]:
-    """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  tonight: (leads, 21)."""
-    found, known = [], len(quantiles) >= MIN_USUAL
-    for span in (span for span in SPANS if span <= len(tonight)):
-        said = tonight[span - 1]
-        now, before = float(annualised(said, span)), annualised(quantiles[:, span - 1], span)
-        usual = tuple(np.quantile(before, [0.1, 0.9]).tolist()) if known else None
-        percentile = float(50 * ((before < now).mean() + (before <= now).mean())) if known else None
-        beyond = tuple(float(chance_beyond(said, move)) for move in MOVES)
-        found.append(Outlook(span, now, usual, percentile, float(chance_above(said, 0.0)), beyond))
-    return tuple(found)
+def outlooks(quantiles: Floats, newest: Floats) -> tuple[Outlook, ...]:
+    """One per span.  quantiles: (m, leads, 21), earlier log(price / close) at LEVELS.  newest: (leads, 21)."""
+    rows, has_enough = [], len(quantiles) >= MIN_USUAL
+    for span in (span for span in SPANS if span <= len(newest)):
+        current = newest[span - 1]
+        now, before = float(annualised(current, span)), annualised(quantiles[:, span - 1], span)
+        usual = tuple(np.quantile(before, [0.1, 0.9]).tolist()) if has_enough else None
+        percentile = float(50 * ((before < now).mean() + (before <= now).mean())) if has_enough else None
+        beyond = tuple(float(chance_beyond(current, move)) for move in MOVES)
+        rows.append(Outlook(span, now, usual, percentile, float(chance_above(current, 0.0)), beyond))
+    return tuple(rows)
 
 
 def annualised(quantiles: Floats, lead: int) -> Floats:

@@ -70,8 +70,8 @@ def _weighted(spread: Floats, network: Floats | None, shares: Floats) -> Floats:
 
 
 def _centred_on(location: Floats, width: Floats, feedback: float) -> Floats:
-    found = location[..., None] + np.exp(feedback) * width
-    return np.asarray(np.maximum.accumulate(found, axis=-1), dtype=np.float64)
+    quantiles = location[..., None] + np.exp(feedback) * width
+    return np.asarray(np.maximum.accumulate(quantiles, axis=-1), dtype=np.float64)
 
 
 def combine(series: PriceSeries, origins: Indices, components: Components) -> CombinedForecast:
@@ -90,9 +90,9 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
     low, high = band(quantiles, 0.8)  # views: they are filled with the quantiles, row by row
     feedback, current, used = np.zeros(len(origins)), 0.0, 0  # outcomes before `used` have been fed back
     for row, known in enumerate(due):
-        for each in range(used, known):
-            outside = np.count_nonzero((actual[each] < low[each]) | (actual[each] > high[each])) / leads
-            current += FEEDBACK_RATE * gaps[each] * (outside - 0.2)
+        for outcome in range(used, known):
+            outside = np.count_nonzero((actual[outcome] < low[outcome]) | (actual[outcome] > high[outcome])) / leads
+            current += FEEDBACK_RATE * gaps[outcome] * (outside - 0.2)
             current = min(max(current, -MAX_FEEDBACK), MAX_FEEDBACK)
         feedback[row], used = current, known
         quantiles[row] = _centred_on(components.location[row], width[row], current)
