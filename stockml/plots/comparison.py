@@ -1,4 +1,4 @@
-"""Last night against tonight: what changed, and what it did."""
+"""Last night against tonight: what changed, and its effect."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,79 +32,79 @@ LIVE = "answer/live_beats_last_close_pct"
 SAME = 0.005  # of the MSE: one session more and one fewer move it as much
 
 
-def nights(before: Night, tonight: Night, sessions: Days, mid: Floats) -> "Figure":
+def nights(previous: Night, latest: Night, sessions: Days, mid: Floats) -> "Figure":
     """Both forecasts over the last sessions, and the figures side by side. sessions, mid: (n,), through tonight."""
-    subtitle = "; ".join(changed(before, tonight))
-    figure, (axes, table) = canvas(_finding(before, tonight), subtitle, columns=2, width_ratios=(1.15, 1))
+    subtitle = "; ".join(changed(previous, latest))
+    figure, (axes, table) = canvas(_finding(previous, latest), subtitle, columns=2, width_ratios=(1.15, 1))
     draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
     ends = []
-    for night, colour in ((before, COLOURS["standard average"]), (tonight, MODEL)):
-        if said := night.forecast:
-            scale = scale_of(said, sessions, mid)
-            fan(axes, said, colour, {80: 0.25}, start=said.now, linewidth=2, scale=scale)
-            ends.append((price_text(scale * said.path[-1]), scale * said.path[-1], colour))
-    over_time(axes, f"{mid_price(tonight.ticker)}, 80% bands", ends)
-    _figures(table, before, tonight, [text for text, _, _ in ends])
+    for night, colour in ((previous, COLOURS["standard average"]), (latest, MODEL)):
+        if forecast := night.forecast:
+            scale = scale_of(forecast, sessions, mid)
+            fan(axes, forecast, colour, {80: 0.25}, start=forecast.now, linewidth=2, scale=scale)
+            ends.append((price_text(scale * forecast.path[-1]), scale * forecast.path[-1], colour))
+    over_time(axes, f"{mid_price(latest.ticker)}, 80% bands", ends)
+    _figures(table, previous, latest, [text for text, _, _ in ends])
     return figure
 
 
-def changed(before: Night, tonight: Night) -> list[str]:
+def changed(previous: Night, latest: Night) -> list[str]:
     """What differs between the two nights' causes, in words: bars, settings, code."""
-    restated = f", {tonight.rows_restated} restated" if tonight.rows_restated else ""
-    names = sorted({*before.settings, *tonight.settings})
-    pairs = [(name, *(_short(night.settings.get(name)) for night in (before, tonight))) for name in names]
+    restated = f", {latest.rows_restated} restated" if latest.rows_restated else ""
+    names = sorted({*previous.settings, *latest.settings})
+    pairs = [(name, *(_short(night.settings.get(name)) for night in (previous, latest))) for name in names]
     settings = [f"{name} {old} → {new}" for name, old, new in pairs if old != new] or ["same settings"]
     more = [quantity(len(settings) - 2, "more setting")] if len(settings) > 2 else []
-    code = "same code" if before.code_hash == tonight.code_hash else "code changed"
-    return [_new_bars(before, tonight) + restated, *settings[:2], *more, code]
+    code = "same code" if previous.code_hash == latest.code_hash else "code changed"
+    return [_new_bars(previous, latest) + restated, *settings[:2], *more, code]
 
 
-def _new_bars(before: Night, tonight: Night) -> str:
+def _new_bars(previous: Night, latest: Night) -> str:
     """How many bars tonight's answer added, or that the new sessions' bars came with an earlier answer."""
-    new = tonight.sessions - before.sessions
-    if tonight.rows_added or new <= 0:
-        return f"{quantity(tonight.rows_added, 'bar')} added"
-    came = "its bar" if new == 1 else "their bars"
-    return f"{quantity(new, 'new session')}, {came} came with an earlier answer"
+    new = latest.sessions - previous.sessions
+    if latest.rows_added or new <= 0:
+        return f"{quantity(latest.rows_added, 'bar')} added"
+    bars = "its bar" if new == 1 else "their bars"
+    return f"{quantity(new, 'new session')}, {bars} came with an earlier answer"
 
 
-def _finding(before: Night, tonight: Night) -> str:
+def _finding(previous: Night, latest: Night) -> str:
     """The title: expected volatility, or a path network's own MSE, as its skill may fall with the last close's."""
-    last, now = (night.metrics.get("answer/volatility_20_pct") for night in (before, tonight))
-    old, new = (night.metrics.get("lstm/mse") for night in (before, tonight))
+    last, now = (night.metrics.get("answer/volatility_20_pct") for night in (previous, latest))
+    old, new = (night.metrics.get("lstm/mse") for night in (previous, latest))
     if old and new is not None:
         change = new / old - 1
         word = "as good as" if abs(change) < SAME else "better than" if change < 0 else "worse than"
-        return f"{tonight.ticker}: tonight's model is {word} the one of {before.session}, MSE {change:+z.1%}"
+        return f"{latest.ticker}: tonight's model is {word} the one of {previous.session}, MSE {change:+z.1%}"
     if last is not None and now is not None:
-        return f"{tonight.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {before.session}"
-    return f"{tonight.ticker}: {tonight.session} beside {before.session}"
+        return f"{latest.ticker}: {now:.1f}% volatility a year expected, after {last:.1f}% on {previous.session}"
+    return f"{latest.ticker}: {latest.session} beside {previous.session}"
 
 
-def _figures(axes: "Axes", before: Night, tonight: Night, ends: Sequence[str]) -> None:
+def _figures(axes: "Axes", previous: Night, latest: Night, ends: Sequence[str]) -> None:
     """Draw the table: a row per figure, last night and tonight.  ends: the forecasts' ends, in tonight's shares."""
     axes.axis("off")
-    both, rows = (before, tonight), []
-    for label, name, shape in ROWS:
+    both, rows = (previous, latest), []
+    for label, name, template in ROWS:
         values = [_figure(night, name) for night in both]
         if values != [None, None]:
-            rows.append((label, *("–" if value is None else shape.format(value) for value in values)))
+            rows.append((label, *("–" if value is None else template.format(value) for value in values)))
     if any(LIVE in night.metrics for night in both):
-        rows.append(("live skill, independent", _live(before), _live(tonight)))
-    if before.forecast and tonight.forecast:
-        forecasts = before.forecast, tonight.forecast
+        rows.append(("live skill, independent", _live(previous), _live(latest)))
+    if previous.forecast and latest.forecast:
+        forecasts = previous.forecast, latest.forecast
         rows.append(("end of the forecast", *ends))
         rows.append(("chance of a rise", *(f"{each.probability_of_rise:.0%}" for each in forecasts)))
-    rows.append(("trained", before.mode, tonight.mode))
+    rows.append(("trained", previous.mode, latest.mode))
     rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))
-    head = ("", str(before.session), str(tonight.session))
+    head = ("", str(previous.session), str(latest.session))
     step = min(0.077, 0.93 / len(rows))  # share of the axes' height; many rows must fit
     for line, row in enumerate([head, *rows]):
         height = 0.97 - line * step
-        for (place, side, colour), cell in zip(columns, row, strict=True):
+        for (x, side, colour), cell in zip(columns, row, strict=True):
             weight = "bold" if line == 0 else "normal"
-            axes.text(place, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight)
+            axes.text(x, height, cell, ha=side, va="center", color=colour, fontsize=10, fontweight=weight)
         axes.axhline(height - step / 2, color=GRID, linewidth=0.8)
 
 
@@ -117,8 +117,8 @@ def _figure(night: Night, name: str) -> float | None:
 def _live(night: Night) -> str:
     """The live skill, never without the number of forecasts behind it that share no session."""
     skill, independent = night.metrics.get(LIVE), night.metrics.get("live/independent")
-    of = "" if independent is None else f" of {independent:.0f}"
-    return "–" if skill is None else f"{skill:+z.1f}%{of}"
+    count = "" if independent is None else f" of {independent:.0f}"
+    return "–" if skill is None else f"{skill:+z.1f}%{count}"
 
 
 def _short(value: object) -> str:

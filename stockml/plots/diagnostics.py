@@ -1,4 +1,4 @@
-"""How good the forecasts are: residuals, calibration, realised volatility, and what became of published ones."""
+"""How good the forecasts are: residuals, calibration, realised volatility, and outcomes of published ones."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -45,22 +45,22 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     """
     horizon = paths.shape[1]
     actual = mid[origins + horizon]
-    missed, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
+    errors, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
     ahead = quantity(horizon, "session")
-    leaned = f"{missed.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
+    bias = f"{errors.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
     subtitle = (
         f"What happened against what was said {ahead} before, {quantity(len(origins), 'origin')} of the test part"
     )
-    title = f"{ticker}: after {ahead}, the price was {leaned}"
+    title = f"{ticker}: after {ahead}, the price was {bias}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
-    axes.plot(sessions[origins], missed, "o", color=MODEL, markersize=4)
-    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * round(share, 6):zg}%".replace("-", "−"))
+    axes.plot(sessions[origins], errors, "o", color=MODEL, markersize=4)
+    axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * round(fraction, 6):zg}%".replace("-", "−"))
     axes.set_ylabel(f"price after {ahead}, from the forecast")
-    bins = np.linspace(min(missed.min(), naive.min()), max(missed.max(), naive.max()), 24).tolist()
+    bins = np.linspace(min(errors.min(), naive.min()), max(errors.max(), naive.max()), 24).tolist()
     beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
-    beside.hist(missed, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
+    beside.hist(errors, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
     beside.axhline(0, color=TRUTH, linewidth=1)
     beside.text(0.0, 1.02, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes)  # above the bars
     beside.text(1.0, 1.02, PUBLISHED, color=MODEL, transform=beside.transAxes, ha="right")
@@ -84,7 +84,7 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
     axes.margins(x=0)
     axes.set_xlabel("lead, sessions (dashed: what was promised)")
-    lowest = min(share for score in scores.bands.values() for share in score.coverage_by_lead)
+    lowest = min(fraction for score in scores.bands.values() for fraction in score.coverage_by_lead)
     axes.set(ylim=(min(0.2, lowest - 0.02), 1.02), ylabel="inside the band")
     axes.yaxis.set_major_formatter("{x:.0%}")
     label_ends(axes, ends)
@@ -92,19 +92,19 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
 
 
 def volatility(
-    ticker: str, series: PriceSeries, origins: Indices, expected: Floats, tonight: Outlook | None, span: int
+    ticker: str, series: PriceSeries, origins: Indices, expected: Floats, outlook: Outlook | None, span: int
 ) -> "Figure":
     """The volatility expected of the `span` sessions after each origin, over the realised one; then tonight's.
 
     The line breaks between two parts of the origins, whose outcomes must not touch: nothing was expected there.
-    origins, expected: (m,), annualised, as fractions.  tonight: None where the outlook has no such span.
+    origins, expected: (m,), annualised, as fractions.  outlook: tonight's; None without one of this span.
     """
-    said, usual = "how far the price was expected to go, and how far it went", tonight and tonight.usual
-    if tonight is not None:
-        said = f"{tonight.volatility:.1%} volatility a year expected" + (f", {tonight.place}" if usual else "")
+    finding, usual = "how far the price was expected to go, and how far it went", outlook and outlook.usual
+    if outlook is not None:
+        finding = f"{outlook.volatility:.1%} volatility a year expected" + (f", {outlook.place}" if usual else "")
     tint = "; tinted: 80% of the forecasts" if usual else ""
     subtitle = f"Annualised, next {span} sessions, {quantity(len(origins), 'origin')} it had not seen{tint}"
-    figure, (axes,) = canvas(f"{ticker}: {said}", subtitle)
+    figure, (axes,) = canvas(f"{ticker}: {finding}", subtitle)
     since = np.arange(origins[0], origins[-1] + 1)
     realised = realised_after(series, since, span)
     axes.fill_between(series.sessions[since], 0, 100 * realised, color=MUTED, alpha=0.25, linewidth=0)
@@ -115,12 +115,12 @@ def volatility(
     for part in np.split(np.arange(len(origins)), breaks):
         dot = DOT_OF_ONE.get(len(part))
         axes.plot(series.sessions[origins[part]], 100 * expected[part], color=MODEL, linewidth=1.8, marker=dot)
-    ends = [("expected", 100 * float(expected[-1]), MODEL), ("what came", 100 * float(realised[-1]), MUTED)]
+    ends = [("expected", 100 * float(expected[-1]), MODEL), ("realised", 100 * float(realised[-1]), MUTED)]
     if usual:
         axes.axhspan(*(100 * each for each in usual), color=MODEL, alpha=0.07, linewidth=0)
-    if tonight is not None:
-        axes.plot(series.sessions[-1:], [100 * tonight.volatility], "o", color=MODEL, markersize=7)
-        ends[0] = (f"tonight {tonight.volatility:.1%}", 100 * tonight.volatility, MODEL)
+    if outlook is not None:
+        axes.plot(series.sessions[-1:], [100 * outlook.volatility], "o", color=MODEL, markersize=7)
+        ends[0] = (f"tonight {outlook.volatility:.1%}", 100 * outlook.volatility, MODEL)
     axes.set(ylim=(0, None), ylabel="volatility, % a year")
     dates(axes)
     label_ends(axes, ends)
@@ -131,8 +131,8 @@ def realised_after(series: PriceSeries, origins: Indices, span: int) -> Floats:
     """(m,) annualised volatility of the closes over the `span` sessions after each origin; NaN over a long hole."""
     squares = np.diff(np.log(series.close)) ** 2
     means = np.convolve(squares, np.ones(span) / span, mode="valid")
-    whole = segment_start(series, origins) == segment_start(series, origins + span)
-    return np.where(whole, np.sqrt(means[origins] * SESSIONS_A_YEAR), np.nan)
+    unbroken = segment_start(series, origins) == segment_start(series, origins + span)
+    return np.where(unbroken, np.sqrt(means[origins] * SESSIONS_A_YEAR), np.nan)
 
 
 def ledger(ticker: str, published: Sequence[Forecast], scores: RealisedScores, sessions: Days, mid: Floats) -> "Figure":

@@ -45,7 +45,7 @@ SHOWN_BASELINES = ("drift", "momentum")
 SIMPLE = dict.fromkeys(("standard average", "EMA", "momentum", "drift"), 1.3)  # widths of lines
 LINES = {**SIMPLE, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}
 DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # formulas, no network
-TOLD = (PUBLISHED, LSTM, TREND_PRIOR)
+IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
 def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days, mid: Floats) -> "Figure":
@@ -112,24 +112,24 @@ def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
 
     sessions, mid: (n,), mid in price.
     """
-    found = mid[sessions == np.datetime64(forecast.origin)]
-    return float(found[0]) / forecast.last_value if len(found) else 1.0
+    price = mid[sessions == np.datetime64(forecast.origin)]
+    return float(price[0]) / forecast.last_value if len(price) else 1.0
 
 
 def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
-    """Skill over the last close at each lead, same origins; what falls below the picture is named with its skill."""
+    """Skill over the last close at each lead, same origins; a line below the picture is named with its skill."""
     naive = evaluation.scores[LAST_CLOSE].mse_by_lead
-    known = {name: [*map(skill_over, score.mse_by_lead, naive)] for name, score in evaluation.scores.items()}
-    skills = {name: np.array(skill, dtype=np.float64) for name, skill in known.items()}  # None as NaN
+    by_lead = {name: [*map(skill_over, score.mse_by_lead, naive)] for name, score in evaluation.scores.items()}
+    skills = {name: np.array(skill, dtype=np.float64) for name, skill in by_lead.items()}  # None as NaN
     skills = {name: skill for name, skill in skills.items() if np.isfinite(skill).any()}  # none where no price moved
     published = skills.get(PUBLISHED, np.zeros(1))
     drawn = [name for name in LINES if name in skills]
     better = sum(1 for skill in published if skill > 0)
-    found = evaluation.comparison(PUBLISHED, LAST_CLOSE)
-    noise = "" if found and is_clear(found.p_value) else ", within the noise"
+    comparison = evaluation.comparison(PUBLISHED, LAST_CLOSE)
+    noise = "" if comparison and is_clear(comparison.p_value) else ", within the noise"
     claim = f"beats the last close at {better} of {evaluation.horizon} leads{too_few(evaluation.origins) or noise}"
     title = f"{ticker}: {f'what is published {claim}' if PUBLISHED in skills else 'no price moved: skill is undefined'}"
-    scores = {name: evaluation.scores[name].skill for name in TOLD if name in skills}
+    scores = {name: evaluation.scores[name].skill for name in IN_SUBTITLE if name in skills}
     overall = "".join(f", {name} {score:+z.3f}" for name, score in scores.items() if score is not None)
     many = quantity(evaluation.origins, "origin")
     figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {many}{overall}")

@@ -40,7 +40,7 @@ COLOURS = {
 }
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 106  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height
-DOT_OF_ONE = {1: "o"}  # by how many leads a line has: through one alone, none is drawn
+DOT_OF_ONE = {1: "o"}  # by how many points a line has: one alone is drawn as a dot
 End = tuple[str, float, str]  # of a line: its name, its y in the axes' data, its colour
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -83,12 +83,12 @@ def canvas(
 
 
 def too_few(observations: int) -> str:
-    """What ends a title that states a finding from fewer observations than tell anything; else empty."""
+    """The end of a title whose finding rests on too few observations; else empty."""
     return f", {TOO_FEW}" if observations < MIN_INDEPENDENT else ""
 
 
 def mid_price(ticker: str) -> str:
-    """What a price axis shows, with its currency where the ticker's exchange tells it."""
+    """The label of a price axis, with the currency of the ticker's exchange where known."""
     unit = exchange(ticker)[1]
     return f"mid price, {unit}" if unit else "mid price"
 
@@ -104,10 +104,7 @@ def dates(axes: "Axes") -> None:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as PNG, drawn once and in 256 colours: a third of the bytes. Equal figures give equal bytes.
-
-    What is above the axes is made as small as it must be to fit the page.
-    """
+    """The figure as PNG in 256 colours, a third of the bytes; wide titles shrink. Equal figures give equal bytes."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -162,7 +159,7 @@ def label_ends(axes: "Axes", ends: Iterable[End]) -> None:
     """Name lines at the right edge, in their colours, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     placed = sorted(((y - low) / (high - low), text, colour) for text, y, colour in ends)
-    heights = _spread([share for share, _, _ in placed], LABEL_GAP)
+    heights = _spread([height for height, _, _ in placed], LABEL_GAP)
     for height, (_, text, colour) in zip(heights, placed, strict=True):
         axes.text(1.012, height, text, transform=axes.transAxes, color=colour, va="center", fontsize=10)
 

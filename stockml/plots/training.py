@@ -89,17 +89,17 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     skills = {name: evaluation.one_step[name].skill for name in AVERAGES}
     worse = all(skill is not None and skill < 0 for skill in skills.values()) and not too_few(evaluation.origins)
     claim = "both averages lag, the last close alone is closer" if worse else "how close plain averages come"
-    told = ", ".join(f"{name} {skill:+z.1f}" for name, skill in skills.items() if skill is not None)
+    figures = ", ".join(f"{name} {skill:+z.1f}" for name, skill in skills.items() if skill is not None)
     subtitle = f"One step ahead, last {min(AVERAGES_SHOWN, len(mid) - 1)} sessions"
-    measured = f"; skill on {quantity(evaluation.origins, 'origin')} of the test part: {told}" if told else ""
+    measured = f"; skill on {quantity(evaluation.origins, 'origin')} of the test part: {figures}" if figures else ""
     figure, (axes,) = canvas(f"{ticker}: {claim}", subtitle + measured)
     shown = sessions[1:][-AVERAGES_SHOWN:]
     draw_price(axes, shown, mid[1:][-AVERAGES_SHOWN:], TRUTH, 1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
     for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
-        said = baseline_paths(mid, np.arange(len(mid) - 1), 1)[name][:, 0]  # entry i is about session i + 1
-        draw_price(axes, shown, said[-AVERAGES_SHOWN:], colour, 1.2)
-        ends.append((name, float(said[-1]), colour))
+        forecasts = baseline_paths(mid, np.arange(len(mid) - 1), 1)[name][:, 0]  # entry i is about session i + 1
+        draw_price(axes, shown, forecasts[-AVERAGES_SHOWN:], colour, 1.2)
+        ends.append((name, float(forecasts[-1]), colour))
     over_time(axes, mid_price(ticker), ends)
     return figure
 

@@ -80,7 +80,7 @@ def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Float
     """
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
     page = "page" if report.is_the_pages else f"page, {PAGE_SHARE}:"
-    said = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page
+    forecasts = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} ({page} {PUBLISHED[name]:.5f})",
         f"One step ahead, 0.5 · MSE of the training part; the last value as it is {report.one_step['last value']:.5f}. "
@@ -90,8 +90,8 @@ def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Float
     )
     for panel, at in ((axes, slice(first, len(values))), (below, slice(max(first, end - SHOWN), end))):
         panel.plot(report.sessions[at], values[at], color=TRUTH, linewidth=1.8)
-        panel.plot(report.sessions[at], said[at], color=ACCENT, linewidth=0.9)
-        ends = [("truth", float(values[at][-1]), TRUTH), (name, float(said[at][-1]), ACCENT)]
+        panel.plot(report.sessions[at], forecasts[at], color=ACCENT, linewidth=0.9)
+        ends = [("truth", float(values[at][-1]), TRUTH), (name, float(forecasts[at][-1]), ACCENT)]
         over_time(panel, "scaled mid price", ends)
     mark(axes, report.sessions[end], "test", MODEL)
     return figure
@@ -144,7 +144,7 @@ def batches(report: TutorialReport) -> "Figure":
     prepared = report.fitted.recipe.prepared
     rng = np.random.default_rng(report.fitted.recipe.settings.training.seed)
     streams = Streams.of(prepared.values[: prepared.train_end], STREAMS, UNROLLED)
-    at, labelled, _ = streams.places(rng.random((UNROLLED, STREAMS, 2)))
+    at, label_at, _ = streams.places(rng.random((UNROLLED, STREAMS, 2)))
     figure, panels = canvas(
         f"Labels drawn from x(t+1) … x(t+{LABEL_REACH}), which “will not be very far from each other”",
         f"{STREAMS} streams, {UNROLLED} unrolled steps: inputs filled, their labels hollow. The last value errs by "
@@ -153,7 +153,7 @@ def batches(report: TutorialReport) -> "Figure":
         height=4.6,
     )
     for number, axes in enumerate(panels):
-        first, inputs, labels = int(at[0, number]), at[:, number], labelled[:, number]
+        first, inputs, labels = int(at[0, number]), at[:, number], label_at[:, number]
         near = np.arange(first, first + UNROLLED + LABEL_REACH)
         axes.plot(near - first, prepared.values[near], color=GRID, linewidth=1.6, zorder=1)
         for x, y in zip(inputs.tolist(), labels.tolist(), strict=True):
@@ -207,7 +207,9 @@ def predictions(report: TutorialReport) -> "Figure":
 
 FIGURES: dict[str, Callable[[TutorialReport], "Figure"]] = {
     "1-history": history,
-    "2-normalised": lambda of: normalised_series(of.name, of.sessions, of.mid, of.fitted.recipe.prepared),
+    "2-normalised": lambda report: normalised_series(
+        report.name, report.sessions, report.mid, report.fitted.recipe.prepared
+    ),
     "3-standard-average": partial(
         average, name="standard average", mean=trailing_mean, claim="follows “quite closely”", first=100
     ),

@@ -37,7 +37,7 @@ def test_what_was_expected_is_drawn_over_what_came_and_breaks_where_nothing_was_
         assert np.isclose(area, (day, height)).all(axis=1).any()
     ends = [
         (f"tonight {tonight.volatility:.1%}", 100 * tonight.volatility, MODEL),
-        ("what came", realised()[-1], MUTED),
+        ("realised", realised()[-1], MUTED),
     ]
     assert labels(axes) == in_order(ends)
 
@@ -46,7 +46,7 @@ def test_without_an_outlook_of_20_sessions_only_the_past_is_drawn() -> None:
     found = assessed("IBM", DAY)
     figure = diagnostics.volatility("IBM", series(), found.unseen, found.volatility, None, 20)
     assert figure.texts[0].get_text().startswith("IBM: how far the price was expected to go")
-    assert next(text for text, _ in labels(figure.axes[0])) in ("expected", "what came")
+    assert next(text for text, _ in labels(figure.axes[0])) in ("expected", "realised")
 
 
 def test_with_a_shorter_horizon_the_volatility_covers_that_many_sessions() -> None:
