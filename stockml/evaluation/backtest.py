@@ -185,9 +185,9 @@ def _nights(
     for origin, split in splits.items():
         known = series.until(origin + 1)
         model = train_ticker(known, settings, Decision("fine-tune", "a night"), start=model, folders=folders)
-        kept = champion is not None and same_forecast(model, champion)
+        champion_kept = champion is not None and same_forecast(model, champion)
         unseen = ScoringData.of(known, split, settings.evaluation, model)
-        selection = select_model(unseen, model, champion, kept=kept, simple_rows=False)
+        selection = select_model(unseen, model, champion, kept=champion_kept, simple_rows=False)
         champion = model if selection.promoted else champion
         own_skill = model.evidence.skill if model.evidence else None
         nights.append(BacktestNight(model.decision.mode, own_skill, selection.promoted, selection.publisher))
@@ -203,14 +203,14 @@ def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequ
     parts = []
     for _, group in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
         rows = list(group)
-        piece, vintages = at[rows], vintage_sets[rows[0]]
+        origins, vintages = at[rows], vintage_sets[rows[0]]
         assert vintages.regression is not None
-        quantiles, reasons = corrections(series, piece, leads, vintages)
+        quantiles, reasons = corrections(series, origins, leads, vintages)
         for shape_of in SHAPE_SOURCES:
-            simple = simple_distributions(series, piece, leads, vintages.regression, shape_of, IN_BACKTESTS)
+            simple = simple_distributions(series, origins, leads, vintages.regression, shape_of, IN_BACKTESTS)
             quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.quantiles.items()}
             reasons |= {f"{name}, {shape_of} shape": why for name, why in simple.reasons.items()}
-        parts.append(DistributionRows(piece, leads, quantiles, reasons))
+        parts.append(DistributionRows(origins, leads, quantiles, reasons))
     names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
     reasons = {name: why for part in parts for name, why in part.reasons.items()}
     quantiles = {name: np.concatenate([part.quantiles[name] for part in parts]) for name in names}

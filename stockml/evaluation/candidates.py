@@ -86,8 +86,8 @@ class Candidate:
         """
         series, origins, first = unseen.series, unseen.origins, unseen.first
         held_out, published = (model.held_out, model.published) if model else (None, None)
-        if held_out and (learned := held_out.learned_until) >= np.datetime64(first):
-            raise InvalidSetting("the last session of the held-out network", str(learned), f"before the origin {first}")
+        if held_out and (through := held_out.learned_until) >= np.datetime64(first):
+            raise InvalidSetting("the last session of the held-out network", str(through), f"before the origin {first}")
         newest = np.array([len(series) - 1])
         past = forecast_after(series, origins, unseen.simple_past, held_out)
         now = forecast_after(series, newest, unseen.simple_tonight, published)

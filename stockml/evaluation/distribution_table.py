@@ -28,11 +28,11 @@ BASE = "base network"
 
 @dataclass(frozen=True)
 class DistributionTable:
-    """Scores by row; `widths`: each against the pooled regression, both symmetrised; `whole`: both as they are.
+    """Scores by row; `widths`: each against the pooled regression, both symmetrised; `whole`: with their location.
 
     against_champion: tonight's distribution against the champion's.  over_simple: each network's against the same
-    procedure without one.  network_adds: that of the network which would publish.  All three as they are.  through:
-    the last session that the vintages have seen.  reasons: why a row is missing.
+    procedure without one.  network_adds: the publishing network's.  All three with their location.  through: the last
+    session that the vintages have seen.  reasons: why a row is missing.
     """
 
     leads: tuple[int, ...]
@@ -81,8 +81,8 @@ def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages
     rows = DistributionRows(origins, leads, {}, {})
     if vintages.regression is not None:
         rows = simple_distributions(series, origins, leads, vintages.regression)
-    learned, reasons = corrections(series, origins, leads, vintages)
-    return replace(rows, quantiles=rows.quantiles | learned, reasons=reasons | rows.reasons)
+    corrected, reasons = corrections(series, origins, leads, vintages)
+    return replace(rows, quantiles=rows.quantiles | corrected, reasons=reasons | rows.reasons)
 
 
 def corrections(

@@ -25,8 +25,8 @@ class OutlookScore:
     what: VOLATILITY, scored by QLIKE; RISE or one of LARGE_MOVES, chances, by Brier's score; lower is better.
     said, came_true: on average; the volatility annualised and from close to close, as a fraction, else a chance and the
     share of origins.  constant: the score of always saying `came_true`, in hindsight.  network_adds: 1 − score / that
-    of the same procedure without a network; test: of that difference.  Both None without a network, and where it came
-    true, or did not, after fewer than MIN_ORIGINS origins; the test also with too few origins.
+    of the same procedure without a network; test: of that difference.  Both None without a network, and for an event
+    that happened, or did not, after fewer than MIN_ORIGINS origins; the test also with too few origins.
     """
 
     what: str

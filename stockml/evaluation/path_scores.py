@@ -42,7 +42,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class PathErrors:
-    """Of whole paths, or of the first step alone, never to be compared. `half_mse`: scaled; `rmse`, `mae`: in price."""
+    """Of whole paths, or of first steps: the two do not compare. `half_mse`: scaled; `rmse`, `mae`: in price."""
 
     half_mse: float | None
     rmse: float | None

@@ -149,12 +149,12 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
     ]
     for share in shares:
         of_share = [report for report in reports if report.name == share]
-        errors, stays = [report.lstm for report in of_share], of_share[0].paths
+        errors, constants = [report.lstm for report in of_share], of_share[0].paths
         page = f"{of_share[0].published:.5f}" if of_share[0].published and of_share[0].is_the_pages else "–"
         lines.append(
             f"| {share} | {page} | {np.mean(errors):.5f} | {min(errors):.5f} … {max(errors):.5f} "
-            f"| {sum(error < stays['last value'] for error in errors)} of {len(errors)} "
-            f"| {stays['last value']:.5f} | {stays['EMA']:.5f} | {stays['standard average']:.5f} |"
+            f"| {sum(error < constants['last value'] for error in errors)} of {len(errors)} "
+            f"| {constants['last value']:.5f} | {constants['EMA']:.5f} | {constants['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
     epochs = quantity(training.epochs, "epoch") + (
@@ -170,9 +170,9 @@ def prices_of(path: Path) -> tuple[Days, Floats]:
     with the line or session, also for a bar that an import would set aside for its prices.
     """
     bars = read_history(path, sessions_for("", "24/7"), "FILE").bars
-    wrong = broken(bars, None) or doubtful(bars.assign(volume=bars["volume"].replace(0.0, np.nan)))
-    if wrong:
-        raise InvalidFile(str(path), f"session {wrong[0]}; correct it, or leave its line out")
+    faults = broken(bars, None) or doubtful(bars.assign(volume=bars["volume"].replace(0.0, np.nan)))
+    if faults:
+        raise InvalidFile(str(path), f"session {faults[0]}; correct it, or leave its line out")
     return days_of(bars), ((bars["high"] + bars["low"]) / 2).to_numpy(np.float64)
 
 

@@ -1,7 +1,7 @@
 """How published forecasts turned out: which are live, their steps beside the outcomes, and the record so far.
 
 Everything is relative (path / last value against price / price at the origin), so that a later split changes nothing.
-Where the origin's mid price was restated, the last value stands for it, in today's shares: the path stays what it was.
+Where the origin's mid price was restated, the last value replaces it, in today's shares: the path stays as published.
 As on the test part, skill and rises are measured from the last close, here relative to the origin's mid price.
 
 A *live* forecast was published before the market opened on its first session, a *late* one after that open, and a

@@ -86,7 +86,7 @@ def expected_drift(series: PriceSeries) -> Floats:
 
     On 105 tickers it was the highest from 1983 to 1998, and lower bounds (0.02 to 0.1) lost there. In later eras it
     gained 0.1 to 0.2 % of CRPS on the 56 origins beyond it, after which prices fell by a fifth in 50 sessions.
-    Its volatility is that of its mid prices or, where less, of its closes: one misprinted low multiplies the former.
+    The volatility is the lesser of those of mid prices and closes: one misprinted low multiplies the former.
     """
     volatility = np.fmin(ewma_volatility(series), Volatilities.of(series).ewma_60)
     bounded = np.minimum(volatility, MAX_VOLATILITY)

@@ -63,7 +63,7 @@ class Registry:
     def history(self, ticker: str, *, of: str = "") -> tuple[Promotion, ...]:
         """All lines, oldest first; none before the first promotion.  Raises RecordUnreadable.
 
-        of: the ticker that they may be of too, if its folder has another's name already.
+        of: another ticker that they may name, if its folder was renamed already.
         """
         path, ticker = self.file(ticker), validated_ticker(ticker)
         try:
@@ -119,7 +119,7 @@ class Registry:
     ) -> Promotion:
         """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy.
 
-        beforehand: what else is to be done, before the line: killed in it, a repeated call goes back no further.
+        beforehand: called before the line is written: killed in it, a repeated call goes back no further.
         """
         from stockml.models.trained_model import load_model  # which the nights' status need not load
 
@@ -143,7 +143,7 @@ class Registry:
             return back
 
     def renamed(self, old: str, new: str) -> bool:
-        """Rewrite the lines that came with the folder of `old` for `new`; False when none are left to rewrite."""
+        """Rewrite `old` to `new` in the lines of the renamed folder; False when none is left to rewrite."""
         if not self.file(new).exists():
             return False
         with self._locked(new):

@@ -145,7 +145,7 @@ def vintage_cache() -> Iterator[None]:
 
 
 def _cached(lookup: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function of what is on disk, to call it only once for the same arguments within `vintage_cache`."""
+    """Decorate a function that reads the disk, to call it only once for equal arguments within `vintage_cache`."""
 
     @wraps(lookup)
     def wrapper(*arguments: Any) -> Any:

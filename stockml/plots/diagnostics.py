@@ -141,17 +141,17 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: RealisedScores, s
     published: the live ones, oldest first.  scores: of their steps that have come due, at least one.
     sessions, mid: (n,), through tonight.
     """
-    known = set(sessions.tolist())
-    due = [each for each in published if each.origin in known and not known.isdisjoint(each.sessions)]
-    held = f"{scores.coverage_80:.0%} of {quantity(scores.steps, 'price')}"
-    when = f"of {due[0].origin}" if len(due) == 1 else f"from {due[0].origin} to {due[-1].origin}"
-    span = f"{quantity(len(due), 'live forecast')} with sessions that came due, {when}"
+    bar_days = set(sessions.tolist())
+    due = [each for each in published if each.origin in bar_days and not bar_days.isdisjoint(each.sessions)]
+    inside = f"{scores.coverage_80:.0%} of {quantity(scores.steps, 'price')}"
+    period = f"of {due[0].origin}" if len(due) == 1 else f"from {due[0].origin} to {due[-1].origin}"
+    span = f"{quantity(len(due), 'live forecast')} with sessions that came due, {period}"
     more = f", {LEDGER_SHOWN} of them shown" if len(due) > LEDGER_SHOWN else ""
-    title = f"{ticker}: live 80% bands have held {held} so far{too_few(scores.independent)}"
+    title = f"{ticker}: live 80% bands have held {inside} so far{too_few(scores.independent)}"
     figure, (axes,) = canvas(title, f"{span}, {scores.independent} independent{more}")
     shown = sessions >= np.datetime64(due[0].origin) - np.timedelta64(60, "D")
     alphas = {coverage: alpha / 2 for coverage, alpha in FAN.items()}
-    for i in np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)):  # can be told apart
+    for i in np.unique(np.linspace(0, len(due) - 1, min(LEDGER_SHOWN, len(due))).astype(int)):  # few stay distinct
         forecast = due[i]
         scale = scale_of(forecast, sessions, mid)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = 250  # sessions of the lower panels, where lines can be told apart
+SHOWN = 250  # sessions of the lower panels, where lines stay distinct
 STREAMS, UNROLLED = 5, 5  # the page's own demonstration
 EXAMPLE = (0.4, 0.5)  # the page's: the value, and the mean so far
 EPOCHS_BETWEEN = 3  # the page draws every third
@@ -177,13 +177,13 @@ def batches(report: TutorialReport) -> "Figure":
 def predictions(report: TutorialReport) -> "Figure":
     """The double figure: the test part's predictions over the epochs, fading in; below, the best epoch's alone."""
     fitted, best = report.fitted, report.best_epoch
-    recipe, errors, stays = fitted.recipe, report.by_epoch, report.paths["last value"]
+    recipe, errors, constant = fitted.recipe, report.by_epoch, report.paths["last value"]
     horizon = recipe.settings.evaluation.horizon
     page = f"; page {report.published:.5f} on {PAGE_SHARE}" if report.published else ""
-    claim = "predicts “correctly most of the time”" if errors[best - 1] < stays else "does not predict “correctly”"
+    claim = "predicts “correctly most of the time”" if errors[best - 1] < constant else "does not predict “correctly”"
     figure, panels = canvas(
         f"{report.cell} {claim}: best epoch {best} of {len(errors)}, MSE {errors[best - 1]:.5f}",
-        f"0.5 · MSE of {horizon} steps; the last value {stays:.5f}{page}. Above: every third epoch, later darker",
+        f"0.5 · MSE of {horizon} steps; the last value {constant:.5f}{page}. Above: every third epoch, later darker",
         rows=2,
         sharex=True,
         height=8.0,

@@ -94,8 +94,8 @@ class Search:
     def study(self) -> str:
         """The study's name: equal for searches whose trials compare."""
         facts = json.dumps([learning_sha256(self.base), {k: list(v) for k, v in self.space.items()}], sort_keys=True)
-        named = f"{facts} {code_hash('training.tutorial')}".encode() + packed(astuple(self.series))
-        return f"{self.ticker} {hashlib.sha256(named).hexdigest()[:16]}"
+        content = f"{facts} {code_hash('training.tutorial')}".encode() + packed(astuple(self.series))
+        return f"{self.ticker} {hashlib.sha256(content).hexdigest()[:16]}"
 
     def labels(self) -> dict[str, list[str]]:
         """The space as Optuna stores it: each value a category, in JSON."""

@@ -118,13 +118,13 @@ class TutorialScale:
     def prepared(self, series: PriceSeries, train_end: int) -> Prepared:
         """Scale and smooth any stretch of the ticker's sessions as the series learned from was, whatever its length.
 
-        One that begins later is smoothed from its own first value, of which 150 sessions leave less than a millionth.
+        One that begins later is smoothed from its own first value, which counts nothing after 150 sessions (< 1e-6).
         """
         begins = np.array(self.since, dtype="datetime64[D]")
         at = np.maximum(np.searchsorted(begins, series.sessions, side="right") - 1, 0)
         low, high = np.array(self.lows)[at], np.array(self.highs)[at]
-        whole = bool(series.sessions[0] <= begins[0])
-        return prepared_within(series.mid, low, high, train_end, start=0.0 if whole else None)
+        is_from_start = bool(series.sessions[0] <= begins[0])
+        return prepared_within(series.mid, low, high, train_end, start=0.0 if is_from_start else None)
 
     def drift(self, series: PriceSeries) -> float:
         """How far the newest price is from the last window's middle, in half ranges; at least 1."""
