@@ -198,8 +198,8 @@ class InconsistentOverlap(HistoryError):
     found_ratio: float
     text = (
         "{ticker}: expected one lasting ratio between imported and stored closes, {expected_ratio:.4f}, found "
-        "{found_ratio:.4f} on {session}, for good or too often; is it the same company, and one adjustment "
-        "throughout? A newer file that ends no earlier mends it: `stockml import {ticker} FILE`"
+        "{found_ratio:.4f} on {session}, permanently or too often; is it the same company, and one adjustment "
+        "throughout? If so, import a newer file that ends no earlier: `stockml import {ticker} FILE`"
     )
 
 
@@ -257,7 +257,7 @@ class LooksAhead(ModelError):
     row: str
     session: str
     text = (
-        "expected what {row} said after the close of {session} to rest on no later bar, found that one changes it: "
+        "expected the forecast {row} after {session} to be independent of later bars, found that one changes it: "
         "nothing was published; please report it"
     )
 

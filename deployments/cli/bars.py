@@ -34,7 +34,7 @@ Taken = tuple[dict[str, Any], list[str]]  # what is told of a file: for JSON, an
 
 @app.command("import")
 def import_history(
-    ticker: Annotated[str, Argument(metavar="TICKER|FOLDER", help="The ticker; or only a folder of CSV files.")],
+    ticker: Annotated[str, Argument(metavar="TICKER|FOLDER", help="The ticker, or a folder of CSV files alone.")],
     file: Annotated[Path | None, Argument(metavar="FILE", help="The ticker's CSV file of daily prices.")] = None,
     calendar: Calendar = None,
     dates: Annotated[

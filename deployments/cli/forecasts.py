@@ -87,7 +87,7 @@ def _night_of(entry: "LedgerEntry") -> "Night | None":
     try:
         return read_night(record) if record.is_file() else None
     except InvalidFile as damaged:
-        print(f"stockml: left out, what its night says of it: {one_line(str(damaged))}", file=sys.stderr)
+        print(f"stockml: its night's record is left out: {one_line(str(damaged))}", file=sys.stderr)
         return None
 
 

@@ -92,7 +92,7 @@ def rollback(
 
 @app.command()
 def status(tickers: Tickers = None, as_json: Json = False) -> int:
-    """Show each ticker's newest night and next run. Without a TICKER, of all that are known.
+    """Show each ticker's newest night and next run. Without a TICKER: all known ones.
 
     Exit code 1 if your list or the next runs cannot be read; the rest is shown.
     """

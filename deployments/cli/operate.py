@@ -207,7 +207,7 @@ def restore_home(
 ) -> int:
     """Restore an archive into an empty home. All or nothing.
 
-    Then run `stockml rebuild-tracking` and `stockml deploy`. A replay's goes to `replay/` in the usual home.
+    Then run `stockml rebuild-tracking` and `stockml deploy`. A replay backup goes to `replay/` in the default home.
     """
     from stockml.maintenance.backup import holds_replay, restore
 

@@ -200,7 +200,7 @@ class _Steps(logging.Handler):
         message = record.getMessage()
         task = getattr(record, "task_run_name", None)
         if (finished := _FINISHED.match(message)) and task:
-            word = {"Completed": "done", "Cached": "as before"}.get(finished[1], finished[1].lower())
+            word = {"Completed": "done", "Cached": "cached"}.get(finished[1], finished[1].lower())
             self._step(f"  {_SUFFIX.sub('', task):<40} {word}")
         elif retry := _RETRY.search(message):
             self._news(f"    asked again in {retry[1]} s: {record.args[1] if isinstance(record.args, tuple) else ''}")

@@ -186,7 +186,7 @@ def _print_and_register(home: HomePaths, done: str) -> None:
         try:
             print(*register_all(home), sep="\n")
         except Exception:  # such as of a server that asks for a password: told after this line
-            print("`stockml deploy` tells Prefect of the list")
+            print("`stockml deploy` updates Prefect")
             raise
     else:
         print("`stockml up` schedules them")

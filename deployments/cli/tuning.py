@@ -28,7 +28,7 @@ app = Typer()
 def learn_base(
     prices: Annotated[Path | None, folder("Learn from these daily price files.")] = None,
     through: Annotated[date | None, day("The last session to learn from; default: the newest.")] = None,
-    seeds: Annotated[int, Option(min=1, max=10, help="Networks, of whose forecasts the base is the mean.")] = 2,
+    seeds: Annotated[int, Option(min=1, max=10, help="Networks to train; the base is their mean.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""
@@ -120,7 +120,8 @@ def tutorial(
     seed: Annotated[int | None, Option(min=0, help="Seed of weights, streams and dropout; default 1.")] = None,
     seeds: Annotated[int, Option(min=1, help="How many seeds to train, counting up from --seed.")] = 1,
     decay_on: Annotated[
-        DecayPart | None, Option(help="Part that decays the rate; default validation; test is as published, but leaks.")
+        DecayPart | None,
+        Option(help="Part whose loss lowers the learning rate; default validation; test is as published, but leaks."),
     ] = None,
     settings: Settings = None,
     plots: Annotated[

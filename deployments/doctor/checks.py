@@ -195,4 +195,4 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
 
 
 def digest(environ: Mapping[str, str]) -> Check:
-    return Check("digest", "ok", f"missing forecasts are told at {digest_time(environ):%H:%M} in New York")
+    return Check("digest", "ok", f"missing forecasts are reported at {digest_time(environ):%H:%M} in New York")

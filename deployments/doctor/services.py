@@ -121,7 +121,7 @@ def webhook(environ: Mapping[str, str]) -> Check | None:
     from deployments.registration.automations import webhook_address
 
     webhook_address(url)
-    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL is told of what fails, from the next `stockml deploy` on")
+    return Check("webhook", "ok", "STOCKML_WEBHOOK_URL gets failures, from the next `stockml deploy` on")
 
 
 def prefect_nights(home: HomePaths) -> Iterator[Check]:
@@ -148,7 +148,7 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
             if differ := sorted(lacking | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
-                yield Check("deployments", "note", found, "`stockml deploy` tells Prefect of the list")
+                yield Check("deployments", "note", found, "`stockml deploy` updates Prefect")
 
 
 def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:

@@ -51,8 +51,8 @@ SUBJECT = (
     "{{ flow_run.state.name }}"
 )
 TEXT = f"{SUBJECT}: {{{{ flow_run.state.message or 'no message' }}}}"
-NIGHT_TEXT = f"{TEXT} (other nights of this hour are not told: stockml status)"
-LATE_TEXT = f"{TEXT}; is a worker up? Others of this hour are not told"
+NIGHT_TEXT = f"{TEXT} (more failures this hour are not sent; see stockml status)"
+LATE_TEXT = f"{TEXT}; is a worker up? More late runs this hour are not sent"
 DIGEST_TEXT = "stockml: {{ flow_run.state.message }}"
 BLOCK = "stockml-notices"
 # Apprise's fields of a JSON message and their new names; fields with an empty name are left out
@@ -103,10 +103,10 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         state=StateType.CRASHED, name="Crashed", message=f"{SILENT} {silence.total_seconds():.0f} s"
     )
     nights = (
-        "A night ended in an error, or its process kept dying. Only the first of an hour is told: an outage ends all"
+        "A night ended in an error, or its process kept dying. Only the first of an hour is sent: an outage ends all"
     )
     failed = "A run that is no ticker's night, or a part of it, ended in an error, or its process died"
-    late = "A run did not start in time: is a worker up? Only the first of an hour is told: without one all are late"
+    late = "A run did not start in time: is a worker up? Only the first of an hour is sent: without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
         telling("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),

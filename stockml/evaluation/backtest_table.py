@@ -281,7 +281,7 @@ def _outlook(table: BacktestTable) -> list[str | Cells]:
         if each.network_adds is not None and each.share is not None:
             fewer = "" if each.compared == each.tickers else f" (of {each.compared})"
             gains.append([name, f"{each.network_adds:+z.2f}", _p_value(each), f"{each.share:.0f}{fewer}"])
-    title = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean of what came true"
+    title = "Published volatilities (QLIKE) and chances (Brier's score); constant: that of the mean realised value"
     parts = (
         (title, ["forecast", "realised", "score", "constant"], scores),
         ("What the network adds to these, in percent of the score", ["mean, %", "p", "% of tickers"], gains),

@@ -118,7 +118,8 @@ def _heading(night: Night) -> list[str]:
         said = f"published: skill {found.skill:+.3f} over the last close"
         return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
     said = f"published: the {_median(night)}, width by the network and the regression"
-    return [said, *_over_regression(night), f"network adds {_crps_adds(night)}"]
+    adds = f"network adds {_crps_adds(night)}" if night.network_adds else "network adds: not measured"
+    return [said, *_over_regression(night), adds]
 
 
 def _median(night: Night) -> str:
@@ -138,7 +139,7 @@ def _crps_adds(night: Night) -> str:
     """The network's CRPS gain over the same procedure without it, with its interval and p-value."""
     found = night.network_adds
     if found is None:
-        return "what was not measured"
+        return "not measured"
     inside = f" ({found.interval.low:+z.2%} to {found.interval.high:+z.2%})" if found.interval else ""
     return f"{found.skill:+z.2%} of CRPS{inside}, {_significance(found.p_value)}"
 

@@ -140,15 +140,15 @@ def past_outlooks(night: Night) -> Table:
     rows: list[tuple[str, ...]] = []
     if night.evaluation and night.outlook_scores:
         of_origins = f"outlook, {quantity(night.evaluation.origins, 'origin')}"
-        rows = [(of_origins, "said", "came true", "score", "constant", "network adds")]
+        rows = [(of_origins, "forecast", "realised", "score", "constant", "network adds")]
     for each in night.outlook_scores:
         adds = "–" if each.network_adds is None else f"{each.network_adds:+z.2%}"
         adds += f", p {p_text(each.test.p_value)}" if each.network_adds is not None and each.test else ""
         scores = (f"{score:.3f}" for score in (each.score, each.constant))
         what = f"{each.what}, {each.sessions} sessions"
         rows.append((what, f"{each.said:.1%}", f"{each.came_true:.1%}", *scores, adds))
-    note = "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of what came true"
-    return Table(rows, "{:<24} {:>6} {:>9} {:>6} {:>8} {:>14}", (note,))
+    note = "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of the realised value"
+    return Table(rows, "{:<24} {:>8} {:>8} {:>6} {:>8} {:>14}", (note,))
 
 
 def outlook(forecast: Forecast) -> Table:

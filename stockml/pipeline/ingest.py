@@ -126,7 +126,7 @@ def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatu
         return None
     rename_marker = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
     return SessionStatus(
-        session, f"{ticker} was taken off its exchange on {day}, it is at rest; {rename_marker}", states.AT_REST
+        session, f"{ticker} was taken off its exchange on {day}, it is delisted; {rename_marker}", states.AT_REST
     )
 
 

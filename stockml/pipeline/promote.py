@@ -48,6 +48,6 @@ def promote(
         )
         champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)
         if champion is None or champion.key != key:
-            verdict = Verdict(False, "promoted before; another champion was put in office since, and stays", {})
+            verdict = Verdict(False, "promoted before; a later champion stays", {})
     history = str(registry.file(model.ticker))
     return PromotionReceipt(model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason)

@@ -50,7 +50,7 @@ def check_named(played: Year) -> None:
     assert "HTTP 503" in said["IBM", day(year.NO_DATA)]
     assert "unknown symbol?" in said["OLD", day(year.RENAME)]
     assert said["NEW", day(year.RENAMED_BY_HAND)] == ""
-    assert "it is at rest" in said["AAPL", day(year.OTHERS[-1])]
+    assert "it is delisted" in said["AAPL", day(year.OTHERS[-1])]
     assert played.requests["AAPL"] == year.DELISTED - year.OTHERS[0] + 5 + 1, "five stale nights and the listing"
     origins = [entry.forecast.origin for entry in Ledger(played.home.ledger).entries("NEW")]
     asked = [night for night in year.OTHERS if not year.RENAME <= night < year.RENAMED_BY_HAND]

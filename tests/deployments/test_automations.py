@@ -90,7 +90,7 @@ def in_part() -> State:
     return Completed(name=states.WITH_FAILURES, message="2 completed, 1 failed. Failed: KO: no bars")
 
 
-FIRST = "(other nights of this hour are not told: stockml status)"
+FIRST = "(more failures this hour are not sent; see stockml status)"
 FAILED = (
     "stockml: nightly KO 2013-02-28 Failed: Flow run encountered an exception: "
     f'ValueError: no "bars" of KO today {FIRST}'
@@ -166,7 +166,7 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
         work(prefect_client, in_part)
         assert told(posted) == PARTS
     unnamed = of_worker(prefect_client, failing, {"ticker": "KO"}, state=Late(scheduled_time=datetime.now(UTC)))
-    late = "is a worker up? Others of this hour are not told"
+    late = "is a worker up? More late runs this hour are not sent"
     assert told(posted) == f"stockml: nightly KO ({unnamed.name}) Late: no message; {late}"
     for day in (5, 6, 7):  # without a worker all nights are late: one line is enough
         of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}", state=Late(scheduled_time=datetime.now(UTC)))

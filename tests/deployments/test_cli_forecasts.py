@@ -89,7 +89,7 @@ def test_the_chance_of_a_rise_is_shown_beside_how_often_the_price_rose(home: Hom
     assert run(["forecast", "IBM"]) == 0
     found = capsys.readouterr()
     assert chance in found.out.splitlines()
-    assert found.err.startswith(f"stockml: left out, what its night says of it: {path}: expected a night's record, ")
+    assert found.err.startswith(f"stockml: its night's record is left out: {path}: expected a night's record, ")
 
 
 @pytest.mark.parametrize(("publisher", "without"), [(LSTM, False), (POOLED, True)])

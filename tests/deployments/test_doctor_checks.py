@@ -72,7 +72,7 @@ def test_an_empty_home_is_healthy_and_stays_empty(home: HomePaths) -> None:
         ({"ALPHAVANTAGE_URL": "http://127.0.0.1:abc"}, "price service", "problem", "correct the setting"),
         ({"STOCKML_STORE": "nosuch://bars"}, "store", "problem", "that the address answers"),
         ({"STOCKML_DIGEST_AT": "7am"}, "digest", "problem", 'such as "07:00"'),
-        ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "told at 06:30 in New York"),
+        ({"STOCKML_DIGEST_AT": "06:30"}, "digest", "ok", "reported at 06:30 in New York"),
         ({"STOCKML_ADDRESS": "256.1.1.1"}, "pages", "problem", "an IP address of this machine"),
         ({"STOCKML_ADDRESS": "0.0.0.0"}, "pages", "problem", "set PREFECT_SERVER_API_AUTH_STRING"),
         ({"PREFECT_SERVER_API_AUTH_STRING": "secret"}, "pages", "problem", "user:password"),
@@ -183,7 +183,7 @@ def test_a_stale_ticker_and_a_damaged_one_are_named(home: HomePaths) -> None:
     assert checks["IBM"].advice == "`stockml nightly IBM`"
     Delistings(None, {"IBM": date(2013, 3, 4)}).write(home.delistings)
     rests = found(home, now=datetime(2013, 3, 20, tzinfo=UTC))["IBM"]
-    assert "IBM was taken off its exchange on 2013-03-04, it is at rest" in rests.advice
+    assert "IBM was taken off its exchange on 2013-03-04, it is delisted" in rests.advice
     assert checks["MSFT"].verdict == "problem"
     assert "MSFT.parquet" in checks["MSFT"].found
 

@@ -67,8 +67,7 @@ def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_sa
     ticker_list.remove(told, ["FB"])
     (check,) = prefect_nights(told)
     assert str(check) == (
-        "note    deployments: Prefect's nights and the list of tickers differ in FB; "
-        "`stockml deploy` tells Prefect of the list"
+        "note    deployments: Prefect's nights and the list of tickers differ in FB; `stockml deploy` updates Prefect"
     )
     assert run(["tickers", "remove", "FB"]) == 2
     assert "1 deleted" in capsys.readouterr().out
@@ -90,7 +89,7 @@ def test_an_addition_that_was_killed_before_all_tickers_were_told_of_it_is_named
         [other] = [each for each in client.read_deployments() if each.name == name]
         client.delete_deployment(other.id)
     (check,) = prefect_nights(told)
-    assert "differ in FB, KO, STAYS; `stockml deploy` tells Prefect of the list" in str(check)
+    assert "differ in FB, KO, STAYS; `stockml deploy` updates Prefect" in str(check)
 
 
 @pytest.mark.parametrize("name", ["all tickers, one night", "tell of missing forecasts"])

@@ -272,7 +272,7 @@ def test_a_night_that_no_worker_starts_is_reported_and_one_that_waits_its_turn_i
     """Five hundred nights take twenty minutes to get their turns."""
     waiting = pages.overdue("PEP", minutes=30)
     pages.overdue("KO", minutes=70)
-    late = "is a worker up? Others of this hour are not told"
+    late = "is a worker up? More late runs this hour are not sent"
     assert pages.notice("KO 2013-03-04") == f"stockml: nightly KO 2013-03-04 Late: no message; {late}"
     assert pages.run(waiting)["state_name"] == "Scheduled"
 

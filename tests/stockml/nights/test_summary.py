@@ -281,7 +281,7 @@ def test_the_markdown_puts_verdict_and_forecast_before_the_scores_and_the_links_
         "| volatility",
         "| EMA",
         "| EWMA 20",
-        "came true",
+        "realised",
         "- bars: 1 added, 2 restated",
         "- data: a split is missing",
         "[MLflow run](",

@@ -38,7 +38,7 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
     marked = summary.markdown(night).replace("&emsp;", "")
     scores = {f"{each.what}, {each.sessions} sessions": each for each in night.outlook_scores}
     assert len(scores) == 12
-    assert "| outlook, 93 origins| said| came true| score| constant| network adds |" in marked
+    assert "| outlook, 93 origins| forecast| realised| score| constant| network adds |" in marked
     for what, each in scores.items():
         told = f"| {what}| {each.said:.1%}| {each.came_true:.1%}| {each.score:.3f}| {each.constant:.3f}| "
         shown = marked[marked.index(told) + len(told) :].split(" |")[0]
@@ -48,7 +48,7 @@ def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:
             assert shown.startswith(f"{each.network_adds:+z.2%}, p ")
     untested = [replace(each, test=None) for each in scores.values()]
     assert "%, p " not in summary.tables.past_outlooks(replace(night, outlook_scores=tuple(untested))).markdown()
-    assert "came true" not in summary.markdown(replace(night, outlook_scores=()))  # a record of an earlier version
+    assert "realised" not in summary.markdown(replace(night, outlook_scores=()))  # a record of an earlier version
 
 
 def test_the_figures_of_a_share_that_costs_cents_have_enough_decimals() -> None:
