@@ -91,7 +91,7 @@ class _Lenient(io.FileIO):
 def lenient(descriptor: int, encoding: str | None) -> TextIO:
     """A stream to an open file that drops what cannot be written.
 
-    For progress and messages: a full disk, or a reader or terminal that has gone, must not end what they tell of.
+    For progress and messages: a full disk, or a reader or terminal that has gone, must not end the command.
     """
     file = io.BufferedWriter(_Lenient(descriptor, "w"))
     return io.TextIOWrapper(file, encoding, errors="backslashreplace", line_buffering=True)

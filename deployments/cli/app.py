@@ -40,8 +40,8 @@ STDOUT = 1
 NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_given: bool) -> None:
+    if is_given:
         print(code_version.in_words())
         raise Exit
 
@@ -56,21 +56,21 @@ def every_command(
 
 
 def main() -> None:
-    """What a script `stockml` calls that an earlier version installed."""
+    """Entry point of scripts that earlier versions installed."""
     as_program(lambda: run)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command (`--help` if none is given) and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    return reported(lambda: _run(given))
+    line = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return reported(lambda: _run(line))
 
 
-def _run(given: list[str]) -> int:
-    words = [] if HELP & {*given} else [each for each in given if not each.startswith("-")]
+def _run(line: list[str]) -> int:
+    words = [] if HELP & {*line} else [each for each in line if not each.startswith("-")]
     command = words[0] if words else ""
-    with in_home(command) as place, shared(place, command, words[1:]):
-        code: int = app(args=given, prog_name="stockml", standalone_mode=False) or 0
+    with in_home(command) as home, shared(home, command, words[1:]):
+        code: int = app(args=line, prog_name="stockml", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
             raise KeyboardInterrupt
         return code
@@ -97,11 +97,11 @@ def _exit_code(error: BaseException) -> int:
         case BrokenPipeError() if _reader_has_gone():
             os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # keeps Python's flush at exit from complaining
             return 0
-        case StockmlError():  # a server of its own may have ended first, of the same settings
-            fault = _fault_of_environment(error.__context__) if isinstance(error, ServerFailed) else None
+        case StockmlError():  # its own server may have ended first, for the same settings
+            fault = _settings_fault(error.__context__) if isinstance(error, ServerFailed) else None
             return _say(fault or str(error))
         case OSError() if not isinstance(error, BrokenPipeError):
-            return _say(_of_the_system(error))
+            return _say(_os_error_text(error))
         case _ if _is_interruption(error):
             _say("interrupted; run the same command again: a night or a training goes on where it stopped")
             return INTERRUPTED
@@ -110,7 +110,7 @@ def _exit_code(error: BaseException) -> int:
 
 
 def _is_interruption(error: BaseException) -> bool:
-    """Whether it is Ctrl-C, of which pydantic makes another error that names it in its message or as its cause."""
+    """Whether it is Ctrl-C; pydantic turns that into an error that names it in its message or as its cause."""
     return isinstance(error, Abort) or "KeyboardInterrupt" in "".join(traceback.format_exception(error))
 
 
@@ -124,14 +124,14 @@ def _reader_has_gone() -> bool:
 def _wrong_usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stockml"
-    said = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's prefix, not ours
-    if path == "stockml nightly" and "extra argument" in said:
-        said += "; `stockml universe` runs the nights of several"
-    _say(f"{said}; see `{path} --help`")
+    message = error.format_message().rstrip(".").replace("Value error, ", "")  # pydantic's prefix, not ours
+    if path == "stockml nightly" and "extra argument" in message:
+        message += "; `stockml universe` runs the nights of several"
+    _say(f"{message}; see `{path} --help`")
     return error.exit_code
 
 
-def _of_the_system(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     """Say which file failed and why; a home that cannot be created has its own message."""
     root, file = current_home().root, Path(error.filename2 or error.filename or os.sep)
     is_closed = error.errno in NOT_WRITABLE and file.is_relative_to(root) and not os.access(root, os.W_OK | os.X_OK)
@@ -145,28 +145,28 @@ def _unexpected(error: BaseException) -> int:
     """Report the error in one line; write the version and the traceback to a file for a bug report."""
     from deployments.servers.access import fault_of_server
 
-    if fault := fault_of_server(error) or _fault_of_environment(error):
+    if fault := fault_of_server(error) or _settings_fault(error):
         return _say(fault)
-    kept = current_home().root / "last-error.txt"
+    report = current_home().root / "last-error.txt"
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        report.parent.mkdir(parents=True, exist_ok=True)
         text = "".join([f"{code_version.in_words()}\n", *traceback.format_exception(error)])
-        kept.write_text(text, "utf-8", "backslashreplace")
+        report.write_text(text, "utf-8", "backslashreplace")
     except OSError:
-        kept = Path(os.devnull)
-    return _say(f"unexpected {type(error).__name__}: {error}; please report it with {kept}")
+        report = Path(os.devnull)
+    return _say(f"unexpected {type(error).__name__}: {error}; please report it with {report}")
 
 
-def _fault_of_environment(error: BaseException | None) -> str | None:
-    """What to correct of what others set, which Prefect's client or settings refuse; None for any other error."""
+def _settings_fault(error: BaseException | None) -> str | None:
+    """Advice on settings that Prefect's client or settings refuse; None for any other error."""
     if isinstance(error, ImportError) and "SOCKS" in str(error):
         return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
-    refused_by = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
-    of_files = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
-    if not refused_by.endswith("Settings") and type(error).__name__ not in of_files:
+    settings_class = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
+    file_errors = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
+    if not settings_class.endswith("Settings") and type(error).__name__ not in file_errors:
         return None
-    faults: Any = error.errors(include_input=False) if refused_by else ()  # type: ignore[union-attr]
-    found = ", ".join(f"{refused_by}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error
+    faults: Any = error.errors(include_input=False) if settings_class else ()  # type: ignore[union-attr]
+    found = ", ".join(f"{settings_class}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults) or error
     where = "profiles.toml, variables that begin with PREFECT_, or prefect.toml, pyproject.toml or .env in this folder"
     return f"expected settings that Prefect can read, found {found}; correct its {where}"
 

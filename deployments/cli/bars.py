@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 app = Typer()
 DAY = "%Y-%m-%d"
-Taken = tuple[dict[str, Any], list[str]]  # what is told of a file: for JSON, and in lines
+FileResult = tuple[dict[str, Any], list[str]]  # what a file brought: for JSON, and as lines of text
 
 
 @app.command("import")
@@ -54,22 +54,22 @@ def import_history(
     if file:
         calendar = night_parameters(str(files[file]), None, calendar, None)["calendar"]
     store = BarStore.of(home, calendar or None)
-    before, take = None, _understood
+    kind_before, read = None, _understood
     if not dry_run:
         check(home, kind_of(os.environ))
-        before, take = kind_here(home, os.environ), _imported
-    taken, lines, refusals = _each(files, partial(take, store, readings), alone=file is not None, quiet=as_json)
-    found: dict[str, Any] = {"understood" if dry_run else "imported": taken}
+        kind_before, read = kind_here(home, os.environ), _imported
+    results, lines, refusals = _read_all(files, partial(read, store, readings), alone=file is not None, quiet=as_json)
+    output: dict[str, Any] = {"understood" if dry_run else "imported": results}
     if refusals or not dry_run:
-        found["refused"] = refusals
+        output["refused"] = refusals
     if file and not dry_run:
-        [found] = taken
+        [output] = results
     if as_json or lines:
-        print(json.dumps(found, default=str) if as_json else "\n".join(lines))
+        print(json.dumps(output, default=str) if as_json else "\n".join(lines))
     for path, error in () if as_json else refusals.items():
-        named = "" if path in str(error) else f"{path}: "
-        print(f"stockml: {one_line(f'{named}{error}')}", file=sys.stderr)
-    if not dry_run and before != kind_here(home, os.environ):
+        prefix = "" if path in str(error) else f"{path}: "
+        print(f"stockml: {one_line(f'{prefix}{error}')}", file=sys.stderr)
+    if not dry_run and kind_before != kind_here(home, os.environ):
         print(
             f"stockml: commands now use {home.root}, for the market's prices, whose nights need ALPHAVANTAGE_API_KEY; "
             f"for the recorded ones, name {replay_home(os.environ).root} in STOCKML_HOME",
@@ -83,62 +83,62 @@ def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
     from deployments.registration.ticker_list import listed_spelling
     from stockml.prices.csv_import import files_in, ticker_of
 
-    spelt = listed_spelling(current_home())
+    spelling = listed_spelling(current_home())
 
-    def named(path: Path) -> str | None:
-        with suppress(InvalidTicker):  # whose reading tells
-            return spelt(ticker_of(path))
+    def listed_ticker(path: Path) -> str | None:
+        with suppress(InvalidTicker):  # reported when the file is read
+            return spelling(ticker_of(path))
         return None
 
     if file and file.is_dir():
         raise BadParameter(f"expected a file of {ticker[:60]!r}, found a folder, whose files are named for theirs")
     if file:
-        return {file: spelt(as_ticker(ticker))}
+        return {file: spelling(as_ticker(ticker))}
     if not (ticker and Path(ticker).is_dir()):
         raise BadParameter(f"expected a ticker and its file, or a folder, found {ticker[:60]!r} alone")
-    if not (found := files_in(Path(ticker))):
+    if not (paths := files_in(Path(ticker))):
         raise InvalidFile(ticker, "expected a folder of CSV files of daily prices, such as ibm.us.txt, found none")
-    return {path: named(path) for path in found}
+    return {path: listed_ticker(path) for path in paths}
 
 
-def _each(
-    files: Mapping[Path, str | None], take: Callable[[Path, str | None], Taken], *, alone: bool, quiet: bool
+def _read_all(
+    files: Mapping[Path, str | None], read: Callable[[Path, str | None], FileResult], *, alone: bool, quiet: bool
 ) -> tuple[list[dict[str, Any]], list[str], dict[str, StockmlError]]:
-    """What `take` returns of each file for JSON, its lines, and the refusals by file. Raises that of a file `alone`."""
+    """The results of `read` for JSON, their lines, and the refusals by file. Raises that of a file `alone`."""
     from rich.console import Console
     from rich.progress import Progress
 
-    taken, lines, refusals = list[dict[str, Any]](), list[str](), dict[str, StockmlError]()
+    results, lines, refusals = list[dict[str, Any]](), list[str](), dict[str, StockmlError]()
     with Progress(console=Console(stderr=True), disable=alone or quiet) as bar:
         task = bar.add_task("reading", total=len(files))
         for path, ticker in files.items():
             bar.update(task, description=one_line(path.name))
             try:
-                plain, told = take(path, ticker)
+                result, text = read(path, ticker)
             except StockmlError as refusal:
                 if alone:
                     raise
                 refusals[str(path)] = refusal
             else:
-                taken.append(plain)
-                lines += told
+                results.append(result)
+                lines += text
             bar.advance(task)
-    return taken, lines, refusals
+    return results, lines, refusals
 
 
-def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> Taken:
+def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
     """How a file is read; nothing is imported."""
     from stockml.prices.csv_import import understood
 
     report, history = understood(store, path, now=datetime.now(UTC), ticker=ticker, readings=readings)
     span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
-    told = f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
+    summary = f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
     rows = rows_of(history.bars.loc[: str(report.last)], ends=3)
     plain = {"ticker": report.ticker, "file": path.name, "sessions": report.sessions, **span}
-    return plain, [f"{report.ticker}: {told}", rows, *_notes(report), *_set_aside(report)]
+    return plain, [f"{report.ticker}: {summary}", rows, *_notes(report), *_set_aside(report)]
 
 
-def _imported(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> Taken:
+def _imported(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
     """Import a file; how it was read, and how its history fits the bars that were there."""
     from stockml.pipeline.data_notes import of_joins
     from stockml.prices.csv_import import import_file
@@ -152,11 +152,9 @@ def _report_text(report: "ImportReport") -> str:
     if not report.recorded:
         return f"{report.ticker}: this history was there already, nothing changed"
     notes = _notes(report)
-    told = f" ({'; '.join(notes)})" if notes else ""
-    found = (
-        f"{report.ticker}: {quantity(report.sessions, 'session')} from {report.first} to {report.last} imported{told}"
-    )
-    return "\n".join([found, *_set_aside(report)])
+    end = f" ({'; '.join(notes)})" if notes else ""
+    line = f"{report.ticker}: {quantity(report.sessions, 'session')} from {report.first} to {report.last} imported{end}"
+    return "\n".join([line, *_set_aside(report)])
 
 
 def _notes(report: "ImportReport") -> list[str]:
@@ -175,9 +173,9 @@ def _notes(report: "ImportReport") -> list[str]:
 
 
 def _set_aside(report: "ImportReport") -> list[str]:
-    aside = [f"  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
-    aside += [f"  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
-    return aside + ([f"  look at these prices: {report.suspicions}"] if report.suspicions else [])
+    lines = [f"  set aside {bar}" for bar in report.set_aside[:SHOWN_ROWS]]
+    lines += [f"  and {more} more"] if (more := len(report.set_aside) - SHOWN_ROWS) > 0 else []
+    return lines + ([f"  look at these prices: {report.suspicions}"] if report.suspicions else [])
 
 
 @app.command()
@@ -202,9 +200,9 @@ def bars(
         raise BadParameter("expected --csv or --json, found both")
     if restated and holes:
         raise BadParameter("expected --restated or --holes, found both")
-    doubts = _given({"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject})
-    if doubts and (of_bars := _given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})):
-        raise BadParameter(f"expected {of_bars[0]} for the bars themselves, found it with {doubts[0]}")
+    about_bars = _options_given({"--holes": holes, "--restated": restated, "--accept": accept, "--reject": reject})
+    if about_bars and (of_listing := _options_given({"--as-of": as_of, "--adjusted": adjusted, "--csv": csv})):
+        raise BadParameter(f"expected {of_listing[0]} for the bars themselves, found it with {about_bars[0]}")
     if accept and accept == reject:
         raise BadParameter(f"expected {accept} to be accepted or rejected, found both")
     store = ticker_store(current_home(), ticker, calendar)
@@ -212,7 +210,7 @@ def bars(
         if session:
             store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
     if csv:
-        _found(store, ticker, as_of, adjusted=adjusted)[0].to_csv(sys.stdout, date_format=DAY, lineterminator="\n")
+        _read_bars(store, ticker, as_of, adjusted=adjusted)[0].to_csv(sys.stdout, date_format=DAY, lineterminator="\n")
         return
     if holes or accept or reject:
         plain, text = _holes(ticker, store)
@@ -223,20 +221,20 @@ def bars(
     print(json.dumps({"ticker": ticker, **plain}) if as_json else text)
 
 
-def _given(options: Mapping[str, object]) -> list[str]:
+def _options_given(options: Mapping[str, object]) -> list[str]:
     return [name for name, value in options.items() if value]
 
 
 def _bars(ticker: str, store: "BarStore", as_of: datetime | None, *, adjusted: bool) -> tuple[dict[str, Any], str]:
     """The bars for JSON, and the newest as text."""
-    found, how = _found(store, ticker, as_of, adjusted=adjusted)
-    values = found.astype(object).where(found.notna(), None).to_dict("records")
-    rows = [{"session": f"{day:{DAY}}", **row} for day, row in zip(found.index, values, strict=True)]
+    frame, how = _read_bars(store, ticker, as_of, adjusted=adjusted)
+    values = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = [{"session": f"{day:{DAY}}", **row} for day, row in zip(frame.index, values, strict=True)]
     lines = [f"{ticker}: {quantity(len(rows), 'session')}, {rows[0]['session']} to {rows[-1]['session']}, {how}"]
-    lines.append(rows_of(found.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
-    if absent := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
-        named = ", ".join(map(str, absent[:SHOWN_ROWS])) + " …" * (len(absent) > SHOWN_ROWS)
-        lines.append(f"{quantity(len(absent), 'session')} of the calendar without a bar: {named}")
+    lines.append(rows_of(frame.tail(SHOWN_ROWS), ends=SHOWN_ROWS))
+    if missing := store.view(ticker, as_of=as_of).holes(store.sessions(ticker)) if adjusted else ():
+        listed = ", ".join(map(str, missing[:SHOWN_ROWS])) + " …" * (len(missing) > SHOWN_ROWS)
+        lines.append(f"{quantity(len(missing), 'session')} of the calendar without a bar: {listed}")
     return {"sessions": len(rows), "bars": rows}, "\n".join(lines)
 
 
@@ -254,7 +252,7 @@ def _holes(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:
     return {"holes": list(map(str, holes)), "set_aside": aside}, text
 
 
-def _found(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
+def _read_bars(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
     """Return the bars and a description of them; a ticker that was only imported has no raw bars."""
     how = "adjusted"
     if not adjusted:

@@ -24,12 +24,7 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
-NEED_ALL_FILES = (
-    "backup",
-    "restore",
-    "rebuild-tracking",
-    "rename",
-)  # of what they refresh
+NEED_ALL_FILES = ("backup", "restore", "rebuild-tracking", "rename")
 OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
 BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "backtest", "tune", "pretrain", "maintenance")
 OF_NO_TICKER = ("tickers", "deploy", "tutorial", "up", "serve", "feed")  # of those above, the flows bring the files
@@ -50,7 +45,7 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))
         environ.update({name: _content(environ[f"{name}_FILE"]) for name in SECRETS if environ.get(f"{name}_FILE")})
-        home = _settle(command, environ)
+        home = _choose_home(command, environ)
         make_private(home)
         try:
             yield home
@@ -62,38 +57,38 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
 def shared(home: HomePaths, command: str, words: Sequence[str] = ()) -> Iterator[None]:
     """If machines share the home's state, refresh it before the command and commit the command's changes after it.
 
-    Of a command whose `words` name tickers, these alone. Flows do this themselves, one ticker at a time. `doctor`
+    If the command's `words` name tickers, only theirs. Flows do this themselves, one ticker at a time. `doctor`
     examines what is here and why the rest cannot be reached.
     """
-    named = _tickers_of(command, words)
+    tickers = _tickers_of(command, words)
     if home.state is None or command in ("", "doctor"):
         yield
         return
-    if named is not None:
+    if tickers is not None:
         with suppress(StoreBusy):  # its next night sets aside what another machine was faster to change
             commit_all(home)  # a home that becomes the state does so before another machine's night of its tickers
-    if named != []:  # the list is refreshed already
+    if tickers != []:  # the list is refreshed already
         depth = Depth.EVERYTHING if command in NEED_ALL_FILES else Depth.STATUS if command == "status" else Depth.NIGHT
-        refresh(home, named, depth)
-    with committing(lambda: commit_all(home, named)):
+        refresh(home, tickers, depth)
+    with committing(lambda: commit_all(home, tickers)):
         yield
 
 
 def _tickers_of(command: str, words: Sequence[str]) -> list[str] | None:
-    """What the command needs refreshed: all words that may be tickers, as an option's value may; None for all."""
+    """The tickers to refresh: all words that may be one, even an option's value; None for all."""
     if command in (*BY_THEMSELVES, *OF_NO_TICKER):
         return []
     if command not in OF_TICKERS or not words or any(Path(word).is_dir() for word in words):  # of files to import
         return None
-    named = list[str]()
+    tickers = list[str]()
     for word in words:
         with suppress(InvalidTicker):
-            named.append(validated_ticker(word))
-    return named
+            tickers.append(validated_ticker(word))
+    return tickers
 
 
-def _settle(command: str, environ: MutableMapping[str, str]) -> HomePaths:
-    home = _usual(command, environ)
+def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
+    home = _named_or_usual(command, environ)
     environ["STOCKML_HOME"] = str(home.root)
     with suppress(*([StoreError] if command == "doctor" else [])):  # which reports them among its checks
         check_home(home, restoring=command == "restore")
@@ -108,22 +103,22 @@ def _settle(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     return home
 
 
-def _usual(command: str, environ: MutableMapping[str, str]) -> HomePaths:
+def _named_or_usual(command: str, environ: MutableMapping[str, str]) -> HomePaths:
     """The named home; else an earlier version's in this folder, unless it holds a replay and the market is wanted."""
-    home, lasting = current_home(environ), user_root()
-    if environ.get("STOCKML_HOME") or home.root == lasting:
+    home, usual_root = current_home(environ), user_root()
+    if environ.get("STOCKML_HOME") or home.root == usual_root:
         return home
     if kind_in(home) == "replay" and (environ.get("ALPHAVANTAGE_API_KEY") or command in FOR_THE_MARKET):
-        return current_home({**environ, "STOCKML_HOME": str(lasting)})
-    advice = f"set STOCKML_HOME to it, or move it to {lasting}, to have it in every folder"
+        return current_home({**environ, "STOCKML_HOME": str(usual_root)})
+    advice = f"set STOCKML_HOME to it, or move it to {usual_root}, to have it in every folder"
     print(f"stockml: using {home.root}, which an earlier version made; {advice}", file=sys.stderr, flush=True)
     return home
 
 
 def _unproxied(environ: Mapping[str, str]) -> str:
-    given = next(filter(None, map(environ.get, NO_PROXY)), "")
-    hosts = [host.strip() for host in given.split(",") if host.strip()]
-    return given if hosts == ["*"] else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
+    bypassed = next(filter(None, map(environ.get, NO_PROXY)), "")
+    hosts = [host.strip() for host in bypassed.split(",") if host.strip()]
+    return bypassed if hosts == ["*"] else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
 
 def _content(file: str) -> str:

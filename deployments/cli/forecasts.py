@@ -56,23 +56,23 @@ def forecast(
     age, timing = age_of(published.origin, sessions, clock.now(), expires_after), entry.timing(sessions)
     close = published.last_close or _close_at(store, ticker, published.origin)  # as it was known, restated or not
     if as_json:
-        told = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
-        told |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
-        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **told}))
+        extra = {"published_at": entry.published_at.isoformat(), "timing": timing, "last_close": close}
+        extra |= {"age_sessions": age.sessions, "expired": age.expired, "expires_after": age.expires_after}
+        print(json.dumps({"ticker": ticker, "key": entry.key, **forecast_json(published), **extra}))
         return
     band, width = published.band(80), get_terminal_size().columns
     print(f"{ticker}: {age}")
     if timing != "live":
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
-    closed = "" if close is None else f"last close {price_text(close)}, "
-    print(f"{closed}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2")
+    prefix = "" if close is None else f"last close {price_text(close)}, "
+    print(f"{prefix}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2")
     print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")
-    if published.sessions[-1] > (known := sessions.holidays_known_through):
-        unsure = f"the holidays of {sessions.name} are known through {known}: after it every weekday counts as a "
-        print(fill(f"{unsure}session, so later dates may be too early", width))
+    if published.sessions[-1] > (last_day := sessions.holidays_known_through):
+        warning = f"the holidays of {sessions.name} are known through {last_day}: after it every weekday counts as a "
+        print(fill(f"{warning}session, so later dates may be too early", width))
     print(fill(rise(night, published), width))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the regression's interval")
@@ -80,7 +80,7 @@ def forecast(
 
 
 def _night_of(entry: "LedgerEntry") -> "Night | None":
-    """The record of the entry's night; None if maintenance has removed it, or it is damaged, which is said."""
+    """The record of the entry's night; None if maintenance has removed it, or it is damaged, which is printed."""
     from stockml.nights.record import night_path, read_night
 
     record = night_path(current_home().nights, entry.ticker, entry.key)
@@ -100,31 +100,31 @@ def ledger(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> 
     from stockml.forecasts.ledger_scores import last_closes, restated_bars, steps_across, steps_without_bar
     from stockml.prices.series import PriceSeries
 
-    kept, store = Ledger(current_home().ledger), ticker_store(current_home(), ticker, calendar)
-    entries, sessions = kept.entries(ticker), store.sessions(ticker)
-    series, first = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
-    units = store.restated_price_factors(ticker)
-    today, first_known = (kept.record(ticker, each, sessions, units) for each in (series, first))
-    counting = kept.counting(ticker, sessions)
-    restated, across = restated_bars(counting, first, series), steps_across(counting, series)
+    ledger, store = Ledger(current_home().ledger), ticker_store(current_home(), ticker, calendar)
+    entries, sessions = ledger.entries(ticker), store.sessions(ticker)
+    series, first_series = (PriceSeries.from_bars(view(ticker)) for view in (store.adjusted, store.first_known))
+    factors = store.restated_price_factors(ticker)
+    today, first_known = (ledger.record(ticker, each, sessions, factors) for each in (series, first_series))
+    counting = ledger.counting(ticker, sessions)
+    restated, across = restated_bars(counting, first_series, series), steps_across(counting, series)
     without_bar = steps_without_bar(counting, series)
     if not as_json:
-        steps = kept.steps(ticker).drop_duplicates("key")
-        closes = dict(zip(steps["key"], last_closes(steps, first, units), strict=True))  # as known then
+        steps = ledger.steps(ticker).drop_duplicates("key")
+        closes = dict(zip(steps["key"], last_closes(steps, first_series, factors), strict=True))  # as known then
         shown, counted = sorted(entries, key=lambda each: each.forecast.origin)[-SHOWN_ROWS:], set(counting["key"])
-        listed = [ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted) for each in shown]
+        lines = [ledger_text.entry_line(each, sessions, closes[each.key], each.key in counted) for each in shown]
         if any(each.key not in counted for each in shown):
-            listed.append(ledger_text.NOT_COUNTED)
-        print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, listed))
+            lines.append(ledger_text.NOT_COUNTED)
+        print(ledger_text.record_text(ticker, today, first_known, restated, across, without_bar, lines))
         return
-    made = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
+    entry_rows = [{**_plain_entry(entry), "timing": entry.timing(sessions)} for entry in entries]
     apart = {"late": vars(today["late"]), "backfilled": vars(today["backfilled"])}
     bars = [{**vars(bar), "session": bar.session.isoformat()} for bar in restated]
-    found = {"ticker": ticker, "entries": made, **vars(today["live"]), "apart": apart}
-    found |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
+    plain = {"ticker": ticker, "entries": entry_rows, **vars(today["live"]), "apart": apart}
+    plain |= {"first_known": vars(first_known["live"]), "restated_bars": bars}
     for name, left_out in {"across_units": across, "without_bar": without_bar}.items():
-        found[name] = {str(day): steps for day, steps in left_out.items()}
-    print(json.dumps(found))
+        plain[name] = {str(day): steps for day, steps in left_out.items()}
+    print(json.dumps(plain))
 
 
 @app.command()
@@ -136,12 +136,12 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
     from stockml.tracking.run_content import plot_names
 
     home = current_home()
-    found = [night for night in kept_nights(home.nights, ticker) if session in (None, night.session)]
-    if not found:
-        asked, option = (f"of {session}", f" --session {session}") if session else ("that was completed", "")
-        why = f"expected a night {asked}, found none; `stockml nightly {ticker}{option}` runs one"
+    nights = [night for night in kept_nights(home.nights, ticker) if session in (None, night.session)]
+    if not nights:
+        which, option = (f"of {session}", f" --session {session}") if session else ("that was completed", "")
+        why = f"expected a night {which}, found none; `stockml nightly {ticker}{option}` runs one"
         raise InvalidFile(str(home.nights / ticker), why)
-    night = found[-1]
+    night = nights[-1]
     draw_rest(home, night)
     try:
         Tracking(home).log_plots(night)
@@ -149,8 +149,8 @@ def plots(ticker: Ticker, session: Session = None, as_json: Json = False) -> Non
         print(f"not in MLflow: {error}", file=sys.stderr)
     names = plot_names(night)
     plain = {"folder": night.plots_folder, "plots": names}
-    drawn = [f"{night.run_name}: {len(names)} plots in {night.plots_folder}"]
-    print(json.dumps(plain) if as_json else "\n".join([*drawn, *(f"  {name}.png" for name in names)]))
+    lines = [f"{night.run_name}: {len(names)} plots in {night.plots_folder}"]
+    print(json.dumps(plain) if as_json else "\n".join([*lines, *(f"  {name}.png" for name in names)]))
 
 
 def _close_at(store: "BarStore", ticker: str, session: date) -> float | None:

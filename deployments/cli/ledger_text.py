@@ -87,7 +87,7 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
 
 
 def entry_line(entry: LedgerEntry, sessions: Sessions, close: float, counts: bool) -> str:
-    """close: of the origin, where the path begins; NaN where it has no bar: its mid price is what the ledger keeps."""
+    """close: the origin's, where the path begins; NaN without a bar: the ledger keeps only its mid price."""
     end = entry.forecast
     start = f"mid price {price_text(end.last_value)}" if math.isnan(close) else f"close {price_text(close)}"
     path = f"{end.origin}  {start} → {price_text(end.path[-1])} on {end.sessions[-1]}"

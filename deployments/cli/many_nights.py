@@ -78,19 +78,19 @@ def many_tickers(
 
     check_spelling(*tickers or ())
     own = {entry.ticker: entry.own for entry in tickers_of(current_home()).tickers}
-    named = tickers or [*own]
-    choices = {ticker: own[ticker] | ({"profile": profile} if profile else {}) for ticker in named if ticker in own}
+    names = tickers or [*own]
+    choices = {ticker: own[ticker] | ({"profile": profile} if profile else {}) for ticker in names if ticker in own}
     arguments: dict[str, Any] = {"mode": mode, "profile": profile, "settings": as_settings(settings)}
     arguments |= {"session": session, "processes": processes, "dask_address": dask, "fail_when": fail_when}
     arguments["choices"] = {ticker: choice for ticker, choice in choices.items() if choice}
-    pages = ["all tickers, one night", *named]
-    with recorded_prices(*named):
-        rows = run_flow("universe.universe", named, pages=pages, late_retries=0, quiet=as_json, **arguments)
+    pages = ["all tickers, one night", *names]
+    with recorded_prices(*names):
+        rows = run_flow("universe.universe", names, pages=pages, late_retries=0, quiet=as_json, **arguments)
     return _show_rows(rows, fail_when, as_json=as_json)
 
 
 @app.command("backtest")
-def replay(
+def backtest(
     tickers: Tickers = None,
     first: Annotated[date | None, day("First day; required.", "--from")] = None,
     last: Annotated[date | None, day("Last day; required.", "--to")] = None,
@@ -116,8 +116,8 @@ def replay(
         raise BadParameter(f"expected --from DATE before --to DATE, found {found}")
     sessions = 5 * ((last - first).days // 7 + 1)  # at most
     if (nights := (sessions - 1) // every + 1) < MIN_NIGHTS:  # too short a span, whatever the history
-        found = f"expected a span of at least {MIN_NIGHTS} nights, found {nights} at most"
-        raise BadParameter(f"{found}; take a longer one, or a smaller --every")
+        fault = f"expected a span of at least {MIN_NIGHTS} nights, found {nights} at most"
+        raise BadParameter(f"{fault}; take a longer one, or a smaller --every")
     arguments: dict[str, Any] = {"first": first, "last": last, "every": every, "settings": as_settings(settings)}
     arguments |= {"prices": str(prices or ""), "vintages": str(vintages or ""), "calendar": calendar}
     check_bars(() if prices else tickers or (), calendar)

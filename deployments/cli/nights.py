@@ -43,15 +43,15 @@ def nightly(
     from stockml.nights import summary
     from stockml.nights.key_figures import night_age
 
-    asked = night_parameters(ticker, profile, calendar, as_settings(settings))
-    wanted = chosen(asked["profile"], mode, asked["settings"], ticker=ticker)
-    night = result_without_run(ticker, session, wanted, asked["calendar"], force=force)
+    params = night_parameters(ticker, profile, calendar, as_settings(settings))
+    config = chosen(params["profile"], mode, params["settings"], ticker=ticker)
+    night = result_without_run(ticker, session, config, params["calendar"], force=force)
     if night and night.status == "skipped":
         print(json.dumps(summary.as_json(night)) if as_json else f"{ticker}: {night.reason}")
         return
     if night is None:
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
-        arguments = asked | {"session": session, "mode": mode, "force": force, "late_retries": 0}
+        arguments = params | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, night_age(night, clock.now())))
@@ -62,10 +62,10 @@ def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = Fals
     """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else `stockml import`."""
     with recorded_prices(ticker):
         exchange = night_parameters(ticker, None, calendar, None)["calendar"]
-        bars, told = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
-    found = {"ticker": ticker, "rows_added": bars.added, "rows_restated": bars.restated, "path": bars.path}
-    said = "; ".join(filter(None, (bars.counted, told)))
-    print(json.dumps(found | {"second_provider": told or None}) if as_json else f"{ticker}: {said}")
+        receipt, second_provider = run_flow("backfill.history", ticker, calendar=exchange, quiet=as_json)
+    plain = {"ticker": ticker, "rows_added": receipt.added, "rows_restated": receipt.restated, "path": receipt.path}
+    text = "; ".join(filter(None, (receipt.counted, second_provider)))
+    print(json.dumps(plain | {"second_provider": second_provider or None}) if as_json else f"{ticker}: {text}")
 
 
 @app.command()
@@ -77,17 +77,17 @@ def rollback(
     """Restore the previous champion, in MLflow too."""
     from stockml.models.registry import Registry
 
-    told: list[tuple[str | None, str]] = []
+    alias_results: list[tuple[str | None, str]] = []
     champion = Registry(current_home().models).rollback(
         ticker,
         at=datetime.now(UTC),
         reason=reason,
-        beforehand=lambda back: told.append(_follow_alias(ticker, back.key)),
+        beforehand=lambda back: alias_results.append(_follow_alias(ticker, back.key)),
     )
-    [(version, followed)] = told
-    found = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
-    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {followed}"
-    print(json.dumps(found | {"mlflow_version": version, "mlflow": followed}) if as_json else text)
+    [(version, alias_text)] = alias_results
+    plain = {"ticker": ticker, "session": champion.session.isoformat(), "key": champion.key, "path": champion.path}
+    text = f"{ticker}: the champion of {champion.session} is back ({champion.key[:16]}); {alias_text}"
+    print(json.dumps(plain | {"mlflow_version": version, "mlflow": alias_text}) if as_json else text)
 
 
 @app.command()
@@ -100,20 +100,20 @@ def status(tickers: Tickers = None, as_json: Json = False) -> int:
     from stockml.nights.status import known_tickers, rows, share_sentence, text
 
     home = current_home()
-    missed: list[str] = []
-    entries = _or_none("your list", missed, lambda: {each.ticker: each.calendar for each in tickers_of(home).tickers})
-    due, refused = _or_none("next runs", missed, lambda: _told_by_prefect(home)) or (None, None)
+    faults: list[str] = []
+    entries = _or_none("your list", faults, lambda: {each.ticker: each.calendar for each in tickers_of(home).tickers})
+    due, notice = _or_none("next runs", faults, lambda: _next_runs(home)) or (None, None)
     followed = {*(entries or {}), *(due or {})}
-    listed = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries, followed)
+    status_rows = rows(home, tickers or followed | known_tickers(home), clock.now(), due, entries, followed)
     if as_json:
-        print(json.dumps({"said": share_sentence(listed), "tickers": [row.plain() for row in listed]}))
+        print(json.dumps({"said": share_sentence(status_rows), "tickers": [row.plain() for row in status_rows]}))
     else:
-        print(text(listed, get_terminal_size().columns))
-        if due is None and not missed:
+        print(text(status_rows, get_terminal_size().columns))
+        if due is None and not faults:
             print(f"No server is up in {home.root}, so no run is due: `stockml up` starts one")
-    for line in (*missed, *filter(None, [refused])):
+    for line in (*faults, *filter(None, [notice])):
         print("stockml:", one_line(line), file=sys.stderr)
-    return int(bool(missed))
+    return int(bool(faults))
 
 
 @app.command()
@@ -130,20 +130,20 @@ def audit(
     Replays the newest stored session by default. Needs no server and leaves no files.
     """
     from flows.form import chosen
-    from stockml.pipeline.audit import audit as replay
+    from stockml.pipeline.audit import audit as run_audit
     from stockml.prices.store import BarStore
 
     home = current_home()
-    asked = night_parameters(ticker, profile, calendar, as_settings(settings))
-    wanted, calendar = chosen(asked["profile"], "auto", asked["settings"], ticker=ticker), asked["calendar"] or None
+    params = night_parameters(ticker, profile, calendar, as_settings(settings))
+    config, calendar = chosen(params["profile"], "auto", params["settings"], ticker=ticker), params["calendar"] or None
     day = session or BarStore.of(home, calendar).adjusted(ticker).index[-1].date()
     with tempfile.TemporaryDirectory() as folder, quiet_libraries() as terminal:
         say = (lambda _: None) if as_json else (lambda line: print(f"  {line}", file=terminal, flush=True))
-        found = replay(home, ticker, day, wanted, calendar, folder=Path(folder), now=clock.now(), say=say)
-    parts = {name: asdict(part) for name, part in found.parts.items()}
-    plain = {"ticker": found.ticker, "session": str(found.session), "clean": found.clean, "parts": parts}
-    print(json.dumps(plain) if as_json else _text(found))
-    return int(not found.clean)
+        result = run_audit(home, ticker, day, config, calendar, folder=Path(folder), now=clock.now(), say=say)
+    parts = {name: asdict(part) for name, part in result.parts.items()}
+    plain = {"ticker": result.ticker, "session": str(result.session), "clean": result.clean, "parts": parts}
+    print(json.dumps(plain) if as_json else _text(result))
+    return int(not result.clean)
 
 
 def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
@@ -160,8 +160,8 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     return version, f"MLflow's alias `champion` names version {version}"
 
 
-def _told_by_prefect(home: HomePaths) -> tuple[dict[str, datetime | None] | None, str | None]:
-    """The next run of each ticker, None of a paused one; and a notice that was not taken, if any.
+def _next_runs(home: HomePaths) -> tuple[dict[str, datetime | None] | None, str | None]:
+    """The next run of each ticker, None of a paused one; and a notice that was refused, if any.
 
     None if no server is configured or up.
     """
@@ -175,29 +175,29 @@ def _told_by_prefect(home: HomePaths) -> tuple[dict[str, datetime | None] | None
         return next_runs(client), refused and f"{refused}; {TAKE_NOTICES}"
 
 
-def _or_none(what: str, missed: list[str], look: Callable[[], T]) -> T | None:
-    """What `look` returns; None if it cannot be had, which is added to `missed` in one line."""
+def _or_none(what: str, faults: list[str], look: Callable[[], T]) -> T | None:
+    """What `look` returns; None if it cannot be had, which is added to `faults` in one line."""
     try:
         return look()
     except Exception as error:
-        from deployments.servers.access import fault_of_server  # here: a status that lacks nothing need not load it
+        from deployments.servers.access import fault_of_server  # here: a status without faults need not load it
 
         fault = str(error) if isinstance(error, StockmlError) else fault_of_server(error)
         if not fault:
             raise
-        missed.append(f"without {what}: {fault}")
+        faults.append(f"without {what}: {fault}")
         return None
 
 
-def _text(found: "Audit") -> str:
+def _text(result: "Audit") -> str:
     from stockml.pipeline.audit import FUTURE_SESSIONS
 
-    came = f"{found.later} later sessions as they came" if found.later else "no later session"
-    futures = f"{came} and {FUTURE_SESSIONS} others with a split"
-    lines = [f"{found.ticker} {found.session}: the night on two futures, {futures}"]
-    for name, part in found.parts.items():
-        said = f"{len(part.differences)} differ" if part.differences else "the same"
-        lines.append(f"  {name:<24}{part.values:>10,} values   {said}")
+    recorded = f"{result.later} later sessions as they came" if result.later else "no later session"
+    futures = f"{recorded} and {FUTURE_SESSIONS} others with a split"
+    lines = [f"{result.ticker} {result.session}: the night on two futures, {futures}"]
+    for name, part in result.parts.items():
+        verdict = f"{len(part.differences)} differ" if part.differences else "the same"
+        lines.append(f"  {name:<24}{part.values:>10,} values   {verdict}")
         lines += [f"    {difference}" for difference in part.differences[:20]]
-    clean = f"nothing that was computed after the close of {found.session} depends on a later bar"
-    return "\n".join([*lines, clean if found.clean else "what differs has looked ahead: please report it"])
+    clean = f"nothing that was computed after the close of {result.session} depends on a later bar"
+    return "\n".join([*lines, clean if result.clean else "what differs has looked ahead: please report it"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from typer import Argument, Option, Typer
 
 from deployments.cli.options import Json, as_days, as_time
-from deployments.cli.runs import outcome
+from deployments.cli.runs import result_of
 from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
 from stockml.errors import InvalidFile, quantity
@@ -113,7 +113,7 @@ def feed(
     running = Feed(
         now=clock or END_OF_RECORDING,
         port=port,
-        on_request=lambda asked: say(asked.symbol, asked.function, asked.outputsize),
+        on_request=lambda request: say(request.symbol, request.function, request.outputsize),
     )
     signal.signal(signal.SIGTERM, _interrupted)
     with running:
@@ -161,19 +161,19 @@ def clear_up(
     with prefect_api(current_home()):
         from flows.maintenance import maintenance
 
-        steps = outcome(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
+        steps = result_of(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
         if OWN_SERVER in os.environ and not dry_run:
             vacuum()
     from stockml.maintenance.report import readable, summary
 
     if as_json:
-        shown = [vars(step) for step in steps]
-        print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": shown}, default=list))
+        plain = [vars(step) for step in steps]
+        print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list))
     else:
         for step in steps:
             size = "" if step.size is None else f", {readable(step.size)}"
-            found = f"not done: {step.failed}" if step.failed else f"{quantity(step.count, 'thing')}{size}"
-            print(f"{step.name:<28} {found}")
+            result = f"not done: {step.failed}" if step.failed else f"{quantity(step.count, 'thing')}{size}"
+            print(f"{step.name:<28} {result}")
             for thing in step.things:
                 print(f"  {thing}")
         print(f"{'would go' if dry_run else 'done'}: {summary(steps)}")
@@ -191,12 +191,12 @@ def backup(
     from deployments.registration.ticker_list import tickers_of
     from stockml.maintenance.backup import back_up
 
-    made = back_up(current_home(), file, datetime.now(UTC))
+    archived = back_up(current_home(), file, datetime.now(UTC))
     try:
         tickers_of(current_home())
     except InvalidFile as fault:
-        made = replace(made, damaged=(*made.damaged, str(fault)))
-    return _print_archived(file, made, "archived in", as_json)
+        archived = replace(archived, damaged=(*archived.damaged, str(fault)))
+    return _print_archived(file, archived, "archived in", as_json)
 
 
 @app.command("restore")
@@ -212,7 +212,7 @@ def restore_home(
     from stockml.maintenance.backup import holds_replay, restore
 
     home = current_home()
-    if home.root.name == OLD_PLACE and holds_replay(file):  # no folder was named: that one is for the market's prices
+    if home.root.name == OLD_PLACE and holds_replay(file):  # not named: the default home is for market prices
         home = replay_home(os.environ)
     return _print_archived(file, restore(home, file, only), f"brought to {home.root} from", as_json)
 
@@ -228,7 +228,7 @@ def rebuild_tracking(as_json: Json = False) -> int:
     from tasks.artifacts import mlflow_pages
 
     home = current_home()
-    create(home)  # away, it would be asked again and again, with a screen of MLflow's warnings
+    create(home)  # an absent database would be asked again and again, with a screen of MLflow's warnings
     nights = Tracking(home, mlflow_pages(home)).rebuild()
     models, runs = sum(night.model_version is not None for night in nights), quantity(len(nights), "run")
     text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
@@ -238,11 +238,11 @@ def rebuild_tracking(as_json: Json = False) -> int:
     return int(bool(damaged))
 
 
-def _print_archived(file: Path, done: "Archived", where: str, as_json: bool) -> int:
+def _print_archived(file: Path, archived: "Archived", verb: str, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"file": str(file), **vars(done)}))
+        print(json.dumps({"file": str(file), **vars(archived)}))
     else:
-        print(f"{quantity(done.files, 'file')} {where} {file} ({done.size / 1e6:.1f} MB)")
-        for fault in done.damaged:
+        print(f"{quantity(archived.files, 'file')} {verb} {file} ({archived.size / 1e6:.1f} MB)")
+        for fault in archived.damaged:
             print(f"stockml: damaged or missing, also in the archive: {one_line(fault)}", file=sys.stderr)
-    return 1 if done.damaged else 0
+    return 1 if archived.damaged else 0

@@ -80,18 +80,18 @@ def _by_name(
     read: Callable[[str], Any] | None = None,
     like: str = "evaluation.direction_step=20",
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for assignment in assignments or ():
         name, equals, value = assignment.partition("=")
         if not (equals and all(name.strip().split("."))) or ("." in name) != ("." in like):
             raise BadParameter(f"expected a setting as {like}, found {assignment[:60]!r}")
         try:
-            found[name.strip()] = (read or _value)(value)
+            values[name.strip()] = (read or _value)(value)
         except (yaml.YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
             raise BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
     with refused_as(BadParameter):
-        check(found)
-    return found
+        check(values)
+    return values
 
 
 def _value(text: str) -> Any:

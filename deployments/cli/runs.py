@@ -51,19 +51,19 @@ def result_without_run(
     from stockml.prices.calendar import sessions_for
 
     home, exchange = current_home(), sessions_for(ticker, calendar)
-    done = Ledger(home.ledger).last_session(ticker) if home.state is None else None
-    outcome = session_status(exchange, requested=session, now=clock.now(), last_stored=done)
-    if outcome.state:
-        return Night.skipped(ticker, outcome.session, str(outcome), datetime.now(UTC), settings.sha256())
+    last_session = Ledger(home.ledger).last_session(ticker) if home.state is None else None
+    status = session_status(exchange, requested=session, now=clock.now(), last_stored=last_session)
+    if status.state:
+        return Night.skipped(ticker, status.session, str(status), datetime.now(UTC), settings.sha256())
     if force or home.state is not None:
         return None
-    if night := finished_night(home, ticker, outcome.session, settings, calendar):
+    if night := finished_night(home, ticker, status.session, settings, calendar):
         print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
     return night
 
 
 def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any) -> Any:
-    """Run the flow named `module.function` and return its `outcome`; start a Prefect API if none is up.
+    """Run the flow named `module.function` and return its result; start a Prefect API if none is up.
 
     pages: deployments to create first, so that a later `up` shows the run on the first one's page.
     """
@@ -73,7 +73,7 @@ def run_flow(flow: str, *arguments: Any, pages: Sequence[str] = (), **named: Any
 
         if pages and OWN_SERVER in os.environ:  # a server that is up has them
             create_unscheduled(tickers_of(current_home()).tickers, pages)
-        return outcome(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
+        return result_of(flow_of(flow), *arguments, deployment=next(iter(pages), None), **named)
 
 
 @contextmanager
@@ -105,8 +105,8 @@ def night_parameters(
     from flows.form import of_ticker
 
     check_spelling(ticker)
-    own = next((entry.own for entry in tickers_of(current_home()).tickers if entry.ticker == ticker), {})
-    return of_ticker(own, profile, calendar, settings)
+    listed = next((entry.own for entry in tickers_of(current_home()).tickers if entry.ticker == ticker), {})
+    return of_ticker(listed, profile, calendar, settings)
 
 
 def check_spelling(*tickers: str) -> None:
@@ -116,8 +116,8 @@ def check_spelling(*tickers: str) -> None:
     home, classes = current_home(), [ticker for ticker in tickers if not ticker.isalnum()]
     spelt = listed_spelling(home) if classes else str
     for ticker in classes:
-        if (known := spelt(ticker)) != ticker:
-            raise BadParameter(f"expected a share as {home.root} spells it, found {ticker}, there as {known}")
+        if (listed := spelt(ticker)) != ticker:
+            raise BadParameter(f"expected a share as {home.root} spells it, found {ticker}, there as {listed}")
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
@@ -129,7 +129,7 @@ def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
         store_of(home, ticker, calendar).view(ticker)
 
 
-def outcome(
+def result_of(
     flow: "Flow[..., Any]", *arguments: Any, quiet: bool = False, deployment: str | None = None, **named: Any
 ) -> Any:
     """Run the flow and return its state's data, even of a failed state; raise what it raised. Drops None arguments.
@@ -141,15 +141,15 @@ def outcome(
     from tasks.run_records import run_on_page
 
     gc.freeze()  # garbage collections skip what is already imported
-    given = {name: value for name, value in named.items() if value is not None}
+    options = {name: value for name, value in named.items() if value is not None}
     with progress(quiet=quiet):
-        state = run_on_page(flow, deployment, *arguments, **given)
-    found = state.result(raise_on_failure=False)
-    if isinstance(found, ParameterTypeError):
-        raise BadParameter(str(found).partition("- ")[2].replace("\n - ", "; ")) from found
-    if isinstance(found, BaseException):
-        raise found
-    return found
+        state = run_on_page(flow, deployment, *arguments, **options)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, ParameterTypeError):
+        raise BadParameter(str(result).partition("- ")[2].replace("\n - ", "; ")) from result
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 @contextmanager
@@ -157,9 +157,9 @@ def progress(*, quiet: bool = False) -> Iterator[None]:
     """Show what runs in this process log, unless `quiet`. Enter it after Prefect is imported."""
     with quiet_libraries() as terminal, ExitStack() as stack:
         if not quiet:
-            plain = partial(print, file=terminal, flush=True)
-            step, news = stack.enter_context(_live(terminal)) if terminal.isatty() else (plain, plain)
-            handler = _Steps(step, news)
+            print_line = partial(print, file=terminal, flush=True)
+            step, news = stack.enter_context(_live(terminal)) if terminal.isatty() else (print_line, print_line)
+            handler = _StepPrinter(step, news)
             for logger in map(logging.getLogger, _RUN_LOGGERS):
                 logger.addHandler(handler)
                 stack.callback(logger.removeHandler, handler)
@@ -191,7 +191,7 @@ def _live(terminal: TextIO) -> Iterator[tuple[Callable[[str], None], Callable[[s
         yield partial(console.print, markup=False), lambda line: status.update(escape(line.strip()))
 
 
-class _Steps(logging.Handler):
+class _StepPrinter(logging.Handler):
     def __init__(self, step: Callable[[str], None], news: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
         self._step, self._news = step, news

@@ -17,7 +17,7 @@ from stockml.storage.sharing import commit_merged
 from stockml.tickers import as_key, from_yahoo
 
 app = Typer()
-DEPLOYING_S = 600  # at most, of hundreds of tickers
+DEPLOYING_S = 600  # the longest, with hundreds of tickers
 mine = Typer(help="List, add or remove the tickers that run every night.")
 app.add_typer(mine, name="tickers")
 Named = Annotated[list[str], Argument(parser=as_ticker, metavar="TICKER", help="Such as KO or TSCO.LON.")]
@@ -68,15 +68,15 @@ def add(
     added = ticker_list.add(home, tickers, choices)
     listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     spelt = ticker_list.listed_spelling(home)
-    there = [each if (own := spelt(each)) == each else f"{each} (as {own})" for each in tickers if each not in added]
+    known = [each if (old := spelt(each)) == each else f"{each} (as {old})" for each in tickers if each not in added]
     as_it_was = ", its entry as it was" if any(choices.values()) else ""
-    done = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
-    done[f"{{}} there already{as_it_was}"] = there
-    _print_and_register(home, "; ".join(words.format(", ".join(named)) for words, named in done.items() if named))
+    parts = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
+    parts[f"{{}} there already{as_it_was}"] = known
+    _print_and_register(home, "; ".join(words.format(", ".join(names)) for words, names in parts.items() if names))
     for ticker in added:
-        if meant := from_yahoo(ticker):
-            rename = f"`stockml rename {ticker} {meant}`"
-            print(f"Yahoo's {ticker} is Alpha Vantage's {meant}; if it is meant: {rename}")
+        if symbol := from_yahoo(ticker):
+            rename = f"`stockml rename {ticker} {symbol}`"
+            print(f"Yahoo's {ticker} is Alpha Vantage's {symbol}; if it is meant: {rename}")
     stored = BarStore.of(home).tickers()
     for ticker in set(added).difference(stored):
         for other in stored:
@@ -94,12 +94,12 @@ def remove(tickers: Named) -> None:
     from deployments.registration import ticker_list
 
     home = current_home()
-    gone = ticker_list.remove(home, tickers)
-    # also where none was left to remove: an earlier run may have been killed before it told Prefect
-    _print_and_register(home, f"removed {', '.join(gone) or 'nothing'}")
-    if missing := [ticker for ticker in tickers if ticker not in gone]:
-        found = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}"
-        raise BadParameter(found, param_hint="TICKER")
+    removed = ticker_list.remove(home, tickers)
+    # also where none was left to remove: an earlier run may have been killed before it updated Prefect
+    _print_and_register(home, f"removed {', '.join(removed) or 'nothing'}")
+    if missing := [ticker for ticker in tickers if ticker not in removed]:
+        fault = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}"
+        raise BadParameter(fault, param_hint="TICKER")
 
 
 @app.command()
@@ -116,22 +116,22 @@ def rename(
     home = current_home()
     if new == old:
         raise BadParameter(f"expected another symbol than {old}", param_hint="NEW")
-    known = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
-    listed = old in known
-    shares = {as_key(each): each for each in (*BarStore.of(home).tickers(), *known) if each not in (old, new)}
-    if spelt := shares.get(as_key(new)):
-        found = f"expected a share that {home.root} does not have, found {new}, there as {spelt}"
-        raise BadParameter(found, param_hint="NEW")
-    if listed and new in known:
-        either = f"to follow it in place of {old}: `stockml tickers remove {old}`"
-        raise BadParameter(f"expected a symbol outside the list, found {new}; {either}", param_hint="NEW")
+    listed_tickers = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
+    listed = old in listed_tickers
+    shares = {as_key(each): each for each in (*BarStore.of(home).tickers(), *listed_tickers) if each not in (old, new)}
+    if present := shares.get(as_key(new)):
+        fault = f"expected a share that {home.root} does not have, found {new}, there as {present}"
+        raise BadParameter(fault, param_hint="NEW")
+    if listed and new in listed_tickers:
+        advice = f"to follow it in place of {old}: `stockml tickers remove {old}`"
+        raise BadParameter(f"expected a symbol outside the list, found {new}; {advice}", param_hint="NEW")
     if not (listed or is_known(home, old) or is_known(home, new)):
         raise BadParameter(f"expected a ticker that {home.root} knows, found {old}", param_hint="OLD")
     ticker_list.rename(home, old, new, only_check=True)
     moved = move(home, old, new, missed=lambda away: print(f"{away}; run the command again then"))
     if ticker_list.rename(home, old, new):
         moved = (*moved, "its place in the list")
-    # also where nothing was left to move: an earlier run may have been killed before it told Prefect
+    # also where nothing was left to move: an earlier run may have been killed before it updated Prefect
     done = f"{old} is {new}: {', '.join(moved)}" if moved else f"nothing is kept of {old}, nothing was renamed"
     _print_and_register(home, done)
     if not moved:
@@ -148,7 +148,7 @@ def deploy(
 
     home = current_home()
     if file:
-        ticker_list.keep(home, file)
+        ticker_list.replace(home, file)
         commit_merged(home)
     print(*register_all(home, as_json=as_json), sep="\n")
 
@@ -166,13 +166,13 @@ def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
 
         listed = tickers_of(home).tickers
         others = other_deployments(listed, digest_time(os.environ))
-        done = register([*ticker_deployments(listed, earlier_names(home)), *others], delete_others=True)
+        result = register([*ticker_deployments(listed, earlier_names(home)), *others], delete_others=True)
         forget_earlier_names(home)
         automations = install(os.environ)
         show_status()
     if as_json:
-        return [json.dumps(vars(done))]
-    return [f"deployments: {done}", f"automations: {automations}"]
+        return [json.dumps(vars(result))]
+    return [f"deployments: {result}", f"automations: {automations}"]
 
 
 def _print_and_register(home: HomePaths, done: str) -> None:
@@ -180,12 +180,12 @@ def _print_and_register(home: HomePaths, done: str) -> None:
     from deployments.registration.ticker_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 
-    commit_merged(home)  # what another machine was faster to change, Prefect is not told of
+    commit_merged(home)  # Prefect must not get what another machine was faster to change
     print(f"{done}; {len(tickers_of(home).tickers)} in {list_file(home)}")
     if os.environ.get("PREFECT_API_URL") or running_server(home):
         try:
             print(*register_all(home), sep="\n")
-        except Exception:  # such as of a server that asks for a password: told after this line
+        except Exception:  # such as of a server that asks for a password: printed after this line
             print("`stockml deploy` updates Prefect")
             raise
     else:

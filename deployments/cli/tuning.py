@@ -33,15 +33,15 @@ def learn_base(
 ) -> None:
     """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""
     base = run_flow("studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
-    found = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
+    plain = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
-    print(json.dumps(found) if as_json else "\n".join(lines))
+    print(json.dumps(plain) if as_json else "\n".join(lines))
 
 
 @app.command("tune")
 def search(
-    what: Annotated[str, Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")],
+    source: Annotated[str, Argument(metavar="TICKER|FILE", help="A ticker, or a CSV file of daily prices.")],
     trials: Annotated[int, Option(min=1, help="Trials in total; a repeated search continues up to it.")] = 30,
     sampler: Annotated[Sampler, Option(help="How the next settings are chosen.")] = "tpe",
     profile: Annotated[Profile, Option(help="Only `tutorial` can be searched.")] = "tutorial",
@@ -57,16 +57,16 @@ def search(
     """
     if profile != "tutorial":
         raise BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")
-    if is_file := Path(what).is_file() or Path(what).suffix in (".csv", ".txt"):
+    if is_file := Path(source).is_file() or Path(source).suffix in (".csv", ".txt"):
         if calendar:
             raise BadParameter("expected no --calendar with --profile tutorial and a file: it has its own dates")
-        tuned = _tuned_tutorial(Path(what), as_tutorial_settings(settings), trials, sampler, quiet=as_json)
+        tuned = _tuned_tutorial(Path(source), as_tutorial_settings(settings), trials, sampler, quiet=as_json)
     else:
         arguments: dict[str, Any] = {"trials": trials, "sampler": sampler, "settings": as_settings(settings)}
-        check_bars([ticker := as_ticker(what)], calendar)
+        check_bars([ticker := as_ticker(source)], calendar)
         tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
-    found = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
-    found |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
+    plain = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
+    plain |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
     lines = [
         f"{tuned.ticker}: {tuned.text}",
         *(f"  {name:<26} {value}" for name, value in tuned.as_options().items()),
@@ -74,8 +74,8 @@ def search(
     ]
     if is_file:
         chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in tuned.as_options().items())
-        lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(what)} {chosen}")
-    print(json.dumps(found) if as_json else "\n".join(lines))
+        lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} {chosen}")
+    print(json.dumps(plain) if as_json else "\n".join(lines))
 
 
 def _tuned_tutorial(
@@ -101,8 +101,8 @@ def _tuned_tutorial(
         def on_trial(trial: "TrialRecord") -> None:
             loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
             if not quiet:
-                said = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
-                print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {said}", file=terminal)
+                text = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
+                print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {text}", file=terminal)
             try:
                 log_trial(Tracking(current_home()), trial)
             except TrackingUnavailable as error:
@@ -135,19 +135,19 @@ def tutorial(
     from stockml.evaluation.tutorial_report import seed_table, untrained_report
 
     options = {"training.epochs": epochs, "training.seed": seed, "training.decay_on": decay_on}
-    given = {name: value for name, value in options.items() if value is not None}
+    options_given = {name: value for name, value in options.items() if value is not None}
     changed = as_tutorial_settings(settings)
-    if twice := sorted(changed.keys() & given.keys()):
+    if twice := sorted(changed.keys() & options_given.keys()):
         raise BadParameter(f"expected {twice[0]} once, found it as an option and in --set")
-    changed |= given
+    changed |= options_given
     for file in files:
-        untrained_report(file, changed)  # raises before the hours that the files before it take
+        untrained_report(file, changed)  # raises now, not after the hours that earlier files take
     first = changed.get("training.seed", 1)
     trainings = list(itertools.product(files, range(first, first + seeds)))
     reports = []
-    for number, (file, each) in enumerate(trainings, start=1):
+    for number, (file, each_seed) in enumerate(trainings, start=1):
         position = f"training {number} of {len(trainings)}" if len(trainings) > 1 else ""
-        reports.append(_train_and_report(file, changed | {"training.seed": each}, plots, position))
+        reports.append(_train_and_report(file, changed | {"training.seed": each_seed}, plots, position))
     if len(reports) > 1:
         print(seed_table(reports))
 
@@ -165,19 +165,19 @@ def _train_and_report(file: Path, changed: dict[str, Any], plots: Path | None, p
     lead, end = (f"{position}, {share_of(file)} seed {changed['training.seed']}: ", " of it") if position else ("", "")
     folder = current_home().root / "tutorial" / name
     pictures = plots / name if plots else folder / "plots"
-    compiled = iter([", or less: this epoch compiled its steps too"])
+    compile_notes = iter([", or less: this epoch compiled its steps too"])
     with quiet_libraries() as terminal:
 
         def on_epoch(row: "EpochProgress") -> None:
-            print(f"{lead}{row}{end}{next(compiled, '') if row.seconds_left else ''}", file=terminal, flush=True)
+            print(f"{lead}{row}{end}{next(compile_notes, '') if row.seconds_left else ''}", file=terminal, flush=True)
 
-        found = report(file, changed, folder=folder, on_epoch=on_epoch)
-        drawn = draw(found, pictures)
+        result = report(file, changed, folder=folder, on_epoch=on_epoch)
+        drawn = draw(result, pictures)
         try:
-            run = log_tutorial(Tracking(current_home()), found, pictures, now=datetime.now(UTC))
+            run = log_tutorial(Tracking(current_home()), result, pictures, now=datetime.now(UTC))
             logged = f"run {run} in MLflow's experiment stockml/tutorial"
         except TrackingUnavailable as error:
             logged = f"not in MLflow: {error}"
-    print(found.table())
+    print(result.table())
     print(f"{len(drawn)} pictures in {pictures}; {logged}\n", flush=True)
-    return found
+    return result

@@ -31,7 +31,7 @@ from stockml.storage.sharing import refresh
 from stockml.tracking.connection import connection_fault, host_and_port
 
 DISK_NEEDED_GB = 2.0
-WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
+RELEASED = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: Mapping[str, int]) -> Iterator[Check]:
@@ -42,8 +42,8 @@ def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: M
     yield from rights(home)
     yield from guarded("prices", prices, home, environ)
     yield key(home, environ)
-    yield from (stored_in := tuple(databases(home)))
-    if not (home.state and any((each.name, each.verdict) == ("database", "problem") for each in stored_in)):
+    yield from (database_checks := tuple(databases(home)))
+    if not (home.state and any((each.name, each.verdict) == ("database", "problem") for each in database_checks)):
         yield from guarded("shared state", shared_state, home)  # each would wait again for that database
         yield from guarded("quota", quota, home, environ, now)
     yield from guarded("uncommitted", uncommitted, home)
@@ -64,10 +64,10 @@ def examine(home: HomePaths, environ: Mapping[str, str], now: datetime, ports: M
 
 
 def home_folder(home: HomePaths) -> Check:
-    there = _nearest(home.root)
-    free_gb = shutil.disk_usage(there).free / 1e9
+    folder = _nearest(home.root)
+    free_gb = shutil.disk_usage(folder).free / 1e9
     found = f"{home.root}, {free_gb:.1f} GB free"
-    if not os.access(there, os.W_OK):
+    if not os.access(folder, os.W_OK):
         return Check("home", "problem", found, "it cannot be written: correct its rights, or set STOCKML_HOME")
     if free_gb < DISK_NEEDED_GB:
         return Check("home", "problem", found, f"free at least {DISK_NEEDED_GB:.0f} GB, or set STOCKML_HOME")
@@ -75,7 +75,7 @@ def home_folder(home: HomePaths) -> Check:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or that which it would be made in."""
+    """The folder, or its nearest parent that exists."""
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
@@ -113,18 +113,18 @@ def shared_state(home: HomePaths) -> Check | None:
         return None
     parts = replace(state.objects, retry_for_s=0).names("parts")
     replace(state.database, retry_for_s=0).read("doctor")
-    if state.objects.folder and not os.access(there := _nearest(state.objects.folder), os.W_OK | os.X_OK):
-        return Check("shared state", "problem", f"{there} cannot be written", "correct its rights, or STOCKML_STATE")
+    if state.objects.folder and not os.access(folder := _nearest(state.objects.folder), os.W_OK | os.X_OK):
+        return Check("shared state", "problem", f"{folder} cannot be written", "correct its rights, or STOCKML_STATE")
     refresh(home, ())  # refused if this folder is no cache of it
     return Check("shared state", "ok", f"{home.state}, {len(parts)} parts; locks in {state.database.server}")
 
 
 def uncommitted(home: HomePaths) -> Check | None:
-    """What this machine changed while another was faster: no command names it when it is moved out of the way."""
+    """Local changes that lost to another machine and were moved aside silently."""
     folder = home.root / "uncommitted"
-    if not (left := sorted(path for path in folder.rglob("*") if path.is_file())):
+    if not (files := sorted(path for path in folder.rglob("*") if path.is_file())):
         return None
-    found = f"{quantity(len(left), 'file')} of this machine that another was faster to change, such as {left[0]}"
+    found = f"{quantity(len(files), 'file')} of this machine that another was faster to change, such as {files[0]}"
     return Check("uncommitted", "note", found, f"do again what you miss of their changes, and delete {folder}")
 
 
@@ -133,17 +133,17 @@ def prices(home: HomePaths, environ: Mapping[str, str]) -> Check:
 
 
 def key(home: HomePaths, environ: Mapping[str, str]) -> Check:
-    given = environ.get("ALPHAVANTAGE_API_KEY")
-    if not given:
+    value = environ.get("ALPHAVANTAGE_API_KEY")
+    if not value:
         advice = "set it, or save it as Prefect's Secret block `alphavantage-api-key`, which runs then take it from"
         if _plays_recorded(home, environ):
             advice = (
                 "recorded prices are played; for your own tickers set ALPHAVANTAGE_API_KEY (free at alphavantage.co)"
             )
         return Check("key", "note", "no ALPHAVANTAGE_API_KEY", advice)
-    if given == "demo":
+    if value == "demo":
         return Check("key", "problem", "the demo key", "get one of your own at alphavantage.co/support/#api-key")
-    if fault := ApiKey(given.strip()).fault:
+    if fault := ApiKey(value.strip()).fault:
         return Check("key", "problem", fault, "copy ALPHAVANTAGE_API_KEY again, letters and digits only")
     return Check("key", "ok", f"set, plan {environ.get('ALPHAVANTAGE_PLAN') or 'free'}")
 
@@ -157,20 +157,20 @@ def _plays_recorded(home: HomePaths, environ: Mapping[str, str]) -> bool:
 def quota(home: HomePaths, environ: Mapping[str, str], now: datetime) -> Check | None:
     notes = notes_of(home)
     noted_turns(notes, now)  # a night reads this too: raises if damaged
-    if not (given := environ.get("ALPHAVANTAGE_API_KEY")):
+    if not (api_key := environ.get("ALPHAVANTAGE_API_KEY")):
         return None
     plan = Plan.of(environ)
-    ledger = QuotaLedger.of(notes, given, plan)
+    ledger = QuotaLedger.of(notes, api_key, plan)
     now = datetime.now(UTC) if is_frozen(environ) else now  # requests count today, even if the clock is a replay's
     left = ledger.remaining(now)
     ledger.next_slot(now)  # also reads the day before: raises if damaged
-    told = "no daily cap" if left is None else f"{quantity(left, 'request')} left today"
+    requests_left = "no daily cap" if left is None else f"{quantity(left, 'request')} left today"
     if left == 0:
         return Check("quota", "note", "today's requests are used up", "nights are caught up after the reset")
     with suppress(StockmlError):  # `list of tickers` reports it
         if shared := plan.shared_by(len(tickers_of(home).tickers)):
-            return Check("quota", "note", told, shared)
-    return Check("quota", "ok", told)
+            return Check("quota", "note", requests_left, shared)
+    return Check("quota", "ok", requests_left)
 
 
 def price_service(home: HomePaths, environ: Mapping[str, str]) -> Check:
@@ -189,7 +189,7 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
     local = now.astimezone(exchange.tz)
     if environ.get("STOCKML_CLOCK"):
         return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, where a replay's recorded prices end")
-    if now < WRITTEN:
+    if now < RELEASED:
         return Check("clock", "problem", f"{local:%Y-%m-%d %H:%M %Z}", "it is earlier than this program: set the clock")
     return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, newest final session {exchange.last_final(now)}")
 

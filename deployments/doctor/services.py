@@ -39,8 +39,8 @@ def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
             return Check("Prefect", "problem", f"{address} expects a password, found none or a wrong one", SET_PASSWORD)
         return Check("Prefect", "ok", f"{address} answers")
     if home.servers.exists():
-        left = f"{home.servers} is left from a server that is gone"
-        return Check("Prefect", "note", left, "start `stockml up`, or what else served it, again")
+        leftover = f"{home.servers} is left from a server that is gone"
+        return Check("Prefect", "note", leftover, "start `stockml up`, or what else served it, again")
     return Check("Prefect", "ok", "not up; commands start a server of their own")
 
 
@@ -58,11 +58,9 @@ def mlflow(home: HomePaths) -> Check:
     if not scheme.startswith(("http", "postgres", "mysql", "mssql")):  # Databricks, or what a plugin reaches
         return Check("MLflow", "note", f"{shown}, which only nights ask")
     if fault := mlflow_fault(home):
-        with_password = (
-            "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
-        )
-        named = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else with_password
-        advice = f"start it, or check {named}; nights are kept and logged on the next run"
+        names = "MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
+        variables = "STOCKML_DATABASE_URL" if home.tracking_uri == home.mlflow_database else names
+        advice = f"start it, or check {variables}; nights are kept and logged on the next run"
         return Check("MLflow", "problem", f"{shown}: {fault}", advice)
     return Check("MLflow", "ok", f"{shown} answers")
 
@@ -88,11 +86,11 @@ def mlflow_fault(home: HomePaths) -> OSError | str | None:
 
 
 def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int]) -> Iterator[Check]:
-    """Where the pages are, or would be, and whether they ask for a password: those that are up know it themselves."""
+    """Where the pages are, or would be, and whether they ask for a password (running ones are asked)."""
     access, protected = Access.of(environ), None
-    if up := running_server(home):
+    if api := running_server(home):
         found = ", ".join(filter(None, map(home.server, ("prefect", "mlflow"))))
-        listening, protected = home.server("address"), rejects_password(up, {}, home)
+        listening, protected = home.server("address"), rejects_password(api, {}, home)
         found += f", on {listening}" if listening not in (None, *LOOPBACK) else ""
     else:
         found, protected = f"on {access.address}", bool(access.password)
@@ -101,17 +99,17 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
         asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
         yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
     began, here = home.server("version") or "an earlier version", in_words()
-    if up and found and began.partition(",")[0] != here.partition(",")[0]:  # without the commit, which may be of a text
+    if api and found and began.partition(",")[0] != here.partition(",")[0]:  # without the commit, which may be of a text
         yield Check("code", "note", f"`stockml up` runs {began}, this is {here}", "stop it and start it again")
-    for name, number in () if up else ports.items():
+    for name, number in () if api else ports.items():
         yield from guarded(f"port {number}", port, name, number, access.address)
 
 
 def port(name: str, number: int, address: str) -> Check:
     try:
         check_port(name, number, f"--{name.lower()}-port", address)
-    except PortTaken as taken:
-        return Check(f"port {number}", "note", str(taken))
+    except PortTaken as error:
+        return Check(f"port {number}", "note", str(error))
     return Check(f"port {number}", "ok", f"free for {name}")
 
 
@@ -133,39 +131,39 @@ def prefect_nights(home: HomePaths) -> Iterator[Check]:
         from tasks.run_records import NIGHTS, REFUSALS, paginated
 
         with suppress(*REFUSALS):
-            if found := refused_notice(client, datetime.now(UTC)):
-                yield Check("notices", "problem", found, TAKE_NOTICES)
+            if notice := refused_notice(client, datetime.now(UTC)):
+                yield Check("notices", "problem", notice, TAKE_NOTICES)
         entries = tickers_of(home).tickers
         listed = {entry.ticker for entry in entries}
         with suppress(*REFUSALS):
             nights = tuple(paginated(client.read_deployments, flow_filter=NIGHTS))
             ours = {each.name for each in nights if MANAGED in each.tags}
-            lacking = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
-            # Prefect is told of them after the nights: a command may have been killed between
+            missing = listed.difference(each.parameters.get("ticker") for each in nights)  # Kubernetes' jobs count
+            # registered after the nights: a command may have been killed in between
             outdated = {
-                ticker for told in _of_many(client, entries) for ticker in (listed & ours) - told | told - listed
+                ticker for names in _old_lists(client, entries) for ticker in (listed & ours) - names | names - listed
             }
-            if differ := sorted(lacking | ours - listed | outdated):
+            if differ := sorted(missing | ours - listed | outdated):
                 more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
                 found = f"Prefect's nights and the list of tickers differ in {', '.join(differ[:MAX_NAMED])}{more}"
                 yield Check("deployments", "note", found, "`stockml deploy` updates Prefect")
 
 
-def _of_many(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
-    """The tickers of each deployment for all of them that is not as this list makes it; none of one that is missing."""
+def _old_lists(client: "SyncPrefectClient", entries: Sequence[TickerEntry]) -> Iterator[set[str]]:
+    """The tickers of each deployment of many that is not as this list makes it; none for a missing one."""
     from prefect.client.schemas.filters import DeploymentFilter
 
     from deployments.registration.prefect_deployments import other_deployments, spec_of
     from deployments.registration.tickers_file import digest_time
     from tasks.run_records import paginated
 
-    wanted = [each for each in other_deployments(entries, digest_time(os.environ)) if "tickers" in each.parameters]
-    named = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in wanted]}})
-    there = {each.name: each for each in paginated(client.read_deployments, deployment_filter=named)}
-    for each in wanted:
-        known = there.get(each.name)
-        if known is None or known.version != spec_of(each)["version"]:  # else a person chose others, in the page
-            yield {*known.parameters.get("tickers", ())} if known else set()
+    specs = [each for each in other_deployments(entries, digest_time(os.environ)) if "tickers" in each.parameters]
+    by_name = DeploymentFilter.model_validate({"name": {"any_": [each.name for each in specs]}})
+    existing = {each.name: each for each in paginated(client.read_deployments, deployment_filter=by_name)}
+    for each in specs:
+        current = existing.get(each.name)
+        if current is None or current.version != spec_of(each)["version"]:  # else a person chose others, in the page
+            yield {*current.parameters.get("tickers", ())} if current else set()
 
 
 def dask(environ: Mapping[str, str]) -> Check | None:

@@ -59,11 +59,11 @@ class Check:
 def guarded(name: str, look: Callable[..., object], *arguments: object) -> Iterator[Check]:
     """Yield each check that `look` returns or yields, if any; an error that it raises becomes a problem."""
     try:
-        found = look(*arguments)
-        if isinstance(found, Check):
-            yield found
-        elif isinstance(found, Iterator):
-            yield from found
+        result = look(*arguments)
+        if isinstance(result, Check):
+            yield result
+        elif isinstance(result, Iterator):
+            yield from result
     except (StockmlError, OSError) as error:
         yield Check(name, "problem", refused(error))
 
@@ -94,7 +94,7 @@ def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, rep
         forecasts = int(Ledger(home.ledger).steps(name)["key"].nunique())
         check_champion(home, name)
         view = store.view(name)
-        rests = delisted_status(home, name, store.sessions(name).last_final(now))
+        delisted = delisted_status(home, name, store.sessions(name).last_final(now))
     except NoBars as error:
         return Check(name, "problem", f"{error.path}: {NO_BARS}", BARS_BACK)
     bars, holes = view.bars, view.holes(store.sessions(name))
@@ -108,7 +108,7 @@ def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, rep
     found += f", {len(holes)} without a bar" * bool(holes) + f", {len(view.set_aside)} set aside" * bool(view.set_aside)
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
-    advice = str(rests or f"`stockml nightly {name}`") if age > OLD_AGE else advice
+    advice = str(delisted or f"`stockml nightly {name}`") if age > OLD_AGE else advice
     return Check(name, "note" if advice else "ok", f"{found}, bars {quantity(age, 'session')} behind", advice)
 
 
@@ -120,8 +120,8 @@ def settings(home: HomePaths) -> Iterator[Check]:
 
 def nights(home: HomePaths) -> Iterator[Check]:
     """Check that bases and night records are intact and their files exist; count the nights that wait for MLflow."""
-    found = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
-    for name, faults in found.items():
+    sources = {"a base": damaged_bases, "a night": damaged_nights, "a night's outcome": missing}
+    for name, faults in sources.items():
         yield from guarded(name, _problems, name, faults, home)
     if waiting := Tracking(home).pending():
         yield Check("nights", "note", f"{quantity(len(waiting), 'night')} not in MLflow yet", "logged on the next run")
@@ -143,10 +143,10 @@ def tracked(home: HomePaths) -> Iterator[Check]:
     if missing:
         shown = without_password(home.tracking_uri)
         found = f"{shown} speaks of files in {', '.join(map(str, missing))}, which are not there"
-        back = f"bring the folder `artifacts` of the home as it was to {home.root}"
+        remedy = f"bring the folder `artifacts` of the home as it was to {home.root}"
         if not file:
-            back += f", and leave a link to it where it was: `ln -s {home.root / 'artifacts'} {missing[0].parent}`"
-        yield Check("artifacts", "problem", found, f"{back}; without it their plots and models are gone from MLflow")
+            remedy += f", and leave a link to it where it was: `ln -s {home.root / 'artifacts'} {missing[0].parent}`"
+        yield Check("artifacts", "problem", found, f"{remedy}; without it their plots and models are gone from MLflow")
     if lost := sorted(_untracked_champions(home, logged)):
         found = f"no run of {', '.join(lost)}, whose model is champion: it was deleted, or the database is a new one"
         yield Check("MLflow's runs", "note", found, "`stockml rebuild-tracking` makes those of all nights again")
@@ -154,9 +154,9 @@ def tracked(home: HomePaths) -> Iterator[Check]:
 
 def _untracked_champions(home: HomePaths, logged: set[str]) -> Iterator[str]:
     """Yield the night of each champion that MLflow has no run of and that is not waiting to be logged."""
-    known = logged | {night.key for night in Tracking(home).pending()}
+    keys = logged | {night.key for night in Tracking(home).pending()}
     for name in promoted_tickers(home):
         with suppress(StockmlError):  # a damaged history is reported with its ticker
             champion = Registry(home.models).champion(name)
-            if champion and champion.key not in known and kept_night(home.nights, name, champion.key):
+            if champion and champion.key not in keys and kept_night(home.nights, name, champion.key):
                 yield f"{name} {champion.session}"

@@ -32,7 +32,7 @@ from tasks.lost_runs import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
 TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then `stockml deploy`"
-ACTION, TOLD_FOR = "prefect.automation.action", timedelta(days=3)
+ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
 # in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
 PREFECTS_OWN = (
@@ -63,8 +63,8 @@ def install(environ: Mapping[str, str], *, silence: timedelta = SILENCE) -> Regi
     """Create or update the automations on the configured Prefect API. silence: at least 10 s."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
-        for wanted in templates(notifier(client, environ), silence):
-            done[_agree(client, wanted)].append(wanted.name)
+        for automation in templates(notifier(client, environ), silence):
+            done[_apply(client, automation)].append(automation.name)
         forget_earlier(client)
     return RegistrationResult(**{what: tuple(names) for what, names in done.items()})
 
@@ -75,14 +75,14 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     Each trigger matches a single tag: Prefect's page shows anything more complex as "a custom trigger".
     """
 
-    def telling(
+    def notice_of(
         name: str, meaning: str, tag: str, *ends: str, text: str = TEXT, kind: str = "*", once_in: timedelta = EACH
     ) -> AutomationCore:
-        tagged: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{tag}"]}
+        related: Any = {"prefect.resource.role": "tag", "prefect.resource.id": [f"prefect.tag.{tag}"]}
         trigger = EventTrigger(
             expect={f"prefect.flow-run.{end}" for end in ends},
             match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": kind},
-            match_related=tagged,
+            match_related=related,
             for_each=set() if once_in else {"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,
@@ -99,7 +99,7 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
         threshold=1,
         within=silence,
     )
-    dead = ChangeFlowRunState(
+    crash = ChangeFlowRunState(
         state=StateType.CRASHED, name="Crashed", message=f"{SILENT} {silence.total_seconds():.0f} s"
     )
     nights = (
@@ -109,32 +109,32 @@ def templates(notify: Notify, silence: timedelta) -> list[AutomationCore]:
     late = "A run did not start in time: is a worker up? Only the first of an hour is sent: without one all are late"
     missed = "Some tickers have no forecast of the newest session"
     return [
-        telling("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),
-        telling("failed runs", failed, OTHERS, "Failed", "Crashed", states.WITH_FAILURES),
+        notice_of("failed nights", nights, NIGHTS, "Failed", "Crashed", text=NIGHT_TEXT, once_in=HOUR),
+        notice_of("failed runs", failed, OTHERS, "Failed", "Crashed", states.WITH_FAILURES),
         # by state type: a night ended as Late, for want of its bar, is left to the digest
-        telling("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
-        telling("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
+        notice_of("late runs", late, MANAGED, "Late", text=LATE_TEXT, kind=StateType.SCHEDULED.value, once_in=HOUR),
+        notice_of("missing forecasts", missed, OTHERS, states.FORECASTS_MISSING, text=DIGEST_TEXT),
         AutomationCore(
             name=f"{PREFIX}zombie runs",
             description="A run that says it is running without a heartbeat is ended as Crashed; a night is done again",
             trigger=silent,
-            actions=[dead],
+            actions=[crash],
         ),
     ]
 
 
-def _agree(client: SyncPrefectClient, wanted: AutomationCore) -> str:
-    known = sorted(client.read_automations_by_name(wanted.name), key=lambda each: (not each.enabled, each.id))
-    for twice in known[1:]:  # two workers that began at once have each made one: notices would come twice
+def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
+    existing = sorted(client.read_automations_by_name(automation.name), key=lambda each: (not each.enabled, each.id))
+    for duplicate in existing[1:]:  # two workers that began at once have each made one: notices would come twice
         with suppress(ObjectNotFound):
-            client.delete_automation(twice.id)
-    if not known:
-        client.create_automation(wanted)
+            client.delete_automation(duplicate.id)
+    if not existing:
+        client.create_automation(automation)
         return "created"
-    kept = wanted.model_copy(update={"enabled": known[0].enabled})
-    if all(getattr(kept, part) == getattr(known[0], part) for part in ("description", "trigger", "actions")):
+    updated = automation.model_copy(update={"enabled": existing[0].enabled})
+    if all(getattr(updated, part) == getattr(existing[0], part) for part in ("description", "trigger", "actions")):
         return "unchanged"
-    client.update_automation(known[0].id, kept)
+    client.update_automation(existing[0].id, updated)
     return "updated"
 
 
@@ -147,11 +147,11 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
         return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
     log = _notice_deployment(client)
 
-    def logged(text: str) -> list[Any]:
+    def run_log(text: str) -> list[Any]:
         what = {"__prefect_kind": "jinja", "template": text}
         return [RunDeployment(source="selected", deployment_id=log, parameters={"what": what})]
 
-    return logged
+    return run_log
 
 
 def forget_earlier(client: SyncPrefectClient) -> None:
@@ -165,8 +165,8 @@ def forget_earlier(client: SyncPrefectClient) -> None:
 
 
 def refused_notice(client: SyncPrefectClient, now: datetime) -> str | None:
-    """Say which notice was not taken, if it is the newest that the webhook or a block was sent."""
-    sent = {"event": {"name": [f"{ACTION}.executed", f"{ACTION}.failed"]}, "occurred": {"since": now - TOLD_FOR}}
+    """Say which notice was refused, if it is the newest that the webhook or a block was sent."""
+    sent = {"event": {"name": [f"{ACTION}.executed", f"{ACTION}.failed"]}, "occurred": {"since": now - NOTICE_AGE}}
     newest: dict[int, Any] = {}  # of each block
     for event in client.read_events(EventFilter.model_validate(sent), limit=50).events:
         if event.payload.get("action_type") == "send-notification":
@@ -184,24 +184,24 @@ def webhook_address(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        known = False
-    if not known:
+        is_address = False
+    if not is_address:
         raise InvalidSetting("STOCKML_WEBHOOK_URL", "…", "an address such as https://hooks.slack.com/services/…")
     # quoted twice, since Apprise decodes a query twice
-    asked = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
-    fields = urlencode(asked | FIELDS, safe=":", quote_via=quote)
+    query = {f"-{name}": quote(value, safe="") for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    fields = urlencode(query | FIELDS, safe=":", quote_via=quote)
     return f"{'jsons' if parts.scheme == 'https' else 'json'}://{parts.netloc}{parts.path or '/'}?{fields}"
 
 
 def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:
-    wanted = {
+    block_filter = {
         "block_documents": {"name": {"any_": [BLOCK]}},
         "block_schemas": {"block_capabilities": {"all_": ["notify"]}},
     }
-    found = client.request("POST", "/block_documents/filter", json=wanted).json()
-    return tuple(sorted(UUID(block["id"]) for block in found))
+    blocks = client.request("POST", "/block_documents/filter", json=block_filter).json()
+    return tuple(sorted(UUID(block["id"]) for block in blocks))
 
 
 def _notice_deployment(client: SyncPrefectClient) -> UUID:

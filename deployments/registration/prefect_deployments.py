@@ -55,7 +55,7 @@ class DeploymentSpec:
 
 @dataclass(frozen=True)
 class RegistrationResult:
-    """The names of what was created, updated, left unchanged and deleted; and of what has a person's schedules too."""
+    """The names of what was created, updated, left unchanged and deleted; and of those with a person's schedules."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
@@ -117,26 +117,26 @@ def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_A
     ]  # fmt: skip
 
 
-def register(wanted: Sequence[DeploymentSpec], *, delete_others: bool) -> RegistrationResult:
+def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> RegistrationResult:
     """Register these deployments on the configured Prefect API; `delete_others` deletes all others with our tag."""
     done: dict[str, list[str]] = defaultdict(list)
     with get_client(sync_client=True) as client:
         make_pool(client)
-        flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in wanted}
-        theirs = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
-        known = {(each.flow_id, each.name): each for each in paginated(client.read_deployments, flow_filter=theirs)}
-        former = {key: each for key, each in known.items() if MANAGED in each.tags}  # not a person's own
-        for each in wanted:
+        flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in specs}
+        by_flow = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
+        existing = {(each.flow_id, each.name): each for each in paginated(client.read_deployments, flow_filter=by_flow)}
+        managed = {key: each for key, each in existing.items() if MANAGED in each.tags}  # not a person's own
+        for each in specs:
             flow_id = flows[each.flow]
-            earlier = former.get((flow_id, each.before)) or known.get((flow_id, each.name))  # the latter only announced
-            theirs_too = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
-            done[_agree(client, flow_id, earlier, each, theirs_too)].append(each.name)
-            done["own_schedules"] += [each.name] if theirs_too else []
+            earlier = managed.get((flow_id, each.before)) or existing.get((flow_id, each.name))  # or unscheduled
+            personal = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
+            done[_apply(client, flow_id, earlier, each, personal)].append(each.name)
+            done["own_schedules"] += [each.name] if personal else []
         if delete_others:
-            ours = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
-            kept = {(flows[each.flow], each.name) for each in wanted}
-            for other in tuple(paginated(client.read_deployments, deployment_filter=ours)):
-                if (other.flow_id, other.name) not in kept:
+            managed_filter = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
+            expected = {(flows[each.flow], each.name) for each in specs}
+            for other in tuple(paginated(client.read_deployments, deployment_filter=managed_filter)):
+                if (other.flow_id, other.name) not in expected:
                     client.delete_deployment(other.id)
                     done["deleted"].append(other.name)
     return RegistrationResult(**{what: tuple(sorted(names)) for what, names in done.items()})
@@ -144,14 +144,14 @@ def register(wanted: Sequence[DeploymentSpec], *, delete_others: bool) -> Regist
 
 def create_unscheduled(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:
     """Create those of these names that are missing, without a schedule: for a page; `register` completes them."""
-    named = DeploymentFilter.model_validate({"name": {"any_": list(names)}})
+    by_name = DeploymentFilter.model_validate({"name": {"any_": list(names)}})
     with get_client(sync_client=True) as client:
-        there = {each.name for each in paginated(client.read_deployments, deployment_filter=named)}
-    wanted = [
-        each for each in (*ticker_deployments(entries), *other_deployments(entries)) if each.name in {*names} - there
+        existing = {each.name for each in paginated(client.read_deployments, deployment_filter=by_name)}
+    missing = [
+        each for each in (*ticker_deployments(entries), *other_deployments(entries)) if each.name in {*names} - existing
     ]
-    if wanted:
-        register([replace(each, cron=None) for each in wanted], delete_others=False)
+    if missing:
+        register([replace(each, cron=None) for each in missing], delete_others=False)
 
 
 def make_pool(client: SyncPrefectClient) -> None:
@@ -170,55 +170,55 @@ def form_of(flow: str) -> dict[str, Any]:
     return {**parameter_schema(flow_of(flow).fn).model_dump_for_openapi(), "additionalProperties": False}
 
 
-def spec_of(wanted: DeploymentSpec) -> dict[str, Any]:
+def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
     """The deployment's fields; `version` hashes them and the schedule. A worker runs its own copy of the flow."""
     spec = {
-        "name": wanted.name,
-        "description": wanted.description,
-        "parameters": wanted.parameters,
-        "tags": sorted({*wanted.tags, MANAGED, NIGHTS if wanted.flow == NIGHTLY else OTHERS}),
-        "entrypoint": f"flows.{wanted.flow}",
-        "parameter_openapi_schema": form_of(wanted.flow),
+        "name": deployment.name,
+        "description": deployment.description,
+        "parameters": deployment.parameters,
+        "tags": sorted({*deployment.tags, MANAGED, NIGHTS if deployment.flow == NIGHTLY else OTHERS}),
+        "entrypoint": f"flows.{deployment.flow}",
+        "parameter_openapi_schema": form_of(deployment.flow),
         "pull_steps": [],  # an earlier version's deployments had one
     }
     if env := worker_variables(current_home(), os.environ):
         spec["job_variables"] = {"env": env}
-    whole = json.dumps([spec, wanted.cron, wanted.timezone, wanted.slug], sort_keys=True, default=str)
-    return {**spec, "version": hashlib.sha256(whole.encode()).hexdigest()[:16]}
+    content = json.dumps([spec, deployment.cron, deployment.timezone, deployment.slug], sort_keys=True, default=str)
+    return {**spec, "version": hashlib.sha256(content.encode()).hexdigest()[:16]}
 
 
-def _is_ours(schedule: DeploymentSchedule, wanted: DeploymentSpec) -> bool:
-    is_nameless = schedule.slug is None and getattr(schedule.schedule, "cron", None) == wanted.cron
+def _is_ours(schedule: DeploymentSchedule, spec: DeploymentSpec) -> bool:
+    is_nameless = schedule.slug is None and getattr(schedule.schedule, "cron", None) == spec.cron
     return schedule.slug in SLUGS or is_nameless
 
 
-def _agree(
+def _apply(
     client: SyncPrefectClient,
     flow_id: UUID,
-    known: DeploymentResponse | None,
-    wanted: DeploymentSpec,
-    theirs: Sequence[DeploymentSchedule],
+    existing: DeploymentResponse | None,
+    spec: DeploymentSpec,
+    personal: Sequence[DeploymentSchedule],
 ) -> str:
-    """Make the deployment as wanted, unless it is. A person's schedules of it, `theirs`, stay as they are."""
-    spec, ours = spec_of(wanted), [each for each in known.schedules if each not in theirs] if known else []
-    if known and known.version == spec["version"] and len(ours) == bool(wanted.cron):
+    """Make the deployment match `spec`, unless it does. A person's schedules of it, `personal`, stay as they are."""
+    fields, ours = spec_of(spec), [each for each in existing.schedules if each not in personal] if existing else []
+    if existing and existing.version == fields["version"] and len(ours) == bool(spec.cron):
         return "unchanged"
-    fields = set(DeploymentScheduleCreate.model_fields)
-    schedules = [DeploymentScheduleCreate(**each.model_dump(include=fields)) for each in theirs]
-    if wanted.cron:
-        cron = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
+    schedule_fields = set(DeploymentScheduleCreate.model_fields)
+    schedules = [DeploymentScheduleCreate(**each.model_dump(include=schedule_fields)) for each in personal]
+    if spec.cron:
+        cron = CronSchedule(cron=spec.cron, timezone=spec.timezone)
         active = all(schedule.active for schedule in ours)  # keep a paused schedule paused
-        schedules.append(DeploymentScheduleCreate(schedule=cron, active=active, slug=wanted.slug))
-    made = client.create_deployment(
+        schedules.append(DeploymentScheduleCreate(schedule=cron, active=active, slug=spec.slug))
+    deployment_id = client.create_deployment(
         flow_id=flow_id,
         schedules=schedules,
         concurrency_limit=1,
         concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         work_pool_name=POOL,
-        paused=known.paused if known else None,
+        paused=existing.paused if existing else None,
         enforce_parameter_schema=True,
-        **spec,
+        **fields,
     )
-    if wanted.cron and not (known and known.paused):  # schedule at once, so that status can show the next run
-        client.request("POST", "/deployments/{id}/schedule", path_params={"id": made}, json={})
-    return "updated" if known and known.name == wanted.name else "created"
+    if spec.cron and not (existing and existing.paused):  # schedule at once, so that status can show the next run
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": deployment_id}, json={})
+    return "updated" if existing and existing.name == spec.name else "created"

@@ -34,7 +34,7 @@ def tickers_of(home: HomePaths) -> TickersFile:
 
 
 def listed_spelling(home: HomePaths) -> Callable[[str], str]:
-    """What gives a ticker as the list spells it, else as the store does: BRK-B as BRK.B. As it is if new to both."""
+    """A function that spells a ticker as the list does, else as the store (BRK-B as BRK.B), else unchanged."""
     from stockml.prices.store import BarStore
 
     shares = dict[str, list[str]]()
@@ -71,38 +71,38 @@ def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> 
     """
     with _lock(home):
         file = list_file(home)
-        known = [entry.ticker for entry in read_tickers(file).tickers] if file != TICKERS_FILE else []
-        shares = {as_key(ticker): ticker for ticker in reversed([*known, *tickers])}  # BRK-B is there as BRK.B
-        new = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in {*shares.values()} - {*known})
+        listed = [entry.ticker for entry in read_tickers(file).tickers] if file != TICKERS_FILE else []
+        spellings = {as_key(ticker): ticker for ticker in reversed([*listed, *tickers])}  # BRK-B is there as BRK.B
+        new = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in {*spellings.values()} - {*listed})
         before, items, after = _parts(file)
         indent = items[0].partition("-")[0]
-        items = items if known else []
-        given = {name: value for name, value in choices.items() if value is not None}
+        items = items if listed else []
+        options = {name: value for name, value in choices.items() if value is not None}
         for ticker in new:
-            entry = json.dumps({"ticker": ticker, **given}) if given else _quoted(ticker)
+            entry = json.dumps({"ticker": ticker, **options}) if options else _quoted(ticker)
             items.append(f"{indent}- {entry}\n")
-        write_atomically(home.tickers, _checked(home, before, items, after, [*known, *new]))
+        write_atomically(home.tickers, _checked(home, before, items, after, [*listed, *new]))
     return new
 
 
 def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> bool:
     """Rename the entry of `old` to `new`, keeping its choices; False if it is not in the list, or not any more.
 
-    Raises InvalidFile, and then changes nothing. Until Prefect is told, the old name of its schedules is noted.
+    Raises InvalidFile, and then changes nothing. Notes the old name of its schedules until Prefect is updated.
     """
 
-    def named(found: re.Match[str]) -> str:
-        return f"{found[1]}{new}{found[1]}" if found[1] else _quoted(new)
+    def replacement(match: re.Match[str]) -> str:
+        return f"{match[1]}{new}{match[1]}" if match[1] else _quoted(new)
 
     with _lock(home):
-        known = [entry.ticker for entry in tickers_of(home).tickers]
-        if old not in known:
+        listed = [entry.ticker for entry in tickers_of(home).tickers]
+        if old not in listed:
             return False
         before, items, after = _parts(list_file(home))
-        at = known.index(old)
+        index = listed.index(old)
         symbol = rf"(?i)(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-]|\s*:)"
-        items[at] = re.sub(symbol, named, items[at], count=1)
-        text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in known])
+        items[index] = re.sub(symbol, replacement, items[index], count=1)
+        text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in listed])
         if not only_check:
             earlier = earlier_names(home)
             write_atomically(_earlier(home), json.dumps({**earlier, new: earlier.get(old, old)}).encode())
@@ -111,7 +111,7 @@ def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> 
 
 
 def earlier_names(home: HomePaths) -> dict[str, str]:
-    """The name by which Prefect knows each renamed ticker; it has not been told of these yet."""
+    """Prefect's names of the renamed tickers that it has not been updated for yet."""
     with suppress(FileNotFoundError, ValueError):
         return dict(json.loads(_earlier(home).read_bytes()))
     return {}
@@ -128,23 +128,23 @@ def _earlier(home: HomePaths) -> Path:
 def remove(home: HomePaths, tickers: Sequence[str]) -> tuple[str, ...]:
     """Remove tickers; return those listed. Raises InvalidFile, also if none would be left, and then changes nothing."""
     with _lock(home):
-        known = [entry.ticker for entry in tickers_of(home).tickers]
-        gone = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in known)
+        listed = [entry.ticker for entry in tickers_of(home).tickers]
+        removed = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in listed)
         before, items, after = _parts(list_file(home))
-        kept = [before]
-        for ticker, item in zip(known, items, strict=True):
-            if ticker in gone:
-                kept[-1] += _REMARKS.findall(item)[0]
+        blocks = [before]
+        for ticker, item in zip(listed, items, strict=True):
+            if ticker in removed:
+                blocks[-1] += _REMARKS.findall(item)[0]
             else:
-                kept.append(item)
-        if gone:
-            text = _checked(home, "", kept, after, [ticker for ticker in known if ticker not in gone])
+                blocks.append(item)
+        if removed:
+            text = _checked(home, "", blocks, after, [ticker for ticker in listed if ticker not in removed])
             write_atomically(home.tickers, text)
-    return gone
+    return removed
 
 
-def keep(home: HomePaths, file: Path) -> None:
-    """Replace the home's list by `file`; a different earlier list is kept beside it. Raises InvalidFile."""
+def replace(home: HomePaths, file: Path) -> None:
+    """Replace the home's list by `file`; a different earlier list stays beside it. Raises InvalidFile."""
     read_tickers(file)
     content = file.read_bytes()
     with _lock(home):
@@ -161,11 +161,11 @@ def _parts(path: Path) -> tuple[str, list[str], str]:
     """Split the file: what stands before the first item, the items with the lines after each, and what follows."""
     text = path.read_text(encoding="utf-8-sig")
     tree: Any = yaml.compose(text, yaml.SafeLoader)
-    lines, place = text.splitlines(keepends=True), [key.value for key, _ in tree.value].index("tickers")
-    listed, following = tree.value[place][1], tree.value[place + 1 :]
-    if listed.flow_style:
+    lines, index = text.splitlines(keepends=True), [key.value for key, _ in tree.value].index("tickers")
+    tickers, following = tree.value[index][1], tree.value[index + 1 :]
+    if tickers.flow_style:
         raise InvalidFile(str(path), BY_HAND)
-    starts = [_begins(item.start_mark, lines) for item in listed.value]
+    starts = [_begins(item.start_mark, lines) for item in tickers.value]
     end = following[0][0].start_mark.line if following else len(lines)
     items = ["".join(lines[first:last]) for first, last in pairwise([*starts, end])]
     if not items[-1].endswith("\n"):
@@ -182,8 +182,8 @@ def _begins(item: Any, lines: Sequence[str]) -> int:
 def _checked(home: HomePaths, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
     """Join the parts to the list's text. Raises InvalidFile unless it parses to exactly the `expected` tickers."""
     text = before + "".join(items) + after
-    found = parsed(text, str(home.tickers)).tickers
-    if [entry.ticker for entry in found] != list(expected):
+    entries = parsed(text, str(home.tickers)).tickers
+    if [entry.ticker for entry in entries] != list(expected):
         raise InvalidFile(str(home.tickers), BY_HAND)
     return text.encode()
 

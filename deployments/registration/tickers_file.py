@@ -42,15 +42,15 @@ def start_time(text: Any) -> str:
 
 def digest_time(environ: Mapping[str, str]) -> time:
     """The New York time to report missing forecasts at: STOCKML_DIGEST_AT, default 07:00. Raises InvalidSetting."""
-    named = environ.get("STOCKML_DIGEST_AT")
+    text = environ.get("STOCKML_DIGEST_AT")
     try:
-        return time.fromisoformat(start_time(named)) if named else DIGEST_AT
+        return time.fromisoformat(start_time(text)) if text else DIGEST_AT
     except ValueError as error:
-        wanted = 'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
-        raise InvalidSetting("STOCKML_DIGEST_AT", named, wanted) from error
+        expected = 'a time such as "07:00" outside 00:00 to 03:00, which clock changes skip or repeat'
+        raise InvalidSetting("STOCKML_DIGEST_AT", text, expected) from error
 
 
-def _spelled(text: str) -> str:
+def _valid_ticker(text: str) -> str:
     with refused_as(ValueError):
         return validated_ticker(text)
 
@@ -60,7 +60,7 @@ class TickerEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ticker: Annotated[str, AfterValidator(_spelled)]
+    ticker: Annotated[str, AfterValidator(_valid_ticker)]
     profile: Profile = "nightly"
     calendar: str | None = None
     at: Annotated[str, BeforeValidator(start_time)] | None = None
@@ -88,7 +88,7 @@ class TickerEntry(BaseModel):
     def cron(self, minutes_later: int = 0) -> str:
         """The cron line: weekdays at the start time, or the mornings after if it is before the exchange's close.
 
-        A start in the evening, where the day's bar is final only after midnight, as in Frankfurt, is put off till then.
+        An evening start is put off till the day's bar is final, where that is after midnight, as in Frankfurt.
         """
         close, final = _close_and_final(self)
         start = datetime.combine(_A_WINTER_DAY, time.fromisoformat(self.at)) if self.at else close
@@ -120,7 +120,7 @@ class TickerEntry(BaseModel):
 
 
 class TickersFile(BaseModel):
-    """The list: `tickers:`, of which one alone may stand for its entry, and `defaults:` for what entries leave out."""
+    """The list: `tickers:`, each an entry or only its ticker, and `defaults:` for what entries leave out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -151,12 +151,12 @@ class TickersFile(BaseModel):
 class _EachKeyOnce(yaml.SafeLoader):
     """A YAML loader that refuses duplicate keys: PyYAML would drop the first one, with all tickers below it.
 
-    And aliases of aliases that stand for more than anybody reads: checking them would not end.
+    Also refuses nested aliases that stand for too many values: checking them would not end.
     """
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        if node and _written_out(node, {}) > MAX_VALUES:
+        if node and _expanded_size(node, {}) > MAX_VALUES:
             raise yaml.MarkedYAMLError(None, None, f"aliases that stand for more than {MAX_VALUES:,} values")
         return node
 
@@ -167,13 +167,13 @@ class _EachKeyOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _written_out(node: Any, known: dict[int, float]) -> float:
+def _expanded_size(node: Any, sizes: dict[int, float]) -> float:
     """How many values a node is with its aliases written out; infinite for one that is within itself."""
-    if id(node) not in known:
-        known[id(node)] = inf
+    if id(node) not in sizes:
+        sizes[id(node)] = inf
         below = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_written_out(n, known) for n in below))
-    return known[id(node)]
+        sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_expanded_size(n, sizes) for n in below))
+    return sizes[id(node)]
 
 
 def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
@@ -194,8 +194,8 @@ def parsed(text: str, where: str) -> TickersFile:
         return TickersFile.model_validate(yaml.load(text, _EachKeyOnce))
     except ValidationError as error:
         problems = error.errors()  # report an empty list only if no other problem explains it
-        told = [each for each in problems if each["type"] != "too_short"] or problems
-        raise InvalidFile(where, "; ".join(map(_in_words, told[:3]))) from error
+        shown = [each for each in problems if each["type"] != "too_short"] or problems
+        raise InvalidFile(where, "; ".join(map(_in_words, shown[:3]))) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: it looks like a date, and is none
         raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
 
@@ -211,9 +211,9 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 
 
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
-    named = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
-    if not isinstance(named, str):  # YAML reads ON and NO as booleans, 0005 as a number
-        raise ValueError(f'expected a ticker, found {named!r}; put one that YAML reads otherwise in quotes, as "ON"')
+    ticker = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
+    if not isinstance(ticker, str):  # YAML reads ON and NO as booleans, 0005 as a number
+        raise ValueError(f'expected a ticker, found {ticker!r}; put one that YAML reads otherwise in quotes, as "ON"')
     return {**defaults, **({"ticker": entry} if isinstance(entry, str) else entry)}
 
 
@@ -233,10 +233,10 @@ def _default_start(final: datetime) -> datetime:
 
 def _in_words(problem: Any) -> str:
     where, name = ".".join(str(part) for part in problem["loc"]), str(problem["loc"][-1]) if problem["loc"] else ""
-    said = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         fields = TickerEntry.model_fields if len(problem["loc"]) > 1 else ("defaults", "tickers")
-        said = f"expected one of {', '.join(sorted(fields))}, found {name!r}"
+        message = f"expected one of {', '.join(sorted(fields))}, found {name!r}"
     if problem["type"] == "too_short":
-        said = "expected at least one ticker, found none"
-    return f"{where}: {said}" if where else said
+        message = "expected at least one ticker, found none"
+    return f"{where}: {message}" if where else message

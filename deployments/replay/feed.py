@@ -41,8 +41,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(Answer(404, b'{"detail": "Not found."}'))
         query = dict(parse_qsl(parts.query))
         reply = self.server.answered(query)
-        asked = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
-        self.server.on_request(asked)
+        request = Asked(query.get("function", ""), query.get("symbol", ""), query.get("outputsize", "compact"))
+        self.server.on_request(request)
         return self._send(reply)
 
     def log_message(self, *args: object) -> None:
@@ -66,7 +66,7 @@ class Feed(ThreadingHTTPServer):
         *,
         now: datetime = END_OF_RECORDING,
         port: int = 0,
-        on_request: Callable[[Asked], None] = lambda asked: None,
+        on_request: Callable[[Asked], None] = lambda request: None,
     ) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.now, self.on_request = now, on_request

@@ -68,12 +68,12 @@ _SPLITS = {
 @cache
 def _recording() -> dict[str, tuple[RecordedRow, ...]]:
     rows = defaultdict[str, list[RecordedRow]](list)
-    packed = files("bokeh_sampledata").joinpath("_data", "stocks.csv.gz").read_bytes()
-    _, *lines = csv.reader(gzip.decompress(packed).decode().splitlines())
+    compressed = files("bokeh_sampledata").joinpath("_data", "stocks.csv.gz").read_bytes()
+    _, *lines = csv.reader(gzip.decompress(compressed).decode().splitlines())
     for symbol, day, *prices, volume, _ in lines:
         open_, high, low, close = map(float, prices)
         rows[symbol].append(RecordedRow(date.fromisoformat(day), open_, high, low, close, int(volume)))
-    return {symbol: tuple(sorted(of_symbol)) for symbol, of_symbol in rows.items()}
+    return {symbol: tuple(sorted(bars)) for symbol, bars in rows.items()}
 
 
 def symbols() -> tuple[str, ...]:
@@ -159,8 +159,8 @@ def _bar(row: RecordedRow, *, provisional: bool) -> dict[str, str]:
 def _splits(symbol: str, now: datetime) -> Answer:
     if not published(symbol, now):
         return _unknown("SPLITS")
-    known = [split for split in recorded_splits(symbol.upper()) if publication(split.effective) <= now]
-    rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(known)]
+    splits = [split for split in recorded_splits(symbol.upper()) if publication(split.effective) <= now]
+    rows = [{"effective_date": s.effective.isoformat(), "split_factor": f"{s.factor:.4f}"} for s in reversed(splits)]
     return _json({"symbol": symbol, "data": rows})
 
 

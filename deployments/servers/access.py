@@ -49,10 +49,10 @@ def fault_of_server(error: BaseException) -> str | None:
 
     response: Any = getattr(error, "response", None)
     code = getattr(response, "status_code", 0)
-    asked = vars(error).get("_request") or _unread(error)
-    url = urlsplit(str(getattr(asked, "url", "")))
+    source = vars(error).get("_request") or _unparsed_response(error)
+    url = urlsplit(str(getattr(source, "url", "")))
     where = url.netloc.rpartition("@")[2]
-    to = f"to {getattr(getattr(asked, 'request', asked), 'method', '')} {url.path}"
+    to = f"to {getattr(getattr(source, 'request', source), 'method', '')} {url.path}"
     if code >= 500:
         return f"the server at {where} failed within; `stockml doctor` looks at its database, and for a full disk"
     if code == 401:
@@ -60,22 +60,22 @@ def fault_of_server(error: BaseException) -> str | None:
     if code == 429 or isinstance(error, TransportError):
         found = "that it is asked too often" if code else f"none ({error})"
         return f"expected an answer of the server at {where}, found {found}; run the same command again once it is up"
-    if asked is not None:
+    if source is not None:
         found = f"status {code} {to} ({excerpt(response.text)})" if code else f"one {to} that is not as Prefect's"
         return f"expected an answer of the server at {where}, found {found}; run the same command again, or see {PROXY}"
     return fault_of_server(error.__cause__) if error.__cause__ else None
 
 
-def _unread(error: BaseException) -> Any:
-    """The answer that was being read when a client of Prefect's failed to; None for an error of something else."""
+def _unparsed_response(error: BaseException) -> Any:
+    """The answer that a Prefect client failed to parse; None for any other error."""
     from httpx import RequestError, Response
 
-    is_of_reading, clients = isinstance(error, ValueError | TypeError | KeyError | RequestError), ("httpx", "prefect")
+    may_be_parsing, clients = isinstance(error, ValueError | TypeError | KeyError | RequestError), ("httpx", "prefect")
     frames = [
         each for each, _ in walk_tb(error.__traceback__) if str(each.f_globals.get("__name__")).startswith(clients)
     ]
-    held = [each for frame in frames for each in frame.f_locals.values() if is_of_reading]
-    return next((each for each in reversed(held) if isinstance(each, Response)), None)
+    values = [each for frame in frames for each in frame.f_locals.values() if may_be_parsing]
+    return next((each for each in reversed(values) if isinstance(each, Response)), None)
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ class Access:
         password = environ.get(PASSWORD) or None
         if password and not (all(password.partition(":")) and password.isascii() and password.isprintable()):
             raise InvalidSetting(PASSWORD, "…", "user:password, of letters, digits and signs in ASCII")
-        found = cls(address, tuple(_names(environ.get(HOSTS, ""))), password)
-        if found.is_open and not password:
+        access = cls(address, tuple(_names(environ.get(HOSTS, ""))), password)
+        if access.is_open and not password:
             raise PasswordNeeded(address)
-        return found
+        return access
 
     @property
     def is_open(self) -> bool:
@@ -127,18 +127,18 @@ class Access:
         if self.address not in _EVERYWHERE:
             return []
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        held = (each.address for card in psutil.net_if_addrs().values() for each in card if each.family == family)
-        reached = (each for each in held if "%" not in each and not ip_address(each).is_loopback)
-        return [socket.gethostname(), *map(_in_url, reached)]
+        addresses = (each.address for card in psutil.net_if_addrs().values() for each in card if each.family == family)
+        outside = (each for each in addresses if "%" not in each and not ip_address(each).is_loopback)
+        return [socket.gethostname(), *map(_in_url, outside)]
 
     def url(self, port: int) -> str:
         return f"http://{self.reached}:{port}"
 
     def is_own_name(self, host: str) -> bool:
         """Whether a Host header names this server, with any port, since a tunnel or a container may map it."""
-        if not _HOST.fullmatch(asked := host.lower()):
+        if not _HOST.fullmatch(requested := host.lower()):
             return False
-        name = _without_port(asked)
+        name = _without_port(requested)
         is_machine = self.is_open and (name == socket.gethostname().lower() or _is_ip(name.strip("[]")))
         return is_machine or name in (*map(_in_url, LOOPBACK), self.reached, *map(_without_port, self.named))
 
@@ -178,8 +178,8 @@ class Guard:
 
     def __init__(self, application: ASGIApp, access: Access, *, password_but_for: str | None = None) -> None:
         self.application, self.access, self.open_path = application, access, password_but_for
-        given = access.password if password_but_for else None
-        self._expected = b"Basic " + base64.b64encode(given.encode()) if given else None
+        credentials = access.password if password_but_for else None
+        self._expected = b"Basic " + base64.b64encode(credentials.encode()) if credentials else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -206,24 +206,24 @@ class Guard:
         if is_foreign or not all(self.access.is_own_page(origin, hosts[0]) for origin in origins):
             return 400 if scope.get("method") == "OPTIONS" else 403, "pages of another origin may not use this server"
         if self._expected and (scope.get("method"), scope["path"]) != ("GET", self.open_path):
-            given = "".join(headers.getlist("authorization")).encode("latin-1")
-            if not hmac.compare_digest(given, self._expected):
+            credentials = "".join(headers.getlist("authorization")).encode("latin-1")
+            if not hmac.compare_digest(credentials, self._expected):
                 return 401, "user and password, please"
         return (404, "the API is not described here") if _DESCRIPTION.fullmatch(scope["path"]) else None
 
 
 def _with_headers(send: Send) -> Send:
-    async def sent(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             for name, value in HEADERS.items():
                 MutableHeaders(scope=message).setdefault(name, value)
         await send(message)
 
-    return sent
+    return send_with_headers
 
 
-def _names(given: str) -> Iterator[str]:
-    for name in filter(None, (part.strip().lower() for part in given.split(","))):
+def _names(text: str) -> Iterator[str]:
+    for name in filter(None, (part.strip().lower() for part in text.split(","))):
         if not _HOST.fullmatch(name):
             raise InvalidSetting(HOSTS, name, "host names, comma separated, such as stocks.example.org")
         yield name

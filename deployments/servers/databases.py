@@ -39,12 +39,12 @@ MAKING = 0x73746F636B6D6C  # "stockml": the advisory lock for creating databases
 def faults(home: HomePaths, *, thorough: bool = False) -> Iterator[StoreError]:
     """Yield what makes Prefect's or MLflow's database in this home unusable, with the way back."""
     prefect, mlflow = home.prefect / "prefect.db", home.root / "mlflow.db"
-    in_the_making = prefect.exists() and not prefect.stat().st_size and not (home.prefect / "migrated.txt").exists()
+    is_being_created = prefect.exists() and not prefect.stat().st_size and not (home.prefect / "migrated.txt").exists()
     away = "end `stockml up` if it is up, and move it away with its `-wal` and `-shm`"
     deployed = f"{away}; `stockml deploy` brings schedules back, the pages of past runs are gone"
     rebuilt = f"{away}; `stockml rebuild-tracking` makes its runs again from the records of the nights"
     for path, table, way_back, counts in (
-        (prefect, "flow_run", deployed, not in_the_making),
+        (prefect, "flow_run", deployed, not is_being_created),
         (mlflow, "experiments", rebuilt, True),
     ):
         if counts and (fault := fault_of(path, table, thorough=thorough)):
@@ -77,9 +77,9 @@ def create(home: HomePaths) -> None:
     with alone(home) as server:
         if server is None:
             return
-        found = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
+        existing = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
         for name in ON_POSTGRES:
-            if name not in found:
+            if name not in existing:
                 server.execute(f"CREATE DATABASE {name}")
 
 
@@ -106,17 +106,17 @@ def check_server(address: str) -> None:
 @contextmanager
 def connected(address: str) -> "Iterator[psycopg.Connection[Any]]":
     """Yield a connection to user:password@host:port/database. Raises ServerUnavailable, which shows no password."""
-    place = address.rpartition("@")[2].partition("/")[0]
+    server_address = address.rpartition("@")[2].partition("/")[0]
     try:
         import psycopg
     except ImportError as error:
         advice = "install it with `pip install stockml[postgres]`"
-        raise ServerUnavailable("PostgreSQL's driver", place, advice) from error
+        raise ServerUnavailable("PostgreSQL's driver", server_address, advice) from error
     try:
         with psycopg.connect(f"postgresql://{address}", autocommit=True, connect_timeout=10) as server:
             yield server
     except psycopg.Error as error:
-        raise ServerUnavailable("PostgreSQL", place, "check STOCKML_DATABASE_URL", refusal(error)) from None
+        raise ServerUnavailable("PostgreSQL", server_address, "check STOCKML_DATABASE_URL", refusal(error)) from None
 
 
 def local_database(environ: Mapping[str, str]) -> Path | None:
@@ -130,12 +130,12 @@ def create_prefect(database: Path, tables: Path = TABLES) -> None:
 
     Does nothing if the write-ahead log of a removed database is left: SQLite would replay it into the new one.
     """
-    written, log = tables.read_text(encoding="utf-8"), database.with_name(f"{database.name}-wal")
-    if database.exists() or log.exists() or not written.startswith(heading()):
+    schema, log = tables.read_text(encoding="utf-8"), database.with_name(f"{database.name}-wal")
+    if database.exists() or log.exists() or not schema.startswith(heading()):
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(":memory:")) as new:
-        new.executescript(written)
+        new.executescript(schema)
         content = new.serialize()
     with FileLock(database.with_name("layout.lock")):
         if not database.exists():

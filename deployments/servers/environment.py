@@ -19,8 +19,8 @@ def check_folder() -> None:
         with suppress(OSError, ValueError, TypeError):  # it is not there, or Prefect itself refuses it
             if file.is_file() and file.lstat().st_uid not in (0, os.geteuid()):
                 text = file.read_text("utf-8")
-                told = tomllib.loads(text).get("tool", ()) if file.stem == "pyproject" else file.stem + text.lower()
-                if "prefect" in told:
+                settings = tomllib.loads(text).get("tool", ()) if file.stem == "pyproject" else file.stem + text.lower()
+                if "prefect" in settings:
                     why = "expected settings for Prefect of your own or of root's, found another user's"
                     raise InvalidFile(str(file.absolute()), f"{why}; run this in another folder, or remove them")
 
@@ -36,7 +36,7 @@ def settings_of(home: HomePaths, environ: Mapping[str, str] = os.environ) -> dic
     password = environ.get("PREFECT_SERVER_API_AUTH_STRING")
     # this home's servers ask for it; a server elsewhere must not be sent it
     as_client = {"PREFECT_API_AUTH_STRING": password} if password and not environ.get("PREFECT_API_URL") else {}
-    if home.database:  # a PostgreSQL that restarts is answered so; on SQLite it is a full disk, which is told at once
+    if home.database:  # a restarting PostgreSQL's answers; on SQLite they mean a full disk, reported at once
         as_client["PREFECT_CLIENT_RETRY_EXTRA_CODES"] = "500,504"
     return as_client | {
         "STOCKML_HOME": str(home.root),

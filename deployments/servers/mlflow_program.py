@@ -33,13 +33,13 @@ from stockml.tracking.run_content import DRAWN_AT_ONCE
 from stockml.tracking.runs import log_plots
 
 MAX_WAIT_S = 120.0  # the longest wait for plots
-CHOSEN = {
+PRESET = {
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
     "mlflow.workflowType_v1": '"machine_learning"',
     "mlflow.telemetry.info.alert.dismissed_v1": "true",
     "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
 }
-CHOOSES = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{CHOSEN[key]}');" for key in CHOSEN)
+SCRIPT = "".join(f"localStorage.getItem('{key}') || localStorage.setItem('{key}', '{PRESET[key]}');" for key in PRESET)
 
 
 def main(port: int, artifacts: str) -> None:
@@ -66,7 +66,7 @@ def main(port: int, artifacts: str) -> None:
 
 def with_browser_defaults(application: ASGIApp, index: str) -> ASGIApp:
     """Wrap MLflow's application so that its page sets the choices not yet made in this browser."""
-    with_choices = index.replace("<head>", f"<head><script>{CHOOSES}</script>", 1)
+    with_choices = index.replace("<head>", f"<head><script>{SCRIPT}</script>", 1)
     page = HTMLResponse(with_choices, headers={"cache-control": "no-cache"})
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,32 +84,32 @@ class PlotsOnDemand:
     def __init__(self, application: ASGIApp, database: str) -> None:
         self._application, self._database = application, database
         self._one_at_a_time = asyncio.Lock()
-        self._seen_to: dict[str, float] = {}  # run id to monotonic time; infinity once nothing is missing
+        self._checked_at: dict[str, float] = {}  # run id to monotonic time; infinity once nothing is missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (run_id := asked_for(scope)) and self._is_due(run_id):
             async with self._one_at_a_time:
                 if self._is_due(run_id):
-                    is_whole = await asyncio.to_thread(complete, self._database, run_id)
-                    self._seen_to[run_id] = math.inf if is_whole else time.monotonic()
+                    is_complete = await asyncio.to_thread(complete, self._database, run_id)
+                    self._checked_at[run_id] = math.inf if is_complete else time.monotonic()
         await self._application(scope, receive, send)
 
     def _is_due(self, run_id: str) -> bool:
-        return self._seen_to.get(run_id, -math.inf) + self.pause_s <= time.monotonic()
+        return self._checked_at.get(run_id, -math.inf) + self.pause_s <= time.monotonic()
 
 
 def asked_for(scope: Scope) -> str | None:
     """The run whose plots a request lists or opens; None if its night has drawn them or for other requests."""
     if not scope["path"].endswith(("/artifacts/list", "/get-artifact")):
         return None
-    asked = QueryParams(scope.get("query_string", b""))
-    folder, _, name = asked.get("path", "").partition("/")
-    wanted = folder == "plots" and name.removesuffix(".png") not in DRAWN_AT_ONCE
-    return (asked.get("run_uuid") or asked.get("run_id")) if wanted else None
+    query = QueryParams(scope.get("query_string", b""))
+    folder, _, name = query.get("path", "").partition("/")
+    is_plot = folder == "plots" and name.removesuffix(".png") not in DRAWN_AT_ONCE
+    return (query.get("run_uuid") or query.get("run_id")) if is_plot else None
 
 
 def complete(database: str, run_id: str) -> bool:
-    """Have a night's missing plots drawn, and all logged; return whether none is missing now, as of a run of no night.
+    """Have a night's missing plots drawn, and all logged; True if none is missing now, or the run is no night's.
 
     They are drawn in a process of their own, which imports what this one never does.
     """
@@ -125,18 +125,18 @@ def complete(database: str, run_id: str) -> bool:
     night = kept_night(current_home().nights, ticker, key) if ticker and key else None
     if night is None:
         return True
-    if not is_whole(night):
+    if not all_plots_drawn(night):
         command = [sys.executable, "-m", "deployments.servers.mlflow_program", "draw", ticker, key]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, timeout=MAX_WAIT_S, check=False)
-    try:  # even what was drawn before: there may have been no room in MLflow then
+    try:  # also plots drawn before: MLflow may have had no room then
         log_plots(client, run, night)
     except (OSError, MlflowException):  # the page shows what it has
         return False
-    return is_whole(night)
+    return all_plots_drawn(night)
 
 
-def is_whole(night: Night) -> bool:
+def all_plots_drawn(night: Night) -> bool:
     folder = Path(night.plots_folder or "")
     return all((folder / f"{name}.png").exists() for name in night.figures)
 

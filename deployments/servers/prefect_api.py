@@ -50,7 +50,7 @@ def prefect_api(home: HomePaths, environ: MutableMapping[str, str] = os.environ)
 
 @contextmanager
 def client_if_up(home: HomePaths) -> "Iterator[SyncPrefectClient | None]":
-    """Yield a client of the Prefect that is configured or up; None if none is. It asks once: a person waits.
+    """Yield a client of the Prefect that is configured or up; None if none is. No retries: a person waits.
 
     Raises InvalidSetting, ServerUnavailable.
     """
@@ -63,10 +63,10 @@ def client_if_up(home: HomePaths) -> "Iterator[SyncPrefectClient | None]":
         from prefect import settings
         from prefect.client.orchestration import get_client
 
-    chosen: dict[Any, Any] = {settings.PREFECT_API_URL: address, settings.PREFECT_CLIENT_MAX_RETRIES: 0}
+    client_settings: dict[Any, Any] = {settings.PREFECT_API_URL: address, settings.PREFECT_CLIENT_MAX_RETRIES: 0}
     if password := os.environ.get("PREFECT_API_AUTH_STRING"):
-        chosen[settings.PREFECT_API_AUTH_STRING] = password
-    with settings.temporary_settings(chosen), get_client(sync_client=True) as client:
+        client_settings[settings.PREFECT_API_AUTH_STRING] = password
+    with settings.temporary_settings(client_settings), get_client(sync_client=True) as client:
         yield client
 
 
@@ -79,8 +79,8 @@ def configured_api(home: HomePaths, environ: Mapping[str, str], timeout_s: float
     if not address:
         return ""
     if "@" in address:  # the name service would be asked for a host `user:password@host`
-        wanted = "an address without user and password; PREFECT_API_AUTH_STRING takes them"
-        raise InvalidSetting("PREFECT_API_URL", "…", wanted)
+        expected = "an address without user and password; PREFECT_API_AUTH_STRING takes them"
+        raise InvalidSetting("PREFECT_API_URL", "…", expected)
     from deployments.servers.access import SET_PASSWORD
 
     fault, advice = unhealthy(address, timeout_s=timeout_s), "unset PREFECT_API_URL, or start it with `stockml up`"
@@ -99,7 +99,7 @@ def running_server(home: HomePaths) -> str | None:
 
 @contextmanager
 def _own_server(home: HomePaths, environ: MutableMapping[str, str]) -> Iterator[str]:
-    """Run a server. Requests wait while it is restarted, as the socket stays open; once it has failed, so do they."""
+    """Run a server. Requests wait while it restarts, as its socket stays open; once it failed for good, they fail."""
     from deployments.servers.processes import Child, Program, kept_running
 
     def goes_on(server: Child) -> bool:
@@ -158,9 +158,9 @@ def rejects_password(address: str, environ: Mapping[str, str], home: HomePaths) 
     import httpx  # as Prefect's client does, it sends no password on to another server that this one leads to
 
     password = {**settings_of(home, environ), **environ}.get("PREFECT_API_AUTH_STRING", "")
-    given = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
+    headers = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
     try:
-        reply = httpx.get(f"{address}/admin/version", headers=given, follow_redirects=True, timeout=3)
+        reply = httpx.get(f"{address}/admin/version", headers=headers, follow_redirects=True, timeout=3)
     except httpx.HTTPError:
         return None
     return None if reply.is_server_error else reply.status_code == 401 and not environ.get("PREFECT_API_KEY")
@@ -173,7 +173,7 @@ def unhealthy(address: str, timeout_s: float = 3.0) -> str | None:
             is_page = reply.headers.get_content_type() == "text/html"  # such as that of a login before it
             return "a page" if is_page else None if reply.status == 200 else f"status {reply.status}"
     except HTTPError as refusal:
-        words = refusal.read(200).decode(errors="replace") if "text/plain" in str(refusal.headers) else refusal.reason
-        return f"status {refusal.code} ({' '.join(words.split())})"
+        reason = refusal.read(200).decode(errors="replace") if "text/plain" in str(refusal.headers) else refusal.reason
+        return f"status {refusal.code} ({' '.join(reason.split())})"
     except (OSError, HTTPException, ValueError):
         return "no answer"

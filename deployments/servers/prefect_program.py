@@ -107,12 +107,12 @@ def derive_csrf_tokens(key: bytes) -> None:
         expires = datetime.now(UTC) + PREFECT_SERVER_CSRF_TOKEN_EXPIRATION.value()
         return CsrfToken(client=client, token=hmac.new(key, client.encode(), "sha256").hexdigest(), expiration=expires)
 
-    async def none_kept(*, session: object) -> int:
+    async def delete_none(*, session: object) -> int:
         return 0
 
     models: Any = csrf_token
     models.create_or_update_csrf_token = models.read_token_for_client = token
-    models.delete_expired_tokens = none_kept
+    models.delete_expired_tokens = delete_none
 
 
 def token_key(folder: Path) -> bytes:
@@ -147,15 +147,15 @@ def serve_socket(descriptor: int, folder: Path) -> None:
 
 def _bring_up_to_date(folder: Path) -> None:
     """Migrate the database once per Prefect version, one process at a time, even of homes that share a server."""
-    head = folder / "migrated.txt"
-    wanted = f"{version('prefect')}\n".encode()
+    version_file = folder / "migrated.txt"
+    version_line = f"{version('prefect')}\n".encode()
     folder.mkdir(parents=True, exist_ok=True)
     if local := databases.local_database(os.environ):
         databases.create_prefect(local)
     with FileLock(folder / "migrated.lock"), databases.alone(current_home()):
-        if not (local and local.is_file() and head.is_file() and head.read_bytes() == wanted):
+        if not (local and local.is_file() and version_file.is_file() and version_file.read_bytes() == version_line):
             databases.migrate()
-            write_atomically(head, wanted)
+            write_atomically(version_file, version_line)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ frees up idle until the next poll. This one polls for as many runs as its slots 
 next of these at once, and polls again when none is left. A poll is expensive for the server, which sorts all due runs
 and writes to each deployment. One connection watches for cancellations of all runs, instead of two per run.
 
-Nor does it report as crashes, as Prefect's own does, a run that was cancelled while it was too busy to answer, and a
-process that was killed, by the system for lack of memory or with the warm process that it was forked from.
+Unlike Prefect's own, it does not report as crashes a run that was cancelled while too busy to answer, and a process
+that was killed, by the system for lack of memory or with the warm process that it was forked from.
 """
 
 import os
@@ -61,9 +61,9 @@ class ControlChannel(_control_channel.ControlChannel):
 
     async def signal(self, flow_run_id: UUID, intent: Intent) -> _control_channel.ControlSignalStatus:
         answer = await super().signal(flow_run_id, intent)
-        found = self._registrations.get(flow_run_id)
-        if found and answer is _control_channel.ControlSignalStatus.NOT_ACKNOWLEDGED:
-            await self._record_conclusion(found, StateOwnershipDelegation(intent))
+        registration = self._registrations.get(flow_run_id)
+        if registration and answer is _control_channel.ControlSignalStatus.NOT_ACKNOWLEDGED:
+            await self._record_conclusion(registration, StateOwnershipDelegation(intent))
         return answer
 
 
@@ -86,9 +86,9 @@ class RunContext(_flow_run_executor.FlowRunExecutorContext):
 
     def _concluded(self, flow_run_id: UUID) -> AttemptConclusion | None:
         """The run's outcome, so that it is not reported as crashed; puts a killed night back into the queue."""
-        known, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
-        if known or process is None or (process.returncode or 0) >= 0:
-            return known
+        conclusion, process = self.control_channel.get_conclusion(flow_run_id), self.process_manager.get(flow_run_id)
+        if conclusion or process is None or (process.returncode or 0) >= 0:
+            return conclusion
         with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:  # then left to `reap_lost`
             if not requeue(client, flow_run_id, f"its process was killed by signal {-(process.returncode or 0)}"):
                 return None
@@ -134,18 +134,18 @@ class WarmWorker(process.ProcessWorker):
         """
         soon = datetime.now(UTC) + timedelta(seconds=self._prefetch_seconds)
         limit = AHEAD * int(self.limiter.total_tokens) + len(self._submitting_flow_run_ids)
-        pool, asked = {"name": self._work_pool_name}, {"scheduled_before": str(soon), "limit": limit}
+        pool, query = {"name": self._work_pool_name}, {"scheduled_before": str(soon), "limit": limit}
         try:
             answer = await self.client.request(
-                "POST", "/work_pools/{name}/get_scheduled_flow_runs", path_params=pool, json=asked
+                "POST", "/work_pools/{name}/get_scheduled_flow_runs", path_params=pool, json=query
             )
         except HTTPStatusError as refused:
             if refused.response.status_code == HTTPStatus.NOT_FOUND:  # the next heartbeat creates the pool
                 return []
             raise
-        found = WorkerFlowRunResponse.model_validate_list(answer.json())
-        are_all_nights = len(found) == limit and all(each.flow_run.auto_scheduled for each in found)
-        return [*await self._by_hand(found, soon), *found] if are_all_nights else found
+        due = WorkerFlowRunResponse.model_validate_list(answer.json())
+        are_all_nights = len(due) == limit and all(each.flow_run.auto_scheduled for each in due)
+        return [*await self._by_hand(due, soon), *due] if are_all_nights else due
 
     async def _by_hand(self, nights: Sequence[WorkerFlowRunResponse], soon: datetime) -> list[WorkerFlowRunResponse]:
         """Runs not created by a schedule, in these nights' queues, among the latest due ones."""
@@ -195,15 +195,15 @@ class WarmWorker(process.ProcessWorker):
         return bool(is_due) and await super()._propose_pending_state(flow_run)
 
     async def setup(self) -> None:
-        attempts = await self._exit_stack.enter_async_context(RunContext())
-        process.FlowRunExecutorContext = attempts.of_a_run  # type: ignore # Prefect's `run` calls it
+        context = await self._exit_stack.enter_async_context(RunContext())
+        process.FlowRunExecutorContext = context.of_a_run  # type: ignore # Prefect's `run` calls it
         await super().setup()
 
     async def sync_with_backend(self) -> None:
-        """Every half minute: send a heartbeat, and see to runs that a lost worker has left, unless that goes on."""
+        """Every half minute: send a heartbeat, and look for lost runs unless a search still goes on."""
         with as_outages():
             await super().sync_with_backend()
-        if not self._sweep.is_alive():  # no thread of AnyIO: once, one begun as Ctrl-C came kept the process for ever
+        if not self._sweep.is_alive():  # not AnyIO's: once, one begun at Ctrl-C kept the process alive for ever
             self._sweep = Thread(target=copy_context().run, args=[reap_lost], daemon=True)
             self._sweep.start()
 
@@ -214,9 +214,9 @@ class WarmWorker(process.ProcessWorker):
         task_status: TaskStatus[Any] | None = None,
     ) -> process.ProcessWorkerResult:
         """Run as Prefect's worker does, but name the process with its host."""
-        told = task_status or anyio.TASK_STATUS_IGNORED
-        named: Any = SimpleNamespace(started=lambda pid: told.started(f"{gethostname()}:{pid}"))
-        return await super().run(flow_run, configuration, named)
+        status = task_status or anyio.TASK_STATUS_IGNORED
+        with_host: Any = SimpleNamespace(started=lambda pid: status.started(f"{gethostname()}:{pid}"))
+        return await super().run(flow_run, configuration, with_host)
 
     async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
         """Do nothing, which saves each night a request: a run names its host and process already."""
@@ -228,11 +228,11 @@ class WarmWorker(process.ProcessWorker):
         """Emit no event, and so none for the end of the process either: the run's own states tell both."""
 
     async def _submit_run_and_capture_errors(self, *arguments: Any, **named: Any) -> Any:
-        found = await super()._submit_run_and_capture_errors(*arguments, **named)
+        result = await super()._submit_run_and_capture_errors(*arguments, **named)
         if not await self._submit_scheduled_flow_runs([*self._next]):
             with suppress(Exception):  # server away: left to the next poll
                 await self.get_and_submit_flow_runs()
-        return found
+        return result
 
 
 def install() -> None:
@@ -245,7 +245,7 @@ def install() -> None:
 
 @contextmanager
 def as_outages() -> Iterator[None]:
-    """Raise what Prefect's loop takes for an outage, which it waits out, for whatever ends a poll: it would end."""
+    """Raise any error of a poll as an outage, which Prefect's loop waits out; any other would end the loop."""
     try:
         yield
     except Exception as error:
@@ -257,13 +257,13 @@ def settings_of_a_run(server: str) -> dict[str, str | None]:
 
     With an `http://` server there is no TLS, for which each of a run's clients would load a hundred certificates.
     """
-    one = current_home().prefect / CERTIFICATE
-    without_tls = {"PREFECT_API_SSL_CERT_FILE": str(one)} if server.startswith("http://") and one.is_file() else {}
+    file = current_home().prefect / CERTIFICATE
+    without_tls = {"PREFECT_API_SSL_CERT_FILE": str(file)} if server.startswith("http://") and file.is_file() else {}
     return {"PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false", **without_tls}
 
 
 def keep_certificate(folder: Path) -> None:
     """Write one of the certificates that this machine trusts to `folder`, if it has them in one file, and room."""
-    for each in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
+    for certificate in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
         with suppress(DiskFull):  # a run loads them all without it
-            write_atomically(folder / CERTIFICATE, ssl.DER_cert_to_PEM_cert(each).encode())
+            write_atomically(folder / CERTIFICATE, ssl.DER_cert_to_PEM_cert(certificate).encode())

@@ -87,14 +87,14 @@ def start(program: Program, log: Path) -> Child:
     return Child(program, process, log)
 
 
-def shorten(log: Path, most: int = LOG_BYTES) -> None:
-    """Leave the newest half of a log that has more than `most` bytes, in whole lines; its program writes on."""
+def shorten(log: Path, max_bytes: int = LOG_BYTES) -> None:
+    """Leave the newest half of a log that has more than `max_bytes`, in whole lines; its program writes on."""
     with contextlib.suppress(OSError):  # a person may remove it; a disk may be full
-        if log.stat().st_size > most:
-            with log.open("rb") as kept, log.open("ab") as sink:
-                kept.seek(-(most // 2), os.SEEK_END)
-                kept.readline()
-                newest = kept.read()
+        if log.stat().st_size > max_bytes:
+            with log.open("rb") as source, log.open("ab") as sink:
+                source.seek(-(max_bytes // 2), os.SEEK_END)
+                source.readline()
+                newest = source.read()
                 sink.truncate(0)
                 sink.write(newest)
 
@@ -147,7 +147,7 @@ def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:
     """Stop the children in turn, each with its descendants: SIGTERM, then SIGKILL to those still alive."""
     for child in children:
         with child.process as process:  # closes its stdin in the end
-            family = _family(process.pid) if process.poll() is None else []  # another may have its number by now
+            family = _family(process.pid) if process.poll() is None else []  # another process may have its pid by now
             if child.program.reports:
                 end(family[1:], patience_s)
             process.terminate()
@@ -177,7 +177,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def main(module: str, arguments: list[str]) -> None:
     """Run `python -m module arguments...` here; when the parent is gone, end with all descendants."""
-    check_folder()  # as the command did, weeks ago perhaps
+    check_folder()  # again: the command may have done so weeks ago
     threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

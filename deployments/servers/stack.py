@@ -50,7 +50,7 @@ def worker(environ: Mapping[str, str], name: str, *more: str) -> Program:
     """The worker, which executes two runs at once; Prefect's page shows it by its name."""
     arguments = ("--pool", POOL, "--type", "process", "--name", name, "--limit", "2", *more)
     level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO"}
-    # at night nobody starts a run again: it and the worker ask again, as after a 503, a server whose database is away
+    # retried like a 503, by worker and runs: the server's database is away, and at night nobody starts a run again
     environ = {"PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,504", **environ, **level}
     return Program("the worker", "deployments.servers.worker_program", arguments, environ, reports=True)
 
@@ -100,7 +100,7 @@ def up(
         record = pages | {"prefect_api": api, "address": access.address, "version": code}
         write_atomically(home.servers, json.dumps(record).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
-        with suppress(InvalidFile):  # half saved, it is another command's
+        with suppress(InvalidFile):  # another command is saving it
             if tickers_of(home) != listed:  # changed by a command that did not find these servers yet
                 _deploy(home, environ, say, children)
         _print_addresses(home, pages, access, say)
@@ -119,16 +119,16 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
     Raises ServerFailed for one that ended by itself, or was killed within its first minute; PortTaken.
     """
     while True:
-        for place, child in enumerate(children):
+        for index, child in enumerate(children):
             processes.shorten(child.log)
             if child.process.poll() is None:
                 continue
             if not child.was_killed or time.monotonic() - child.began <= SETTLED_S:
                 raise child.failure()
-            if option := PORT_OPTIONS.get(child.program.name):  # it would end, and not say why
-                of = Access.of(child.program.environ).address
-                check_port(child.program.name, int(child.program.arguments[0]), option, of)
-            children[place] = processes.started_anew(child)
+            if option := PORT_OPTIONS.get(child.program.name):  # else the new one would end without saying why
+                address = Access.of(child.program.environ).address
+                check_port(child.program.name, int(child.program.arguments[0]), option, address)
+            children[index] = processes.started_anew(child)
             say(f"{child.program.name} was killed, and is started anew")
         time.sleep(0.5)
 
@@ -140,7 +140,7 @@ def _deploy(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], No
     child = start(Program("stockml deploy", "deployments.cli", ("deploy",), environ), home.root / "logs" / "deploy.log")
     try:
         while (code := child.process.poll()) != 0:
-            for each in (*servers, child) if code else servers:  # for one that was killed it would wait for minutes
+            for each in (*servers, child) if code else servers:  # it would wait minutes for a killed one
                 each.check()
             time.sleep(0.1)
     finally:
@@ -148,16 +148,16 @@ def _deploy(home: HomePaths, environ: Mapping[str, str], say: Callable[[str], No
     say(child.log.read_text().strip())
 
 
-def _arranged(server: str, access: Access) -> str:
+def _mlflow_url(server: str, access: Access) -> str:
     """The link to MLflow's arranged page of all tickers; the bare address if that does not exist yet."""
     import httpx
 
     from stockml.tracking.views import EXPERIMENT, view_url
 
     user, _, password = (access.password or "").partition(":")
-    asked = f"{server}/api/2.0/mlflow/experiments/get-by-name"
+    url = f"{server}/api/2.0/mlflow/experiments/get-by-name"
     try:
-        reply = httpx.get(asked, params={"experiment_name": EXPERIMENT}, auth=(user, password) if user else None)
+        reply = httpx.get(url, params={"experiment_name": EXPERIMENT}, auth=(user, password) if user else None)
         return view_url(server, reply.raise_for_status().json()["experiment"]["experiment_id"])
     except (httpx.HTTPError, KeyError, ValueError, TypeError):
         return server
@@ -166,10 +166,10 @@ def _arranged(server: str, access: Access) -> str:
 def _print_addresses(home: HomePaths, pages: Mapping[str, str], access: Access, say: Callable[[str], None]) -> None:
     say(f"home     {home.root}")
     say(f"Prefect  {pages['prefect']}   runs, schedules, and runs by hand: Deployments → Quick run")
-    say(f"MLflow   {_arranged(pages['mlflow'], access)}   all tickers, and from there nights and models side by side")
+    say(f"MLflow   {_mlflow_url(pages['mlflow'], access)}   all tickers, and from there nights and models side by side")
     if access.address != "127.0.0.1" or access.password:
-        asked = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
-        say(f"They listen on {access.address}{' (IPv6 only)' if ':' in access.address else ''}; {asked}")
+        policy = f"both ask for the user and password of {PASSWORD}" if access.password else "no password is asked for"
+        say(f"They listen on {access.address}{' (IPv6 only)' if ':' in access.address else ''}; {policy}")
     if elsewhere := access.elsewhere():
         links = ", ".join(f"http://{host}:{urlsplit(page).port}" for host in elsewhere for page in pages.values())
         say(f"From other machines: {links}; further names are allowed with {HOSTS}")

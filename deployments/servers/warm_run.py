@@ -34,22 +34,22 @@ class Fork:
 
 
 async def run_process(
-    command: list[str], *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED, **asked: Any
+    command: list[str], *, task_status: TaskStatus[Any] = anyio.TASK_STATUS_IGNORED, **options: Any
 ) -> Any:
     """Replace Prefect's function: fork for `COMMAND` if a warm server can; cancelling this call kills the fork."""
-    if command == COMMAND and ADDRESS in os.environ and (connection := await _asked(**asked)):
+    if command == COMMAND and ADDRESS in os.environ and (connection := await _request_fork(**options)):
         async with connection:
             answers = BufferedByteReceiveStream(connection)
             if (answer := await _line(answers)) not in (b"", ALONE):
                 fork = Fork(int(answer))
-                task_status.started(asked["task_status_handler"](fork))
+                task_status.started(options["task_status_handler"](fork))
                 code = await _line(answers)
                 fork.returncode = int(code) if code else KILLED_WITH_SERVER
                 return fork
-    return await processutils.run_process(command, task_status=task_status, **asked)
+    return await processutils.run_process(command, task_status=task_status, **options)
 
 
-async def _asked(
+async def _request_fork(
     env: Mapping[str, str], cwd: str | Path, stream_output: bool = False, **_: Any
 ) -> UNIXSocketStream | None:
     """Request a fork; return the connection on which the server answers, or None if there is no server.

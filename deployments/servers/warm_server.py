@@ -58,14 +58,14 @@ PR_SET_PDEATHSIG = 1
 def main(address: str) -> None:
     """Import, then serve until killed (children die too), or until the sources have changed and no child is left."""
     with imports_uncollected():
-        before = sources()
+        modified_at = sources()
         prepare()
     # of fork, from Python 3.12 on: the other threads only watch standard input, or are jemalloc's, which expects forks
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen(64)
-        Server(listening, before).serve()
+        Server(listening, modified_at).serve()
 
 
 def prepare() -> None:
@@ -95,17 +95,17 @@ def _at_first_use() -> None:
     from prefect._internal.schemas.bases import PrefectBaseModel
 
     PIL.Image.preinit()
-    with tempfile.TemporaryDirectory() as aside:
-        style.save({"first": lambda: style.canvas("")[0]}, Path(aside))
+    with tempfile.TemporaryDirectory() as folder:
+        style.save({"first": lambda: style.canvas("")[0]}, Path(folder))
     for name in ("IPython", "dbruntime", "pyspark"):  # MLflow tries to import these before every request
         sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None: not importable
     _get_store_registry()  # type: ignore[no-untyped-call]
     mlflows: Any = requirements_utils
     mlflows._init_modules_to_packages_map()  # module to package; needed to save a model
-    waiting = [PrefectBaseModel]
-    while waiting:
-        model = waiting.pop()
-        waiting += model.__subclasses__()
+    models = [PrefectBaseModel]
+    while models:
+        model = models.pop()
+        models += model.__subclasses__()
         if not model.__pydantic_complete__:
             model.model_rebuild(raise_errors=False)
 
@@ -153,7 +153,7 @@ class Server:
             _answer_and_close(connection, ALONE)
         else:
             self._children[pid] = connection
-            self._selector.register(connection, selectors.EVENT_READ, lambda: self._left(pid))
+            self._selector.register(connection, selectors.EVENT_READ, lambda: self._requester_left(pid))
             with contextlib.suppress(OSError):  # the requester is gone, as the selector will report
                 connection.sendall(b"%d\n" % pid)
 
@@ -165,11 +165,11 @@ class Server:
         except OSError:
             return None
         if pid == 0:
-            self._forget()
+            self._close_inherited()
             _become(request, streams, server)
         return pid
 
-    def _forget(self) -> None:
+    def _close_inherited(self) -> None:
         """Close what a child has inherited from the server."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -177,7 +177,7 @@ class Server:
         for each in (self._listening, self._ended, self._wakes, *self._children.values()):
             each.close()
 
-    def _left(self, pid: int) -> None:
+    def _requester_left(self, pid: int) -> None:
         """Kill the child whose requester has closed its connection, unless it has just ended."""
         if pid in self._children:
             self._selector.unregister(self._children[pid])
@@ -190,7 +190,7 @@ class Server:
             has_ended, status = os.waitpid(pid, os.WNOHANG)
             if has_ended:
                 connection = self._children.pop(pid)
-                with contextlib.suppress(KeyError):  # `_left` has unregistered it already
+                with contextlib.suppress(KeyError):  # `_requester_left` has unregistered it already
                     self._selector.unregister(connection)
                 _answer_and_close(connection, str(os.waitstatus_to_exitcode(status)).encode())
 

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     process_worker.install()
     process_worker.keep_certificate(current_home().prefect)
     with ExitStack() as stack:
-        # by a worker alone, as `stockml up` serves its own; a key that is not even named may be in a Secret block
+        # only by a worker started alone: `stockml up` serves its own; an unset key may be in a Secret block
         is_replay = "ALPHAVANTAGE_API_KEY" in os.environ or kind_in(current_home()) == "replay"
         if is_replay and (feed := stack.enter_context(played(current_home(), os.environ))):
             print(feed.notice, flush=True)

@@ -13,7 +13,7 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-from deployments.cli.runs import outcome, run_flow
+from deployments.cli.runs import result_of, run_flow
 from deployments.replay.feed import Feed, replay_environment
 from deployments.servers.environment import EVENT_DAYS, RUN_DAYS
 from deployments.servers.prefect_api import prefect_api
@@ -65,7 +65,7 @@ def month(scene: Scene) -> Iterator[Measured]:
                 _nights(feed, day)
                 if number % WEEK == 0:
                     seen.append(sizes(place))
-                    outcome(maintenance, quiet=True)
+                    result_of(maintenance, quiet=True)
     bare = {part: empty[part] for part in ("mlflow.db", "prefect", "events")}  # independent of the number of tickers
     year = {
         part: year_of(part, bare.get(part, 0), [(week[part] - bare.get(part, 0)) / len(TICKERS) for week in seen])

@@ -25,7 +25,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Completed, Late, Running, State
 from prefect.utilities.callables import get_call_parameters
 
-from deployments.cli.runs import outcome
+from deployments.cli.runs import result_of
 from deployments.doctor.services import prefect_nights
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.automations import BLOCK, HEARTBEAT, PREFIX, install, refused_notice, webhook_address
@@ -154,9 +154,9 @@ def test_failed_and_late_runs_of_a_deployment_are_posted_and_a_mistyped_ticker_i
     install({"STOCKML_WEBHOOK_URL": address})
     of_worker(prefect_client, failing, state=Completed())
     with pytest.raises(ValueError, match="PEP"):
-        outcome(failing, "PEP", deployment="PEP")
+        result_of(failing, "PEP", deployment="PEP")
     with pytest.raises(typer.BadParameter):
-        outcome(missing_forecasts, ["../etc"])
+        result_of(missing_forecasts, ["../etc"])
     work(prefect_client, late_bar)  # left to the digest
     work(prefect_client, failing)
     assert told(posted) == FAILED

@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterId
 from prefect.states import Completed, State
 from pydantic import Field
 
-from deployments.cli.runs import outcome
+from deployments.cli.runs import result_of
 from flows.form import NO_DAY, Day
 from stockml.errors import NoData
 from stockml.home import HomePaths
@@ -32,7 +32,7 @@ def test_a_night_of_the_command_line_is_on_its_deployments_page_and_no_worker_ta
         flow_id = client.create_flow(toy_night)
         deployment = client.create_deployment(flow_id, "IBM", parameters=usual, concurrency_limit=1)
     for ticker in ("IBM", "MSFT"):
-        assert outcome(toy_night, ticker, profile="tutorial", deployment=ticker) == "tutorial"
+        assert result_of(toy_night, ticker, profile="tutorial", deployment=ticker) == "tutorial"
     with get_client(sync_client=True) as client:
         of_flow = FlowFilter(id=FlowFilterId(any_=[flow_id]))
         found = {run.parameters["ticker"]: run for run in client.read_flow_runs(flow_filter=of_flow)}
@@ -59,7 +59,7 @@ def test_whoever_waits_is_told_what_failed_and_when_it_is_retried(
     home: HomePaths, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "prefect.task_runs"):
-        assert outcome(toy_outage) is None
+        assert result_of(toy_outage) is None
     said = capfd.readouterr().err
     assert "asked again in 0 s: IBM: expected a daily series, found 'no complete answer" in said
     assert ["passing_fault", "done"] in [line.split() for line in said.splitlines()]
@@ -77,5 +77,5 @@ def toy_wait() -> None:
 
 def test_ctrl_c_is_not_called_a_crash(home: HomePaths, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        outcome(toy_wait)
+        result_of(toy_wait)
     assert "Crash detected" not in capfd.readouterr().err

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deployments.cli.app import run
 from deployments.registration import ticker_list
-from deployments.registration.ticker_list import add, earlier_names, keep, remove, rename, tickers_of
+from deployments.registration.ticker_list import add, earlier_names, remove, rename, replace, tickers_of
 from stockml.errors import InvalidFile, StoreBusy
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -219,16 +219,16 @@ def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(
 
 def test_a_deployed_file_becomes_the_homes_list_and_the_previous_one_is_kept(home: HomePaths, tmp_path: Path) -> None:
     (mine := tmp_path / "mine.yaml").write_text(MINE)
-    keep(home, mine)
+    replace(home, mine)
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     for _ in range(2):
-        keep(home, mine)
+        replace(home, mine)
         assert names(home) == ["IBM", "TSCO.LON", "ON"]
         assert (home.root / "tickers.yaml.before").read_bytes() == before
     mine.write_text("tickers: [../etc]\n")
     with pytest.raises(InvalidFile, match="expected a ticker"):
-        keep(home, mine)
+        replace(home, mine)
     assert home.tickers.read_text() == MINE
 
 
@@ -242,7 +242,7 @@ def test_a_change_of_the_list_waits_for_another_that_is_under_way(
         lambda: add(home, ["KO"], {}),
         lambda: rename(home, "IBM", "KO"),
         lambda: remove(home, ["IBM"]),
-        lambda: keep(home, tmp_path / "mine.yaml"),
+        lambda: replace(home, tmp_path / "mine.yaml"),
     )
     with file_lock(home.locks / "tickers.lock", 0):
         for change in changes:
