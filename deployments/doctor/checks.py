@@ -11,7 +11,7 @@ from platform import python_version
 from shlex import quote
 
 from deployments.doctor import services, stored
-from deployments.doctor.stored import Check, guarded
+from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import tickers_of
 from deployments.registration.tickers_file import digest_time
 from deployments.servers.databases import check_server, faults

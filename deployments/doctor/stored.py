@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from deployments.doctor.check import Check, guarded
 from deployments.registration.ticker_list import own_calendars, tickers_of
 from stockml.errors import NoBars, StockmlError, quantity
 from stockml.forecasts.ledger import Ledger
@@ -30,7 +29,6 @@ from stockml.nights.status import known_tickers
 from stockml.pipeline.ingest import delisted_status
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-from stockml.storage.os_errors import refused
 from stockml.storage.sharing import interrupted_renames
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
@@ -40,32 +38,6 @@ from stockml.training.tuned_settings import tuned_settings
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 OLD_AGE = AgeingSettings().stale_bars
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check; `advice` says what to do, and is empty if nothing needs doing."""
-
-    name: str
-    verdict: Literal["ok", "note", "problem"]
-    found: str
-    advice: str = ""
-
-    def __str__(self) -> str:
-        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[self.verdict]
-        return f"{mark} {self.name}: {self.found}" + (f"; {self.advice}" if self.advice else "")
-
-
-def guarded(name: str, look: Callable[..., object], *arguments: object) -> Iterator[Check]:
-    """Yield each check that `look` returns or yields, if any; an error that it raises becomes a problem."""
-    try:
-        result = look(*arguments)
-        if isinstance(result, Check):
-            yield result
-        elif isinstance(result, Iterator):
-            yield from result
-    except (StockmlError, OSError) as error:
-        yield Check(name, "problem", refused(error))
 
 
 def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
+from deployments.doctor.check import Check
 from deployments.doctor.checks import examine
-from deployments.doctor.stored import Check
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.models.registry import Registry

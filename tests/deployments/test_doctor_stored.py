@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from deployments.cli.app import run
-from deployments.doctor.stored import Check, nights
+from deployments.doctor.check import Check
+from deployments.doctor.stored import nights
 from deployments.servers import databases
 from deployments.servers.stack import up
 from stockml.errors import StoreError
