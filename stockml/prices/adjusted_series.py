@@ -1,8 +1,8 @@
-"""The believed series: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
+"""The adjusted series: fetched bars adjusted for splits, imported history before them, doubtful bars set aside.
 
-Pure functions over what was recorded. Broken bars are left out before anything is computed, since a ratio or a move
-that involves one means nothing; doubtful ones are left out last, since a split may explain them. A person judges a
-bar's prices, not its day: once the bar is restated, the rules decide again.
+Pure functions over recorded bars. Broken bars are left out first, since a ratio or a move that involves one means
+nothing; doubtful ones last, since a split may explain them. A person judges a bar's prices, not its day: once the bar
+is restated, the rules decide again.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class AdjustedSeries:
-    """The believed series, the bars set aside, how imports were joined, and the listed splits that no bar shows."""
+    """The adjusted bars, those set aside, how imports were joined, and the listed splits that no bar shows."""
 
     bars: Bars
     set_aside: tuple[SetAside, ...]
@@ -49,66 +49,66 @@ class AdjustedSeries:
     def holes(self, sessions: Sessions) -> tuple[date, ...]:
         """The sessions between the first and last bar that have no bar, oldest first: reported, never filled in."""
         days = days_of(self.bars).tolist()
-        given = {*days, *(bar.session for bar in self.set_aside)}
-        return tuple(day for day in sessions.between(days[0], days[-1]) if day not in given)
+        recorded = {*days, *(bar.session for bar in self.set_aside)}
+        return tuple(day for day in sessions.between(days[0], days[-1]) if day not in recorded)
 
 
-def believed_series(
+def adjust_series(
     ticker: str,
     fetched: Bars | None,
     imports: Sequence[Bars],
     splits: Sequence[Split],
-    judged: Mapping[date, Judgement],
+    judgements: Mapping[date, Judgement],
     *,
     sessions: Sessions,
 ) -> AdjustedSeries | None:
-    """The view of what was recorded; None if that is nothing but broken bars. Raises NoOverlap, InconsistentOverlap."""
-    raw = sound(fetched, sessions)
+    """The series made of recorded bars; None if all are broken. Raises NoOverlap, InconsistentOverlap."""
+    raw = unbroken(fetched, sessions)
     applied, contradicted = ([], []) if raw is None else split_adjustment.effective(raw, splits)
     bars = None if raw is None else split_adjustment.back_adjusted(raw, applied)
-    series, joins = chained(ticker, bars, imports, sessions)
+    series, joins = joined_with_imports(ticker, bars, imports, sessions)
     if series is None:
         return None
     adjustment = [[(split.effective, split.factor) for split in applied], [(join.cut, join.ratio) for join in joins]]
-    every = pd.concat([*imports, fetched])
-    found = [*broken(every[~every.index.isin(series.index)], sessions), *doubtful(series)]
-    set_aside = _settled(found, judged, recorded(fetched, imports, sessions))
+    rows = pd.concat([*imports, fetched])
+    faults = [*broken(rows[~rows.index.isin(series.index)], sessions), *doubtful(series)]
+    set_aside = _judged(faults, judgements, recorded(fetched, imports, sessions))
     identity = hashlib.sha256(json.dumps(adjustment, default=str).encode()).hexdigest()
     return AdjustedSeries(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
 
 
-def sound(bars: Bars | None, sessions: Sessions) -> Bars | None:
+def unbroken(bars: Bars | None, sessions: Sessions) -> Bars | None:
     """The bars that are not broken; None if there are none."""
-    kept = None if bars is None else bars[~is_broken(bars, sessions)]
-    return None if kept is None or kept.empty else kept
+    valid = None if bars is None else bars[~is_broken(bars, sessions)]
+    return None if valid is None or valid.empty else valid
 
 
 def recorded(fetched: Bars | None, imports: Sequence[Bars], sessions: Sessions) -> Bars:
-    """The recorded bar of each session that the series is made of; a broken one if the session has no other."""
-    parts = [*_newest_last(imports), *([] if fetched is None else [fetched])]
+    """Each session's recorded bar, as the series uses it; a broken one if the session has no other."""
+    parts = [*_by_last_session(imports), *([] if fetched is None else [fetched])]
     if len(parts) == 1:
         return parts[0]
-    kept = [bars for part in parts if (bars := sound(part, sessions)) is not None]
-    every = pd.concat([*parts, *kept])
-    return every[~every.index.duplicated(keep="last")].sort_index()
+    valid = [bars for part in parts if (bars := unbroken(part, sessions)) is not None]
+    rows = pd.concat([*parts, *valid])
+    return rows[~rows.index.duplicated(keep="last")].sort_index()
 
 
-def _newest_last(imports: Sequence[Bars]) -> list[Bars]:
-    """The imports by their last session, and with the same one in the order of their arrival."""
+def _by_last_session(imports: Sequence[Bars]) -> list[Bars]:
+    """The imports by last session; those with the same one, in order of arrival."""
     return sorted(imports, key=lambda bars: bars.index[-1])
 
 
-def chained(
+def joined_with_imports(
     ticker: str, bars: Bars | None, imports: Sequence[Bars], sessions: Sessions, *, new: Bars | None = None
 ) -> tuple[Bars | None, list[Join]]:
-    """Put the imports before the bars one by one, the one with the newest last session first; return the joins too.
+    """The bars with the imports before them, joined from the newest last session backwards; and the joins.
 
     An import that begins within the bars and does not fit them is skipped, unless it is `new`: an earlier version
     recorded such imports without using them. Raises NoOverlap, InconsistentOverlap.
     """
     joins = []
-    for imported in reversed(_newest_last(imports)):
-        history = sound(imported, sessions)
+    for imported in reversed(_by_last_session(imports)):
+        history = unbroken(imported, sessions)
         if history is None or bars is None:
             bars = history if bars is None else bars
             continue
@@ -130,13 +130,13 @@ def newest_judgements(table: Table, as_of: datetime | None) -> dict[date, Judgem
     }
 
 
-def _settled(found: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
-    """The bars set aside, once judgements of the prices in `recorded` have taken out some and added others."""
+def _judged(faults: Collection[SetAside], judgements: Mapping[date, Judgement], recorded: Bars) -> tuple[SetAside, ...]:
+    """The bars set aside: the faults but those accepted, and the bars rejected, at the prices in `recorded`."""
     accepted = {
         day: judgement.accepted
         for day, judgement in judgements.items()
         if tuple(recorded.loc[str(day) : str(day), list(PRICES)].to_numpy().ravel().tolist()) == judgement.prices
     }
-    kept = {day: SetAside(day, "rejected by hand") for day in accepted if not accepted[day]}
-    kept |= {bar.session: bar for bar in found if bar.broken or not accepted.get(bar.session)}
-    return tuple(kept[day] for day in sorted(kept))
+    set_aside = {day: SetAside(day, "rejected by hand") for day in accepted if not accepted[day]}
+    set_aside |= {bar.session: bar for bar in faults if bar.broken or not accepted.get(bar.session)}
+    return tuple(set_aside[day] for day in sorted(set_aside))

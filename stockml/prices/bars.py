@@ -42,7 +42,7 @@ class Split:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A bar that is kept in the store but not believed, and why; a person cannot accept a `broken` one."""
+    """A bar that is stored but not used, and why; a person cannot accept a `broken` one."""
 
     session: date
     reason: str
@@ -83,51 +83,51 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
         raise BadPayload(
             ticker, f"session {days[at]}: expected sessions unique and ascending, found {_values(tidy, at)}"
         )
-    wrong = broken(tidy, None)
-    if wrong and (len(wrong) == len(tidy) or exceeds_share(len(wrong), len(tidy))):
-        more = f" (and {len(wrong) - 1} more of {len(tidy)})" if len(wrong) > 1 else ""
-        raise BadPayload(ticker, f"session {wrong[0]}{more}")
-    others = [bar.session for bar in broken(without(tidy, wrong), sessions)]
-    if sessions and others and (len(others) == len(tidy) or is_other_calendar(others, len(tidy))):
-        found = f"expected sessions of {sessions.name}, found {len(others)} others of {len(tidy)} ({others[0]})"
-        raise BadPayload(ticker, f"{found}: set `calendar:` in tickers.yaml")
+    faulty = broken(tidy, None)
+    if faulty and (len(faulty) == len(tidy) or exceeds_share(len(faulty), len(tidy))):
+        more = f" (and {len(faulty) - 1} more of {len(tidy)})" if len(faulty) > 1 else ""
+        raise BadPayload(ticker, f"session {faulty[0]}{more}")
+    off_days = [bar.session for bar in broken(without(tidy, faulty), sessions)]
+    if sessions and off_days and (len(off_days) == len(tidy) or is_other_calendar(off_days, len(tidy))):
+        message = f"expected sessions of {sessions.name}, found {len(off_days)} others of {len(tidy)} ({off_days[0]})"
+        raise BadPayload(ticker, f"{message}: set `calendar:` in tickers.yaml")
     return tidy
 
 
-def exceeds_share(found: int, of: int, share: float = MAX_BROKEN_SHARE) -> bool:
-    """Whether these are more than one and more than this share of all: one alone is let pass, however few there are."""
-    return found > max(1, share * of)
+def exceeds_share(count: int, total: int, share: float = MAX_BROKEN_SHARE) -> bool:
+    """Whether they are more than `share` of all, and more than one: a single one always passes."""
+    return count > max(1, share * total)
 
 
-def is_other_calendar(days: Sequence[date], of: int) -> bool:
-    """Whether these days without a session, among `of` days, mean another exchange's calendar.
+def is_other_calendar(days: Sequence[date], total: int) -> bool:
+    """Whether these days without a session, among `total` days, mean another exchange's calendar.
 
-    Of weekends, 5 % may be special sessions: Bombay has had three within a hundred days, which its calendar lacks.
+    Up to 5 % may be weekends, as special sessions: Bombay held three in a hundred days, which its calendar lacks.
     """
     weekdays = sum(day.weekday() < SATURDAY for day in days)
-    return exceeds_share(len(days), of) or exceeds_share(weekdays, of, MAX_OFF_CALENDAR_SHARE)
+    return exceeds_share(len(days), total) or exceeds_share(weekdays, total, MAX_OFF_CALENDAR_SHARE)
 
 
 def broken(bars: Bars, sessions: Sessions | None) -> tuple[SetAside, ...]:
-    """The bars whose own values or day cannot be right, oldest first; `sessions` None skips the calendar."""
+    """The bars whose values or day cannot be right, oldest first; `sessions` None skips the calendar."""
     rules, days = _broken_rules(bars, sessions), days_of(bars)
-    wrong = np.stack([found for _, found in rules])
+    masks = np.stack([mask for _, mask in rules])
     return tuple(
-        SetAside(days[at].item(), f"expected {rules[int(np.argmax(wrong[:, at]))][0]}, found {_values(bars, at)}", True)
-        for at in np.flatnonzero(wrong.any(axis=0)).tolist()
+        SetAside(days[at].item(), f"expected {rules[int(np.argmax(masks[:, at]))][0]}, found {_values(bars, at)}", True)
+        for at in np.flatnonzero(masks.any(axis=0)).tolist()
     )
 
 
 def is_broken(bars: Bars, sessions: Sessions | None) -> NDArray[np.bool_]:
     """(n,) whether `broken` names the bar; sessions may repeat."""
-    return np.asarray(np.any([found for _, found in _broken_rules(bars, sessions)], axis=0), dtype=np.bool_)
+    return np.asarray(np.any([mask for _, mask in _broken_rules(bars, sessions)], axis=0), dtype=np.bool_)
 
 
 def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
     if not set_aside:
         return bars
-    gone = np.array(sorted({bar.session for bar in set_aside}), dtype="datetime64[D]")
-    return bars[~np.isin(days_of(bars), gone)]
+    days = np.array(sorted({bar.session for bar in set_aside}), dtype="datetime64[D]")
+    return bars[~np.isin(days_of(bars), days)]
 
 
 def jumps(bars: Bars, sure_factor: float = NO_CRASH) -> tuple[date, ...]:
@@ -144,14 +144,14 @@ def jumps(bars: Bars, sure_factor: float = NO_CRASH) -> tuple[date, ...]:
     distance = np.abs(np.log(ratio)[:, None] - np.log(FACTORS))
     nearest = np.argmin(distance, axis=1)
     factor = FACTORS[nearest]
-    small = np.maximum(factor, 1 / factor) < SURE_FACTOR
-    near = distance[np.arange(len(ratio)), nearest] <= np.where(small, 0.02, 0.04)
-    sure = np.abs(np.log(ratio)) > np.log(sure_factor) - 0.04
+    is_small = np.maximum(factor, 1 / factor) < SURE_FACTOR
+    is_near = distance[np.arange(len(ratio)), nearest] <= np.where(is_small, 0.02, 0.04)
+    is_sure = np.abs(np.log(ratio)) > np.log(sure_factor) - 0.04
     days = days_of(bars)
     return tuple(
         days[at + 1].item()
         for row, at in enumerate(candidates)
-        if sure[row] or (near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(small[row])))
+        if is_sure[row] or (is_near[row] and _is_ordinary_day(bars, int(at) + 1, strict=bool(is_small[row])))
     )
 
 
@@ -161,8 +161,8 @@ def _is_ordinary_day(bars: Bars, at: int, *, strict: bool) -> bool:
     money = recent["close"].to_numpy() * recent["volume"].to_numpy()
     spread_limit = max((2.5 if strict else 4.0) * float(np.median(spread[:-1])), 0.05)
     usual_money = float(np.nanmedian(money[:-1])) if np.isfinite(money[:-1]).any() else 0.0
-    busy = usual_money > 0 and money[-1] > (2.0 if strict else 4.0) * usual_money
-    return bool(spread[-1] <= spread_limit) and not busy
+    is_busy = usual_money > 0 and money[-1] > (2.0 if strict else 4.0) * usual_money
+    return bool(spread[-1] <= spread_limit) and not is_busy
 
 
 def _values(bars: Bars, at: int) -> str:

@@ -19,7 +19,7 @@ FIRST_DAY, LAST_DAY = date(1928, 1, 3), date(2040, 12, 31)
 FINAL_AFTER_CLOSE = timedelta(hours=6, minutes=45)
 
 
-class _Days(NamedTuple):
+class _Calendar(NamedTuple):
     """One calendar: its sessions (n,) datetime64[D] ascending, those that close early, its usual hours.
 
     opens: (k,) datetime64[us] in UTC, of the first k sessions; the sessions after them are all weekdays, as their
@@ -42,19 +42,19 @@ class Sessions:
 
     @property
     def tz(self) -> ZoneInfo:
-        return _days(self.name).tz
+        return _calendar(self.name).tz
 
     @property
     def first(self) -> date:
         """The first session that the calendar knows."""
-        day: date = _days(self.name).sessions[0].item()
+        day: date = _calendar(self.name).sessions[0].item()
         return day
 
     @property
     def holidays_known_through(self) -> date:
         """The last session before which the exchange's holidays are known; after it, every weekday is a session."""
-        known = _days(self.name)
-        last: date = known.sessions[len(known.opens) - 1].item()
+        calendar = _calendar(self.name)
+        last: date = calendar.sessions[len(calendar.opens) - 1].item()
         return last
 
     def is_session(self, day: date) -> bool:
@@ -62,47 +62,47 @@ class Sessions:
 
     def are_sessions(self, days: Days) -> NDArray[np.bool_]:
         """For (n,) datetime64[D], whether each is a session: (n,) bool."""
-        known = _days(self.name).sessions
-        at = np.minimum(np.searchsorted(known, days), len(known) - 1)
-        present: NDArray[np.bool_] = known[at] == days
+        sessions = _calendar(self.name).sessions
+        at = np.minimum(np.searchsorted(sessions, days), len(sessions) - 1)
+        present: NDArray[np.bool_] = sessions[at] == days
         return present
 
     def before_each(self, days: Days) -> NDArray[np.int64]:
         """For (n,) datetime64[D], how many sessions of the calendar are before each: (n,)."""
-        return np.searchsorted(_days(self.name).sessions, days)
+        return np.searchsorted(_calendar(self.name).sessions, days)
 
     def between(self, first: date, last: date) -> tuple[date, ...]:
         """The sessions from `first` to `last`, both included; empty if `last` is earlier."""
-        return tuple(_days(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())
+        return tuple(_calendar(self.name).sessions[self._at(first, "left") : self._at(last, "right")].tolist())
 
     def after(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions after `day`, which need not be one itself. Raises InvalidSession if the calendar ends."""
         start = self._at(day, "right")
-        return self._counted(slice(start, start + n), day, n)
+        return self._exactly(slice(start, start + n), day, n)
 
     def before(self, day: date, n: int) -> tuple[date, ...]:
         """The `n` sessions before `day`, oldest first. Raises InvalidSession if the calendar begins later."""
         stop = self._at(day, "left")
-        return self._counted(slice(max(stop - n, 0), stop), day, n)
+        return self._exactly(slice(max(stop - n, 0), stop), day, n)
 
     def is_half_day(self, day: date) -> bool:
-        return day in _days(self.name).early
+        return day in _calendar(self.name).early
 
     def open_time(self, day: date) -> datetime:
         """When trading starts on `day`, late openings included; the usual open if the calendar lacks the day."""
-        known, at = _days(self.name), self._at(day, "left")
-        if at < len(known.opens) and known.sessions[at] == np.datetime64(day, "D"):
-            opened: datetime = known.opens[at].item()
-            return opened.replace(tzinfo=UTC).astimezone(known.tz)
-        return datetime.combine(day, known.usual_open, known.tz)
+        calendar, at = _calendar(self.name), self._at(day, "left")
+        if at < len(calendar.opens) and calendar.sessions[at] == np.datetime64(day, "D"):
+            opened: datetime = calendar.opens[at].item()
+            return opened.replace(tzinfo=UTC).astimezone(calendar.tz)
+        return datetime.combine(day, calendar.usual_open, calendar.tz)
 
     def final_time(self, day: date) -> datetime:
         """When the bar of `day` is final: 6 h 45 min after the usual close, half day or not.
 
         In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing.
         """
-        known = _days(self.name)
-        return datetime.combine(day, known.usual_close, known.tz) + FINAL_AFTER_CLOSE
+        calendar = _calendar(self.name)
+        return datetime.combine(day, calendar.usual_close, calendar.tz) + FINAL_AFTER_CLOSE
 
     def last_final(self, now: datetime) -> date:
         """The newest session whose bar is final at `now`. Raises InvalidSession for a time without a zone."""
@@ -118,26 +118,26 @@ class Sessions:
 
     def _at(self, day: date, side: Literal["left", "right"]) -> int:
         """How many sessions there are before `day` (left), or up to and including it (right)."""
-        return int(np.searchsorted(_days(self.name).sessions, np.datetime64(day, "D"), side))
+        return int(np.searchsorted(_calendar(self.name).sessions, np.datetime64(day, "D"), side))
 
-    def _counted(self, which: slice, day: date, n: int) -> tuple[date, ...]:
-        known = _days(self.name).sessions
-        found = known[which]
-        if len(found) < n:
-            there = f"has only {len(found)} of {n} sessions there"
-            raise InvalidSession(str(day), f"the calendar {self.name}, of {known[0]} to {known[-1]}, {there}")
-        return tuple(found.tolist())
+    def _exactly(self, which: slice, day: date, n: int) -> tuple[date, ...]:
+        sessions = _calendar(self.name).sessions
+        counted = sessions[which]
+        if len(counted) < n:
+            shortage = f"has only {len(counted)} of {n} sessions there"
+            raise InvalidSession(str(day), f"the calendar {self.name}, of {sessions[0]} to {sessions[-1]}, {shortage}")
+        return tuple(counted.tolist())
 
 
 def sessions_for(ticker: str, override: str | None = None) -> Sessions:
     """`override`, else the calendar that the ticker's suffix gives (New York without one). Raises InvalidSetting."""
     if override:
-        _days(override)
+        _calendar(override)
     return Sessions(override or exchange(ticker)[0])
 
 
 @lru_cache(maxsize=32)
-def _days(name: str) -> _Days:
+def _calendar(name: str) -> _Calendar:
     import exchange_calendars
     import pandas as pd
 
@@ -148,12 +148,12 @@ def _days(name: str) -> _Days:
             calendar = exchange_calendars.get_calendar(name, start=first, end=last)
     except exchange_calendars.errors.InvalidCalendarName:
         raise InvalidSetting("calendar", name, "a calendar such as XNYS or XLON") from None
-    except (NotImplementedError, ValueError) as unmade:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
-        wanted = f"a calendar that exchange_calendars can make with this pandas, which says: {unmade}"
-        raise InvalidSetting("calendar", name, wanted[:300]) from None
+    except (NotImplementedError, ValueError) as error:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
+        bound = f"a calendar that exchange_calendars can make with this pandas, which says: {error}"
+        raise InvalidSetting("calendar", name, bound[:300]) from None
     # Bombay and Shanghai announce their holidays only a year ahead
     sessions = calendar.sessions.union(pd.bdate_range(last + timedelta(days=1), LAST_DAY))
-    return _Days(
+    return _Calendar(
         sessions=sessions.to_numpy().astype("datetime64[D]"),
         opens=calendar.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),

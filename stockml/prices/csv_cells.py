@@ -1,8 +1,7 @@
 """The cells of a CSV file of daily prices, whatever its layout, and how the file writes days and numbers.
 
 Columns are known by name, in any order and case. `11/12/2026` and `1,234` mean different things in different countries:
-the reading is inferred from the whole file, never from one cell; a file with two readings is refused, and both are
-given.
+the reading is inferred from the whole file, never from one cell; a file with two readings is refused, naming both.
 """
 
 import csv
@@ -73,7 +72,7 @@ NUMBERS = {
     mark: rf"-?(\d*|[1-9]\d{{0,2}}({thousands}\d{{3}})+)({decimal}\d+)?"
     for mark, decimal, thousands in (("comma", ",", r"\."), ("point", r"\.", ","))
 }
-PLAIN = r"[0-9]+(\.[0-9]+)?"  # without a sign or anything to remove or to understand, as in most files
+PLAIN = r"[0-9]+(\.[0-9]+)?"  # without signs, groups or currency, as in most files
 GROUPS = r"(?<=\d),(?=(?:\d\d,)*\d{3}(?!\d))"  # a comma before each three digits, or as in India: 12,34,567
 THOUSANDS = {"K": "e3", "M": "e6", "B": "e9"}  # as volumes are shortened: 1.41M
 
@@ -90,7 +89,7 @@ AS_FOUND = Readings()
 
 
 class NotPrices(Exception):
-    """What was expected and what was found, with the line if there is one. Of which file, the reader of it adds."""
+    """What was expected and what was found, with the line if there is one. The caller adds the file's name."""
 
 
 def content_of(path: Path) -> bytes:
@@ -116,8 +115,8 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     if (longest := max(map(len, lines))) > csv.field_size_limit():
         raise NotPrices(f"{EXPECTED}, found a line of {longest:,} characters; give each day its own")
     # below titles and empty lines: no other line names as many of our columns
-    named = [{*map(_meaning, line.split(_separator(line)))} - {None} for line in lines[:LINES_ABOVE]]
-    at = int(np.argmax([*map(len, named)]))
+    known_names = [{*map(_meaning, line.split(_separator(line)))} - {None} for line in lines[:LINES_ABOVE]]
+    at = int(np.argmax([*map(len, known_names)]))
     separator = _separator(lines[at])
     if separator not in lines[at]:
         raise NotPrices(f"{EXPECTED}, found no columns in its first line, {excerpt(lines[at], 60)!r}")
@@ -126,20 +125,20 @@ def cells_of(content: bytes) -> tuple[Cells, tuple[str, ...], str]:
     meanings = [*map(_meaning, header)]
     if "date" not in meanings:
         meanings = ["date" if _letters(column) == TIME else name for column, name in zip(header, meanings, strict=True)]
-    places = {name: at for at, name in enumerate(meanings) if name}
+    positions = {name: at for at, name in enumerate(meanings) if name}
     numbers, texts = list[int](), list[str]()  # the texts of all rows in one list: thousands of lists take longer
     for number, row in rows:
         numbers.append(number)
-        texts += [row[at].strip() if at < len(row) else "" for at in places.values()]
+        texts += [row[at].strip() if at < len(row) else "" for at in positions.values()]
     columns = tuple(excerpt(column, 20) for column in header[:10])
-    if absent := [name for name in ("date", *PRICES) if name not in places]:
+    if absent := [name for name in ("date", *PRICES) if name not in positions]:
         found = f"no column {', '.join(absent)} among {', '.join(columns)}"
         raise NotPrices(f"expected the columns date, open, high, low, close; found {found}")
-    often = {name for name in meanings if name not in (None, "share") and meanings.count(name) > 1}
-    if twice := [excerpt(column, 20) for column, name in zip(header, meanings, strict=True) if name in often]:
-        found = f"{', '.join(twice)}, which are taken for the same; give all but one another name"
+    repeated = {name for name in meanings if name not in (None, "share") and meanings.count(name) > 1}
+    if duplicates := [excerpt(column, 20) for column, name in zip(header, meanings, strict=True) if name in repeated]:
+        found = f"{', '.join(duplicates)}, which are taken for the same; give all but one another name"
         raise NotPrices(f"expected one column of each meaning, found {found}")
-    table = {name: texts[at :: len(places)] for at, name in enumerate(places)}
+    table = {name: texts[at :: len(positions)] for at, name in enumerate(positions)}
     cells = pd.DataFrame(table, index=pd.Index(numbers, dtype=int), dtype=str)
     return cells.mask(cells.apply(lambda column: column.str.lower().isin(NO_VALUE)), ""), columns, separator
 
@@ -150,10 +149,10 @@ def _rows(lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list
     Raises NotPrices at the end, if a row has more cells than the header, or the last one is cut off.
     """
     reader = csv.reader((line + "\n" for line in lines[at:]), delimiter=separator, skipinitialspace=True, strict=True)
-    width, before, last, too_wide = 0, 0, 0, ""
+    width, previous, last, too_wide = 0, 0, 0, ""
     try:
         for row in filter(None, reader):
-            width, before, last = width or len(row), last, len(row)
+            width, previous, last = width or len(row), last, len(row)
             if len(row) > width and not too_wide and any(map(str.strip, row[width:])):
                 too_wide = f"line {at + reader.line_num}: expected {width} cells as in the header, found {len(row)}"
             yield at + reader.line_num, row
@@ -163,8 +162,8 @@ def _rows(lines: list[str], at: int, separator: str) -> Iterator[tuple[int, list
     if too_wide:
         advice = "if the numbers have commas, separate the columns by semicolons or put the numbers in quotes"
         raise NotPrices(f"{too_wide}; {advice}")
-    if lines[-1] and 1 < last < before:  # of its last number, too, a part may be missing
-        found = f"expected {before} cells as in the line before, found {last} and no line end"
+    if lines[-1] and 1 < last < previous:  # a part of its last number may be missing too
+        found = f"expected {previous} cells as in the line before, found {last} and no line end"
         raise NotPrices(f"line {len(lines)}: {found}; see that the file is whole")
 
 
@@ -208,9 +207,9 @@ def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -
     if (seconds := UNIX_SECONDS.fullmatch(first)) or UTC_TIME.fullmatch(first):
         times = pd.to_numeric(text, errors="coerce") if seconds else text.str.replace(" UTC", "Z")
         moments = pd.to_datetime(times, "coerce", utc=True, unit=seconds and "s", format=None if seconds else "ISO8601")
-        there, here = (moments.dt.tz_convert(zone).dt.tz_localize(None) for zone in ("UTC", sessions.tz))
-        is_day = there.dt.normalize().eq(there)  # midnight of Greenwich; the last row's may be a running session's time
-        return _days(text, there.where(is_day & (is_day.mean() > 0.9), here))
+        utc, local = (moments.dt.tz_convert(zone).dt.tz_localize(None) for zone in ("UTC", sessions.tz))
+        is_day = utc.dt.normalize().eq(utc)  # midnight in UTC; the last row may have the time of a running session
+        return _days(text, utc.where(is_day & (is_day.mean() > 0.9), local))
     for pattern, layout in DATE_FORMATS:
         if match := pattern.match(first):
             parts = text.str.slice(0, match.end()) if layout.startswith("%Y") else text  # without a time of day
@@ -220,30 +219,30 @@ def dates_of(cells: Cells, sessions: Sessions, order: DateOrder | None = None) -
 
 def _in_an_order(text: "pd.Series[str]", sessions: Sessions, order: DateOrder | None) -> Days:
     """The days in `order`, else in the only order that gives a sequence of sessions. Raises NotPrices."""
-    days = text.str.replace(r"[.-]", "/", regex=True).str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
-    read = {name: pd.to_datetime(days, format=layout, errors="coerce") for name, layout in ORDERS.items()}
+    texts = text.str.replace(r"[.-]", "/", regex=True).str.extract(r"^(\d{1,2}/\d{1,2}/\d{4})", expand=False)
+    by_order = {name: pd.to_datetime(texts, format=layout, errors="coerce") for name, layout in ORDERS.items()}
     if order:
-        return _days(text, read[order])
-    whole = {name: found for name, found in read.items() if not found.isna().any()}
-    fitting = {name: found for name, found in whole.items() if _fits(found, sessions)}
-    if len(chosen := fitting or whole) == 2 and not chosen["day-first"].equals(chosen["month-first"]):
-        shown = " or ".join(f"{found.iloc[0]:%Y-%m-%d} ({name})" for name, found in chosen.items())
+        return _days(text, by_order[order])
+    complete = {name: dates for name, dates in by_order.items() if not dates.isna().any()}
+    fitting = {name: dates for name, dates in complete.items() if _fits(dates, sessions)}
+    if len(candidates := fitting or complete) == 2 and not candidates["day-first"].equals(candidates["month-first"]):
+        shown = " or ".join(f"{dates.iloc[0]:%Y-%m-%d} ({name})" for name, dates in candidates.items())
         why = f"line {text.index[0]}: {text.iloc[0]} may be {shown}; say which with --dates day-first or month-first"
         raise NotPrices(why)
-    nearest = min(read.values(), key=lambda found: int(found.isna().sum()))
-    return _days(text, next(iter(chosen.values()), nearest))
+    nearest = min(by_order.values(), key=lambda dates: int(dates.isna().sum()))
+    return _days(text, next(iter(candidates.values()), nearest))
 
 
 def _fits(days: "pd.Series[pd.Timestamp]", sessions: Sessions) -> bool:
     dates = days.to_numpy().astype("datetime64[D]")
-    steps, off = np.diff(dates).astype(np.int64), int((~sessions.are_sessions(dates)).sum())
+    steps, off_calendar = np.diff(dates).astype(np.int64), int((~sessions.are_sessions(dates)).sum())
     in_order = bool((steps >= 0).all() or (steps <= 0).all())
     daily = len(steps) == 0 or float(np.median(np.abs(steps))) <= MAX_USUAL_STEP
-    return in_order and daily and not exceeds_share(off, len(days), MAX_OFF_CALENDAR_SHARE)
+    return in_order and daily and not exceeds_share(off_calendar, len(days), MAX_OFF_CALENDAR_SHARE)
 
 
 def _days(text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
-    no_date = ~parsed.dt.year.between(MINYEAR, MAXYEAR)  # NaT, and a number that is no day as Excel counts
+    no_date = ~parsed.dt.year.between(MINYEAR, MAXYEAR)  # NaT, or a number that is no Excel day
     if no_date.any():
         line = parsed.index[no_date][0]
         like = "a day of the calendar" if line == text.index[0] else f"a date like {str(text.iloc[0])[:30]!r}"
@@ -253,17 +252,17 @@ def _days(text: "pd.Series[str]", parsed: "pd.Series[pd.Timestamp]") -> Days:
 
 
 def decimal_mark(cells: Cells, separator: str) -> DecimalMark:
-    """The decimal mark that all numbers of the file can have. Raises NotPrices, with both readings, if either may be.
+    """The decimal mark that fits all numbers of the file. Raises NotPrices, with both readings, if both marks fit.
 
     A comma may always stand for thousands; a point may where `;` separates the columns, or days are like 03.10.2016.
     """
     numbers = cells.drop(columns=["date", "share"], errors="ignore")
     plain = all(numbers[name].str.fullmatch(rf"({PLAIN})?").all() for name in numbers)
     if plain and not numbers["close"].str.fullmatch(NUMBERS["comma"]).all():
-        return "point"  # the same as below: nothing has a decimal comma, and a close has a decimal point
-    every = numbers.replace(IGNORED_CHARACTERS, "", regex=True).melt(ignore_index=False)
-    comma, point = (every["value"].str.fullmatch(NUMBERS[mark]) for mark in MARKS)
-    lines = {"comma": every.index[comma & ~point], "point": every.index[point & ~comma]}
+        return "point"  # as below: no number has a decimal comma, and a close has a decimal point
+    values = numbers.replace(IGNORED_CHARACTERS, "", regex=True).melt(ignore_index=False)
+    comma, point = (values["value"].str.fullmatch(NUMBERS[mark]) for mark in MARKS)
+    lines = {"comma": values.index[comma & ~point], "point": values.index[point & ~comma]}
     if len(lines["comma"]) and len(lines["point"]):
         found = " and ".join(f"a decimal {mark} in line {proofs[0]}" for mark, proofs in lines.items())
         raise NotPrices(f"expected one decimal mark, found {found}; say which with --decimal comma or point")
@@ -272,11 +271,11 @@ def decimal_mark(cells: Cells, separator: str) -> DecimalMark:
             return mark
     order = TWO_ORDERS.match(str(cells["date"].iloc[0]))
     marks = ",." if separator == ";" or (order and order[2] == ".") else ","
-    unsure = every[comma & every["value"].str.contains(f"[{marks}]") & every["variable"].isin(PRICES)]
-    if len(unsure):
-        text = str(unsure["value"].iloc[0])
+    ambiguous = values[comma & values["value"].str.contains(f"[{marks}]") & values["variable"].isin(PRICES)]
+    if len(ambiguous):
+        text = str(ambiguous["value"].iloc[0])
         readings = f"{text.replace(',', '')} (point) or {text.replace('.', '').replace(',', '.')} (comma)"
-        raise NotPrices(f"line {unsure.index[0]}: {text} may be {readings}; say which with --decimal point or comma")
+        raise NotPrices(f"line {ambiguous.index[0]}: {text} may be {readings}; say which with --decimal point or comma")
     return "point"
 
 
@@ -292,9 +291,9 @@ def numbers_of(cells: Cells, name: str, decimal: DecimalMark) -> Floats:
     for unit, power in THOUSANDS.items() if name == "volume" else ():
         text = text.str.replace(rf"(?<=\d){unit}$", power, case=False, regex=True)
     values = pd.to_numeric(text, errors="coerce")
-    wrong = values.isna() & (text != "")
-    if wrong.any():
-        line = wrong.index[wrong][0]
+    is_wrong = values.isna() & (text != "")
+    if is_wrong.any():
+        line = is_wrong.index[is_wrong][0]
         raise NotPrices(f"line {line}: expected a number as {name}, found {cells[name][line][:30]!r}")
     numbers: Floats = values.to_numpy(np.float64)
     return numbers

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stockml.errors import BadPayload, InvalidFile, InvalidTicker, StockmlError
-from stockml.prices.adjusted_series import believed_series
+from stockml.prices.adjusted_series import adjust_series
 from stockml.prices.bars import (
     COLUMNS,
     PRICES,
@@ -47,18 +47,18 @@ from stockml.tickers import YAHOO, validated_ticker
 EXTENSIONS = (".csv", ".txt")
 PROVIDER_SUFFIXES = {"US": "", "UK": ".LON"} | {theirs: f".{ours}" for theirs, ours in YAHOO.items()}
 
-# Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, no share's crash among them,
-# and none for being traded rarely.
-MORE_MONEY = 2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
-WILD = 1.5  # high over low
-A_NEW_LISTING = np.timedelta64(366, "D")  # after a longer hole, any price may be true; and nothing spans the hole
-DAILY = 0.1  # share of rows that follow the session just before: a rarely traded share has more, a weekly file none
-MIN_ROWS = 30  # fewer say little of how far apart a file's rows usually are
+# Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, none of them for a crash,
+# and none for rare trading.
+HEAVY_MONEY = 2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
+WILD_RANGE = 1.5  # high over low
+MAX_HOLE = np.timedelta64(366, "D")  # after a longer one any price may be true, and nothing spans it
+MIN_DAILY_SHARE = 0.1  # of rows that follow the session before: a rarely traded share has more, a weekly file none
+MIN_ROWS = 30  # fewer do not show how far apart a file's rows usually are
 
 
 @dataclass(frozen=True)
 class CsvNotes:
-    """What was done to a CSV file's rows, and what speaks against its prices (`suspicions`).
+    """What was done to a CSV file's rows, and why its prices are suspect (`suspicions`).
 
     `empty`: rows without prices, left out. `repaired`: rows whose low or high missed the open or close by no more than
     rounding, and was moved there. `off_calendar`: days on which the exchange did not trade, left out.
@@ -78,7 +78,7 @@ class CsvNotes:
 
 @dataclass(frozen=True)
 class History:
-    """The adjusted bars of a CSV file. `believed`: those that are not set aside."""
+    """The adjusted bars of a CSV file. `believed`: those not set aside."""
 
     notes: CsvNotes
     source: str
@@ -110,10 +110,10 @@ def ticker_of(path: Path) -> str:
 
 
 def files_in(folder: Path) -> tuple[Path, ...]:
-    """The price files in it and in its folders, but for what is hidden: copies of an editor, notes of a Mac."""
-    named = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    shown = (folder / path for path in named if not any(part.startswith(".") for part in path.parts))
-    return tuple(sorted(filter(Path.is_file, shown)))
+    """The price files in the folder and below it, without hidden ones: an editor's copies, a Mac's notes."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    visible = (folder / path for path in names if not any(part.startswith(".") for part in path.parts))
+    return tuple(sorted(filter(Path.is_file, visible)))
 
 
 def read_history(path: Path, sessions: Sessions, ticker: str | None = None, readings: Readings = AS_FOUND) -> History:
@@ -135,26 +135,26 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     has_values = ~cells[list(PRICES)].eq("").all(axis=1).to_numpy()
     # Yahoo's page mixes lines such as `0.88 Dividend` and `2:1 Stock Split` among the prices
     has_values &= ~cells["open"].str.contains("Dividend|Split|Distribution", case=False).to_numpy(bool)
-    kept = cells[has_values]
-    if kept.empty:
+    rows = cells[has_values]
+    if rows.empty:
         raise NotPrices("expected daily prices, found no row that has any")
-    if "share" in kept and len(shares := sorted({*kept["share"].str.upper()} - {""})) > 1:
+    if "share" in rows and len(shares := sorted({*rows["share"].str.upper()} - {""})) > 1:
         raise NotPrices(f"expected one share, found {excerpt(', '.join(shares))}; keep one's rows, or drop the column")
-    mark = readings.decimal or decimal_mark(kept, separator)
-    days = dates_of(kept, sessions, readings.dates)
-    raw = make_bars(days, {name: numbers_of(kept, name, mark) for name in COLUMNS})
-    repaired, repairs = _within_rounding(raw, kept, MARKS[mark])
-    scaled = _scaled_to_adjusted(repaired, kept, mark)
+    mark = readings.decimal or decimal_mark(rows, separator)
+    days = dates_of(rows, sessions, readings.dates)
+    raw = make_bars(days, {name: numbers_of(rows, name, mark) for name in COLUMNS})
+    repaired, repairs = _within_rounding(raw, rows, MARKS[mark])
+    scaled = _scaled_to_adjusted(repaired, rows, mark)
     ordered = _in_order(scaled)
     _check_daily(days_of(ordered), sessions)
     bars, off_calendar = _on_calendar(ordered, sessions)
     bars = checked(ticker, bars, sessions)
-    found = believed_series(ticker, None, [bars], (), {}, sessions=sessions)
-    assert found is not None  # `checked` refuses a file whose bars are all broken
-    _check_scale(found.bars, without(bars, broken(bars, None)))
-    empty, doubts = int((~has_values).sum()), suspicions(found.bars, len(found.set_aside))
-    read = (empty, repairs, off_calendar, () if "volume" in cells else columns, not scaled.equals(repaired))
-    return History(CsvNotes(ticker, found.set_aside, *read, doubts), source, bars, found.bars)
+    series = adjust_series(ticker, None, [bars], (), {}, sessions=sessions)
+    assert series is not None  # `checked` refuses a file whose bars are all broken
+    _check_scale(series.bars, without(bars, broken(bars, None)))
+    empty, doubts = int((~has_values).sum()), suspicions(series.bars, len(series.set_aside))
+    counts = (empty, repairs, off_calendar, () if "volume" in cells else columns, not scaled.equals(repaired))
+    return History(CsvNotes(ticker, series.set_aside, *counts, doubts), source, bars, series.bars)
 
 
 def import_file(
@@ -169,25 +169,25 @@ def import_file(
 def understood(
     store: BarStore, path: Path, *, now: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> tuple[ImportReport, History]:
-    """What an import of the file at `now` would bring, nothing being recorded; and its history.
+    """What an import of the file at `now` would bring, without recording it; and its history.
 
     Raises InvalidFile, also if no session is over at `now`, and InvalidTicker.
     """
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)
     sessions = store.sessions(ticker)
     history = read_history(path, sessions, ticker, readings)
-    over = days_of(history.bars.loc[: str(sessions.last_final(now))])
-    if not len(over):
+    final_days = days_of(history.bars.loc[: str(sessions.last_final(now))])
+    if not len(final_days):
         raise InvalidFile(str(path), "expected sessions that are over, found none; correct its dates, or the clock")
-    first, last = over[[0, -1]].tolist()
+    first, last = final_days[[0, -1]].tolist()
     set_aside = tuple(bar for bar in history.notes.set_aside if bar.session <= last)
     report = ImportReport(
         **vars(replace(history.notes, set_aside=set_aside)),
         path=str(path),
         recorded=False,
-        sessions=len(over),
-        missing=len(sessions.between(first, last)) - len(over),
-        not_over=len(history.bars) - len(over),
+        sessions=len(final_days),
+        missing=len(sessions.between(first, last)) - len(final_days),
+        not_over=len(history.bars) - len(final_days),
         first=first,
         last=last,
     )
@@ -197,7 +197,7 @@ def understood(
 def read_folder(
     folder: Path, calendar: str | None = None, tickers: Collection[str] = ()
 ) -> tuple[dict[str, PriceSeries], dict[str, StockmlError], dict[str, str]]:
-    """Believed series by ticker, of every price file under a folder; refusals by the file's path below it.
+    """Series by ticker, without bars set aside, of all price files under a folder; refusals by relative path.
 
     Also each series' `suspicions`. A second file is refused.  calendar: of every ticker, not of its suffix.
     tickers: the only ones whose files are read, if there are any.
@@ -211,8 +211,8 @@ def read_folder(
                 continue
             if ticker in series:
                 raise InvalidFile(str(path), f"expected one file of {ticker}, found another before it")
-            found = read_history(path, sessions_for(ticker, calendar))
-            series[ticker], doubts[ticker] = PriceSeries.from_bars(found.believed), found.notes.suspicions
+            history = read_history(path, sessions_for(ticker, calendar))
+            series[ticker], doubts[ticker] = PriceSeries.from_bars(history.believed), history.notes.suspicions
         except StockmlError as refusal:
             if not (tickers and isinstance(refusal, InvalidTicker)):
                 refusals[str(path.relative_to(folder))] = refusal
@@ -239,47 +239,47 @@ def _scaled_to_adjusted(bars: Bars, cells: Cells, mark: DecimalMark) -> Bars:
     if "adjusted" not in cells or not cells["adjusted"].any():
         return bars
     close = bars["close"].to_numpy()
-    factor = np.ones(len(bars))  # a bar without a close above 0 is not scaled, but judged as it is
+    factors = np.ones(len(bars))  # a bar without a close above 0 is judged unscaled
     with np.errstate(over="ignore"):  # a close near 0 gives prices that are not finite, and so are set aside
-        np.divide(numbers_of(cells, "adjusted", mark), close, out=factor, where=close > 0)
-    return bars.assign(**{name: bars[name] * factor for name in PRICES})
+        np.divide(numbers_of(cells, "adjusted", mark), close, out=factors, where=close > 0)
+    return bars.assign(**{name: bars[name] * factors for name in PRICES})
 
 
 def _in_order(bars: Bars) -> Bars:
     """Sort oldest first and drop repeated lines. Raises NotPrices for two different bars of one day."""
     ordered = bars.sort_index(kind="stable")
-    kept = ordered[~ordered.reset_index().duplicated().to_numpy()]
-    if (repeated := kept.index.duplicated()).any():
-        day = days_of(kept)[repeated][0]
+    distinct = ordered[~ordered.reset_index().duplicated().to_numpy()]
+    if (repeated := distinct.index.duplicated()).any():
+        day = days_of(distinct)[repeated][0]
         raise NotPrices(f"expected one bar a session, found two different ones of {day}; leave one row a day")
-    return kept
+    return distinct
 
 
 def _on_calendar(bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]]:
     """Leave out the odd day that is no session. Raises NotPrices for too many: another exchange's calendar."""
     days = days_of(bars)
-    fits = sessions.are_sessions(days)
-    others = tuple(days[~fits].tolist())
+    is_session = sessions.are_sessions(days)
+    others = tuple(days[~is_session].tolist())
     if is_other_calendar(others, len(days)):
         why = f"it begins on {sessions.first}: leave out the lines before"
         raise NotPrices(
             f"expected sessions of the calendar {sessions.name}, found {len(others)} of {len(days)} days without one "
-            f"({', '.join(map(str, others[:3]))}); {why if others[0] < sessions.first else 'is it another exchange?'}",
+            f"({', '.join(map(str, others[:3]))}); {why if others[0] < sessions.first else 'is it another exchange?'}"
         )
-    return bars[fits], others
+    return bars[is_session], others
 
 
-def _check_scale(believed: Bars, sound: Bars) -> None:
-    """Refuse a lasting step of the believed price that no share takes but in a rush. Raises NotPrices.
+def _check_scale(adjusted: Bars, with_doubtful: Bars) -> None:
+    """Refuse a lasting price jump that heavy trading does not explain. Raises NotPrices.
 
-    sound: the believed bars and the doubtful ones, as a step may begin with one of those.
+    with_doubtful: the adjusted bars and the doubtful ones, as a jump may begin with one of those.
     """
-    days, close = days_of(believed), believed["close"].to_numpy()
-    times = close[1:] / close[:-1]
-    steps = ((times > OTHER_UNITS) | (times < 1 / OTHER_UNITS)) & (np.diff(days) <= A_NEW_LISTING)
+    days, close = days_of(adjusted), adjusted["close"].to_numpy()
+    ratios = close[1:] / close[:-1]
+    steps = ((ratios > OTHER_UNITS) | (ratios < 1 / OTHER_UNITS)) & (np.diff(days) <= MAX_HOLE)
     for at in (np.flatnonzero(steps) + 1).tolist():
-        if not _is_rush(sound, int(sound.index.searchsorted(believed.index[at - 1])) + 1):
-            found = f"{close[at]:g} on {days[at]}, {times[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
+        if not _is_rush(with_doubtful, int(with_doubtful.index.searchsorted(adjusted.index[at - 1])) + 1):
+            found = f"{close[at]:g} on {days[at]}, {ratios[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
             advice = f"correct the file, or leave out the lines before {days[at]}"
             raise NotPrices(f"expected prices of one scale, found {found}; {advice}")
 
@@ -287,13 +287,13 @@ def _check_scale(believed: Bars, sound: Bars) -> None:
 def _is_rush(bars: Bars, at: int) -> bool:
     """Whether far more shares were traded than usual, and for more money (a split keeps that) or at wild prices."""
     close, volume = bars["close"].to_numpy(), bars["volume"].to_numpy()
-    is_wild = bars["high"].iloc[at] > WILD * bars["low"].iloc[at]
-    return is_busy(volume, at) and (is_wild or is_busy(close * volume, at, MORE_MONEY))
+    is_wild = bars["high"].iloc[at] > WILD_RANGE * bars["low"].iloc[at]
+    return is_busy(volume, at) and (is_wild or is_busy(close * volume, at, HEAVY_MONEY))
 
 
 def _check_daily(days: Days, sessions: Sessions) -> None:
     """Refuse weekly or monthly bars. Raises NotPrices."""
-    apart = np.diff(sessions.before_each(days))
-    if len(days) >= MIN_ROWS and np.mean(apart <= 1) < DAILY:
-        usual = f"one every {np.median(apart):.0f} sessions"
+    gaps = np.diff(sessions.before_each(days))
+    if len(days) >= MIN_ROWS and np.mean(gaps <= 1) < MIN_DAILY_SHARE:
+        usual = f"one every {np.median(gaps):.0f} sessions"
         raise NotPrices(f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")

@@ -22,7 +22,7 @@ from stockml.storage.parquet_files import Table
 
 HOW_RECORDED = (("recorded_at", pa.timestamp("us", tz="UTC")), ("source", pa.string()))  # in each table, at its end
 BAR_SCHEMA = pa.schema([("session", pa.date32()), *((name, pa.float64()) for name in COLUMNS), *HOW_RECORDED])
-MIN_MOVES = 20  # that two answers have in common: fewer do not tell one share from another
+MIN_MOVES = 20  # in both answers: fewer do not tell two companies apart
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPLIT_SCHEMA = pa.schema([("effective", pa.date32()), ("factor", pa.float64()), *HOW_RECORDED])
 
@@ -36,10 +36,10 @@ def to_record(
     again does not undo a later restatement.  rows_before: the table's row count when it arrived; None if that is now.
     """
     days = days_of(bars)
-    known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
+    is_known, before = np.isin(days, _days(table, "session")), table.slice(0, rows_before)
     unchanged = _are_among(newest_rows(before), bars) | _are_among(every_row(table.slice(len(before))), bars)
-    restated = int((known & ~unchanged).sum())
-    counts = (int((~known).sum()), restated, int(unchanged.sum()))
+    restated = int((is_known & ~unchanged).sum())
+    counts = (int((~is_known).sum()), restated, int(unchanged.sum()))
     if unchanged.all():
         return None, counts
     return added(table, columns_of(bars[~unchanged]), recorded_at, source, restates=restated > 0), counts
@@ -48,9 +48,9 @@ def to_record(
 def recorded_between(table: Table, first: datetime, last: datetime | None) -> tuple[int, int]:
     """Of the rows recorded from `first` to `last` (None: no end), how many are their session's first, how many not."""
     times, days = _times(table), _days(table, "session")
-    recorded = (times >= stamp(first)) & ((times <= stamp(last)) if last else True)
+    is_recorded = (times >= stamp(first)) & ((times <= stamp(last)) if last else True)
     is_first = ~pd.Index(days).duplicated()
-    return int((recorded & is_first).sum()), int((recorded & ~is_first).sum())
+    return int((is_recorded & is_first).sum()), int((is_recorded & ~is_first).sum())
 
 
 def newest_rows(table: Table, as_of: datetime | None = None, until: date | None = None) -> Bars | None:
@@ -76,10 +76,10 @@ def restatements(table: Table) -> pd.DataFrame:
     """One row for each value that was changed later: session, recorded_at, source, column, before, after."""
     rows = table.to_pandas(date_as_object=False)
     earlier = rows.groupby("session")[list(COLUMNS)].shift()
-    again = rows.duplicated("session")
+    is_repeat = rows.duplicated("session")
     changes = [
         (rows["session"][at], rows["recorded_at"][at], rows["source"][at], name, earlier[name][at], rows[name][at])
-        for at in np.flatnonzero(again)
+        for at in np.flatnonzero(is_repeat)
         for name in COLUMNS
         if not _equal(earlier[name][at], rows[name][at])
     ]
@@ -87,19 +87,19 @@ def restatements(table: Table) -> pd.DataFrame:
 
 
 def foreign_return_count(stored: Bars, answered: Bars) -> int:
-    """How many moves from close to close `answered` restates if it is another share's, by most of them; else 0.
+    """How many daily returns `answered` restates, if most differ: another company's series. Else 0.
 
-    A split or a dividend changes no move but its day's, and another unit none: so most closes must differ, too.
+    A split or a dividend changes one return only, and another unit none: so most closes must differ, too.
     """
     closes = pd.concat([stored["close"], answered["close"]], axis=1, join="inner")
     before, after = np.log(closes[closes > 0]).dropna().to_numpy().T
     if len(before) <= MIN_MOVES:
         return 0
     moves, ratios = np.diff(before), after - before
-    beyond = max(float(np.median(np.abs(moves))) / 2, CENT / answered["close"].median())
-    restated = (np.abs(np.diff(ratios)) > beyond) & (moves != 0)
-    is_another = min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > beyond)) > 1 / 2
-    return int(restated.sum()) if is_another else 0
+    threshold = max(float(np.median(np.abs(moves))) / 2, CENT / answered["close"].median())
+    restated = (np.abs(np.diff(ratios)) > threshold) & (moves != 0)
+    is_foreign = min(restated.mean(), np.mean(np.abs(ratios - np.median(ratios)) > threshold)) > 1 / 2
+    return int(restated.sum()) if is_foreign else 0
 
 
 class Factor(NamedTuple):
@@ -120,7 +120,7 @@ def factors_to_record(
 ) -> Table | None:
     """The table with the new or changed factors added; None if there are none.
 
-    For the days in `asked`, an equal answer of a later date is recorded too: it says until when no split was listed.
+    For the days in `asked`, an equal answer of a later day is recorded too: it shows how long no split was listed.
     """
     known = newest_factors(table)
     new = {
@@ -138,21 +138,21 @@ def factors_to_record(
 def batches(table: Table, as_of: datetime | None = None, until: date | None = None) -> list[Bars]:
     """The imports recorded by `as_of`, in that order, each as its own bars up to `until`."""
     times = _times(table)
-    recorded = [time for time in np.unique(times) if as_of is None or time <= stamp(as_of)]
-    parts = [newest_rows(table.filter(times == time), until=until) for time in recorded]
+    recorded_times = [time for time in np.unique(times) if as_of is None or time <= stamp(as_of)]
+    parts = [newest_rows(table.filter(times == time), until=until) for time in recorded_times]
     return [part for part in parts if part is not None]
 
 
 def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: str, *, restates: bool = True) -> Table:
-    """The table with more rows, which share one `recorded_at`, later than any before it; `columns` are the others.
+    """The table with more rows, all `recorded_at` one time, later than any before; `columns` are the others.
 
     Rows that restate nothing may have the newest time that is there.
     """
-    wanted, rows = stamp(recorded_at), len(columns[0])
-    last = int(_times(table).max(initial=wanted - 1))
-    time = wanted if wanted > last or (wanted == last and not restates) else last + 1
-    more = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema.remove_metadata())
-    return pa.concat_tables([table.replace_schema_metadata(), more]).combine_chunks()
+    requested, rows = stamp(recorded_at), len(columns[0])
+    last = int(_times(table).max(initial=requested - 1))
+    time = requested if requested > last or (requested == last and not restates) else last + 1
+    new_rows = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema.remove_metadata())
+    return pa.concat_tables([table.replace_schema_metadata(), new_rows]).combine_chunks()
 
 
 def not_before(moment: datetime, others: Iterable[Table]) -> datetime:
@@ -192,13 +192,13 @@ def newest(table: Table, column: str, as_of: datetime | None, until: date | None
 
 
 def _are_among(recorded: Bars | None, bars: Bars) -> NDArray[np.bool_]:
-    """For each of the bars, ascending, whether one of the recorded ones is of its day and has the same values."""
-    days, found = days_of(bars), np.zeros(len(bars), bool)
+    """For each of the ascending bars, whether a recorded bar has its day and the same values."""
+    days, is_among = days_of(bars), np.zeros(len(bars), bool)
     if recorded is not None:
         recorded = recorded[np.isin(days_of(recorded), days)]
         at = np.searchsorted(days, days_of(recorded))
-        found[at[_equal(recorded.to_numpy(), bars.to_numpy()[at]).all(axis=1)]] = True
-    return found
+        is_among[at[_equal(recorded.to_numpy(), bars.to_numpy()[at]).all(axis=1)]] = True
+    return is_among
 
 
 def _equal(left: Floats, right: Floats) -> NDArray[np.bool_]:

@@ -11,13 +11,13 @@ from stockml.prices.bars import NO_CRASH, PRICES, Bars, SetAside, days_of, jumps
 from stockml.storage.arrays import Floats
 
 JUMP_AND_BACK = 0.45  # log of the close over the close before: 57 % up or 36 % down
-CAME_BACK = 0.25  # share of the jump that the next close may keep
+MAX_REMAINING_SHARE = 0.25  # of the jump, at the next close
 WICK = 0.6  # log distance of a high or low beyond every open and close around it: 82 % up or 45 % down
 HEAVY_VOLUME = 4.0  # times the usual volume: on such a day the prices are real
 TENFOLD_TOLERANCE = 0.1  # how near the decimal logarithm must be to a whole number
-LOG10_NO_CRASH = np.log10(NO_CRASH)  # farther from the close before, no price is believed at once without heavy trading
+LOG10_NO_CRASH = np.log10(NO_CRASH)  # a price farther from the last close is doubted at once, unless trading was heavy
 OTHER_UNITS = 5.0  # times the close before, or a fifth of it: less is no change of units
-SESSIONS_TO_SETTLE = 6  # on which splits are asked about, as on the seventh; a far level that lasts longer is believed
+SESSIONS_TO_SETTLE = 6  # splits are asked about on these and the seventh; a far level that lasts longer is accepted
 VOLUME_SESSIONS = 20
 OPEN, HIGH, LOW, CLOSE = range(4)
 
@@ -39,30 +39,30 @@ def doubtful(bars: Bars) -> tuple[SetAside, ...]:
     before = 0
     for at, differs in enumerate(((moves > JUMP_AND_BACK) | (volume[1:] == 0)).tolist(), start=1):
         if at not in reasons and (differs or before < at - 1):  # a bar that resembles a misprint may be one too
-            found, count = _reason(prices, volume, before, at)
-            reasons |= dict.fromkeys(range(at, at + count), found)
+            reason, count = _reason(prices, volume, before, at)
+            reasons |= dict.fromkeys(range(at, at + count), reason)
         before = before if at in reasons else at
     days = days_of(bars)
     return tuple(SetAside(days[at].item(), reasons[at]) for at in sorted(reasons))
 
 
 def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, int]:
-    """Why bars from `at` on are doubtful, and how many; ("", 0) if none.  before: index of the last believed bar."""
+    """Why bars from `at` on are doubtful, and how many; ("", 0) if none.  before: index of the last bar not doubted."""
     last, bar = prices[before, CLOSE], prices[at]
     after = prices[at + 1] if at + 1 < len(prices) else None
-    times = np.log10(bar / last)
-    wrong = is_tenfold(times)
-    jump, kept = np.log(prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last)  # kept of it by the next close
-    is_back = abs(jump) > JUMP_AND_BACK and abs(kept) <= CAME_BACK * abs(jump)
+    log10_ratio = np.log10(bar / last)
+    is_off = is_tenfold(log10_ratio)
+    jump, remaining = np.log(prices[[at, min(at + 1, len(prices) - 1)], CLOSE] / last)  # at the next close
+    is_back = abs(jump) > JUMP_AND_BACK and abs(remaining) <= MAX_REMAINING_SHARE * abs(jump)
     heavily = is_traded_heavily(prices[:, CLOSE], volume, at) and not (is_back and jump < 0)
     if not heavily:
-        wrong[[OPEN, CLOSE]] |= np.abs(times[[OPEN, CLOSE]]) >= LOG10_NO_CRASH
+        is_off[[OPEN, CLOSE]] |= np.abs(log10_ratio[[OPEN, CLOSE]]) >= LOG10_NO_CRASH
     is_crash = heavily and bar[CLOSE] < last / 3
-    if wrong.any() and not is_crash:
-        off = int(np.argmax(wrong))
-        count = _sessions_at(prices[at:, CLOSE] / last, times[CLOSE]) if wrong[CLOSE] else 1
+    if is_off.any() and not is_crash:
+        off = int(np.argmax(is_off))
+        count = _sessions_at(prices[at:, CLOSE] / last, log10_ratio[CLOSE]) if is_off[CLOSE] else 1
         if count <= SESSIONS_TO_SETTLE:
-            return f"{PRICES[off]} {bar[off]:g} is {10 ** times[off]:.3g} times the close before, {last:g}", count
+            return f"{PRICES[off]} {bar[off]:g} is {10 ** log10_ratio[off]:.3g} times the close before, {last:g}", count
     if volume[at] == 0 and _usual(volume, at) > 0 and (np.ptp(bar) > 0 or bar[CLOSE] != last):
         moved = f"the close moved from {last:g} to {bar[CLOSE]:g}"
         ranged = f"prices ranged from {bar[LOW]:g} to {bar[HIGH]:g}"
@@ -77,12 +77,12 @@ def _reason(prices: Floats, volume: Floats, before: int, at: int) -> tuple[str, 
     return "", 0
 
 
-def is_busy(volume: Floats, at: int, times: float = HEAVY_VOLUME) -> bool:
+def is_busy(volume: Floats, at: int, multiple: float = HEAVY_VOLUME) -> bool:
     """Whether trading was too heavy for the session's prices to be misprints; False where volumes are unknown.
 
     volume: (n,), of which those up to `at`, the session's index, are seen.
     """
-    return bool(volume[at] > times * _usual(volume, at))
+    return bool(volume[at] > multiple * _usual(volume, at))
 
 
 def is_traded_heavily(close: Floats, volume: Floats, at: int) -> bool:
@@ -98,30 +98,30 @@ def _usual(volume: Floats, at: int) -> float:
     return float(np.nanmedian(recent)) if np.isfinite(recent).any() else np.nan
 
 
-def is_tenfold(times: Floats) -> NDArray[np.bool_]:
+def is_tenfold(log10_ratios: Floats) -> NDArray[np.bool_]:
     """(n,) whether each decimal logarithm, (n,), means about ten, a hundred, … times, or a tenth, a hundredth, …"""
-    size = np.abs(times)
+    size = np.abs(log10_ratios)
     return np.asarray((size > 0.5) & (np.abs(size - np.round(size)) < TENFOLD_TOLERANCE), dtype=np.bool_)
 
 
-def _sessions_at(ratios: Floats, times: float) -> int:
+def _sessions_at(ratios: Floats, log10_level: float) -> int:
     """How many sessions, from the first on, stay at the level, nearer to it than to the close before."""
-    at_level = np.abs(np.log10(ratios) - times) < min(0.5, abs(times) / 2)
+    at_level = np.abs(np.log10(ratios) - log10_level) < min(0.5, abs(log10_level) / 2)
     return len(at_level) if at_level.all() else int(np.argmin(at_level))
 
 
-def suspicions(believed: Bars, aside: int) -> str:
-    """A phrase for each thing that speaks against the series as a whole, "" for none: its figures may mean little.
+def suspicions(adjusted: Bars, aside: int) -> str:
+    """Why the series as a whole is suspect, a phrase for each reason; "" for none.
 
-    aside: how many bars are set aside beside the believed ones.
+    aside: how many bars are set aside beside the adjusted ones.
     """
-    of, days = len(believed) + aside, [*map(str, jumps(believed))]
-    still = int((believed["close"].diff() == 0).sum())
+    total, days = len(adjusted) + aside, [*map(str, jumps(adjusted))]
+    unchanged = int((adjusted["close"].diff() == 0).sum())
     more = f" and {len(days) - MAX_NAMED} more" if len(days) > MAX_NAMED else ""
-    found = {
-        f"{aside:,} of {of:,} bars are set aside": aside > max(MAX_SET_ASIDE_OF_SHORT, MAX_SET_ASIDE_SHARE * of),
+    doubts = {
+        f"{aside:,} of {total:,} bars are set aside": aside > max(MAX_SET_ASIDE_OF_SHORT, MAX_SET_ASIDE_SHARE * total),
         f"the open moved as at a split that was not applied on {', '.join(days[:MAX_NAMED])}{more}": days,
-        f"the close is that of the session before on {still:,} of {of:,} sessions": still
-        > max(MAX_SET_ASIDE_OF_SHORT, MAX_UNCHANGED_SHARE * of),
+        f"the close is that of the session before on {unchanged:,} of {total:,} sessions": unchanged
+        > max(MAX_SET_ASIDE_OF_SHORT, MAX_UNCHANGED_SHARE * total),
     }
-    return "; ".join(text for text, applies in found.items() if applies)
+    return "; ".join(text for text, applies in doubts.items() if applies)

@@ -26,7 +26,7 @@ class PriceSeries:
     low: Floats
     close: Floats
     volume: Floats
-    _continued: ClassVar["PriceSeries | None"] = None  # by its own series where `until` made it; not by `replace`
+    _full: ClassVar["PriceSeries | None"] = None  # the series that `until` cut this from; `replace` drops it
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
@@ -45,7 +45,7 @@ class PriceSeries:
     @property
     def whole(self) -> "PriceSeries":
         """The series that `until` cut this from, or itself; only for what looks at no later session."""
-        return self if self._continued is None else self._continued
+        return self if self._full is None else self._full
 
     def until(self, n: int) -> "PriceSeries":
         """The first `n` sessions: the series as it stood after the close of session n - 1."""
@@ -59,11 +59,11 @@ class PriceSeries:
         """The sessions from `start` up to but not including `stop`; where these are all, the series itself."""
         if start == 0 and stop >= len(self):
             return self  # what is cached by identity need not be computed again
-        kept = slice(start, stop)
-        found = PriceSeries(self.sessions[kept], *(getattr(self, name)[kept] for name in COLUMNS))
+        part = slice(start, stop)
+        series = PriceSeries(self.sessions[part], *(getattr(self, name)[part] for name in COLUMNS))
         if start == 0:
-            object.__setattr__(found, "_continued", self.whole)
-        return found
+            object.__setattr__(series, "_full", self.whole)
+        return series
 
     def write(self, path: Path) -> None:
         """Write as Parquet, atomically; equal series give equal bytes."""
@@ -79,8 +79,8 @@ class PriceSeries:
     def read(cls, path: Path) -> "PriceSeries":
         """Read what `write` wrote: a read-only series, cached while the file is unchanged. Raises InvalidFile."""
         try:
-            found = path.stat()
-            return _read(path, found.st_ino, found.st_size, found.st_mtime_ns)
+            stat = path.stat()
+            return _read(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         except (OSError, KeyError, ValueError) as error:
             raise InvalidFile(str(path), f"expected a price series in Parquet, found {error}") from error
 

@@ -23,7 +23,7 @@ SESSIONS_PER_DIVIDEND = 40
 MIN_LEVEL_SESSIONS = 5  # sessions at either end of the overlap: fewer at another ratio are odd, not a lasting change
 MIN_SESSIONS_BETWEEN_DIVIDENDS = 3  # sessions between two dividends
 DETECTABLE_FACTOR = 1.5  # a smaller split drowns in an ordinary day's move
-MAX_SESSIONS_OFF = 5  # at most so far from the day on which bars show it does a provider list a split
+MAX_SESSIONS_OFF = 5  # a provider lists a split at most so far from the day on which bars show it
 LONG_HOLE = np.timedelta64(14, "D")  # across it prices move so far that a split does not show
 
 
@@ -45,28 +45,28 @@ def effective(bars: Bars, splits: Sequence[Split]) -> tuple[list[Split], list[Sp
 
 
 def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
-    """Raw bars in shares of their last session: prices divided, and volume multiplied, by what one share has become."""
+    """Raw bars in shares of their last session: prices divided, and volume multiplied, by the splits since."""
     applied, _ = effective(bars, splits)
     if not applied:
         return bars
-    days, shares = days_of(bars), np.ones(len(bars))  # of the last session, for one of each session
+    days, factors = days_of(bars), np.ones(len(bars))  # shares of the last session, for one of each session
     for split in applied:
-        shares[days < np.datetime64(split.effective)] *= split.factor
-    price_factor = 1.0 / shares
+        factors[days < np.datetime64(split.effective)] *= split.factor
+    price_factor = 1.0 / factors
     prices = {name: bars[name] * price_factor for name in PRICES}
     return bars.assign(**prices, volume=bars["volume"] / price_factor)
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:
     """Whether no close within a week of the split moved by a fifth of it (in logs); False if that cannot be told."""
-    days, whole = days_of(bars), np.log(split.factor)
+    days, log_factor = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
-    near = slice(max(at - MAX_SESSIONS_OFF - 1, 0), at + MAX_SESSIONS_OFF + 1)
-    if abs(whole) < np.log(DETECTABLE_FACTOR) or (np.diff(days[near]) > LONG_HOLE).any():
+    window = slice(max(at - MAX_SESSIONS_OFF - 1, 0), at + MAX_SESSIONS_OFF + 1)
+    if abs(log_factor) < np.log(DETECTABLE_FACTOR) or (np.diff(days[window]) > LONG_HOLE).any():
         return False
-    close = bars["close"].to_numpy()[near]
+    close = bars["close"].to_numpy()[window]
     moves = np.diff(np.log(close[close > 0]))  # history that is about to be imported may have broken bars
-    return bool((-np.sign(whole) * moves < abs(whole) / 5).all())
+    return bool((-np.sign(log_factor) * moves < abs(log_factor) / 5).all())
 
 
 def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[Bars, Join | None]:
@@ -77,9 +77,9 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     it. Raises NoOverlap, with the sessions that are missing between the two, and InconsistentOverlap.
     """
     history_days, days = days_of(history), days_of(bars)
-    before, lacking = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
+    before, missing = history_days < days[0], ~np.isin(history_days, days) & (history_days < days[-1])
     common, at_history, at_bars = np.intersect1d(history_days, days, assume_unique=True, return_indices=True)
-    if not before.any() and not (lacking.any() and len(common)):
+    if not before.any() and not (missing.any() and len(common)):
         return bars, None
     if len(common) == 0:
         gap = sessions.between(history_days[before][-1].item(), days[0].item())
@@ -88,7 +88,7 @@ def joined(ticker: str, history: Bars, bars: Bars, sessions: Sessions) -> tuple[
     rounding = CENT / float(np.median(np.minimum(*closes)))
     tolerance = min(max(RATIO_TOLERANCE, rounding), MAX_TOLERANCE)
     ratio, odd, steps = _lasting_ratio(ticker, common, closes[0] / closes[1], tolerance)
-    scaled = history[before if steps else lacking] * pd.Series({**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio})
+    scaled = history[before if steps else missing] * pd.Series({**dict.fromkeys(PRICES, ratio), "volume": 1 / ratio})
     join = Join(days[0].item(), ratio, tuple(common[odd].tolist()), len(common))
     return pd.concat([scaled, bars]).sort_index(), join
 

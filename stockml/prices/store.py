@@ -123,7 +123,7 @@ class BarStore:
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
-        """The believed series in shares of `until`: imports, then bars, from what was recorded by `as_of` alone.
+        """The adjusted series in shares of `until`: imports, then bars, from what was recorded by `as_of` alone.
 
         Raises NoBars, HistoryError, StoreUnreadable.
         """
@@ -132,22 +132,22 @@ class BarStore:
     def view(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> AdjustedSeries:
         """As `adjusted`, with what is set aside and how the imports were joined. Raises as `adjusted`."""
         fetched, imports = self._recorded(ticker, as_of, until)
-        judged = adjusted_series.newest_judgements(self._table(ticker, "judgements/"), as_of)
-        found = adjusted_series.believed_series(
-            ticker, fetched, imports, self.splits(ticker, as_of=as_of), judged, sessions=self.sessions(ticker)
+        judgements = adjusted_series.newest_judgements(self._table(ticker, "judgements/"), as_of)
+        series = adjusted_series.adjust_series(
+            ticker, fetched, imports, self.splits(ticker, as_of=as_of), judgements, sessions=self.sessions(ticker)
         )
-        if found is None or found.bars.empty:
+        if series is None or series.bars.empty:
             raise NoBars(self.path(ticker), f"no bar of {ticker} is believed{_bounds(as_of, until)}")
-        return found
+        return series
 
     def judge(self, ticker: str, session: date, *, accepted: bool, recorded_at: datetime, source: str) -> None:
         """Record that a person accepts or rejects a bar with its present prices. Raises InvalidSession, NoBars."""
-        every = adjusted_series.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
-        bar = every[days_of(every) == np.datetime64(session)]
+        rows = adjusted_series.recorded(*self._recorded(ticker, None, None), self.sessions(ticker))
+        bar = rows[days_of(rows) == np.datetime64(session)]
         if bar.empty:
             raise InvalidSession(str(session), f"{ticker} has no bar of it", "a session with a bar")
-        if accepted and (wrong := broken(bar, self.sessions(ticker))):
-            why = f"{wrong[0].reason}; only another bar of it can be believed"
+        if accepted and (faults := broken(bar, self.sessions(ticker))):
+            why = f"{faults[0].reason}; only another bar of it can be believed"
             raise InvalidSession(str(session), why, "a sound bar")
         columns = [[value] for value in (session, int(accepted), *bar.iloc[0][list(PRICES)].tolist())]
         self._update(
@@ -159,10 +159,10 @@ class BarStore:
         series, rows = self.adjusted(ticker, until=until), revisions.every_row(self._table(ticker))
         if rows is not None and until is not None:
             rows = rows[days_of(rows) <= np.datetime64(until)]
-        sound = adjusted_series.sound(rows, self.sessions(ticker))
-        if sound is None:
+        valid = adjusted_series.unbroken(rows, self.sessions(ticker))
+        if valid is None:
             return series
-        bars = back_adjusted(sound[~sound.index.duplicated()].sort_index(), self.splits(ticker))
+        bars = back_adjusted(valid[~valid.index.duplicated()].sort_index(), self.splits(ticker))
         parts = [series[~series.index.isin(bars.index)], bars[bars.index.isin(series.index)]]
         return pd.concat(parts).sort_index()
 
@@ -185,26 +185,26 @@ class BarStore:
 
     def splits(self, ticker: str, *, as_of: datetime | None = None) -> tuple[Split, ...]:
         """The splits recorded by `as_of`, oldest first; the newest record of a day counts."""
-        known = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
-        return tuple(Split(day, newest.factor) for day, newest in known.items() if newest.factor != 1.0)
+        factors = revisions.newest_factors(self._table(ticker, "splits/"), as_of)
+        return tuple(Split(day, newest.factor) for day, newest in factors.items() if newest.factor != 1.0)
 
     def unexplained_jumps(self, ticker: str) -> tuple[date, ...]:
-        """The sessions about which to ask the provider: after known splits they look like a split, or end a hole.
+        """The sessions that still look like a split after the known ones, or that end a hole: to be asked about.
 
-        At once, and every night while what it lists leaves the jump, or another one, until 5 sessions have passed, as
-        splits may be listed late, or with a wrong factor at first. And about all splits when two near each other came
-        in two answers, until one has settled them: an earlier version kept a split on its corrected day and the first.
+        Asked at once, then nightly for 5 sessions while the listed splits leave a jump, as splits may be listed late,
+        or with a wrong factor at first. All splits are asked about when two near each other came in two answers, until
+        one settles them: an earlier version kept a split on its first day and on the corrected one.
         """
         raw = self._raw(ticker)
         if raw is None:
             return ()
         days, sessions = days_of(raw), self.sessions(ticker)
         answers = revisions.newest_factors(self._table(ticker, "splits/"))
-        kept = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
-        pairs = combinations(kept, 2)
+        splits = {day: answer.recorded_at for day, answer in answers.items() if answer.factor != 1.0}
+        pairs = combinations(splits, 2)
         hole_ends = set(days[1:][np.diff(sessions.before_each(days)) > SESSIONS_TO_LIST].tolist())
-        found = {*jumps(back_adjusted(raw, self.splits(ticker)), HARDLY_A_CRASH), *(hole_ends - kept.keys())}
-        is_open = any(abs(one - two) <= MAX_CORRECTION_AGE and kept[one] != kept[two] for one, two in pairs)
+        suspects = {*jumps(back_adjusted(raw, self.splits(ticker)), HARDLY_A_CRASH), *(hole_ends - splits.keys())}
+        is_disputed = any(abs(one - two) <= MAX_CORRECTION_AGE and splits[one] != splits[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:
             answer = answers.get(jump)
@@ -215,15 +215,15 @@ class BarStore:
             waits = jump in hole_ends and days[-1].item() <= listed_by  # most holes have no split: they are asked twice
             return seen > listed_by or seen >= days[-1].item() or waits
 
-        return tuple(sorted({*(kept if is_open else ()), *(jump for jump in found if not is_settled(jump))}))
+        return tuple(sorted({*(splits if is_disputed else ()), *(jump for jump in suspects if not is_settled(jump))}))
 
     def record_splits(
         self, ticker: str, splits: Sequence[Split], *, recorded_at: datetime, source: str, asked: Sequence[date] = ()
     ) -> None:
         """Record the provider's splits.
 
-        asked: the days that it was asked about; where no split is listed or known, that is recorded too, as factor 1.
-        So is a known split that it no longer lists, but another one near its day: the day was corrected.
+        asked: the days asked about; one without a listed or known split is recorded with factor 1. So is the day of a
+        known split, if another one is listed near it: its day was corrected.
         """
         listed = {split.effective: split.factor for split in splits}
 
@@ -250,12 +250,12 @@ class BarStore:
 
         def with_import(table: Table, at: datetime) -> tuple[Table | None, bool]:
             batches = revisions.batches(table)
-            as_far = [batch for batch in batches if batch.index[-1] == history.index[-1]]
-            if as_far and history.equals(as_far[-1]):  # the one that counts
+            same_end = [batch for batch in batches if batch.index[-1] == history.index[-1]]
+            if same_end and history.equals(same_end[-1]):  # the newest import counts
                 return None, False
             raw = self._raw(ticker)
             adjusted = None if raw is None else back_adjusted(raw, self.splits(ticker))
-            series, _ = adjusted_series.chained(
+            series, _ = adjusted_series.joined_with_imports(
                 ticker, adjusted, [*batches, history], self.sessions(ticker), new=history
             )
             series = history if series is None else series
@@ -275,7 +275,7 @@ class BarStore:
         return self.files.read(_file(ticker, folder), ticker, SCHEMAS[folder])
 
     def _update(self, ticker: str, folder: str, recorded_at: datetime, change: Change[T]) -> tuple[T, str]:
-        """`change` gets the table, and the time to record its rows at: none that is before another table's newest."""
+        """`change` gets the table and the time to record rows at: never before another table's newest row."""
 
         def changed(table: Table) -> tuple[Table | None, T]:
             others = [self._table(ticker, other) for other in SCHEMAS if other != folder]
@@ -285,7 +285,7 @@ class BarStore:
 
     def _raw(self, ticker: str, until: date | None = None) -> Bars | None:
         """The raw bars that are not broken; None if there are none."""
-        return adjusted_series.sound(revisions.newest_rows(self._table(ticker), until=until), self.sessions(ticker))
+        return adjusted_series.unbroken(revisions.newest_rows(self._table(ticker), until=until), self.sessions(ticker))
 
     def _recorded(self, ticker: str, as_of: datetime | None, until: date | None) -> tuple[Bars | None, list[Bars]]:
         """The fetched bars, and the imports; at least one of them. Raises NoBars."""
@@ -294,8 +294,8 @@ class BarStore:
         if fetched is None and not imports and until:
             later, imports = self._recorded(ticker, as_of, None)
             first = min(bars.index[0] for bars in (later, *imports) if bars is not None)
-            late = f"the first bar of {ticker} is of {first:%Y-%m-%d}, after {until}"
-            raise NoBars(self.path(ticker), late, "name a later session")
+            why = f"the first bar of {ticker} is of {first:%Y-%m-%d}, after {until}"
+            raise NoBars(self.path(ticker), why, "name a later session")
         if fetched is None and not imports:
             raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
         return fetched, imports

@@ -124,7 +124,7 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
 
 def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refused() -> None:
     series = walk(1_400, seed=6)
-    object.__setattr__(series, "_continued", walk(1_400, seed=7))
+    object.__setattr__(series, "_full", walk(1_400, seed=7))
     settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
     with pytest.raises(LooksAhead, match="what LSTM said after the close of"):
         backtest("ABC", series, Span(series.sessions[860].item(), series.sessions[960].item()), settings)
