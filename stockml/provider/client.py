@@ -22,7 +22,7 @@ class AlphaVantage(PriceProvider):
 
     def daily(self, ticker: str, outputsize: OutputSize = "compact") -> Payload:
         """The newest 100 sessions, or all since 1999-11-01 (`full`, with a premium key)."""
-        # A misspelled size would silently be answered as compact.
+        # The provider would answer a misspelled size as compact.
         check_choice("outputsize", outputsize, get_args(OutputSize))
         return self._ask(ticker, function=DAILY, outputsize=outputsize)
 
@@ -40,17 +40,17 @@ class AlphaVantage(PriceProvider):
         return self._ask(ticker, function=LISTING, state="delisted")
 
     def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
-        asked = {**parameters, "symbol": ticker, "apikey": self._key.get_secret_value()}
-        return Request("GET", self._address.removesuffix("/query") + "/query", params=asked)
+        params = {**parameters, "symbol": ticker, "apikey": self._key.get_secret_value()}
+        return Request("GET", self._address.removesuffix("/query") + "/query", params=params)
 
     def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
         function = parameters["function"]
         try:
             if not (function == LISTING and is_listing(content)):
                 answered(content, ticker, function)
-        except NoData as nothing:
+        except NoData as error:
             if status != HTTPStatus.OK:
-                raise NoData(ticker, f"HTTP {status}: {nothing.notice}") from None
+                raise NoData(ticker, f"HTTP {status}: {error.notice}") from None
             raise
         if status != HTTPStatus.OK:
             raise NoData(ticker, f"a series, but under HTTP {status}")

@@ -42,7 +42,7 @@ class PriceProvider(ABC):
     usual_address: ClassVar[str]
     variable: ClassVar[str]  # environment variable that names another address
     key_variable: ClassVar[str]
-    plan: ClassVar[Plan | None] = None  # of every key; None goes by ALPHAVANTAGE_PLAN
+    plan: ClassVar[Plan | None] = None  # of every key; None: as in ALPHAVANTAGE_PLAN
     counted_in: ClassVar[str] = ""  # prefix of this service's notes in the quota
     bad_key: ClassVar[type[BadKey]] = BadKey
 
@@ -65,7 +65,7 @@ class PriceProvider(ABC):
         self._key, self._address = ApiKey((key or "").strip()), self.address_in(environ)
         self._quota = QuotaLedger.of(quota, key, self.plan or Plan.of(environ), within=self.counted_in)
         self._clock, self._sleep, self._http = clock, sleep, requests.Session()
-        self._http.auth = lambda request: request  # a login in ~/.netrc would replace the key, or be sent beside it
+        self._http.auth = lambda request: request  # else a login in ~/.netrc would replace the key, or be sent too
         if _is_loopback(self._address):
             self._http.trust_env = False  # a proxy cannot reach this machine's own loopback
         keep_keys_out_of_logs()
@@ -101,11 +101,11 @@ class PriceProvider(ABC):
 
     @abstractmethod
     def _request(self, ticker: str, parameters: Mapping[str, str]) -> Request:
-        """The GET request with these parameters; it holds the key, as one more or in its headers."""
+        """The GET request with these parameters, and with the key as another one or in its headers."""
 
     @abstractmethod
     def _check(self, content: bytes, status: int, ticker: str, parameters: Mapping[str, str]) -> None:
-        """Return if the answer is what was asked for. Raises FeedError."""
+        """Raise FeedError unless this is the answer requested."""
 
     def remaining(self) -> int | None:
         """Requests that the key has left today; None for a plan without a daily cap (premium)."""
@@ -121,11 +121,11 @@ class PriceProvider(ABC):
         ticker = validated_ticker(ticker)
         if self._key.fault:
             raise self.bad_key(ticker, self._key.fault)
-        few = self._quota.plan.is_scarce  # then transient errors are left to the step, which asks again a minute later
+        is_scarce = self._quota.plan.is_scarce  # then the step retries transient errors, a minute later
         retrying = Retrying(
             # "Invalid API call" is also, as a transient fault, the answer for valid symbols.
-            retry=retry_if_exception_type(UnknownSymbol if few else (TransientFeedError, UnknownSymbol)),
-            stop=stop_after_attempt(2 if few else self.attempts),
+            retry=retry_if_exception_type(UnknownSymbol if is_scarce else (TransientFeedError, UnknownSymbol)),
+            stop=stop_after_attempt(2 if is_scarce else self.attempts),
             wait=self._wait_s,
             sleep=self._sleep,
             reraise=True,
@@ -136,38 +136,38 @@ class PriceProvider(ABC):
         error = state.outcome.exception() if state.outcome else None
         return float(getattr(error, "wait_s", TransientFeedError.wait_s)) + 0.5 * self.jitter()
 
-    def _ask_once(self, ticker: str, parameters: Mapping[str, str], asked: Request) -> Payload:
+    def _ask_once(self, ticker: str, parameters: Mapping[str, str], request: Request) -> Payload:
         now = self._clock()
         # Wait for a duration, not until the clock shows the slot: if it is set back meanwhile, that could take hours.
         self._sleep((self._quota.spend(ticker, now) - now).total_seconds())
-        status, content = self._get(ticker, asked)
+        status, content = self._get(ticker, request)
         try:
             self._check(content, status, ticker, parameters)
-        except QuotaSpent as spent:
-            if spent.period != "hour":
-                self._quota.mark_spent(spent.notice, now)  # on the day that the request was counted on
+        except QuotaSpent as refusal:
+            if refusal.period != "hour":
+                self._quota.mark_spent(refusal.notice, now)  # on the day that the request was counted on
             raise
         return Payload(ticker, content, self._clock())
 
-    def _get(self, ticker: str, asked: Request) -> tuple[int, bytes]:
+    def _get(self, ticker: str, request: Request) -> tuple[int, bytes]:
         """Status and redacted body. A thread, so that `total_s` bounds look-up, handshake, headers. Raises NoData."""
         answers: list[tuple[int, bytes, str]] = []
-        asking = threading.Thread(target=lambda: answers.append(self._exchanged(asked)), daemon=True)
-        asking.start()
-        asking.join(self.total_s)
+        thread = threading.Thread(target=lambda: answers.append(self._exchange(request)), daemon=True)
+        thread.start()
+        thread.join(self.total_s)
         status, content, fault = answers[0] if answers else (0, b"", f"no answer after {self.total_s:.0f} s")
         if fault:
             raise NoData(ticker, fault)
         return status, redacted_bytes(content, self._key.get_secret_value())
 
-    def _exchanged(self, asked: Request) -> tuple[int, bytes, str]:
+    def _exchange(self, request: Request) -> tuple[int, bytes, str]:
         """Status, body, and a fault in words: errors of requests show the URL, so none is raised from here."""
         timeouts = (self.connect_timeout_s, self.read_timeout_s)
         try:
             with self._http.get(
-                asked.url,
-                params=asked.params,
-                headers=asked.headers,
+                request.url,
+                params=request.params,
+                headers=request.headers,
                 timeout=timeouts,
                 stream=True,
                 allow_redirects=False,  # another address must not get the key
@@ -179,8 +179,8 @@ class PriceProvider(ABC):
     def _body(self, response: requests.Response) -> tuple[bytes, str]:
         """The body, and a fault in words if it is too long."""
         body = bytearray()
-        while piece := response.raw.read1(65_536, decode_content=True):
-            body += piece
+        while chunk := response.raw.read1(65_536, decode_content=True):
+            body += chunk
             if len(body) > self.max_bytes:
                 return b"", f"more than {self.max_bytes} bytes"
         return bytes(body), ""

@@ -26,7 +26,7 @@ class Delistings:
     days: dict[str, date]
 
     def due(self, now: datetime) -> bool:
-        """Whether no listing was asked for within a week of `now` (with its zone); a clock may once have been ahead."""
+        """Whether no listing was asked for within a week of `now` (with its zone); the clock may have been ahead."""
         return self.asked is None or abs(now - self.asked) >= ASKED_EVERY
 
     def day_of(self, ticker: str) -> date | None:
@@ -38,7 +38,7 @@ class Delistings:
 
     @classmethod
     def read(cls, path: Path) -> "Delistings":
-        """Read what `write` wrote; without a file, or after damage, nothing was asked yet: the next answer is kept."""
+        """Read what `write` wrote; without a file, or if it is damaged, nothing was asked yet."""
         try:
             return read_record(cls, path.read_bytes())
         except (FileNotFoundError, ValueError):
@@ -57,12 +57,12 @@ def parse_delisted(content: bytes) -> dict[str, date]:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"))))
     except csv.Error as error:  # a stray quote turns all that follows into one field
         raise NoData("the listing", str(error)) from None
-    found: dict[str, date] = {}
+    days: dict[str, date] = {}
     for row in rows:
         try:
             day = date.fromisoformat(row["delistingDate"] or "")
         except ValueError:
             continue  # "null": still listed
         symbol = row["symbol"].strip().upper()
-        found[symbol] = max(day, found.get(symbol, day))
-    return found
+        days[symbol] = max(day, days.get(symbol, day))
+    return days

@@ -44,7 +44,7 @@ PARAMETER = re.compile(r"the (\S+=\S+) parameter", re.IGNORECASE)
 
 
 def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -> Bars:
-    """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are taken).
+    """The final bars, raw as traded, in an answer to TIME_SERIES_DAILY (or _ADJUSTED, whose raw columns are used).
 
     last_final: the newest session whose bar is final; a later bar up to `today` (the exchange's date) is unfinished and
     dropped, one after `today` is refused. In an answer refreshed before New York's close (a time in `3. Last
@@ -52,11 +52,11 @@ def parse_daily(content: bytes, ticker: str, *, last_final: date, today: date) -
     Raises BadPayload, NoData, or the error that the provider's refusal stands for.
     """
     answer = answered(content, ticker, DAILY)
-    about = answer.get("Meta Data")
-    if not isinstance(about, dict):
+    metadata = answer.get("Meta Data")
+    if not isinstance(metadata, dict):
         raise BadPayload(ticker, "expected 'Meta Data' beside the series, found none")
-    _check_symbol(about.get("2. Symbol"), ticker)
-    unfinished = _unfinished(about.get("3. Last Refreshed"), ticker, today)
+    _check_symbol(metadata.get("2. Symbol"), ticker)
+    unfinished = _unfinished(metadata.get("3. Last Refreshed"), ticker, today)
     rows = {_day(name, ticker, today): answer[SERIES][name] for name in sorted(answer[SERIES])}
     final = {day: row for day, row in rows.items() if day <= last_final and day != unfinished}
     if not final:
@@ -93,24 +93,24 @@ def answered(content: bytes, ticker: str, function: str) -> dict[str, Any]:
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = dict(pairs)
-        if len(names) < len(pairs):
-            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-            raise BadPayload(ticker, f"expected each date and field once, found {excerpt(twice)!r} twice")
-        return names
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise BadPayload(ticker, f"expected each date and field once, found {excerpt(repeated)!r} twice")
+        return fields
 
     try:
-        found = json.loads(
+        parsed = json.loads(
             content.decode("utf-8-sig"), object_pairs_hook=unique, parse_float=str, parse_int=str, parse_constant=str
         )
     except (ValueError, RecursionError):
-        found = None
-    answer = found if isinstance(found, dict) else {}
+        parsed = None
+    answer = parsed if isinstance(parsed, dict) else {}
     if function == SPLITS:
-        success = isinstance(answer.get("symbol"), str) and isinstance(answer.get("data"), list)
+        is_complete = isinstance(answer.get("symbol"), str) and isinstance(answer.get("data"), list)
     else:
-        success = isinstance(answer.get(SERIES), dict) and bool(answer[SERIES])
-    if not success:
+        is_complete = isinstance(answer.get(SERIES), dict) and bool(answer[SERIES])
+    if not is_complete:
         raise refusal(answer, ticker, function, content[:1_000].decode("utf-8", "replace"))
     return answer
 
@@ -123,76 +123,76 @@ def refusal(answer: Mapping[str, Any], ticker: str, function: str, shown: str) -
     notice, even with sample rows, is NoData.
     """
     notices = [str(answer[field]) for field in NOTICE_FIELDS if isinstance(answer.get(field), str)]
-    words = ADDRESS.sub(" ", " ".join(notices)).lower()
-    found = excerpt(" ".join(notices) or shown)
+    notice_text = ADDRESS.sub(" ", " ".join(notices)).lower()
+    notice = excerpt(" ".join(notices) or shown)
 
     def says(*phrases: str) -> bool:
-        return any(phrase in words for phrase in phrases)
+        return any(phrase in notice_text for phrase in phrases)
 
     error: FeedError
     if says("per second", "spreading out"):
-        error = RateLimited(ticker, found, BURST_WAIT_S)
+        error = RateLimited(ticker, notice, BURST_WAIT_S)
     elif says("standard api rate limit is") or (says("calls per day") and not says("per minute")):
-        error = QuotaSpent(ticker, found)
+        error = QuotaSpent(ticker, notice)
     elif says("minute-level", "burst pattern", "calls per minute"):
-        error = RateLimited(ticker, found, MINUTE_WAIT_S)
+        error = RateLimited(ticker, notice, MINUTE_WAIT_S)
     elif says("premium endpoint", "premium feature"):
         feature = PARAMETER.search(" ".join(notices))
         error = PremiumOnly(ticker, excerpt(feature[1]) if feature else function)
     elif says("demo"):
         error = BadKey(ticker, "the demo key, which only answers the documentation's own examples")
-    elif REFUSED_KEY.search(words):
+    elif REFUSED_KEY.search(notice_text):
         error = BadKey(ticker, "one that the provider calls invalid or missing")
     elif says("invalid api call"):
-        error = UnknownSymbol(ticker, found, spelling(ticker))
+        error = UnknownSymbol(ticker, notice, spelling(ticker))
     else:
-        error = NoData(ticker, found)
+        error = NoData(ticker, notice)
     return error
 
 
-def _check_symbol(found: object, ticker: str) -> None:
+def _check_symbol(symbol: object, ticker: str) -> None:
     """Raise BadPayload unless the answer echoes the ticker; `BRK.B` and `BRK-B` are the same."""
-    if not isinstance(found, str) or _folded(found) != _folded(ticker):
-        raise BadPayload(ticker, f"expected the series of {ticker}, found that of {excerpt(str(found))!r}")
+    if not isinstance(symbol, str) or _folded(symbol) != _folded(ticker):
+        raise BadPayload(ticker, f"expected the series of {ticker}, found that of {excerpt(str(symbol))!r}")
 
 
 def _folded(symbol: str) -> str:
     return symbol.strip().upper().replace(".", "-")
 
 
-def _unfinished(found: object, ticker: str, today: date) -> date | None:
+def _unfinished(refreshed: object, ticker: str, today: date) -> date | None:
     """The day in `3. Last Refreshed`, if its time is before New York's close; else None. Raises BadPayload."""
-    match = REFRESHED.fullmatch(found) if isinstance(found, str) else None
+    match = REFRESHED.fullmatch(refreshed) if isinstance(refreshed, str) else None
     if match is None:
-        raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(found))!r}")
+        raise BadPayload(ticker, f"expected a date in '3. Last Refreshed', found {excerpt(str(refreshed))!r}")
     day = _day(match[1], ticker, today)
     try:
         at = time.fromisoformat(match[2]) if match[2] else None
     except ValueError:
         raise BadPayload(ticker, f"expected a time in '3. Last Refreshed', found {match[2]!r}") from None
-    # The zone is given as US/Eastern for every exchange: that is known to be true only of New York's.
+    # The zone is given as US/Eastern for every exchange: only for New York's is that known to be true.
     if at is None or at >= REGULAR_CLOSE or exchange(ticker)[0] != NEW_YORK.name:
         return None
     return None if at >= EARLY_CLOSE and NEW_YORK.is_half_day(day) else day
 
 
-def _day(found: object, ticker: str, today: date) -> date:
+def _day(text: object, ticker: str, today: date) -> date:
     try:
-        day = date.fromisoformat(found) if isinstance(found, str) and DATE.fullmatch(found) else None
+        day = date.fromisoformat(text) if isinstance(text, str) and DATE.fullmatch(text) else None
     except ValueError:
         day = None
     if day is None or day < FIRST_DATE:
-        raise BadPayload(ticker, f"expected a date as YYYY-MM-DD, found {excerpt(str(found))!r}")
+        raise BadPayload(ticker, f"expected a date as YYYY-MM-DD, found {excerpt(str(text))!r}")
     if day > today:
         raise BadPayload(ticker, f"expected no date after {today}, found {day} (is this machine's clock behind?)")
     return day
 
 
 def _values(rows: Mapping[date, Any], ticker: str) -> Floats:
-    """(5, n) numbers of the bars; read all at once, and one by one only where one of them is no finite number."""
+    """(5, n) numbers of the bars: read all at once, or row by row if one of them is no finite number."""
     try:
-        taken = itemgetter(*FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values()))))
-        texts = [text for row in rows.values() for text in taken(row)]
+        fields_of = itemgetter(*FIELDS, next(name for name in VOLUMES if name in next(iter(rows.values()))))
+        texts = [text for row in rows.values() for text in fields_of(row)]
         well_formed = ALL_NUMBERS.fullmatch("\n".join(texts) + "\n")
         numbers = pa.array(texts if well_formed else [], pa.string()).cast(pa.float64()).to_numpy()
     except (KeyError, TypeError, ValueError, StopIteration):
@@ -216,14 +216,14 @@ def cells(values: Mapping[str, Any], names: Sequence[str], day: date, ticker: st
     return [_number(values[name]) for name in names]
 
 
-def split_factor(found: object, day: date, ticker: str) -> float:
+def split_factor(value: object, day: date, ticker: str) -> float:
     """The factor of a day's split. Raises BadPayload unless it is a finite number above 0."""
-    if not (factor := _number(found)) > 0:
-        raise BadPayload(ticker, f"expected a split factor above 0, found {excerpt(str(found))!r} on {day}")
+    if not (factor := _number(value)) > 0:
+        raise BadPayload(ticker, f"expected a split factor above 0, found {excerpt(str(value))!r} on {day}")
     return factor
 
 
-def _number(found: object) -> float:
+def _number(value: object) -> float:
     """A number that came as text; NaN for anything else, and for one that is not finite."""
-    number = float(found) if isinstance(found, str) and NUMBER.fullmatch(found) else math.nan
+    number = float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else math.nan
     return number if math.isfinite(number) else math.nan

@@ -12,9 +12,9 @@ from stockml.storage.files import write_atomically
 Kind = Literal["replay", "market"]
 FILE = "prices.json"
 RESTORE = "restore it from a backup, or"
-WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into a file of that name, as what the home holds is'
+WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into a file of that name, whichever the home holds'
 REPLAY = "replay"
-# any of these tells where prices come from; a Prefect server may hold the key in a Secret block
+# each of these names a source of prices; a Prefect server may hold the key in a Secret block
 ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK", "PREFECT_API_URL", "STOCKML_STORE")
 
 
@@ -46,7 +46,7 @@ def kind_in(home: HomePaths) -> Kind | None:
 def kind_here(home: HomePaths, environ: Mapping[str, str]) -> Kind:
     """The kind of prices for this home: the one rule that every command follows. Raises RecordUnreadable.
 
-    What the home holds already; else, if the environment names a source (ELSEWHERE), `kind_of` it. Otherwise a home in
+    The kind that the home holds; else, if the environment names a source (ELSEWHERE), `kind_of` it. Otherwise a home in
     use, or whose servers are up, is the market's and has its key elsewhere (a Prefect Secret block, a service's
     environment), unless it is named `replay`; a new home is for recorded prices.
     """

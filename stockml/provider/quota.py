@@ -22,7 +22,7 @@ from stockml.storage.records import read_record, record, written_record
 
 DAY_ZONE = "America/New_York"
 LOCK_TIMEOUT_S = 30.0
-# A process may wait for the lock after it read the clock: a difference up to this is no clock going backwards.
+# A process may wait for the lock after it read the clock: so small a difference is no clock set back.
 CLOCK_TOLERANCE = timedelta(seconds=2 * LOCK_TIMEOUT_S)
 PREMIUM = re.compile(r"([0-9]{1,4})\s*/\s*min(ute)?")
 
@@ -92,7 +92,7 @@ class QuotaLedger:
     """The ledger of one key. All moments are timezone-aware; every change is atomic and under a lock.
 
     A request is counted before it is sent: a process killed in between has counted one too many, never one too few. A
-    clock set back, within a day or by one, gives no requests back: later ones count on the newest day that has a count.
+    clock set back, within a day or by one, frees no requests: later ones count on the newest day that has a count.
     Raises StoreError if a note cannot be read.
     """
 
@@ -104,8 +104,8 @@ class QuotaLedger:
     @classmethod
     def of(cls, notes: Notes, key: str | None, plan: Plan = FREE, within: str = "") -> "QuotaLedger":
         """The ledger of `key` in `notes`, below `within`; nothing is created before the first request."""
-        said = (key or "").strip().encode(errors="surrogateescape")  # no text, say, which is refused once it is used
-        return cls(notes, within + hashlib.sha256(said).hexdigest()[:16], plan)
+        key_bytes = (key or "").strip().encode(errors="surrogateescape")  # one that is no text is refused when used
+        return cls(notes, within + hashlib.sha256(key_bytes).hexdigest()[:16], plan)
 
     def remaining(self, now: datetime) -> int | None:
         """Requests left today; None means no cap; 0 once the provider has called the day's quota spent."""
@@ -154,7 +154,7 @@ class QuotaLedger:
         if latest.slot is None or latest.asked_at is None:
             return now
         if now < latest.asked_at - CLOCK_TOLERANCE:
-            # The clock went backwards: the old slots may lie far in the future.
+            # The clock was set back: the old slots may lie far in the future.
             return now + self.plan.interval
         return max(now, latest.slot + self.plan.interval)
 
@@ -164,8 +164,8 @@ class QuotaLedger:
             return UNUSED if content is None else read_record(SpentRequests, content)
         except ValueError as error:
             why = f"expected a day's request count, found something else ({type(error).__name__})"
-            place = self.notes.place(self.name(day))
-            raise StoreError(place, f"{why}; {self.notes.removal}, and the day's count starts again") from error
+            address = self.notes.place(self.name(day))
+            raise StoreError(address, f"{why}; {self.notes.removal}, and the day's count starts again") from error
 
     def _write(self, day: date, spent: SpentRequests) -> None:
         self.notes.write(self.name(day), written_record(spent))

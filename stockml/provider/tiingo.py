@@ -38,7 +38,7 @@ class Tiingo(PriceProvider):
         """All daily bars, raw as traded, with split factors, whatever `outputsize`: fewer bars are no cheaper."""
         try:
             return self._ask(ticker, startDate=FIRST_DAY, format="json")
-        except QuotaSpent as spent:  # by the count kept here, it may be
+        except QuotaSpent as spent:  # perhaps by our own count
             raise TiingoSpent(ticker, spent.notice, spent.period) from None
 
     def splits(self, ticker: str) -> Payload:
@@ -74,27 +74,27 @@ class Tiingo(PriceProvider):
             return
         detail = str(answer.get("detail", "")) if isinstance(answer, dict) else ""
         found = shown if status == HTTPStatus.OK else f"HTTP {status}: {shown or 'no words'}"
-        words, notice = detail.lower(), excerpt(detail or found)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or "invalid token" in words:
+        detail_text, notice = detail.lower(), excerpt(detail or found)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or "invalid token" in detail_text:
             raise BadTiingoKey(ticker, notice)
-        if status == HTTPStatus.TOO_MANY_REQUESTS or "run over your" in words:
-            named = notice.lower().replace("daily", "day")
-            period = next((period for period in ("hour", "month", "day") if period in named), "hour")  # the shortest
+        if status == HTTPStatus.TOO_MANY_REQUESTS or "run over your" in detail_text:
+            period_text = notice.lower().replace("daily", "day")
+            period = next((period for period in ("hour", "month", "day") if period in period_text), "hour")
             raise TiingoSpent(ticker, notice, period)
-        if status == HTTPStatus.NOT_FOUND or "not found" in words:
+        if status == HTTPStatus.NOT_FOUND or "not found" in detail_text:
             raise UnknownSymbol(ticker, notice)
         raise NoData(ticker, found)
 
 
 def _rows(payload: Payload) -> dict[date, dict[str, Any]]:
     """The answer's rows by day, oldest first, numbers as text. Raises BadPayload."""
-    found: dict[date, dict[str, Any]] = {}
+    rows: dict[date, dict[str, Any]] = {}
     for row in json.loads(payload.content, parse_float=str, parse_int=str, parse_constant=str):
         try:
             day = date.fromisoformat(str(row["date"])[:10])
         except (TypeError, KeyError, ValueError):
             raise BadPayload(payload.ticker, f"expected a day's bar, found {excerpt(str(row))!r}") from None
-        if day in found:
+        if day in rows:
             raise BadPayload(payload.ticker, f"expected one bar a day, found two of {day}")
-        found[day] = row
-    return dict(sorted(found.items()))
+        rows[day] = row
+    return dict(sorted(rows.items()))

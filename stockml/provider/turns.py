@@ -1,7 +1,7 @@
 """Which ticker may use the key's requests next, in one small note.
 
-Each ticker that is run is noted there with the newest session that it has. So runs started by a schedule, the page and
-the command line follow one plan: the stalest ticker first.
+Each ticker that is run is noted there with its newest session. So runs started by a schedule, the page and the command
+line follow one plan: the stalest ticker first.
 """
 
 import json
@@ -23,41 +23,41 @@ FORGOTTEN_AFTER = timedelta(days=5)  # a long weekend and a day: a ticker not ru
 
 
 def note_turns(notes: Notes, lasts: Mapping[str, date | None], now: datetime) -> dict[str, date | None]:
-    """Note these tickers and the newest session of each; return what is noted of them.
+    """Note these tickers and the newest session of each; return the sessions noted.
 
-    A ticker without bars keeps the session noted when it was last asked for, so that a misspelt one waits its turn
+    A ticker without bars keeps the session noted before, so that a misspelt one waits its turn
     like all others. Raises StoreError, StoreBusy.
     """
     with notes.locked("turns", LOCK_TIMEOUT_S):
-        known = _lately(notes, now)
-        asked = {name: last for name, (_, last) in known.items()}
-        noted = {validated_ticker(name): last or asked.get(name) for name, last in lasts.items()}
-        known |= {name: (now, last) for name, last in noted.items()}
-        notes.write(TURNS, json.dumps(known, default=str).encode())
+        turns = _recent_turns(notes, now)
+        earlier = {name: last for name, (_, last) in turns.items()}
+        noted = {validated_ticker(name): last or earlier.get(name) for name, last in lasts.items()}
+        turns |= {name: (now, last) for name, last in noted.items()}
+        notes.write(TURNS, json.dumps(turns, default=str).encode())
     return noted
 
 
 def noted_turns(notes: Notes, now: datetime) -> dict[str, date | None]:
     """The newest session of each ticker noted within FORGOTTEN_AFTER. Raises StoreError."""
-    return {name: last for name, (_, last) in _lately(notes, now).items()}
+    return {name: last for name, (_, last) in _recent_turns(notes, now).items()}
 
 
-def _lately(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | None]]:
-    """What was noted near `now`, on either side: the clock may have been ahead."""
+def _recent_turns(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date | None]]:
+    """The turns noted near `now`, before or after it: the clock may have been ahead."""
     content = notes.read(TURNS)
     try:
-        found = read_record(dict[str, tuple[AwareDatetime, date | None]], b"{}" if content is None else content)
+        turns = read_record(dict[str, tuple[AwareDatetime, date | None]], b"{}" if content is None else content)
     except ValueError as error:
         why = f"expected whose turn it is, found something else ({error}); {notes.removal}"
         raise StoreError(notes.place(TURNS), f"{why}, and the next nights begin it anew") from error
-    return {name: (came, last) for name, (came, last) in found.items() if abs(now - came) <= FORGOTTEN_AFTER}
+    return {name: (noted, last) for name, (noted, last) in turns.items() if abs(now - noted) <= FORGOTTEN_AFTER}
 
 
 @dataclass(frozen=True)
 class NextTurn:
     """Other tickers are staler, or no requests are left today: this one is fetched after the close of `session`.
 
-    Said without how many they are: the tickers of one session are then told of in one line.
+    The text does not count them, so that the tickers of one session share a line.
     """
 
     session: date
@@ -85,7 +85,7 @@ def next_turn(
 ) -> NextTurn | None:
     """None if the ticker may be fetched tonight, else when it may. Pure.
 
-    waiting: the newest session of each ticker, None without one.  tonight: the session wanted.  remaining: requests
+    waiting: the newest session of each ticker, None without one.  tonight: the session to fetch.  remaining: requests
     left today, None without a cap.  per_day: requests of any other day.
     """
     last = waiting.get(ticker)
