@@ -14,10 +14,10 @@ Days = NDArray[np.datetime64]  # datetime64[D]
 Arrays = Sequence[NDArray[Any]]
 
 
-def check_array(name: str, found: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raise ValueError where the array has another shape, or numbers that are not finite."""
-    if found.shape != shape or not np.isfinite(found).all():
-        raise ValueError(f"expected {name} to be finite numbers {shape}, found {found.shape}")
+def check_array(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise ValueError if the array has another shape, or numbers that are not finite."""
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"expected {name} to be finite numbers {shape}, found {array.shape}")
 
 
 def packed(arrays: Sequence[NDArray[Any]]) -> bytes:
@@ -40,12 +40,12 @@ def unpacked(content: bytes) -> tuple[NDArray[Any], ...]:
 def unpacked_by_name(content: bytes) -> dict[str, NDArray[Any]]:
     """The inverse of `packed_by_name`. Raises ValueError for other bytes, also if they unpack to more than they are."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-            if sum(each.file_size for each in kept.zip.infolist()) > len(content):
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            if sum(member.file_size for member in archive.zip.infolist()) > len(content):
                 raise ValueError
-            return dict(kept)
-    except Exception as problem:
-        raise ValueError("no .npz of plain arrays") from problem
+            return dict(archive)
+    except Exception as error:
+        raise ValueError("no .npz of plain arrays") from error
 
 
 def labelled(label: dict[str, Any], arrays: Arrays) -> bytes:

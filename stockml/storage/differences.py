@@ -26,13 +26,13 @@ def compared(one: Path, two: Path) -> Compared:
     """Compare two files, or two folders by paths relative to each; paths inside the contents count as content."""
     first, second = (dict(_leaves(path)) for path in (one, two))
     names = sorted({*first, *second})
-    found = [_difference(name, first, second) for name in names]
-    return Compared(sum(max(_size(first.get(n)), _size(second.get(n))) for n in names), tuple(filter(None, found)))
+    texts = [_difference(name, first, second) for name in names]
+    return Compared(sum(max(_size(first.get(n)), _size(second.get(n))) for n in names), tuple(filter(None, texts)))
 
 
 def _leaves(path: Path) -> Iterator[tuple[str, Any]]:
     if path.is_dir():
-        for file in sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith(".")):
+        for file in sorted(below for below in path.rglob("*") if below.is_file() and not below.name.startswith(".")):
             yield from _values(str(file.relative_to(path)), file)
     else:
         yield from _values(path.suffix.removeprefix("."), path)
@@ -47,28 +47,28 @@ def _values(name: str, file: Path) -> Iterator[tuple[str, Any]]:
             yield from _json(name, [json.loads(line) for line in content.splitlines() if line])
         case ".npz":
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                yield from ((f"{name}: {each}", arrays[each]) for each in arrays.files)
+                yield from ((f"{name}: {column}", arrays[column]) for column in arrays.files)
         case ".parquet":
             table = pq.read_table(io.BytesIO(content))
-            kept = [each for each in table.column_names if each not in TIMES]
-            yield from ((f"{name}: {each}", table[each].to_numpy(zero_copy_only=False)) for each in kept)
+            columns = [column for column in table.column_names if column not in TIMES]
+            yield from ((f"{name}: {column}", table[column].to_numpy(zero_copy_only=False)) for column in columns)
         case _:
             yield name, content
 
 
-def _json(name: str, found: Any) -> Iterator[tuple[str, Any]]:
-    match found:
+def _json(name: str, content: Any) -> Iterator[tuple[str, Any]]:
+    match content:
         case dict():
-            for key, value in found.items():
+            for key, value in content.items():
                 if key not in TIMES:
                     yield from _json(f"{name}: {key}" if ": " not in name else f"{name}.{key}", value)
-        case list() if not all(isinstance(each, int | float) for each in found):
-            for number, value in enumerate(found):
+        case list() if not all(isinstance(item, int | float) for item in content):
+            for number, value in enumerate(content):
                 yield from _json(f"{name}[{number}]", value)
         case list():
-            yield name, np.array(found, dtype=np.float64)
+            yield name, np.array(content, dtype=np.float64)
         case _:
-            yield name, found
+            yield name, content
 
 
 def _difference(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
@@ -83,11 +83,11 @@ def _difference(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) 
 def _array_difference(name: str, one: Any, two: Any) -> str | None:
     if one.shape != two.shape or one.dtype != two.dtype:
         return f"{name}: {one.dtype}{list(one.shape)} and {two.dtype}{list(two.shape)}"
-    unlike = (one != two) & ~(pd.isna(one) & pd.isna(two))
-    if not unlike.any():
+    differs = (one != two) & ~(pd.isna(one) & pd.isna(two))
+    if not differs.any():
         return None
-    at = tuple(np.argwhere(unlike)[0].tolist())
-    return f"{name}: {int(unlike.sum())} of {unlike.size} values, first at {list(at)}: {one[at]} and {two[at]}"
+    at = tuple(np.argwhere(differs)[0].tolist())
+    return f"{name}: {int(differs.sum())} of {differs.size} values, first at {list(at)}: {one[at]} and {two[at]}"
 
 
 def _size(value: Any) -> int:

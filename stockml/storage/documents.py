@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 DATABASE = "stockml"
 TABLE = "CREATE TABLE IF NOT EXISTS notes (name text PRIMARY KEY, content bytea NOT NULL)"
-# a machine that is cut off is noticed within a minute, both by itself and by the server
+# a machine that is cut off notices it within a minute, and so does the server
 CLIENT_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
-# how a server words it that it will never let this login in; it has no code for a connection that it refuses
+# a server's words for a login that it never accepts: a refused connection has no code
 PERMANENT = re.compile("authentication failed|no password supplied|pg_hba.conf|does not exist|permission denied")
 SERVER_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 
@@ -41,7 +41,7 @@ SERVER_KEEPALIVES = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval =
 class FileNotes:
     """Notes in a folder, for the processes of this machine. Nothing is created before the first lock or write.
 
-    Raises StoreError for whatever the disk refuses, because a folder is in a note's place, say.
+    Raises StoreError for whatever the disk refuses, such as a folder in a note's place.
     """
 
     folder: Path
@@ -59,9 +59,9 @@ class FileNotes:
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
         path = self.folder / f"{name}.lock"
-        with ExitStack() as held:
+        with ExitStack() as stack:
             with _refused_by_disk(path):
-                held.enter_context(file_lock(path, timeout_s))
+                stack.enter_context(file_lock(path, timeout_s))
             yield
 
     def place(self, name: str) -> str:
@@ -85,12 +85,12 @@ class Database:
         return f"postgresql://{self.account.rpartition('@')[2]}/{DATABASE}"
 
     def place(self, name: str) -> str:
-        return f"{self.server}: {self._named(name)}"
+        return f"{self.server}: {self._full_name(name)}"
 
     @contextmanager
     def locked(self, name: str, timeout_s: float) -> Iterator[None]:
         """Hold the lock for the block's duration.  Raises StoreBusy if it is not free in time, and StoreError."""
-        server = self._answer(lambda: self._holding(name, timeout_s))
+        server = self._answer(lambda: self._connection_with_lock(name, timeout_s))
         try:
             yield
         finally:
@@ -98,38 +98,38 @@ class Database:
                 server.close()
 
     def read(self, name: str) -> bytes | None:
-        found = self._answer(lambda: self._executed("SELECT content FROM notes WHERE name = %s", name))
-        if found and not isinstance(found[0], bytes):
-            raise self._unlike(f"found {type(found[0]).__name__} as content")
-        return found[0] if found else None
+        row = self._answer(lambda: self._first_row("SELECT content FROM notes WHERE name = %s", name))
+        if row and not isinstance(row[0], bytes):
+            raise self._unreadable(f"found {type(row[0]).__name__} as content")
+        return row[0] if row else None
 
     def write(self, name: str, content: bytes) -> None:
         statement = "INSERT INTO notes VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET content = EXCLUDED.content"
-        self._answer(lambda: self._executed(f"{statement} RETURNING name", name, content))
+        self._answer(lambda: self._first_row(f"{statement} RETURNING name", name, content))
 
-    def _holding(self, name: str, timeout_s: float) -> "psycopg.Connection[Any]":
-        with ExitStack() as opened:
-            server = opened.enter_context(closing(self._connection()))
+    def _connection_with_lock(self, name: str, timeout_s: float) -> "psycopg.Connection[Any]":
+        with ExitStack() as stack:
+            server = stack.enter_context(closing(self._connection()))
             try:
                 with _within(timeout_s + self.request_timeout_s, server):
                     server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
                     server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
             except _driver().errors.LockNotAvailable as error:
                 raise StoreBusy(self.place(name), f"waited {timeout_s:.0f} s") from error
-            opened.pop_all()
+            stack.pop_all()
             return server
 
-    def _executed(self, statement: str, name: str, *values: bytes) -> Any:
-        """The first row found; the table is made by the first write."""
+    def _first_row(self, statement: str, name: str, *values: bytes) -> Any:
+        """The first row of the answer; the first write creates the table."""
         with closing(self._connection()) as server, _within(self.request_timeout_s, server):
             try:
-                return server.execute(statement, (self._named(name), *values)).fetchone()
+                return server.execute(statement, (self._full_name(name), *values)).fetchone()
             except _driver().errors.UndefinedTable:
-                made = server.execute(TABLE) if values else None
-                return made and server.execute(statement, (self._named(name), *values)).fetchone()
+                created = server.execute(TABLE) if values else None
+                return created and server.execute(statement, (self._full_name(name), *values)).fetchone()
 
-    def _answer(self, asked: Callable[[], T]) -> T:
-        """What the server answers, asked again for `retry_for_s` while it may be restarting.
+    def _answer(self, request: Callable[[], T]) -> T:
+        """The server's answer; while it may be restarting, the request is repeated for `retry_for_s`.
 
         Raises StoreError, without user and password: StoreBusy and RecordUnreadable at once.
         """
@@ -137,22 +137,22 @@ class Database:
             driver = _driver()
         except ImportError as error:
             raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
-        passing = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_permanent(error))
-        attempts = Retrying(retry=passing, wait=wait_fixed(1), stop=stop_after_delay(self.retry_for_s), reraise=True)
+        transient = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_permanent(error))
+        attempts = Retrying(retry=transient, wait=wait_fixed(1), stop=stop_after_delay(self.retry_for_s), reraise=True)
         try:
-            return attempts(asked)
+            return attempts(request)
         except driver.Error as error:
             if _is_of_the_table(error):
-                raise self._unlike(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
+                raise self._unreadable(f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
             advice = "see that it runs, that STOCKML_DATABASE_URL names it, and run again"
             raise StoreError(self.server, f"expected the database, found {refusal(error)}; {advice}") from None
 
-    def _named(self, name: str) -> str:
+    def _full_name(self, name: str) -> str:
         return f"{self.of} {name}"
 
     def _number(self, name: str) -> int:
         """The lock's number: advisory locks are named by 64-bit integers."""
-        return int.from_bytes(hashlib.sha256(self._named(name).encode()).digest()[:8], signed=True)
+        return int.from_bytes(hashlib.sha256(self._full_name(name).encode()).digest()[:8], signed=True)
 
     def _connection(self) -> "psycopg.Connection[Any]":
         server: psycopg.Connection[Any] = _driver().connect(
@@ -162,25 +162,25 @@ class Database:
             server.execute(SERVER_KEEPALIVES)
         return server
 
-    def _unlike(self, found: str) -> RecordUnreadable:
+    def _unreadable(self, found: str) -> RecordUnreadable:
         advice = "restore it from a backup, or rename it: a new one is made, in which today's count begins anew"
         return RecordUnreadable(f"{self.server}, table `notes`", found, advice)
 
 
 @contextmanager
 def _within(seconds: float, server: "psycopg.Connection[Any]") -> Iterator[None]:
-    """Cut the connection if the block takes longer: the driver would wait for ever for a server that fell silent."""
+    """Cut the connection if the block takes longer: the driver would wait for ever for a silent server."""
 
     def cut() -> None:
-        with suppress(_driver().Error, OSError), socket.socket(fileno=os.dup(server.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+        with suppress(_driver().Error, OSError), socket.socket(fileno=os.dup(server.fileno())) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
-    watch = threading.Timer(seconds, cut)
-    watch.start()
+    timer = threading.Timer(seconds, cut)
+    timer.start()
     try:
         yield
     finally:
-        watch.cancel()
+        timer.cancel()
 
 
 @contextmanager
@@ -205,7 +205,7 @@ def notes_of(home: HomePaths) -> Notes:
 
 
 def _is_permanent(error: "psycopg.Error") -> bool:
-    """Whether asking again is of no use: the table is another, or the server refuses user, password or address."""
+    """Whether a repeat is of no use: the table is not ours, or the server refuses user, password or address."""
     return _is_of_the_table(error) or PERMANENT.search(str(error)) is not None
 
 
@@ -216,11 +216,11 @@ def _is_of_the_table(error: "psycopg.Error") -> bool:
 
 
 def refusal(error: "psycopg.Error") -> str:
-    """What was found in place of an answer, in the driver's words, unless they could repeat a password."""
+    """What came in place of an answer, in the driver's words, unless they could repeat a password."""
     is_safe = error.sqlstate or isinstance(error, _driver().OperationalError)
-    said = (str(error) if is_safe else type(error).__name__).rpartition("failed: ")[2].partition("\n")[0]
-    has_answered = error.sqlstate or "FATAL" in said or (error.pgconn and error.pgconn.needs_password)
-    return f"{'a refusal' if has_answered else 'no answer'} ({' '.join(said.split())})"
+    message = (str(error) if is_safe else type(error).__name__).rpartition("failed: ")[2].partition("\n")[0]
+    has_answered = error.sqlstate or "FATAL" in message or (error.pgconn and error.pgconn.needs_password)
+    return f"{'a refusal' if has_answered else 'no answer'} ({' '.join(message.split())})"
 
 
 def _driver() -> Any:

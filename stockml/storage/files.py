@@ -17,23 +17,23 @@ def write_atomically(path: Path, content: bytes) -> None:
     The folder is synced too: once this returns, a power cut does not bring the old file back.
     Raises DiskFull, or OSError for any other reason; the old file is then still in place.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        made = list(takewhile(lambda folder: not folder.exists(), path.parents))
+        new_folders = list(takewhile(lambda folder: not folder.exists(), path.parents))
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
-        for folder in (path, *made):
+        os.replace(temporary, path)
+        for folder in (path, *new_folders):
             sync_folder(folder.parent)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(str(path), error.strerror or str(error)) from error
         raise
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,17 +16,17 @@ def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock `path` for the block's duration.  Raises StoreBusy if it is not free within `timeout_s`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held = FileLock(path).acquire(timeout_s)
+        lock = FileLock(path).acquire(timeout_s)
     except Timeout as error:
         raise StoreBusy(str(path), f"waited {timeout_s:.0f} s{_for_whom(path)}") from error
-    with held:
+    with lock:
         yield
 
 
 def _for_whom(path: Path) -> str:
-    """The process that holds the lock, and its command, where the system tells: on Linux."""
+    """The process that holds the lock, and its command, where the system shows them: on Linux."""
     with suppress(OSError, psutil.Error):
-        if held := re.search(rf"FLOCK .* (\d+) \S+:{path.stat().st_ino} ", Path("/proc/locks").read_text()):
-            command = " ".join(Path(word).name for word in psutil.Process(int(held[1])).cmdline())
-            return f" for process {held[1]}: {' '.join(command.split())[:100]}"
+        if holder := re.search(rf"FLOCK .* (\d+) \S+:{path.stat().st_ino} ", Path("/proc/locks").read_text()):
+            command = " ".join(Path(word).name for word in psutil.Process(int(holder[1])).cmdline())
+            return f" for process {holder[1]}: {' '.join(command.split())[:100]}"
     return ""

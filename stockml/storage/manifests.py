@@ -46,8 +46,8 @@ class Manifest:
         return json.dumps({"sum": hashlib.sha256(body.encode()).hexdigest(), "body": body}).encode()
 
     @classmethod
-    def read(cls, content: bytes, place: str) -> "Manifest":
-        """Parse a manifest that was read at `place`. Raises StoreError if it is damaged."""
+    def read(cls, content: bytes, address: str) -> "Manifest":
+        """Parse a manifest that was read at `address`. Raises StoreError if it is damaged."""
         try:
             outer = json.loads(content)
             if hashlib.sha256(outer["body"].encode()).hexdigest() != outer["sum"]:
@@ -58,11 +58,11 @@ class Manifest:
                 if "\0" in name or ".." in path.parts or not path.parts[1:] or path.parts[0] not in PLACES:
                     raise ValueError(f"a file {name[:80]!r} that no state has")
             return manifest
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-            why = f"expected a manifest of shared state, found damage ({problem}); it was left as it is"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            why = f"expected a manifest of shared state, found damage ({error}); it was left as it is"
             raise StoreError(
-                place, f"{why}: run it again; if it is still so, bring back an earlier version of this object"
-            ) from problem
+                address, f"{why}: run it again; if it is still so, bring back an earlier version of this object"
+            ) from error
 
 
 def is_merged(part: str) -> bool:
@@ -87,7 +87,7 @@ def files_of(root: Path, part: str) -> list[str]:
 
 def _below(folder: Path) -> list[Path]:
     """The files in a folder, at any depth; unlike `rglob`, leaves out a folder that a clean-up removes meanwhile."""
-    return sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return sorted(Path(path, name) for path, _, names in os.walk(folder) for name in names)
 
 
 def tickers_of(root: Path) -> Iterator[str]:
@@ -97,22 +97,22 @@ def tickers_of(root: Path) -> Iterator[str]:
         yield from (path.name for path in (root / folder).glob("*") if path.is_dir())
 
 
-def conflicts(base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> list[str]:
-    """The files that both changed differently since `base`, apart from those in LAST_WRITER_WINS."""
-    found = []
-    for name in sorted(_changed(base, mine)):
-        before, here, there = (files.get(name, ("",))[0] for files in (base, mine, theirs))
+def conflicts(ancestor: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> list[str]:
+    """The files that both changed differently since `ancestor`, apart from those in LAST_WRITER_WINS."""
+    names = []
+    for name in sorted(_changed(ancestor, mine)):
+        before, here, there = (files.get(name, ("",))[0] for files in (ancestor, mine, theirs))
         if there not in (before, here) and PurePosixPath(name).name not in LAST_WRITER_WINS:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
-def merged(base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> dict[str, Entry]:
-    """`theirs` with my changes since `base`."""
-    changed = _changed(base, mine)
-    kept = {name: entry for name, entry in theirs.items() if name not in changed}
-    return kept | {name: mine[name] for name in changed & mine.keys()}
+def merged(ancestor: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry]) -> dict[str, Entry]:
+    """`theirs` with my changes since `ancestor`."""
+    changed = _changed(ancestor, mine)
+    unchanged = {name: entry for name, entry in theirs.items() if name not in changed}
+    return unchanged | {name: mine[name] for name in changed & mine.keys()}
 
 
-def _changed(base: Mapping[str, Entry], mine: Mapping[str, Entry]) -> set[str]:
-    return {name for name in base.keys() | mine.keys() if base.get(name) != mine.get(name)}
+def _changed(ancestor: Mapping[str, Entry], mine: Mapping[str, Entry]) -> set[str]:
+    return {name for name in ancestor.keys() | mine.keys() if ancestor.get(name) != mine.get(name)}

@@ -21,7 +21,7 @@ from stockml.errors import StoreError
 from stockml.storage.files import write_atomically
 
 AT_ONCE = 64  # requests
-TRIES = 2  # of one that is not answered in time: with s3fs's five, a silent store cost a command 104 seconds
+TRIES = 2  # of a request without an answer in time: with s3fs's five, a silent store cost a command 104 seconds
 TRANSIENT_STATUSES = (
     500,
     502,
@@ -63,22 +63,22 @@ class StoredObject:
     version: str | None = None
 
 
-def _is_away(refused: BaseException) -> bool:
-    """Whether the connection was refused or cut, as it is while an object store restarts, or the store is too busy."""
-    if refused.__cause__ is None:
+def _is_transient(error: BaseException) -> bool:
+    """Whether the connection was refused or cut, as while an object store restarts, or the store is too busy."""
+    if error.__cause__ is None:
         return False
     try:
         from botocore.exceptions import ClientError, ConnectionClosedError, ConnectionError
     except ImportError:  # no S3: a folder, or another kind of store
         return False
-    said = refused.__cause__.__cause__  # s3fs makes an OSError of it
-    if isinstance(said, ClientError):
-        return said.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in TRANSIENT_STATUSES
-    return isinstance(refused.__cause__, ConnectionClosedError | ConnectionError)
+    cause = error.__cause__.__cause__  # s3fs makes an OSError of it
+    if isinstance(cause, ClientError):
+        return cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in TRANSIENT_STATUSES
+    return isinstance(error.__cause__, ConnectionClosedError | ConnectionError)
 
 
-_after_a_restart = retry(  # every decorated call of Objects is safe to repeat
-    retry=retry_if_exception(_is_away),
+_retried = retry(  # every decorated call of Objects is safe to repeat
+    retry=retry_if_exception(_is_transient),
     wait=wait_fixed(1),
     stop=lambda call: stop_after_delay(call.args[0].retry_for_s)(call),
     reraise=True,
@@ -99,7 +99,7 @@ class Objects:
     def address(self, name: str) -> str:
         return str(self.folder / name) if self.folder else f"{self.root.rstrip('/')}/{name}"
 
-    @_after_a_restart
+    @_retried
     def read(self, name: str, version: str | None = None) -> StoredObject:
         """Read the version, then the content: if the object changes in between, a later `replace` is refused.
 
@@ -113,88 +113,88 @@ class Objects:
                 self._check_bucket(name)
                 return StoredObject(None)
 
-    @_after_a_restart
-    def replace(self, name: str, content: bytes, found: StoredObject) -> None:
-        """Write `content` if the object is still as in `found`. Raises WriteConflict.
+    @_retried
+    def replace(self, name: str, content: bytes, stored: StoredObject) -> None:
+        """Write `content` if the object is still as in `stored`. Raises WriteConflict.
 
-        On S3, not if it already is `content`: the answer to an earlier try of the same write may have been lost."""
+        On S3, not if it already is `content`: an earlier try may have written it and lost the answer."""
         with self._refused(name):
             if not self._is_s3:
-                if self.read(name).content != found.content:
+                if self.read(name).content != stored.content:
                     raise WriteConflict
                 self._write({name: content})
                 return
-            condition = {"IfNoneMatch": "*"} if found.content is None else {"IfMatch": found.version}
+            condition = {"IfNoneMatch": "*"} if stored.content is None else {"IfMatch": stored.version}
             try:
-                self._check_taken([self._fs.pipe_file(name, content, **condition)])
-            except OSError as problem:
-                vanished = found.content is not None and isinstance(problem, FileNotFoundError)
-                if not vanished and "condition" not in f"{problem} {problem.__cause__}".lower():  # may be only its code
+                self._check_written([self._fs.pipe_file(name, content, **condition)])
+            except OSError as error:
+                vanished = stored.content is not None and isinstance(error, FileNotFoundError)
+                if not vanished and "condition" not in f"{error} {error.__cause__}".lower():  # may be only its code
                     raise
                 if self.read(name).content != content:
-                    raise WriteConflict from problem
+                    raise WriteConflict from error
 
-    @_after_a_restart
+    @_retried
     def put(self, contents: Mapping[str, bytes]) -> None:
         """Write objects unconditionally: named by their content, or otherwise safe from other writers."""
         with self._refused(next(iter(contents), "")):
             self._write(contents)
 
-    @_after_a_restart
+    @_retried
     def fetch(self, names: Collection[str]) -> dict[str, bytes]:
-        """The contents of these objects, asked for at once. Raises StoreError also if one is missing."""
-        asked = list(names)
-        with self._refused(next(iter(asked), "")):
+        """The contents of these objects, requested together. Raises StoreError also if one is missing."""
+        ordered = list(names)
+        with self._refused(next(iter(ordered), "")):
             try:
-                found = self._fs.cat_ranges(asked, None, None, on_error="raise") if asked else []
+                contents = self._fs.cat_ranges(ordered, None, None, on_error="raise") if ordered else []
             except FileNotFoundError as missing:
                 raise StoreError(self.root, f"expected objects that it names, found one missing ({missing})") from None
-            return dict(zip(asked, found, strict=True))
+            return dict(zip(ordered, contents, strict=True))
 
-    @_after_a_restart
+    @_retried
     def names(self, folder: str) -> dict[str, dict[str, Any]]:
         """The objects under a folder, at any depth: by name, the file system's details of each."""
         with self._refused(folder):
             try:
-                found: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
+                objects: dict[str, dict[str, Any]] = self._fs.find(folder, detail=True)
             except FileNotFoundError:
                 self._check_bucket(folder)
-                if self._is_s3:  # which lists nothing in a folder that is empty: somebody on the way refused
+                if self._is_s3:  # which lists an empty folder as nothing: this is a refusal
                     raise
                 return {}
-            return found
+            return objects
 
-    def written(self, name: str, about: Mapping[str, Any]) -> datetime:
+    def written(self, name: str, details: Mapping[str, Any]) -> datetime:
         """When the object, listed with these details, was written; now, if it has gone or the store does not know."""
         moment = datetime.now(UTC)
         with self._refused(name), suppress(FileNotFoundError, NotImplementedError):
-            moment = about.get("LastModified") or self._fs.modified(name)
+            moment = details.get("LastModified") or self._fs.modified(name)
         return moment
 
-    @_after_a_restart
+    @_retried
     def remove(self, names: Collection[str]) -> None:
         """Delete these objects. Raises StoreError also if the first is still there."""
         with self._refused(""):
-            if gone := list(names):
-                self._fs.rm(gone)
-                if self._fs.exists(gone[0]):  # s3fs does not tell of refusals
+            if removed := list(names):
+                self._fs.rm(removed)
+                if self._fs.exists(removed[0]):  # s3fs does not report refusals
                     why = "expected it to be deleted, found it still there"
                     raise StoreError(
-                        self.address(gone[0]), f"{why}; allow this login to delete objects, then run again"
+                        self.address(removed[0]), f"{why}; allow this login to delete objects, then run again"
                     )
 
     @cached_property
     def folder(self) -> Path | None:
         """The root as a local folder; None for a remote address."""
-        scheme, found, path = self.root.rpartition("://")
-        return Path(path) if not found or scheme == "file" else None
+        scheme, separator, path = self.root.rpartition("://")
+        return Path(path) if not separator or scheme == "file" else None
 
     def open(self) -> None:
         """Make the client: threads would each make their own, which takes longer than a request."""
         _ = self._fs
 
     def _check_bucket(self, name: str) -> None:
-        """Raise StoreError if nothing was found because there is no bucket: the address is mistyped, say."""
+        """Raise StoreError if there is no bucket, as at a mistyped address."""
         if self._is_s3:
             bucket = self._fs.path.partition("/")[0]
             try:
@@ -214,9 +214,9 @@ class Objects:
         if not self._is_s3:
             for name in contents:
                 self._fs.makedirs(name.rpartition("/")[0], exist_ok=True)
-        self._check_taken(self._fs.pipe(dict(contents)) or ())
+        self._check_written(self._fs.pipe(dict(contents)) or ())
 
-    def _check_taken(self, answers: Iterable[Mapping[str, Any] | None]) -> None:
+    def _check_written(self, answers: Iterable[Mapping[str, Any] | None]) -> None:
         """Raise OSError if an answer to a PUT is not the store's, which names what it wrote: a login page's, say."""
         if any(answer is not None and not answer.get("ETag") for answer in answers):
             raise OSError("another program answered in its place: expected an ETag, found none")
@@ -225,16 +225,16 @@ class Objects:
     def _fs(self) -> Any:
         if self.folder:
             return DirFileSystem(str(self.folder), fsspec.filesystem("file"))
-        of_s3: dict[str, Any] = {}
+        s3_options: dict[str, Any] = {}
         if self.root.startswith("s3:"):
             waits = {"connect_timeout": min(5.0, self.request_timeout_s), "read_timeout": self.request_timeout_s}
             config = waits | {"retries": {"max_attempts": 0}, "max_pool_connections": AT_ONCE}
-            # an object is read in one request, and not in several, after one for its size
-            of_s3 = {"config_kwargs": config, "max_concurrency": 1}
-        fs, base = fsspec.core.url_to_fs(self.root, use_listings_cache=False, **of_s3)
-        if of_s3:
+            # an object is read in one request, not in several after one for its size
+            s3_options = {"config_kwargs": config, "max_concurrency": 1}
+        fs, path = fsspec.core.url_to_fs(self.root, use_listings_cache=False, **s3_options)
+        if s3_options:
             fs.retries = TRIES
-        return DirFileSystem(base.rstrip("/"), fs)
+        return DirFileSystem(path.rstrip("/"), fs)
 
     @property
     def _is_s3(self) -> bool:
@@ -246,8 +246,8 @@ class Objects:
             yield
         except (WriteConflict, StoreError):
             raise
-        except Exception as problem:  # botocore, aiohttp and fsspec raise a dozen types
-            why = f"could not be read or written ({type(problem).__name__}: {problem}); it was left as it is"
-            elsewhere = "see that the address answers and that you may use it"
-            way_on = "make room or restore access" if self.folder else elsewhere
-            raise StoreError(self.address(name), f"{why}: {way_on}, then run again") from problem
+        except Exception as error:  # botocore, aiohttp and fsspec raise a dozen types
+            why = f"could not be read or written ({type(error).__name__}: {error}); it was left as it is"
+            advice = "see that the address answers and that you may use it"
+            way_on = "make room or restore access" if self.folder else advice
+            raise StoreError(self.address(name), f"{why}: {way_on}, then run again") from error

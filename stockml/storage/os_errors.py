@@ -1,4 +1,4 @@
-"""What is said of a file that the system refuses. Separate from `files`, which a night's numbers rest on."""
+"""Messages on files that the system refuses. Separate from `files`, on which a night's numbers depend."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,20 +9,20 @@ from stockml.home import HomePaths
 from stockml.storage.files import NO_ROOM
 
 RESTORING = "restoring"  # in a home's locks: the command that is restoring it
-KEPT = ("", "prices.json", "store", "ledger", "nights", "models", "bases", "settings")
+HOME_CONTENT = ("", "prices.json", "store", "ledger", "nights", "models", "bases", "settings")
 
 
 def refused(error: OSError | StockmlError) -> str:
-    """What the system refused, in a line for a message: which file it is, and what to do. Ours say so themselves."""
+    """The system's refusal as one line: which file, why, and what to do. Our own errors say so already."""
     if isinstance(error, StockmlError):
         return str(error)
     why, file = error.strerror or str(error), error.filename2 or error.filename
-    place = f"{file}: " if file else ""
+    prefix = f"{file}: " if file else ""
     if error.errno in NO_ROOM:
-        return f"{place}expected room on the disk, found none ({why}); make room, then run this again"
+        return f"{prefix}expected room on the disk, found none ({why}); make room, then run this again"
     if isinstance(error, IsADirectoryError):
-        return f"{place}expected a file, found a folder; name another, or move it away, then run this again"
-    return f"{place}{why}; see that it is there, and that you may read and write it"
+        return f"{prefix}expected a file, found a folder; name another, or move it away, then run this again"
+    return f"{prefix}{why}; see that it is there, and that you may read and write it"
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
@@ -33,11 +33,10 @@ def unreadable(path: Path, error: OSError | ValueError) -> RecordUnreadable:
 
 
 def check_home(home: HomePaths, *, restoring: bool = False) -> None:
-    """Raise StoreError if what a home keeps is behind a link to what is not there, such as an unmounted disk.
-
-    Or, unless `restoring`, if a restore was cut short. It would be taken for nothing kept, and begun anew.
+    """Raise StoreError if a home's content is behind a dangling link, as of an unmounted disk; or, unless `restoring`,
+    if a restore was cut short. Otherwise the home would seem empty, and be begun anew.
     """
-    check_links(home.root / name for name in KEPT)
+    check_links(home.root / name for name in HOME_CONTENT)
     if not restoring and (mark := home.locks / RESTORING).is_file():
         why = "expected a home that was restored whole, found that this was cut short"
         finish = f"finish it: `{mark.read_text(encoding='utf-8')}`"
@@ -45,7 +44,7 @@ def check_home(home: HomePaths, *, restoring: bool = False) -> None:
 
 
 def check_links(paths: Iterable[Path]) -> None:
-    """Raise StoreError for the first of these that is a link to what is not there."""
+    """Raise StoreError for the first of these that is a dangling link."""
     for path in paths:
         if path.is_symlink() and not path.exists():
             why = f"expected what is kept there, found a link to {os.readlink(path)}, where nothing is"
@@ -55,8 +54,8 @@ def check_links(paths: Iterable[Path]) -> None:
 def closed_to_us(path: Path) -> Iterator[Path]:
     """The files that this user may not read, and the folders that it may not change: the path, and all below it."""
     yield from filter(_is_closed, [path])
-    for place, folders, files in os.walk(path):
-        yield from filter(_is_closed, (Path(place, name) for name in (*folders, *files)))
+    for parent, folders, files in os.walk(path):
+        yield from filter(_is_closed, (Path(parent, name) for name in (*folders, *files)))
 
 
 def _is_closed(path: Path) -> bool:
@@ -64,6 +63,6 @@ def _is_closed(path: Path) -> bool:
     return not os.access(path, mode) and os.path.exists(path)  # a dangling link is no matter of rights
 
 
-def unfinished_rename(was: str, ticker: str) -> str:
-    """The way on where something of `was` stands under another ticker's name, to be followed by what else to do."""
-    return f"if {was} was to be renamed, finish it: `stockml rename {was} {ticker}`; else "
+def unfinished_rename(old: str, ticker: str) -> str:
+    """The advice where data of `old` has another ticker's name; the caller appends the alternative."""
+    return f"if {old} was to be renamed, finish it: `stockml rename {old} {ticker}`; else "

@@ -64,14 +64,14 @@ class TableFiles:
         """
         with self._lock(name):
             for _ in range(ATTEMPTS):
-                found = self._objects.read(name)
-                changed, told = change(self._parsed(found.content, name, ticker, schema))
+                stored = self._objects.read(name)
+                changed, result = change(self._parsed(stored.content, name, ticker, schema))
                 if changed is None:
-                    return told, hashlib.sha256(found.content or b"").hexdigest()
+                    return result, hashlib.sha256(stored.content or b"").hexdigest()
                 written = as_bytes(changed, ticker)
                 with suppress(WriteConflict):
-                    self._replace(name, written, found)
-                    return told, hashlib.sha256(written).hexdigest()
+                    self._replace(name, written, stored)
+                    return result, hashlib.sha256(written).hexdigest()
         raise StoreBusy(self.address(name), f"replaced by others {ATTEMPTS} times in a row")
 
     def rename(
@@ -88,7 +88,7 @@ class TableFiles:
                 return False
 
             def moved(there: Table) -> tuple[Table | None, None]:
-                if not there.equals(table[: len(there)]):  # rows are only added: equal ones are of a killed rename
+                if not there.equals(table[: len(there)]):  # equal rows are those of a killed rename
                     why = f"expected no rows there yet, found some beside {name}; move one of them away"
                     raise StoreError(self.address(new_name), why)
                 return None if only_check else table.replace_schema_metadata(), None
@@ -114,9 +114,9 @@ class TableFiles:
         except ValueError as problem:
             raise StoreUnreadable(self.address(name), str(problem)) from problem
 
-    def _replace(self, name: str, written: bytes, found: StoredObject) -> None:
+    def _replace(self, name: str, written: bytes, stored: StoredObject) -> None:
         if (folder := self._objects.folder) is None:
-            self._objects.replace(name, written, found)
+            self._objects.replace(name, written, stored)
             return
         path = folder / name
         for orphan in path.parent.glob(f".{path.name}.*.tmp"):
@@ -151,17 +151,17 @@ def from_bytes(content: bytes, ticker: str, schema: pa.Schema, *, unmarked: bool
         names = ", ".join(table.column_names)
     except (pa.ArrowException, OSError, ValueError) as problem:  # ValueError: a column name is damaged
         raise ValueError(f"damage: {str(problem)[:200]}") from problem
-    known = table.schema.metadata or {}
-    version, owner = (known.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
-    bare = unmarked and not any(key.startswith(b"stockml.") for key in known)
-    if version != str(SCHEMA_VERSION) and not bare:
+    metadata = table.schema.metadata or {}
+    version, owner = (metadata.get(key, b"none").decode(errors="replace") for key in (VERSION_KEY, TICKER_KEY))
+    is_bare = unmarked and not any(key.startswith(b"stockml.") for key in metadata)
+    if version != str(SCHEMA_VERSION) and not is_bare:
         raise ValueError(f"schema version {version}, this program reads {SCHEMA_VERSION}")
-    if owner != ticker and not bare:
+    if owner != ticker and not is_bare:
         raise ValueError(f"a file of {owner}, expected {ticker}")
     if not table.schema.equals(schema):
         raise ValueError(f"columns {names} of unexpected names or types")
     for key, texts in ((CHECKSUM_KEY, True), (NUMBERS_KEY, False)):
-        if key in known and known[key] != _checksum(table, texts=texts):
+        if key in metadata and metadata[key] != _checksum(table, texts=texts):
             raise ValueError("damage: the rows are not those that were written")
     return table
 

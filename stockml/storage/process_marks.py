@@ -1,4 +1,4 @@
-"""Marks `host:pid` that tell which process works on something: once it is gone, what it left is known to be dead."""
+"""Marks `host:pid` name the process that works on something: once it is gone, what it left is dead."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from datetime import datetime
 
 import psutil
 
-INEXACT_S = 2.0  # a process's start is derived from the machine's, which is known in whole seconds
+START_TOLERANCE_S = 2.0  # a process's start is derived from the machine's, which is known in whole seconds
 
 
 def mark() -> str:
@@ -21,16 +21,16 @@ def is_of_this_host(marked: str | None) -> bool:
 
 def is_at_work(marked: str | None, since: datetime) -> bool:
     """Whether the process is of this host, alive, and started by `since`: process ids are used again."""
-    began = _began(marked)
-    return began is not None and began <= since.timestamp() + INEXACT_S
+    began = _start_time(marked)
+    return began is not None and began <= since.timestamp() + START_TOLERANCE_S
 
 
 def is_gone(marked: str | None) -> bool:
     """Whether the process was of this host and has ended; False if this host cannot know."""
-    return is_of_this_host(marked) and _began(marked) is None
+    return is_of_this_host(marked) and _start_time(marked) is None
 
 
-def _began(marked: str | None) -> float | None:
+def _start_time(marked: str | None) -> float | None:
     """When the process began, in seconds since 1970; None if it is of another host, has ended, or is a zombie."""
     if not is_of_this_host(marked):
         return None

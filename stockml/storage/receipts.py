@@ -52,7 +52,7 @@ class PayloadReceipt(SessionReceipt):
 
 @dataclass(frozen=True)
 class StoreReceipt(SessionReceipt):
-    """The ticker's Parquet file after an append; how many bars were of new sessions, unlike or like those known."""
+    """The ticker's Parquet file after an append; how many bars were new, changed, or the same."""
 
     added: int
     restated: int

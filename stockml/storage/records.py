@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON: equal ones give equal bytes, and one that is not complete and valid is not read."""
+"""Frozen dataclasses as JSON: equal ones give equal bytes; one that is incomplete or invalid is refused."""
 
 import json
 import zlib
@@ -32,18 +32,18 @@ def prepare_readers() -> None:
 def read_record(kind: type[T], content: str | bytes) -> T:
     """The record in this JSON. Raises ValueError, which says in one line where the first fault is."""
     try:
-        found: T = _reader(kind).validate_json(content)
-        return found
+        parsed: T = _reader(kind).validate_json(content)
+        return parsed
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
-def written_record(kept: Any, *, dense: bool = False) -> bytes:
+def written_record(value: Any, *, dense: bool = False) -> bytes:
     """A record as JSON; dense: on one line. Raises ValueError for a number that is not finite."""
     layout: dict[str, Any] = {"separators": (",", ":")} if dense else {"indent": 1}
-    return json.dumps(asdict(kept), sort_keys=True, default=as_text, allow_nan=False, **layout).encode()
+    return json.dumps(asdict(value), sort_keys=True, default=as_text, allow_nan=False, **layout).encode()
 
 
 def as_text(value: object) -> str:

@@ -56,9 +56,9 @@ class Depth(IntEnum):
 
 @dataclass(frozen=True)
 class CheckedOut:
-    """What this cache knows of a part: the manifest it was checked out from, and the files here that are as committed.
+    """What this cache knows of a part: the manifest checked out, and the files here that are as committed.
 
-    version: by which the server knew that manifest.  adopted: files were here before the part was first checked out; of
+    version: the server's, of that manifest.  adopted: files were here before the part was first checked out; of
     COMMON, any.
     """
 
@@ -85,40 +85,40 @@ class SharedState:
         return cls(home.state, home.root, Database(home.database, home.state))
 
     def checkout(self, part: str, depth: Depth = Depth.EVERYTHING, version: str | None = None) -> None:
-        """Bring the part's files here as they were committed, as far as `depth` asks for them; others may be absent.
+        """Bring the part's files here as committed, as far as `depth` wants them; others may be absent.
 
         A local change that was never committed stays if the state has not moved on since, and is otherwise moved to
         `uncommitted/`. Call it under the part's lock. Raises StoreError, also if the folder holds files of its own.
         """
-        found, known = self.objects.read(_manifest(part), version), self._read_index(part)
+        stored, cached = self.objects.read(_manifest(part), version), self._read_index(part)
         stats = {name: stat for name in files_of(self.root, part) if (stat := _stat(self.root / name))}
-        here = set(stats)
-        if known is None:
-            known = CheckedOut(Manifest(part), {}, adopted=self._is_own(part, here))
-        if found.content is None:
-            if known.manifest.commit:
+        names_here = set(stats)
+        if cached is None:
+            cached = CheckedOut(Manifest(part), {}, adopted=self._is_own(part, names_here))
+        if stored.content is None:
+            if cached.manifest.commit:
                 raise self._missing_part(part)
-            self._remember(part, known)
+            self._remember(part, cached)
             return
-        manifest = Manifest.read(found.content, self.objects.address(_manifest(part)))
-        is_new = known.adopted and not known.manifest.commit
-        if own := next((name for name in sorted(here) if is_new and self._differs(manifest, name)), None):
-            why = f"expected a cache of {self.address}, found {own}, which is this folder's own"
+        manifest = Manifest.read(stored.content, self.objects.address(_manifest(part)))
+        is_new = cached.adopted and not cached.manifest.commit
+        if own_file := next((name for name in sorted(names_here) if is_new and self._differs(manifest, name)), None):
+            why = f"expected a cache of {self.address}, found {own_file}, which is this folder's own"
             raise StoreError(str(self.root), f"{why}; name an empty folder in STOCKML_HOME")
-        changed_here = {name for name in here if known.local.get(name) != stats[name]}
-        changed_there = {name for name in here if manifest.files.get(name) != known.manifest.files.get(name)}
+        changed_here = {name for name in names_here if cached.local.get(name) != stats[name]}
+        changed_there = {name for name in names_here if manifest.files.get(name) != cached.manifest.files.get(name)}
         differing = {name for name in changed_here if self._differs(manifest, name)}
-        committed = (here - changed_here - changed_there) | (changed_here - differing)
+        committed = (names_here - changed_here - changed_there) | (changed_here - differing)
         if is_merged(part):
             mine = differing - changed_there
-        else:  # on the basis of what is committed now, or of an earlier state
-            mine = differing if manifest.commit == known.manifest.commit else set()
-        for name in here - committed - mine:
-            self._move_aside(part, known, name)
-        asked = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
-        brought = self._download(manifest, asked)
-        now = {name: stats[name] for name in committed} | brought  # as they were: a command may change them meanwhile
-        self._remember(part, CheckedOut(manifest, now, depth, found.version, known.adopted))
+        else:  # changes to what is committed now, or to an earlier state
+            mine = differing if manifest.commit == cached.manifest.commit else set()
+        for name in names_here - committed - mine:
+            self._move_aside(part, cached, name)
+        to_download = [name for name in manifest.files if depth.wants(name) and name not in committed | mine]
+        downloaded = self._download(manifest, to_download)
+        local = {name: stats[name] for name in committed} | downloaded  # as seen first: a command may change them
+        self._remember(part, CheckedOut(manifest, local, depth, stored.version, cached.adopted))
 
     def commit(self, part: str, *, may_remove: bool = False, held: bool = True) -> bool:
         """Commit the part's files as they are here; False if nothing changed.
@@ -127,44 +127,44 @@ class SharedState:
         held: the caller has the ticker's lock; otherwise a commit that changes something takes it.  Raises StoreBusy if
         that is not free; CommitConflict if another machine was faster, whose state stands; and StoreError.
         """
-        known, here = self._read_index(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
-        files, bodies, now = dict(known.manifest.files), dict[str, bytes](), dict[str, Stat]()
-        for name in known.local.keys() - set(here):
+        cached, names_here = self._read_index(part) or CheckedOut(Manifest(part), {}), files_of(self.root, part)
+        files, bodies, local = dict(cached.manifest.files), dict[str, bytes](), dict[str, Stat]()
+        for name in cached.local.keys() - set(names_here):
             if may_remove or PurePosixPath(name).name == WAITING:
                 files.pop(name, None)
-        for name in here:
+        for name in names_here:
             with suppress(FileNotFoundError):  # a clean-up has removed it meanwhile
                 stat = _stat(self.root / name) or (0, 0)
-                if known.local.get(name) != stat:
+                if cached.local.get(name) != stat:
                     content = (self.root / name).read_bytes()
                     sha = hashlib.sha256(content).hexdigest()
                     if name not in files or files[name][0] != sha:
                         files[name] = (sha, len(content), stat[1] // SECOND)
                         bodies[_object(sha)] = content
-                now[name] = stat
-        manifest = known.manifest
+                local[name] = stat
+        manifest = cached.manifest
         if changed := files != manifest.files:
             with nullcontext() if held or is_merged(part) else self.database.locked(part, 0):
                 self.objects.put(bodies)
                 manifest = self._replace(part, manifest, replace(manifest, files=files, commit=secrets.token_hex(8)))
             if manifest.files != files:  # another machine's changes to other files, not here yet
-                manifest = replace(known.manifest, files=files)
-        if now != known.local:
-            self._remember(part, replace(known, manifest=manifest, local=now, version=None))
+                manifest = replace(cached.manifest, files=files)
+        if local != cached.local:
+            self._remember(part, replace(cached, manifest=manifest, local=local, version=None))
         return changed
 
     def parts(self) -> dict[str, str | None]:
         """The version of each part of the state, by the part's name."""
-        found = self.objects.names("parts").items()
-        kept = {name.removeprefix("parts/").removesuffix(".json"): about.get("ETag") for name, about in found}
-        return {part: version for part, version in kept.items() if "/" not in part}  # in paths here: ../ leads away
+        objects = self.objects.names("parts").items()
+        versions = {name.removeprefix("parts/").removesuffix(".json"): details.get("ETag") for name, details in objects}
+        return {part: version for part, version in versions.items() if "/" not in part}  # ../ would leave the home
 
     def is_current(self, part: str, version: str | None, depth: Depth) -> bool:
         """Whether the part was checked out at this version, at least this deep, and nothing was deleted here since."""
-        known = self._read_index(part)
-        if known is None or version is None or version != known.version or known.depth < depth:
+        cached = self._read_index(part)
+        if cached is None or version is None or version != cached.version or cached.depth < depth:
             return False
-        return all((self.root / name).exists() for name in known.local)
+        return all((self.root / name).exists() for name in cached.local)
 
     def parts_here(self) -> set[str]:
         return {path.stem for path in (self.root / ".shared").glob("*.json")} | set(tickers_of(self.root)) | {COMMON}
@@ -172,18 +172,18 @@ class SharedState:
     def unreferenced(self) -> dict[str, dict[str, Any]]:
         """Objects that no manifest refers to, by name: those of earlier states, and of commits in progress.
 
-        Raises StoreError if a part that was seen here is not listed: all that it names would seem to be unnamed.
+        Raises StoreError if a part that was seen here is not listed: its objects would seem unreferenced.
         """
-        unnamed, parts = self.objects.names("objects"), self.parts()
+        objects, parts = self.objects.names("objects"), self.parts()
         for part in sorted(self.parts_here() - parts.keys()):
-            if (known := self._read_index(part)) and known.manifest.commit:
+            if (cached := self._read_index(part)) and cached.manifest.commit:
                 raise self._missing_part(part)
         manifests = [_manifest(part) for part in parts]
         for start in range(0, len(manifests), AT_ONCE):
             for content in self.objects.fetch(manifests[start : start + AT_ONCE]).values():
                 for sha, *_ in Manifest.read(content, self.address).files.values():
-                    unnamed.pop(_object(sha), None)
-        return unnamed
+                    objects.pop(_object(sha), None)
+        return objects
 
     @cached_property
     def objects(self) -> Objects:
@@ -196,25 +196,25 @@ class SharedState:
         """
         mine, at_stake = after.files, list[str]()
         for _ in range(ATTEMPTS):
-            found = self.objects.read(_manifest(part))
-            if before.commit and found.content is None:
+            stored = self.objects.read(_manifest(part))
+            if before.commit and stored.content is None:
                 raise self._missing_part(part)
-            now = Manifest.read(found.content, self.address) if found.content else Manifest(part)
-            if now.commit != before.commit:
-                if at_stake := conflicts(before.files, mine, now.files) if is_merged(part) else [part]:
+            current = Manifest.read(stored.content, self.address) if stored.content else Manifest(part)
+            if current.commit != before.commit:
+                if at_stake := conflicts(before.files, mine, current.files) if is_merged(part) else [part]:
                     break
-                after = replace(after, files=merged(before.files, mine, now.files))
+                after = replace(after, files=merged(before.files, mine, current.files))
             with suppress(WriteConflict):
-                self.objects.replace(_manifest(part), after.content(), found)
+                self.objects.replace(_manifest(part), after.content(), stored)
                 return after
         raise CommitConflict(self.objects.address(_manifest(part)), ", ".join(at_stake or [part]))
 
-    def _is_own(self, part: str, here: set[str]) -> bool:
-        """Whether a part's files may be older than this cache, and not left here by a command that was cut short."""
+    def _is_own(self, part: str, names_here: set[str]) -> bool:
+        """Whether a part's files may be older than this cache, rather than left by a command that was cut short."""
         if part == COMMON:
-            return bool(here) or any(tickers_of(self.root))
-        began = self._read_index(COMMON)
-        return bool(here) and (began is None or began.adopted)
+            return bool(names_here) or any(tickers_of(self.root))
+        common = self._read_index(COMMON)
+        return bool(names_here) and (common is None or common.adopted)
 
     def _missing_part(self, part: str) -> StoreError:
         why = f"expected {part}, which {self.root} has seen there, found nothing; bring the objects back"
@@ -226,10 +226,10 @@ class SharedState:
             return name not in manifest.files or hashlib.sha256(content).hexdigest() != manifest.files[name][0]
         return False
 
-    def _move_aside(self, part: str, known: CheckedOut, name: str) -> None:
-        """Move a file out of the way, or delete it if nobody misses it: the state has another by now, or none."""
+    def _move_aside(self, part: str, cached: CheckedOut, name: str) -> None:
+        """Move a file out of the way, or delete it if it has no local change: the state has replaced or dropped it."""
         path = self.root / name
-        if known.local.get(name) == _stat(path) or path.name in LAST_WRITER_WINS:
+        if cached.local.get(name) == _stat(path) or path.name in LAST_WRITER_WINS:
             path.unlink(missing_ok=True)
             return
         aside = self.root / "uncommitted" / part / secrets.token_hex(4) / name
@@ -238,35 +238,35 @@ class SharedState:
             os.replace(path, aside)
 
     def _download(self, manifest: Manifest, names: list[str]) -> dict[str, Stat]:
-        brought = dict[str, Stat]()
+        downloaded = dict[str, Stat]()
         for start in range(0, len(names), AT_ONCE):
-            some = {name: _object(manifest.files[name][0]) for name in names[start : start + AT_ONCE]}
-            found = self.objects.fetch(set(some.values()))
-            for name, stands in some.items():
+            batch = {name: _object(manifest.files[name][0]) for name in names[start : start + AT_ONCE]}
+            contents = self.objects.fetch(set(batch.values()))
+            for name, address in batch.items():
                 sha, _, written = manifest.files[name]
-                if hashlib.sha256(found[stands]).hexdigest() != sha:
+                if hashlib.sha256(contents[address]).hexdigest() != sha:
                     why = f"expected {name} of {manifest.part}, found other content; it was left as it is"
                     raise StoreError(
-                        self.objects.address(stands),
+                        self.objects.address(address),
                         f"{why}: run it again; if it is still so, bring this object back from a copy",
                     )
-                write_atomically(self.root / name, found[stands])
+                write_atomically(self.root / name, contents[address])
                 os.utime(self.root / name, (written, written))  # clean-up goes by the age of a file
-                brought[name] = (len(found[stands]), written * SECOND)
-        return brought
+                downloaded[name] = (len(contents[address]), written * SECOND)
+        return downloaded
 
     def _read_index(self, part: str) -> CheckedOut | None:
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            kept = json.loads((self.root / ".shared" / f"{part}.json").read_bytes())
-            if kept["address"] == self.address:
-                local = {name: (size, changed) for name, (size, changed) in kept["local"].items()}
-                manifest = Manifest.read(kept["manifest"].encode(), str(self.root))
-                return CheckedOut(manifest, local, Depth(kept["depth"]), kept["version"], kept["adopted"])
+            index = json.loads((self.root / ".shared" / f"{part}.json").read_bytes())
+            if index["address"] == self.address:
+                local = {name: (size, changed) for name, (size, changed) in index["local"].items()}
+                manifest = Manifest.read(index["manifest"].encode(), str(self.root))
+                return CheckedOut(manifest, local, Depth(index["depth"]), index["version"], index["adopted"])
         return None
 
     def _remember(self, part: str, known: CheckedOut) -> None:
-        kept = {"address": self.address, "manifest": known.manifest.content().decode(), "local": known.local}
-        content = json.dumps(kept | {"depth": known.depth, "version": known.version, "adopted": known.adopted}).encode()
+        body = {"address": self.address, "manifest": known.manifest.content().decode(), "local": known.local}
+        content = json.dumps(body | {"depth": known.depth, "version": known.version, "adopted": known.adopted}).encode()
         write_atomically(self.root / ".shared" / f"{part}.json", content)
 
 
@@ -280,6 +280,6 @@ def _object(sha: str) -> str:
 
 def _stat(path: Path) -> Stat | None:
     with suppress(FileNotFoundError):
-        about = path.stat()
-        return about.st_size, about.st_mtime_ns
+        stat = path.stat()
+        return stat.st_size, stat.st_mtime_ns
     return None

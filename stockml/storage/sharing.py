@@ -26,49 +26,49 @@ def ticker_lock(home: HomePaths, ticker: str, timeout_s: float = BUSY_S) -> Iter
     On entry its files are checked out as last committed; on exit changes are committed. Raises StoreBusy, StoreError.
     """
     check_home(home)
-    with ExitStack() as held:
-        held.enter_context(_lock(home, ticker, timeout_s))
-        for half_done in interrupted_renames(home, {ticker}):
-            raise half_done
+    with ExitStack() as stack:
+        stack.enter_context(_lock(home, ticker, timeout_s))
+        for error in interrupted_renames(home, {ticker}):
+            raise error
         if state := SharedState.of(home):
-            held.enter_context(state.database.locked(ticker, timeout_s))
+            stack.enter_context(state.database.locked(ticker, timeout_s))
             _checkout_common(home, state)
             state.checkout(ticker, Depth.NIGHT)
-            held.enter_context(committing(lambda: commit(home, ticker)))
+            stack.enter_context(committing(lambda: commit(home, ticker)))
         yield
 
 
 @contextmanager
 def rename_lock(home: HomePaths, old: str, new: str) -> Iterator[None]:
-    """Hold two tickers' locks, on every machine, while all that is kept of `old` is moved to `new`.
+    """Hold two tickers' locks, on every machine, while the data of `old` is moved to `new`.
 
-    On entry both are checked out; on exit what was moved is committed, first where it is, then where it was: a kill in
-    between leaves both. Raises StoreBusy, StoreError.
+    On entry both are checked out; on exit `new` is committed first, then the removal from `old`: a kill in between
+    leaves both. Raises StoreBusy, StoreError.
     """
     check_home(home)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         state = SharedState.of(home)
         for ticker in sorted({old, new}):
-            held.enter_context(_lock(home, ticker, MOVE_BUSY_S))
+            stack.enter_context(_lock(home, ticker, MOVE_BUSY_S))
             if state:
-                held.enter_context(state.database.locked(ticker, MOVE_BUSY_S))
+                stack.enter_context(state.database.locked(ticker, MOVE_BUSY_S))
                 state.checkout(ticker)
-        held.enter_context(committing(lambda: _commit_moved(home, old, new)))
+        stack.enter_context(committing(lambda: _commit_renamed(home, old, new)))
         yield
 
 
 def rename_marker(home: HomePaths, old: str, new: str) -> Path:
-    """The mark that is there while the files of `old` are moved to `new`, and stays if that is cut short."""
+    """The mark that exists while the files of `old` are moved to `new`, and stays if that is cut short."""
     return home.locks / f"{old} {new}.renaming"
 
 
 def interrupted_renames(home: HomePaths, tickers: Collection[str] | None = None) -> Iterator[StoreError]:
-    """Yield the renamings, of these tickers or of any, that moved only some of the files: none may be begun anew."""
+    """Yield the renamings, of these tickers or of any, that were interrupted: each must be finished first."""
     for mark in sorted(home.locks.glob("* *.renaming")):
         old, new = mark.stem.split(" ")
         if tickers is None or {old, new} & {*tickers}:
-            way_on = f"finish it: `stockml rename {old} {new}`"
-            yield StoreError(str(mark), f"expected {old} renamed to {new}, found that it was cut short; {way_on}")
+            advice = f"finish it: `stockml rename {old} {new}`"
+            yield StoreError(str(mark), f"expected {old} renamed to {new}, found that it was cut short; {advice}")
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def committing(commit: Callable[[], None]) -> Iterator[None]:
     commit()
 
 
-def _commit_moved(home: HomePaths, old: str, new: str) -> None:
+def _commit_renamed(home: HomePaths, old: str, new: str) -> None:
     if state := SharedState.of(home):
         for part in (new, new + LAST_RUN_SUFFIX, COMMON, old, old + LAST_RUN_SUFFIX):
             with _lock(home, part) if is_merged(part) else nullcontext():
@@ -108,12 +108,12 @@ def refresh(home: HomePaths, tickers: Iterable[str] | None = None, depth: Depth 
     if not state.is_current(COMMON, versions.get(COMMON), Depth.EVERYTHING):
         _checkout_common(home, state)
 
-    def bring(part: str) -> None:
+    def checkout(part: str) -> None:
         with suppress(StoreBusy), _lock(home, part, 0):
             state.checkout(part, depth, versions[part])
 
-    asked = versions.keys() - {COMMON} if tickers is None else versions.keys() & _parts_of(tickers)
-    _at_once(state, bring, (part for part in sorted(asked) if not state.is_current(part, versions[part], depth)))
+    parts = versions.keys() - {COMMON} if tickers is None else versions.keys() & _parts_of(tickers)
+    _in_parallel(state, checkout, (part for part in sorted(parts) if not state.is_current(part, versions[part], depth)))
 
 
 def commit_merged(home: HomePaths, part: str = COMMON) -> None:
@@ -129,27 +129,27 @@ def commit_merged(home: HomePaths, part: str = COMMON) -> None:
 def commit_all(home: HomePaths, tickers: Iterable[str] | None = None, *, may_remove: bool = False) -> None:
     """Commit a command's changes to these tickers (None: all), except those with a run at work here.
 
-    Raises StoreBusy, once the others are committed, for the first with a run at work on another machine, or which
-    another machine committed meanwhile; StoreError.
+    Raises StoreBusy, once the others are committed, for the first on which another machine is at work, or which it
+    committed meanwhile; StoreError.
     """
     if (state := SharedState.of(home)) is None:
         return
     with _lock(home, COMMON):
         refused = [_refusal(state, COMMON, may_remove)]
 
-    def committed(part: str) -> StoreBusy | None:
+    def commit_part(part: str) -> StoreBusy | None:
         with suppress(StoreBusy), _lock(home, part, 0):
             return _refusal(state, part, may_remove)
         return None
 
-    asked = state.parts_here() - {COMMON}
-    refused += _at_once(state, committed, sorted(asked if tickers is None else asked & _parts_of(tickers)))
+    parts = state.parts_here() - {COMMON}
+    refused += _in_parallel(state, commit_part, sorted(parts if tickers is None else parts & _parts_of(tickers)))
     for busy in filter(None, refused):
         raise busy
 
 
 def _refusal(state: SharedState, part: str, may_remove: bool) -> StoreBusy | None:
-    """Commit the part; what refuses it, if another machine is at work on it or was meanwhile.  Raises StoreError."""
+    """Commit the part; return the refusal if another machine is or was at work on it.  Raises StoreError."""
     try:
         state.commit(part, may_remove=may_remove, held=False)
     except StoreBusy as busy:
@@ -161,15 +161,15 @@ def unreferenced_before(home: HomePaths, before: datetime, *, remove: bool) -> d
     """Bytes of each unreferenced object written before `before`; a newer one may belong to a commit in progress."""
     if (state := SharedState.of(home)) is None:
         return {}
-    unnamed = state.unreferenced().items()
-    old = {name: int(about["size"]) for name, about in unnamed if state.objects.written(name, about) < before}
+    unreferenced = state.unreferenced().items()
+    old = {name: int(info["size"]) for name, info in unreferenced if state.objects.written(name, info) < before}
     if remove:
         state.objects.remove(old)
     return old
 
 
-def _at_once(state: SharedState, work: Callable[[str], T], parts: Iterable[str]) -> list[T]:
-    """Do it for some parts at a time; what it raises for one keeps those from it that have not begun."""
+def _in_parallel(state: SharedState, work: Callable[[str], T], parts: Iterable[str]) -> list[T]:
+    """Do it for several parts at once; after an error, no further part begins."""
     state.objects.open()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(work, parts))
