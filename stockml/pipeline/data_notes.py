@@ -1,4 +1,4 @@
-"""What a night says about its data: bars set aside, sessions without a bar, doubtful splits, imports that disagree."""
+"""A night's notes on its data: bars set aside, sessions without a bar, doubtful splits, imports that disagree."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -21,10 +21,10 @@ MAX_NAMED = 5
 
 
 def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[str, ...]:
-    """Plain sentences: recent matters named one by one, older ones counted; none for sound data."""
+    """Plain sentences: recent matters one by one, older ones counted; none for sound data."""
     days = days_of(view.bars)
     recent = days[-min(NEWEST, len(days))].item()
-    look = f"`stockml bars {ticker} --holes`"
+    command = f"`stockml bars {ticker} --holes`"
     notes = [
         f"{bar}; set aside until it is restated"
         + ("" if bar.broken else f", or `stockml bars {ticker} --accept {bar.session}`")
@@ -37,10 +37,10 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
         for day in jumps(view.bars)
         if day in days[-SESSIONS_TO_LIST:]
     ]
-    if again := [day for day in repeats(view.bars) if day >= recent]:
+    if repeated := [day for day in repeats(view.bars) if day >= recent]:
         notes.append(
-            f"prices and volume of {listed(again)} are those of the bar before once more, as of a feed that stands "
-            f"still: if they are not real, `stockml bars {ticker} --reject {again[0]}`"
+            f"prices and volume of {listed(repeated)} are those of the bar before once more, as of a feed that stands "
+            f"still: if they are not real, `stockml bars {ticker} --reject {repeated[0]}`"
         )
     notes += [
         f"a split of {split.factor:g} to 1 on {split.effective} is listed, and no close near it moved that way: prices "
@@ -48,19 +48,19 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
         for split in view.contradicted
     ]
     if older := sum(bar.session < recent for bar in view.set_aside):
-        notes.append(f"{older} older bar{'s are' if older > 1 else ' is'} set aside: {look}")
+        notes.append(f"{older} older bar{'s are' if older > 1 else ' is'} set aside: {command}")
     holes = view.holes(sessions)
     if new := [day for day in holes if day >= recent]:
         notes.append(f"no bar of {listed(new)}: asked for again every night")
     if old := [day for day in holes if day < recent]:
-        notes.append(f"no bar of {quantity(len(old), 'older session')}: {look}; `stockml import` can bring them")
+        notes.append(f"no bar of {quantity(len(old), 'older session')}: {command}; `stockml import` can bring them")
     if split := divided(PriceSeries.from_bars(view.bars), sessions):
         notes.append(split)
     return (*notes, *of_joins(view))
 
 
 def of_joins(view: AdjustedSeries) -> list[str]:
-    """Sentences on how imported history and the bars fit together, for an import and for every night."""
+    """Sentences on how imported history and the bars fit, for an import and for every night."""
     notes = []
     if odd := sorted({day for join in view.joins for day in join.odd}):
         notes.append(f"imported history disagrees with the bars on {listed(odd)}; joined by the other sessions' ratio")
@@ -74,10 +74,10 @@ def of_joins(view: AdjustedSeries) -> list[str]:
 
 
 def repeats(bars: Bars) -> list[date]:
-    """The sessions whose bar is the one before once more, though it has a range and a volume: no market's doing."""
+    """The sessions whose bar repeats the one before, though it has a range and a volume: no market does that."""
     same = (bars.diff() == 0).all(axis=1) & (bars["high"] > bars["low"]) & (bars["volume"] > 0)
-    found: list[date] = days_of(bars[same]).tolist()
-    return found
+    sessions: list[date] = days_of(bars[same]).tolist()
+    return sessions
 
 
 def listed(days: Sequence[date]) -> str:
@@ -90,13 +90,13 @@ def restated(store: BarStore, bars: StoreReceipt) -> tuple[str, ...]:
     if not bars.restated:
         return ()
     changes = store.restatements(bars.ticker)
-    tonight = changes["recorded_at"] == store.newest_record(bars.ticker)
-    closes = changes[tonight & (changes["column"] == "close")]
+    is_newest = changes["recorded_at"] == store.newest_record(bars.ticker)
+    closes = changes[is_newest & (changes["column"] == "close")]
     rows = zip(closes["session"], closes["before"], closes["after"], strict=True)
-    told = [f"the close of {day.date()} was restated from {before:g} to {after:g}" for day, before, after in rows]
+    sentences = [f"the close of {day.date()} was restated from {before:g} to {after:g}" for day, before, after in rows]
     return (
-        *told[:MAX_NAMED],
-        *([f"and {quantity(len(told) - MAX_NAMED, 'more close')}"] if len(told) > MAX_NAMED else []),
+        *sentences[:MAX_NAMED],
+        *([f"and {quantity(len(sentences) - MAX_NAMED, 'more close')}"] if len(sentences) > MAX_NAMED else []),
     )
 
 

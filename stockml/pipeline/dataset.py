@@ -16,9 +16,9 @@ from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 
 def side_inputs_sha256(home: HomePaths, ticker: str, session: date) -> str:
-    """Hashes of what a night rests on besides the ticker's bars: its splits, imports and judgements, and the bases."""
-    found = (sha256_of(address) or "none" for address in BarStore.of(home).side_files(ticker))
-    return " ".join([*found, bases_sha256(home, session)])
+    """Hashes of a night's inputs besides the ticker's bars: its splits, imports and judgements, and the bases."""
+    hashes = (sha256_of(address) or "none" for address in BarStore.of(home).side_files(ticker))
+    return " ".join([*hashes, bases_sha256(home, session)])
 
 
 def bases_sha256(home: HomePaths, session: date) -> str:
@@ -29,7 +29,7 @@ def bases_sha256(home: HomePaths, session: date) -> str:
 @cache
 def _shipped() -> str:
     files = sorted(path for kind in KINDS.values() for path in SHIPPED.glob(kind.pattern))
-    return hashlib.sha256("\n".join(f"{each.name} {sha256_of(each)}" for each in files).encode()).hexdigest()
+    return hashlib.sha256("\n".join(f"{file.name} {sha256_of(file)}" for file in files).encode()).hexdigest()
 
 
 def renormalise(home: HomePaths, bars: StoreReceipt, *, calendar: str | None) -> DatasetReceipt:

@@ -26,7 +26,7 @@ from stockml.training.train import facts_about
 @record
 @dataclass(frozen=True)
 class KeptDecision:
-    """A decision, the champion that it was made beside, and the reason if that champion could not be read."""
+    """A decision, the champion that it was based on, and the reason if that champion could not be read."""
 
     session: date
     champion: str | None
@@ -37,49 +37,49 @@ class KeptDecision:
 
 
 def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
-    """Decide for tonight beside the present champion, and keep the decision with the champion it saw.
+    """Decide for tonight, given the present champion, and keep the decision with that champion.
 
     The file is named after what makes the night's key (data, bases, settings, code of the numbers): a repeated night
     finds what was decided before its own promotion, even if other code changed or the cached result is gone.
     """
     name = f"{dataset.sha256} {dataset.bases} {settings.sha256()} {evaluation_code()}"
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-    kept = _kept(path)
-    if kept is None:
+    stored = _earlier_decision(path)
+    if stored is None:
         champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
         decision = decide(facts, settings.mode, settings.policy)
         folder, sha256 = (champion.path, champion.sha256) if champion else (None, None)
-        kept = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
-        write_atomically(path, written_record(kept))
-    return DecisionReceipt(dataset.ticker, str(path), sha256_of(path) or "", kept.mode, kept.reason)
+        stored = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
+        write_atomically(path, written_record(stored))
+    return DecisionReceipt(dataset.ticker, str(path), sha256_of(path) or "", stored.mode, stored.reason)
 
 
 def champion_of_decision(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
     """The champion's folder, or None, and the reason if it could not be read. Raises StoreError if it is damaged."""
-    kept = read_record(KeptDecision, Path(decision.path).read_bytes())
-    if kept.champion is None:
-        return None, kept.unreadable
-    check_intact(decision.ticker, kept.champion, kept.champion_sha256)
-    return Path(kept.champion), kept.unreadable
+    stored = read_record(KeptDecision, Path(decision.path).read_bytes())
+    if stored.champion is None:
+        return None, stored.unreadable
+    check_intact(decision.ticker, stored.champion, stored.champion_sha256)
+    return Path(stored.champion), stored.unreadable
 
 
-def _kept(path: Path) -> KeptDecision | None:
-    """An earlier decision, if the champion that it was made beside is still on disk unchanged."""
+def _earlier_decision(path: Path) -> KeptDecision | None:
+    """An earlier decision, if the champion that it was based on is still on disk unchanged."""
     try:
-        kept = read_record(KeptDecision, path.read_bytes())
+        stored = read_record(KeptDecision, path.read_bytes())
     except (OSError, ValueError):
         return None
-    return kept if kept.champion is None or sha256_of(kept.champion) == kept.champion_sha256 else None
+    return stored if stored.champion is None or sha256_of(stored.champion) == stored.champion_sha256 else None
 
 
 def _champion_and_facts(
     home: HomePaths, dataset: DatasetReceipt, settings: Settings
 ) -> tuple[Promotion | None, Facts, str | None]:
-    """The champion that tonight may know, the facts to decide by, and the reason if its form cannot be read."""
+    """The champion that tonight may use, the facts to decide by, and the reason if it cannot be read."""
     champion = champion_for(home, dataset.ticker, dataset.session)
     if champion is None:
-        present = Registry(home.models).champion(dataset.ticker)
-        later = present is not None and present.session > dataset.session
+        newest = Registry(home.models).champion(dataset.ticker)
+        later = newest is not None and newest.session > dataset.session
         why = "the champion is of a later session" if later else "no champion yet"
         return None, Facts(no_champion=why), None
     try:
@@ -87,12 +87,12 @@ def _champion_and_facts(
     except InvalidFile as problem:
         return None, Facts(no_champion=f"the champion cannot be continued: {problem}"), str(problem)
     series = PriceSeries.read(Path(dataset.path))
-    same = {
+    unchanged = {
         "same_code": provenance.code == training_code(),
         "same_adjustment": provenance.adjustment == dataset.adjustment,
     }
-    facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **same)
+    facts = facts_about(model, series, settings, vintage_folders(Path(champion.path)), **unchanged)
     if not model.published.forecasts_path:
-        return champion, facts, None  # training cannot mend a path that is not its own
+        return champion, facts, None  # training cannot improve a path that is not the model's own
     live = Ledger(home.ledger).live(dataset.ticker, series, sessions_for(dataset.ticker, dataset.calendar))
     return champion, replace(facts, live_skill=live.skill if live.independent >= MIN_INDEPENDENT else None), None

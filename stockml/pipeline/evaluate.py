@@ -25,16 +25,16 @@ def evaluate_night(
     *,
     upcoming: tuple[date, ...],
 ) -> EvaluationReceipt:
-    """Score, judge, calibrate, and make the forecast to publish; write it all to one folder named by its inputs."""
-    before, unreadable = champion_of_decision(decision)
-    tonight = load_model(Path(model.path))
-    champion = load_model(before) if before else None
+    """Score, judge, calibrate, and make the forecast to publish; write all to one folder named by its inputs."""
+    champion_folder, unreadable = champion_of_decision(decision)
+    challenger = load_model(Path(model.path))
+    champion = load_model(champion_folder) if champion_folder else None
     series = PriceSeries.read(Path(dataset.path))
     if decision.mode != "keep":
-        check_training(series, tonight, champion if decision.mode == "fine-tune" else None)
+        check_training(series, challenger, champion if decision.mode == "fine-tune" else None)
     unseen = split_after_vintages(series, settings, vintage_folders(Path(model.path)))
-    kept = decision.mode == "keep" or (champion is not None and same_forecast(tonight, champion))
-    assessment = assess(series, tonight, champion, settings, upcoming, unseen, kept=kept, unreadable=unreadable)
+    is_kept = decision.mode == "keep" or (champion is not None and same_forecast(challenger, champion))
+    assessment = assess(series, challenger, champion, settings, upcoming, unseen, kept=is_kept, unreadable=unreadable)
     name = f"{dataset.sha256} {decision.sha256} {model.sha256} {settings}"
     folder = home.evaluations / dataset.ticker / hashlib.sha256(name.encode()).hexdigest()[:16]
     write_assessment(assessment, folder)

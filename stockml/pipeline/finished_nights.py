@@ -1,4 +1,4 @@
-"""Whether running a night again would change anything, told without starting anything."""
+"""Tell, without starting anything, whether a night run again would change anything."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ FILE = "finished.json"
 @record
 @dataclass(frozen=True)
 class FinishedNight:
-    """The newest night.  request: hash of what was asked for and of all that decides the answer.
+    """The newest night.  request: hash of the request and of all that decides the answer.
 
     files: SHA-256 of what it left, by path.  record: the path of its `night.json`, one of the files.
     """
@@ -47,7 +47,7 @@ def keep_finished(
 def finished_night(
     home: HomePaths, ticker: str, session: date, settings: Settings, calendar: str | None
 ) -> Night | None:
-    """The night that this request would merely repeat; None if anything is not as that night left it."""
+    """The night that this request would only repeat; None if anything has changed since."""
     try:
         finished = read_record(FinishedNight, (home.nights / ticker / FILE).read_bytes())
         if finished.request != _request(home, ticker, session, settings, calendar):
@@ -60,8 +60,8 @@ def finished_night(
 
 
 def _request(home: HomePaths, ticker: str, session: date, settings: Settings, calendar: str | None) -> str:
-    beside = side_inputs_sha256(home, ticker, session)
+    side_inputs = side_inputs_sha256(home, ticker, session)
     sources = (file for folder in NIGHT_PACKAGES for file in sorted(folder.rglob("*.py")))
     code = (hashlib.sha256(file.read_bytes()).hexdigest() for file in sources)
-    parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), *code)
+    parts = (ticker, str(session), settings.sha256(), calendar or "", side_inputs, *number_libraries(), *code)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

@@ -27,7 +27,7 @@ SHORT = 2 * COMPACT_SESSIONS  # sessions of a history that is asked for again, w
 def append(home: HomePaths, payload: PayloadReceipt, *, calendar: str | None, now: datetime) -> StoreReceipt:
     """Add the payload's final bars to the store; the same payload again changes no byte.
 
-    They are recorded as of when they were received, so that an old answer does not undo later restatements. The
+    They are recorded at the time of their receipt, so that an old answer does not undo later restatements. The
     receipt counts what the answer brought, now or when it was first added. Raises StoreError, BadPayload.
     """
     store = BarStore.of(home, calendar)
@@ -57,8 +57,8 @@ def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
 
 
 def needs_whole_history(home: HomePaths, ticker: str, calendar: str | None, session: date) -> bool:
-    """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; checked weekly: older holes, or a
-    history so short that its first request may have been refused or killed.
+    """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; weekly also older holes, or a
+    history so short that its first request may have failed.
     """
     store = BarStore.of(home, calendar)
     last, sessions = store.last_session(ticker), store.sessions(ticker)
@@ -80,8 +80,8 @@ def without_bar(home: HomePaths, ticker: str, sessions: tuple[date, ...], calend
         bars = BarStore.of(home, calendar).adjusted(ticker, until=sessions[-1])
     except (NoBars, NoOverlap):  # what is fetched next may bridge the gap
         return sessions
-    known = set(bars.index.date)
-    return tuple(session for session in sessions if session not in known)
+    days = set(bars.index.date)
+    return tuple(session for session in sessions if session not in days)
 
 
 def as_stored(home: HomePaths, ticker: str, session: date) -> StoreReceipt:
@@ -104,18 +104,18 @@ def explain_jumps(
 
 
 def set_aside_tonight(home: HomePaths, bars: StoreReceipt, calendar: str | None) -> SessionStatus | None:
-    """The outcome if the session's own bar is set aside, so that the forecast before it stands; else None."""
+    """The status if the session's bar is set aside, so that the forecast before it stands; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
     aside = next((bar for bar in view.set_aside if bar.session == bars.session), None)
     if aside is None:
         return None
-    settled = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
-    text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it stands{settled}"
+    advice = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
+    text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it stands{advice}"
     return SessionStatus(bars.session, text, states.SET_ASIDE)
 
 
 def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatus | None:
-    """The outcome if the share is known to be delisted by `session`; else None. Raises StoreError.
+    """The status if the share is known to be delisted by `session`; else None. Raises StoreError.
 
     Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
     day = Delistings.read(home.delistings).day_of(ticker)
@@ -124,18 +124,18 @@ def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatu
     last = BarStore.of(home).last_session(ticker)
     if last is None or last > day:
         return None
-    rename_marker = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
+    advice = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
     return SessionStatus(
-        session, f"{ticker} was taken off its exchange on {day}, it is delisted; {rename_marker}", states.AT_REST
+        session, f"{ticker} was taken off its exchange on {day}, it is delisted; {advice}", states.AT_REST
     )
 
 
 def ask_who_is_delisted(home: HomePaths, provider: AlphaVantage, ticker: str, now: datetime) -> bool:
-    """Ask, on behalf of `ticker`, who is delisted, at most weekly for all; whether it was asked. Raises FeedError."""
-    known = Delistings.read(home.delistings)
-    if not known.due(now):
+    """Ask, on behalf of `ticker`, who is delisted, weekly for all; return whether it did. Raises FeedError."""
+    delistings = Delistings.read(home.delistings)
+    if not delistings.due(now):
         return False
-    Delistings(now - ASKED_EVERY + timedelta(hours=12), known.days).write(home.delistings)  # so long, if it is refused
+    Delistings(now - ASKED_EVERY + timedelta(hours=12), delistings.days).write(home.delistings)  # 12 h on, if refused
     Delistings(now, parse_delisted(provider.delisted(ticker).content)).write(home.delistings)
     return True
 
@@ -149,14 +149,14 @@ def import_history(
     payload = provider.daily(ticker, "full")
     today = now.astimezone(sessions.tz).date()
     raw = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
-    kept = archive(payload, home.payloads)
+    archived = archive(payload, home.payloads)
     bars = back_adjusted(raw, provider.splits_of(payload))
     if store.last_session(ticker):
         view = store.view(ticker)
-        known = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}
-        if known.issuperset(days_of(bars.loc[: view.bars.index[-1]]).tolist()):
+        stored_days = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}
+        if stored_days.issuperset(days_of(bars.loc[: view.bars.index[-1]]).tolist()):
             return False
-    source = f"{provider.name} sha256:{str(sha256_of(kept))[:16]}"
+    source = f"{provider.name} sha256:{str(sha256_of(archived))[:16]}"
     return store.record_import(ticker, bars, recorded_at=now, source=source)
 
 
@@ -175,5 +175,5 @@ def fetch(
     payload = provider.daily(ticker, outputsize)
     today = now.astimezone(sessions.tz).date()
     bars = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
-    kept, newest = str(archive(payload, home.payloads)), bars.index[-1].date()
-    return PayloadReceipt(ticker, kept, str(sha256_of(kept)), session, newest, payload.received_at, rows_before)
+    path, newest = str(archive(payload, home.payloads)), bars.index[-1].date()
+    return PayloadReceipt(ticker, path, str(sha256_of(path)), session, newest, payload.received_at, rows_before)

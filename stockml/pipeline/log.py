@@ -32,7 +32,7 @@ from stockml.tracking.client import Tracking
 
 @dataclass(frozen=True)
 class StepReceipts:
-    """What a night's steps left, its settings and its key: all that the night is logged from."""
+    """What a night's steps left, its settings and its key: all that is logged of it."""
 
     bars: StoreReceipt
     dataset: DatasetReceipt
@@ -44,7 +44,7 @@ class StepReceipts:
 
 def log_night(
     home: HomePaths,
-    done: StepReceipts,
+    receipts: StepReceipts,
     *,
     now: datetime,
     seconds: float,
@@ -52,13 +52,13 @@ def log_night(
     pages: str | None,
     missed: Callable[[TrackingUnavailable], None],
 ) -> RunReceipt:
-    """Draw what no page will, keep the night's record, and log it once under its key; `missed` is told why if not."""
+    """Draw what no page will, keep the night's record, and log it once under its key; `missed` gets MLflow's error."""
     tracking = Tracking(home, pages)
-    path = night_path(home.nights, done.dataset.ticker, done.key)
-    night = kept_night(home.nights, done.dataset.ticker, done.key)
+    path = night_path(home.nights, receipts.dataset.ticker, receipts.key)
+    night = kept_night(home.nights, receipts.dataset.ticker, receipts.key)
     if night is None:
         put_aside(path)
-        night = _night(home, done, now=now, seconds=seconds, url=flow_run_url)
+        night = _night(home, receipts, now=now, seconds=seconds, url=flow_run_url)
     keep_newest(home.nights, night)
     try:
         night = tracking.keep_and_log(night)
@@ -66,7 +66,7 @@ def log_night(
     except TrackingUnavailable as error:
         missed(error)
     sha256 = sha256_of(path) or ""
-    return RunReceipt(night.ticker, str(path), sha256, done.key, night.mlflow_run_id, night.model_version)
+    return RunReceipt(night.ticker, str(path), sha256, receipts.key, night.mlflow_run_id, night.model_version)
 
 
 def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
@@ -82,11 +82,11 @@ def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
 
 
 def promote_pending(home: HomePaths, ticker: str) -> None:
-    """Promote the newest night's model if its record says so and the night was killed before it happened."""
-    left = newest(home.nights, ticker)
-    if not (left and left.promoted) or any(line.key == left.key for line in Registry(home.models).history(ticker)):
+    """Promote the newest night's model if its record says so and the night was killed before it could."""
+    last = newest(home.nights, ticker)
+    if not (last and last.promoted) or any(line.key == last.key for line in Registry(home.models).history(ticker)):
         return
-    night = kept_night(home.nights, ticker, left.key)
+    night = kept_night(home.nights, ticker, last.key)
     if not (night and night.verdict and night.model_folder):
         return
     content = sha256_of(night.model_folder)
@@ -96,29 +96,29 @@ def promote_pending(home: HomePaths, ticker: str) -> None:
     promote(home, model, night.key, night.model_version, night.verdict, at=clock.now())
 
 
-def _night(home: HomePaths, done: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:
-    dataset, assessment = done.dataset, read_assessment(Path(done.evaluation.path))
-    model = load_model(Path(done.model.path))
+def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: float, url: str | None) -> Night:
+    dataset, assessment = receipts.dataset, read_assessment(Path(receipts.evaluation.path))
+    model = load_model(Path(receipts.model.path))
     series = PriceSeries.read(Path(dataset.path))
-    own = model.evidence.skill if model.evidence else None
-    shares = {"width_against_usual": width_against_usual(assessment.forecast, series), "own_training_crps": own}
+    skill = model.evidence.skill if model.evidence else None
+    fractions = {"width_against_usual": width_against_usual(assessment.forecast, series), "own_training_crps": skill}
     live, (commit, diff) = live_metrics(home, dataset.ticker, series, dataset.calendar), checkout()
     night = Night(
         ticker=dataset.ticker,
         session=dataset.session,
-        key=done.key,
+        key=receipts.key,
         data_hash=dataset.sha256,
-        config_hash=done.settings.sha256(),
+        config_hash=receipts.settings.sha256(),
         code_hash=evaluation_code(),
         finished_at=now,
-        settings=done.settings.flat(),
-        mode=done.model.mode,
-        reason=done.model.reason,
-        rows_added=done.bars.added,
-        rows_restated=done.bars.restated,
+        settings=receipts.settings.flat(),
+        mode=receipts.model.mode,
+        reason=receipts.model.reason,
+        rows_added=receipts.bars.added,
+        rows_restated=receipts.bars.restated,
         sessions=dataset.sessions,
         evaluation=assessment.evaluation,
-        metrics=run_content.metrics(assessment, live, shares),
+        metrics=run_content.metrics(assessment, live, fractions),
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
         verdict=final_verdict(home, dataset.ticker, dataset.session, assessment.verdict),
         forecast=assessment.forecast,
@@ -126,31 +126,31 @@ def _night(home: HomePaths, done: StepReceipts, *, now: datetime, seconds: float
         outlook_scores=assessment.outlook_scores,
         publisher=assessment.publisher,
         champion_kept=assessment.kept,
-        model_folder=done.model.path,
-        model_sha256=done.model.sha256,
-        evaluation_folder=done.evaluation.path,
+        model_folder=receipts.model.path,
+        model_sha256=receipts.model.sha256,
+        evaluation_folder=receipts.evaluation.path,
         dataset_path=dataset.path,
         calendar=dataset.calendar,
-        plots_folder=str(home.plots / dataset.ticker / done.key[:16]),
+        plots_folder=str(home.plots / dataset.ticker / receipts.key[:16]),
         flow_run_url=url,
         git_commit=commit,
         git_diff=diff,
         seconds=seconds,
-        data_notes=dataset.notes + tutorial_notes(series, done.settings.profile),
+        data_notes=dataset.notes + tutorial_notes(series, receipts.settings.profile),
     )
-    made = plots.makers(home, night, series, assessment, model)
-    wanted = run_content.DRAWN_AT_ONCE if plots.drawn_when_opened(home) else tuple(made)
-    plots.draw(made, wanted, Path(night.plots_folder or ""))
-    return replace(night, figures=tuple(sorted(made)))
+    figures = plots.makers(home, night, series, assessment, model)
+    names = run_content.DRAWN_AT_ONCE if plots.drawn_when_opened(home) else tuple(figures)
+    plots.draw(figures, names, Path(night.plots_folder or ""))
+    return replace(night, figures=tuple(sorted(figures)))
 
 
 def live_metrics(home: HomePaths, ticker: str, series: PriceSeries, calendar: str | None) -> dict[str, float]:
-    """The ledger's live scores against the bars as known tonight and, where that changes them, as first known."""
+    """The ledger's live scores against the bars as known tonight and, where these differ, as first known."""
     store, ledger = BarStore.of(home, calendar), Ledger(home.ledger)
     first_known = PriceSeries.from_bars(store.first_known(ticker, until=series.sessions[-1].item()))
     sessions = store.sessions(ticker)
     units = store.restated_price_factors(ticker, until=series.sessions[-1].item())
-    then, now = (ledger.live(ticker, each, sessions, units) for each in (first_known, series))
+    then, now = (ledger.live(ticker, bars, sessions, units) for bars in (first_known, series))
     if not restated_bars(ledger.counting(ticker, sessions), first_known, series):
         return now.metrics()
     return {**now.metrics(), **then.metrics("live/first_known_")}
@@ -158,5 +158,5 @@ def live_metrics(home: HomePaths, ticker: str, series: PriceSeries, calendar: st
 
 def tutorial_notes(series: PriceSeries, profile: str) -> tuple[str, ...]:
     """The note that the tutorial profile adds on a divided series."""
-    crossed = profile == "tutorial" and len(starts(series)) > 1
-    return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if crossed else ()
+    is_divided = profile == "tutorial" and len(starts(series)) > 1
+    return ("the tutorial's recipe knows no calendar: its network learns across every hole",) if is_divided else ()

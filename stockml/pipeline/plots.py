@@ -33,21 +33,21 @@ Makers = Mapping[str, "Callable[[], Figure]"]
 def makers(home: HomePaths, night: Night, series: PriceSeries, assessment: Assessment, model: TrainedModel) -> Makers:
     """The function that makes each figure of the night, including the change since the night before."""
     ledger, store = Ledger(home.ledger), BarStore.of(home, night.calendar)
-    exchange, units = store.sessions(night.ticker), store.restated_price_factors(night.ticker, until=night.session)
+    calendar, units = store.sessions(night.ticker), store.restated_price_factors(night.ticker, until=night.session)
     sessions, mid = series.sessions, to_newest_units(series) * series.mid
-    scores, made = ledger.live(night.ticker, series, exchange, units), figures(night.ticker, series, assessment, model)
+    live, by_name = ledger.live(night.ticker, series, calendar, units), figures(night.ticker, series, assessment, model)
 
     def published() -> list[Forecast]:
-        counting = ledger.counting(night.ticker, exchange)
-        return [each.forecast for each in entries_of(night.ticker, counting[counting["timing"] == "live"])]
+        counting = ledger.counting(night.ticker, calendar)
+        return [entry.forecast for entry in entries_of(night.ticker, counting[counting["timing"] == "live"])]
 
-    if scores.steps:
-        held = night.metrics.get("live/first_known_coverage_80", scores.coverage_80)  # as the night's text has it
-        scores = replace(scores, coverage_80=held)
-        made["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), scores, sessions, mid)
-    if before := _before(home, night):
-        made["changes"] = lambda: comparison.nights(before, night, sessions, mid)
-    return made
+    if live.steps:
+        coverage = night.metrics.get("live/first_known_coverage_80", live.coverage_80)  # as in the night's text
+        live = replace(live, coverage_80=coverage)
+        by_name["ledger"] = lambda: diagnostics.ledger(night.ticker, published(), live, sessions, mid)
+    if previous := _before(home, night):
+        by_name["changes"] = lambda: comparison.nights(previous, night, sessions, mid)
+    return by_name
 
 
 def figures(
@@ -57,15 +57,15 @@ def figures(
     sessions, mid, evaluation = series.sessions, series.mid, assessment.evaluation
     prices = to_newest_units(series) * mid
     span = min(VOLATILITY_SESSIONS, evaluation.horizon)
-    tonight = next((each for each in assessment.forecast.outlook if each.sessions == span), None)
+    outlook = next((one for one in assessment.forecast.outlook if one.sessions == span), None)
     unseen, expected = assessment.unseen, assessment.volatility
-    at, paths = assessment.test_origins, assessment.paths[PUBLISHED]
-    made: dict[str, Callable[[], Figure]] = {
+    origins, paths = assessment.test_origins, assessment.paths[PUBLISHED]
+    by_name: dict[str, Callable[[], Figure]] = {
         "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, assessment.publisher, sessions, prices),
-        "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, tonight, span),
+        "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, outlook, span),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),
-        "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, at, paths),
+        "residuals": lambda: diagnostics.residuals(ticker, sessions, mid, series.close, origins, paths),
         "averages": lambda: training.averages(ticker, sessions, prices, evaluation),
         "history": lambda: training.price_history(ticker, series, model.parts),
         "normalised": lambda: _normalised(ticker, series, model),
@@ -73,46 +73,46 @@ def figures(
     if sum(row["network"] == "held_out" for row in model.history) > 1:  # one epoch is no curve
         steps = model.settings.network.look_back  # its loss is their sum
         rows = [{**row, "loss": row["loss"] / steps} for row in model.history]
-        made["training"] = lambda: training.training_curves(ticker, rows)
+        by_name["training"] = lambda: training.training_curves(ticker, rows)
     by_epoch = [row["watched"] for row in model.history if row.get("watched")]
     if len(by_epoch) > 1:
         watched = every_nth(model.parts.test, evaluation.horizon)
-        made["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
-    return made
+        by_name["evolution"] = lambda: training.evolution(ticker, sessions, mid, watched, np.array(by_epoch))
+    return by_name
 
 
 def _normalised(ticker: str, series: PriceSeries, model: TrainedModel) -> "Figure":
     """The series as it is scaled: daily moves by their volatility; in the `tutorial` profile, prices by windows."""
     if model.settings.profile == "tutorial":
-        learned: Any = model.held_out
-        end = int(np.searchsorted(series.sessions, learned.learned_until, side="right"))
-        prepared, then = learned.scale.prepared(series, end), "validation" if model.parts.validation else "test"
-        return tutorial.normalised_series(ticker, series.sessions, series.mid, prepared, then)
+        network: Any = model.held_out
+        end = int(np.searchsorted(series.sessions, network.learned_until, side="right"))
+        scaled, next_part = network.scale.prepared(series, end), "validation" if model.parts.validation else "test"
+        return tutorial.normalised_series(ticker, series.sessions, series.mid, scaled, next_part)
     return training.normalised(ticker, series)
 
 
-def draw(made: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
+def draw(by_name: Makers, names: Iterable[str], folder: Path) -> tuple[Path, ...]:
     """Write these figures as <name>.png where they are missing; returns the files drawn."""
-    return style.save({name: made[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
+    return style.save({name: by_name[name] for name in names if not (folder / f"{name}.png").exists()}, folder)
 
 
 def draw_rest(home: HomePaths, night: Night) -> tuple[Path, ...]:
     """Draw the night's missing figures; returns the files drawn.
 
-    Raises InvalidFile if their sources are gone, or the series is another: the session's, as a later run found it.
+    Raises InvalidFile if their sources are gone, or a later run of the session replaced the series.
     """
     folder = Path(night.plots_folder or home.plots / night.ticker / night.key[:16])
-    there = {path.stem for path in folder.glob("*.png")}
-    if there and there >= {*night.figures}:  # an earlier version's record names none: all were drawn with it
+    drawn = {path.stem for path in folder.glob("*.png")}
+    if drawn and drawn >= {*night.figures}:  # a record that names none is an earlier version's, with all figures drawn
         return ()
     sources = (night.dataset_path, night.evaluation_folder, night.model_folder)
     series, evaluation, model = (_existing(night, path) for path in sources)
     if sha256_of(series) != Provenance.read(model).dataset:  # the evaluation's origins are rows of that one
         why = "expected the series that the night saw, found another: damage, or what a later run of its session saw"
         raise InvalidFile(str(series), f"{why}; run that night again")
-    learned = load_model(model, to_forecast=False)
-    made = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), learned)
-    return draw(made, (name for name in night.figures or made if name in made), folder)
+    trained = load_model(model, to_forecast=False)
+    by_name = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), trained)
+    return draw(by_name, (name for name in night.figures or by_name if name in by_name), folder)
 
 
 def drawn_when_opened(home: HomePaths) -> bool:
@@ -131,10 +131,10 @@ def _existing(night: Night, path: str | None) -> Path:
     return Path(path)
 
 
-def _before(home: HomePaths, tonight: Night) -> Night | None:
+def _before(home: HomePaths, night: Night) -> Night | None:
     """The newest kept night of an earlier session; reads one record when nights come in order."""
-    last = newest(home.nights, tonight.ticker)
-    if last and last.session < tonight.session and (night := kept_night(home.nights, tonight.ticker, last.key)):
-        return night
-    earlier = [each for each in kept_nights(home.nights, tonight.ticker) if each.session < tonight.session]
+    last = newest(home.nights, night.ticker)
+    if last and last.session < night.session and (previous := kept_night(home.nights, night.ticker, last.key)):
+        return previous
+    earlier = [other for other in kept_nights(home.nights, night.ticker) if other.session < night.session]
     return earlier[-1] if earlier else None

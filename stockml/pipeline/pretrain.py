@@ -34,26 +34,26 @@ def pretrain_base(
     fewest_sessions: int = MIN_SESSIONS,
     on_epoch: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> tuple[BaseNetwork, Path]:
-    """Learn from what is known by `until`, write the three files, and return the base with its path.
+    """Learn from the bars through `until`, write the three files, and return the base with its path.
 
     Needs 30 tickers of `fewest_sessions`, and then also learns from the shorter ones.
     An interrupted call, made again, resumes from its last epoch; a completed one learns nothing more, until
     `maintenance` removes its checkpoints. Nights of later sessions use them; files of the same month that they
-    replace are kept aside for the models that rest on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
+    replace are kept aside for the models built on them. Raises TooFewTickers, TooFewBars, Diverged, StoreBusy.
     """
-    known = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
-    if (long := sum(len(bars) >= fewest_sessions for bars in known.values())) < MIN_TICKERS:
-        raise TooFewTickers(MIN_TICKERS, fewest_sessions, until, long)
+    usable = {ticker: bars for ticker, each in series.items() if len(learning_origins(bars := each.through(until)))}
+    if (n_long := sum(len(bars) >= fewest_sessions for bars in usable.values())) < MIN_TICKERS:
+        raise TooFewTickers(MIN_TICKERS, fewest_sessions, until, n_long)
     with file_lock(home.locks / "pretrain.lock", BUSY_WAIT_S):
-        regression = PooledRegression.fit(known, until)
-        ridge = PooledRidge.fit(known, until, regression)
+        regression = PooledRegression.fit(usable, until)
+        ridge = PooledRidge.fit(usable, until, regression)
         working = home.pretraining / str(regression.through)
-        base = pretrain(known, until, regression, ridge, folder=working, members=members_of(seeds), on_epoch=on_epoch)
-        at = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in known.items()}
-        skill, share = base_score(VintageSet(regression, ridge, base), known, at)
-        scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(share, 1)}
+        base = pretrain(usable, until, regression, ridge, folder=working, members=members_of(seeds), on_epoch=on_epoch)
+        origins = {ticker: learning_origins(bars)[::MEASURED_EVERY] for ticker, bars in usable.items()}
+        skill, gaining = base_score(VintageSet(regression, ridge, base), usable, origins)
+        scores = {**base.scores, SKILL: round(skill, 6), SHARE: round(gaining, 1)}
         base = replace(base, scores=scores)
-        # only now, or nights meanwhile would put another base on the new ridge; the largest first: the disk may be full
+        # only now: a night meanwhile would use the old base with the new ridge; the largest first: the disk may be full
         for each in (base, ridge, regression):
             keep_superseded(home.bases, each)
             write(each, home.bases)

@@ -16,7 +16,7 @@ from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 
 def final_verdict(home: HomePaths, ticker: str, session: date, verdict: Verdict) -> Verdict:
-    """The gate's verdict, or "not promoted" where it promotes but a later session's champion is in office."""
+    """The gate's verdict, or "not promoted" where it promotes but a later session has a champion."""
     champion = Registry(home.models).champion(ticker)
     if not verdict.promoted or champion is None or champion.session <= session:
         return verdict
@@ -29,8 +29,8 @@ def promote(
 ) -> PromotionReceipt:
     """Write the verdict into the promotion history, once per the night's key.  version: the model's in MLflow.
 
-    The receipt tells whether the model is champion afterwards: a night that is run again after a rollback, or after
-    another night of its session was promoted, changes nothing, and its model is not called champion.
+    The receipt says whether the model is champion afterwards: a night run again after a rollback, or after the
+    promotion of another night of its session, changes nothing, and its model is not called champion.
     """
     registry = Registry(home.models)
     verdict = final_verdict(home, model.ticker, model.session, verdict)

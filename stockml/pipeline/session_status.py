@@ -1,4 +1,4 @@
-"""Which past sessions may be asked for; and what kind of night it is: no session, an ordinary one, late, or stale."""
+"""Which past sessions may be requested; and what kind of night it is: no session, ordinary, late, or stale."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -42,19 +42,19 @@ def session_status(
     last_final = sessions.last_final(now)
     today = now.astimezone(sessions.tz).date()
     session = requested or last_final
-    done = last_stored is not None and last_stored >= last_final
-    idle = today if requested is None and done else session
-    if not sessions.is_session(idle):
-        text = f"no session on {idle}; the next is {sessions.after(idle, 1)[0]}"
-        return SessionStatus(idle, text, states.NO_SESSION)
+    is_done = last_stored is not None and last_stored >= last_final
+    day = today if requested is None and is_done else session
+    if not sessions.is_session(day):
+        text = f"no session on {day}; the next is {sessions.after(day, 1)[0]}"
+        return SessionStatus(day, text, states.NO_SESSION)
     if session > last_final:
         final = f"{sessions.final_time(session):%Y-%m-%d %H:%M %Z}"
         raise InvalidSession(str(session), f"its bar is final at {final}, which is still to come")
     if newest is None or newest >= session:
         return SessionStatus(session, f"session {session}{', a half day' if sessions.is_half_day(session) else ''}")
-    age, known = len(sessions.between(newest + timedelta(days=1), session)), sessions.holidays_known_through
-    unsure = f"; the holidays of {sessions.name} are known through {known}: update exchange-calendars"
-    doubt = unsure if session > known else ""
+    age, known_through = len(sessions.between(newest + timedelta(days=1), session)), sessions.holidays_known_through
+    warning = f"; the holidays of {sessions.name} are known through {known_through}: update exchange-calendars"
+    doubt = warning if session > known_through else ""
     if age < stale_after:
         return SessionStatus(
             session, f"the bar of {session} is late; the newest published is {newest}{doubt}", states.LATE
@@ -63,15 +63,15 @@ def session_status(
     return SessionStatus(session, text, states.STALE)
 
 
-def past_sessions(exchange: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
+def past_sessions(calendar: Sessions, first: date, last: date, now: datetime) -> tuple[date, ...]:
     """The sessions from `first` to `last`, oldest first. Raises InvalidSession if none, too many or not all over."""
     if last < first:
         raise InvalidSession(str(last), f"the last day of a range that begins on {first}; exchange the two")
-    if last > (final := exchange.last_final(now)):
+    if last > (final := calendar.last_final(now)):
         raise InvalidSession(str(last), f"its bar is not final yet; the newest that is final is {final}")
-    sessions = exchange.between(first, last)
+    sessions = calendar.between(first, last)
     if not sessions:
-        raise InvalidSession(str(first), f"{exchange.name} does not trade from then to {last}; widen the range")
+        raise InvalidSession(str(first), f"{calendar.name} does not trade from then to {last}; widen the range")
     if len(sessions) > MAX_SESSIONS:
         raise InvalidSession(str(first), f"{len(sessions)} sessions to {last}, at most {MAX_SESSIONS} at a time")
     return sessions
