@@ -16,15 +16,15 @@ BOUND = f"a time of {EARLIEST.year} to {END.year - 1} with its UTC offset, such 
 
 def now(environ: Mapping[str, str] = os.environ) -> datetime:
     """The current time in UTC. Raises InvalidSetting unless STOCKML_CLOCK is a time with a UTC offset, 1900 to 2200."""
-    named = environ.get("STOCKML_CLOCK")
-    if not named:
+    text = environ.get("STOCKML_CLOCK")
+    if not text:
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(named)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None or not EARLIEST <= moment < END:
-        raise InvalidSetting("STOCKML_CLOCK", named, BOUND)
+        raise InvalidSetting("STOCKML_CLOCK", text, BOUND)
     return moment.astimezone(UTC)
 
 
@@ -35,6 +35,6 @@ def is_frozen(environ: Mapping[str, str] = os.environ) -> bool:
 def wait(
     seconds: float, environ: Mapping[str, str] = os.environ, *, sleep: Callable[[float], None] | None = None
 ) -> None:
-    """Sleep, as a night does except between Prefect's retries. A replay's clock is frozen: there it returns at once."""
+    """Sleep, as a night does except between Prefect's retries; in a replay, whose clock is frozen, return at once."""
     if not is_frozen(environ):
         (sleep or time.sleep)(seconds)

@@ -29,14 +29,14 @@ def code_hash(*modules: str) -> str:
 
 def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
     """Source file of each named stockml module, and of every stockml module they import except `without`, by name."""
-    found: dict[str, Path] = {}
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module not in found and module not in without:
-            found[module] = _file(module)
-            waiting.extend(_read(found[module].read_text(encoding="utf-8"))[1])
-    return found
+    files: dict[str, Path] = {}
+    pending = list(modules)
+    while pending:
+        module = pending.pop()
+        if module not in files and module not in without:
+            files[module] = _file(module)
+            pending.extend(_read(files[module].read_text(encoding="utf-8"))[1])
+    return files
 
 
 def sources_hash(*folders: Path) -> str:
@@ -45,9 +45,9 @@ def sources_hash(*folders: Path) -> str:
     return _digest((f"{folder.name}/{file.relative_to(folder).as_posix()}", file) for folder, file in files)
 
 
-def _digest(named: Iterable[tuple[str, Path]]) -> str:
+def _digest(sources: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256(" ".join(number_libraries()).encode())
-    for name, file in named:
+    for name, file in sources:
         digest.update(f"{name} {_read(file.read_text(encoding='utf-8'))[0]}\n".encode())
     return digest.hexdigest()
 
@@ -60,9 +60,9 @@ def number_libraries() -> list[str]:
 @cache
 def checkout() -> tuple[str | None, str | None]:
     """The commit and the SHA-256 of uncommitted tracked changes (None: none) at the first call; or neither."""
-    known = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the second fails in another project's checkout
-    changes = _git("diff", "HEAD", "--no-ext-diff") if known else None
-    return known and known.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
+    revisions = _git("rev-parse", "HEAD", "HEAD:./__init__.py")  # the second fails in another project's checkout
+    changes = _git("diff", "HEAD", "--no-ext-diff") if revisions else None
+    return revisions and revisions.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
 
 
 def in_words() -> str:
@@ -76,8 +76,8 @@ def in_words() -> str:
     return f"stockml {version('stockml')} (code {digest.hexdigest()[:8]}{of_commit})"
 
 
-def _is_text(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache
@@ -86,9 +86,9 @@ def _read(source: str) -> tuple[str, frozenset[str]]:
     tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):
-        imported.update(_named(node))
+        imported.update(_imported_modules(node))
         if isinstance(body := getattr(node, "body", None), list):
-            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+            node.body = [statement for statement in body if not _is_docstring(statement)]  # type: ignore[attr-defined]
         if isinstance(node, ast.JoinedStr):  # Python 3.12 reads an empty text at the end of `{day:{layout}}`
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
         for name, value in ast.iter_fields(node):
@@ -99,14 +99,14 @@ def _read(source: str) -> tuple[str, frozenset[str]]:
 
 def _file(module: str) -> Path:
     """The source file of a module such as `"prices.store"`, or of a package."""
-    place = PACKAGE.joinpath(*module.split("."))
-    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    path = PACKAGE.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     if not file.is_file():
         raise ModuleNotFoundError(f"expected the module stockml.{module} at {file}, found none; correct the name")
     return file
 
 
-def _named(node: ast.AST) -> Iterator[str]:
+def _imported_modules(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name.removeprefix("stockml.") for alias in node.names if alias.name.startswith("stockml."))
     elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stockml":
@@ -120,7 +120,7 @@ def _named(node: ast.AST) -> Iterator[str]:
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(PACKAGE), *arguments]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, errors="replace")
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, errors="replace")
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return result.stdout.strip() or None

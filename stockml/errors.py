@@ -9,7 +9,7 @@
     ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommitConflict
     ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
-    │                         RowUnavailable; LooksAhead, a number that rests on a later bar
+    │                         RowUnavailable; LooksAhead, a number that depends on a later bar
     ├── NightBusy             another run of this ticker is in progress
     ├── WorkerMismatch        a worker process has a different home, different addresses or different code from the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
@@ -74,9 +74,9 @@ class MixedPrices(InvalidInput):
     wanted: str
 
     def __str__(self) -> str:
-        way = "set ALPHAVANTAGE_API_KEY to go on with it" if self.held == "market" else "keep it for replays"
+        advice = "set ALPHAVANTAGE_API_KEY to go on with it" if self.held == "market" else "keep it for replays"
         found = f"expected a home for {self.wanted} prices, found one with {self.held} prices"
-        return f"{self.root}: {found}; {way}, or name another folder in STOCKML_HOME"
+        return f"{self.root}: {found}; {advice}, or name another folder in STOCKML_HOME"
 
 
 class FeedError(StockmlError):
@@ -199,7 +199,7 @@ class InconsistentOverlap(HistoryError):
     text = (
         "{ticker}: expected one lasting ratio between imported and stored closes, {expected_ratio:.4f}, found "
         "{found_ratio:.4f} on {session}, permanently or too often; is it the same company, and one adjustment "
-        "throughout? If so, import a newer file that ends no earlier: `stockml import {ticker} FILE`"
+        "throughout? Import a newer file that ends no earlier: `stockml import {ticker} FILE`"
     )
 
 
@@ -257,8 +257,8 @@ class LooksAhead(ModelError):
     row: str
     session: str
     text = (
-        "expected the forecast {row} after {session} to be independent of later bars, found that one changes it: "
-        "nothing was published; please report it"
+        "expected the forecast of {row} after the close of {session} to be independent of later bars, found "
+        "that one changes it: nothing was published; please report it"
     )
 
 
@@ -285,8 +285,8 @@ class WorkerMismatch(StockmlError):
     differences: tuple[tuple[str, str, str], ...]  # of each thing: its name, the expected value and the value found
 
     def __str__(self) -> str:
-        named = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)
-        return f"worker {self.worker} is unlike this run: {named}; start it again with this run's environment and code"
+        listed = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)
+        return f"worker {self.worker} is unlike this run: {listed}; start it again with this run's environment and code"
 
 
 class TrackingUnavailable(StockmlError):

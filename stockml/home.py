@@ -18,11 +18,9 @@ LOGIN = re.compile("[^/]*//[^/@]*:[^@]*@")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 IN_HEADERS = ("MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "AWS_SESSION_TOKEN")  # refusals to send one repeat it
-UNSAFE_PATH = re.compile(
-    r"[?%#\udc80-\udcff]|::"
-)  # an address would be cut off there, or is in no encoding to be written
+UNSAFE_PATH = re.compile(r"[?%#\udc80-\udcff]|::")  # an address would be cut off there, or cannot be encoded
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")  # MLflow's, but for its folders
-KEPT = ("prices.json", "store", "ledger", "models", "bases")
+DATA_NAMES = ("prices.json", "store", "ledger", "models", "bases")
 OLD_PLACE = ".stockml"  # in the working folder, where versions before 0.2 kept it
 
 
@@ -78,7 +76,7 @@ class HomePaths:
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
     def holds(self, address: str) -> bool:
-        """Whether `address` lies inside this home, and not in the home that this one was copied from."""
+        """Whether `address` is inside this home, not in the one that this home was copied from."""
         store = self.store.removeprefix("file://").rstrip("/")  # the form in which its files are addressed
         return address.startswith((f"{self.root}/", f"{store}/"))
 
@@ -108,20 +106,20 @@ def owner_only() -> Iterator[None]:
 
 
 def make_private(home: HomePaths) -> None:
-    """Take from group and others all rights to a home's folder, and so to all that is in it, if this user owns it.
+    """Take all rights to a home's folder, and so to its content, from group and others, if this user owns it.
 
     A folder that was there before the home, and a home of an earlier version, can be open to them.
     """
     with suppress(OSError):
-        found = home.root.stat()
-        if found.st_mode & 0o077 and found.st_uid == os.geteuid() and home.in_use:
-            home.root.chmod(S_IMODE(found.st_mode) & ~0o077)
+        stat = home.root.stat()
+        if stat.st_mode & 0o077 and stat.st_uid == os.geteuid() and home.in_use:
+            home.root.chmod(S_IMODE(stat.st_mode) & ~0o077)
 
 
 def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
     """The installation that the environment names; without STOCKML_HOME, at `default_root()`. Raises InvalidSetting."""
-    named = environ.get("STOCKML_HOME")
-    root = _folder("STOCKML_HOME", named) if named else default_root()
+    folder = environ.get("STOCKML_HOME")
+    root = _folder("STOCKML_HOME", folder) if folder else default_root()
     if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     if UNSAFE_PATH.search(str(root)):
@@ -142,15 +140,15 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
 
 
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:
-    """The path, resolved; one that is not `inside` a home must not lead over a link to what is not there."""
-    if path != path.strip("\"' \t\r\n"):  # as `docker run --env-file` leaves them: another folder in each place
+    """The path, resolved; unless directly `inside` a home, it must not lead over a dangling link."""
+    if path != path.strip("\"' \t\r\n"):  # as `docker run --env-file` leaves them: a different folder
         raise InvalidSetting(name, path, "a folder, without quotes or spaces around it")
     try:
-        given = Path(path).expanduser()
-        away = (each for each in (given, *given.parents) if each.is_symlink() and not each.exists())
-        if given.parent != inside and (link := next(away, None)):
+        folder = Path(path).expanduser()
+        dangling = (parent for parent in (folder, *folder.parents) if parent.is_symlink() and not parent.exists())
+        if folder.parent != inside and (link := next(dangling, None)):
             raise InvalidSetting(name, path, f"a folder that is there (mount the disk that {link} leads to)")
-        return given.resolve()
+        return folder.resolve()
     except (RuntimeError, OSError) as error:  # ~ of an unknown user; a symlink loop
         raise InvalidSetting(name, path, f"a path that leads to a folder ({error})") from error
 
@@ -166,8 +164,8 @@ def checked_address(name: str, url: str) -> str:
 
 def _has_unescaped_password(parts: SplitResult) -> bool:
     """Whether an unescaped `/`, `?`, `#` or `@` ends the password early: the rest would be shown, or looked up."""
-    twice = parts.netloc.count("@") > 1 and parts.scheme not in ("http", "https")
-    return twice or (bool(parts.netloc) and "@" in parts.path + parts.query + parts.fragment)
+    has_two_ats = parts.netloc.count("@") > 1 and parts.scheme not in ("http", "https")
+    return has_two_ats or (bool(parts.netloc) and "@" in parts.path + parts.query + parts.fragment)
 
 
 def _check_secrets(environ: Mapping[str, str]) -> None:
@@ -177,7 +175,7 @@ def _check_secrets(environ: Mapping[str, str]) -> None:
             raise InvalidSetting(name, "…", "an address without a password; AWS_SECRET_ACCESS_KEY takes that of S3")
     for name in PROXIES:
         proxy = environ.get(name, "")
-        checked_address(name, proxy if "://" in proxy else f"http://{proxy}")  # as those who use it read it
+        checked_address(name, proxy if "://" in proxy else f"http://{proxy}")  # as its users read it
     for name in IN_HEADERS:
         secret = environ.get(name, "")
         if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
@@ -194,8 +192,8 @@ def _tracking(environ: Mapping[str, str]) -> str:
 
     if scheme in entry_points(group="mlflow.tracking_store").names:  # of a plugin
         return uri
-    wanted = "the address of an MLflow server, http://host:port, or of a database, sqlite:////folder/mlflow.db"
-    raise InvalidSetting("MLFLOW_TRACKING_URI", "…", wanted)
+    bound = "the address of an MLflow server, http://host:port, or of a database, sqlite:////folder/mlflow.db"
+    raise InvalidSetting("MLFLOW_TRACKING_URI", "…", bound)
 
 
 def _state(root: Path, database: str | None, environ: Mapping[str, str]) -> str | None:
@@ -217,22 +215,22 @@ def _database(environ: Mapping[str, str]) -> str | None:
     url = environ.get("STOCKML_DATABASE_URL", "")
     if not url:
         return None
-    wanted = f"postgresql://user:password@host:port, {ESCAPED}"
+    bound = f"postgresql://user:password@host:port, {ESCAPED}"
     with suppress(ValueError):
         parts = urlsplit(url)
-        known = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
-        if known and not _has_unescaped_password(parts) and not BAD_ESCAPE.search(parts.netloc):
+        is_valid = parts.scheme in ("postgresql", "postgres") and parts.hostname and parts.port != 0
+        if is_valid and not _has_unescaped_password(parts) and not BAD_ESCAPE.search(parts.netloc):
             if not parts.query:
                 return parts.netloc
-            wanted = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"
-    raise InvalidSetting("STOCKML_DATABASE_URL", "…", wanted)
+            bound = "postgresql://user:password@host:port and no ?name=value after it; PGSSLMODE asks for TLS"
+    raise InvalidSetting("STOCKML_DATABASE_URL", "…", bound)
 
 
 def default_root() -> Path:
     """`user_root()`, unless this user's earlier version made its home in the working folder: then that one."""
     with suppress(FileNotFoundError, PermissionError):  # the working folder may be gone, or closed to this user
         old = Path(OLD_PLACE).resolve()
-        if old.stat().st_uid == os.geteuid() and _is_home(old):  # in /tmp, anyone may make one, whose settings run code
+        if old.stat().st_uid == os.geteuid() and _is_home(old):  # in /tmp anyone may make one: its settings run code
             return old
     return user_root()
 
@@ -246,6 +244,6 @@ def user_root() -> Path:
 
 
 def _is_home(root: Path) -> bool:
-    """Whether any file is kept there: a command that failed, on a full disk say, may have left empty folders."""
-    kept = (root / name for name in KEPT)
-    return any(path.is_file() or any(each.is_file() for each in path.rglob("[!.]*")) for path in kept)
+    """Whether it holds a file: a failed command, on a full disk say, may have left empty folders."""
+    paths = (root / name for name in DATA_NAMES)
+    return any(path.is_file() or any(file.is_file() for file in path.rglob("[!.]*")) for path in paths)

@@ -44,13 +44,13 @@ def redacted_bytes(content: bytes, key: str) -> bytes:
 def excerpt(text: str, length: int = 200) -> str:
     """At most `length` characters on one line, printable and without keys; ends in `…` if there are more."""
     line = " ".join(redacted(text).split())
-    kept = line if len(line) <= length else f"{line[: length - 1]}…"
-    shown = "".join(c if c.isprintable() else "?" for c in kept)
+    cut = line if len(line) <= length else f"{line[: length - 1]}…"
+    shown = "".join(c if c.isprintable() else "?" for c in cut)
     return shown.encode("utf-8", "replace").decode()
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, with what a terminal obeys instead of printing it as Python writes it: `\\x1b`."""
+    """`text` on one line; what a terminal would obey instead of print is escaped as in Python: `\\x1b`."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
 
 
@@ -60,12 +60,12 @@ def escape_markdown(text: str) -> str:
 
 
 def brief(text: str, length: int) -> str:
-    """An excerpt that keeps the advice, which stands behind the last `; `, and cuts what is before it between words."""
+    """An excerpt that keeps the advice, which is after the last `; `, and cuts the rest between words."""
     text = " ".join(redacted(text).split())
-    found, semicolon, advice = text.rpartition("; ")
+    problem, semicolon, advice = text.rpartition("; ")
     if len(text) <= length or not semicolon or len(advice) > length // 2:
         return excerpt(text, length)
-    return f"{excerpt(found, length - len(advice) - 2).rpartition(' ')[0]} …; {excerpt(advice)}"
+    return f"{excerpt(problem, length - len(advice) - 2).rpartition(' ')[0]} …; {excerpt(advice)}"
 
 
 def _without_keys(record: logging.LogRecord) -> bool:

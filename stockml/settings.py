@@ -48,27 +48,27 @@ class FrozenSettings(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _by_name(cls, given: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+    def _by_name(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return check(given)
-        except ValidationError as found:
-            raise cls._refusal(found) from None
+            return check(values)
+        except ValidationError as error:
+            raise cls._refusal(error) from None
 
     @classmethod
-    def _refusal(cls, found: ValidationError) -> InvalidSetting:
-        first = found.errors(include_url=False)[0]
-        value, kind, where = first["input"], first["type"], first["loc"]
-        name, known = str(where[0]), cls.model_json_schema()["properties"]
+    def _refusal(cls, error: ValidationError) -> InvalidSetting:
+        first = error.errors(include_url=False)[0]
+        value, kind, location = first["input"], first["type"], first["loc"]
+        name, properties = str(location[0]), cls.model_json_schema()["properties"]
         if kind == "is_instance_of":
             return InvalidSetting(name, value, f"a {first['ctx']['class']}")
         if kind == "extra_forbidden":
-            return InvalidSetting(cls.PREFIX + name, name, "one of " + ", ".join(sorted(known)))
+            return InvalidSetting(cls.PREFIX + name, name, "one of " + ", ".join(sorted(properties)))
         if kind in ("too_short", "too_long"):
             return InvalidSetting(f"{cls.PREFIX}{name}: layers", len(value), f"between 1 and {MAX_LAYERS}")
-        allowed = known[name].get("items", known[name])
+        allowed = properties[name].get("items", properties[name])
         if choices := allowed.get("enum"):
             return InvalidSetting(cls.PREFIX + name, value, "one of " + ", ".join(choices))
-        if kind.endswith("_type") and len(where) == 1:
+        if kind.endswith("_type") and len(location) == 1:
             return InvalidSetting(cls.PREFIX + name, value, KINDS.get(kind, f"a {kind.removesuffix('_type')}"))
         return InvalidSetting(cls.PREFIX + name, value, f"between {allowed['minimum']} and {allowed['maximum']}")
 
@@ -173,8 +173,8 @@ class Settings(FrozenSettings):
 
     def sha256(self) -> str:
         """The configuration hash of a night's key; without `ageing`, which affects no number."""
-        decides = self.model_dump(exclude={"ageing"})
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        relevant = self.model_dump(exclude={"ageing"})
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 PROFILES: dict[str, Settings] = {
@@ -190,30 +190,30 @@ PROFILES: dict[str, Settings] = {
 def settings_for(profile: str = "nightly", overrides: Mapping[str, Any] | None = None) -> Settings:
     """The named profile with dotted overrides, such as `{"training.epochs": 3}`. Raises InvalidSetting."""
     check_choice("profile", profile, tuple(PROFILES))
-    usual = PROFILES[profile]
+    base_settings = PROFILES[profile]
     changes: dict[str, Any] = {name: value for name, value in (overrides or {}).items() if "." not in name}
     for section, values in nested(overrides or {}).items():
-        part = getattr(usual, section, None)
+        part = getattr(base_settings, section, None)
         changes[section] = part.changed(**values) if isinstance(part, FrozenSettings) else values
-    return usual.changed(**changes)
+    return base_settings.changed(**changes)
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """`{"training.epochs": 3}` as `{"training": {"epochs": 3}}`; names without a dot are left out."""
-    found: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Any]] = {}
     for name, value in dotted.items():
         section, dot, setting = name.partition(".")
         if dot:
-            found.setdefault(section, {})[setting] = value
-    return found
+            sections.setdefault(section, {})[setting] = value
+    return sections
 
 
 def without_effect(settings: Settings) -> tuple[str, ...]:
     """Dotted names of changed settings that do nothing in this profile: the nightly network comes from the base."""
     if settings.profile != "nightly":
         return ()
-    usual = PROFILES["nightly"].flat()
-    changed = (name for name, value in settings.flat().items() if value != usual[name])
+    defaults = PROFILES["nightly"].flat()
+    changed = (name for name, value in settings.flat().items() if value != defaults[name])
     return tuple(name for name in changed if only_tutorial(name))
 
 
@@ -242,11 +242,11 @@ def night_settings(settings: Settings) -> Settings:
     return settings
 
 
-def settings_from_dict(kept: Mapping[str, Any]) -> Settings:
+def settings_from_dict(dump: Mapping[str, Any]) -> Settings:
     """Settings from their `model_dump` (or its JSON). Raises InvalidSetting for an unknown name or a bad value."""
-    return settings_for(kept["profile"], _flat(kept))
+    return settings_for(dump["profile"], _flat(dump))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     sections = {name: part if isinstance(part, Mapping) else {"": part} for name, part in settings.items()}
-    return {f"{name}.{each}".rstrip("."): value for name, part in sections.items() for each, value in part.items()}
+    return {f"{name}.{key}".rstrip("."): value for name, part in sections.items() for key, value in part.items()}

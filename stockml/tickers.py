@@ -16,7 +16,7 @@ def validated_ticker(text: str) -> str:
 
 
 def without_ticker(ticker: str, why: str) -> str:
-    """The reason without the ticker that it begins with, for where the ticker stands beside it."""
+    """The reason without its leading ticker, for use beside the ticker."""
     return re.sub(rf"^(\w+: )?{re.escape(ticker)}: ", r"\1", why)
 
 
@@ -42,8 +42,8 @@ def from_yahoo(ticker: str) -> str | None:
 
 def spelling(ticker: str) -> str:
     """What to do about a symbol that the provider does not know."""
-    meant = from_yahoo(ticker)
-    return "check the spelling" + (f"; Yahoo's {ticker} is Alpha Vantage's {meant}" if meant else "")
+    symbol = from_yahoo(ticker)
+    return "check the spelling" + (f"; Yahoo's {ticker} is Alpha Vantage's {symbol}" if symbol else "")
 
 
 def exchange(ticker: str) -> tuple[str, str]:

@@ -49,9 +49,9 @@ def night(model: Model, champion: Model | None = None) -> None:
 
 def test_a_network_that_looks_ahead_is_named_be_it_challenger_or_champion() -> None:
     night(USUAL, NARROW)
-    with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
+    with pytest.raises(LooksAhead, match=f"the forecast of LSTM {NEXT_CLOSE}"):
         night(PEEKING, NARROW)
-    with pytest.raises(LooksAhead, match=f"what champion said {NEXT_CLOSE}"):
+    with pytest.raises(LooksAhead, match=f"the forecast of champion {NEXT_CLOSE}"):
         night(USUAL, PEEKING)
 
 
@@ -60,7 +60,7 @@ def test_shares_or_feedback_learned_from_later_outcomes_are_found_out() -> None:
     last = {name: np.broadcast_to(each[-1:], each.shape) for name, each in vars(honest.earlier).items()}
     for name in ("shares", "feedback"):
         knowing = replace(honest, earlier=replace(honest.earlier, **{name: last[name]}))
-        with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
+        with pytest.raises(LooksAhead, match=f"the forecast of LSTM {NEXT_CLOSE}"):
             check_look_ahead(unseen, {LSTM: knowing})
     check_look_ahead(unseen, {LSTM: honest})
 
@@ -71,7 +71,7 @@ def test_scoring_with_another_own_part_of_the_simple_forecast_is_found_out() -> 
     knowing = replace(honest, simple_past=1.01 * honest.simple_past)
     of = {LSTM: USUAL, WITHOUT_NETWORK: None}
     check_look_ahead(honest, {name: Candidate.of(honest, model) for name, model in of.items()})
-    with pytest.raises(LooksAhead, match=f"what LSTM said {NEXT_CLOSE}"):
+    with pytest.raises(LooksAhead, match=f"the forecast of LSTM {NEXT_CLOSE}"):
         check_look_ahead(knowing, {name: Candidate.of(knowing, model) for name, model in of.items()})
 
 
@@ -84,7 +84,7 @@ def test_training_on_outcomes_of_the_unseen_parts_is_found_out() -> None:
     check_training(SERIES, later, model)
     knowing = replace(model, held_out=replace(model.held_out, errors=model.published.errors))
     last = SERIES.sessions[model.parts.validation.start - 1]
-    with pytest.raises(LooksAhead, match=f"what the ticker's own training said after the close of {last}"):
+    with pytest.raises(LooksAhead, match=f"the forecast of the ticker's own training after the close of {last}"):
         check_training(SERIES, knowing, None)
 
 
@@ -113,12 +113,12 @@ def test_a_row_that_uses_any_later_value_is_found_out_and_one_that_uses_none_is_
 
     check(0)
     for ahead in (1, 50, len(SERIES) - 1 - MIDDLE):
-        with pytest.raises(LooksAhead, match="what row said"):
+        with pytest.raises(LooksAhead, match="the forecast of row"):
             check(ahead)
-    with pytest.raises(LooksAhead, match="what row said"):  # a later change, which has no unit
+    with pytest.raises(LooksAhead, match="the forecast of row"):  # a later change, which has no unit
         check_rows(SERIES, MIDDLE, lambda series: {"row": [np.diff(np.log(getattr(series, wanted)[MIDDLE + 1 :]))]})
     for one, two in ((None, 1.0), (1.0, None)):
-        with pytest.raises(LooksAhead, match="what row said"):
+        with pytest.raises(LooksAhead, match="the forecast of row"):
             check_rows(SERIES, MIDDLE, lambda series, one=one, two=two: {"row": [one if series is SERIES else two]})
 
 
@@ -126,7 +126,7 @@ def test_a_backtest_whose_inputs_do_not_come_from_the_bars_as_they_stood_is_refu
     series = walk(1_400, seed=6)
     object.__setattr__(series, "_full", walk(1_400, seed=7))
     settings = Settings(evaluation=EvaluationSettings(test_sessions=200, validation_sessions=200))
-    with pytest.raises(LooksAhead, match="what LSTM said after the close of"):
+    with pytest.raises(LooksAhead, match="the forecast of LSTM after the close of"):
         backtest("ABC", series, Span(series.sessions[860].item(), series.sessions[960].item()), settings)
 
 
