@@ -78,7 +78,7 @@ def audit(
 ) -> Audit:
     """Replay the session's night in two homes below `folder`, and compare.  now: with its zone.
 
-    Raises NoBars, TooFewBars, and InvalidSession for a day without a believed bar or with none before it.
+    Raises NoBars, TooFewBars, and InvalidSession for a day that the series lacks, or its first.
     """
     store, run = BarStore.of(home, calendar), night or run_night
     days = store.adjusted(ticker).index.date

@@ -122,13 +122,13 @@ def factors_to_record(
 
     For the days in `asked`, an equal answer of a later day is recorded too: it shows how long no split was listed.
     """
-    known = newest_factors(table)
+    stored = newest_factors(table)
     new = {
         day: factor
         for day, factor in sorted(factors.items())
-        if day not in known
-        or known[day].factor != factor
-        or (day in asked and known[day].recorded_at.date() < recorded_at.date())
+        if day not in stored
+        or stored[day].factor != factor
+        or (day in asked and stored[day].recorded_at.date() < recorded_at.date())
     }
     if not new:
         return None

@@ -58,7 +58,7 @@ def back_adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
 
 
 def is_contradicted(bars: Bars, split: Split) -> bool:
-    """Whether no close within a week of the split moved by a fifth of it (in logs); False if that cannot be told."""
+    """Whether no close within a week of the split moved by a fifth of it (in logs); False if that is unknown."""
     days, log_factor = days_of(bars), np.log(split.factor)
     at = int(np.searchsorted(days, np.datetime64(split.effective, "D")))
     window = slice(max(at - MAX_SESSIONS_OFF - 1, 0), at + MAX_SESSIONS_OFF + 1)

@@ -228,9 +228,9 @@ class BarStore:
         listed = {split.effective: split.factor for split in splits}
 
         def with_factors(table: Table, at: datetime) -> tuple[Table | None, None]:
-            known = revisions.newest_factors(table)
-            corrected = [day for day in known if any(abs(day - other) <= MAX_CORRECTION_AGE for other in listed)]
-            answers = {day: known[day].factor if day in known else 1.0 for day in asked}
+            stored = revisions.newest_factors(table)
+            corrected = [day for day in stored if any(abs(day - other) <= MAX_CORRECTION_AGE for other in listed)]
+            answers = {day: stored[day].factor if day in stored else 1.0 for day in asked}
             factors = answers | dict.fromkeys(corrected, 1.0) | listed
             return revisions.factors_to_record(table, factors, at, source, asked), None
 

@@ -78,11 +78,11 @@ def parse_splits(content: bytes, ticker: str) -> tuple[Split, ...]:
         if entry["effective_date"] == "None":
             continue
         effective = _day(entry["effective_date"], ticker, date.max)
-        factor, found = split_factor(entry.get("split_factor"), effective, ticker), factors[effective]
-        if not any(math.isclose(factor, each, rel_tol=0.01) for each in found):
-            found.append(factor)
-        if sum(max(each, 1 / each) >= MIN_SPLIT for each in found) > 1:
-            raise BadPayload(ticker, f"expected one split a day beside spin-offs, found {found} on {effective}")
+        factor, day_factors = split_factor(entry.get("split_factor"), effective, ticker), factors[effective]
+        if not any(math.isclose(factor, each, rel_tol=0.01) for each in day_factors):
+            day_factors.append(factor)
+        if sum(max(each, 1 / each) >= MIN_SPLIT for each in day_factors) > 1:
+            raise BadPayload(ticker, f"expected one split a day beside spin-offs, found {day_factors} on {effective}")
     return tuple(Split(day, math.prod(factors[day])) for day in sorted(factors))
 
 

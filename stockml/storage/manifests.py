@@ -27,7 +27,7 @@ PLACES = {
     name.partition("/")[0] for name in (*FOLDERS, *FILES, *COMMON_FILES, *SHARED)
 }  # not Prefect's, its results, locks
 WAITING = "waiting"  # beside a night's record until MLflow has it
-LAST_WRITER_WINS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, of whichever machine
+LAST_WRITER_WINS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, from any machine
 
 Entry: TypeAlias = tuple[str, int, Annotated[int, Field(ge=-(2**35), le=2**37)]]  # SHA-256, bytes, written: since 1970
 

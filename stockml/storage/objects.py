@@ -165,7 +165,7 @@ class Objects:
             return objects
 
     def written(self, name: str, details: Mapping[str, Any]) -> datetime:
-        """When the object, listed with these details, was written; now, if it has gone or the store does not know."""
+        """When the object, listed with these details, was written; now, if it is gone or the store has no time."""
         moment = datetime.now(UTC)
         with self._refused(name), suppress(FileNotFoundError, NotImplementedError):
             moment = details.get("LastModified") or self._fs.modified(name)
@@ -217,7 +217,7 @@ class Objects:
         self._check_written(self._fs.pipe(dict(contents)) or ())
 
     def _check_written(self, answers: Iterable[Mapping[str, Any] | None]) -> None:
-        """Raise OSError if an answer to a PUT is not the store's, which names what it wrote: a login page's, say."""
+        """Raise OSError if an answer to a PUT lacks the store's ETag, as a login page would."""
         if any(answer is not None and not answer.get("ETag") for answer in answers):
             raise OSError("another program answered in its place: expected an ETag, found none")
 

@@ -99,7 +99,7 @@ class TableFiles:
             return True
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
-        """One lock for the files of a name in all folders, so that a change to one may rest on the others."""
+        """One lock for the files of a name in all folders, so that a change to one may depend on the others."""
         return file_lock(self.locks / f"store-{name.rpartition('/')[2]}.lock", self.lock_timeout_s)
 
     @cached_property

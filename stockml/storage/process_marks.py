@@ -20,7 +20,7 @@ def is_of_this_host(marked: str | None) -> bool:
 
 
 def is_at_work(marked: str | None, since: datetime) -> bool:
-    """Whether the process is of this host, alive, and started by `since`: process ids are used again."""
+    """Whether the process is of this host, alive, and started by `since`: process ids are reused."""
     began = _start_time(marked)
     return began is not None and began <= since.timestamp() + START_TOLERANCE_S
 
