@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from stockml.errors import InvalidSession, NoBars, NoOverlap
 from stockml.home import HomePaths
 from stockml.prices import adjusted_series, revisions
-from stockml.prices.adjusted_series import AdjustedSeries
+from stockml.prices.adjusted_series import JUDGEMENT_SCHEMA, AdjustedSeries, joined_with_imports
 from stockml.prices.bars import PRICES, Bars, Split, broken, checked, days_of, jumps
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.revisions import BAR_SCHEMA, SPLIT_SCHEMA
@@ -34,15 +34,8 @@ Change: TypeAlias = Callable[[Table, datetime], tuple[Table | None, T]]
 
 SESSIONS_TO_LIST = 5
 HARDLY_A_CRASH = 2.0  # an open at twice the close before, or at half, is asked about on any day
-MAX_CORRECTION_AGE = timedelta(
-    days=10
-)  # no share is split twice within so few: one of the two is the other's correction
-SCHEMAS = {
-    "": BAR_SCHEMA,
-    "splits/": SPLIT_SCHEMA,
-    "history/": BAR_SCHEMA,
-    "judgements/": adjusted_series.JUDGEMENT_SCHEMA,
-}
+MAX_CORRECTION_AGE = timedelta(days=10)  # of two splits within so few, one is the other's correction
+SCHEMAS = {"": BAR_SCHEMA, "splits/": SPLIT_SCHEMA, "history/": BAR_SCHEMA, "judgements/": JUDGEMENT_SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -255,9 +248,7 @@ class BarStore:
                 return None, False
             raw = self._raw(ticker)
             adjusted = None if raw is None else back_adjusted(raw, self.splits(ticker))
-            series, _ = adjusted_series.joined_with_imports(
-                ticker, adjusted, [*batches, history], self.sessions(ticker), new=history
-            )
+            series, _ = joined_with_imports(ticker, adjusted, [*batches, history], self.sessions(ticker), new=history)
             series = history if series is None else series
             later = days_of(series[series.index > history.index[-1]]).tolist()
             if later and not np.isin(days_of(history), days_of(series)).any():  # in a hole: no overlap gives its ratio

@@ -14,18 +14,14 @@ from stockml.errors import StoreError
 from stockml.storage.records import read_record
 
 COMMON = "_common"  # no ticker begins with an underscore
-LAST_RUN_SUFFIX = (
-    "~ended"  # suffix to a ticker: how its newest run ended, also committed by runs that found the ticker busy
-)
+LAST_RUN_SUFFIX = "~ended"  # to a ticker: how its newest run ended, also committed by runs that found it busy
 ATTEMPT = "last-attempt.json"
 FOLDERS = ("models", "nights", "payloads", "evaluations", "datasets")  # each holds one folder a ticker
 FILES = ("store/{}.parquet", "store/splits/{}.parquet", "store/history/{}.parquet", "store/judgements/{}.parquet",
          "ledger/{}.parquet")  # fmt: skip
 COMMON_FILES = ("prices.json", "tickers.yaml", "tickers.yaml.before", "delistings.json", "nights/.installation")
 SHARED = ("bases", "settings")  # folders
-PLACES = {
-    name.partition("/")[0] for name in (*FOLDERS, *FILES, *COMMON_FILES, *SHARED)
-}  # not Prefect's, its results, locks
+PLACES = {name.partition("/")[0] for name in (*FOLDERS, *FILES, *COMMON_FILES, *SHARED)}  # not Prefect's, nor locks
 WAITING = "waiting"  # beside a night's record until MLflow has it
 LAST_WRITER_WINS = ("delistings.json", ".installation", ATTEMPT)  # the last commit wins, from any machine
 

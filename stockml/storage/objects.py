@@ -22,12 +22,7 @@ from stockml.storage.files import write_atomically
 
 AT_ONCE = 64  # requests
 TRIES = 2  # of a request without an answer in time: with s3fs's five, a silent store cost a command 104 seconds
-TRANSIENT_STATUSES = (
-    500,
-    502,
-    503,
-    504,
-)  # a fault within, a gateway's word for a store that restarts, or requests too fast
+TRANSIENT_STATUSES = (500, 502, 503, 504)  # a fault within, a store that restarts, or requests too fast
 
 
 def sha256_of(address: str | Path) -> str | None:
