@@ -41,8 +41,8 @@ class Home:
     def __init__(self, folder: str | Path | None = None) -> None:
         environ = {**os.environ, **({"STOCKML_HOME": str(folder)} if folder else {})}
         home = current_home(environ)
-        settled = folder or is_named(environ) or kind_here(home, environ) == "market"
-        self._paths = home if settled else replay_home(environ)
+        is_chosen = folder or is_named(environ) or kind_here(home, environ) == "market"
+        self._paths = home if is_chosen else replay_home(environ)
         refresh(self._paths)
 
     def __repr__(self) -> str:
@@ -58,8 +58,8 @@ class Home:
         adjusted: for splits, with imported history in front; otherwise raw as traded, restated sessions at their
         newest value.  as_of: only what was recorded by this time, given with its zone.  Raises NoBars, StoreError.
         """
-        store, named = self._store(ticker), validated_ticker(ticker)
-        return store.adjusted(named, as_of=as_of) if adjusted else store.read(named, as_of=as_of)
+        store, ticker = self._store(ticker), validated_ticker(ticker)
+        return store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)
 
     def forecast(self, ticker: str) -> pd.DataFrame:
         """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
@@ -69,21 +69,21 @@ class Home:
         that the price is higher at lead `direction_step`; and, as text, age, which says when the forecast has expired,
         and rise: that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
-        named = validated_ticker(ticker)
-        steps = Ledger(self._paths.ledger).steps(named)
+        ticker = validated_ticker(ticker)
+        steps = Ledger(self._paths.ledger).steps(ticker)
         if steps.empty:
-            raise NoForecast(named, str(self._paths.root))
+            raise NoForecast(ticker, str(self._paths.root))
         last = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
-        [entry] = entries_of(named, last)
+        [entry] = entries_of(ticker, last)
         bands = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
-        shown = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
-        shown = shown.set_index("session")[["lead", "forecast", *bands, "weight"]]
-        night, forecast = kept_night(self._paths.nights, named, entry.key), entry.forecast
+        frame = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
+        frame = frame.set_index("session")[["lead", "forecast", *bands, "weight"]]
+        night, forecast = kept_night(self._paths.nights, ticker, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER
         replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
         at = END_OF_RECORDING if replays else now()
-        shown.attrs = {
-            "age": str(age_of(forecast.origin, self._store(named).sessions(named), at, limit)),
+        frame.attrs = {
+            "age": str(age_of(forecast.origin, self._store(ticker).sessions(ticker), at, limit)),
             "origin": forecast.origin,
             "published_at": entry.published_at,
             "key": entry.key,
@@ -91,7 +91,7 @@ class Home:
             "probability_of_rise": forecast.probability_of_rise,
             "direction_step": forecast.direction_step,
         }
-        return shown
+        return frame
 
     def ledger(self, ticker: str) -> pd.DataFrame:
         """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
@@ -100,24 +100,24 @@ class Home:
         actual: mid prices; last_close: the origin's. All in the origin's share units; actual is NaN until it is known.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
-        store, named = self._store(ticker), validated_ticker(ticker)
-        counting = Ledger(self._paths.ledger).counting(named, store.sessions(named))
-        series = PriceSeries.from_bars(store.adjusted(named))
-        units = store.restated_price_factors(named)
-        came = scored_steps(counting, series, units)
-        both = counting.merge(came[["key", "lead", "reached"]], on=["key", "lead"], how="left")
-        both["last_close"] = last_closes(both, series, units)
-        named_so = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
+        store, ticker = self._store(ticker), validated_ticker(ticker)
+        counting = Ledger(self._paths.ledger).counting(ticker, store.sessions(ticker))
+        series = PriceSeries.from_bars(store.adjusted(ticker))
+        units = store.restated_price_factors(ticker)
+        outcomes = scored_steps(counting, series, units)
+        joined = counting.merge(outcomes[["key", "lead", "reached"]], on=["key", "lead"], how="left")
+        joined["last_close"] = last_closes(joined, series, units)
+        new_names = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
         columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
-        return both.rename(columns=named_so)[columns]
+        return joined.rename(columns=new_names)[columns]
 
     def nights(self, ticker: str) -> pd.DataFrame:
         """Every completed night, oldest first: index `session` (dates); fields of `nights.universe.NightRow`, and key.
 
-        Skills and changes are fractions: 0.05 is 5 %. What a night lacks is NaN, or None. Raises InvalidFile.
+        Skills and changes are fractions: 0.05 is 5 %. Missing values are NaN or None. Raises InvalidFile.
         """
-        kept = sorted((self._paths.nights / validated_ticker(ticker)).glob("*/night.json"))
-        nights = sorted((read_night(path) for path in kept), key=lambda night: (night.session, night.finished_at))
+        paths = sorted((self._paths.nights / validated_ticker(ticker)).glob("*/night.json"))
+        nights = sorted((read_night(path) for path in paths), key=lambda night: (night.session, night.finished_at))
         rows = [asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights]
         columns = [*NightRow.__dataclass_fields__, "key"]
         return pd.DataFrame(rows, columns=columns).set_index("session")

@@ -20,7 +20,7 @@ from stockml.storage.files import write_atomically
 from stockml.storage.os_errors import unreadable
 from stockml.storage.records import read_record, record, sealed, unsealed, written_record
 
-FILE = "newest.json"
+NEWEST_FILE = "newest.json"
 WIDTH = "answer/width_against_usual_pct"
 
 GainAndP = tuple[float | None, float | None]  # what the network adds, and its p-value
@@ -63,10 +63,11 @@ class KeyFigures:
 
     @classmethod
     def of(cls, night: Night) -> "KeyFigures":
-        """Those of a completed night; what it did not measure is None."""
+        """A completed night's figures; None where not measured."""
         path, figures, path_adds, adds = night.score(PUBLISHED), night.metrics, night.path_adds, night.network_adds
-        whole, is_over_close = night.over_regression, night.score(LAST_CLOSE) is not None  # first versions: mid price
-        shares = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
+        over_regression = night.over_regression
+        is_over_close = night.score(LAST_CLOSE) is not None  # first versions: mid price
+        fractions = {name: percent / 100 for name, percent in figures.items() if name.endswith("_pct")}
         return cls(
             ticker=night.ticker,
             session=night.session,
@@ -83,13 +84,13 @@ class KeyFigures:
             network_adds_p=adds.p_value if adds else None,
             path_adds=path_adds.skill_difference if path_adds else None,
             path_adds_p=path_adds.p_value if path_adds else None,
-            crps_skill=whole.skill if whole else None,
-            coverage_80=shares.get("answer/coverage_80_pct"),
+            crps_skill=over_regression.skill if over_regression else None,
+            coverage_80=fractions.get("answer/coverage_80_pct"),
             live_skill=first_known(figures, "skill") if is_over_close else None,
             live_coverage_80=first_known(figures, "coverage_80"),
             live_independent=int(figures["live/independent"]) if "live/independent" in figures else None,
-            width_against_usual=shares.get(WIDTH),
-            own_training=shares.get("answer/own_training_crps_pct"),
+            width_against_usual=fractions.get(WIDTH),
+            own_training=fractions.get("answer/own_training_crps_pct"),
         )
 
     @property
@@ -108,7 +109,7 @@ class KeyFigures:
     def metrics(self) -> dict[str, float]:
         """The track record's known figures under MLflow's names: percentages, one count, and promoted as 1 or 0.
 
-        Without those of the test part where it has too few origins to test: a line of luck would top every chart.
+        Without the test part's figures where it has too few origins: a lucky one would top every chart.
         """
         of_test_part = {
             "published_skill_pct": self.published_skill,
@@ -117,52 +118,52 @@ class KeyFigures:
             "network_adds_crps_pct": self.network_adds,
             "coverage_80_pct": self.coverage_80,
         }
-        shares = ({} if is_untested(*self.gains) else of_test_part) | {
+        fractions = ({} if is_untested(*self.gains) else of_test_part) | {
             "live_skill_pct": self.live_skill,
             "live_coverage_80_pct": self.live_coverage_80,
             "width_against_usual_pct": self.width_against_usual,
             "own_training_crps_pct": self.own_training,
         }
-        found = {f"record/{name}": 100 * value for name, value in shares.items() if value is not None}
+        metrics = {f"record/{name}": 100 * value for name, value in fractions.items() if value is not None}
         if self.live_independent is not None:
-            found["record/live_independent"] = float(self.live_independent)
-        return found if self.promoted is None else {**found, "record/promoted": float(self.promoted)}
+            metrics["record/live_independent"] = float(self.live_independent)
+        return metrics if self.promoted is None else {**metrics, "record/promoted": float(self.promoted)}
 
 
 def is_untested(*gains: GainAndP) -> bool:
-    """Whether something was measured, but on too few origins to say anything; skills were measured on the same."""
+    """Whether gains were measured, but on too few origins to test; so were the skills, on the same origins."""
     measured = [p for gain, p in gains if gain is not None]
     return bool(measured) and not any(p is not None for p in measured)
 
 
 def keep_newest(nights: Path, night: Night) -> None:
     """Write the night's key figures beside the ticker's nights, unless those of a later night are there."""
-    before, tonight = newest(nights, night.ticker), KeyFigures.of(night)
-    if before is None or (before.session, before.finished_at) <= (tonight.session, tonight.finished_at):
-        write_atomically(nights / night.ticker / FILE, sealed(written_record(tonight)))
+    before, figures = newest(nights, night.ticker), KeyFigures.of(night)
+    if before is None or (before.session, before.finished_at) <= (figures.session, figures.finished_at):
+        write_atomically(nights / night.ticker / NEWEST_FILE, sealed(written_record(figures)))
 
 
 def newest(nights: Path, ticker: str) -> KeyFigures | None:
     """The ticker's newest completed night; None before its first.  Raises RecordUnreadable where it may not be read."""
-    path = nights / ticker / FILE
+    path = nights / ticker / NEWEST_FILE
     try:
-        found = read_record(KeyFigures, unsealed(path.read_bytes()))
+        figures = read_record(KeyFigures, unsealed(path.read_bytes()))
     except PermissionError as error:  # the records beside it are then closed too, and would seem not to be there
         raise unreadable(path, error) from error
     except (OSError, ValueError):  # earlier versions kept none, or in another form
-        found = None
-    if found and found.ticker == ticker:
-        return found
+        figures = None
+    if figures and figures.ticker == ticker:
+        return figures
     return next(reversed(history(nights, ticker)), None)  # the records hold it all
 
 
-def calendar_of(found: KeyFigures | None, override: str | None) -> str | None:
-    """The calendar that a ticker goes by: `override`, else its newest night's; None stands for its suffix's."""
-    return override or (found.calendar if found else None)
+def calendar_of(figures: KeyFigures | None, override: str | None) -> str | None:
+    """The ticker's calendar: `override`, else its newest night's; None: the one of its suffix."""
+    return override or (figures.calendar if figures else None)
 
 
 def store_of(home: HomePaths, ticker: str, override: str | None = None) -> BarStore:
-    """The store, with the calendar that the ticker goes by."""
+    """The store, with the ticker's calendar."""
     return BarStore.of(home, calendar_of(newest(home.nights, ticker), override))
 
 

@@ -86,7 +86,7 @@ class Night:
 
     @property
     def keeps_champion(self) -> bool:
-        """Whether tonight made no model of its own; a record of an earlier version tells by its mode."""
+        """Whether the night made no model of its own; records of earlier versions say so by mode."""
         return self.mode == "keep" if self.champion_kept is None else self.champion_kept
 
     @property
@@ -139,7 +139,7 @@ def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
 
 
 def readable(path: Path) -> Night | None:
-    """The night kept there; None if there is none, or none that can be read."""
+    """The night in this file; None if it is missing or unreadable."""
     try:
         return read_night(path) if path.is_file() else None
     except InvalidFile:
@@ -153,9 +153,9 @@ def put_aside(path: Path) -> None:
 
 
 def kept_nights(nights: Path, ticker: str) -> list[Night]:
-    """The ticker's nights by session, oldest first; unreadable records are left out. A skipped night keeps none."""
-    kept = filter(None, map(readable, nights.glob(f"{ticker}/*/night.json")))
-    return sorted(kept, key=lambda night: (night.session, night.finished_at))
+    """The ticker's nights by session, oldest first, without unreadable records. A skipped night has none."""
+    nights_read = filter(None, map(readable, nights.glob(f"{ticker}/*/night.json")))
+    return sorted(nights_read, key=lambda night: (night.session, night.finished_at))
 
 
 def write_night(night: Night, path: Path) -> None:
@@ -166,22 +166,22 @@ def write_night(night: Night, path: Path) -> None:
 def read_night(path: Path, *, of: str = "") -> Night:
     """Read what `write_night` wrote, its paths corrected where the home has moved. Raises InvalidFile.
 
-    of: the ticker that the night is of, if its folder has another's name already.
+    of: the night's ticker, if its folder is named after another already.
     """
-    place, *at = path.absolute().parts[-4:-1]
+    kind, *at = path.absolute().parts[-4:-1]
     way_back = "restore it from a backup, or move it away; that night run again makes it anew"
     try:
         night = read_record(Night, unsealed(path.read_bytes()))
-        if place == "nights" and [of or at[0], at[1]] != [night.ticker, night.key[:16]]:
+        if kind == "nights" and [of or at[0], at[1]] != [night.ticker, night.key[:16]]:
             if night.ticker != at[0]:
                 way_back = unfinished_rename(night.ticker, at[0]) + way_back
             raise ValueError(f"that of another, {night.run_name} ({night.key[:16]})")
     except ValueError as error:
         raise InvalidFile(str(path), f"expected a night's record, found {error}; {way_back}") from error
-    places = ("model_folder", "evaluation_folder", "dataset_path")
-    here: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in places}
+    fields = ("model_folder", "evaluation_folder", "dataset_path")
+    relocated: dict[str, Any] = {name: _relocated(path, getattr(night, name)) for name in fields}
     # missing plots are drawn again, but never into the home that this one was copied from
-    return replace(night, **here, plots_folder=_relocated(path, night.plots_folder, drawn_again=True))
+    return replace(night, **relocated, plots_folder=_relocated(path, night.plots_folder, drawn_again=True))
 
 
 def check_night(path: Path) -> None:
@@ -189,8 +189,8 @@ def check_night(path: Path) -> None:
     try:
         content = path.read_bytes()
         ticker, key = path.parts[-3:-1]
-        whose = (f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " "))  # dense, or an earlier version's
-        if unsealed(content) != content and key.encode() in content and any(whose):
+        has_ticker = (f'"ticker":{gap}"{ticker}"'.encode() in content for gap in ("", " "))  # " ": earlier versions
+        if unsealed(content) != content and key.encode() in content and any(has_ticker):
             return
     except ValueError:
         pass
@@ -198,7 +198,7 @@ def check_night(path: Path) -> None:
 
 
 def _relocated(record: Path, path: str | None, *, drawn_again: bool = False) -> str | None:
-    """`path` as <kind>/<ticker>/<name> in the home that holds `record`, if it is there or can be drawn again."""
+    """`path` as <kind>/<ticker>/<name> in the home of `record`, if it exists there or can be drawn again."""
     record = record.absolute()
     if path is None or record.parts[-4:-3] != ("nights",) or len(parts := Path(path).parts) < 3:
         return path

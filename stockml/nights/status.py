@@ -35,9 +35,7 @@ LEGEND = (
 )
 NO_NIGHT = "no night yet"
 LINE = 80  # columns of a terminal whose width is not known
-NIGHT_LENGTH = timedelta(
-    hours=2
-)  # from a bar's final time to its night's end, an hour of asking for a late bar included
+NIGHT_LENGTH = timedelta(hours=2)  # from a bar's final time to its night's end, with an hour's wait for a late bar
 FEW = "too few"  # origins to test: a figure from three or four says nothing
 COLUMNS = ("ticker", "session", "state", "path", "width", "network adds", "next run")  # no wider than Prefect's page
 
@@ -62,8 +60,8 @@ class LastRun:
 
 @dataclass(frozen=True)
 class Row:
-    """One ticker this morning. `session`: of its newest forecast; `key_figures`: of that night, if it was completed;
-    `brief`: for a long `state`.
+    """One ticker this morning. `session`: its newest forecast's; `key_figures`: that night's, if it completed;
+    `brief`: a short form of `state`.
     """
 
     ticker: str
@@ -78,30 +76,30 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, one cell for each of COLUMNS; – where nothing is known."""
-        found = self.key_figures
+        figures = self.key_figures
         return (
             self.ticker,
             str(self.session or "–"),
             self.brief or (f"{self.age} behind" if self.age else self.state),
-            _path(found) if found else "–",
-            _width(found) if found else "–",
-            _adds(found) if found else "–",
+            _path(figures) if figures else "–",
+            _width(figures) if figures else "–",
+            _adds(figures) if figures else "–",
             f"{self.next_run.astimezone(UTC):%a %H:%M}" if self.next_run else "paused" if self.paused else "–",
         )
 
     def plain(self) -> dict[str, Any]:
-        """The row for a script: dates as text, shares as numbers."""
-        found = {**(asdict(self.key_figures) if self.key_figures else {}), **asdict(self)}
-        del found["key_figures"], found["brief"]
-        return {name: value.isoformat() if isinstance(value, date) else value for name, value in found.items()}
+        """The row for a script: dates as text, no percentages."""
+        fields = {**(asdict(self.key_figures) if self.key_figures else {}), **asdict(self)}
+        del fields["key_figures"], fields["brief"]
+        return {name: value.isoformat() if isinstance(value, date) else value for name, value in fields.items()}
 
 
-def record_run(nights: Path, ticker: str, attempt: LastRun) -> None:
-    write_atomically(nights / ticker / ATTEMPT, written_record(attempt))
+def record_run(nights: Path, ticker: str, run: LastRun) -> None:
+    write_atomically(nights / ticker / ATTEMPT, written_record(run))
 
 
 def known_tickers(home: HomePaths) -> set[str]:
-    """The tickers that have forecasts; files of other names, such as a stray copy, are ignored, as by the store."""
+    """The tickers that have forecasts; files of other names, such as stray copies, are ignored."""
     return set(filter(TICKER.fullmatch, (path.stem for path in home.ledger.glob("*.parquet"))))
 
 
@@ -114,136 +112,137 @@ def rows(
     followed: Collection[str] | None = None,
 ) -> list[Row]:
     """One row per ticker, by name.  now: with its zone.  next_runs: None if paused.  followed: None if not known."""
-    found = []
+    listed = []
     for ticker in sorted(set(tickers)):
         try:
             row = _row(home, ticker, now, (calendars or {}).get(ticker))
-        except StockmlError as fault:  # one ticker's unreadable file is its state, and costs no other its row
+        except StockmlError as fault:  # an unreadable file becomes the ticker's state; the others keep their rows
             row = Row(ticker, None, str(fault), brief="unreadable")
         if followed and ticker not in followed and (row.age or row.state == NO_NIGHT):
             row = replace(row, state=f"not followed; {row.state}", brief="not followed")
         next_run = (next_runs or {}).get(ticker)
-        found.append(replace(row, next_run=next_run, paused=not next_run and ticker in (next_runs or {})))
-    return found
+        listed.append(replace(row, next_run=next_run, paused=not next_run and ticker in (next_runs or {})))
+    return listed
 
 
-def _row(home: HomePaths, ticker: str, now: datetime, calendar: str | None) -> Row:
-    night, attempt = newest(home.nights, ticker), last_run(home.nights, ticker)
-    exchange, session = sessions_for(ticker, calendar_of(night, calendar)), night.session if night else None
-    if session is None or exchange.age(session, now):  # a night can fail once its forecast is in the ledger
+def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> Row:
+    figures, run = newest(home.nights, ticker), last_run(home.nights, ticker)
+    calendar, session = sessions_for(ticker, calendar_of(figures, override)), figures.session if figures else None
+    if session is None or calendar.age(session, now):  # a night can fail once its forecast is in the ledger
         session = max(filter(None, (session, Ledger(home.ledger).last_session(ticker))), default=None)
     if session is None:
-        return Row(ticker, None, attempt.text, brief=attempt.brief) if attempt else Row(ticker, None, NO_NIGHT)
-    key_figures = night if night and night.session == session else None
-    age = age_of(session, exchange, now, *([night.expires_after] if night else []))
+        return Row(ticker, None, run.text, brief=run.brief) if run else Row(ticker, None, NO_NIGHT)
+    key_figures = figures if figures and figures.session == session else None
+    age = age_of(session, calendar, now, *([figures.expires_after] if figures else []))
     behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else "up to date"
     state, brief = (f"expired, {behind}", "expired") if age.expired else (behind, "")
-    missed = attempt if attempt and attempt.state != "Completed" else None
-    has_news = missed and (age.sessions or key_figures is None or missed.state not in states.OWN)
-    if missed and has_news and (night is None or missed.at > night.finished_at):
-        rests = missed.state == states.AT_REST
-        state, brief = f"{state}; {missed.text}", missed.brief if rests else brief or missed.brief
+    incomplete = run if run and run.state != "Completed" else None
+    has_news = incomplete and (age.sessions or key_figures is None or incomplete.state not in states.OWN)
+    if incomplete and has_news and (figures is None or incomplete.at > figures.finished_at):
+        is_delisted = incomplete.state == states.AT_REST
+        state, brief = f"{state}; {incomplete.text}", incomplete.brief if is_delisted else brief or incomplete.brief
     return Row(ticker, session, state, age.sessions, age.expired, key_figures, brief=brief)
 
 
 def last_run(nights: Path, ticker: str) -> LastRun | None:
-    """How the ticker's last run ended; None if none has, or if that cannot be read."""
+    """How the ticker's last run ended; None if unknown or unreadable."""
     try:
-        kept = read_record(LastRun, (nights / ticker / ATTEMPT).read_bytes())
-        return replace(kept, why=without_ticker(ticker, kept.why))
+        run = read_record(LastRun, (nights / ticker / ATTEMPT).read_bytes())
+        return replace(run, why=without_ticker(ticker, run.why))
     except (OSError, ValueError):
         return None
 
 
-def too_old(home: HomePaths, ticker: str, sessions: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
-    """One sentence for each of forecast and champion that is past its age limit; none where a record is unreadable."""
-    found = []
+def too_old(home: HomePaths, ticker: str, calendar: Sessions, now: datetime, limits: AgeingSettings) -> list[str]:
+    """A sentence for the forecast, and one for the champion, if past its age limit; none if a record is unreadable."""
+    sentences = []
     try:
         last, champion = Ledger(home.ledger).last_session(ticker), Registry(home.models).champion(ticker)
     except RecordUnreadable:
         return []
-    if last and (age := age_of(last, sessions, now, limits.old_forecast)).expired:
-        found.append(f"the forecast has expired, {quantity(age.sessions, 'session')} old (limit {limits.old_forecast})")
-    if champion and (old := sessions.age(champion.session, now)) > limits.old_champion:
-        found.append(f"the champion is {old} sessions old (limit {limits.old_champion})")
-    return found
+    if last and (age := age_of(last, calendar, now, limits.old_forecast)).expired:
+        old = quantity(age.sessions, "session")
+        sentences.append(f"the forecast has expired, {old} old (limit {limits.old_forecast})")
+    if champion and (sessions := calendar.age(champion.session, now)) > limits.old_champion:
+        sentences.append(f"the champion is {sessions} sessions old (limit {limits.old_champion})")
+    return sentences
 
 
-def _path(found: KeyFigures) -> str:
-    """The published path's skill, marked where the path is a network's and not a formula's."""
-    if not found.published_skill:
+def _path(figures: KeyFigures) -> str:
+    """The published path's skill, marked if a network made the path."""
+    if not figures.published_skill:
         return "–"
-    if is_untested(*found.gains):
+    if is_untested(*figures.gains):
         return FEW
-    whose = "network's " if _publishes_a_path(found) else ""
-    return f"{whose}{found.published_skill:+.3f}"
+    whose = "network's " if _publishes_a_path(figures) else ""
+    return f"{whose}{figures.published_skill:+.3f}"
 
 
-def _width(found: KeyFigures) -> str:
-    share = "" if found.width_against_usual is None else f"{found.width_against_usual:.0%}"
-    without_network = found.publisher == POOLED or _publishes_a_path(found)
-    whose = "" if not found.publisher else "regression" if without_network else "network"
-    return f"{whose} {share}".strip() or "–"
+def _width(figures: KeyFigures) -> str:
+    width = "" if figures.width_against_usual is None else f"{figures.width_against_usual:.0%}"
+    without_network = figures.publisher == POOLED or _publishes_a_path(figures)
+    whose = "" if not figures.publisher else "regression" if without_network else "network"
+    return f"{whose} {width}".strip() or "–"
 
 
-def _publishes_a_path(found: KeyFigures) -> bool:
-    return found.path_adds is not None and found.publisher != POOLED
+def _publishes_a_path(figures: KeyFigures) -> bool:
+    return figures.path_adds is not None and figures.publisher != POOLED
 
 
-def _adds(found: KeyFigures) -> str:
+def _adds(figures: KeyFigures) -> str:
     """The known gains of path and distribution; a dash where neither is known."""
-    if is_untested(*found.gains):
+    if is_untested(*figures.gains):
         return FEW
     gains = (
-        ("path ", found.path_adds, found.path_adds_p, "+.3f"),
-        ("", found.network_adds, found.network_adds_p, "+z.2%"),
+        ("path ", figures.path_adds, figures.path_adds_p, "+.3f"),
+        ("", figures.network_adds, figures.network_adds_p, "+z.2%"),
     )
-    known = [gain for gain in gains if gain[1] is not None]
-    parts = [f"{what}{value:{shape}}" + ("" if is_clear(p) else " ~") for what, value, p, shape in known if value]
-    return ", ".join(parts) or ("nothing" if known else "–")
+    measured = [gain for gain in gains if gain[1] is not None]
+    parts = [f"{what}{value:{spec}}" + ("" if is_clear(p) else " ~") for what, value, p, spec in measured if value]
+    return ", ".join(parts) or ("nothing" if measured else "–")
 
 
 def share_sentence(listed: Sequence[Row]) -> str:
-    """Say on how many tickers the network adds to what is published, and on how many by more than the noise."""
-    known = [row.key_figures for row in listed if row.key_figures and row.key_figures.adds() is not None]
-    if not known:
+    """On how many tickers the network adds to what is published, and on how many by more than the noise."""
+    measured = [row.key_figures for row in listed if row.key_figures and row.key_figures.adds() is not None]
+    if not measured:
         return "No night yet says whether the network adds anything."
-    adding, clearly = (sum(bool(each.adds(clearly=beyond)) for each in known) for beyond in (False, True))
-    share = f"{adding} of {quantity(len(known), 'ticker')} ({adding / len(known):.0%})"
-    return f"The network adds something on {share}, on {clearly} by more than the noise."
+    adding, clearly = (sum(bool(figures.adds(clearly=beyond)) for figures in measured) for beyond in (False, True))
+    fraction = f"{adding} of {quantity(len(measured), 'ticker')} ({adding / len(measured):.0%})"
+    return f"The network adds something on {fraction}, on {clearly} by more than the noise."
 
 
 def text(listed: Sequence[Row], width: int = LINE) -> str:
-    """The table for the terminal, with columns fitted to their content, the share sentence, and states cut short.
+    """For the terminal: the table, the share sentence, and in full the states that the table shortens.
 
-    width: of the terminal, to which the sentences are wrapped.
+    width: of the terminal, to which sentences are wrapped.
     """
     lines = aligned([COLUMNS, *(row.cells() for row in listed)], "<" * len(COLUMNS))
-    return "\n".join([*lines, "", fill(share_sentence(listed), width), *_told(listed), fill(LEGEND, width)])
+    return "\n".join([*lines, "", fill(share_sentence(listed), width), *_states_in_full(listed), fill(LEGEND, width)])
 
 
 def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:
-    """The share sentence, states cut short in the table, and the table; `links`: from a ticker to its own page."""
+    """The share sentence, in full the states that the table shortens, the table; `links`: ticker → its page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
         ticker, *cells = (escape_markdown(cell).replace("|", "/") for cell in row.cells())
         name = f"[{ticker}]({links[ticker]})" if links and ticker in links else ticker
         lines.append(f"| {' | '.join([name, *cells])} |")
-    told = "\n".join(f"- {escape_markdown(line)}" for line in _told(listed))
-    return "\n\n".join(part for part in (share_sentence(listed), told, "\n".join(lines), LEGEND) if part)
+    states_in_full = "\n".join(f"- {escape_markdown(line)}" for line in _states_in_full(listed))
+    return "\n\n".join(part for part in (share_sentence(listed), states_in_full, "\n".join(lines), LEGEND) if part)
 
 
-def _told(listed: Sequence[Row]) -> list[str]:
-    """The states that the table cuts short, each with all its tickers."""
-    told = by_reason((row.ticker, row.state) for row in listed if row.brief)
-    return [f"{', '.join(names)}: {one_line(state)}" for state, names in told.items()]
+def _states_in_full(listed: Sequence[Row]) -> list[str]:
+    """The states that the table shortens, each with its tickers."""
+    tickers_by_state = by_reason((row.ticker, row.state) for row in listed if row.brief)
+    return [f"{', '.join(names)}: {one_line(state)}" for state, names in tickers_by_state.items()]
 
 
 def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
-    A ticker delisted after its last forecast is at rest and lacks nothing.  now: with its zone.  calendars: of tickers
-    that do not go by their suffix.
+    A ticker delisted after its last forecast lacks none.  now: with its zone.  calendars: where the suffix does not
+    decide.
     """
     delisted, today = Delistings.read(home.delistings), now.date()
     return [
@@ -254,16 +253,16 @@ def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: M
     ]
 
 
-def missing_line(found: Sequence[Row], count: int) -> str:
-    """One line: which of the `count` tickers looked at lack a forecast, and why."""
-    if not found:
+def missing_line(lacking: Sequence[Row], count: int) -> str:
+    """One line: which of the `count` tickers lack a forecast, and why."""
+    if not lacking:
         return f"no forecast is missing, of {quantity(count, 'ticker')}"
-    line = grouped_line([(row.ticker, row.state) for row in found], "{names} ({why})", others=": `stockml status`")
-    return f"no forecast of the newest session for {len(found)} of {count}: {line}"
+    line = grouped_line([(row.ticker, row.state) for row in lacking], "{names} ({why})", others=": `stockml status`")
+    return f"no forecast of the newest session for {len(lacking)} of {count}: {line}"
 
 
-def _has_newest(home: HomePaths, row: Row, now: datetime, calendar: str | None) -> bool:
+def _has_newest(home: HomePaths, row: Row, now: datetime, override: str | None) -> bool:
     if row.session is None:
         return False
-    exchange = sessions_for(row.ticker, calendar_of(row.key_figures or newest(home.nights, row.ticker), calendar))
-    return row.session >= exchange.last_final(now - NIGHT_LENGTH)
+    calendar = sessions_for(row.ticker, calendar_of(row.key_figures or newest(home.nights, row.ticker), override))
+    return row.session >= calendar.last_final(now - NIGHT_LENGTH)

@@ -26,24 +26,24 @@ AS_THEY_ARE = (  # fields that `--json` prints unchanged, in its order
 def text(night: Night, age: Age | None = None) -> str:
     """The night for the terminal, about twenty lines of at most 100 columns.  age: of its forecast, now."""
     first, *rest = _heading(night)
-    said = [f"{night.ticker} · session {night.session} · {first}", *rest]
-    lines = [line for each in said for line in textwrap.wrap(each, 100, subsequent_indent="  ")] + [""]
-    lines += _row("bars", _bars(night))
-    lines += [line for note in night.data_notes for line in _row("data", note)]
+    heading = [f"{night.ticker} · session {night.session} · {first}", *rest]
+    lines = [line for sentence in heading for line in textwrap.wrap(sentence, 100, subsequent_indent="  ")] + [""]
+    lines += _labelled("bars", _bars(night))
+    lines += [line for note in night.data_notes for line in _labelled("data", note)]
     if night.status != "completed":
-        return "\n".join([*lines, *_row(night.status, night.reason)])
-    lines += _row("model", _trained(night))
-    lines += [*_row("history", _short_history(night)), *tables.paths(night).lines()]
+        return "\n".join([*lines, *_labelled(night.status, night.reason)])
+    lines += _labelled("model", _trained(night))
+    lines += [*_labelled("history", _short_history(night)), *tables.paths(night).lines()]
     lines += [f"{'network adds':<18} {adds}"] if (adds := _path_adds(night)) else []
     lines += [*tables.distributions(night).lines(), ""]
     if night.verdict:
-        lines += _row("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
+        lines += _labelled("promoted" if night.verdict.promoted else "not promoted", night.verdict.reason)
     if night.forecast:
-        lines += _row("forecast", _end_point(night.forecast))
-        lines += _row("", str(age or ""))
-        lines += _row("chance of a rise", tables.rise(night, night.forecast))
-        lines += _row("published", _published(night, night.forecast))
-    lines += _row("so far", _live(night))
+        lines += _labelled("forecast", _end_point(night.forecast))
+        lines += _labelled("", str(age or ""))
+        lines += _labelled("chance of a rise", tables.rise(night, night.forecast))
+        lines += _labelled("published", _published(night, night.forecast))
+    lines += _labelled("so far", _live(night))
     lines += [*table, ""] if night.forecast and (table := tables.outlook(night.forecast).lines()) else []
     lines += _where(night)
     return "\n".join(lines)
@@ -58,15 +58,15 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
     if night.verdict:
         parts.append(f"{'Promoted' if night.verdict.promoted else 'Not promoted'}: {night.verdict.reason}.")
     if night.forecast:
-        made = f"; {age}" if age else ""
-        parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{made}.")
+        forecast_age = f"; {age}" if age else ""
+        parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{forecast_age}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
         parts.append(tables.outlook(night.forecast).markdown())
     parts.append(tables.paths(night).markdown())
     parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
     parts += [
-        each(night).markdown() for each in (tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
+        table(night).markdown() for table in (tables.distributions, tables.distributions_by_lead, tables.past_outlooks)
     ]
     facts = escape_markdown("\n\n".join(part for part in [*parts, "\n".join(_markdown_facts(night))] if part))
     return "\n".join([facts, *_links(night)])
@@ -94,73 +94,73 @@ def headline(night: Night) -> str:
 
 
 def message(night: Night) -> str:
-    """The state message of the night's run: the headline, the verdict, and what was trained."""
+    """The run's state message: the headline, the verdict, and what was trained."""
     verdict = night.verdict
-    judged = f"; {'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}" if verdict else ""
-    return f"{headline(night)}{judged}; {night.mode}: {night.reason}"
+    decision = f"; {'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}" if verdict else ""
+    return f"{headline(night)}{decision}; {night.mode}: {night.reason}"
 
 
 def _heading(night: Night) -> list[str]:
-    """What is published, and what the network adds to it: worded here alone, for every page."""
-    found, close = night.score(PUBLISHED), night.score(LAST_CLOSE)
-    if found is None or found.skill is None:
+    """What is published, and what the network adds: the wording of every page."""
+    published, close = night.score(PUBLISHED), night.score(LAST_CLOSE)
+    if published is None or published.skill is None:
         return [night.status, *(["no price moved, so nothing can be scored"] if close and close.rmse == 0 else [])]
     if close is None:  # a record of the first versions
-        return [f"published: skill {found.skill:+.3f} over the last mid price"]
+        return [f"published: skill {published.skill:+.3f} over the last mid price"]
     if night.publisher == POOLED:
-        learned = night.distributions is None or POOLED in night.distributions.scores
+        has_regression = night.distributions is None or POOLED in night.distributions.scores
         why = f"the network did worse: {_crps_adds(night)}"
         if night.distributions and night.network_adds is None:
             why = "no network: " + "; ".join(night.distributions.reasons.values())
-        said = f"published: the {_median(night)}, the {'regression' if learned else EWMA_60}'s width"
-        return [said, *_over_regression(night), why]
+        opening = f"published: the {_median(night)}, the {'regression' if has_regression else EWMA_60}'s width"
+        return [opening, *_over_regression(night), why]
     if night.publishes_a_path:
-        said = f"published: skill {found.skill:+.3f} over the last close"
-        return [said, f"network adds {adds}"] if (adds := _path_adds(night)) else [said]
-    said = f"published: the {_median(night)}, width by the network and the regression"
+        opening = f"published: skill {published.skill:+.3f} over the last close"
+        return [opening, f"network adds {adds}"] if (adds := _path_adds(night)) else [opening]
+    opening = f"published: the {_median(night)}, width by the network and the regression"
     adds = f"network adds {_crps_adds(night)}" if night.network_adds else "network adds: not measured"
-    return [said, *_over_regression(night), adds]
+    return [opening, *_over_regression(night), adds]
 
 
 def _median(night: Night) -> str:
-    """What the median is made of; there is no rise at lead 1, and an earlier version, without an outlook, had none."""
+    """What the median is made of; at lead 1, and in earlier versions (without an outlook), there is no rise."""
     forecast = night.forecast
-    rises = forecast and (forecast.outlook or 1 < len(forecast.path) < SPANS[0])
-    return "last close and half the usual rise" if rises else "last close"
+    has_drift = forecast and (forecast.outlook or 1 < len(forecast.path) < SPANS[0])
+    return "last close and half the usual rise" if has_drift else "last close"
 
 
 def _over_regression(night: Night) -> list[str]:
-    if (found := night.over_regression) is None:
+    if (comparison := night.over_regression) is None:
         return []
-    return [f"CRPS skill {found.skill:+z.2%} over the pooled regression, {_significance(found.p_value)}"]
+    return [f"CRPS skill {comparison.skill:+z.2%} over the pooled regression, {_significance(comparison.p_value)}"]
 
 
 def _crps_adds(night: Night) -> str:
     """The network's CRPS gain over the same procedure without it, with its interval and p-value."""
-    found = night.network_adds
-    if found is None:
+    comparison = night.network_adds
+    if comparison is None:
         return "not measured"
-    inside = f" ({found.interval.low:+z.2%} to {found.interval.high:+z.2%})" if found.interval else ""
-    return f"{found.skill:+z.2%} of CRPS{inside}, {_significance(found.p_value)}"
+    interval = f" ({comparison.interval.low:+z.2%} to {comparison.interval.high:+z.2%})" if comparison.interval else ""
+    return f"{comparison.skill:+z.2%} of CRPS{interval}, {_significance(comparison.p_value)}"
 
 
 def _path_adds(night: Night) -> str:
     """The skill that a network's path gains over the same procedure without it, with its interval and p-value."""
-    found = night.path_adds
-    if not found or found.skill_difference is None:
+    comparison = night.path_adds
+    if not comparison or comparison.skill_difference is None:
         return ""
-    inside = f" ({found.interval.low:+.3f} to {found.interval.high:+.3f})" if found.interval else ""
-    return f"{found.skill_difference:+.3f}{inside}, {_significance(found.p_value)}"
+    interval = f" ({comparison.interval.low:+.3f} to {comparison.interval.high:+.3f})" if comparison.interval else ""
+    return f"{comparison.skill_difference:+.3f}{interval}, {_significance(comparison.p_value)}"
 
 
 def _significance(p_value: float | None) -> str:
     if p_value is None:
         return "too few origins to test"
-    said = f"p {p_text(p_value)}"
-    return said if is_clear(p_value) else f"within the noise ({said})"
+    p = f"p {p_text(p_value)}"
+    return p if is_clear(p_value) else f"within the noise ({p})"
 
 
-def _row(label: str, value: str) -> list[str]:
+def _labelled(label: str, value: str) -> list[str]:
     """`label` and `value` on lines of at most 100 columns; none for an empty value. An address is never broken."""
     lines = textwrap.wrap(value, 100 - 18, break_long_words=False, break_on_hyphens=False)
     return [f"{name:<17} {line}" for name, line in zip([label, *[""] * len(lines)], lines, strict=False)]
@@ -174,7 +174,7 @@ def _bars(night: Night) -> str:
 
 
 def _end_point(forecast: Forecast) -> str:
-    """The path's end, beside the close, which anyone can look up, and the mid price, which is what is modelled."""
+    """The path's end, beside the close, which anyone can look up, and the mid price, which is modelled."""
     band, close = forecast.band(80), forecast.last_close
     end, low, high, mid = map(price_text, (forecast.path[-1], band.low[-1], band.high[-1], forecast.last_value))
     now = "now" if close is None else f"close {price_text(close)},"
@@ -191,41 +191,41 @@ def _published(night: Night, forecast: Forecast) -> str:
     weights, median = forecast.weights, _median(night)
     if forecast.without_network:
         return f"median: {median}; width: the regression's alone"
-    shares = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
-    return f"median: {median}; width: the network's share {shares}, the rest the regression's"
+    by_lead = f"{weights[0]:.0%} at lead 1, {weights[-1]:.0%} at lead {len(weights)}"
+    return f"median: {median}; width: the network's share {by_lead}, the rest the regression's"
 
 
 def _live(night: Night) -> str:
-    """How the live forecasts turned out, and from how many that is known; empty before one is complete."""
+    """How the live forecasts turned out, and how many there are; empty before one is complete."""
     figures = night.metrics
     matured, steps, independent = (figures.get(f"live/{name}") for name in ("matured", "steps", "independent"))
     if not matured:
         return ""
     skill, coverage = first_known(figures, "skill"), first_known(figures, "coverage_80")
     complete = f"{quantity(int(matured), 'live forecast')} complete" + (f", {steps:,.0f} steps" if steps else "")
-    said = [f"skill {skill:+.3f}"] if skill is not None else []
-    said += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
-    told = ", ".join(said)  # a record of an earlier version lacks the number of independent ones
-    return f"{complete}: {told if independent is None else with_independent(told, int(independent))}"
+    parts = [f"skill {skill:+.3f}"] if skill is not None else []
+    parts += [f"{coverage:.0%} inside the 80% band"] if coverage is not None else []
+    scores = ", ".join(parts)  # a record of an earlier version lacks the number of independent ones
+    return f"{complete}: {scores if independent is None else with_independent(scores, int(independent))}"
 
 
 def _where(night: Night) -> list[str]:
     pages = "make up" if "MAKELEVEL" in os.environ else "stockml up"
     version = f", {model_name(night.ticker)} version {night.model_version}" if night.model_version else ""
     run = f"{night.run_name} ({night.mlflow_run_id}){version}" if night.mlflow_run_id else ""
-    places = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
-    places += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else pages)]
-    return [line for label, place in places for line in _row(label, place or "")]
+    facts = [("MLflow run", run), ("", night.mlflow_run_url), ("all its nights", night.mlflow_nights_url)]
+    facts += [("plots", night.plots_folder), ("pages", None if night.mlflow_run_url else pages)]
+    return [line for label, value in facts for line in _labelled(label, value or "")]
 
 
 def _trained(night: Night) -> str:
-    """How the model was trained and why; a tutorial night says so: its leaks are the recipe's."""
+    """How the model was trained and why; of a tutorial night, that its recipe leaks."""
     recipe = "; by the published tutorial's recipe, which leaks: not a model to trade by"
     return f"{night.mode}: {night.reason}" + (recipe if night.settings.get("profile") == "tutorial" else "")
 
 
 def _short_history(night: Night) -> str:
-    """Which of the volatilities behind the width the history is still too short for; empty where none."""
+    """For which of the width's volatilities the history is too short; empty if for none."""
     unknown = [f"{sessions:,}" for sessions in RANGE_SESSIONS if night.sessions < sessions]
     if not unknown:
         return ""

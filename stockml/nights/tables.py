@@ -25,7 +25,7 @@ OUTLOOK = ("volatility", "a year", "usually", "tonight", "rise", "over ±5, ±10
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to show, heading first; none where there is nothing.  shape: a terminal line's format.  notes: below it."""
+    """Rows, heading first; none for nothing to show.  shape: a terminal line's format.  notes: below the table."""
 
     rows: Sequence[tuple[str, ...]]
     shape: str
@@ -33,8 +33,8 @@ class Table:
 
     def lines(self) -> list[str]:
         """The table for the terminal, after an empty line; nothing without rows."""
-        told = [line for note in self.notes for line in textwrap.wrap(note, 100, subsequent_indent="  ")]
-        return ["", *(self.shape.format(*row) for row in self.rows), *told] if self.rows else []
+        notes = [line for note in self.notes for line in textwrap.wrap(note, 100, subsequent_indent="  ")]
+        return ["", *(self.shape.format(*row) for row in self.rows), *notes] if self.rows else []
 
     def markdown(self) -> str:
         """The table for both pages, its notes as a list below it; nothing without rows."""
@@ -46,23 +46,23 @@ class Table:
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: str, gap: str = "  ") -> list[str]:
-    """The rows as lines for the terminal, each column as wide as its widest cell.  sides: < or >, one a column."""
+    """The rows as lines for the terminal, columns fitted to their cells.  sides: < or > for each column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    shape = gap.join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
-    return [shape.format(*row).rstrip() for row in rows]
+    template = gap.join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    return [template.format(*row).rstrip() for row in rows]
 
 
 def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
     step = quantity(forecast.direction_step, "session")
-    said = f"{forecast.probability_of_rise:.0%} that the price is higher in {step}"
+    sentence = f"{forecast.probability_of_rise:.0%} that the price is higher in {step}"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
-        return said
-    said += f"; it was higher after {rate:.0%} of {quantity(night.evaluation.origins, 'origin')}"
+        return sentence
+    sentence += f"; it was higher after {rate:.0%} of {quantity(night.evaluation.origins, 'origin')}"
     published = night.score(PUBLISHED)
     if published is None or published.direction.brier is None:
-        return said
-    return f"{said} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
+        return sentence
+    return f"{sentence} (Brier score {published.direction.brier:.3f}, of that share for all {rate * (1 - rate):.3f})"
 
 
 def paths(night: Night) -> Table:
@@ -90,26 +90,26 @@ def _base_rate(night: Night) -> float | None:
 
 def distributions(night: Night) -> Table:
     """Each distribution's CRPS, CRPS skill over the pooled regression, that of its width alone, and coverage."""
-    table, shape = night.distributions, "{:<36} {:>7} {:>20} {:>12} {:>17}"
+    table, template = night.distributions, "{:<36} {:>7} {:>20} {:>12} {:>17}"
     if table is None or not table.scores:
-        return Table([], shape)
+        return Table([], template)
 
-    def skill(found: CrpsComparison | None) -> str:
-        return "–" if found is None else f"{found.skill:+z.2%}"
+    def skill(comparison: CrpsComparison | None) -> str:
+        return "–" if comparison is None else f"{comparison.skill:+z.2%}"
 
     origins = quantity(next(iter(table.scores.values())).origins, "origin")
     rows = [(f"distribution, {origins}", "CRPS, %", f"vs {POOLED}", "width alone", "inside 50 80 95%")]
-    for name, shown in _named(table).items():
+    for name, label in _labels(table).items():
         score = table.scores[name]
         published = ", published" if name == row_of(night.publisher) else ""
-        held = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
+        coverages = " ".join(f"{score.coverage[level]:.0%}" for level in BANDS)
         skills = skill(table.whole.get(name)), skill(table.widths.get(name))
-        rows.append((shown + published, f"{100 * score.crps:.4f}", *skills, held))
+        rows.append((label + published, f"{100 * score.crps:.4f}", *skills, coverages))
     figures = ((f"intervals/coverage_{level}", night.metrics) for level in BANDS)
-    held = " ".join(f"{found[name]:.0%}" for name, found in figures if name in found)
+    coverages = " ".join(f"{metrics[name]:.0%}" for name, metrics in figures if name in metrics)
     note = f"means of leads {', '.join(map(str, table.leads))}"
-    note += f"; over all leads the published bands held {held}" if held else ""
-    return Table(rows, shape, (note, *(f"{name}: {why}" for name, why in table.reasons.items())))
+    note += f"; over all leads the published bands held {coverages}" if coverages else ""
+    return Table(rows, template, (note, *(f"{name}: {why}" for name, why in table.reasons.items())))
 
 
 def distributions_by_lead(night: Night) -> Table:
@@ -122,41 +122,41 @@ def distributions_by_lead(night: Night) -> Table:
         return Table([], "")
     leads = (f"lead {lead}" for lead in table.leads)
     rows: list[tuple[str, ...]] = [(f"vs {POOLED}", *leads, "interval score")]
-    for name, shown in _named(table).items():
-        found, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
-        skills = (f"{each:+z.2%}" for each in found.skill_by_lead) if found else ("–" for _ in table.leads)
-        rows.append((shown, *skills, f"{score:.2f}%"))
+    for name, label in _labels(table).items():
+        comparison, score = table.whole.get(name), 100 * table.scores[name].interval_scores["80"]
+        skills = (f"{skill:+z.2%}" for skill in comparison.skill_by_lead) if comparison else ("–" for _ in table.leads)
+        rows.append((label, *skills, f"{score:.2f}%"))
     return Table(rows, "{:<36}" + " {:>8}" * len(table.leads) + " {:>15}")
 
 
-def _named(table: DistributionTable) -> dict[str, str]:
-    """What each distribution that was scored is shown as, from the simplest to what is published."""
-    named = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in table.scores)  # a file has them by name
-    return {name: SHOWN_AS.get(name, name) for name in named}
+def _labels(table: DistributionTable) -> dict[str, str]:
+    """The label of each scored distribution, from the simplest to the published one."""
+    names = (name for name in (*SHAPES, RIDGE, BASE, *LAST) if name in table.scores)  # a file has them by name
+    return {name: SHOWN_AS.get(name, name) for name in names}
 
 
 def past_outlooks(night: Night) -> Table:
-    """What earlier outlooks said, as they would have been published, beside what came true."""
+    """Past outlooks, as they would have been published, beside the realised values."""
     rows: list[tuple[str, ...]] = []
     if night.evaluation and night.outlook_scores:
         of_origins = f"outlook, {quantity(night.evaluation.origins, 'origin')}"
         rows = [(of_origins, "forecast", "realised", "score", "constant", "network adds")]
-    for each in night.outlook_scores:
-        adds = "–" if each.network_adds is None else f"{each.network_adds:+z.2%}"
-        adds += f", p {p_text(each.test.p_value)}" if each.network_adds is not None and each.test else ""
-        scores = (f"{score:.3f}" for score in (each.score, each.constant))
-        what = f"{each.what}, {each.sessions} sessions"
-        rows.append((what, f"{each.said:.1%}", f"{each.came_true:.1%}", *scores, adds))
+    for scored in night.outlook_scores:
+        adds = "–" if scored.network_adds is None else f"{scored.network_adds:+z.2%}"
+        adds += f", p {p_text(scored.test.p_value)}" if scored.network_adds is not None and scored.test else ""
+        scores = (f"{score:.3f}" for score in (scored.score, scored.constant))
+        label = f"{scored.what}, {scored.sessions} sessions"
+        rows.append((label, f"{scored.said:.1%}", f"{scored.came_true:.1%}", *scores, adds))
     note = "score: QLIKE of volatilities, Brier's of chances (lower is better); constant: that of the realised value"
     return Table(rows, "{:<24} {:>8} {:>8} {:>6} {:>8} {:>14}", (note,))
 
 
 def outlook(forecast: Forecast) -> Table:
-    """The annualised volatility, usual and tonight's, and the chances of a rise and of a large move, by sessions."""
+    """Annualised volatility, usual and tonight's, and chances of a rise and of a large move, by sessions."""
     rows = [OUTLOOK] if forecast.outlook else []
-    for each in forecast.outlook:
-        usual = " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in each.usual or ()) or "–"
-        beyond = ", ".join("<1%" if 0 < chance < 0.005 else f"{chance:.0%}" for chance in each.beyond)
-        spread, rise = f"{each.volatility:.1%}", f"{each.rise:.0%}"
-        rows.append((f"{each.sessions} sessions", spread, usual, each.place, rise, beyond))
+    for entry in forecast.outlook:
+        usual = " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in entry.usual or ()) or "–"
+        beyond = ", ".join("<1%" if 0 < chance < 0.005 else f"{chance:.0%}" for chance in entry.beyond)
+        spread, rise = f"{entry.volatility:.1%}", f"{entry.rise:.0%}"
+        rows.append((f"{entry.sessions} sessions", spread, usual, entry.place, rise, beyond))
     return Table(rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}")

@@ -1,4 +1,4 @@
-"""Many nights side by side: one row each, as a table and as CSV, and how they all ended in one line."""
+"""Many nights side by side: one row each, as a table and as CSV, and one line on how all ended."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ PAGE_LEGEND = (
 
 @dataclass(frozen=True)
 class NightRow:
-    """One night. What it lacks is None; a skill never stands without the two errors that it is made of.
+    """One night; missing values are None. A skill always comes with the two errors that it compares.
 
     mse, naive_mse: of the published path and of the last close, on the same origins; skill is 1 − their ratio.
     network_adds: CRPS skill over the same procedure without the network; noise_p: its p-value.
@@ -77,22 +77,22 @@ class NightRow:
 
     @classmethod
     def of_night(cls, night: Night, outcome: str) -> "NightRow":
-        """The row of a night that ended in the state `outcome`: Completed, No session, Skipped: quota."""
+        """The row of a night that ended in the state `outcome`, such as Completed or No session."""
         model, naive = night.score(PUBLISHED), night.score(LAST_CLOSE) or night.score("last value")
-        path, seen = night.forecast, KeyFigures.of(night)
+        path, figures = night.forecast, KeyFigures.of(night)
         row = cls(
             ticker=night.ticker,
             session=night.session,
             status=night.status,
             outcome=outcome,
             mode=night.mode or None,
-            skill=seen.published_skill,
+            skill=figures.published_skill,
             mse=model.mse if model else None,
             naive_mse=naive.mse if naive else None,
-            network_adds=seen.network_adds,
-            noise_p=seen.network_adds_p,
-            crps_skill=seen.crps_skill,
-            promoted=seen.promoted,
+            network_adds=figures.network_adds,
+            noise_p=figures.network_adds_p,
+            crps_skill=figures.crps_skill,
+            promoted=figures.promoted,
             now=path.now if path else None,
             forecast=path.path[-1] if path else None,
             change=path.path[-1] / path.now - 1 if path else None,
@@ -116,7 +116,7 @@ def records(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
 
 def text(rows: Sequence[NightRow]) -> str:
     """The rows by ticker, for the terminal: gains within the noise marked, chances beside their base rate."""
-    told: list[Sequence[str]] = [COLUMNS]
+    cells: list[Sequence[str]] = [COLUMNS]
     for row in sorted(rows, key=lambda row: row.ticker):  # nights of many tickers end in any order
         values = (row.skill, row.network_adds, row.now, row.forecast, row.rise, row.rose)
         figures = ["-" if value is None else cell(value) for value, cell in zip(values, CELLS, strict=True)]
@@ -124,49 +124,49 @@ def text(rows: Sequence[NightRow]) -> str:
             figures[:2] = FEW, FEW
         elif row.network_adds is not None and not is_clear(row.noise_p):
             figures[1] += " ~"
-        told.append((row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
-    lines = aligned(told, "<" * (len(COLUMNS) - len(CELLS)) + ">" * len(CELLS), gap=" ")
+        cells.append((row.ticker, str(row.session or ""), row.outcome, row.mode or "", *figures))
+    lines = aligned(cells, "<" * (len(COLUMNS) - len(CELLS)) + ">" * len(CELLS), gap=" ")
     return "\n".join([*lines, fill(LEGEND, len(lines[0]))])
 
 
 def table(rows: Sequence[NightRow]) -> list[dict[str, Any]]:
     """The rows for a page 1,280 pixels wide, which does not sort them; reasons come last, if any night failed."""
-    shown = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change"}
-    shown |= {"rise": "Rise", "rose": "Rose", "network_adds": "Network adds", "noise_p": "p"}
+    headings = {"ticker": "Ticker", "session": "Session", "outcome": "Outcome", "change": "Change"}
+    headings |= {"rise": "Rise", "rose": "Rose", "network_adds": "Network adds", "noise_p": "p"}
     if any(row.status == "failed" for row in rows):
-        shown["why"] = "Why"
+        headings["why"] = "Why"
 
-    def cell(key: str, line: dict[str, Any]) -> Any:
-        value = line[key]
-        if key == "network_adds" and is_untested((value, line["noise_p"])):
+    def cell(key: str, record: dict[str, Any]) -> Any:
+        value = record[key]
+        if key == "network_adds" and is_untested((value, record["noise_p"])):
             return FEW
         if key == "why":  # Prefect's V1 page takes it for Markdown, the other one does not
             return NO_MARKDOWN.sub(r"\g<0> ", value)
         return ("–" if value is None else PAGE_CELLS[key](value)) if key in PAGE_CELLS else value
 
-    return [{name: cell(key, line) for key, name in shown.items()} for line in records(rows)]
+    return [{name: cell(key, record) for key, name in headings.items()} for record in records(rows)]
 
 
 def write_csv(home: HomePaths, rows: Sequence[NightRow]) -> Path:
-    """Write `universe/SESSION.csv`, named after its newest session, and return its path; a rerun replaces it."""
-    told = pd.DataFrame(records(rows), columns=[*NightRow.__dataclass_fields__], dtype=object)
+    """Write `universe/SESSION.csv`, named after the newest session; a rerun replaces it. Returns its path."""
+    frame = pd.DataFrame(records(rows), columns=[*NightRow.__dataclass_fields__], dtype=object)
     newest = max((row.session for row in rows if row.session), default=None)
     path = home.universe / f"{newest or 'none'}.csv"
-    write_atomically(path, told.to_csv(index=False).encode())
+    write_atomically(path, frame.to_csv(index=False).encode())
     return path
 
 
 def ending(rows: Sequence[NightRow], fail_when: FailWhen) -> tuple[str, str]:
-    """The name of the state in which the run of all nights ends, and one line: counts, and who failed and why.
+    """The state in which the run of all nights ends, and one line: counts, and who failed and why.
 
     All failed → Failed; some → Completed with failures, or as `fail_when` says; all skipped → Skipped.
     """
     counts: Counter[str] = Counter(row.status for row in rows)
     line = ", ".join(f"{counts[status]} {status}" for status in ("completed", "skipped", "failed") if counts[status])
-    if bad := [row for row in rows if row.status == "failed"]:
-        told = [(f"{row.ticker} {row.session or ''}".strip(), row.why) for row in bad]
-        line += f". Failed: {grouped_line(told, '{names}: {why}')}"
-        if fail_when == "any fails" or (fail_when == "all fail" and len(bad) == len(rows)):
+    if failed := [row for row in rows if row.status == "failed"]:
+        reasons = [(f"{row.ticker} {row.session or ''}".strip(), row.why) for row in failed]
+        line += f". Failed: {grouped_line(reasons, '{names}: {why}')}"
+        if fail_when == "any fails" or (fail_when == "all fail" and len(failed) == len(rows)):
             return "Failed", line
         return states.WITH_FAILURES, line
     if counts["skipped"] == len(rows):

@@ -8,7 +8,7 @@ import pytest
 from stockml.evaluation.path_scores import CHAMPION, PUBLISHED
 from stockml.home import HomePaths
 from stockml.models.pooled_regression import POOLED
-from stockml.nights.key_figures import FILE, KeyFigures, history, newest
+from stockml.nights.key_figures import NEWEST_FILE, KeyFigures, history, newest
 from stockml.storage.records import read_record, written_record
 from tests.stockml.nights.test_status import kept
 from tests.support.nights import recorded_night
@@ -48,13 +48,13 @@ def test_the_newest_session_stays_newest_and_a_home_without_its_key_figures_is_r
     kept(home, replace(night, key="1" * 64, finished_at=night.finished_at - timedelta(hours=1)))  # logged at last
     found = newest(home.nights, "IBM")
     assert found == KeyFigures.of(night)
-    (home.nights / "IBM" / FILE).unlink()
+    (home.nights / "IBM" / NEWEST_FILE).unlink()
     assert newest(home.nights, "IBM") == found
     kept(home, replace(night, ticker="MSFT", publisher=POOLED))
-    of_another = (home.nights / "MSFT" / FILE).read_bytes()
+    of_another = (home.nights / "MSFT" / NEWEST_FILE).read_bytes()
     kept(home)
-    changed = (home.nights / "IBM" / FILE).read_bytes().replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
+    changed = (home.nights / "IBM" / NEWEST_FILE).read_bytes().replace(b'"coverage_80": 0.', b'"coverage_80": 1.')
     for damaged in (b"{", changed, of_another):
-        (home.nights / "IBM" / FILE).write_bytes(damaged)
+        (home.nights / "IBM" / NEWEST_FILE).write_bytes(damaged)
         assert newest(home.nights, "IBM") == found
     assert [each.session for each in history(home.nights, "IBM")] == [older.session, night.session]
