@@ -52,24 +52,24 @@ class Tracking:
             self._overview(client)
 
     def keep_and_log(self, night: Night) -> Night:
-        """Keep the night's record, log it, and return it as `log_night` does.
+        """Write the night's record, log it, and return it as `log_night` does.
 
-        Waits at most `retry_for_s` seconds for a server that goes away meanwhile. Raises TrackingUnavailable with the
-        record kept: `log_pending` logs it on the next run.
+        Waits at most `retry_for_s` seconds for a server that goes away meanwhile. If that raises TrackingUnavailable,
+        the next run's `log_pending` logs the record.
         """
         path = night_path(self.home.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(WAITING).touch()  # first: if the process dies here, the record still waits
         write_night(night, path)
-        known = self._log_patiently(night)
-        write_night(known, path)
+        logged = self._log_patiently(night)
+        write_night(logged, path)
         path.with_name(WAITING).unlink(missing_ok=True)
-        return known
+        return logged
 
     def log_night(self, night: Night, experiment_id: str | None = None, *, is_champion: bool = False) -> Night:
         """Log the night in a new or resumed run, unless it is logged already; returns it with run, version and links.
 
-        experiment_id: where it is known.  is_champion: its model is wanted even if it was cleared away.
+        experiment_id: if known.  is_champion: log its model even if that was cleared away.
         The version is None if no model of the night was ever registered.
         """
         with self.client() as client, FileLock(self.home.locks / f"mlflow-{night.ticker}.lock", timeout=60):
@@ -85,14 +85,14 @@ class Tracking:
                 is_new = run is None
                 run = runs.start_or_resume(client, experiment_id, night, run, installation)
                 if run is None:
-                    where = connection.without_password(self.home.tracking_uri)
-                    raise TrackingUnavailable(where, "another home logs this very night")
+                    address = connection.without_password(self.home.tracking_uri)
+                    raise TrackingUnavailable(address, "another home logs this very night")
                 runs.fill(client, run, night)
                 version = models.log(client, run, night, is_new=is_new)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
-            earlier = partial(key_figures.history, self.home.nights, night.ticker)
+            earlier_nights = partial(key_figures.history, self.home.nights, night.ticker)
             record = track_record.TrackRecord(client, self._overview(client), night.ticker, installation)
-            record.keep(key_figures.KeyFigures.of(night), earlier, views.view_url("", experiment_id))
+            record.write(key_figures.KeyFigures.of(night), earlier_nights, views.view_url("", experiment_id))
         return replace(
             night,
             mlflow_run_id=run.info.run_id,
@@ -104,8 +104,8 @@ class Tracking:
     def log_plots(self, night: Night) -> None:
         """Add the plots drawn since to the night's run, if MLflow has it."""
         with self.client() as client:
-            found = client.get_experiment_by_name(experiment_name(night.ticker))
-            run = found and runs.find_deduplicated(client, found.experiment_id, night.key, self.installation)
+            experiment = client.get_experiment_by_name(experiment_name(night.ticker))
+            run = experiment and runs.find_deduplicated(client, experiment.experiment_id, night.key, self.installation)
             if run:
                 runs.log_plots(client, run, night)
 
@@ -144,7 +144,7 @@ class Tracking:
         return tuple(self.keep_and_log(night) for night in self.pending(ticker))
 
     def show_overview(self, page: Callable[[Mapping[str, str]], str]) -> None:
-        """Write what `page` returns above all tickers; it is given the links to their nights."""
+        """Write what `page` makes of the links to the tickers' nights above all tickers."""
         with self.client() as client:
             overview, ids = self._overview(client), runs.experiment_ids(client)
             links = {name: views.view_url("", experiment_id) for name, experiment_id in ids.items()}
@@ -152,7 +152,7 @@ class Tracking:
             client.rename_experiment(overview, views.EXPERIMENT)  # first in MLflow's list, by last change
 
     def rebuild(self) -> tuple[Night, ...]:
-        """Log every night whose record can be read; the run alone, if its model was cleared away."""
+        """Log every readable night record; only the run, if the model was cleared away."""
         for path in self.home.nights.glob("*/*/night.json"):
             if readable(path):
                 path.with_name(WAITING).touch()
@@ -170,9 +170,9 @@ class Tracking:
         """Point the alias `champion` at the version of the night `key`; returns its number, None if there is none."""
         with self.client() as client:
             name = model_name(ticker)
-            pointed = models.version_by_alias(client, name, "champion")
-            if pointed and pointed.tags.get("stockml.key") == key:
-                return str(pointed.version)
+            champion = models.version_by_alias(client, name, "champion")
+            if champion and champion.tags.get("stockml.key") == key:
+                return str(champion.version)
             version = models.version_of_key(client, name, key)
             if version is None and (night := kept_night(self.home.nights, ticker, key)):  # deleted, or cleared away
                 version = self.log_night(night, is_champion=True).model_version
@@ -181,12 +181,12 @@ class Tracking:
             return version
 
     def rename(self, old: str, new: str) -> list[str]:
-        """Give the experiment and the registered model of `old` to `new`; returns what was moved, in words."""
+        """Rename the experiment and the registered model of `old` to `new`; returns what moved, in words."""
         with self.client() as client:
             return experiments.renamed(client, old, new)
 
     def is_own(self, run: "Run") -> bool:
-        """Whether the run is none of another home's, which logs to the same MLflow and clears up after itself."""
+        """Whether the run is not another home's that logs to the same MLflow and clears up its own runs."""
         tags = run.data.tags
         if runs.INSTALLATION not in tags or tags[runs.INSTALLATION] == self.installation:
             return True
@@ -208,16 +208,17 @@ class Tracking:
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""
-        found = experiments.get_or_create(client, self.home.artifacts, ticker)
-        note = partial(views.nights_note, ticker, found.experiment_id)
-        experiments.arrange(client, self.home.locks, found, views.nights_view(), lambda: note(self._overview(client)))
-        return str(found.experiment_id)
+        experiment = experiments.get_or_create(client, self.home.artifacts, ticker)
+        note = partial(views.nights_note, ticker, experiment.experiment_id)
+        view, locks = views.nights_view(), self.home.locks
+        experiments.arrange(client, locks, experiment, view, lambda: note(self._overview(client)))
+        return str(experiment.experiment_id)
 
     def _overview(self, client: "MlflowClient") -> str:
-        found = experiments.get_or_create(client, self.home.artifacts, None)
-        written, empty = found.tags.get(views.NOTE), views.record_note("No night yet.", found.experiment_id)
-        experiments.arrange(client, self.home.locks, found, views.record_view(), lambda: written or empty)
-        return str(found.experiment_id)
+        experiment = experiments.get_or_create(client, self.home.artifacts, None)
+        page_text, empty = experiment.tags.get(views.NOTE), views.record_note("No night yet.", experiment.experiment_id)
+        experiments.arrange(client, self.home.locks, experiment, views.record_view(), lambda: page_text or empty)
+        return str(experiment.experiment_id)
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:

@@ -32,7 +32,7 @@ SETTINGS = {
 REFUSALS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "ENDPOINT_NOT_FOUND"}  # whatever is asked
 # not MLflow's answer, but another program's or a proxy's; or a database of another MLflow version
 FOREIGN_ANSWERS = ("API request to endpoint", "Detected out-of-date database schema")
-UNNAMED = "Missing value for required parameter"  # an earlier answer came empty, without the id that is missing
+MISSING_ID = "Missing value for required parameter"  # an earlier answer came empty, without the id that is missing
 LOGIN = re.compile(r"(?<=//)[^/\s]*@")  # of an address within a text
 MAX_RESULTS = 50_000  # runs or experiments asked of MLflow at once (its default: 1,000): more than a century of nights
 
@@ -56,8 +56,8 @@ def client(home: HomePaths) -> "Iterator[MlflowClient]":
     try:
         with nullcontext() if is_server else database.alone(uri, home.locks):
             database.ensure(uri, home.artifacts)
-            reached = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        yield reached
+            mlflow_client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        yield mlflow_client
     except _outages(MlflowException) as error:
         repeats_login = without_login(uri, str(error)) != str(error)  # which tracebacks would carry into logs
         if not repeats_login and not _is_outage(error):
@@ -67,7 +67,7 @@ def client(home: HomePaths) -> "Iterator[MlflowClient]":
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Send each of the block's requests once: one that is repeated, as its answer was lost, creates a second one.
+    """Send each of the block's requests once: repeated after a lost answer, it would create a second thing.
 
     Whoever asks again must first look for what was created.
     """
@@ -79,17 +79,17 @@ def without_retries() -> Iterator[None]:
         os.environ[name] = before
 
 
-def _outages(*others: type[Exception]) -> tuple[type[Exception], ...]:
-    """What is raised where a network, a disk or a database fails, by S3's library once that is imported; and others."""
+def _outages(*also: type[Exception]) -> tuple[type[Exception], ...]:
+    """Exceptions of a failed network, disk or database (S3's once imported), and `also`."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    found = [*others, SQLAlchemyError, sqlite3.Error, OSError]
+    errors = [*also, SQLAlchemyError, sqlite3.Error, OSError]
     if "boto3" in sys.modules:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
-        found += [Boto3Error, BotoCoreError, ClientError]
-    return tuple(found)
+        errors += [Boto3Error, BotoCoreError, ClientError]
+    return tuple(errors)
 
 
 def files_at(client: "MlflowClient", address: str) -> Any:
@@ -123,12 +123,12 @@ def reason(uri: str, error: BaseException) -> str:
 
 
 def without_login(uri: str, text: str) -> str:
-    """What MLflow says, without the user and password of `uri`; requests escapes them otherwise than `uri` does."""
+    """The text without the user and password of `uri`, which the library requests escapes in another way."""
     return LOGIN.sub("", text.replace(_login(uri), ""))
 
 
 def _login(uri: str) -> str:
-    """User and password in the address with the `@` after them; empty where it has none."""
+    """The address's user and password with the `@` after them; empty without them."""
     return "".join(urlsplit(uri).netloc.rpartition("@")[:2])
 
 
@@ -147,18 +147,18 @@ def connection_fault(url: str) -> OSError | None:
 
 
 def _is_outage(error: BaseException | None) -> bool:
-    """Whether the network, a disk or a database failed underneath, rather than the request being wrong."""
+    """Whether the network, a disk or a database failed, rather than the request being wrong."""
     from mlflow.exceptions import MlflowException, RestException
 
-    underneath = _outages()
+    outages = _outages()
     while error is not None:
         code = getattr(error, "error_code", "")
-        if isinstance(error, underneath) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:
+        if isinstance(error, outages) or code in {"TEMPORARILY_UNAVAILABLE", *REFUSALS}:
             return True
         if type(error) is MlflowException and str(error).startswith(FOREIGN_ANSWERS):
             return True
         # from a server that failed, or whose own database did, which MLflow calls a bad request
-        is_bad_request = any(said in str(error) for said in ("sqlalche.me", UNNAMED))
+        is_bad_request = any(marker in str(error) for marker in ("sqlalche.me", MISSING_ID))
         if isinstance(error, RestException) and (code == "INTERNAL_ERROR" or is_bad_request):
             return True
         error = error.__cause__ or error.__context__

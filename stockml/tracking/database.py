@@ -1,7 +1,7 @@
-"""MLflow's database: created if it is an SQLite file, brought along with a moved home, and looked at by the doctor.
+"""MLflow's database: created if it is an SQLite file, corrected when the home moves, and read by the doctor.
 
-The file is created whole or not at all: MLflow creates its tables in some sixty migrations, which take seconds and are
-no transaction; a kill among them leaves a database that it can never open again.
+The file appears only when complete: MLflow creates its tables in some sixty migrations, which take seconds and are no
+transaction; a kill between them leaves a database that it can never open again.
 """
 
 import os
@@ -19,7 +19,7 @@ from filelock import FileLock
 from stockml.storage.sqlite_files import fault_of
 
 PREFIX = "sqlite:///"
-MAKING = 0x6D6C666C6F77  # "mlflow": the advisory lock of a PostgreSQL database for creating its tables
+LOCK_ID = 0x6D6C666C6F77  # "mlflow": the advisory lock of a PostgreSQL database for creating its tables
 MAX_WAIT_S = 120  # that creating them may take
 ALL_TICKERS = "all-tickers"  # the folder of the experiment `stockml`, which has the track records
 TRIES = count()  # MLflow caches connections by address: a try must not get those of a failed one
@@ -46,7 +46,7 @@ WHERE tags.key = 'stockml.key' AND runs.lifecycle_stage = 'active'
 
 @contextmanager
 def alone(uri: str, locks: Path) -> Iterator[None]:
-    """Keep others from opening the database meanwhile, on all machines if it is PostgreSQL's, else of this home.
+    """Keep others from opening the database meanwhile: of this home, or of all machines if it is PostgreSQL's.
 
     MLflow creates missing tables when it opens a database: two processes at once would spoil it for each other.
     Raises TimeoutError or SQLAlchemyError after `MAX_WAIT_S` seconds.
@@ -59,12 +59,12 @@ def alone(uri: str, locks: Path) -> Iterator[None]:
 
         with create_engine(uri, poolclass=NullPool).begin() as server:
             server.execute(text(f"SET LOCAL lock_timeout = '{MAX_WAIT_S}s'"))
-            server.execute(text(f"SELECT pg_advisory_xact_lock({MAKING})"))
+            server.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_ID})"))
             yield
 
 
 def ensure(uri: str, artifacts: str) -> None:
-    """Create the database that `uri` names, if it is a missing SQLite file: beside its place, then moved there whole.
+    """Create the database that `uri` names if it is a missing SQLite file: beside it, then moved when complete.
 
     An existing one is updated if its home has moved; a damaged one raises sqlite3.DatabaseError. One process at a time.
     """
@@ -80,42 +80,42 @@ def ensure(uri: str, artifacts: str) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_beside(path)
-    beside = path.with_name(f".{path.name}.making{next(TRIES) or ''}")
+    unfinished = path.with_name(f".{path.name}.making{next(TRIES) or ''}")
     try:
-        SqlAlchemyStore(f"{PREFIX}{beside}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
-        with beside.open("rb") as made:
-            os.fsync(made.fileno())
-        os.replace(beside, path)
+        SqlAlchemyStore(f"{PREFIX}{unfinished}", artifacts).engine.dispose()  # type: ignore[no-untyped-call]
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
     finally:
         _clear_beside(path)
 
 
 def _repoint_artifacts(path: Path, artifacts: str) -> None:
-    """Point runs and models at a moved home's artifacts: MLflow keeps full addresses, and would write to the old."""
+    """Point runs and models at a moved home's artifacts: MLflow stores full addresses."""
     if not artifacts.startswith("file:"):
         return
     with closing(sqlite3.connect(path, timeout=60)) as database, database:
-        for before, now in _moved(_on_this_machine(database.execute(LOCATIONS).fetchall()), artifacts):
-            if _folder(now).is_dir() or not _folder(before).exists():
+        for before, after in _relocations(_local(database.execute(LOCATIONS).fetchall()), artifacts):
+            if _folder(after).is_dir() or not _folder(before).exists():
                 for table, column in ADDRESSES:
                     database.execute(
-                        f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                        f"UPDATE {table} SET {column} = :after || substr({column}, length(:before) + 1) "
                         f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
-                        {"now": now, "before": before},
+                        {"after": after, "before": before},
                     )
 
 
 def missing_folders(uri: str, artifacts: str) -> list[Path]:
-    """The folders where MLflow expects files of nights that exist neither there nor below the home's `artifacts`.
+    """The folders where MLflow expects nights' files and that are missing, below the home's `artifacts` too.
 
     The latter counts only for an SQLite file, whose addresses follow a moved home. Reads only. Raises SQLAlchemyError.
     """
-    locations = _on_this_machine(_selected(uri, LOCATIONS))
+    locations = _local(_selected(uri, LOCATIONS))
     with_files = {name for (name,) in _selected(uri, WITH_FILES)}
-    moved = dict(_moved(locations, artifacts.rstrip("/"))) if uri.startswith(PREFIX) else {}
-    expected = (place for name, place in locations.items() if name in with_files)
-    lacking = (place for place in expected if not _folder(moved.get(place, place)).is_dir())
-    return [_folder(place) for place in lacking if not _folder(place).is_dir()]
+    moved = dict(_relocations(locations, artifacts.rstrip("/"))) if uri.startswith(PREFIX) else {}
+    expected = (location for name, location in locations.items() if name in with_files)
+    absent = (location for location in expected if not _folder(moved.get(location, location)).is_dir())
+    return [_folder(location) for location in absent if not _folder(location).is_dir()]
 
 
 def logged_keys(uri: str) -> set[str]:
@@ -135,16 +135,16 @@ def _selected(uri: str, query: str) -> list[tuple[Any, ...]]:
         engine.dispose()
 
 
-def _on_this_machine(experiments: Iterable[tuple[Any, ...]]) -> dict[str, str]:
-    return {name: place for name, place in experiments if folder_at(place)}
+def _local(experiments: Iterable[tuple[Any, ...]]) -> dict[str, str]:
+    return {name: location for name, location in experiments if folder_at(location)}
 
 
-def _moved(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
+def _relocations(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
     """Each address outside `artifacts`, with the one it has there; a renamed share keeps its old folder's name."""
-    ends = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
-    roots = {place.removesuffix(ends[name]) for name, place in locations.items() if place.endswith(ends[name])}
+    suffixes = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
+    roots = {place.removesuffix(suffixes[name]) for name, place in locations.items() if place.endswith(suffixes[name])}
     for before in locations.values():
-        root = max((each for each in roots if before.startswith(f"{each}/")), key=len, default=artifacts)
+        root = max((candidate for candidate in roots if before.startswith(f"{candidate}/")), key=len, default=artifacts)
         if root != artifacts:
             yield before, artifacts + before.removeprefix(root)
 
@@ -160,5 +160,5 @@ def _folder(address: str) -> Path:
 
 
 def _clear_beside(path: Path) -> None:
-    for left in path.parent.glob(f".{path.name}.making*"):
-        left.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.making*"):
+        leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""MLflow's experiments: their names and places, the arrangement of their pages, and the renaming of a ticker."""
+"""MLflow's experiments: names and locations, the arrangement of their pages, renaming a ticker."""
 
 import hashlib
 import re
@@ -36,68 +36,68 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
 
 
 def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
-    """A ticker's experiment (None: that of all), created if missing; `note` stands above it unless another does.
+    """A ticker's experiment (None: that of all), created if missing, with `note` above it unless it has a note.
 
     Raises TrackingUnavailable.
     """
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
-    if found := _existing_or_restored(client, name):
-        if note and views.NOTE not in found.tags:
-            client.set_experiment_tag(found.experiment_id, views.NOTE, note)
-        return found
+    if experiment := _existing_or_restored(client, name):
+        if note and views.NOTE not in experiment.tags:
+            client.set_experiment_tag(experiment.experiment_id, views.NOTE, note)
+        return experiment
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
-        place = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
-        client.create_experiment(name, place, {**views.KIND, views.NOTE: note} if note else views.KIND)
-    if found := _existing_or_restored(client, name):
-        return found
+        location = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
+        client.create_experiment(name, location, {**views.KIND, views.NOTE: note} if note else views.KIND)
+    if experiment := _existing_or_restored(client, name):
+        return experiment
     raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")
 
 
 def _existing_or_restored(client: "MlflowClient", name: str) -> "Experiment | None":
-    """The experiment of this name; one that a person deleted still holds the name, so it is restored from the trash."""
+    """The experiment of this name, restored from the trash if a person deleted it: the name is still taken."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found and found.lifecycle_stage == "deleted":
+    experiment = client.get_experiment_by_name(name)
+    if experiment and experiment.lifecycle_stage == "deleted":
         with suppress(MlflowException):  # another process was faster
-            client.restore_experiment(found.experiment_id)
-    return found
+            client.restore_experiment(experiment.experiment_id)
+    return experiment
 
 
-def arrange(client: "MlflowClient", locks: Path, found: "Experiment", view: str, note: Callable[[], str]) -> None:
-    """Set view and note once per version, so that a person's changes stay; locked, as one of two writers would fail."""
+def arrange(client: "MlflowClient", locks: Path, experiment: "Experiment", view: str, note: Callable[[], str]) -> None:
+    """Set view and note once per version, so that a person's changes stay; locked, or one of two writers fails."""
     version = hashlib.sha256(view.encode()).hexdigest()[:16]
-    if found.tags.get(views.ARRANGED) == version:
+    if experiment.tags.get(views.ARRANGED) == version:
         return
-    said = note()
+    page_text = note()
     with FileLock(locks / "mlflow-pages.lock", timeout=60):
-        for name, value in ((views.TAG, view), (views.NOTE, said), (views.ARRANGED, version)):
-            client.set_experiment_tag(found.experiment_id, name, value)
+        for name, value in ((views.TAG, view), (views.NOTE, page_text), (views.ARRANGED, version)):
+            client.set_experiment_tag(experiment.experiment_id, name, value)
 
 
 def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
-    """Give `old`'s experiment, track records and registered model to `new`, if it has none; returns what moved."""
+    """Rename `old`'s experiment, track records and registered model to `new`, if free; returns what moved."""
     moved = []
-    found = _existing_or_restored(client, experiment_name(old))
-    if found and not client.get_experiment_by_name(experiment_name(new)):
-        for run in client.search_runs([found.experiment_id], max_results=MAX_RESULTS):
+    experiment = _existing_or_restored(client, experiment_name(old))
+    if experiment and not client.get_experiment_by_name(experiment_name(new)):
+        for run in client.search_runs([experiment.experiment_id], max_results=MAX_RESULTS):
             for tag in {"stockml.ticker", "ticker"} & run.data.tags.keys():  # a person's own run has neither
                 client.set_tag(run.info.run_id, tag, new)
             name = run.info.run_name or ""
             if name.startswith(f"{old} "):  # unless a person gave it another
                 client.update_run(run.info.run_id, name=new + name.removeprefix(old))
-        for model in client.search_logged_models([found.experiment_id], max_results=MAX_RESULTS):
+        for model in client.search_logged_models([experiment.experiment_id], max_results=MAX_RESULTS):
             for version in versions_of(model):
                 link(client, model.model_id, model_name(new), version)
-        client.set_experiment_tag(found.experiment_id, views.NOTE, _of_new(found.tags, old, new))
-        client.rename_experiment(found.experiment_id, experiment_name(new))
+        client.set_experiment_tag(experiment.experiment_id, views.NOTE, _renamed_note(experiment.tags, old, new))
+        client.rename_experiment(experiment.experiment_id, experiment_name(new))
         moved.append("MLflow's experiment")
     if overview := _existing_or_restored(client, EXPERIMENT):
         for run in client.search_runs([overview.experiment_id], f"tags.ticker = '{old}'"):
             client.update_run(run.info.run_id, name=new)
-            client.set_tag(run.info.run_id, views.NOTE, _of_new(run.data.tags, old, new))
+            client.set_tag(run.info.run_id, views.NOTE, _renamed_note(run.data.tags, old, new))
             client.set_tag(run.info.run_id, "ticker", new)  # last: by it the run is found
     with Suppressed("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
         client.rename_registered_model(model_name(old), model_name(new))
@@ -108,6 +108,6 @@ def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
     return moved
 
 
-def _of_new(tags: Mapping[str, str], old: str, new: str) -> str:
-    """A page's note, which begins with the ticker's name unless a person wrote it, with the new name."""
+def _renamed_note(tags: Mapping[str, str], old: str, new: str) -> str:
+    """A page's note under the new name; it begins with the ticker's unless a person wrote it."""
     return re.sub(rf"^{re.escape(old)}(?=:|'s )", new, tags.get(views.NOTE, ""))

@@ -40,19 +40,19 @@ EXAMPLE_SESSIONS = 300
 
 def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> str | None:
     """Log and register tonight's model once; returns the night's version.  is_new: the run has no model yet."""
-    name, found = model_name(night.ticker), version_of(client, night)
+    name, registered = model_name(night.ticker), version_of(client, night)
     if night.keeps_champion:
-        return found
-    version = found if found and has_model(client, name, found) else None
+        return registered
+    version = registered if registered and has_model(client, name, registered) else None
     try:
         load_model(Path(night.model_folder or ""))
         read_assessment(Path(night.evaluation_folder or ""))
     except InvalidFile:  # gone, or another version's: only the run can be logged again
         return version
     if version is None:
-        model = _uploaded(client, run, night, is_new=is_new)
-        if found:
-            client.delete_model_version(name, found)
+        model = _logged_model(client, run, night, is_new=is_new)
+        if registered:
+            client.delete_model_version(name, registered)
         version = new_version(
             client,
             name,
@@ -65,8 +65,8 @@ def log(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> st
             description=version_note(night),
         )
         link(client, model.model_id, name, version)
-    before = version_by_alias(client, name, "challenger")
-    if before is None or before.tags.get("session", "") <= str(night.session):  # a night caught up moves nothing
+    challenger = version_by_alias(client, name, "challenger")
+    if challenger is None or challenger.tags.get("session", "") <= str(night.session):  # not by a late night
         set_alias(client, name, "challenger", version)
     return version
 
@@ -89,14 +89,14 @@ def version_of(client: "MlflowClient", night: Night) -> str | None:
     """The version that this night registered; for a night that kept the champion, the champion's."""
     name = model_name(night.ticker)
     if night.keeps_champion:
-        found = version_by_alias(client, name, "champion")
-        return str(found.version) if found else None
+        champion = version_by_alias(client, name, "champion")
+        return str(champion.version) if champion else None
     return version_of_key(client, name, night.key)
 
 
 def version_of_key(client: "MlflowClient", name: str, key: str) -> str | None:
-    found = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
-    return str(min(found, key=lambda version: int(version.version)).version) if found else None
+    versions = client.search_model_versions(f"name = '{name}' AND tags.`stockml.key` = '{key}'")
+    return str(min(versions, key=lambda version: int(version.version)).version) if versions else None
 
 
 def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
@@ -106,14 +106,14 @@ def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVer
     return None
 
 
-def _uploaded(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> "LoggedModel":
-    """The run's logged model with all its files: the one that a killed attempt began, or a new one."""
+def _logged_model(client: "MlflowClient", run: "Run", night: Night, *, is_new: bool) -> "LoggedModel":
+    """The run's logged model with all its files: a killed attempt's, completed, or a new one."""
     from mlflow.entities import LoggedModelOutput
 
     experiment_id, run_id = run.info.experiment_id, run.info.run_id
-    found = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    models = [] if is_new else client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     with without_retries():
-        model, *_ = found or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
+        model, *_ = models or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if model.model_id not in {output.model_id for output in (run.outputs.model_outputs if run.outputs else ())}:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     if str(model.status) != "READY" or not files_at(client, model.artifact_location).list_artifacts():
@@ -156,23 +156,23 @@ def zipped_code() -> bytes:
     """The modules of stockml that the served model imports, in one zip: `code_paths` would upload each file."""
     content, package = io.BytesIO(), code_version.PACKAGE
     modules = {file for name, file in code_version.sources(SERVED).items() if name != SERVED}
-    packages = {above / "__init__.py" for file in modules for above in file.parents if above.is_relative_to(package)}
-    with zipfile.ZipFile(content, "w") as zipped:
+    packages = {parent / "__init__.py" for file in modules for parent in file.parents if parent.is_relative_to(package)}
+    with zipfile.ZipFile(content, "w") as archive:
         for file in sorted(modules | packages):
             member = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())  # dated 1980, not by the checkout
-            zipped.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+            archive.writestr(member, file.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
     return content.getvalue()
 
 
 def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
-    """The night's calibration, and its model's folder with the vintages that it names, or the newest of that night."""
+    """The night's calibration, and its model's folder with the vintages that it names, else that night's newest."""
     assessment = json.loads(unsealed((Path(night.evaluation_folder or "") / "assessment.json").read_bytes()))
     calibration = scratch / "calibration.json"
     calibration.write_text(json.dumps(assessment["calibration"]))
     trained = scratch / "trained"
     shutil.copytree(night.model_folder or "", trained)
-    named = vintage_files(Path(night.model_folder or ""))
-    for file in named or VintageSet.ending_before(night.session).files((SHIPPED,)):
+    vintages = vintage_files(Path(night.model_folder or ""))
+    for file in vintages or VintageSet.ending_before(night.session).files((SHIPPED,)):
         shutil.copyfile(file, trained / file.name)
     return {"model": str(trained), "calibration": str(calibration)}
 
@@ -201,23 +201,23 @@ def _example(night: Night) -> "pd.DataFrame | None":
 
 
 def _version_tags(night: Night) -> dict[str, str]:
-    found = {
+    tags = {
         "stockml.key": night.key,
         "stockml.model_sha256": night.model_sha256 or "",
         "session": night.session.isoformat(),
         "mode": night.mode,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in tags.items() if value}
 
 
 def link(client: "MlflowClient", model_id: str, name: str, version: str) -> None:
-    """Let the pages of a logged model and its run name the version; MLflow itself does only where it has a server."""
+    """Name the version on the pages of a logged model and its run; without a server, MLflow does not."""
     client.set_logged_model_tags(model_id, {VERSIONS: json.dumps([{"name": name, "version": version}])})
 
 
 def versions_of(model: "LoggedModel") -> list[str]:
-    """The versions that its page names."""
-    return [each["version"] for each in json.loads(model.tags.get(VERSIONS, "[]"))]
+    """The versions on the model's page."""
+    return [entry["version"] for entry in json.loads(model.tags.get(VERSIONS, "[]"))]
 
 
 @without_retries()

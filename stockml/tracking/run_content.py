@@ -46,7 +46,7 @@ PLOTS_SHOWN = ("forecast", "leads", "ledger")
 DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 HASHES = ("data_hash", "config_hash", "code_hash")
 SOURCE = {"mlflow.user": "stockml", "mlflow.source.name": "flows/nightly.py", "mlflow.source.type": "JOB"}
-WHOLE = ("lstm", "champion", "published", "without_network")  # shown with all figures; others with MSE and skill
+WITH_ALL_FIGURES = ("lstm", "champion", "published", "without_network")  # the others: MSE and skill
 
 
 def metrics(
@@ -59,38 +59,38 @@ def metrics(
     `live`: the ledger's scores, `live/skill` and so on.  shares: more of the answers, by name without `_pct`.
     """
     answers = _answers(assessment, live) | {f"{name}_pct": share for name, share in shares.items()}
-    found = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
+    night_metrics = {"answer/" + name: 100 * value for name, value in answers.items() if value is not None}
     for name, figures in assessment.evaluation.metrics().items():
-        if name in WHOLE:
-            found |= {f"{name}/{figure}": value for figure, value in figures.items()}
+        if name in WITH_ALL_FIGURES:
+            night_metrics |= {f"{name}/{figure}": value for figure, value in figures.items()}
         else:
-            found |= {f"baselines/{name}_{figure}": figures[figure] for figure in ("mse", "skill") if figure in figures}
-    table, row = assessment.distributions, row_of(assessment.publisher)
-    found["published/origins"] = float(assessment.evaluation.origins)
-    if row in table.whole:
-        by_lead = zip(table.leads, table.whole[row].skill_by_lead, strict=True)
-        found |= {f"published/crps_skill_lead_{lead}": skill for lead, skill in by_lead}
-    return {**found, **assessment.band_scores.metrics(), **live}
+            night_metrics |= {f"baselines/{name}_{each}": figures[each] for each in ("mse", "skill") if each in figures}
+    table, publisher = assessment.distributions, row_of(assessment.publisher)
+    night_metrics["published/origins"] = float(assessment.evaluation.origins)
+    if publisher in table.whole:
+        by_lead = zip(table.leads, table.whole[publisher].skill_by_lead, strict=True)
+        night_metrics |= {f"published/crps_skill_lead_{lead}": skill for lead, skill in by_lead}
+    return {**night_metrics, **assessment.band_scores.metrics(), **live}
 
 
 def _answers(assessment: "Assessment", live: Mapping[str, float]) -> dict[str, float | None]:
     numbers, forecast = assessment.verdict.numbers, assessment.forecast
-    rival, said = assessment.evaluation.comparison(LSTM, CHAMPION), assessment.distributions.whole
-    published = said.get(row_of(assessment.publisher))
+    champion, over_regression = assessment.evaluation.comparison(LSTM, CHAMPION), assessment.distributions.whole
+    published = over_regression.get(row_of(assessment.publisher))
     return {
         **{name: numbers.get(number) for name, number in ANSWERS.items()},
-        "beats_champion_pct": rival.skill_difference if rival else numbers.get("crps_against_champion"),
+        "beats_champion_pct": champion.skill_difference if champion else numbers.get("crps_against_champion"),
         "published_crps_skill_pct": published.skill if published else None,
         "live_beats_last_close_pct": first_known(live, "skill") if live.get("live/matured") else None,
         "coverage_80_pct": assessment.band_scores.bands["80"].coverage,
         "forecast_change_pct": forecast.path[-1] / forecast.now - 1,
         "forecast_model_share_pct": fmean(forecast.weights),
         "rise_chance_pct": forecast.probability_of_rise,
-    } | {f"volatility_{each.sessions}_pct": each.volatility for each in forecast.outlook}
+    } | {f"volatility_{outlook.sessions}_pct": outlook.volatility for outlook in forecast.outlook}
 
 
 def params(night: Night) -> dict[str, str]:
-    """The settings in dotted names; those that act on the tutorial's network alone are listed in its profile only."""
+    """The settings in dotted names; those of the tutorial's network alone only in its profile."""
     return {
         name: " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
         for name, value in night.settings.items()
@@ -101,7 +101,7 @@ def params(night: Night) -> dict[str, str]:
 def tags(night: Night) -> dict[str, str]:
     """The tags by which nights are found, grouped and compared."""
     verdict = night.verdict
-    found = {
+    values = {
         **{f"stockml.{name}": getattr(night, name) for name in ("key", "ticker", *HASHES)},
         "ticker": night.ticker,
         "session": night.session.isoformat(),
@@ -115,12 +115,12 @@ def tags(night: Night) -> dict[str, str]:
         **SOURCE,
     }
     if verdict:
-        found |= {f"gate.{name}": f"{value:.6g}" for name, value in verdict.numbers.items()}
-    return {name: value for name, value in found.items() if value}
+        values |= {f"gate.{name}": f"{value:.6g}" for name, value in verdict.numbers.items()}
+    return {name: value for name, value in values.items() if value}
 
 
 def description(night: Night, experiment_id: str, run_id: str) -> str:
-    """The run page's text: the verdict, the table, the plots themselves and links to all of them."""
+    """The run page's text: the verdict, the tables, the main plots, and links to all plots."""
     plots = plot_names(night)
     parts = [summary.markdown(night, heading=False)]
     parts += [image(run_id, name) for name in PLOTS_SHOWN if name in plots]
@@ -146,18 +146,18 @@ def points(night: Night, at: int) -> list[Point]:
 
 
 def metric_points(metrics: Mapping[str, float], at: int, step: int = 0) -> list[Point]:
-    """The finite metrics, as one NaN breaks the run page for good; to six digits, as MLflow's tables show them all."""
+    """The finite metrics (one NaN breaks the run page for good), to six digits: MLflow's tables show all."""
     return [(name, float(f"{value:.6g}"), at, step) for name, value in sorted(metrics.items()) if math.isfinite(value)]
 
 
 def curve_points(history: Sequence[Mapping[str, Any]], at: int) -> list[Point]:
     """One step per epoch; the published network's curves beside the measured one's."""
-    found: list[Point] = []
+    result: list[Point] = []
     for row in history:
         suffix = "" if row["network"] == "held_out" else "_published"
         curves = {CURVES[name] + suffix: value for name, value in row.items() if name in CURVES and value is not None}
-        found += metric_points(curves, at, step=int(row["epoch"]))
-    return found
+        result += metric_points(curves, at, step=int(row["epoch"]))
+    return result
 
 
 def lead_points(night: Night, at: int) -> list[Point]:
@@ -169,12 +169,12 @@ def lead_points(night: Night, at: int) -> list[Point]:
     if night.forecast:
         band = night.forecast.band(80)
         curves |= {"answer/forecast": night.forecast.path, "forecast/low_80": band.low, "forecast/high_80": band.high}
-    found: list[Point] = []
+    result: list[Point] = []
     for name, by_lead in curves.items():
         for lead, value in enumerate(by_lead, 1):
             if value is not None and (lead <= 10 or lead % 5 == 0):
-                found += metric_points({name: value}, at, lead)
-    return found
+                result += metric_points({name: value}, at, lead)
+    return result
 
 
 def dataset(night: Night) -> dict[str, str]:
@@ -198,10 +198,10 @@ def night_json(night: Night) -> str:
 
 def decision(night: Night) -> str:
     """The artifact `decision.json`: the gate's decision, the numbers that it rests on, and the weight of each lead."""
-    promoted = asdict(night.verdict) if night.verdict else {}
+    verdict = asdict(night.verdict) if night.verdict else {}
     weights = night.forecast.weights if night.forecast else ()
-    share = {"publisher": night.publisher, "weights": weights} if weights else {}
-    return json.dumps({"mode": night.mode, "mode_reason": night.reason, **promoted, **share}, indent=1, sort_keys=True)
+    shares = {"publisher": night.publisher, "weights": weights} if weights else {}
+    return json.dumps({"mode": night.mode, "mode_reason": night.reason, **verdict, **shares}, indent=1, sort_keys=True)
 
 
 def plot_names(night: Night) -> tuple[str, ...]:

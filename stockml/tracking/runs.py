@@ -1,4 +1,4 @@
-"""A night's run in MLflow: found by its key, begun or resumed, filled, recognised as an orphan if its process died."""
+"""A night's run in MLflow: found by its key, begun or resumed, filled; an orphan if its process died."""
 
 import os
 import re
@@ -29,24 +29,24 @@ CLAIMED = "stockml.claimed"  # when logging began, in milliseconds; earlier vers
 
 
 def find_deduplicated(client: "MlflowClient", experiment_id: str, key: str, installation: str) -> "Run | None":
-    """The key's run. Twins, which this installation began when the answer to a request was lost, go to the trash.
+    """The key's run. Duplicates, which this installation created after a lost answer, go to the trash.
 
     To be called by one process of an installation at a time.
     """
-    found = _of_key(client, experiment_id, key)
-    found.sort(key=lambda run: (run.info.status != "FINISHED", run.info.run_id))
-    for twin in found[1:]:
+    runs = _runs_of_key(client, experiment_id, key)
+    runs.sort(key=lambda run: (run.info.status != "FINISHED", run.info.run_id))
+    for twin in runs[1:]:
         if is_of_this_host(twin.data.tags.get(PROCESS)) and not is_of_another(twin, installation):
             client.delete_run(twin.info.run_id)
-    return found[0] if found else None
+    return runs[0] if runs else None
 
 
-def _of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]":
+def _runs_of_key(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]":
     return list(client.search_runs([experiment_id], f"tags.`stockml.key` = '{key}'"))
 
 
 def installation(home: HomePaths) -> str:
-    """The id that tells this home, on whatever machine, from others that log to the same MLflow; remade if damaged."""
+    """The id that tells this home, on any machine, from others that log to the same MLflow; remade if damaged."""
     path = home.nights / ".installation"
     with file_lock(home.locks / "installation.lock", timeout_s=60):
         if not path.exists() or not re.fullmatch(rb"[0-9a-f]{32}", path.read_bytes()):
@@ -70,7 +70,7 @@ def start_or_resume(
         start = milliseconds(night.finished_at) - int(night.seconds * 1000)
         with without_retries():
             run = client.create_run(experiment_id, start_time=start, tags=tags, run_name=night.run_name)
-        if len(_of_key(client, experiment_id, night.key)) > 1:  # begun by another at the same moment
+        if len(_runs_of_key(client, experiment_id, night.key)) > 1:  # begun by another at the same moment
             client.delete_run(run.info.run_id)
             return None
         return run
@@ -94,29 +94,29 @@ def fill(client: "MlflowClient", run: "Run", night: Night) -> None:
     client.log_inputs(run_id, datasets=[bars])
     log_plots(client, run, night)
     for name, text in (("decision.json", run_content.decision(night)), ("night.json", run_content.night_json(night))):
-        if kept := folder_at(run.info.artifact_uri):
-            write_atomically(kept / name, text.encode())
+        if folder := folder_at(run.info.artifact_uri):
+            write_atomically(folder / name, text.encode())
         else:
             client.log_text(run_id, text, name)
 
 
 def log_plots(client: "MlflowClient", run: "Run", night: Night) -> None:
-    """Log the night's drawn figures: as hard links, kept once, if MLflow's files are on the same disk."""
-    if not (night.plots_folder and (drawn := sorted(Path(night.plots_folder).glob("*.png")))):
+    """Log the night's drawn figures, as hard links if MLflow's files are on the same disk."""
+    if not (night.plots_folder and (figures := sorted(Path(night.plots_folder).glob("*.png")))):
         return
     if artifacts := folder_at(run.info.artifact_uri):
         with suppress(OSError):  # another disk, or one without hard links
-            _link(drawn, artifacts / "plots")
+            _link(figures, artifacts / "plots")
             return
     client.log_artifacts(run.info.run_id, night.plots_folder, "plots")
 
 
-def _link(drawn: list[Path], kept: Path) -> None:
-    kept.mkdir(parents=True, exist_ok=True)
-    for path in drawn:
-        beside = kept / f".{path.name}.{os.getpid()}"
+def _link(figures: list[Path], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in figures:
+        beside = folder / f".{path.name}.{os.getpid()}"
         os.link(path, beside)
-        os.replace(beside, kept / path.name)
+        os.replace(beside, folder / path.name)
         beside.unlink(missing_ok=True)  # `replace` does nothing if both link to one file, and leaves this
 
 
@@ -130,10 +130,10 @@ def log_points(
     """Log in as few batches as MLflow accepts; tags and parameters come with the first."""
     from mlflow.entities import Metric, Param, RunTag
 
-    named = [Param(name, str(value)) for name, value in (params or {}).items()]
-    tagged = [RunTag(name, value) for name, value in (tags or {}).items()]
-    first = BATCH - len(named) - len(tagged)
-    client.log_batch(run_id, [Metric(*point) for point in points[:first]], named, tagged)
+    mlflow_params = [Param(name, str(value)) for name, value in (params or {}).items()]
+    mlflow_tags = [RunTag(name, value) for name, value in (tags or {}).items()]
+    first = BATCH - len(mlflow_params) - len(mlflow_tags)
+    client.log_batch(run_id, [Metric(*point) for point in points[:first]], mlflow_params, mlflow_tags)
     for start in range(first, len(points), BATCH):
         client.log_batch(run_id, [Metric(*point) for point in points[start : start + BATCH]])
 
@@ -145,9 +145,9 @@ def orphans(client: "MlflowClient", now: datetime) -> "list[Run]":
 
 
 def experiment_ids(client: "MlflowClient") -> dict[str, str]:
-    """The ids of the experiments of tickers, bases, trials and tutorials by name; not of the one for all tickers."""
-    found = client.search_experiments(max_results=MAX_RESULTS, filter_string="name LIKE 'stockml/%'")
-    return {each.name.removeprefix("stockml/"): each.experiment_id for each in found}
+    """The ids of all experiments by name (tickers, bases, trials, tutorials), but for the one of all tickers."""
+    experiments = client.search_experiments(max_results=MAX_RESULTS, filter_string="name LIKE 'stockml/%'")
+    return {experiment.name.removeprefix("stockml/"): experiment.experiment_id for experiment in experiments}
 
 
 def _is_orphaned(run: "Run", now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""What a model that MLflow serves forecasts after the last of the bars that it is given."""
+"""The forecast of a model that MLflow serves, after the last bar of its input."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,42 +32,42 @@ class Forecaster:
     calendar: str | None
 
     @classmethod
-    def read(cls, folder: Path, calibration: Path, ticker: str, calendar: str | None) -> Self:
-        found = read_record(Calibration, calibration.read_bytes())
-        return cls(folder, load_model(folder), found, ticker, calendar)
+    def read(cls, folder: Path, calibration_file: Path, ticker: str, calendar: str | None) -> Self:
+        calibration = read_record(Calibration, calibration_file.read_bytes())
+        return cls(folder, load_model(folder), calibration, ticker, calendar)
 
-    def predict(self, given: pd.DataFrame) -> pd.DataFrame:
-        """One row per lead, as `ServedModel.predict`, which has the columns of both and the errors."""
-        bars = believed(given)
+    def predict(self, raw_bars: pd.DataFrame) -> pd.DataFrame:
+        """One row per lead; columns and errors as in `ServedModel.predict`."""
+        bars = valid_bars(raw_bars)
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
         newest, vintages = np.array([len(series) - 1]), vintages_of(network, tomorrow, [self.folder])
         simple = vintages.simple_quantiles(series, newest, leads, network.simple_correction)
-        said = forecast_after(series, newest, simple, network)
-        quantiles = self.calibration.applied(said)[0]
+        components = forecast_after(series, newest, simple, network)
+        quantiles = self.calibration.applied(components)[0]
         prices = series.close[-1] * np.exp(quantiles)
         days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))
-        found = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
+        frame = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
         for coverage in COVERAGES:
             for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
-                found[f"{side}_{percent(coverage)}"] = values
-        return found.assign(probability_of_rise=chance_above(quantiles, 0.0))
+                frame[f"{side}_{percent(coverage)}"] = values
+        return frame.assign(probability_of_rise=chance_above(quantiles, 0.0))
 
 
-def believed(given: pd.DataFrame) -> pd.DataFrame:
-    """The bars by session, oldest first, without the few that are broken; a broken newest one is refused."""
-    days = pd.to_datetime(given["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
-    for found in given["session"][days.isna()]:
+def valid_bars(raw_bars: pd.DataFrame) -> pd.DataFrame:
+    """The bars by session, oldest first, without a few invalid ones; an invalid newest one is refused."""
+    days = pd.to_datetime(raw_bars["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
+    for found in raw_bars["session"][days.isna()]:
         expected = "expected each session as a date, or as text such as 2013-02-22"
         raise _refused(f"{expected}, found {found}; pandas writes such text with to_json(date_format='iso')")
-    bars = given.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].sort_index()
+    bars = raw_bars.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].sort_index()
     for day in bars.index[bars.index.duplicated()]:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
-    wrong = broken(bars, None)
-    if wrong and (exceeds_share(len(wrong), len(bars)) or wrong[-1].session == bars.index[-1].date()):
-        raise _refused(f"{wrong[-1]}; correct the bar or leave it out")
-    return without(bars, wrong)
+    invalid = broken(bars, None)
+    if invalid and (exceeds_share(len(invalid), len(bars)) or invalid[-1].session == bars.index[-1].date()):
+        raise _refused(f"{invalid[-1]}; correct the bar or leave it out")
+    return without(bars, invalid)
 
 
 def _refused(why: str) -> MlflowException:

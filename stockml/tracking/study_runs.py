@@ -34,15 +34,15 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
     lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
     with tracking.study("base", views.note(about, views.BASE)) as (client, experiment_id), lock:
         sha256, vintage = digest(base), f"{base.through:%Y-%m}"
-        known = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
-        if known:
-            return str(known[0].version)
-        run = _begun(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now), f"base {vintage}")
+        versions = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
+        if versions:
+            return str(versions[0].version)
+        run = _run_of(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now), f"base {vintage}")
         at = run.info.start_time  # by which MLflow knows a point again
-        named = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
+        epochs = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
         scores = ((name, value, 0) for name, value in base.scores.items())
         points = [  # of a name, MLflow takes letters, digits, and a few marks
-            (name.replace(",", "").replace("%", "percent"), value, at, step) for name, value, step in (*named, *scores)
+            (name.replace(",", "").replace("%", "percent"), value, at, step) for name, value, step in (*epochs, *scores)
         ]
         counts = {"tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
         tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
@@ -69,8 +69,8 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
     with tracking.study(f"{trial.ticker}/trials", views.note(about, views.TRIALS)) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
-        same = {STUDY: trial.study, TRIAL: str(trial.number)}
-        run = _begun(tracking, client, experiment_id, same, start, f"trial {trial.number}")
+        identity = {STUDY: trial.study, TRIAL: str(trial.number)}
+        run = _run_of(tracking, client, experiment_id, identity, start, f"trial {trial.number}")
         if run.info.status == "RUNNING":
             points = [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
             for epoch, loss in enumerate(trial.losses, 1):
@@ -86,15 +86,15 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
     with tracking.study("tutorial", views.note(about, views.TUTORIAL)) as (client, experiment_id):
         recipe = report.fitted.recipe
         name = f"{report.name} seed {recipe.settings.training.seed}"
-        run = _begun(tracking, client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, milliseconds(now), name)
+        run = _run_of(tracking, client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, milliseconds(now), name)
         run_id, at = str(run.info.run_id), run.info.start_time
         if run.info.status != "FINISHED":
             pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
             note = "\n".join([f"```\n{report.table()}\n```", *pictures])
             points = metric_points(report.figures(), at)
             for row in report.fitted.history:
-                known = {f"epoch/{curve}": row[curve] for curve in CURVES if row[curve] is not None}
-                points += metric_points(known, at, row["epoch"])
+                values = {f"epoch/{curve}": row[curve] for curve in CURVES if row[curve] is not None}
+                points += metric_points(values, at, row["epoch"])
             tags = {"share": report.name, "mlflow.note.content": note}
             log_points(client, run_id, points, tags, recipe.settings.flat())
             client.log_artifacts(run_id, str(plots), "plots")
@@ -102,13 +102,13 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
         return run_id
 
 
-def _begun(
-    tracking: Tracking, client: "MlflowClient", experiment_id: str, same: Mapping[str, str], at: int, name: str
+def _run_of(
+    tracking: Tracking, client: "MlflowClient", experiment_id: str, identity: Mapping[str, str], at: int, name: str
 ) -> "Run":
-    """The run with these tags, perhaps left by a killed process; twins, left by a lost answer, go to the trash."""
-    query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in same.items())
+    """The run with these tags, perhaps a killed process's; duplicates, after a lost answer, go to the trash."""
+    query = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in identity.items())
     if not client.search_runs([experiment_id], query, max_results=1):
-        client.create_run(experiment_id, at, {**same, INSTALLATION: tracking.installation}, name)
+        client.create_run(experiment_id, at, {**identity, INSTALLATION: tracking.installation}, name)
     run, *twins = client.search_runs([experiment_id], query, order_by=["attributes.status"])  # FINISHED, then RUNNING
     for twin in twins:
         client.delete_run(twin.info.run_id)

@@ -34,48 +34,48 @@ class TrackRecord:
     ticker: str
     installation: str
 
-    def keep(self, tonight: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str) -> None:
-        """Add the session as its last finished night had it, replacing other figures that are logged for it.
+    def write(self, key_figures: KeyFigures, earlier: Callable[[], Iterable[KeyFigures]], page: str) -> None:
+        """Add the session's figures, of its last finished night, in place of other figures logged for it.
 
-        earlier: the ticker's kept sessions, asked for unless tonight's is the newest.  page: the link to its nights.
+        earlier: gives the ticker's other sessions, needed unless this is the newest.  page: the link to its nights.
         """
-        run = self._whole()
-        if run and str(tonight.session) > run.data.tags["session"]:
-            log_points(self.client, run.info.run_id, points(tonight), self._coloured(run, _tags(tonight, page)))
+        run = self._finished_run()
+        if run and str(key_figures.session) > run.data.tags["session"]:
+            log_points(self.client, run.info.run_id, points(key_figures), self._coloured(run, _tags(key_figures, page)))
             return
-        finished = sorted([*earlier(), tonight], key=lambda each: each.finished_at)
-        nights = {each.session: each for each in finished}
+        by_end = sorted([*earlier(), key_figures], key=lambda figures: figures.finished_at)
+        nights = {figures.session: figures for figures in by_end}
         if run:
-            self._insert(run, nights, tonight.session, page)
+            self._insert(run, nights, key_figures.session, page)
         else:
-            known = [point for each in nights.values() for point in points(each)]
-            self._begin(known, _tags(nights[max(nights)], page))
+            all_points = [point for figures in nights.values() for point in points(figures)]
+            self._begin(all_points, _tags(nights[max(nights)], page))
 
-    def _whole(self) -> "Run | None":
+    def _finished_run(self) -> "Run | None":
         """The ticker's finished run; what a killed process left unfinished, or failed to delete, goes to the trash.
 
-        So does one whose newest session a person deleted among its tags: it is made anew from the kept nights.
+        So does one whose tag of the newest session a person deleted: it is made again from the nights' records.
         """
-        mine = f"tags.ticker = '{self.ticker}' AND tags.`{INSTALLATION}` = '{self.installation}'"
-        found = self.client.search_runs([self.experiment_id], mine)
-        whole = [run for run in found if run.info.status == "FINISHED" and "session" in run.data.tags][:1]
-        for run in found:
-            if run not in whole:
+        query = f"tags.ticker = '{self.ticker}' AND tags.`{INSTALLATION}` = '{self.installation}'"
+        runs = self.client.search_runs([self.experiment_id], query)
+        finished = [run for run in runs if run.info.status == "FINISHED" and "session" in run.data.tags][:1]
+        for run in runs:
+            if run not in finished:
                 self.client.delete_run(run.info.run_id)
-        return next(iter(whole), None)
+        return next(iter(finished), None)
 
-    def _begin(self, known: list[Point], tags: Mapping[str, str]) -> None:
-        times = [at for _, _, at, _ in known] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
-        own = {**self._coloured(None, tags), INSTALLATION: self.installation}
+    def _begin(self, measured: list[Point], tags: Mapping[str, str]) -> None:
+        times = [at for _, _, at, _ in measured] or [milliseconds(datetime.fromisoformat(tags["session"] + "T12:00Z"))]
+        run_tags = {**self._coloured(None, tags), INSTALLATION: self.installation}
         with without_retries():
-            run = self.client.create_run(self.experiment_id, min(times), own, self.ticker)
-        log_points(self.client, run.info.run_id, known)
+            run = self.client.create_run(self.experiment_id, min(times), run_tags, self.ticker)
+        log_points(self.client, run.info.run_id, measured)
         self.client.set_terminated(run.info.run_id, "FINISHED", end_time=max(times))
 
     def _coloured(self, run: "Run | None", tags: Mapping[str, str]) -> dict[str, str]:
-        """The tags, with a colour if neither they nor the run has one: MLflow's own, by run id, often look alike.
+        """The tags, with a colour if neither they nor the run has one: MLflow's own colours often look alike.
 
-        It is far from those of earlier records, while an eye can tell so many apart; after that it is by the ticker.
+        It differs clearly from those of the first DISTINCT_COLOURS records; after that, the ticker decides.
         """
         if COLOUR in (run.data.tags if run else tags):
             return dict(tags)
@@ -87,22 +87,22 @@ class TrackRecord:
         return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
     def _insert(self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str) -> None:
-        """Add an earlier session; if other figures are logged for it, which cannot be changed, a new run takes over.
+        """Add an earlier session; if other figures are logged for it, which cannot be changed, begin a new run.
 
-        That one has every session as its kept night has it, so that a rebuild begins one and not one a session.
+        That one gets every session's record at once, so that a rebuild begins one run and not one a session.
         """
         run_id, newest = run.info.run_id, run.data.tags["session"]
-        known = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
-        stands = [(point.key, point.value, point.timestamp, point.step) for point in known]
-        new = {step_of(each): points(key_figures) for each, key_figures in nights.items() if str(each) <= newest}
-        here = [point for point in stands if point[3] == step_of(session)]
-        if not here:
-            log_points(self.client, run_id, new[step_of(session)])
-        elif sorted(here) != sorted(new[step_of(session)]):
-            others = [point for point in stands if point[3] not in new]
+        measurements = [point for name in run.data.metrics for point in self.client.get_metric_history(run_id, name)]
+        logged = [(point.key, point.value, point.timestamp, point.step) for point in measurements]
+        expected = {step_of(day): points(key_figures) for day, key_figures in nights.items() if str(day) <= newest}
+        of_session = [point for point in logged if point[3] == step_of(session)]
+        if not of_session:
+            log_points(self.client, run_id, expected[step_of(session)])
+        elif sorted(of_session) != sorted(expected[step_of(session)]):
+            others = [point for point in logged if point[3] not in expected]
             colour = {COLOUR: run.data.tags[COLOUR]} if COLOUR in run.data.tags else {}
             tags = _tags(nights[session], page) if str(session) == newest else run.data.tags
-            self._begin([*others, *chain.from_iterable(new.values())], {**colour, **tags})
+            self._begin([*others, *chain.from_iterable(expected.values())], {**colour, **tags})
             self.client.delete_run(run_id)
 
 
@@ -123,7 +123,7 @@ def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
         f"{newest.ticker}'s track record: a step a session (its date as YYYYMMDD), in percent. "
         f"Newest: {newest.session}, {escape_markdown(newest.headline)}. [Every night]({page})"
     )
-    found = {
+    values = {
         "ticker": newest.ticker,
         "session": str(newest.session),
         "verdict": verdict,
@@ -131,4 +131,4 @@ def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
         **SOURCE,
         NOTE: note,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}

@@ -104,10 +104,10 @@ BASE = {
     "learned: CRPS*": ("share", "CRPS skill over the pooled regression on the training data: no evidence of skill"),
     "learned: tickers*": (PCT, "share of the training tickers that gain"),
 }
-SHOWN = tuple(NIGHTS)[:6]
+TABLE_METRICS = tuple(NIGHTS)[:6]
 WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
 CURVES = ("answer/forecast", "answer/skill_by_lead")
-OTHERS = (
+FOLDED_SECTIONS = (
     *("answer", "intervals", "baselines", "champion", "forecast"),
     *("live", "lstm", "published", "training", "without_network"),
 )
@@ -115,9 +115,9 @@ OTHERS = (
 
 def nights_view() -> str:
     """One ticker's nights: newest session first."""
-    columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in SHOWN)]
-    charts = [*(_chart(name, "BAR") for name in SHOWN), *(_chart(name, "LINE") for name in CURVES)]
-    return _view("tags.session", columns, charts, ascending=False, axis="step", others=OTHERS)
+    columns = ["tags.session", "tags.verdict", *(f"metrics.{name}" for name in TABLE_METRICS)]
+    charts = [*(_chart(name, "BAR") for name in TABLE_METRICS), *(_chart(name, "LINE") for name in CURVES)]
+    return _view("tags.session", columns, charts, ascending=False, axis="step", others=FOLDED_SECTIONS)
 
 
 def record_view() -> str:
@@ -150,30 +150,31 @@ def record_note(page: str, experiment_id: str) -> str:
     return "\n".join([*lines, "", note(links, RECORD)])
 
 
-def _fitting(lines: list[str], room: int) -> list[str]:
-    """The lines that fit, without the table's last rows where there are too many; what is left out is counted."""
+def _fitting(lines: list[str], max_size: int) -> list[str]:
+    """The lines that fit: without the table's last rows if too many, and with their number."""
     table = [at for at, line in enumerate(lines) if line.startswith("|")]
-    kept, rows, size = list(lines), table[2:], sum(len(line) + 1 for line in lines)
-    while size > room:
-        size -= len(kept.pop(rows.pop() if rows else -1)) + 1
-    if left := len(table[2:]) - len(rows):
+    shown, rows, size = list(lines), table[2:], sum(len(line) + 1 for line in lines)
+    while size > max_size:
+        size -= len(shown.pop(rows.pop() if rows else -1)) + 1
+    if omitted := len(table[2:]) - len(rows):
         at = table[1] + 1 + len(rows)
-        kept[at:at] = ["", f"{quantity(left, 'more ticker')}: `stockml status`, or the artifact `status` in Prefect"]
-    return kept
+        more = quantity(omitted, "more ticker")
+        shown[at:at] = ["", f"{more}: `stockml status`, or the artifact `status` in Prefect"]
+    return shown
 
 
 def note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
-    """The text above an experiment's runs: what they are, then what each metric is."""
+    """The text above an experiment's runs: `opening`, then what each metric is."""
     rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
     return "\n".join([opening, "", "| metric | unit | meaning |", "|---|---|---|", *rows])
 
 
 def _chart(metric: str, kind: str) -> dict[str, Any]:
-    """A chart in the page's own format, not marked as generated, so that the page leaves it as it is."""
+    """A chart in the page's own format; not marked as generated, so that the page keeps it."""
     lines = {"selectedMetricKeys": [metric], "scaleType": "linear"}
     card = {"uuid": metric, "type": kind, "metricKey": metric, "metricSectionId": "chosen", "runsCountToCompare": 10}
-    own = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True, **lines} if kind == "LINE" else {}
-    return {**card, "deleted": False, "isGenerated": False, **own}
+    line_settings = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True, **lines} if kind == "LINE" else {}
+    return {**card, "deleted": False, "isGenerated": False, **line_settings}
 
 
 def _view(
@@ -186,14 +187,14 @@ def _view(
     others: Sequence[str],
 ) -> str:
     """The view's state as the page writes it; all sections but the chosen one are folded."""
-    named = [_quoted(column) for column in columns]
+    column_names = [_quoted(column) for column in columns]
     sections = [_section("chosen", "what counts", shown=True), *(_section(name, name, shown=False) for name in others)]
     state = {
         "orderByKey": _quoted(order),
         "orderByAsc": ascending,
-        "selectedColumns": named,
-        "columnOrder": named,
-        "columnWidths": {name: WIDTHS.get(name, 6 * len(name) - 20) for name in named},
+        "selectedColumns": column_names,
+        "columnOrder": column_names,
+        "columnWidths": {name: WIDTHS.get(name, 6 * len(name) - 20) for name in column_names},
         "compareRunCharts": list(charts),
         "compareRunSections": sections,
         "isAccordionReordered": True,
@@ -203,8 +204,8 @@ def _view(
 
 
 def _section(uuid: str, name: str, *, shown: bool) -> dict[str, Any]:
-    own = {"display": shown, "isReordered": True, "deleted": False, "isGenerated": not shown}
-    return {"uuid": uuid, "name": name, **own}
+    flags = {"display": shown, "isReordered": True, "deleted": False, "isGenerated": not shown}
+    return {"uuid": uuid, "name": name, **flags}
 
 
 def _quoted(column: str) -> str:
