@@ -1,4 +1,4 @@
-"""Whether everything that cannot be made again is there, and as it was written. Changes nothing."""
+"""Whether everything that cannot be made again is there and undamaged. Changes nothing."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -43,17 +43,17 @@ def faults(home: HomePaths) -> Iterator[str]:
 
 
 def missing(home: HomePaths) -> Iterator[str]:
-    """The ledgers and promotion histories that nights' records imply and that are not there, one line each."""
+    """The missing ledgers and promotion histories that nights' records imply, one line each."""
     # under shared state, a home holds only what its own nights needed
     for ticker in [] if home.state else _tickers_of_nights(home):
         ledger, promotions = Ledger(home.ledger).file(ticker), Registry(home.models).file(ticker)
         nights = [] if ledger.exists() and promotions.exists() else kept_nights(home.nights, ticker)
         finished = sorted(nights, key=lambda night: night.finished_at)[:-1]  # the last may still be about to promote
         promoted = [night for night in finished if night.verdict and night.verdict.promoted]
-        for path, tell, what in ((ledger, nights, "forecasts"), (promotions, promoted, "promotions")):
-            if tell and not path.exists():
-                told = f"expected the {what} that records of nights tell of, found no file"
-                yield f"{path}: {told}; restore it from a backup"
+        for path, evidence, what in ((ledger, nights, "forecasts"), (promotions, promoted, "promotions")):
+            if evidence and not path.exists():
+                why = f"expected the {what} that records of nights tell of, found no file"
+                yield f"{path}: {why}; restore it from a backup"
 
 
 def damaged_bases(home: HomePaths) -> Iterator[str]:
@@ -65,14 +65,14 @@ def damaged_bases(home: HomePaths) -> Iterator[str]:
 
 def damaged_nights(home: HomePaths) -> Iterator[str]:
     """The records of nights that cannot be read or are not as they were written, one line each."""
-    found = (home.nights.glob(f"{ticker}/*/night.json") for ticker in _tickers_of_nights(home))
-    return _faults(check_night, sorted(path for of_ticker in found for path in of_ticker))
+    paths = (home.nights.glob(f"{ticker}/*/night.json") for ticker in _tickers_of_nights(home))
+    return _faults(check_night, sorted(path for ticker_paths in paths for path in ticker_paths))
 
 
-def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
+def _faults(check: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
     for name in names:
         try:
-            look(name)
+            check(name)
         except (NoBars, HistoryError):  # nothing there, or nothing that fits: no damage
             continue
         except (StoreError, InvalidFile, OSError) as fault:  # the last of a file that belongs to another user, say
@@ -80,7 +80,7 @@ def _faults(look: Callable[[T], object], names: Iterable[T]) -> Iterator[str]:
 
 
 def check_champion(home: HomePaths, ticker: str) -> None:
-    """Raise StoreError or InvalidFile if the champion or a base that it stands on is not as it was promoted, or if its
+    """Raise StoreError or InvalidFile if the champion or one of its bases has changed since the promotion, or if its
     evaluation, from which MLflow's model is made, is missing or damaged."""
     if champion := Registry(home.models).champion(ticker):
         check_intact(ticker, champion.path, champion.sha256)
@@ -92,7 +92,7 @@ def check_champion(home: HomePaths, ticker: str) -> None:
 
 
 def _check_evaluation(folder: Path) -> None:
-    """Check the files alone: an earlier version's hold other figures, which is no damage. Raises InvalidFile."""
+    """Check only the files: other figures, as of an earlier version, are no damage. Raises InvalidFile."""
     try:
         json.loads(unsealed((folder / "assessment.json").read_bytes()))
         unpacked_by_name((folder / "paths.npz").read_bytes())
@@ -105,17 +105,17 @@ def _check_evaluation(folder: Path) -> None:
 
 def promoted_tickers(home: HomePaths) -> list[str]:
     """The tickers with a promotion history; folders of other names, such as a copy made by hand, are ignored."""
-    return _named(path.parent.name for path in home.models.glob(f"*/{FILE}"))
+    return _valid_tickers(path.parent.name for path in home.models.glob(f"*/{FILE}"))
 
 
 def tuned_tickers(home: HomePaths) -> list[str]:
     """The tickers with tuned settings; files of other names are ignored likewise."""
-    return _named(path.stem for path in home.settings.glob("*.json"))
+    return _valid_tickers(path.stem for path in home.settings.glob("*.json"))
 
 
 def _tickers_of_nights(home: HomePaths) -> list[str]:
-    return _named(path.name for path in home.nights.glob("*"))
+    return _valid_tickers(path.name for path in home.nights.glob("*"))
 
 
-def _named(names: Iterable[str]) -> list[str]:
+def _valid_tickers(names: Iterable[str]) -> list[str]:
     return sorted(filter(TICKER.fullmatch, names))

@@ -1,7 +1,7 @@
-"""A share that goes on under another symbol: bars, forecasts, models, nights and MLflow follow it.
+"""A share that gets another symbol: bars, forecasts, models, nights and MLflow follow it.
 
-Each step looks at what is still under the old name, so a rename that was cut short is finished by the same command.
-Until then, nights and other renames of these tickers are refused. Where machines share the state, a commit decides.
+Each step moves what is still under the old name, so the same command finishes an interrupted rename. Until then,
+nights and other renames of these tickers are refused. Where machines share the state, a commit decides.
 """
 
 import shutil
@@ -23,16 +23,15 @@ from stockml.storage.sharing import interrupted_renames, rename_lock, rename_mar
 from stockml.tickers import validated_ticker
 from stockml.tracking.client import Tracking
 
-TELLING_S = 600  # at most, of a share with many nights
-TO_TELL = ".renamed"  # of the mark of a rename that MLflow is still to be told of
+MAX_LOGGING_S = 600  # for a share with many nights
+MLFLOW_PENDING = ".renamed"  # suffix of the marker of a rename that MLflow lacks
 
 
 def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUnavailable], None]) -> tuple[str, ...]:
-    """Move all that is kept of `old` to `new`; returns what moved, in words. `missed` is told if MLflow is away.
+    """Move all data of `old` to `new`; returns what moved, in words. Calls `missed` if MLflow is away.
 
-    Raises InvalidTicker, StoreError where `new` has something of its own already, where something of `old` cannot be
-    reached, or another rename of either was cut short; StoreBusy while a night runs, here or on another machine that
-    shares the state.
+    Raises InvalidTicker, StoreError where `new` has data already, where data of `old` cannot be reached, or another
+    rename of either was interrupted; StoreBusy while a night runs, here or on another machine that shares the state.
     """
     old, new = validated_ticker(old), validated_ticker(new)
     mark = rename_marker(home, old, new)
@@ -40,7 +39,7 @@ def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUna
         for half_done in interrupted_renames(home, {old, new}):
             if half_done.path != str(mark):
                 raise half_done
-        for before, after in _places(home, old, new):
+        for before, after in _paths(home, old, new):
             _check_reach(before)
             _has_something_to_move(before, after)
         BarStore.of(home).rename(old, new, only_check=True)
@@ -49,53 +48,53 @@ def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUna
             mark.touch()
         moved = ["bars"] if BarStore.of(home).rename(old, new) else []
         moved += ["forecasts"] if Ledger(home.ledger).rename(old, new) else []
-        for before, after in _places(home, old, new):
+        for before, after in _paths(home, old, new):
             if _has_something_to_move(before, after):
                 if after.is_dir():  # nothing of its own
                     shutil.rmtree(after)
                 before.rename(after)
                 moved.append(before.parent.name)
         moved += ["champions"] if Registry(home.models).renamed(old, new) else []
-        moved += _nights(home, old, new)
-        mark.with_suffix(TO_TELL).touch()
+        moved += _rename_records(home, old, new)
+        mark.with_suffix(MLFLOW_PENDING).touch()
         mark.unlink(missing_ok=True)
     try:
-        with file_lock(home.locks / "renamed.lock", TELLING_S):
-            moved += _told(home, new)
+        with file_lock(home.locks / "renamed.lock", MAX_LOGGING_S):
+            moved += _rename_in_mlflow(home, new)
     except TrackingUnavailable as away:
         missed(away)
     return tuple(dict.fromkeys(moved))
 
 
-def _told(home: HomePaths, new: str) -> list[str]:
-    """Tell MLflow of the rename to `new`, after those that it goes on from and that were killed, or found it away."""
-    wanted, untold, moved = new, list[Path](), list[str]()
-    for mark in sorted(home.locks.glob(f"* *{TO_TELL}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+def _rename_in_mlflow(home: HomePaths, new: str) -> list[str]:
+    """Rename to `new` in MLflow, after earlier ones of its chain that MLflow missed."""
+    name, pending, moved = new, list[Path](), list[str]()
+    for mark in sorted(home.locks.glob(f"* *{MLFLOW_PENDING}"), key=lambda path: path.stat().st_mtime_ns, reverse=True):
         before, after = mark.stem.split(" ")
-        if after == wanted:
-            untold.append(mark)
-            wanted = before
-    for mark in reversed(untold):
+        if after == name:
+            pending.append(mark)
+            name = before
+    for mark in reversed(pending):
         moved += Tracking(home).rename(*mark.stem.split(" "))
         mark.unlink()
     return moved
 
 
 def is_known(home: HomePaths, ticker: str) -> bool:
-    """Whether anything is kept of the ticker; for a new name, whether the rename was already made."""
-    places = (_held(after) for _, after in _places(home, ticker, ticker))
-    kept = any(places) or Ledger(home.ledger).file(ticker).exists()
-    return kept or ticker in BarStore.of(home).tickers()
+    """Whether there is data of the ticker; for a new name, whether the rename was already made."""
+    files = (_files_below(after) for _, after in _paths(home, ticker, ticker))
+    has_files = any(files) or Ledger(home.ledger).file(ticker).exists()
+    return has_files or ticker in BarStore.of(home).tickers()
 
 
-def _places(home: HomePaths, old: str, new: str) -> list[tuple[Path, Path]]:
-    """The old and new path of everything that is found by the name of its folder or file alone."""
-    found = [(home.root / what / old, home.root / what / new) for what in (*FOLDERS, "plots")]
-    return [*found, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
+def _paths(home: HomePaths, old: str, new: str) -> list[tuple[Path, Path]]:
+    """The old and new path of everything that only its folder's or file's name assigns to a ticker."""
+    folders = [(home.root / kind / old, home.root / kind / new) for kind in (*FOLDERS, "plots")]
+    return [*folders, (home.settings / f"{old}.json", home.settings / f"{new}.json")]
 
 
 def _check_reach(path: Path) -> None:
-    """Raise StoreError if not all that is kept there can be moved: the rest would be left under the old name."""
+    """Raise StoreError if not everything there can be moved: the rest would keep the old name."""
     check_links([path])
     if closed := next(closed_to_us(path), None):
         why = "expected what may be read and written, found it closed; restore access, then run this again"
@@ -103,28 +102,28 @@ def _check_reach(path: Path) -> None:
 
 
 def _has_something_to_move(before: Path, after: Path) -> bool:
-    """Whether there is something to move. Raises StoreError if something of its own is in its way.
+    """Whether there is something to move. Raises StoreError if other data is in its way.
 
-    A killed rename leaves copies under the new name where machines share the state: it brings the old name's back.
+    Where machines share the state, a killed rename leaves copies under the new name: the state restores the old one.
     """
-    found, there = _held(before), _held(after)
+    old_files, new_files = _files_below(before), _files_below(after)
     differs = before.is_file() and after.is_file() and before.read_bytes() != after.read_bytes()
-    if found and (differs or not there <= found):
+    if old_files and (differs or not new_files <= old_files):
         raise StoreError(str(after), f"expected nothing there yet, found data beside {before}; move one of them away")
-    return bool(found)
+    return bool(old_files)
 
 
-def _held(path: Path) -> set[Path]:
-    """What is kept there. What another machine moved away leaves its folders, and locks in them, behind."""
-    files = [path] if path.is_file() else [each for each in path.rglob("[!.]*") if each.is_file()]
-    return {each.relative_to(path) for each in files}
+def _files_below(path: Path) -> set[Path]:
+    """The files there. A move by another machine leaves folders, and locks in them, behind."""
+    files = [path] if path.is_file() else [file for file in path.rglob("[!.]*") if file.is_file()]
+    return {file.relative_to(path) for file in files}
 
 
-def _nights(home: HomePaths, old: str, new: str) -> list[str]:
-    """Write the new ticker into the records. The newest's key figures, of the old one, count for none."""
+def _rename_records(home: HomePaths, old: str, new: str) -> list[str]:
+    """Write the new ticker into the records. The old ticker's key figures file is then ignored."""
     renamed = 0
     for path in sorted(home.nights.glob(f"{new}/*/night.json")):
-        with suppress(InvalidFile):  # a damaged one is left as it is: whoever reads it is told
+        with suppress(InvalidFile):  # a damaged one is left: reading it raises
             write_night(replace(read_night(path, of=old), ticker=new), path)
             renamed += 1
     return [f"records of {quantity(renamed, 'night')}"] if renamed else []

@@ -8,12 +8,12 @@ from rich.filesize import decimal
 from stockml.errors import quantity
 from stockml.redaction import escape_markdown
 
-LISTED = 50  # things named per step; the count tells how many there were
+MAX_LISTED = 50  # things named per step; the table has their number
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step's account. `size` is in bytes, None where unknown; `failed` says what kept the step from its work."""
+    """One step's result. `size`: in bytes, None where unknown; `failed`: what kept the step from its work."""
 
     name: str
     count: int = 0
@@ -50,5 +50,5 @@ def _row(step: StepReport) -> str:
 
 
 def _listed(step: StepReport) -> str:
-    more = [f"- and {len(step.things) - LISTED} more"] if len(step.things) > LISTED else []
-    return "\n".join([f"### {step.name}", "", *(f"- {thing}" for thing in step.things[:LISTED]), *more])
+    more = [f"- and {len(step.things) - MAX_LISTED} more"] if len(step.things) > MAX_LISTED else []
+    return "\n".join([f"### {step.name}", "", *(f"- {thing}" for thing in step.things[:MAX_LISTED]), *more])

@@ -1,8 +1,8 @@
-"""Retention: finds what is old and no longer needed, says how many bytes it takes, and removes it when told to.
+"""Retention: finds what is old and no longer needed, and its size in bytes, and removes it on request.
 
-Never removed: the store, the ledger, promotion histories, champions and those before them that a rollback needs, and
-whatever a night that MLflow does not have yet needs. What cannot be read counts as needed. Wherever it lies, what a
-killed writer left half written goes.
+Never removed: the store, the ledger, promotion histories, champions, earlier ones that a rollback needs, and the files
+of nights that MLflow lacks. What cannot be read counts as needed. Half-written files of killed writers go, wherever
+they are.
 """
 
 import os
@@ -62,22 +62,22 @@ class Removal:
 
 @dataclass(frozen=True)
 class Needed:
-    """What must stay: these paths with all that is in them, and everything of tickers with unreadable files."""
+    """What must stay: these paths with their content, and everything of tickers with unreadable files."""
 
     paths: frozenset[Path]
     tickers: frozenset[str]
     unreadable: tuple[str, ...]  # which files, a line each
 
-    def without(self, found: Iterable[Removal]) -> tuple[Removal, ...]:
-        """Those of the found that may go."""
-        return tuple(each for each in found if HALF_WRITTEN(each.path.name) or not self._has(each.path))
+    def without(self, removals: Iterable[Removal]) -> tuple[Removal, ...]:
+        """Those of them that may go."""
+        return tuple(removal for removal in removals if HALF_WRITTEN(removal.path.name) or not self._has(removal.path))
 
     def _has(self, path: Path) -> bool:
         return not (self.tickers.isdisjoint(path.parts) and self.paths.isdisjoint((path, *path.parents)))
 
 
 def needed(home: HomePaths, champions: int) -> Needed:
-    """The newest `champions` of each ticker, and what its newest night and those that MLflow lacks refer to."""
+    """Each ticker's newest `champions`, and the files of its newest night and of those that MLflow lacks."""
     paths = {home.ledger, *([Path(home.store)] if "://" not in home.store else [])}
     tickers: set[str] = set()
     unreadable: list[str] = []
@@ -91,31 +91,31 @@ def needed(home: HomePaths, champions: int) -> Needed:
 
 
 def outdated(home: HomePaths, keep: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
-    """All that is older at `now` (a time with its zone) than it is kept for, largest first; some of it may be needed.
+    """All that is older at `now` (with its zone) than its retention, largest first; some of it may be needed.
 
-    Ask what is needed afterwards, just before removing: so what a night that ends meanwhile refers to stays.
+    Ask what is needed afterwards, just before removing: so the files of a night that ends meanwhile stay.
     """
     return tuple(sorted(_candidates(home, keep, now), key=lambda removal: (-removal.size, str(removal.path))))
 
 
-def remove(planned: Iterable[Removal]) -> tuple[Removal, ...]:
-    """Remove what was planned and is still there; returns what went. A kill leaves no half thing in place."""
-    gone = []
-    for removal in planned:
+def remove(removals: Iterable[Removal]) -> tuple[Removal, ...]:
+    """Remove what is still there; returns what went. A kill leaves nothing half removed in place."""
+    removed = []
+    for removal in removals:
         if not removal.path.exists():
             continue
-        # a model's folder is there whole or not at all
-        beside = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
-        if beside != removal.path:  # of a removal that a kill cut short; the folder has been made again since
-            shutil.rmtree(beside, ignore_errors=True)
-        removal.path.rename(beside)
-        shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
-        gone.append(removal)
-    return tuple(gone)
+        # a model's folder is complete or missing
+        renamed = removal.path.with_name(f".{removal.path.name.lstrip('.').removesuffix(REMOVED)}{REMOVED}")
+        if renamed != removal.path:  # an interrupted removal's; the folder has been made again since
+            shutil.rmtree(renamed, ignore_errors=True)
+        removal.path.rename(renamed)
+        shutil.rmtree(renamed) if renamed.is_dir() else renamed.unlink()
+        removed.append(removal)
+    return tuple(removed)
 
 
 def _candidates(home: HomePaths, keep: RetentionSettings, now: datetime) -> Iterator[Removal]:
-    """All that is older than its kind is kept for; of most kinds, each ticker's newest is left out."""
+    """All that is older than its kind's retention; of most kinds, each ticker's newest is left out."""
     for kind, folder, pattern, days in (
         ("payloads", home.payloads, "*.json.gz", keep.payload_days),
         ("datasets", home.datasets, "*.parquet", keep.dataset_days),
@@ -123,52 +123,52 @@ def _candidates(home: HomePaths, keep: RetentionSettings, now: datetime) -> Iter
         ("plots", home.plots, "[!.]*", keep.plot_days),
         ("nights", home.nights, "[!.]*", keep.night_days),
     ):
-        for of_ticker in _folders(folder):
-            yield from _older(kind, of_ticker.glob(pattern), now, days, newest_stays=True)
-    for of_ticker in _folders(home.models):
-        models = [path for path in of_ticker.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        begun = [path for path in models if not (path / "model.json").exists()]  # which a training writes last
-        yield from _older("checkpoints", begun, now, keep.checkpoint_days)
-        yield from _older("models", set(models).difference(begun), now, keep.model_days, newest_stays=True)
+        for ticker_folder in _folders(folder):
+            yield from _older(kind, ticker_folder.glob(pattern), now, days, newest_stays=True)
+    for ticker_folder in _folders(home.models):
+        models = [path for path in ticker_folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        unfinished = [path for path in models if not (path / "model.json").exists()]  # which a training writes last
+        yield from _older("checkpoints", unfinished, now, keep.checkpoint_days)
+        yield from _older("models", set(models).difference(unfinished), now, keep.model_days, newest_stays=True)
     bases = (*home.pretraining.glob("*"), *home.bases.glob("_pretraining-*"))  # the latter an earlier version's
     yield from _older("checkpoints", bases, now, keep.checkpoint_days)
     locks = (*home.locks.glob("results"), *home.locks.glob("run-*.mark"))  # an earlier version's; of killed runs
     yield from _older("results", (*home.results.glob("*"), *locks), now, keep.result_days)
     for folder in (home.payloads, home.models, home.datasets, home.evaluations, home.plots, home.nights):
         yield from _older("leftovers", folder.glob(f"*/.*{REMOVED}"), now, LEFTOVER_DAYS)
-    for place, below, files in os.walk(home.root):
-        below[:] = below if Path(place) != home.root else set(below) - NOT_SEARCHED
-        yield from _older("leftovers", (Path(place, name) for name in files if HALF_WRITTEN(name)), now, LEFTOVER_DAYS)
+    for root, subfolders, files in os.walk(home.root):
+        subfolders[:] = subfolders if Path(root) != home.root else set(subfolders) - NOT_SEARCHED
+        yield from _older("leftovers", (Path(root, name) for name in files if HALF_WRITTEN(name)), now, LEFTOVER_DAYS)
 
 
 def _older(
     kind: str, paths: Iterable[Path], now: datetime, days: int, *, newest_stays: bool = False
 ) -> Iterator[Removal]:
-    found = (_measured(kind, path) for path in paths if not path.is_symlink())
-    measured = sorted(filter(None, found), key=lambda removal: removal.written)
-    for removal in measured[:-1] if newest_stays else measured:
+    measured = (_measured(kind, path) for path in paths if not path.is_symlink())
+    by_age = sorted(filter(None, measured), key=lambda removal: removal.written)
+    for removal in by_age[:-1] if newest_stays else by_age:
         if removal.written < now - timedelta(days=days):
             yield removal
 
 
 def _measured(kind: str, path: Path) -> Removal | None:
-    """The path's size and newest time; None if a file of it goes meanwhile, as a process is at work on it."""
+    """The path's size and newest time; None if one of its files vanishes: a process is at work on it."""
     try:
-        files = [each.stat() for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path.stat()]
-        written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
+        files = [file.stat() for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path.stat()]
+        written = max((file.st_mtime for file in files), default=path.stat().st_mtime)
     except FileNotFoundError:
         return None
-    return Removal(kind, path, sum(each.st_size for each in files), datetime.fromtimestamp(written, UTC))
+    return Removal(kind, path, sum(file.st_size for file in files), datetime.fromtimestamp(written, UTC))
 
 
 def _of_champions(home: HomePaths, ticker: str, champions: int) -> set[Path]:
-    """The champions' models, and the nights' records and evaluations to make MLflow's versions of them again."""
-    found: set[Path] = set()
+    """The champions' models, and the records and evaluations from which MLflow's versions can be made again."""
+    paths: set[Path] = set()
     for reign in Registry(home.models).champion_history(ticker)[-champions:]:
         night = kept_night(home.nights, ticker, reign.key)
-        found |= {Path(reign.path), night_path(home.nights, ticker, reign.key).parent}
-        found |= {Path(night.evaluation_folder)} if night and night.evaluation_folder else set()
-    return found
+        paths |= {Path(reign.path), night_path(home.nights, ticker, reign.key).parent}
+        paths |= {Path(night.evaluation_folder)} if night and night.evaluation_folder else set()
+    return paths
 
 
 def _of_nights(folder: Path) -> set[Path]:
@@ -176,12 +176,12 @@ def _of_nights(folder: Path) -> set[Path]:
     records = {path.parent: read_night(path) for path in folder.glob("*/night.json")}
     pending = {path for path, night in records.items() if night.mlflow_run_id is None}
     newest = max(records, key=lambda path: (records[path].session, records[path].finished_at), default=None)
-    kept = pending | ({newest} if newest else set())
-    parts = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
-    named = (getattr(records[path], part) for path in kept for part in parts)
-    return kept | {Path(each) for each in named if each}
+    needed_nights = pending | ({newest} if newest else set())
+    fields = ("model_folder", "evaluation_folder", "dataset_path", "plots_folder")
+    paths = (getattr(records[path], field) for path in needed_nights for field in fields)
+    return needed_nights | {Path(each) for each in paths if each}
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The tickers' folders in it; those of other names, such as a copy made by hand, are left alone."""
+    """The tickers' folders in it; folders of other names, such as manual copies, are left alone."""
     return sorted(path for path in folder.glob("*") if path.is_dir() and TICKER.fullmatch(path.name))
