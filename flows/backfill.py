@@ -1,7 +1,7 @@
-"""The past of one ticker: its whole history, and past nights in order, each as on its own night.
+"""The past of one ticker: its history, and past nights in order, each as on its own day.
 
 A night sees only bars up to its session (restated values as they are known today). The provider is asked for the range
-as a whole, and not at all when the store has it.
+at once, and not at all when the store has it.
 """
 
 from datetime import date, datetime
@@ -27,7 +27,7 @@ from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile
 from stockml.storage.sharing import refresh
 from stockml.tickers import as_key, validated_ticker, without_ticker
-from tasks.artifacts import final_state, night_report, row_of, show_night, show_nights
+from tasks.artifacts import final_state, night_callback, row_of, show_night, show_nights
 from tasks.caching import with_home_storage
 from tasks.provider import history_is_elsewhere
 from tasks.status_page import show_status
@@ -38,18 +38,18 @@ from tasks.steps import append_bars, explain_jumps, fetch_daily, import_history
 def history(ticker: form.TickerName = form.TICKER, calendar: form.CalendarName = form.CALENDAR) -> State:
     """Fetch and store the whole raw history, and ask for the splits that its jumps suggest.
 
-    On a plan without it, and with the second provider's key: the newest sessions, and the rest from that provider.
-    The state carries the StoreReceipt, and in words what came from the second provider.
+    If the plan lacks it and the second provider has a key: the newest sessions, and the rest from that provider.
+    The state carries the StoreReceipt, and in words the second provider's result.
     """
-    ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
-    last = sessions_for(ticker, named).last_final(now)
+    ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
+    last = sessions_for(ticker, calendar_name).last_final(now)
     elsewhere = history_is_elsewhere()
     with exclusive_run(ticker):
-        payload = with_home_storage(fetch_daily)(ticker, last, named, now, "compact" if elsewhere else "full")
-        bars = with_home_storage(append_bars)(payload, named, now)
-        bars = with_home_storage(explain_jumps)(bars, named, now)
-        told = import_history(ticker, named, now) if elsewhere else ""
-    return Completed(message="; ".join(filter(None, (bars.counted, told))), data=(bars, told))
+        payload = with_home_storage(fetch_daily)(ticker, last, calendar_name, now, "compact" if elsewhere else "full")
+        bars = with_home_storage(append_bars)(payload, calendar_name, now)
+        bars = with_home_storage(explain_jumps)(bars, calendar_name, now)
+        import_message = import_history(ticker, calendar_name, now) if elsewhere else ""
+    return Completed(message="; ".join(filter(None, (bars.counted, import_message))), data=(bars, import_message))
 
 
 @flow(name="backfill", flow_run_name="backfill {ticker} {first} to {last}")
@@ -72,20 +72,20 @@ def backfill(
 
     A night that fails leaves the others alone; if all fail, the run does. The state carries a NightRow per night.
     """
-    ticker, now, named = validated_ticker(ticker), clock.now(), calendar or None
+    ticker, now, calendar_name = validated_ticker(ticker), clock.now(), calendar or None
     refresh(current_home(), [ticker])
-    sessions = past_sessions(sessions_for(ticker, named), first, last, now)
-    asked = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), named, force)
+    sessions = past_sessions(sessions_for(ticker, calendar_name), first, last, now)
+    request = NightRequest(ticker, form.chosen(profile, mode, settings, ticker=ticker), calendar_name, force)
     try:
         with exclusive_run(ticker):
-            missing = fetch_missing(asked, sessions, now)
+            missing = fetch_missing(request, sessions, now)
     except QuotaSpent as spent:
         return Completed(name=states.QUOTA, message=without_ticker(ticker, str(spent)), data=[])
     nights = sessions if learn == "every night" else sessions[-1:]
-    rows, on_night = [], night_report(f"backfill-{as_key(ticker)}", len(nights))
+    rows, on_night = [], night_callback(f"backfill-{as_key(ticker)}", len(nights))
     for session in nights:
-        tonight = NightRequest(ticker, asked.settings, named, force)  # which measures the time from now on
-        state = past_night(ticker, session, tonight, has_bar=session not in missing, return_state=True)
+        past_request = NightRequest(ticker, request.settings, calendar_name, force)  # it measures the time from now on
+        state = past_night(ticker, session, past_request, has_bar=session not in missing, return_state=True)
         rows.append(row_of(ticker, session, state))
         on_night()
     show_nights(rows, f"backfill-{as_key(ticker)}", f"{ticker} {first} to {last}")
@@ -108,23 +108,23 @@ def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bo
     return Completed(message=message(night), data=night)
 
 
-def fetch_missing(asked: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
-    """Fetch what the store lacks of `sessions`: the newest 100, and all if those are not enough and the plan allows.
+def fetch_missing(request: NightRequest, sessions: tuple[date, ...], now: datetime) -> tuple[date, ...]:
+    """Fetch missing bars of `sessions`: the newest 100, or all if those do not suffice and the plan allows it.
 
     For a new ticker, fetch all, as its first night does. Returns those still without a bar. Raises QuotaSpent.
     """
-    ticker, calendar, force = asked.ticker, asked.calendar, asked.force
+    ticker, calendar, force = request.ticker, request.calendar, request.force
     if not without_bar(current_home(), ticker, sessions, calendar):
         return ()
     store = BarStore.of(current_home(), calendar)
     is_new = store.last_session(ticker) is None
-    if not (is_new and bring_history(asked, sessions[-1])):
+    if not (is_new and bring_history(request, sessions[-1])):
         payload = with_home_storage(fetch_daily, force=force)(ticker, sessions[-1], calendar, now)
         bars = with_home_storage(append_bars, force=force)(payload, calendar, now)
         get_run_logger().info("%s", bars.counted)
         if without_bar(current_home(), ticker, sessions, calendar):
-            bring_history(asked, sessions[-1])
-    explained(asked, as_stored(current_home(), ticker, sessions[-1]))
+            bring_history(request, sessions[-1])
+    explained(request, as_stored(current_home(), ticker, sessions[-1]))
     if is_new and history_is_elsewhere():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
     return without_bar(current_home(), ticker, sessions, calendar)

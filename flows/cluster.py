@@ -1,9 +1,8 @@
 """The Dask workers that a universe runs on: local processes by default, or those of the scheduler at an address.
 
 Each is checked against the run's home, addresses and code before it gets nights; workers import this module for it.
-Whoever can speak to a scheduler runs code as its owner: the local one speaks TLS, to those with this run's certificate.
-So does whoever can write to Dask's folder, from which its processes import first: usually one in /tmp that any user may
-have made.
+Whoever can connect to a scheduler runs code as its owner: the local one speaks TLS, to holders of this run's
+certificate. So does whoever can write to Dask's folder, from which its processes import first: usually in /tmp.
 """
 
 import gc
@@ -38,20 +37,20 @@ CONFIG = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.scheduler.allowed-failures": 1,
-    "distributed.scheduler.http.routes": [],  # its pages, which Dask cannot leave out, tell nobody anything
+    "distributed.scheduler.http.routes": [],  # Dask cannot turn its pages off: they show nothing
     "distributed.worker.http.routes": [],
     "distributed.dashboard.link": "",
     "distributed.logging": {"distributed": "error", "tornado": "critical"},
 }
 FILES, FILES_OF_A_WORKER = 64, 12  # that a universe has open at once, sockets included; measured: 47 and 10
-SERVER_UNREACHABLE = ("ModuleNotFoundError", "ImportError", "AttributeError")
+IMPORT_ERRORS = ("ModuleNotFoundError", "ImportError", "AttributeError")
 
 
 @contextmanager
 def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[DaskTaskRunner]:
     """A started task runner whose workers have this process's home, addresses and code.
 
-    `address` is a Dask scheduler's, such as tcp://10.0.0.5:8786, whose workers can import this project. Without one,
+    `address`: of a Dask scheduler, such as tcp://10.0.0.5:8786, whose workers can import this project. Without one,
     `processes` local processes of one thread and at most `memory_gb` GiB each are started, and stopped again.
     Raises WorkerMismatch, and InvalidSetting if no scheduler is at the address, or local ones lack room for files;
     StoreError if they lack shared memory.
@@ -70,17 +69,17 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
         "host": "127.0.0.1",
     }
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker that is stopped is no news
-    own = get_settings_context()
+    prefect_settings = get_settings_context()
     with (
-        TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True) as private,
-        dask.config.set({**CONFIG, "temporary-directory": private}),
+        TemporaryDirectory(prefix="stockml-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({**CONFIG, "temporary-directory": folder}),
         identified_worker(current_home()) as here,
-        SentSettings(profile=own.profile, settings=own.settings),
+        SentSettings(profile=prefect_settings.profile, settings=prefect_settings.settings),
     ):
         if address:
             check_scheduler(address)
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
-        with runner as started, checked(started.client, here):
+        with runner as running, checked(running.client, here):
             yield runner
 
 
@@ -103,34 +102,34 @@ def check_scheduler(address: str, timeout_s: float = 30.0) -> None:
 
 
 class SentSettings(SettingsContext):
-    """Settings that go to a worker as they are; Prefect takes 0.1 s per night to serialise and validate its own."""
+    """Settings sent to a worker unchanged; Prefect takes 0.1 s per night to serialise and validate its own."""
 
     def serialize(self, include_secrets: bool = True) -> dict[str, Any]:
         return {"profile": self.profile, "settings": self.settings}
 
 
 @contextmanager
-def checked(client: Client, here: WorkerEnvironment) -> Iterator[None]:
-    """Check every worker that is there, and within the block each one that joins. Raises WorkerMismatch.
+def checked(client: Client, expected: WorkerEnvironment) -> Iterator[None]:
+    """Check all present workers, and within the block each one that joins. Raises WorkerMismatch.
 
-    One that joins and is unlike this process is sent away, and the run's log says why.
+    One that joins and differs from this process is refused, and the run's log says why.
     """
-    log, name = get_run_logger(), f"stockml {here.mark}"
+    log, name = get_run_logger(), f"stockml {expected.mark}"
     scheduler = client.scheduler_info(n_workers=1)
     if not scheduler["workers"]:
         log.warning("no worker at %s yet; waiting for one", scheduler["address"])
         client.wait_for_workers(1)
     try:
         try:
-            client.register_plugin(SameWorkplace(here, name), name=name)
-        except Exception as lacking:  # a worker whose code lacks the check cannot even read it: Dask reports text
-            if not str(lacking).startswith(SERVER_UNREACHABLE):
+            client.register_plugin(SameWorkplace(expected, name), name=name)
+        except Exception as error:  # a worker whose code lacks the check cannot even read it: Dask reports text
+            if not str(error).startswith(IMPORT_ERRORS):
                 raise
-            differences = (("the code", here.code[:12], f"older code ({lacking})"),)
-            raise WorkerMismatch(f"of the scheduler {scheduler['address']}", differences) from lacking
+            differences = (("the code", expected.code[:12], f"older code ({error})"),)
+            raise WorkerMismatch(f"of the scheduler {scheduler['address']}", differences) from error
         marker = client.submit(str, key=name)  # the scheduler knows it for as long as this process is connected
         client.subscribe_topic(name, lambda event: log.warning("%s", event[1]))
-        client.register_plugin(SameWorkplace(here, name), name=name)  # for one that joined before the marker
+        client.register_plugin(SameWorkplace(expected, name), name=name)  # for one that joined before the marker
         yield
         marker.release()
     finally:
@@ -141,9 +140,9 @@ def checked(client: Client, here: WorkerEnvironment) -> Iterator[None]:
 class SameWorkplace(WorkerPlugin):
     """A plugin that refuses a worker unlike the run.
 
-    `marker`: a key that the scheduler knows while nights run, and the topic that tells of a refusal. A worker that was
-    there before is left alone, and the error ends the run. One that joins later gets no task before its setup ends: if
-    refused, it takes none and leaves, and the run goes on without it.
+    `marker`: a key that the scheduler knows while nights run, and the topic of refusals. A worker that was there before
+    stays, and the error ends the run. One that joins later gets no task before its setup ends: if refused, it leaves,
+    and the run continues without it.
     """
 
     def __init__(self, expected: WorkerEnvironment, marker: str) -> None:

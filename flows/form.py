@@ -24,12 +24,12 @@ from stockml.training.tuned_settings import tuned_settings
 class Form(BaseModel):
     """An empty field keeps the profile's own value."""
 
-    # a field's type leaves None out, though None is its default: the page would offer "None" as a kind of its own
+    # a field's type excludes None, though None is its default: the page would offer "None" as a type
 
     model_config = ConfigDict(extra="forbid")
 
 
-# of a parameter's Field, Prefect keeps default and description only: what else the page should check is in its type
+# Prefect keeps only default and description of a parameter's Field: what else the page should check is in its type
 TickerName = Annotated[str, Field(pattern="^[A-Za-z0-9]{1,10}([.-][A-Za-z0-9]{1,5}){0,2}$")]
 Retries = Annotated[int, Field(ge=0, le=12)]
 WaitSeconds = Annotated[float, Field(ge=0, le=7200)]
@@ -62,39 +62,39 @@ SETTINGS: Any = Field(NO_CHANGES, description="What to change in the profile; em
 
 def form_of(settings: FrozenSettings) -> type[Form]:
     """A pydantic model with a field for each setting; `settings` are the values of fields that stay empty."""
-    found: dict[str, Any] = {}
-    for name, described in settings.model_json_schema()["properties"].items():
-        kind: Any = list[Units] if "items" in described else type(settings).model_fields[name].annotation
+    fields: dict[str, Any] = {}
+    for name, schema in settings.model_json_schema()["properties"].items():
+        kind: Any = list[Units] if "items" in schema else type(settings).model_fields[name].annotation
         word = "tutorial" if only_tutorial(settings.PREFIX + name) else "usually"
-        shown = Field(
+        field = Field(
             None,
             title=name.replace("_", " ").capitalize(),
-            description=_described(described, f"{word} {_plainly(getattr(settings, name))}"),
+            description=_help_text(schema, f"{word} {_as_text(getattr(settings, name))}"),
             json_schema_extra=methodcaller("pop", "default", None),  # the page would fill in None, the server refuse it
-            ge=described.get("minimum"),
-            le=described.get("maximum"),
+            ge=schema.get("minimum"),
+            le=schema.get("maximum"),
         )
-        found[name] = (NightlyDecay if name == "decay_on" else kind, shown)
-    return create_model(type(settings).__name__, __base__=Form, __doc__=settings.__doc__, **found)
+        fields[name] = (NightlyDecay if name == "decay_on" else kind, field)
+    return create_model(type(settings).__name__, __base__=Form, __doc__=settings.__doc__, **fields)
 
 
-def _described(described: Mapping[str, Any], usual: str) -> str:
-    """What the setting means, its bounds and usual value: `Passes over the training part. 1 to 1,000; tutorial 30`."""
-    allowed = described.get("items", described)
-    bounds = f"{_plainly(allowed['minimum'])} to {_plainly(allowed['maximum'])}; " if "minimum" in allowed else ""
-    return f"{described['description']}. {bounds}{usual if bounds else usual.capitalize()}"
+def _help_text(schema: Mapping[str, Any], default: str) -> str:
+    """The setting's meaning, bounds and default: `Passes over the training part. 1 to 1,000; tutorial 30`."""
+    allowed = schema.get("items", schema)
+    bounds = f"{_as_text(allowed['minimum'])} to {_as_text(allowed['maximum'])}; " if "minimum" in allowed else ""
+    return f"{schema['description']}. {bounds}{default if bounds else default.capitalize()}"
 
 
-def _plainly(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """The value as a person writes it: 1,000; 0.0001; 200 200 150."""
     if isinstance(value, tuple):
-        return " ".join(map(_plainly, value))
+        return " ".join(map(_as_text, value))
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.10f}".rstrip("0")
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-SECTIONS: Any = {  # a setting that acts on both profiles is the same in both
+SECTIONS: Any = {  # settings that affect both profiles have the same value in both
     name: (form := form_of(usual), Field(default_factory=form, title=name.capitalize(), description=form.__doc__))
     for name, usual in PROFILES["tutorial"]
     if isinstance(usual, FrozenSettings)
@@ -104,7 +104,7 @@ Changes = Annotated[SettingsForm, BeforeValidator(lambda changes: changes or {})
 
 
 class Choices(Form):
-    """What a ticker's own nights go by, as `tickers.yaml` says."""
+    """A ticker's own choices for its nights, in `tickers.yaml`."""
 
     profile: Profile = "nightly"
     calendar: CalendarName = ""
@@ -112,23 +112,23 @@ class Choices(Form):
 
 
 def of_ticker(
-    own: Mapping[str, Any], profile: Profile | None, calendar: str | None, settings: Mapping[str, Any] | None
+    choices: Mapping[str, Any], profile: Profile | None, calendar: str | None, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Profile, calendar and settings of a night: what was asked for, setting by setting, else the ticker's own."""
-    usual, asked = own.get("settings") or {}, settings or {}
+    """Profile, calendar and settings of a night: as requested, setting by setting, else the ticker's own."""
+    own, changes = choices.get("settings") or {}, settings or {}
     return {
-        "profile": profile or own.get("profile", "nightly"),
-        "calendar": calendar or own.get("calendar", ""),
-        "settings": {part: {**usual.get(part, {}), **asked.get(part, {})} for part in {**usual, **asked}},
+        "profile": profile or choices.get("profile", "nightly"),
+        "calendar": calendar or choices.get("calendar", ""),
+        "settings": {part: {**own.get(part, {}), **changes.get(part, {})} for part in {**own, **changes}},
     }
 
 
 def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ticker: str | None = None) -> Settings:
-    """The profile's settings, overridden by what tuning found for the ticker, and both by what the form changes.
+    """The profile's settings, overridden by the ticker's tuned ones, and both by the form's changes.
 
     Raises InvalidSetting, and InvalidFile if the ticker's settings file is damaged.
     """
-    filled = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
-    dotted = {f"{section}.{name}": value for section, part in filled.items() for name, value in part.items()}
+    sections = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
+    dotted = {f"{section}.{name}": value for section, part in sections.items() for name, value in part.items()}
     tuned = tuned_settings(current_home(), ticker, profile) if ticker else {}
     return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted}))

@@ -1,6 +1,6 @@
-"""Once a week: end what only claims to run, resume what waited, and remove what is old and not needed.
+"""Once a week: end runs that only claim to run, resume what waited, and remove what is old and not needed.
 
-Ages go by the machine's own clock, even where STOCKML_CLOCK replays another day: nothing here is dated by sessions.
+Ages are by the machine's own clock, even where STOCKML_CLOCK replays another day.
 """
 
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ def maintenance(
     record_process(UUID(flow_run.id))
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(current_home(), depth=Depth.EVERYTHING)
-    done = [
+    reports = [
         *reports_of(steps.end_zombies, None, dry_run),
         *reports_of(steps.resume_what_waited, now, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
@@ -61,18 +61,18 @@ def maintenance(
         *reports_of(steps.clear_mlflow_files, days, now, dry_run),
         *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),
     ]
-    told = summary(done)
-    show_text(markdown(done, dry_run=dry_run), key="maintenance", description=told)
-    get_run_logger().info("%s", told)
-    name = states.WITH_FAILURES if any(step.failed for step in done) else "Completed"
-    return Completed(name=name, message=told, data=done)
+    line = summary(reports)
+    show_text(markdown(reports, dry_run=dry_run), key="maintenance", description=line)
+    get_run_logger().info("%s", line)
+    name = states.WITH_FAILURES if any(step.failed for step in reports) else "Completed"
+    return Completed(name=name, message=line, data=reports)
 
 
-def reports_of(one: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
-    result = one(*args, return_state=True, **kwargs).result(raise_on_failure=False)
+def reports_of(step: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> list[StepReport]:
+    result = step(*args, return_state=True, **kwargs).result(raise_on_failure=False)
     if isinstance(result, StepReport):
         return [result]
-    return result if isinstance(result, list) else [StepReport(one.name, failed=cause_of(result))]
+    return result if isinstance(result, list) else [StepReport(step.name, failed=cause_of(result))]
 
 
 def cause_of(fault: Any) -> str:

@@ -41,12 +41,12 @@ BUSY_WAIT_S = 3600.0
 
 
 def run_name() -> str:
-    """`IBM 2013-03-01`, with the mode if one was asked for; parameters that cannot be read are named as given."""
-    given = flow_run.parameters
-    ticker, session, mode = (str(given.get(name) or "") for name in ("ticker", "session", "mode"))
+    """`IBM 2013-03-01`, with the mode if one was asked for; unreadable parameters are shown unchanged."""
+    parameters = flow_run.parameters
+    ticker, session, mode = (str(parameters.get(name) or "") for name in ("ticker", "session", "mode"))
     if not session:
         try:
-            session = str(sessions_for(ticker, given.get("calendar") or None).last_final(clock.now()))
+            session = str(sessions_for(ticker, parameters.get("calendar") or None).last_final(clock.now()))
         except StockmlError:
             session = "newest"
     return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
@@ -74,34 +74,34 @@ def nightly(
 ) -> State:
     """Bring one ticker up to date with one session, and publish the forecast of the 50 sessions after it.
 
-    The state carries the Night: completed, or skipped with the reason (no session, a late, stale or doubtful bar, a
-    share at rest, quota).
+    The state carries the Night: completed, or skipped with the reason (no session, a late, stale or suspect bar, a
+    delisted share, quota).
     """
     run_records.drop_related_resources()
     ticker = validated_ticker(ticker)
     sharing.refresh(current_home(), [ticker])
-    wanted = form.chosen(profile, mode, settings, ticker=ticker)
-    for name in without_effect(wanted):
+    night_settings = form.chosen(profile, mode, settings, ticker=ticker)
+    for name in without_effect(night_settings):
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
-    tonight = NightRequest(ticker, wanted, calendar or None, force, late_retries, late_wait_s)
-    outcome = tonight.outcome(session)
-    if outcome.state:
-        return skipped(tonight, outcome)
-    session = outcome.session
+    request = NightRequest(ticker, night_settings, calendar or None, force, late_retries, late_wait_s)
+    status = request.status(session)
+    if status.state:
+        return skipped(request, status)
+    session = status.session
     keep_code_version()  # the night may wait for hours, for another of its ticker or for a late bar
     with exclusive_run(ticker):
-        found = bars_of(tonight, session)
+        bars = bars_of(request, session)
         sharing.commit(current_home(), ticker)
-        if isinstance(found, SessionStatus):
-            return skipped(tonight, found)
-        night = train_and_publish(tonight, found)
-    night = replace(night, seconds=tonight.seconds())
+        if isinstance(bars, SessionStatus):
+            return skipped(request, bars)
+        night = train_and_publish(request, bars)
+    night = replace(night, seconds=request.seconds())
     show_night(night)
-    return Completed(message=f"{message(night)}{tonight.aged()}", data=night)
+    return Completed(message=f"{message(night)}{request.aged()}", data=night)
 
 
 class Nowhere(LocalFileSystem):
-    """Storage that keeps no failure: the run's state tells it."""
+    """Discards failed results: the run's state has them."""
 
     _block_type_slug = "nowhere"
 
@@ -112,25 +112,25 @@ class Nowhere(LocalFileSystem):
 nightly.result_storage = Nowhere(basepath=os.devnull)  # or Prefect asks its server for one, twice per run
 
 
-def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
-    """Run a night from the store on; the ledger has its forecast before MLflow is told of it."""
-    now, force, calendar, settings = clock.now(), tonight.force, tonight.calendar, tonight.settings
+def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
+    """Run a night from the stored bars on; the ledger gets its forecast before MLflow."""
+    now, force, calendar, settings = clock.now(), request.force, request.calendar, request.settings
     beside = side_inputs_sha256(current_home(), bars.ticker, bars.session)
     dataset = with_home_storage(renormalise, force=force)(bars, calendar, beside)
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
     model = with_home_storage(train_model, force=force)(dataset, decision, settings)
-    upcoming = sessions_for(tonight.ticker, calendar).after(bars.session, settings.evaluation.horizon)
+    upcoming = sessions_for(request.ticker, calendar).after(bars.session, settings.evaluation.horizon)
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     key = night_key(dataset, settings)
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
-    sharing.commit(current_home(), tonight.ticker)
+    sharing.commit(current_home(), request.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings, key)
     page = prefect_page(UUID(flow_run.id))
-    run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), tonight.seconds(), page)
+    run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), request.seconds(), page)
     promotion = with_home_storage(promote, force=force)(model, run, now)
-    left = (bars, dataset, decision, model, evaluation, published, promotion)
-    keep_finished(current_home(), bars.session, settings, calendar, run, left)
+    receipts = (bars, dataset, decision, model, evaluation, published, promotion)
+    keep_finished(current_home(), bars.session, settings, calendar, run, receipts)
     return read_night(Path(run.path))
 
 
@@ -138,25 +138,25 @@ def train_and_publish(tonight: NightRequest, bars: StoreReceipt) -> Night:
 def exclusive_run(ticker: str) -> Iterator[None]:
     """Let one run of a ticker at a time work, on all machines that share its state; a second waits and says so.
 
-    Earlier runs that were killed at work are ended on the server. Raises NightBusy, and StoreBusy if another machine
-    committed the state meanwhile.
+    Earlier runs that were killed are ended on the server. Raises NightBusy, and StoreBusy if another machine committed
+    the state meanwhile.
     """
     run_records.record_process(UUID(flow_run.id))
-    with ExitStack() as held:
+    with ExitStack() as locks:
         try:
-            held.enter_context(sharing.ticker_lock(current_home(), ticker, 0))
+            locks.enter_context(sharing.ticker_lock(current_home(), ticker, 0))
         except StoreBusy as busy:
             get_run_logger().info("another run of %s is at work; waiting for it (%s)", ticker, busy.why)
             try:
-                held.enter_context(sharing.ticker_lock(current_home(), ticker, BUSY_WAIT_S))
+                locks.enter_context(sharing.ticker_lock(current_home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
                 raise NightBusy(ticker, BUSY_WAIT_S) from None
         lost_runs.end_killed(ticker)
         yield
 
 
-def skipped(tonight: NightRequest, outcome: SessionStatus) -> State:
-    told, state = f"{outcome}{tonight.aged()}", str(outcome.state)
-    night = Night.skipped(tonight.ticker, outcome.session, told, datetime.now(UTC), tonight.settings.sha256())
-    get_run_logger().info("%s: %s", state.lower(), told)
-    return Completed(name=state, message=told, data=night)
+def skipped(request: NightRequest, status: SessionStatus) -> State:
+    reason, state = f"{status}{request.aged()}", str(status.state)
+    night = Night.skipped(request.ticker, status.session, reason, datetime.now(UTC), request.settings.sha256())
+    get_run_logger().info("%s: %s", state.lower(), reason)
+    return Completed(name=state, message=reason, data=night)

@@ -1,4 +1,4 @@
-"""What a person is told: which tickers lack a forecast, and, without a notification block, a log of what happened."""
+"""Notices to a person: which tickers lack a forecast, and, without a notification block, a log of what happened."""
 
 from datetime import UTC, datetime
 
@@ -32,18 +32,18 @@ def missing_forecasts(
         {}, description="Exchange calendar per ticker, where the suffix does not decide it"
     ),
 ) -> State:
-    """End as `Forecasts missing`, naming the tickers and why, or as Completed. Shares at rest or paused lack none."""
+    """End as `Forecasts missing`, naming the tickers and why, or as Completed. Delisted or paused ones lack none."""
     if is_due_again():
         return Completed(message="left to the next one, which is due too")
     with get_client(sync_client=True) as client:
         paused = {ticker for ticker, start in next_runs(client).items() if start is None}
     names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
-    own = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
+    calendar_by_ticker = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
     refresh(current_home(), names, Depth.STATUS)
-    found = missing(current_home(), names, clock.now(), own)
-    line = missing_line(found, len(names))
+    lacking = missing(current_home(), names, clock.now(), calendar_by_ticker)
+    line = missing_line(lacking, len(names))
     get_run_logger().info("%s", line)
-    return Completed(name=states.FORECASTS_MISSING if found else "Completed", message=line)
+    return Completed(name=states.FORECASTS_MISSING if lacking else "Completed", message=line)
 
 
 @flow(name="notice", flow_run_name="{what}")

@@ -99,15 +99,15 @@ def backtest(
     calendar: form.CalendarName = form.CALENDAR,
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
-    logger, named = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    logger, symbols = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
     record_process(UUID(flow_run.id))
-    refresh(current_home(), () if prices else named or None, Depth.STATUS)
-    series, unread, doubts = read_prices(named, folder_named(prices), calendar or None)
+    refresh(current_home(), () if prices else symbols or None, Depth.STATUS)
+    series, unreadable, doubts = read_prices(symbols, folder_named(prices), calendar or None)
     last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
     span = Span(first or last - THREE_YEARS, last, every)
-    wanted, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
-    found, unused = backtest_tickers(series, span, wanted, folder)
-    table = backtest_table(found, unused | unread, doubts)
+    night_settings, folder = form.chosen("nightly", "auto", settings), folder_named(vintages)
+    backtests, too_short = backtest_tickers(series, span, night_settings, folder)
+    table = backtest_table(backtests, too_short | unreadable, doubts)
     text = "\n".join(markdown(table))
     show_text(escape_markdown(text), key="backtest", description=str(table))
     logger.info("\n%s", text)

@@ -1,6 +1,6 @@
-"""What one night was asked for, and how its bars come: turns, fetching, and what kind of night it is.
+"""A night's request, and how its bars come: turns, fetching, and the session's status.
 
-A late bar is waited for in Prefect's schedule where a worker's slot is at stake, otherwise in the process.
+The wait for a late bar is in Prefect's schedule if the run holds a worker's slot, otherwise in the process.
 """
 
 import os
@@ -53,64 +53,60 @@ class NightRequest:
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
-    def outcome(self, session: date | None, newest: date | None = None) -> SessionStatus:
-        """What kind of night it is, by the clock; on a holiday, one that has its forecast already is not run again."""
-        exchange, done = (
-            sessions_for(self.ticker, self.calendar),
-            Ledger(current_home().ledger).last_session(self.ticker),
-        )
-        stale_after = self.settings.ageing.stale_bars
-        now = clock.now()
+    def status(self, session: date | None, newest: date | None = None) -> SessionStatus:
+        """The session's status by the clock; on a holiday, a session with a forecast is not run again."""
+        calendar = sessions_for(self.ticker, self.calendar)
+        last, stale_after = Ledger(current_home().ledger).last_session(self.ticker), self.settings.ageing.stale_bars
         return session_status(
-            exchange, requested=session, now=now, last_stored=done, newest=newest, stale_after=stale_after
+            calendar, requested=session, now=clock.now(), last_stored=last, newest=newest, stale_after=stale_after
         )
 
     def aged(self) -> str:
-        """What is too old by the settings (forecast, champion), as the end of a state's message."""
-        exchange = sessions_for(self.ticker, self.calendar)
-        found = too_old(current_home(), self.ticker, exchange, clock.now(), self.settings.ageing)
-        return "".join(f"; {each}" for each in found)
+        """What is too old by the settings (forecast, champion), to append to a state's message."""
+        calendar = sessions_for(self.ticker, self.calendar)
+        sentences = too_old(current_home(), self.ticker, calendar, clock.now(), self.settings.ageing)
+        return "".join(f"; {each}" for each in sentences)
 
 
-def bars_of(tonight: NightRequest, session: date) -> StoreReceipt | SessionStatus:
-    """The store's receipt after tonight's requests, or the kind of night if nothing more is to be done."""
-    ticker, store = tonight.ticker, BarStore.of(current_home(), tonight.calendar)
-    if delisted_status(current_home(), ticker, session) and (rest := check_delisted(ticker, session)):
-        return rest
-    if later := turn(tonight, session):
-        return SessionStatus(session, str(later), states.QUOTA)
+def bars_of(request: NightRequest, session: date) -> StoreReceipt | SessionStatus:
+    """The store's receipt after this night's requests, or the status if nothing more is to be done."""
+    ticker, store = request.ticker, BarStore.of(current_home(), request.calendar)
+    if delisted_status(current_home(), ticker, session) and (delisted := check_delisted(ticker, session)):
+        return delisted
+    if next_turn := turn(request, session):
+        return SessionStatus(session, str(next_turn), states.QUOTA)
     try:
-        bars, outcome = ingest(tonight, session)
+        bars, status = ingest(request, session)
     except QuotaSpent as spent:
         return SessionStatus(session, without_ticker(ticker, str(spent)), states.QUOTA)
     except UnknownSymbol:
-        last = store.last_session(ticker)  # known and fell silent: no passing fault, and not misspelt
-        silent = last and len(store.sessions(ticker).between(last, session)) > tonight.settings.ageing.stale_bars
-        if silent and (rest := check_delisted(ticker, session)):
-            return rest
+        last = store.last_session(ticker)  # has bars, so neither misspelt nor a passing fault
+        silent = last and len(store.sessions(ticker).between(last, session)) > request.settings.ageing.stale_bars
+        if silent and (delisted := check_delisted(ticker, session)):
+            return delisted
         raise
     finally:
         join_turns({ticker: store.last_session(ticker)})
-    if outcome.state is None:
+    if status.state is None:
         return bars
-    return (check_delisted(ticker, session) if outcome.state == states.STALE else None) or outcome
+    return (check_delisted(ticker, session) if status.state == states.STALE else None) or status
 
 
-def turn(tonight: NightRequest, session: date) -> NextTurn | None:
-    """None if today's requests of the key reach this ticker, else its next turn; `force` asks out of turn."""
-    if tonight.force:
+def turn(request: NightRequest, session: date) -> NextTurn | None:
+    """None if today's requests of the key suffice for the ticker, else its next turn; `force` ignores it."""
+    if request.force:
         return None
-    store = BarStore.of(current_home(), tonight.calendar)
-    last = store.last_session(tonight.ticker)
-    join_turns({tonight.ticker: last})
-    later = turn_of(tonight.ticker, session, store.sessions(tonight.ticker))
-    if later is None:
-        join_turns({tonight.ticker: max(session, last or session)})  # its request is counted, not its turn too
-    return later
+    store = BarStore.of(current_home(), request.calendar)
+    last = store.last_session(request.ticker)
+    join_turns({request.ticker: last})
+    next_turn = turn_of(request.ticker, session, store.sessions(request.ticker))
+    if next_turn is None:
+        join_turns({request.ticker: max(session, last or session)})  # its request is counted already
+    return next_turn
 
 
 def check_delisted(ticker: str, session: date) -> SessionStatus | None:
-    """The outcome if the share is delisted, which is asked once a week for all, as one may be listed again; or None."""
+    """The status if the share is delisted, else None; asked weekly for all, since a share may be relisted."""
     try:
         ask_who_is_delisted(ticker, clock.now())
     except FeedError as refused:
@@ -118,62 +114,62 @@ def check_delisted(ticker: str, session: date) -> SessionStatus | None:
     return delisted_status(current_home(), ticker, session)
 
 
-def ingest(tonight: NightRequest, session: date) -> tuple[StoreReceipt, SessionStatus]:
-    """Fetch and append, asking again for a late bar; whatever came is in the store, even if that bar did not.
+def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionStatus]:
+    """Fetch and append, asking again for a late bar; without it, the other bars are stored all the same.
 
-    The receipt counts what all of tonight's answers brought. In an ordinary night, jumps are asked about as well.
+    The receipt counts the bars of all this night's answers. If none is late, jumps are asked about as well.
     """
-    attempts, added, restated = earlier_attempts(BarStore.of(current_home(), tonight.calendar), tonight.ticker)
-    lacks_history = needs_whole_history(current_home(), tonight.ticker, tonight.calendar, session)
-    added += bring_history(tonight, session) if lacks_history else 0
-    for attempt in range(min(attempts, tonight.late_retries), tonight.late_retries + 1):
+    attempts, added, restated = earlier_attempts(BarStore.of(current_home(), request.calendar), request.ticker)
+    lacks_history = needs_whole_history(current_home(), request.ticker, request.calendar, session)
+    added += bring_history(request, session) if lacks_history else 0
+    for attempt in range(min(attempts, request.late_retries), request.late_retries + 1):
         now = clock.now()
-        force = tonight.force or attempt > 0
-        payload = with_home_storage(fetch_daily, force=force)(tonight.ticker, session, tonight.calendar, now)
-        bars = with_home_storage(append_bars, force=force)(payload, tonight.calendar, now)
+        force = request.force or attempt > 0
+        payload = with_home_storage(fetch_daily, force=force)(request.ticker, session, request.calendar, now)
+        bars = with_home_storage(append_bars, force=force)(payload, request.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
         if lacks_history and attempt == 0 and history_is_elsewhere():  # later ones may find these bars, and no lack
-            bars = explained(tonight, bars)
-            get_run_logger().info("%s", import_history(tonight.ticker, tonight.calendar, now))
-        outcome = tonight.outcome(session, newest=payload.newest)
-        if outcome.state != states.LATE or attempt == tonight.late_retries:
+            bars = explained(request, bars)
+            get_run_logger().info("%s", import_history(request.ticker, request.calendar, now))
+        status = request.status(session, newest=payload.newest)
+        if status.state != states.LATE or attempt == request.late_retries:
             break
-        wait_for(outcome, tonight.late_wait_s)
+        wait_for(status, request.late_wait_s)
     get_run_logger().info("%s", bars.counted)
     bars = replace(bars, added=added, restated=restated)
-    if outcome.state:
-        return bars, outcome
-    bars = explained(tonight, bars)
-    return bars, set_aside_tonight(current_home(), bars, tonight.calendar) or outcome
+    if status.state:
+        return bars, status
+    bars = explained(request, bars)
+    return bars, set_aside_tonight(current_home(), bars, request.calendar) or status
 
 
-def explained(tonight: NightRequest, bars: StoreReceipt) -> StoreReceipt:
-    """Ask for the splits that the stored bars' jumps suggest, if any; returns the receipt."""
-    if BarStore.of(current_home(), tonight.calendar).unexplained_jumps(tonight.ticker):
-        return with_home_storage(explain_jumps, force=tonight.force)(bars, tonight.calendar, clock.now())
+def explained(request: NightRequest, bars: StoreReceipt) -> StoreReceipt:
+    """Ask for the splits that the stored bars' jumps suggest; returns the newest receipt."""
+    if BarStore.of(current_home(), request.calendar).unexplained_jumps(request.ticker):
+        return with_home_storage(explain_jumps, force=request.force)(bars, request.calendar, clock.now())
     return bars
 
 
-def bring_history(tonight: NightRequest, session: date) -> int:
+def bring_history(request: NightRequest, session: date) -> int:
     """Fetch and append all sessions, if the key's plan gives them; returns how many were added."""
-    ticker, calendar, now = tonight.ticker, tonight.calendar, clock.now()
+    ticker, calendar, now = request.ticker, request.calendar, clock.now()
     if not plan_gives_history():
         return 0
     try:
-        everything = with_home_storage(fetch_history, force=tonight.force)(ticker, session, calendar, now)
+        payload = with_home_storage(fetch_history, force=request.force)(ticker, session, calendar, now)
     except BadPayload as unusable:
         get_run_logger().warning("%s", unusable)
         return 0
-    if isinstance(everything, State):
-        get_run_logger().warning("%s", everything.message)
+    if isinstance(payload, State):
+        get_run_logger().warning("%s", payload.message)
         return 0
-    bars = with_home_storage(append_bars, force=tonight.force)(everything, calendar, now)
+    bars = with_home_storage(append_bars, force=request.force)(payload, calendar, now)
     get_run_logger().info("%s", bars.counted)
     return bars.added
 
 
 def earlier_attempts(store: BarStore, ticker: str) -> tuple[int, int, int]:
-    """How often this run was taken up before, not counting after a process that died; what that added and restated."""
+    """How often this run was begun before, not counting deaths of its process; bars added and restated by that."""
     run = _scheduled_run()
     if run is None or run.run_count < 2 or run.start_time is None:
         return 0, 0, 0
@@ -183,11 +179,11 @@ def earlier_attempts(store: BarStore, ticker: str) -> tuple[int, int, int]:
 
 
 def wait_for(late: SessionStatus, seconds: float) -> None:
-    """Let the seconds pass before the bar is asked for again.
+    """Wait before asking for the bar again.
 
-    A worker's run goes back into the queue as AwaitingRetry and its process ends: raises Prefect's Pause, with which a
-    run leaves without an end state (one that returns AwaitingRetry is taken for crashed), or Abort if the server does
-    not want it to go on.
+    A worker's run goes back into the queue as AwaitingRetry and its process ends: raises Prefect's Pause, by which a
+    run leaves without an end state (one that returns AwaitingRetry is taken for crashed), or Abort if the server stops
+    the run.
     """
     run = _scheduled_run()
     if run is None:
@@ -201,7 +197,7 @@ def wait_for(late: SessionStatus, seconds: float) -> None:
 
 
 def _scheduled_run() -> FlowRun | None:
-    """This run, if a schedule or a form began it; None if a replay's clock is frozen, as there is no later."""
+    """This run, if a schedule or a form began it; None if a replay's clock is frozen: waiting is no use."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     is_own = run and run.deployment_id and run.parent_task_run_id is None

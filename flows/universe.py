@@ -29,7 +29,7 @@ from stockml.settings import FailWhen, Mode, Profile
 from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
-from tasks.artifacts import final_state, night_report, row_of, show_nights, warned_if_refused
+from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
 from tasks.provider import join_turns
 from tasks.run_records import end_children, run_on_page
 from tasks.status_page import show_status
@@ -67,7 +67,7 @@ def universe(
         {}, description="Per ticker: the profile, calendar and settings of its own nights; fields filled in above win"
     ),
 ) -> State:
-    """Bring every ticker up to date, those that waited longest first, as far as the day's quota reaches.
+    """Bring every ticker up to date, those that waited longest first, as far as the day's quota allows.
 
     Ends Failed if all failed (or as `fail_when` says), else Completed with the failures listed. All nights are in one
     table on the run's page and in STOCKML_HOME/universe/SESSION.csv. The state carries a NightRow per ticker.
@@ -77,24 +77,24 @@ def universe(
     refresh(current_home(), names, Depth.STATUS)
     common: dict[str, Any] = {"session": session, "mode": mode, "force": force}
     common |= {"late_retries": late_retries, "late_wait_s": late_wait_s}
-    asked = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))
-    own = {validated_ticker(ticker): choice.model_dump(exclude_none=True) for ticker, choice in choices.items()}
-    parameters = {ticker: common | form.of_ticker(own.get(ticker, {}), *asked) for ticker in names}
+    changes = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))
+    own_choices = {validated_ticker(ticker): choice.model_dump(exclude_none=True) for ticker, choice in choices.items()}
+    parameters = {ticker: common | form.of_ticker(own_choices.get(ticker, {}), *changes) for ticker in names}
     address = dask_address or os.environ.get("STOCKML_DASK_ADDRESS")
-    unreferenced_before: State = Crashed(message="Its worker process has ended")
-    rows, on_night = list[NightRow](), night_report("universe", len(names))
-    in_turn = {ticker: parameters[ticker] for ticker in stalest_of(parameters)}
+    end_state: State = Crashed(message="Its worker process has ended")
+    rows, on_night = list[NightRow](), night_callback("universe", len(names))
+    by_turn = {ticker: parameters[ticker] for ticker in stalest_of(parameters)}
     try:
-        for row in nights(in_turn, address, min(processes, len(names)), memory_gb):
+        for row in nights(by_turn, address, min(processes, len(names)), memory_gb):
             on_night()
             get_run_logger().info("%s", row)
             rows.append(row)
     except TerminationSignal:
-        unreferenced_before = Cancelled(message="Ended with the run that it belongs to")
+        end_state = Cancelled(message="Ended with the run that it belongs to")
         raise
     finally:
         with warned_if_refused():
-            end_children(UUID(flow_run.id), unreferenced_before)
+            end_children(UUID(flow_run.id), end_state)
     try:
         write_csv(current_home(), rows)
     except StoreError as refused:  # by a full disk; the run's page and the command show the same table
@@ -108,9 +108,9 @@ def universe(
 def stalest_of(nights: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The tickers by their newest session, the stalest first; each night then asks whether its turn has come."""
     lasts: dict[str, date | None] = {}
-    for ticker, asked in nights.items():
-        with suppress(StoreError):  # its own night says what is wrong with it
-            lasts[ticker] = BarStore.of(current_home(), asked["calendar"]).last_session(ticker)
+    for ticker, parameters in nights.items():
+        with suppress(StoreError):  # its own night reports the fault
+            lasts[ticker] = BarStore.of(current_home(), parameters["calendar"]).last_session(ticker)
     return [*stalest_first(join_turns(lasts)), *(ticker for ticker in nights if ticker not in lasts)]
 
 
@@ -121,14 +121,14 @@ def nights(
     from flows.cluster import workers
 
     with workers(address, processes, memory_gb) as runner:
-        asked = {
+        pending = {
             runner.submit(night_of, {"ticker": ticker, "parameters": night}): (ticker, night["session"])
             for ticker, night in parameters.items()
         }
-        futures: Any = as_completed(list(asked))  # yields the very ones that it is given
+        futures: Any = as_completed(list(pending))  # yields the very ones that it is given
         for future in futures:
             future.wait()
-            yield row_of(*asked.pop(future), future.state)
+            yield row_of(*pending.pop(future), future.state)
             future.wrapped_future.release()  # else it is computed again when the process that holds it dies
 
 
@@ -136,7 +136,7 @@ def nights(
 def night_of(ticker: str, parameters: dict[str, Any]) -> NightRow | State:
     """One ticker's nightly run, within a worker: its row, in a state Failed if it failed. Raises no error.
 
-    One that cannot be unpickled, such as httpx's, would make Dask take the worker that sends it for dead.
+    An error that cannot be unpickled, such as httpx's, would make Dask think that the worker is dead.
     """
     try:
         # else, within this task, a step's result would be kept only with the whole night

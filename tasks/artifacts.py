@@ -36,7 +36,7 @@ from tasks.run_records import REFUSALS
 
 @contextmanager
 def warned_if_refused(level: int = logging.WARNING) -> Iterator[None]:
-    """Log what Prefect refuses to show, without which a night, or many, are complete all the same."""
+    """Log an artifact that Prefect refuses; the run is complete without it."""
     try:
         yield
     except REFUSALS as refused:
@@ -47,7 +47,7 @@ show_text = warned_if_refused()(create_markdown_artifact)
 
 
 class ProgressBar:
-    """A bar on the run's page, made by its first move; of many that are refused in a row, one is told."""
+    """A bar on the run's page, made by its first move; of refusals in a row, the first is a warning."""
 
     def __init__(self, key: str, description: str) -> None:
         self._key, self._description = key, description
@@ -58,14 +58,14 @@ class ProgressBar:
         with warned_if_refused(self._level):
             self._level = logging.DEBUG
             if self._artifact is None:
-                found = create_progress_artifact(percent, key=self._key, description=self._description)
-                self._artifact = cast(UUID, found)  # its type allows for a coroutine, given only where it is awaited
+                artifact = create_progress_artifact(percent, key=self._key, description=self._description)
+                self._artifact = cast(UUID, artifact)  # its type allows for a coroutine, given only where it is awaited
             else:
                 update_progress_artifact(self._artifact, progress=min(percent, 100.0))
             self._level = logging.WARNING
 
 
-def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
+def epoch_callback(ticker: str, session: date) -> Callable[[EpochProgress], None]:
     """A callback for each epoch: a log line, and a progress bar that appears with the first.
 
     The scored network is the first half of the bar, the published one the second.
@@ -84,8 +84,8 @@ def epoch_report(ticker: str, session: date) -> Callable[[EpochProgress], None]:
 def show_night(night: Night) -> None:
     """Show the night's text as Markdown with the forecast's age, and its scores as a table.
 
-    Those of a night that is caught up, or repeated after another of its session, are on its run's page only: the
-    ticker's name leads to the newest night, as the status does.
+    Those of a past or superseded night are on its run's page only: the ticker's name leads to the newest night, as
+    the status does.
     """
     age, latest = night_age(night, clock.now()), newest(current_home().nights, night.ticker)
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
@@ -105,7 +105,7 @@ def show_night(night: Night) -> None:
 
 @warned_if_refused()
 def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
-    """Show many nights as a table, with what its columns are."""
+    """Show many nights as a table, and explain its columns."""
     create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}")
 
 
@@ -119,34 +119,34 @@ def _in_mlflow(night: Night) -> list[str]:
 
 
 def mlflow_pages(home: HomePaths) -> str | None:
-    """Where MLflow's page is: STOCKML_MLFLOW_PAGE, else the tracking server, else what `stockml up` says, else None.
+    """MLflow's page: STOCKML_MLFLOW_PAGE, else the tracking server, else the one of `stockml up`, else None.
 
     Without a password: records of nights and pages link to it.
     """
     server = home.tracking_uri if home.tracking_uri.startswith("http") else ""
-    found = without_password(os.environ.get("STOCKML_MLFLOW_PAGE") or server)
-    return found.rstrip("/") or home.server("mlflow")
+    address = without_password(os.environ.get("STOCKML_MLFLOW_PAGE") or server)
+    return address.rstrip("/") or home.server("mlflow")
 
 
 def prefect_page(run: UUID) -> str | None:
-    """Where Prefect's page shows a flow run, without a password: the night's record and MLflow's run link to it."""
+    """The address of a flow run's page in Prefect, without a password: night records and MLflow link to it."""
     return without_password(page) if (page := url_for("flow-run", obj_id=run)) else None
 
 
 def row_of(ticker: str, session: date | None, state: State) -> NightRow:
-    """The row of a night by the state that it ended in; if it never ended, its process died."""
+    """The row of a night by its end state; without one, its process died."""
     if state.is_pending() or state.is_running():
         why = "its worker process died twice; see the machine's memory"
         return NightRow(ticker, session, "failed", "Crashed", why=why)
     if not state.is_final():  # cancelled while it ran
         return NightRow(ticker, session, "failed", state.name or "", why=f"ended in the state {state.name}")
-    ended = state.result(raise_on_failure=False)
-    if isinstance(ended, NightRow):
-        return ended
-    if isinstance(ended, Night):
-        return NightRow.of_night(ended, state.name or "")
-    name = type(ended).__name__ if isinstance(ended, BaseException) else ""
-    why = f"{name}: {ended}" if name and name not in str(ended) else str(ended)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, NightRow):
+        return result
+    if isinstance(result, Night):
+        return NightRow.of_night(result, state.name or "")
+    name = type(result).__name__ if isinstance(result, BaseException) else ""
+    why = f"{name}: {result}" if name and name not in str(result) else str(result)
     return NightRow(ticker, session, "failed", state.name or "Failed", why=without_ticker(ticker, why))
 
 
@@ -157,14 +157,14 @@ def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> S
 
 
 def time_left(done: int, count: int, elapsed_s: float) -> str:
-    """`about 20 s left`, if the rest takes as long per item as what is done."""
+    """`about 20 s left`, if the remaining items take as long as those done."""
     rest_s = elapsed_s / done * max(count - done, 0)
     if rest_s < 90:
         return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
     return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"
 
 
-def night_report(key: str, count: int) -> Callable[[], None]:
+def night_callback(key: str, count: int) -> Callable[[], None]:
     """A callback for each night that ended: a log line and a step of the progress bar."""
     began, numbers, bar = time.monotonic(), itertools.count(1), ProgressBar(f"{key}-progress", "nights that ended")
     bar.move(0.0)

@@ -26,12 +26,12 @@ from stockml.tracking.models import zipped_code
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_modules: set[str] = set()  # of all steps
+_step_modules: set[str] = set()  # of all steps
 
 
 def keep_code_version() -> None:
-    """Compute what this process will say of its code: what a `git pull` changes later is not what it has imported."""
-    for module in sorted(_modules):
+    """Compute this process's code hashes now: what a `git pull` changes later, it has not imported."""
+    for module in sorted(_step_modules):
         code_hash(module)
     training_code(), evaluation_code(), zipped_code(), checkout()
 
@@ -47,7 +47,7 @@ def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any], *, igno
 
 
 def identity(value: object) -> object:
-    """What counts for the key of an input that is not plain JSON."""
+    """What the key has of an input that is not plain JSON."""
     if isinstance(value, Receipt):
         return [type(value).__name__, *value.identity()]
     if (is_dataclass(value) and not isinstance(value, type)) or isinstance(value, BaseModel):
@@ -58,7 +58,7 @@ def identity(value: object) -> object:
 
 
 def forget_unless_reusable(record: Path) -> None:
-    """Remove a kept result whose receipt is not reusable or is of another home; the step then runs again."""
+    """Remove a cached result whose receipt is not reusable or another home's; the step then runs again."""
     try:
         result: object = ResultRecord.deserialize(record.read_bytes()).result
     except FileNotFoundError:
@@ -74,16 +74,15 @@ def step(
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A task that is cached by content. `module` is the stockml module that does its work, `options` are Prefect's.
 
-    `of`: the input whose ticker and session name the run.  ignores: inputs that tell when and where it runs, not what
-    it makes.
+    of: the input whose ticker and session name the run.  ignores: inputs that do not affect the result.
     """
     if of:
         options["task_run_name"] = f"{name} {{{of}.ticker}} {{{of}.session}}"
     key = partial(key_of, module, ignores=ignores)
-    _modules.add(module)
+    _step_modules.add(module)
     return task(name=name, cache_key_fn=key, persist_result=True, result_serializer="json", **options)
 
 
 def with_home_storage(cached: Task[P, R], *, force: bool = False) -> Task[P, R]:
-    """The step with its results under the present STOCKML_HOME; `force` computes it anew."""
+    """The step with its results under the present STOCKML_HOME; `force`: recompute."""
     return cached.with_options(result_storage=current_home().results, refresh_cache=force)

@@ -1,4 +1,4 @@
-"""Runs that nothing works on any more: which they are, and doing those with a schedule again."""
+"""Runs whose process is gone: finding them, and requeuing those with a schedule."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,64 +17,64 @@ from stockml.storage.process_marks import is_at_work, is_gone, is_of_this_host
 from tasks.run_records import NIGHTLY, REFUSALS, UNFINISHED, end, end_children, end_tasks, in_state, reschedule, runs_of
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
-REQUEUED, REQUEUE_AFTER, MOST_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
+REQUEUED, REQUEUE_AFTER, MAX_DEATHS = "done again at", timedelta(minutes=1), 3  # of a night whose process died
 SILENT, MAX_SILENCE = "No heartbeat for", timedelta(hours=12)  # what the server says, after 5 min, of a lost run
-OF_NIGHTS = (NIGHTLY, "universe")
-BY_SCHEDULE = (*OF_NIGHTS, "missing forecasts", "maintenance", "pretrain")  # the next is due in days or a year
-DONE_AGAIN = FlowFilter.model_validate({"name": {"any_": [*BY_SCHEDULE]}})
-OURS = FlowFilter.model_validate(
-    {"name": {"any_": [*BY_SCHEDULE, "past night", "backfill", "history", "backtest", "tune", "notice"]}}
+NIGHT_FLOWS = (NIGHTLY, "universe")
+SCHEDULED_FLOWS = (*NIGHT_FLOWS, "missing forecasts", "maintenance", "pretrain")  # the next is due in days or a year
+SCHEDULED_FILTER = FlowFilter.model_validate({"name": {"any_": [*SCHEDULED_FLOWS]}})
+OUR_FILTER = FlowFilter.model_validate(
+    {"name": {"any_": [*SCHEDULED_FLOWS, "past night", "backfill", "history", "backtest", "tune", "notice"]}}
 )  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
-# of one whose process found no server to read it from, or to tell its end, as seen by the worker or its runner
+# of a process that could not reach the server, as its worker or runner reports it
 SERVER_UNREACHABLE = (
     *("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1."),
     *(f"Failed to submit flow run to infrastructure: {kind}" for kind in ("JSON", "ValidationError", "PrefectHTTP")),
 )
-# of one whose container or pod was killed, as the workers of Docker and of Kubernetes say
+# of a killed container or pod, as the workers of Docker and of Kubernetes report it
 KILLED = ("Flow run infrastructure exited with non-zero status code 137.", "No active or succeeded pods found")
 LOST_AFTER = timedelta(minutes=4)  # without a heartbeat: a worker then acts before the server does
 GONE_AFTER = timedelta(minutes=1)  # the same if its process is known to be gone: two heartbeats
 
 
 def reap_lost(now: datetime | None = None) -> None:
-    """Reap the dead runs, and put back those that ended because nothing worked on them. While the server is away, none.
+    """Requeue or end the dead runs, and requeue those that ended as lost. While the server is away, none.
 
-    A lost worker cannot do this for its runs: another does, or it does once started again.
+    A lost worker's runs are left to another worker, or to itself once it is started again.
     """
     with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
         now = now or _time_of_server(client)
         ended = in_state([StateType.CRASHED], end_time={"after_": now - MAX_SILENCE})
         for run, why in dead_runs(client, now):
             reap(client, run, why)
-        for run in filter(_is_lost, runs_of(client, ended, flows=DONE_AGAIN)):
-            if told := _why_lost(client, run):
-                requeue(client, run.id, told)
+        for run in filter(_is_lost, runs_of(client, ended, flows=SCHEDULED_FILTER)):
+            if reason := _why_lost(client, run):
+                requeue(client, run.id, reason)
 
 
 def dead_runs(client: SyncPrefectClient, now: datetime | None = None) -> tuple[tuple[FlowRun, str], ...]:
-    """Our unfinished runs that nothing works on any more, each with the reason; children after their parents.
+    """Our unfinished runs whose process is gone, each with the reason; children after their parents.
 
-    A run may show no sign of life for LOST_AFTER if it is a night, or of this host; any other for MAX_SILENCE, as the
-    server lacks heartbeats of living ones after an outage of its own.
+    A night, or a run of this host, may be silent for LOST_AFTER; any other for MAX_SILENCE, as the server lacks
+    heartbeats of living runs after an outage of its own.
     """
     now = now or _time_of_server(client)
-    nights = {flow.id for flow in client.read_flows(flow_filter=DONE_AGAIN) if flow.name in OF_NIGHTS}
-    found = []
-    for run in runs_of(client, in_state(UNFINISHED), flows=OURS):
+    nights = {flow.id for flow in client.read_flows(flow_filter=SCHEDULED_FILTER) if flow.name in NIGHT_FLOWS}
+    dead = []
+    for run in runs_of(client, in_state(UNFINISHED), flows=OUR_FILTER):
         if run.state and run.state.timestamp > now - GONE_AFTER:
             continue
         silence = LOST_AFTER if run.flow_id in nights or is_of_this_host(run.infrastructure_pid) else MAX_SILENCE
         ended, heartbeat = _parent_ended(client, run), _last_heartbeat(client, run)
         if why := why_dead(run, now, silence, parent_ended=ended, heartbeat=heartbeat):
-            found.append((run, why))
-    return tuple(sorted(found, key=lambda pair: pair[0].start_time or now))
+            dead.append((run, why))
+    return tuple(sorted(dead, key=lambda pair: pair[0].start_time or now))
 
 
 def why_dead(
     run: FlowRun, now: datetime, silence: timedelta, *, parent_ended: bool, heartbeat: datetime | None
 ) -> str | None:
-    """Why nothing works on an unfinished run any more; None if something may. `silence`: several heartbeats or more."""
+    """Why an unfinished run is dead; None if it may be alive. `silence`: several heartbeats or more."""
     process, since = run.infrastructure_pid, run.state.timestamp if run.state else now
     if is_at_work(process, since):  # it or its machine may have slept
         return None
@@ -85,8 +85,8 @@ def why_dead(
     last = max(since, heartbeat or since)
     if last > now - (GONE_AFTER if gone else silence):  # or from another machine of this one's name
         return None
-    seen = "taken by a worker at {} and never begun" if is_taken else "no sign of life since {}"
-    return gone or seen.format(f"{last:%Y-%m-%d %H:%M} UTC")
+    template = "taken by a worker at {} and never begun" if is_taken else "no sign of life since {}"
+    return gone or template.format(f"{last:%Y-%m-%d %H:%M} UTC")
 
 
 def why_gone(process: str | None) -> str | None:
@@ -97,39 +97,40 @@ def why_gone(process: str | None) -> str | None:
 def reap(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
     """Requeue a dead run if it is a worker's, of a flow with a schedule; else end it.
 
-    Unless its state has changed: it was ended with the run around it, or requeued by another worker and begun again.
+    Not if its state has changed: ended with its parent, or requeued by another worker and begun again.
     """
     if client.read_flow_run(run.id).state_id == run.state_id and not requeue(client, run.id, why):
         end(client, run, _ended(run, why))
 
 
 def requeue(client: SyncPrefectClient, run_id: UUID, why: str) -> bool:
-    """Put a worker's run whose process died back into the queue, unless it is there; returns whether it goes on.
+    """Put a worker's run whose process died back into the queue, unless it is there; returns whether it continues.
 
-    Of a flow with a schedule: what it has finished is not done twice, and nights within it end. It does not go on if it
+    Only for flows with a schedule: finished steps are not repeated, nights within it end. It does not continue if it
     is being cancelled, if another run waits for it, or if it died too often.
     """
     run = client.read_flow_run(run_id)
     if run.state_type == StateType.SCHEDULED:
         return True
-    is_own = run.deployment_id and run.parent_task_run_id is None and client.read_flow(run.flow_id).name in BY_SCHEDULE
+    is_workers = run.deployment_id and run.parent_task_run_id is None
+    is_own = is_workers and client.read_flow(run.flow_id).name in SCHEDULED_FLOWS
     is_begun = run.state_type in (StateType.RUNNING, StateType.PENDING) or _is_lost(run)
-    if not (is_own and is_begun) or deaths(client, run_id) >= MOST_DEATHS:
+    if not (is_own and is_begun) or deaths(client, run_id) >= MAX_DEATHS:
         return False
     end_tasks(client, run, Crashed(message=why))
-    # Crashed, they would be told as failed nights, at most one of which is told in an hour
+    # if Crashed, they would be reported as failed nights, of which only one an hour is reported
     end_children(run_id, Cancelled(message=f"{why}; done again with the run that it belongs to"))
     due = datetime.now(UTC) + REQUEUE_AFTER
-    told = f"{why.removesuffix('.')}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC"
+    message = f"{why.removesuffix('.')}; {REQUEUED} {due:%Y-%m-%d %H:%M} UTC"
     with suppress(Abort):
-        return reschedule(client, run_id, due, told).is_scheduled()
+        return reschedule(client, run_id, due, message).is_scheduled()
     return False
 
 
 def end_killed(ticker: str) -> None:
     """End the ticker's runs whose process on this host is gone; while the server is away, none.
 
-    Not Pending ones: until a worker has begun a run that is retried, it bears the process of its last attempt.
+    Not Pending ones: until a worker begins a retry, the run has the process of its last attempt.
     """
     begun = in_state([StateType.RUNNING, StateType.CANCELLING])
     with suppress(*REFUSALS), get_client(sync_client=True) as client:
@@ -139,7 +140,7 @@ def end_killed(ticker: str) -> None:
 
 
 def deaths(client: SyncPrefectClient, run_id: UUID) -> int:
-    """How often the run was put back because its process died; its run count includes waits for a late bar too.
+    """How often the run was requeued because its process died; its run count includes waits for a late bar too.
 
     Once for each death, even if several workers find it at the same moment.
     """
@@ -154,20 +155,20 @@ def _ended(run: FlowRun, why: str) -> State:
 
 
 def _is_lost(run: FlowRun) -> bool:
-    told = str(run.state and run.state.message)
-    return run.state_type == StateType.CRASHED and told.startswith((SILENT, ABORTED, *KILLED, *SERVER_UNREACHABLE))
+    message = str(run.state and run.state.message)
+    return run.state_type == StateType.CRASHED and message.startswith((SILENT, ABORTED, *KILLED, *SERVER_UNREACHABLE))
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
-    """Why a run is lost that ended like one; None if it is at work, was cancelled, or told its end before."""
+    """Why a run that ended like a lost one is lost; None if alive, cancelled, or already ended."""
     states = client.read_flow_run_states(run.id)
-    told, before = str(states[-1].message), [state for state in states if not state.is_crashed()][-1]
+    text, before = str(states[-1].message), [state for state in states if not state.is_crashed()][-1]
     if is_at_work(run.infrastructure_pid, states[-1].timestamp) or before.is_cancelling() or before.is_final():
         return None
-    may_live = told.startswith(SILENT) and not is_gone(run.infrastructure_pid)
-    if may_live and client.read_flow(run.flow_id).name not in OF_NIGHTS:  # hours of work elsewhere, done twice
+    may_live = text.startswith(SILENT) and not is_gone(run.infrastructure_pid)
+    if may_live and client.read_flow(run.flow_id).name not in NIGHT_FLOWS:  # hours of work elsewhere, done twice
         return None
-    return "its process could not begin it, or not tell how it ended" if told.startswith(SERVER_UNREACHABLE) else told
+    return "its process could not begin it, or not tell how it ended" if text.startswith(SERVER_UNREACHABLE) else text
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
@@ -180,14 +181,13 @@ def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
 
 def _time_of_server(client: SyncPrefectClient) -> datetime:
     """The time by which states and the receipt of heartbeats are dated; clocks of workers may differ by minutes."""
-    told = client.request("GET", "/health").headers.get("Date")
-    return parsedate_to_datetime(told) if told else datetime.now(UTC)
+    date = client.request("GET", "/health").headers.get("Date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 def _last_heartbeat(client: SyncPrefectClient, run: FlowRun) -> datetime | None:
-    since = (
-        run.start_time or run.created or datetime.now(UTC)
-    ) - MAX_SILENCE  # by the run's own clock, that may be behind
+    # the run's own clock may be behind
+    since = (run.start_time or run.created or datetime.now(UTC)) - MAX_SILENCE
     of_run = {"resource": {"id": [f"prefect.flow-run.{run.id}"]}, "occurred": {"since": since}}
     page = client.read_events(EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, **of_run}), limit=1)
     return page.events[0].received if page.events else None

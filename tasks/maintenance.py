@@ -25,7 +25,7 @@ UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within mi
 
 @task(name="end zombies")
 def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
-    """End the runs that claim to be running and cannot be; a night is done again."""
+    """End the runs that claim to be running and cannot be; requeue nights."""
     with get_client(sync_client=True) as client:
         dead = lost_runs.dead_runs(client, now)
         if not dry_run:
@@ -52,11 +52,12 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
 def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
     """Remove what is old and not needed under STOCKML_HOME; one report per kind."""
     old = retention.outdated(current_home(), keep, now)
-    stays = retention.needed(current_home(), keep.champions)
-    gone = stays.without(old) if dry_run else retention.remove(stays.without(old))
-    steps = [_removed(kind, [each for each in gone if each.kind == kind]) for kind in sorted({r.kind for r in gone})]
-    if stays.unreadable:
-        steps.append(StepReport("left alone because unreadable", len(stays.unreadable), things=stays.unreadable))
+    needed = retention.needed(current_home(), keep.champions)
+    removed = needed.without(old) if dry_run else retention.remove(needed.without(old))
+    kinds = sorted({each.kind for each in removed})
+    steps = [_removed(kind, [each for each in removed if each.kind == kind]) for kind in kinds]
+    if needed.unreadable:
+        steps.append(StepReport("left alone because unreadable", len(needed.unreadable), things=needed.unreadable))
     return steps
 
 
@@ -99,9 +100,9 @@ def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
     return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
-def _removed(kind: str, gone: Sequence[retention.Removal]) -> StepReport:
-    things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in gone)
-    return StepReport(kind, len(gone), sum(each.size for each in gone), things)
+def _removed(kind: str, removed: Sequence[retention.Removal]) -> StepReport:
+    things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in removed)
+    return StepReport(kind, len(removed), sum(each.size for each in removed), things)
 
 
 def _kept_keys(home: HomePaths, keep: RetentionSettings) -> set[str]:
@@ -112,9 +113,9 @@ def _kept_keys(home: HomePaths, keep: RetentionSettings) -> set[str]:
 
 
 def mlflow_database(home: HomePaths) -> str | None:
-    """The database behind MLflow, unless that is another's; None if this machine cannot know it."""
-    if named := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
-        return named
+    """MLflow's database, unless another program runs it; None if this machine cannot know it."""
+    if address := os.environ.get("MLFLOW_BACKEND_STORE_URI"):
+        return address
     if not home.tracking_uri.startswith(("http:", "https:")):
         return home.tracking_uri
     return home.mlflow_database if home.database or (home.root / "mlflow.db").exists() else None

@@ -1,6 +1,6 @@
-"""Processes that end with the one that needs them: `concurrent.futures` waits for all their work instead.
+"""Processes that end with their parent: those of `concurrent.futures` first finish all their work.
 
-Joblib's pool can end its own when it is interrupted, but leaves them at work where its process is killed.
+Joblib's pool ends its own when it is interrupted, but not when its process is killed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Who is asked for prices, and whose turn it is: one key's requests, across tickers and machines."""
+"""The price providers, and the turns of tickers, on all machines, that share one key's requests."""
 
 import os
 from collections.abc import Mapping
@@ -60,12 +60,12 @@ def join_turns(lasts: Mapping[str, date | None]) -> Mapping[str, date | None]:
     return note_turns(notes_of(current_home()), lasts, clock.now()) if capped else lasts
 
 
-def turn_of(ticker: str, tonight: date, sessions: Sessions) -> NextTurn | None:
-    """None if it is the turn of the ticker, which has joined them, to ask for `tonight`; else when it will be."""
+def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:
+    """None if the ticker, which has joined the turns, may ask for `session` now; else its next turn."""
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None:
         return None
     waiting = noted_turns(notes_of(current_home()), clock.now())
-    with provider() as asked:
-        remaining = asked.remaining()
-    return next_turn(ticker, waiting, tonight, remaining=remaining, per_day=per_day, sessions=sessions)
+    with provider() as client:
+        remaining = client.remaining()
+    return next_turn(ticker, waiting, session, remaining=remaining, per_day=per_day, sessions=calendar)

@@ -48,73 +48,73 @@ UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worker has started
 
 
-def run_on_page(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **given: Any) -> State:
+def run_on_page(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **keywords: Any) -> State:
     """Run the flow here and now; returns its end state. `deployment`: on whose page it is shown, if it exists."""
     suit_short_runs()
-    parameters = get_call_parameters(flow.fn, arguments, given)
-    run = _begun(flow, deployment, arguments, given, str(uuid4())) if deployment else None
+    parameters = get_call_parameters(flow.fn, arguments, keywords)
+    run = _created_run(flow, deployment, arguments, keywords, str(uuid4())) if deployment else None
     return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))
 
 
 @with_retries
-def _begun(
-    flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], given: Mapping[str, Any], once: str
+def _created_run(
+    flow: Flow[..., Any], deployment: str, arguments: tuple[Any, ...], keywords: Mapping[str, Any], request_key: str
 ) -> FlowRun | None:
     """A run of the deployment, Running already, so that no worker takes it; None if there is no such deployment.
 
-    once: by which the server knows the run again when it is asked for it again, as after an answer that was lost.
+    request_key: a request repeated after a lost answer gets the same run.
     """
-    asked = get_call_parameters(flow.fn, arguments, dict(given), apply_defaults=False)
+    passed = get_call_parameters(flow.fn, arguments, dict(keywords), apply_defaults=False)
     # None stands for the default, which has another type in the form that the server checks by
-    parameters = flow.serialize_parameters({name: value for name, value in asked.items() if value is not None})
+    parameters = flow.serialize_parameters({name: value for name, value in passed.items() if value is not None})
     with suppress(ObjectNotFound, PrefectHTTPStatusError), get_client(sync_client=True) as client:
-        found = client.read_deployment_by_name(f"{flow.name}/{deployment}")
-        # what was not asked for is the form's own default, not the deployment's
+        target = client.read_deployment_by_name(f"{flow.name}/{deployment}")
+        # parameters that are not passed have the form's defaults, not the deployment's
         empty: dict[str, Any] = {"settings": {}, "calendar": ""}
-        usual = {name: empty[name] for name in empty.keys() & found.parameters.keys()}
-        parameters, parent = {**usual, **parameters}, _parent(client, flow, once)
+        defaults = {name: empty[name] for name in empty.keys() & target.parameters.keys()}
+        parameters, parent = {**defaults, **parameters}, _parent(client, flow, request_key)
         run = client.create_flow_run_from_deployment(
-            found.id, parameters=parameters, state=Running(), parent_task_run_id=parent, idempotency_key=once
+            target.id, parameters=parameters, state=Running(), parent_task_run_id=parent, idempotency_key=request_key
         )
         record_process(run.id)
         return run
     return None
 
 
-def _parent(client: SyncPrefectClient, flow: Flow[..., Any], once: str) -> Any:
-    """The task run that stands for the run in the run around it, made as by Prefect itself; None if none is around."""
-    around, within = FlowRunContext.get(), TaskRunContext.get()
-    if around is None or around.flow_run is None:
+def _parent(client: SyncPrefectClient, flow: Flow[..., Any], dynamic_key: str) -> Any:
+    """The task run that represents a subflow in its parent, made as Prefect does; None without a parent."""
+    flow_context, task_context = FlowRunContext.get(), TaskRunContext.get()
+    if flow_context is None or flow_context.flow_run is None:
         return None
-    by: Any = {"__parents__": [TaskRunResult(id=within.task_run.id)]} if within else {}
-    return client.create_task_run(Task(fn=flow.fn), around.flow_run.id, once, task_inputs=by).id
+    inputs: Any = {"__parents__": [TaskRunResult(id=task_context.task_run.id)]} if task_context else {}
+    return client.create_task_run(Task(fn=flow.fn), flow_context.flow_run.id, dynamic_key, task_inputs=inputs).id
 
 
 def record_process(run_id: UUID) -> None:
-    """Record on a run which process works on it: once that is gone, the run is known to be dead.
+    """Record which process works on a run: once that is gone, the run is known to be dead.
 
-    A worker does this for the runs that it starts. While the server is away nothing is recorded.
+    A worker does this for the runs that it starts. While the server is away, nothing is recorded.
     """
     if os.environ.get(WORKERS_RUN) == str(run_id):
         return
     with suppress(ObjectNotFound, *REFUSALS), get_client(sync_client=True) as client:
-        written = client.read_flow_run(run_id).infrastructure_pid
-        if written is None or is_gone(written):
+        process = client.read_flow_run(run_id).infrastructure_pid
+        if process is None or is_gone(process):
             client.update_flow_run(run_id, infrastructure_pid=mark())
 
 
 def drop_related_resources() -> None:
-    """Let this run's task events name the run alone; the run's own events name its flow, deployment, queue and pool.
+    """Let this run's task events name only the run; its own events name its flow, deployment, queue and pool.
 
-    Prefect would look these up, and store a row of each with each event: half of what a night writes to its database.
+    Prefect would look these up, and store a row of each with each event: half of a night's rows in its database.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    at: Any = now("UTC")
+    fetched_at: Any = now("UTC")
     if run:
-        known = {"flow": run.flow_id, "deployment": run.deployment_id, "work-queue": run.work_queue_id}
-        for kind, identity in {**known, "work-pool": run.work_pool_name}.items():
-            RESOURCE_CACHE[f"{kind}.{identity}"] = {"kind": kind, "object": None}, at
+        ids = {"flow": run.flow_id, "deployment": run.deployment_id, "work-queue": run.work_queue_id}
+        for kind, identity in {**ids, "work-pool": run.work_pool_name}.items():
+            RESOURCE_CACHE[f"{kind}.{identity}"] = {"kind": kind, "object": None}, fetched_at
 
 
 def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
@@ -124,24 +124,24 @@ def in_state(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
 
 @with_retries
 def is_due_again() -> bool:
-    """Whether another run of this run's deployment is due too, as after days for which its machine slept."""
+    """Whether another run of this run's deployment is due too, as after days of sleep of its machine."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
         return False
-    theirs = {"deployment_id": {"any_": [run.deployment_id]}, "expected_start_time": {"before_": datetime.now(UTC)}}
+    due = {"deployment_id": {"any_": [run.deployment_id]}, "expected_start_time": {"before_": datetime.now(UTC)}}
     with get_client(sync_client=True) as client:
-        return client.count_flow_runs(flow_run_filter=in_state([StateType.SCHEDULED], **theirs)) > 0
+        return client.count_flow_runs(flow_run_filter=in_state([StateType.SCHEDULED], **due)) > 0
 
 
 def runs_of(
-    client: SyncPrefectClient, wanted: FlowRunFilter, sort: FlowRunSort | None = None, flows: FlowFilter | None = None
+    client: SyncPrefectClient, runs: FlowRunFilter, sort: FlowRunSort | None = None, flows: FlowFilter | None = None
 ) -> Iterator[FlowRun]:
-    return paginated(client.read_flow_runs, flow_filter=flows, flow_run_filter=wanted, sort=sort)
+    return paginated(client.read_flow_runs, flow_filter=flows, flow_run_filter=runs, sort=sort)
 
 
 def paginated(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
-    """What the client's method finds on all pages, each read only when it is needed."""
+    """The items on all pages of the client's method, each read only when needed."""
     size = PREFECT_SERVER_API_DEFAULT_LIMIT.value()
     for offset in count(0, size):
         yield from (page := read(limit=size, offset=offset, **filters))
@@ -164,7 +164,7 @@ def reschedule(client: SyncPrefectClient, run_id: UUID, due: datetime, message: 
 
 
 def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
-    """Put a run, and those of its tasks that are marked as running, into this state."""
+    """Put a run, and its unfinished tasks, into this state."""
     end_tasks(client, run, state)
     client.set_flow_run_state(run.id, state, force=True)
     if client.read_flow(run.flow_id).name == NIGHTLY:
@@ -173,28 +173,28 @@ def end(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
 
 
 def end_tasks(client: SyncPrefectClient, run: FlowRun, state: State) -> None:
-    at_work = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
-    in_it = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": at_work})
-    for task_run in tuple(paginated(client.read_task_runs, task_run_filter=in_it)):
+    unfinished = {"type": {"any_": [StateType.RUNNING, StateType.PENDING]}}
+    of_run = TaskRunFilter.model_validate({"flow_run_id": {"any_": [run.id]}, "state": unfinished})
+    for task_run in tuple(paginated(client.read_task_runs, task_run_filter=of_run)):
         client.set_task_run_state(task_run.id, state, force=True)
 
 
 def end_children(parent: UUID, state: State) -> None:
-    """Put the unfinished runs within a run whose workers are gone into this state."""
-    wanted = in_state(UNFINISHED, parent_flow_run_id={"any_": [parent]})
+    """Put the unfinished subflows of a run whose workers are gone into this state."""
+    children = in_state(UNFINISHED, parent_flow_run_id={"any_": [parent]})
     with get_client(sync_client=True) as client:
-        for run in tuple(runs_of(client, wanted)):
+        for run in tuple(runs_of(client, children)):
             end(client, run, state)
 
 
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
-    """Keep how the ticker's night ended, unless a later end is kept, which a clock that was ahead may have dated.
+    """Write how the ticker's night ended, unless a later end is there (dated over a day ahead: ignored).
 
     Raises StockmlError, OSError.
     """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
-    kept = last_run(current_home().nights, ticker)
-    if kept is None or kept.at <= at or kept.at > datetime.now(UTC) + A_DAY:
+    before = last_run(current_home().nights, ticker)
+    if before is None or before.at <= at or before.at > datetime.now(UTC) + A_DAY:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
         record_run(current_home().nights, ticker, LastRun(name, why, at))

@@ -29,14 +29,14 @@ _begun: dict[UUID, threading.Timer] = {}
 
 def suit_short_runs() -> None:
     """Put the functions below in the place of Prefect's, in this process."""
-    engine: Any = flow_engine
-    engine._send_heartbeats, engine.observe_flow_run_suspension = heartbeats, suspension
-    of_tasks: Any = task_engine
-    of_tasks.emit_task_run_state_change_event = tell_of_task_state
-    of_a_task: Any = task_engine.SyncTaskRunEngine
-    of_a_task.handle_crash = crash
-    of_leases: Any = _leases
-    of_leases._lease_renewal_loop = renewals
+    flow_module: Any = flow_engine
+    flow_module._send_heartbeats, flow_module.observe_flow_run_suspension = heartbeats, suspension
+    task_module: Any = task_engine
+    task_module.emit_task_run_state_change_event = tell_of_task_state
+    task_engine_class: Any = task_engine.SyncTaskRunEngine
+    task_engine_class.handle_crash = crash
+    lease_module: Any = _leases
+    lease_module._lease_renewal_loop = renewals
 
 
 def heartbeats(
@@ -66,7 +66,7 @@ def renewals(lease_id: UUID, lease_duration: float, stop_event: threading.Event,
 
 
 def crash(engine: task_engine.SyncTaskRunEngine[Any, Any], error: BaseException) -> None:
-    """In place of Prefect's `handle_crash`: a step that has no record yet needs no end; its own raises ValueError."""
+    """In place of Prefect's `handle_crash`, which raises ValueError for a step without a record: it needs no end."""
     if engine.task_run:
         _crash(engine, error)
 
@@ -81,8 +81,8 @@ def tell_of_task_state(
         return None
     if not validated_state.is_running():
         return emit_task_run_state_change_event(task_run, initial_state, validated_state, follows)
-    tell = partial(emit_task_run_state_change_event, task_run.model_copy(), initial_state, validated_state, follows)
-    timer = _begun[task_run.id] = threading.Timer(SHOWN_AFTER_S, contextvars.copy_context().run, (tell,))
+    emit = partial(emit_task_run_state_change_event, task_run.model_copy(), initial_state, validated_state, follows)
+    timer = _begun[task_run.id] = threading.Timer(SHOWN_AFTER_S, contextvars.copy_context().run, (emit,))
     timer.daemon = True
     timer.start()
     return None
@@ -90,14 +90,14 @@ def tell_of_task_state(
 
 @contextmanager
 def _once_it_lasts(
-    prefects_own: Callable[[], AbstractContextManager[None]], after_s: float, *, waited_for: bool = True
+    context: Callable[[], AbstractContextManager[None]], after_s: float, *, waited_for: bool = True
 ) -> Iterator[None]:
-    """Enter Prefect's own context after this time, in a thread with this one's context, until the block's end."""
+    """Enter `context` after this time, in a thread with this one's context variables, until the block's end."""
     over = threading.Event()
 
     def enter() -> None:
         if not over.wait(after_s):
-            with prefects_own():
+            with context():
                 over.wait()
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(enter,), daemon=True)

@@ -33,11 +33,11 @@ from tasks.run_records import NIGHTS, REFUSALS, WORKERS_RUN, in_state, keep_end,
 
 KEY = "status"
 EVERY_S = 60.0
-SHOWN = "pages-shown"
+PAGE_MARK = "pages-shown"
 
 
 def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """A hook: keep how the ticker's run ended, and update the page; a universe does the latter for its nights."""
+    """A hook: write how the ticker's run ended, and update the page; a universe updates it for its nights."""
     with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk, has been reported already
         keep_end(flow_run, state, datetime.now(UTC))
         if current_home().in_use and is_due(current_home().locks, lambda: is_last(flow_run)):
@@ -47,20 +47,20 @@ def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 def show_status() -> None:
     """Write the table into the one artifact `status` and, if MLflow answers, above all tickers there.
 
-    What is done does not fail for it, whatever cannot be read, of which `stockml doctor` tells, or Prefect refuses.
+    Never fails its caller; `stockml doctor` reports what cannot be read.
     """
     home = current_home()
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
         refresh(home, depth=Depth.STATUS)
         scheduled = next_nights(client)
-        calendars = {ticker: known.parameters.get("calendar") for ticker, known in scheduled.items()}
+        calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
         listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), _starts(scheduled), calendars, scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
-        wanted = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
-        kept = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-        if kept:
-            client.update_artifact(kept[0].id, ArtifactUpdate(data=text))
+        by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
+        artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC, limit=1)
+        if artifacts:
+            client.update_artifact(artifacts[0].id, ArtifactUpdate(data=text))
         else:
             client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
         if known_tickers(home):
@@ -74,36 +74,36 @@ def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
 
 @with_retries
 def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResponse]:
-    """Each ticker's next scheduled run, or its deployment if that, or each of its schedules, is paused.
+    """Each ticker's next scheduled run, or its deployment if that, or all its schedules, is paused.
 
-    Runs are read in order until each deployment has had one.
+    Runs are read in order until each deployment has one.
     """
-    found: dict[str, FlowRun | DeploymentResponse] = {}
-    missing: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
-    had: set[UUID] = set()
+    nights: dict[str, FlowRun | DeploymentResponse] = {}
+    count: int = client.request("POST", "/deployments/count", json={"flows": NIGHTS.model_dump(mode="json")}).json()
+    seen: set[UUID] = set()
     for run in runs_of(client, in_state([StateType.SCHEDULED]), FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, NIGHTS):
         ticker = run.parameters.get("ticker")
         if run.deployment_id and isinstance(ticker, str):
-            found.setdefault(ticker, run)
-            had.add(run.deployment_id)
-        if len(had) == missing:
-            return found
+            nights.setdefault(ticker, run)
+            seen.add(run.deployment_id)
+        if len(seen) == count:
+            return nights
     for deployment in paginated(client.read_deployments, flow_filter=NIGHTS):
-        ticker, active = deployment.parameters.get("ticker"), [each.active for each in deployment.schedules]
+        ticker, active = deployment.parameters.get("ticker"), [schedule.active for schedule in deployment.schedules]
         if isinstance(ticker, str) and (deployment.paused or (active and not any(active))):
-            found.setdefault(ticker, deployment)
-    return found
+            nights.setdefault(ticker, deployment)
+    return nights
 
 
-def _starts(known: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
+def _starts(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
     return {
         ticker: (night.next_scheduled_start_time or night.expected_start_time) if isinstance(night, FlowRun) else None
-        for ticker, night in known.items()
+        for ticker, night in nights.items()
     }
 
 
 def is_last(flow_run: FlowRun) -> bool:
-    """Whether no other night follows at once: a run of many updates the page at its end, a worker takes what is due."""
+    """Whether no other night follows at once: a universe updates the page at its end, a worker takes due runs."""
     return flow_run.parent_task_run_id is None and (WORKERS_RUN not in os.environ or not is_night_due())
 
 
@@ -117,8 +117,8 @@ def is_night_due() -> bool:
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:
     """Whether this night, which has ended, updates the page; `is_last` is asked only if the page is fresh."""
     locks.mkdir(parents=True, exist_ok=True)
-    shown = locks / SHOWN
-    if shown.exists() and time.time() - shown.stat().st_mtime < EVERY_S and not is_last():
+    mark = locks / PAGE_MARK
+    if mark.exists() and time.time() - mark.stat().st_mtime < EVERY_S and not is_last():
         return False
-    shown.touch()
+    mark.touch()
     return True

@@ -34,7 +34,7 @@ from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
 from stockml.tracking.client import Tracking
-from tasks.artifacts import epoch_report, mlflow_pages
+from tasks.artifacts import epoch_callback, mlflow_pages
 from tasks.caching import step
 from tasks.provider import provider, second_provider
 
@@ -53,12 +53,12 @@ def fetch_daily(
     ticker: str, session: date, calendar: str | None, now: datetime, outputsize: OutputSize = "compact"
 ) -> receipts.PayloadReceipt:
     """Fetch the daily bars known after `session`, keep the payload, and return its receipt."""
-    with provider() as asked:
-        exchange = sessions_for(ticker, calendar)
-        kept = ingest.fetch(current_home(), asked, ticker, session, sessions=exchange, now=now, outputsize=outputsize)
+    with provider() as client:
+        days = sessions_for(ticker, calendar)
+        payload = ingest.fetch(current_home(), client, ticker, session, sessions=days, now=now, outputsize=outputsize)
     price_source.claim(current_home(), price_source.kind_of(os.environ))
-    get_run_logger().info("%s answer kept, its newest session is %s", outputsize, kept.newest)
-    return kept
+    get_run_logger().info("%s answer kept, its newest session is %s", outputsize, payload.newest)
+    return payload
 
 
 @step("fetch history", task_run_name="fetch history {ticker} {session}", **ASKS)
@@ -72,7 +72,7 @@ def fetch_history(ticker: str, session: date, calendar: str | None, now: datetim
 
 @task(name="import history", cache_policy=NO_CACHE, persist_result=False, task_run_name="import history {ticker}")
 def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
-    """Import what the second provider has of the ticker; returns the result in words. Its refusals end no night."""
+    """Import the second provider's bars of the ticker; returns the result in words. Refusals end no night."""
     with second_provider() as second:
         try:
             new = ingest.import_history(current_home(), second, ticker, calendar=calendar, now=now)
@@ -90,8 +90,8 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
 @task(name="who is delisted", cache_policy=NO_CACHE, persist_result=False)
 def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
     """Ask which symbols are no longer listed, at most once a week for all tickers."""
-    with provider() as asked:
-        return ingest.ask_who_is_delisted(current_home(), asked, ticker, now)
+    with provider() as client:
+        return ingest.ask_who_is_delisted(current_home(), client, ticker, now)
 
 
 @step("append", of="payload", module="pipeline.ingest", ignores=("now",))
@@ -103,19 +103,19 @@ def append_bars(payload: receipts.PayloadReceipt, calendar: str | None, now: dat
 @step("explain jumps", of="bars", **ASKS)
 def explain_jumps(bars: StoreReceipt, calendar: str | None, now: datetime) -> StoreReceipt:
     """Ask for the ticker's splits if a jump looks like one, and keep them beside the bars."""
-    with provider() as asked:
-        return ingest.explain_jumps(current_home(), asked, bars, calendar=calendar, now=now)
+    with provider() as client:
+        return ingest.explain_jumps(current_home(), client, bars, calendar=calendar, now=now)
 
 
 @step("renormalise", of="bars", module="pipeline.dataset")
 def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> DatasetReceipt:
     """Write the series adjusted through the session: what the model sees, whose hash is the night's data hash.
 
-    beside: hashes of what it rests on besides the bars, for the step's key.
+    beside: hashes of its other inputs, for the step's key.
     """
-    made = dataset.renormalise(current_home(), bars, calendar=calendar)
-    get_run_logger().info("%s up to %s", quantity(made.sessions, "adjusted session"), made.session)
-    return made
+    series = dataset.renormalise(current_home(), bars, calendar=calendar)
+    get_run_logger().info("%s up to %s", quantity(series.sessions, "adjusted session"), series.session)
+    return series
 
 
 @step("decide", of="dataset", module="pipeline.decide")
@@ -128,7 +128,7 @@ def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
 @step("train", module="pipeline.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
 def train_model(dataset: DatasetReceipt, decision: DecisionReceipt, settings: Settings) -> ModelReceipt:
     """Train as decided; the tutorial's network resumes from the last epoch of an interrupted run."""
-    on_epoch = epoch_report(dataset.ticker, dataset.session)
+    on_epoch = epoch_callback(dataset.ticker, dataset.session)
     return train.train_night(current_home(), dataset, decision, settings, on_epoch=on_epoch)
 
 
@@ -157,7 +157,7 @@ def publish_forecast(evaluation: EvaluationReceipt, key: str, now: datetime) -> 
     task_run_name="log {done.dataset.ticker} {done.dataset.session}",
 )
 def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url: str | None) -> receipts.RunReceipt:
-    """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits here."""
+    """Draw the plots and log the night to MLflow under its key; while MLflow is away, the record waits."""
     return log.log_night(
         current_home(),
         done,

@@ -40,15 +40,15 @@ from tasks.artifacts import ProgressBar, show_text, time_left
 from tasks.errors import ProcessKilled
 from tasks.process_pool import process_pool
 
-BAR = 24  # characters
+BAR_LENGTH = 24  # characters
 
 
-def folder_named(given: str) -> Path | None:
-    """The folder that a form's field names, ~ being the worker's own; None for an empty field. Raises InvalidFile."""
-    if not given:
+def folder_named(name: str) -> Path | None:
+    """The folder in a form's field, ~ being the worker's home; None if empty. Raises InvalidFile."""
+    if not name:
         return None
-    if not (folder := Path(given).expanduser()).is_dir():
-        raise InvalidFile(given, "expected a folder on the worker's machine, found none")
+    if not (folder := Path(name).expanduser()).is_dir():
+        raise InvalidFile(name, "expected a folder on the worker's machine, found none")
     return folder
 
 
@@ -56,87 +56,87 @@ def folder_named(given: str) -> Path | None:
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
 ) -> tuple[dict[str, PriceSeries], dict[str, str], dict[str, str]]:
-    """The series of a folder's price files or, without a folder, of the store; what is left out, with the reason; and
-    what speaks against prices that are used all the same.
+    """The series of a folder's price files or, without a folder, of the store; why others are left out; and doubts
+    about prices that are used.
 
-    If no ticker is named, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
+    Without tickers, all that can be read. Raises NoBars, InvalidFile, StoreError, HistoryError.
     """
     left_out: dict[str, str] = {}
     if folder is None:
         home = current_home()
-        named = tickers or BarStore.of(home).tickers()
-        if not named:
+        symbols = tickers or BarStore.of(home).tickers()
+        if not symbols:
             raise NoBars("any ticker", f"the store of {home.root} is empty")
         series: dict[str, PriceSeries] = {}
         doubts: dict[str, str] = {}
-        for ticker in named:
+        for ticker in symbols:
             try:
-                view = store_of(home, ticker, calendar).view(ticker)
-                series[ticker] = PriceSeries.from_bars(view.bars)
-                doubts[ticker] = suspicions(view.bars, len(view.set_aside))
-            except StockmlError as unreadable:
+                adjusted = store_of(home, ticker, calendar).view(ticker)
+                series[ticker] = PriceSeries.from_bars(adjusted.bars)
+                doubts[ticker] = suspicions(adjusted.bars, len(adjusted.set_aside))
+            except StockmlError as error:
                 if tickers:
                     raise
-                left_out[ticker] = str(unreadable)
-                get_run_logger().warning("%s is left out: %s", ticker, unreadable)
-        return series, left_out, _told(doubts)
-    found, refusals, doubts = read_folder(folder, calendar, tickers)
+                left_out[ticker] = str(error)
+                get_run_logger().warning("%s is left out: %s", ticker, error)
+        return series, left_out, _logged(doubts)
+    by_ticker, refusals, doubts = read_folder(folder, calendar, tickers)
     for path, refusal in refusals.items():
         why = one_line(str(refusal).removeprefix(f"{folder / path}: "))
         left_out[name := one_line(path)] = why
         get_run_logger().warning("%s is left out: %s", name, why)
-    if missing := [ticker for ticker in tickers if ticker not in found]:
+    if missing := [ticker for ticker in tickers if ticker not in by_ticker]:
         why = "".join(f"; {refusal}" for refusal in refusals.values())
         raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none{why}")
-    if not found:
+    if not by_ticker:
         raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
-    return {ticker: found[ticker] for ticker in tickers or found}, left_out, _told(doubts)
+    return {ticker: by_ticker[ticker] for ticker in tickers or by_ticker}, left_out, _logged(doubts)
 
 
-def _told(doubts: Mapping[str, str]) -> dict[str, str]:
-    """The doubts that there are, each logged."""
-    found = {ticker: doubt for ticker, doubt in doubts.items() if doubt}
-    for ticker, doubt in found.items():
+def _logged(doubts: Mapping[str, str]) -> dict[str, str]:
+    """The doubts that are not empty, each logged."""
+    present = {ticker: doubt for ticker, doubt in doubts.items() if doubt}
+    for ticker, doubt in present.items():
         get_run_logger().warning("%s is used, but look at its prices: %s", ticker, doubt)
-    return found
+    return present
 
 
 @task(name="backtest", cache_policy=NO_CACHE)
 def backtest_tickers(
     series: Mapping[str, PriceSeries], span: Span, settings: Settings, vintages: Path | None = None
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
-    """Each ticker's backtest, and who is left out, with the reason. Raises ProcessKilled.
+    """Each ticker's backtest, and why others are left out. Raises ProcessKilled.
 
     vintages: None for the home's and the shipped.
     """
     folders = (vintages,) if vintages else (current_home().bases, SHIPPED)
-    began, found, left_out = time.monotonic(), {}, {}
-    one = partial(outcome_of_backtest, span=span, settings=settings, folders=folders)
+    began, backtests, left_out = time.monotonic(), {}, {}
+    run_backtest = partial(outcome_of_backtest, span=span, settings=settings, folders=folders)
     workers = min(len(series), os.cpu_count() or 1)
     try:
         with process_pool(workers) if workers > 1 else nullcontext() as pool:
-            results = (pool.map if pool else map)(one, series, series.values())
+            results = (pool.map if pool else map)(run_backtest, series, series.values())
             for done, (ticker, result) in enumerate(zip(series, results, strict=True), start=1):
                 if isinstance(result, StockmlError):
                     left_out[ticker] = str(result)
                 else:
-                    found[ticker] = result
+                    backtests[ticker] = result
                 left = time_left(done, len(series), time.monotonic() - began)
                 get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
     except BrokenProcessPool as killed:
         raise ProcessKilled(workers) from killed
-    return [found[ticker] for ticker in sorted(found)], left_out
+    return [backtests[ticker] for ticker in sorted(backtests)], left_out
 
 
 @task(name="pretrain", cache_policy=NO_CACHE)
 def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork | State:
-    """Learn, keep and log one vintage, from an interrupted one's last epoch; of too few tickers a state, no failure."""
+    """Train, write and log one vintage, resuming an interrupted one; for too few tickers a state, no failure."""
     bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()
 
     def on_epoch(row: PretrainProgress) -> None:
         rows.append(row)
-        told = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
-        logger.info("%s (%.0f s, about %.0f s left)", told, row.seconds, row.seconds_left)
+        progress = f"{row.member}: epoch {row.epoch} of {row.epochs}, loss {row.loss:.5f}"
+        logger.info("%s (%.0f s, about %.0f s left)", progress, row.seconds, row.seconds_left)
         spent = sum(each.seconds for each in rows)
         bar.move(100 * spent / max(spent + row.seconds_left, 1e-9))
 
@@ -159,12 +159,12 @@ def tune_settings(
 ) -> TuningResult:
     """Search on the stored series; the study resumes by itself, so the task needs no cache."""
     series = PriceSeries.from_bars(store_of(current_home(), ticker, calendar).adjusted(ticker))
-    learned = training_part(series, settings, train_length)
-    search = Search(ticker, learned, settings, sampler, space_beside(settings))
-    return tune(current_home(), search, trials=trials, on_trial=trial_report(ticker))
+    training_series = training_part(series, settings, train_length)
+    search = Search(ticker, training_series, settings, sampler, space_beside(settings))
+    return tune(current_home(), search, trials=trials, on_trial=trial_callback(ticker))
 
 
-def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
+def trial_callback(ticker: str) -> Callable[[TrialRecord], None]:
     """A callback for each trial: a log line, an MLflow run and a step of the progress bar."""
     bar, logger = ProgressBar(f"tuning-{as_key(ticker)}", f"tuning {ticker}"), get_run_logger()
     seconds: list[float] = []
@@ -173,10 +173,10 @@ def trial_report(ticker: str) -> Callable[[TrialRecord], None]:
         seconds.append(trial.seconds)
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-        share, left = min(1.0, len(seconds) / trial.of), time_left(len(seconds), trial.of, sum(seconds))
-        drawn = f"{'█' * round(BAR * share):░<{BAR}}"
-        logger.info("%s trial %d of %d, %s: %s%s", drawn, len(seconds), trial.of, left, loss, best)
-        bar.move(100 * share)
+        fraction, left = min(1.0, len(seconds) / trial.of), time_left(len(seconds), trial.of, sum(seconds))
+        drawn_bar = f"{'█' * round(BAR_LENGTH * fraction):░<{BAR_LENGTH}}"
+        logger.info("%s trial %d of %d, %s: %s%s", drawn_bar, len(seconds), trial.of, left, loss, best)
+        bar.move(100 * fraction)
         try:
             log_trial(Tracking(current_home()), trial)
         except TrackingUnavailable as error:

@@ -35,8 +35,8 @@ from stockml.storage.process_marks import mark
 from tasks.lost_runs import (
     ABORTED,
     KILLED,
+    MAX_DEATHS,
     MAX_SILENCE,
-    MOST_DEATHS,
     REQUEUED,
     SERVER_UNREACHABLE,
     SILENT,
@@ -93,11 +93,11 @@ def test_a_night_whose_process_is_killed_is_run_again_but_not_for_ever(tmp_path:
 
         not_yet: State[Any] = Scheduled(scheduled_time=NEVER)
         once, always = made("ONCE", 1), made("ALWAYS", 9)
-        for _ in range(1, MOST_DEATHS):
+        for _ in range(1, MAX_DEATHS):
             client.set_flow_run_state(always, Running(), force=True)
             assert requeue(client, always, "killed")
         client.set_flow_run_state(always, not_yet, force=True)
-        for run_id, end, attempts in ((once, "Completed", 2), (always, "Crashed", MOST_DEATHS + 1)):
+        for run_id, end, attempts in ((once, "Completed", 2), (always, "Crashed", MAX_DEATHS + 1)):
             due_now(client, run_id)
             until(client, run_id, "AwaitingRetry")
             run = client.read_flow_run(run_id)
@@ -177,7 +177,7 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
         other = client.create_flow_from_name("backtest")
         made["OTHER"] = client.create_flow_run_from_deployment(client.create_deployment(other, POOL)).id
         ends["OTHER"] = Running()
-        for _ in range(MOST_DEATHS):
+        for _ in range(MAX_DEATHS):
             client.set_flow_run_state(made["OFTEN"], Running(), force=True)
             assert requeue(client, made["OFTEN"], "killed")
         for state in (Running(), AwaitingRetry(scheduled_time=NEVER)):

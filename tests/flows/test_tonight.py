@@ -19,7 +19,7 @@ from prefect.states import AwaitingRetry, Cancelling, Running, State
 from flows.nightly import nightly
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
-from tasks.lost_runs import MOST_DEATHS, requeue
+from tasks.lost_runs import MAX_DEATHS, requeue
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
 from tests.support import patience
 from tests.support.loopback import Loopback
@@ -140,8 +140,8 @@ def test_a_weeks_first_night_that_waits_asks_the_second_provider_once(
 def test_kills_use_up_no_attempts_for_a_late_bar_and_waits_use_up_no_requeues(
     ready: HomePaths, feed: ScriptedFeed
 ) -> None:
-    with deployed_run(late_retries=MOST_DEATHS) as (client, run_id):
-        for _ in range(MOST_DEATHS):
+    with deployed_run(late_retries=MAX_DEATHS) as (client, run_id):
+        for _ in range(MAX_DEATHS):
             client.set_flow_run_state(run_id, Running(), force=True)
             assert requeue(client, run_id, "killed")
             make_due(client, run_id)

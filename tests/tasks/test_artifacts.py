@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_UI_URL, temporary_settings
 from prefect.states import Cancelling, Pending, Running, State
 
 from stockml.home import HomePaths
-from tasks.artifacts import mlflow_pages, night_report, prefect_page, row_of, show_night
+from tasks.artifacts import mlflow_pages, night_callback, prefect_page, row_of, show_night
 from tests.support.nights import recorded_night
 from tests.support.prefect_server import artifacts_refused
 
@@ -56,7 +56,7 @@ def test_a_night_whose_page_prefect_refuses_is_complete_all_the_same(caplog: pyt
 
     @flow(name="toy night of a refused page")
     def toy() -> None:
-        nights = night_report("toy", 3)
+        nights = night_callback("toy", 3)
         for _ in range(3):
             nights()
         show_night(recorded_night())

@@ -20,7 +20,7 @@ import flows
 from stockml.home import HomePaths
 from stockml.nights.status import LastRun, record_run, rows
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import GONE_AFTER, LOST_AFTER, MAX_SILENCE, OURS, end_killed, reap_lost
+from tasks.lost_runs import GONE_AFTER, LOST_AFTER, MAX_SILENCE, OUR_FILTER, end_killed, reap_lost
 from tasks.run_records import keep_end, record_process
 from tests.support.loopback import Loopback, whole
 
@@ -75,8 +75,8 @@ def test_a_run_is_ended_once_its_process_is_gone_or_it_is_silent_for_half_a_day(
 def test_our_flows_are_all_those_of_this_project_and_no_other_flows_run_is_ended() -> None:
     modules = [import_module(f"flows.{each.name}") for each in iter_modules(flows.__path__)]
     named = {each.name for module in modules for each in vars(module).values() if isinstance(each, Flow)}
-    assert OURS.name
-    assert {*(OURS.name.any_ or ())} == named
+    assert OUR_FILTER.name
+    assert {*(OUR_FILTER.name.any_ or ())} == named
     with get_client(sync_client=True) as client:
         foreign = client.create_flow_run(Flow(fn=by_hand.fn, name="another program's"), state=Running()).id
         reap_lost(datetime.now(UTC) + 2 * MAX_SILENCE)

@@ -26,7 +26,17 @@ from stockml.forecasts.ledger import Ledger, LedgerEntry
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from tasks.run_records import in_state, runs_of
-from tasks.status_page import EVERY_S, KEY, SHOWN, WORKERS_RUN, is_due, is_last, is_night_due, next_runs, show_status
+from tasks.status_page import (
+    EVERY_S,
+    KEY,
+    PAGE_MARK,
+    WORKERS_RUN,
+    is_due,
+    is_last,
+    is_night_due,
+    next_runs,
+    show_status,
+)
 from tests.support.loopback import Answer, Loopback, whole
 from tests.support.nights import recorded_night
 
@@ -63,7 +73,7 @@ def test_the_first_and_last_nights_update_the_pages_and_others_once_the_pages_ar
     assert is_due(home.locks, alone)
     assert not is_due(home.locks, other_waits)
     past = time.time() - EVERY_S - 1
-    os.utime(home.locks / SHOWN, (past, past))
+    os.utime(home.locks / PAGE_MARK, (past, past))
     assert is_due(home.locks, other_waits)
 
 

@@ -21,9 +21,9 @@ from stockml.prices.store import BarStore
 from stockml.settings import Settings
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.tuned_settings import TrialRecord
-from tasks.artifacts import epoch_report
+from tasks.artifacts import epoch_callback
 from tasks.errors import ProcessKilled
-from tasks.studies import backtest_tickers, folder_named, read_prices, trial_report
+from tasks.studies import backtest_tickers, folder_named, read_prices, trial_callback
 from tests.support.nights import recorded_night
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
@@ -116,7 +116,7 @@ def trial(number: int, seconds: float, of: int) -> TrialRecord:
 
 @flow
 def searching(*trials: TrialRecord) -> None:
-    on_trial = trial_report("IBM")
+    on_trial = trial_callback("IBM")
     for each in trials:
         on_trial(each)
 
@@ -141,7 +141,7 @@ def test_a_searchs_remaining_time_is_estimated_from_how_long_its_trials_took(
 
 @flow
 def training(*rows: EpochProgress) -> None:
-    on_epoch = epoch_report("PUB", date(2013, 3, 1))
+    on_epoch = epoch_callback("PUB", date(2013, 3, 1))
     for row in rows:
         on_epoch(row)
 
