@@ -27,7 +27,7 @@ OUR_FILTER = FlowFilter.model_validate(
 )  # other programs' flows on the same server may run for days without a heartbeat
 ABORTED = "Execution was aborted by Python system exit call"  # of a run that writes a line to a worker that is gone
 # of a process that could not reach the server, as its worker or runner reports it
-SERVER_UNREACHABLE = (
+UNREACHABLE = (
     *("Flow run infrastructure exited with non-zero status code 1.", "Process exited with status code: 1."),
     *(f"Failed to submit flow run to infrastructure: {kind}" for kind in ("JSON", "ValidationError", "PrefectHTTP")),
 )
@@ -156,7 +156,7 @@ def _ended(run: FlowRun, why: str) -> State:
 
 def _is_lost(run: FlowRun) -> bool:
     message = str(run.state and run.state.message)
-    return run.state_type == StateType.CRASHED and message.startswith((SILENT, ABORTED, *KILLED, *SERVER_UNREACHABLE))
+    return run.state_type == StateType.CRASHED and message.startswith((SILENT, ABORTED, *KILLED, *UNREACHABLE))
 
 
 def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
@@ -168,7 +168,7 @@ def _why_lost(client: SyncPrefectClient, run: FlowRun) -> str | None:
     may_live = text.startswith(SILENT) and not is_gone(run.infrastructure_pid)
     if may_live and client.read_flow(run.flow_id).name not in NIGHT_FLOWS:  # hours of work elsewhere, done twice
         return None
-    return "its process could not begin it, or not tell how it ended" if text.startswith(SERVER_UNREACHABLE) else text
+    return "its process could not begin it, or not tell how it ended" if text.startswith(UNREACHABLE) else text
 
 
 def _parent_ended(client: SyncPrefectClient, run: FlowRun) -> bool:

@@ -145,9 +145,7 @@ def test_bars_as_of_a_time_before_the_first_recording_are_refused_with_the_earli
     assert run(["bars", "IBM", "--as-of", "2013-03-04", "--adjusted"]) == 0
 
 
-def test_import_takes_a_whole_folder_and_names_what_it_refuses(
-    home: HomePaths, tmp_path: Path, capsys: Captured
-) -> None:
+def test_import_takes_a_folder_and_names_what_it_refuses(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "more").mkdir()
     for symbol, name in {"IBM": "ibm.us.txt", "MSFT": "more/msft.us.txt"}.items():
         recorded(symbol).head(50).rename_axis("Date").to_csv(tmp_path / name)

@@ -213,9 +213,7 @@ def test_a_clock_before_this_program_was_written_is_a_problem(home: HomePaths) -
     assert found(home, now=datetime(2020, 1, 1, tzinfo=UTC))["clock"].verdict == "problem"
 
 
-def test_a_server_that_is_gone_and_a_taken_port_are_reported_with_what_to_do(
-    home: HomePaths, feed: ScriptedFeed
-) -> None:
+def test_a_server_that_is_gone_and_a_taken_port_are_told_with_what_to_do(home: HomePaths, feed: ScriptedFeed) -> None:
     home.root.mkdir()
     home.servers.write_text(json.dumps({"prefect_api": "http://127.0.0.1:9/api"}))
     port = int(feed.address.rpartition(":")[2])
@@ -224,7 +222,7 @@ def test_a_server_that_is_gone_and_a_taken_port_are_reported_with_what_to_do(
     assert "choose a port with --mlflow-port" in checks[f"port {port}"].found
 
 
-def test_the_command_exits_with_one_on_a_problem(
+def test_a_problem_ends_the_command_with_one(
     home: HomePaths, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALPHAVANTAGE_API_KEY", raising=False)

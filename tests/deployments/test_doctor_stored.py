@@ -64,13 +64,10 @@ def test_each_nights_record_that_cannot_be_read_is_named_and_ends_no_other_check
     paths = [night_path(home.nights, "IBM", key * 32) for key in ("0f", "1f")]
     for path in paths:
         path.mkdir(parents=True)  # stands for a file that belongs to another user
-    told = [check.found for check in nights(home)]
-    assert [str(path) in each for path, each in zip(paths, told, strict=True)] == [True, True]
+    assert [str(path) in check.found for path, check in zip(paths, nights(home), strict=True)] == [True, True]
 
 
-def test_a_database_in_a_read_only_folder_is_not_called_damaged(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_read_only_is_not_called_damaged(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     home.root.mkdir()
     (home.root / "mlflow.db").write_bytes(b"")
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
@@ -164,9 +161,7 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths
         (b"one figure", "damage, or a change by hand"),
     ],
 )
-def test_a_missing_or_damaged_evaluation_of_the_champion_is_named(
-    home: HomePaths, arrays: bytes | None, says: str
-) -> None:
+def test_a_champions_missing_or_damaged_evaluation_is_named(home: HomePaths, arrays: bytes | None, says: str) -> None:
     kinds(home.root)
     champion = Registry(home.models).champion("IBM")
     assert champion

@@ -32,17 +32,7 @@ from prefect.states import (
 
 from deployments.servers.process_worker import AHEAD
 from stockml.storage.process_marks import mark
-from tasks.lost_runs import (
-    ABORTED,
-    KILLED,
-    MAX_DEATHS,
-    MAX_SILENCE,
-    REQUEUED,
-    SERVER_UNREACHABLE,
-    SILENT,
-    reap_lost,
-    requeue,
-)
+from tasks.lost_runs import ABORTED, KILLED, MAX_DEATHS, MAX_SILENCE, REQUEUED, SILENT, UNREACHABLE, reap_lost, requeue
 from tests.support import patience
 from tests.support.workers import deployed, one_slot, until
 
@@ -142,18 +132,13 @@ def test_nights_that_were_lost_with_their_worker_are_run_again_by_the_next(
     """
     ends: dict[str, State[Any]] = dict.fromkeys(("LOST", "OFTEN", "ASLEEP", "STOPPED"), Crashed(message=SILENT))
     ends |= {f"KILLED {at}": Crashed(message=f"{told} More.") for at, told in enumerate(KILLED)}
-    ends |= dict.fromkeys(
-        ("FAILED", "UNTOLD", "TOLD TWICE"), Crashed(message=f"{SERVER_UNREACHABLE[0]} A general error.")
-    )
+    ends |= dict.fromkeys(("FAILED", "UNTOLD", "TOLD TWICE"), Crashed(message=f"{UNREACHABLE[0]} A general error."))
     ends |= {"SILENT": Running(), "AT WORK": Running()}
-    all_unread = (
-        *SERVER_UNREACHABLE,
-        "Failed to submit flow run to infrastructure: ValidationError: 1 error for Flow.",
-    )
+    all_unread = (*UNREACHABLE, "Failed to submit flow run to infrastructure: ValidationError: 1 error for Flow.")
     unread = [f"UNREAD {at}" for at in range(len(all_unread))]
     begun: dict[str, State[Any]] = dict.fromkeys((*unread, "WAITED"), Pending())
     begun |= {"STOPPED": Cancelling(), "FAILED": Failed(), "TOLD TWICE": AwaitingRetry(scheduled_time=NEVER)}
-    ends["WAITED"] = Crashed(message=f"{SERVER_UNREACHABLE[1]} A general error.")
+    ends["WAITED"] = Crashed(message=f"{UNREACHABLE[1]} A general error.")
     ends |= {run: Crashed(message=f"{told} A general error.") for run, told in zip(unread, all_unread, strict=True)}
     alone = {"job_variables": {"command": f"{sys.executable} -u -m prefect.engine"}}  # without -u, it would be a fork
     (own := tmp_path / "own").mkdir()

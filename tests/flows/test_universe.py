@@ -74,9 +74,7 @@ def killer() -> Killer:
 
 
 @pytest.fixture
-def replay(
-    home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer
-) -> Iterator[ScriptedFeed]:
+def replay(home: HomePaths, monkeypatch: pytest.MonkeyPatch, prefect_server: None, killer: Killer) -> Iterator[Any]:
     with ScriptedFeed(aliases={"T1": "IBM", "T2": "AAPL"}, on_request=killer) as feed:
         use(feed, monkeypatch)
         feed.set_clock(THURSDAY)
@@ -84,8 +82,8 @@ def replay(
 
 
 def run(tickers: list[str], **changes: Any) -> State:
-    wanted = {"session": THURSDAY, "settings": SMALL, "late_retries": 0, "processes": 2} | changes
-    return universe(tickers, return_state=True, **wanted)
+    usual = {"session": THURSDAY, "settings": SMALL, "late_retries": 0, "processes": 2}
+    return universe(tickers, return_state=True, **usual | changes)
 
 
 def nights_of(state: State) -> list[FlowRun]:

@@ -175,9 +175,7 @@ def test_a_damaged_file_can_be_restored_alone_once_it_is_moved_away(filled: Home
 
 
 @pytest.mark.parametrize("folder", ["store", "ledger"])
-def test_a_stray_copy_is_archived_with_the_rest_and_stops_nothing(
-    filled: HomePaths, tmp_path: Path, folder: str
-) -> None:
+def test_a_stray_copy_is_archived_too_and_stops_nothing(filled: HomePaths, tmp_path: Path, folder: str) -> None:
     stray = filled.root / folder / "IBM (1).parquet"
     stray.write_bytes(b"a copy")
     assert backup.back_up(filled, tmp_path / "b.zip", NOW).damaged == ()

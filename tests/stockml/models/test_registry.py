@@ -262,9 +262,7 @@ def test_lines_of_earlier_versions_have_no_checksum_but_are_covered_by_the_next_
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "a file in its place"])
-def test_a_damaged_champion_is_named_with_the_ways_back_and_never_treated_as_absent(
-    home: HomePaths, damage: str
-) -> None:
+def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(home: HomePaths, damage: str) -> None:
     registry = Registry(home.models)
     first, second = night(home.models, 1), night(home.models, 2)
     registry.promote(first)

@@ -76,11 +76,9 @@ json.dump(all_found, open("found.json", "w"))
 @pytest.fixture(scope="module")
 def forecast() -> Forecast:
     """What the night publishes of its network when there is no champion."""
-    upcoming = sessions_for("IBM").after(DAY, SETTINGS.evaluation.horizon)
     series, settings = series_until("IBM", DAY), SETTINGS.evaluation
-    return assess(
-        series, trained("IBM", DAY), None, settings, upcoming, split_after_vintages(series, settings)
-    ).forecast
+    upcoming, split = sessions_for("IBM").after(DAY, settings.horizon), split_after_vintages(series, settings)
+    return assess(series, trained("IBM", DAY), None, settings, upcoming, split).forecast
 
 
 @pytest.fixture(scope="module")
