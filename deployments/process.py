@@ -69,11 +69,11 @@ def _settle_streams() -> None:
     sys.stderr = lenient(2, sys.stderr.encoding if sys.stderr else None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         file, encoding = os.fdopen(sys.stdout.fileno(), "wb", closefd=False), sys.stdout.encoding
-        sys.stdout = _Shown(file, encoding, "replace", line_buffering=file.isatty())  # a terminal may lack a dash
+        sys.stdout = _Shown(file, encoding, "replace", line_buffering=file.isatty() or sys.stdout.write_through)
 
 
 class _Shown(io.TextIOWrapper):
-    """Shows what a terminal would obey as Python writes it; names and texts come from shared states, too."""
+    """Writes what a terminal would obey (texts of shared states may have it) as Python does, what it lacks as `?`."""
 
     def write(self, text: str, /) -> int:
         if not text.replace("\n", "").isprintable():

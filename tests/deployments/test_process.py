@@ -47,6 +47,17 @@ def shown():
 as_program(lambda: shown)
 """
 
+PRINTED = """
+import os
+from deployments.process import as_program
+
+def told():
+    print("a line")
+    os._exit(7)
+
+as_program(lambda: told)
+"""
+
 
 @pytest.mark.parametrize("gone", ["2>/dev/full", "2> >(exec true); wait $!"])
 def test_a_full_disk_or_a_reader_that_has_gone_ends_no_command_that_tells_its_progress(
@@ -61,6 +72,12 @@ def test_nothing_that_a_command_prints_is_obeyed_by_the_terminal() -> None:
     """Such as a night's text, or a file's name, from a shared state or an archive."""
     ended = subprocess.run([sys.executable, "-c", SHOWING], stdout=subprocess.PIPE, check=True)
     assert ended.stdout.decode() == "IBM – of\\x1b]0;mine\\x07, \\x9b2J, \\u202eevil\n\ta line\\x7f\n"
+
+
+def test_a_line_is_printed_at_once_where_python_is_told_so() -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    ended = subprocess.run([sys.executable, "-c", PRINTED], env=environ, stdout=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stdout) == (7, b"a line\n")
 
 
 def test_a_message_is_shown_at_once_and_on_a_terminal_that_lacks_its_letters() -> None:
