@@ -99,7 +99,7 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
         asks = "" if protected is None else f", {'with a' if protected else 'without a'} password"
         yield Check("pages", "ok", f"{found}{asks}", shared if protected is False else "")
     began, here = home.server("version") or "an earlier version", in_words()
-    if api and found and began.partition(",")[0] != here.partition(",")[0]:  # the commit may be of a text alone
+    if api and found and not here.startswith(began.partition(",")[0].rstrip(")")):  # the commit may be of a text
         yield Check("code", "note", f"`stockml up` runs {began}, this is {here}", "stop it and start it again")
     for name, number in () if api else ports.items():
         yield from guarded(f"port {number}", port, name, number, access.address)
