@@ -49,6 +49,7 @@ def result_without_run(
     from stockml.pipeline.finished_nights import finished_night
     from stockml.pipeline.session_status import session_status
     from stockml.prices.calendar import sessions_for
+    from stockml.storage.manifests import ATTEMPT
 
     home, exchange = current_home(), sessions_for(ticker, calendar)
     last_session = Ledger(home.ledger).last_session(ticker) if home.state is None else None
@@ -59,6 +60,8 @@ def result_without_run(
         return None
     if night := finished_night(home, ticker, status.session, settings, calendar):
         print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
+        if session is None:  # a failed repetition of it is past
+            (home.nights / ticker / ATTEMPT).unlink(missing_ok=True)
     return night
 
 
@@ -89,11 +92,7 @@ def recorded_prices(*tickers: str) -> Iterator[None]:
         if feed:
             for ticker in tickers:
                 recorded_rows(ticker)
-            print(
-                f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {current_home().root}",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"no ALPHAVANTAGE_API_KEY: playing recorded prices in {current_home().root}", file=sys.stderr)
         yield
 
 
