@@ -50,7 +50,7 @@ def judge(
     """
     if kept:
         return False, "no other network tonight: the champion stays"
-    stays = "the champion stays" if incumbent else "registered, not promoted; no champion beside it"
+    stays = "the champion stays" if incumbent else "registered, not promoted; no champion to compare with"
     if not has_network:
         return False, f"no network tonight: {stays}"
     if table.is_worse(LSTM, clearly=True):
@@ -59,7 +59,7 @@ def judge(
     if incumbent is None:
         over = table.over_simple.get(LSTM)
         finding = "not worse, by more than the noise, than" if over and over.test else "too little to compare it with"
-        return True, f"no champion beside it: {finding} the same forecast without a network"
+        return True, f"no champion to compare with: {finding} the same forecast without a network"
     return _against_champion(incumbent, table.against_champion, replace_after)
 
 

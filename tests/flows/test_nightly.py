@@ -76,7 +76,7 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     assert night.rows_added == 6
     assert night.mlflow_run_id
     assert first.message.startswith("published: ")
-    assert "; promoted: no champion beside it: " in first.message
+    assert "; promoted: no champion to compare with: " in first.message
     (page,) = pages("status")  # one for all nights, which each updates
     assert "| IBM | 2013-02-28 | " in page
     before = replay.stands()

@@ -108,11 +108,11 @@ def test_a_model_with_no_champion_beside_it_need_only_be_no_worse_than_without_a
     assert found is promoted
     if promoted:
         found = "too little to compare it with" if p_value is None else "not worse, by more than the noise, than"
-        assert reason == f"no champion beside it: {found} the same forecast without a network"
+        assert reason == f"no champion to compare with: {found} the same forecast without a network"
     else:
         assert reason == (
             "worse than the same forecast without a network (CRPS skill -2.00% against its on the same origins, "
-            "p 0.04): registered, not promoted; no champion beside it"
+            "p 0.04): registered, not promoted; no champion to compare with"
         )
 
 
