@@ -39,8 +39,8 @@ def test_inputs_volatility_and_usual_paths_as_of_t_ignore_later_bars(t: int) -> 
     series, at = walk(1_030), np.array([t])
     other = altered_after(series, t)
     assert not np.array_equal(other.mid, series.mid)
-    for cached_causal in CAUSAL:
-        np.testing.assert_array_equal(cached_causal(other)[: t + 1], cached_causal(series)[: t + 1])
+    for rows_of in CAUSAL:
+        np.testing.assert_array_equal(rows_of(other)[: t + 1], rows_of(series)[: t + 1])
     np.testing.assert_array_equal(trend_prior_moves(other, at, HORIZON), trend_prior_moves(series, at, HORIZON))
     np.testing.assert_array_equal(published_median(other, at, LEADS), published_median(series, at, LEADS))
 
@@ -53,9 +53,9 @@ def test_what_is_computed_once_for_all_nights_is_what_each_would_compute_from_it
     night, alone = series.until(n), replace(series.until(n))  # which has no later bars to compute anything from
     assert (night.whole, night.until(n - 1).whole, alone.whole) == (series, series, alone)
     assert starts(night).tolist() == starts(alone).tolist()
-    for cached_causal in CAUSAL:
-        np.testing.assert_array_equal(cached_causal(night), cached_causal(alone))
-        assert np.shares_memory(cached_causal(night), cached_causal(series)), "computed for each night"
+    for rows_of in CAUSAL:
+        np.testing.assert_array_equal(rows_of(night), rows_of(alone))
+        assert np.shares_memory(rows_of(night), rows_of(series)), "computed for each night"
 
 
 def volatility(name: str, series: PriceSeries) -> Floats:
