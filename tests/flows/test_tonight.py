@@ -81,7 +81,7 @@ def assert_waits(run: FlowRun, home: HomePaths, since: datetime, wait: timedelta
     assert since + wait <= due <= datetime.now(UTC) + wait
     assert list(held_locks(home)) == []
     assert Ledger(home.ledger).entries("IBM") == ()
-    assert not list(home.nights.rglob("*.json")), "no end is remembered"
+    assert not list((home.nights / "IBM").rglob("*.json")), "no end is remembered"
     assert store_of(home).last_session("IBM") == THURSDAY, "the bars that came are kept"
 
 
