@@ -34,7 +34,7 @@ ROWS = (
     PUBLISHED,
 )
 ADDS = "network adds"
-OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", RIDGE, BASE)
+OVER = (f"{CONSTANT_WIDTH}, own shape", f"{EWMA_60}, own shape", f"{GJR_GARCH}, own shape", CENTRED, RIDGE, BASE)
 MAX_NAMED = 3
 IN_TWENTY = 20
 FEWER = " †"  # a row that some ticker lacks

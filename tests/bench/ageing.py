@@ -1,9 +1,10 @@
 """The skill of a base as it ages: bases that end before an era scored on it, against the newest such regression.
 
-python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30
+python -m tests.bench.ageing HALF --prices ../shared/kaggle-universe/Stocks --from 2011-11-30 [--to 2017-11-10]
 
 HALF: vintages of every other ticker (`make_bases --half`); the rest are scored, every 10th session. Prints the CRPS
 skill (%) of widths half the base's over the newest ridge regression's, symmetrised: mean, share of tickers above zero.
+A last line has those of the newest base over a constant width and shape, the ticker's own, of before the era.
 """
 
 import argparse
@@ -13,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from stockml.evaluation.distribution_scores import Losses
+from stockml.evaluation.simple_distributions import CONSTANT_WIDTH, simple_distributions
 from stockml.forecasts.publishing import INITIAL_SHARE
-from stockml.models.lead_grid import LEADS, moves
+from stockml.models.lead_grid import LEADS, moves, symmetrised
 from stockml.models.pooled_vintages import KINDS, read
 from stockml.prices.csv_import import read_folder
 
@@ -26,6 +28,7 @@ def main() -> None:
     options.add_argument("vintages", type=Path)
     options.add_argument("--prices", type=Path, required=True)
     options.add_argument("--from", dest="first", type=date.fromisoformat, required=True)
+    options.add_argument("--to", dest="last", type=date.fromisoformat, default=date.max)
     chosen = options.parse_args()
     series, *_ = read_folder(chosen.prices)
     earlier = {
@@ -35,18 +38,24 @@ def main() -> None:
         for kind, each in KINDS.items()
     }
     bases, pooled, ridge = earlier["base"], earlier["regression"][-1], earlier["ridge"][-1]
-    leads, found = np.array(LEADS), {base.through: list[float]() for base in bases}
+    constant = "over a constant width of before the era"
+    leads, found = np.array(LEADS), {key: list[float]() for key in [*(str(base.through) for base in bases), constant]}
     for ticker in sorted(series)[1::2]:
         bars = series[ticker]
         first = int(np.searchsorted(bars.sessions, np.datetime64(chosen.first)))
-        at = np.arange(first, len(bars) - LEADS[-1], EVERY)
+        last = int(np.searchsorted(bars.sessions, np.datetime64(chosen.last), side="right"))
+        at = np.arange(first, min(last, len(bars) - LEADS[-1]), EVERY)
         if len(at) < FEWEST:
             continue
         actual, simple = moves(bars, at, leads), ridge.quantiles(bars, at, leads, pooled)
         reference = Losses.of(simple, actual, leads)
         for base in bases:
             width = INITIAL_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - INITIAL_SHARE) * simple
-            found[base.through].append(100 * Losses.of(width, actual, leads).skills(reference)[0])
+            losses = Losses.of(width, actual, leads)
+            found[str(base.through)].append(100 * losses.skills(reference)[0])
+        frozen = simple_distributions(bars, at, leads, pooled, "own", [CONSTANT_WIDTH]).quantiles.get(CONSTANT_WIDTH)
+        if frozen is not None:
+            found[constant].append(100 * losses.skills(Losses.of(symmetrised(frozen), actual, leads))[0])
     for through, skills in found.items():
         share = 100 * float(np.mean(np.array(skills) > 0))
         print(f"{through}: {np.mean(skills):+.3f} % ({share:.0f} % of {len(skills)} tickers)")
