@@ -100,10 +100,10 @@ class TickerNetwork:
 
 
 def width_errors(vintages: VintageSet, series: PriceSeries, origins: Indices) -> Floats:
-    """(2, m, 11) of `width_steps`, of the base and of the simple forecast, at origins whose outcomes are known."""
+    """(2, m, 11) of `width_steps`, of the base, if any, and of the simple forecast, at origins with known outcomes."""
     leads = np.array(LEADS)
     actual, simple = moves(series, origins, leads), symmetrised(vintages.simple_quantiles(series, origins, leads))
-    network = vintages.network_quantiles(series, origins, leads)
+    network = vintages.network_quantiles(series, origins, leads) if vintages.base else simple
     return np.stack([width_steps(each, actual) for each in (network, simple)])
 
 

@@ -76,7 +76,7 @@ def fit_ticker_network(series: PriceSeries, start: Network | None, stop: int, vi
     """Learn, continuing `start`, from outcomes known before session `stop`, on vintages that end before it."""
     known = series.until(stop)
     errors, seen = WidthCorrection(), known.sessions[-1]
-    if vintages.base is not None:
+    if vintages.regression is not None:
         if start and start.vintages and start.vintages.identity() == vintages.identity():
             # with other settings, parts may begin earlier than last night's; nothing can be unlearned
             errors = start.errors if start.learned_until <= seen else errors

@@ -177,7 +177,7 @@ def test_a_long_history_most_of_which_every_base_has_seen_is_not_called_too_shor
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_without_a_base_nothing_is_learned_and_the_reason_is_given(damaged: bool, tmp_path: Path) -> None:
+def test_without_a_base_only_the_simple_forecast_learns_and_the_reason_is_given(damaged: bool, tmp_path: Path) -> None:
     series = SERIES if damaged else replace(SERIES, sessions=SERIES.sessions - np.timedelta64(10_000, "D"))
     if damaged:
         for kind in ("pooled", "ridge"):
@@ -188,6 +188,12 @@ def test_without_a_base_nothing_is_learned_and_the_reason_is_given(damaged: bool
     assert ("base-1999-06.npz" in model.decision.reason) is damaged
     assert model.published.forecast(series, np.array([800]), np.arange(1, 6))[1] is None
     assert np.isfinite(model.published.vintages.simple_quantiles(series, np.array([800]), np.arange(1, 6))).all()
+    own = network(model, "published").simple_correction
+    assert own.any() == damaged, "before the oldest vintage, there is nothing to correct"
+    if damaged:
+        shutil.copy(SHIPPED / "base-1999-06.npz", tmp_path)
+        sound = train_ticker(series, ONE, RETRAIN, start=None, folders=[tmp_path])
+        np.testing.assert_array_equal(own, network(sound, "published").simple_correction)
 
 
 def test_the_unseen_parts_begin_after_the_oldest_vintage_where_possible() -> None:
