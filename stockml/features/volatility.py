@@ -58,7 +58,7 @@ def ewma_volatility(series: PriceSeries) -> Floats:
 
 
 def close_volatility(series: PriceSeries, span: int) -> Floats:
-    """(n,) daily volatility from close to close, exponentially weighted, in one segment; NaN for the first session."""
+    """(n,) daily volatility from close to close in one segment, weights (1 − 2 / (span + 1))^age; NaN at the first."""
     squares = pd.Series(since_last_close(series, series.close) ** 2)
     return _root(squares.ewm(span=span).mean())
 

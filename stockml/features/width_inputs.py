@@ -17,16 +17,16 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, check_array
 
 INPUTS = (
-    "return",
-    "size of return",
-    *(f"range {sessions}" for sessions in RANGE_SESSIONS),
+    "return",  # of the close; this and all moves below in EWMA 60 volatilities
+    "size of return",  # ln(|return| + MIN_MOVE)
+    *(f"range {sessions}" for sessions in RANGE_SESSIONS),  # volatilities, to EWMA 250: ln of each over the EWMA 60
     "EWMA 20",
     "EWMA 250",
-    "overnight gap",
+    "overnight gap",  # ln(open / close before)
     "volume",
     "place of close",
     "below high 250",
-    "rise 60",
+    "rise 60",  # of the log close, over √60
 )
 FALLS = ("return", "overnight gap")  # inputs whose falls count apart (Glosten, Jagannathan and Runkle 1993)
 WINDOWS = (1, 5, 22, 64, 250)  # sessions: a day, a week, a month, a quarter, a year

@@ -16,8 +16,8 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 INITIAL_SHARE = 1 / 2  # the network's; chosen on cuts from 1989 to 1997, on tickers that it was not learned from
-LEARNING_RATE = 0.02  # per session, in units of the simple forecast's mean loss
-FEEDBACK_RATE = 0.0005  # per session, in ln width per unit of coverage that the 80 % bands are off
+LEARNING_RATE = 0.02  # of log odds, per session, in units of the simple forecast's mean CRPS so far
+FEEDBACK_RATE = 0.0005  # per session, in ln width per unit of coverage that an origin's 80 % bands are off
 MAX_FEEDBACK = 0.3
 
 
@@ -100,7 +100,7 @@ def combine(series: PriceSeries, origins: Indices, components: Components) -> Co
 
 
 def _shares(spread: Floats, network: Floats, actual: Floats, gaps: Indices) -> Floats:
-    """(k + 1, leads) network's shares after 0, 1 … k outcomes.  actual: (k, leads).  gaps: (k,), sessions."""
+    """(k + 1, leads) network's shares after 0, 1 … k outcomes.  actual: (k, leads).  gaps: (k,), sessions between."""
     loss = crps(spread, actual)
     advantage = gaps[:, None] * (loss - crps(network, actual))
     loss, advantage = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (loss, advantage))

@@ -30,7 +30,7 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One trained network: LSTM layers, whose last state joins the newest inputs in a dense layer and a linear head.
+    """A trained network: LSTM layers, whose last state joins the newest inputs in a dense layer (ReLU); a linear head.
 
     corrects: whose ln width it changes: RIDGE's or, in a base of an earlier version, POOLED's or EWMA_60's.  layers:
     each (kernel (inputs, 4u), recurrent (u, 4u), bias (4u,)), gates in the order input, forget, candidate, output.

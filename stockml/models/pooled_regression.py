@@ -78,7 +78,7 @@ class PooledRegression(Vintage):
         return cls(**vars(learned_from), **_fitted(*map(np.concatenate, parts)))
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
-        """(m, leads) expected spread of log(mid / close of the origin); times a shape, the forecast's quantiles.
+        """(m, leads) widths, e^regression · EWMA 60 · √lead: times a shape, the quantiles of log(mid / close).
 
         Row i sees sessions up to origins[i] only.  origins: (m,), session indices.  leads: (leads,), 1 to 50.
         Raises TooFewBars where an origin has less than a month before it, InvalidSetting for other leads.

@@ -19,7 +19,7 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, Indices
 
 DECAY_ORIGINS = 600.0  # origins, five sessions apart, after which a weight has fallen by a factor of e
-RIDGE_PENALTY = 60.0  # independent origins: with as many, a coefficient is shrunk by half
+RIDGE_PENALTY = 60.0  # independent origins a lead: with as many, a coefficient is shrunk by about half
 OVERLAP = np.maximum(np.array(LEADS) / ORIGIN_STRIDE, 1)  # origins in a row whose outcomes share sessions count as one
 FORECASTS = 2  # the base's, and the simple one
 
@@ -29,7 +29,7 @@ class WidthCorrection:
     """How far the widths forecast for a ticker were off, exponentially weighted over its past origins.
 
     mean: (2, 11), of the base and of the simple forecast, at LEADS, of `width_steps`.  weight: effective number of
-    origins.  through: session of the newest, None before the first.
+    origins, the newest of which has 1.  through: session of the newest, None before the first.
     """
 
     mean: Floats = field(default_factory=lambda: np.zeros((FORECASTS, len(LEADS))))
@@ -45,7 +45,7 @@ class WidthCorrection:
         return type(self)((decayed * self.mean + weights @ errors) / weight, weight, through)
 
     def coefficients(self) -> Floats:
-        """(2, 4) coefficients of `lead_basis`, from ridge regressions of the means on it, weighted by lead."""
+        """(2, 4) coefficients of `lead_basis`: ridge regressions of the means on it, weighted by weight / OVERLAP."""
         basis = lead_basis(np.array(LEADS))
         weighted = basis.T * (self.weight / OVERLAP)
         penalty = RIDGE_PENALTY * len(LEADS) * np.eye(BASIS_SIZE)
@@ -111,7 +111,7 @@ def width_steps(quantiles: Floats, actual: Floats) -> Floats:
     """(m, leads) Newton steps of ln width to the least CRPS, one outcome each: 0 on average for the true distribution.
 
     Bounded, however large a move.  quantiles: (m, leads, 21), at LEVELS, about 0.  actual: (m, leads).  CRPS is twice
-    the mean pinball loss (Laio and Tamea 2007); its curvature is what the forecast itself expects.
+    the mean pinball loss; its curvature is what the forecast itself expects: the mean of quantile² · density there.
     """
     slope = (quantiles * ((actual[..., None] < quantiles) - LEVELS)).mean(axis=-1)
     gaps = np.gradient(quantiles, LEVELS, axis=-1)  # 0 where a share often stands still

@@ -49,7 +49,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a ticker's own training gained over the base on `origins` of the validation part: CRPS skill, a fraction."""
+    """What own training gained over the base on `origins` of the validation part: skill of CRPS / √lead, a fraction."""
 
     skill: float
     origins: int

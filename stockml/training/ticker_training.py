@@ -88,8 +88,8 @@ def fit_ticker_network(series: PriceSeries, start: Network | None, stop: int, vi
 
 
 def new_origins(errors: WidthCorrection, known: PriceSeries) -> Indices:
-    """(m,) origins with known outcomes not yet in `errors`, at most the newest MAX_ORIGINS: every fifth session of one
-    fixed grid, so that continuing equals learning from scratch, except for older origins that the latter leaves out."""
+    """(m,) origins with known outcomes not yet in `errors`, at most the newest MAX_ORIGINS: every fifth session from
+    index 25, so that continuing equals learning from scratch, except for older origins that the latter leaves out."""
     first = ORIGIN_STRIDE * (MIN_RETURNS // ORIGIN_STRIDE + 1)
     grid = within_segment(known, np.arange(first, len(known) - LEADS[-1], ORIGIN_STRIDE), LEADS[-1])
     return (grid if errors.through is None else grid[known.sessions[grid] > errors.through])[-MAX_ORIGINS:]
