@@ -54,7 +54,7 @@ def test_a_night_read_back_from_its_record_gives_the_same_summary_row_for_row(tm
     again = read_night(tmp_path / "night.json")
     assert summary.text(again) == summary.text(night)
     assert summary.markdown(again) == summary.markdown(night)
-    assert len(rows_of(again, "distribution", 34)) == len(night.distributions.scores) + 1, "with its note"
+    assert len(rows_of(again, "distribution", 34)) == len(night.distributions.scores) + 2, "with its notes"
 
 
 def test_the_range_is_the_bands_last_one_and_live_figures_are_those_first_known() -> None:

@@ -94,7 +94,8 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     over_all = " ".join(f"{night.metrics[f'intervals/coverage_{level}']:.0%}" for level in ("50", "80", "95"))
     note = f"means of leads 1, 5, 10, 20, 50; over all leads the published bands held {over_all}"
     assert lines[first + 10] == note, "MLflow's figures are those over all leads"
-    assert lines[first + 11].startswith("HAR range (ticker's own): expected at least 2000 sessions")
+    assert lines[first + 11] == "the scored regressions and base network learned through 2007-06-29"
+    assert lines[first + 12].startswith("HAR range (ticker's own): expected at least 2000 sessions")
     marked = summary.markdown(night)
     assert "| tonight's network" in marked
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
