@@ -29,6 +29,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from stockml.errors import StockmlError
 from stockml.home import current_home
+from stockml.nights.key_figures import newest
 from stockml.nights.status import LastRun, last_run, record_run
 from stockml.storage.manifests import LAST_RUN_SUFFIX
 from stockml.storage.process_marks import is_gone, mark
@@ -190,10 +191,12 @@ def end_children(parent: UUID, state: State) -> None:
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
     """Write how the ticker's night ended, unless a later end is there (dated over a day ahead: ignored).
 
-    Raises StockmlError, OSError.
+    Not if it is of a session before its newest night's.  Raises StockmlError, OSError.
     """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
-    before = last_run(current_home().nights, ticker)
+    before, night = last_run(current_home().nights, ticker), newest(current_home().nights, ticker)
+    if night and (session := run.parameters.get("session")) and str(session) < str(night.session):
+        return
     if before is None or before.at <= at or before.at > datetime.now(UTC) + A_DAY:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state

@@ -18,11 +18,13 @@ from prefect.states import Cancelling, Failed, Pending, Running
 
 import flows
 from stockml.home import HomePaths
-from stockml.nights.status import LastRun, record_run, rows
+from stockml.nights.key_figures import keep_newest
+from stockml.nights.status import LastRun, last_run, record_run, rows
 from stockml.storage.process_marks import mark
 from tasks.lost_runs import GONE_AFTER, LOST_AFTER, MAX_SILENCE, OUR_FILTER, end_killed, reap_lost
 from tasks.run_records import keep_end, record_process
 from tests.support.loopback import Loopback, whole
+from tests.support.nights import recorded_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -34,7 +36,7 @@ def by_hand(ticker: str) -> str:
 
 
 @flow(name="nightly")
-def night(ticker: str) -> str:
+def night(ticker: str, session: str = "") -> str:
     """A night to make a record of."""
     return ticker
 
@@ -122,6 +124,17 @@ def test_the_status_says_why_a_night_failed_in_its_own_words(home: HomePaths) ->
     said = "Flow run encountered an exception: NoBars: no bars of FAILED"
     keep_end(run, Failed(message=said), began + timedelta(minutes=1))
     assert [row.state for row in rows(home, ["FAILED"], began)] == ["failed: NoBars: no bars of FAILED"]
+
+
+def test_the_end_of_a_past_session_leaves_that_of_the_newest_night(home: HomePaths) -> None:
+    keep_newest(home.nights, newest_night := recorded_night())
+    shown = {}
+    for session in (newest_night.session - timedelta(days=3), newest_night.session):
+        with get_client(sync_client=True) as client:
+            chosen = {"ticker": "IBM", "session": str(session)}
+            keep_end(client.create_flow_run(night, parameters=chosen), Failed(message="no room"), datetime.now(UTC))
+        shown[session] = last_run(home.nights, "IBM") is not None
+    assert [*shown.values()] == [False, True], "the status is about the newest"
 
 
 def test_an_end_kept_while_the_clock_was_ahead_gives_way_to_the_next(home: HomePaths) -> None:
