@@ -79,7 +79,7 @@ def read_prices(
                     raise
                 left_out[ticker] = str(error)
                 get_run_logger().warning("%s is left out: %s", ticker, error)
-        return series, left_out, _logged(doubts)
+        return series, left_out, _logged(series, doubts)
     by_ticker, refusals, doubts = read_folder(folder, calendar, tickers)
     for path, refusal in refusals.items():
         why = one_line(str(refusal).removeprefix(f"{folder / path}: "))
@@ -90,14 +90,19 @@ def read_prices(
         raise InvalidFile(str(folder), f"expected a file of {missing[0]} that can be read, found none{why}")
     if not by_ticker:
         raise InvalidFile(str(folder), "expected daily price files such as ibm.us.txt, found none that can be read")
-    return {ticker: by_ticker[ticker] for ticker in tickers or by_ticker}, left_out, _logged(doubts)
+    series = {ticker: by_ticker[ticker] for ticker in tickers or by_ticker}
+    return series, left_out, _logged(series, doubts)
 
 
-def _logged(doubts: Mapping[str, str]) -> dict[str, str]:
-    """The doubts that are not empty, each logged."""
-    present = {ticker: doubt for ticker, doubt in doubts.items() if doubt}
-    for ticker, doubt in present.items():
-        get_run_logger().warning("%s is used, but look at its prices: %s", ticker, doubt)
+def _logged(series: Mapping[str, PriceSeries], doubts: Mapping[str, str]) -> dict[str, str]:
+    """The doubts that are not empty, each logged; one more where another ticker has the same prices."""
+    present, owners = dict[str, str](), dict[int, str]()
+    for ticker, each in series.items():
+        owner = owners.setdefault(hash(each.sessions.tobytes() + each.close.tobytes()), ticker)
+        twice = f"they are those of {owner}, which so counts twice" if owner != ticker else ""
+        if doubt := "; ".join(filter(None, (doubts[ticker], twice))):
+            present[ticker] = doubt
+            get_run_logger().warning("%s is used, but look at its prices: %s", ticker, doubt)
     return present
 
 

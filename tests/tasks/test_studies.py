@@ -88,6 +88,13 @@ def test_each_unreadable_file_of_a_folder_is_reported_unless_it_is_of_a_ticker_t
         reading([], tmp_path)
 
 
+def test_prices_that_a_folder_has_under_two_names_are_told_as_counting_twice(tmp_path: Path) -> None:
+    for name, close in {"IBM.csv": 2, "ibm1.us.txt": 2, "KO.csv": 1}.items():
+        (tmp_path / name).write_text(f"Date,Open,High,Low,Close,Volume\n2013-02-28,1,2,1,{close},5\n")
+    [(ticker, told)] = flow(read_prices.fn)([], tmp_path, None)[2].items()
+    assert (ticker, told) == ("IBM1", "they are those of IBM, which so counts twice")
+
+
 def test_a_folder_is_read_by_the_named_calendar(tmp_path: Path) -> None:
     holiday = "Date,Open,High,Low,Close,Volume\n2013-02-18,1,2,1,2,5\n"  # in New York
     (tmp_path / "abx.csv").write_text(holiday)
