@@ -57,10 +57,11 @@ def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:
     # a ticker may have forecasts or a champion although its bars are gone
     calendars = own_calendars(home)
     for name in sorted({*names, *known_tickers(home), *promoted_tickers(home)}):
-        yield from guarded(name, _ticker, home, name, calendars.get(name), now, replay)
+        is_followed = name in calendars or not calendars
+        yield from guarded(name, _ticker, home, name, calendars.get(name), now, replay, is_followed)
 
 
-def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, replay: bool) -> Check:
+def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, replay: bool, is_followed: bool) -> Check:
     store = store_of(home, name, calendar)
     try:
         forecasts = int(Ledger(home.ledger).steps(name)["key"].nunique())
@@ -81,6 +82,8 @@ def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, rep
     age = store.sessions(name).age(last, now)
     advice = f"`stockml bars {name} --holes`" if holes or view.set_aside else ""
     advice = str(delisted or f"`stockml nightly {name}`") if age > OLD_AGE else advice
+    if not is_followed:
+        found, advice = f"{found}, not followed", ""
     return Check(name, "note" if advice else "ok", f"{found}, bars {quantity(age, 'session')} behind", advice)
 
 

@@ -45,10 +45,10 @@ def listed_spelling(home: HomePaths) -> Callable[[str], str]:
     return lambda ticker: ticker if ticker in (same := shares.get(as_key(ticker), [ticker])) else same[0]
 
 
-def own_calendars(home: HomePaths) -> dict[str, str]:
-    """The calendars that the list chooses, by ticker; none where it cannot be read, which costs no bars."""
+def own_calendars(home: HomePaths) -> dict[str, str | None]:
+    """The list's tickers, each with the calendar chosen there; none where it cannot be read, which costs no bars."""
     with suppress(InvalidFile):
-        return {entry.ticker: entry.calendar for entry in tickers_of(home).tickers if entry.calendar}
+        return {entry.ticker: entry.calendar for entry in tickers_of(home).tickers}
     return {}
 
 
