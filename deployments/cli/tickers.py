@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from typer import Argument, BadParameter, Exit, Option, Typer
 
 from deployments.cli.options import Calendar, Json, as_ticker
-from stockml.errors import InvalidSetting
+from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths, current_home
 from stockml.settings import Profile
 from stockml.storage.locks import file_lock
@@ -158,7 +159,13 @@ def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
     from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
     from deployments.servers.prefect_api import prefect_api
 
-    with file_lock(home.locks / "deploy.lock", DEPLOYING_S), prefect_api(home):  # of two, the later list stays
+    lock = home.locks / "deploy.lock"
+    try:
+        with file_lock(lock, 0):
+            pass
+    except StoreBusy as busy:
+        print(f"stockml: another command updates Prefect; waiting for it ({busy.why})", file=sys.stderr)
+    with file_lock(lock, DEPLOYING_S), prefect_api(home):  # of two, the later list stays
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import other_deployments, register, ticker_deployments
         from deployments.registration.tickers_file import digest_time

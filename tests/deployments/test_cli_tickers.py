@@ -1,5 +1,8 @@
-"""BRK.B and BRK-B are one share: the second spelling begins no second one."""
+"""BRK.B and BRK-B are one share: the second spelling begins no second one. And who waits for Prefect is told so."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from deployments.registration.ticker_list import add
 from stockml.home import HomePaths
 from stockml.prices.csv_import import import_file
 from stockml.prices.store import BarStore
+from stockml.storage.locks import file_lock
 from tests.support.commands import Captured
 from tests.support.recordings import recorded
 
@@ -98,3 +102,19 @@ def test_who_lists_another_spelling_than_the_bars_have_is_told_how_to_join_them(
     assert BarStore.of(home).tickers() == ("BRK.B",)
     assert run(["tickers", "add", "BRK.B"]) == 0
     assert "the bars of" not in capsys.readouterr().out
+
+
+def test_who_waits_for_another_command_to_update_prefect_is_told_for_which(
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHAVANTAGE_API_KEY", "K" * 16)
+    command = [sys.executable, "-m", "deployments.cli", "deploy"]
+    with (
+        file_lock(home.locks / "deploy.lock", 0),
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting,
+    ):
+        assert waiting.stderr
+        told = waiting.stderr.readline()
+        waiting.terminate()
+    whom = f" for process {os.getpid()}: " if Path("/proc/locks").exists() else ")"
+    assert told.startswith(f"stockml: another command updates Prefect; waiting for it (waited 0 s{whom}")
