@@ -59,6 +59,24 @@ def test_a_home_that_another_user_made_in_this_folder_is_not_taken(
     assert current_home({}).root == Path.home() / ".stockml"
 
 
+def test_a_home_that_another_user_made_where_all_may_write_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As /tmp/stockml, before a person names it; in a folder of one's own, somebody was let in."""
+    (theirs := tmp_path / "stockml").mkdir()
+    if os.geteuid() == 0:
+        os.chown(theirs, 1000, 1000)
+    anyone = theirs.stat().st_uid + 1
+    monkeypatch.setattr(os, "geteuid", lambda: anyone)
+    assert current_home({"STOCKML_HOME": str(theirs)}).root == theirs
+    tmp_path.chmod(0o1777)
+    with pytest.raises(InvalidSetting, match="another user made this one, where all may write"):
+        current_home({"STOCKML_HOME": str(theirs)})
+    monkeypatch.setattr(os, "geteuid", lambda: anyone - 1)
+    assert current_home({"STOCKML_HOME": str(theirs)}).root == theirs
+    assert current_home({"STOCKML_HOME": str(tmp_path / "not there yet")}).root.parent == tmp_path
+
+
 def test_a_service_user_whose_terminal_is_in_roots_own_folder_has_the_usual_home(tmp_path: Path) -> None:
     """As after `sudo -u stockml` in /root: whether a home of an earlier version is there, this user cannot know."""
     (closed := tmp_path / "root").mkdir()
