@@ -122,9 +122,10 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
     root = _folder("STOCKML_HOME", folder) if folder else default_root()
     if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
-    if _is_anothers_where_all_may_write(root):
-        wanted = "a folder of your own (another user made this one, where all may write)"
-        raise InvalidSetting("STOCKML_HOME", str(root), wanted)
+    with suppress(OSError):  # it is not there yet
+        if root.stat().st_uid not in (0, os.geteuid()) and root.parent.stat().st_mode & S_IWOTH:  # it can run code
+            wanted = "a folder of your own (another user made this one, where all may write)"
+            raise InvalidSetting("STOCKML_HOME", str(root), wanted)
     if UNSAFE_PATH.search(str(root)):
         raise InvalidSetting(
             "STOCKML_HOME", str(root), "a folder with a path in UTF-8, without ? % # and ::, which addresses misread"
@@ -140,13 +141,6 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
         tracking_uri=_tracking(environ),
     )
     return home if home.tracking_uri else replace(home, tracking_uri=home.mlflow_database)
-
-
-def _is_anothers_where_all_may_write(root: Path) -> bool:
-    """As /tmp/stockml can be before a person names it: Prefect's settings and results in a home run code."""
-    with suppress(OSError):  # it is not there yet
-        return root.stat().st_uid not in (0, os.geteuid()) and bool(root.parent.stat().st_mode & S_IWOTH)
-    return False
 
 
 def _folder(name: str, path: str, inside: Path | None = None) -> Path:

@@ -195,9 +195,8 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
     """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
     before, night = last_run(current_home().nights, ticker), newest(current_home().nights, ticker)
-    if night and (session := run.parameters.get("session")) and str(session) < str(night.session):
-        return
-    if before is None or before.at <= at or before.at > datetime.now(UTC) + A_DAY:
+    is_past = night and str(run.parameters.get("session") or night.session) < str(night.session)
+    if not is_past and (before is None or before.at <= at or before.at > datetime.now(UTC) + A_DAY):
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
         record_run(current_home().nights, ticker, LastRun(name, why, at))

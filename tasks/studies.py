@@ -191,12 +191,6 @@ def trial_callback(ticker: str) -> Callable[[TrialRecord], None]:
 
 
 def show_tuned(tuned: TuningResult) -> None:
-    lines = [
-        f"{tuned.text}. The test part was not looked at.",
-        "",
-        "| setting | value |",
-        "| --- | --- |",
-        *(f"| {name} | {value} |" for name, value in tuned.as_options().items()),
-    ]
-    key = f"tuned-{as_key(tuned.ticker)}"
-    show_text("\n".join(lines), key=key, description=f"The best settings found for {tuned.ticker}")
+    rows = "\n".join(f"| {name} | {value} |" for name, value in tuned.as_options().items())
+    text = f"{tuned.text}. The test part was not looked at.\n\n| setting | value |\n| --- | --- |\n{rows}"
+    show_text(text, key=f"tuned-{as_key(tuned.ticker)}", description=f"The best settings found for {tuned.ticker}")

@@ -177,9 +177,7 @@ def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
         forget_earlier_names(home)
         automations = install(os.environ)
         show_status()
-    if as_json:
-        return [json.dumps(vars(result))]
-    return [f"deployments: {result}", f"automations: {automations}"]
+    return [json.dumps(vars(result))] if as_json else [f"deployments: {result}", f"automations: {automations}"]
 
 
 def _print_and_register(home: HomePaths, done: str) -> None:
