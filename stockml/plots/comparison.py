@@ -7,7 +7,7 @@ from stockml.errors import quantity
 from stockml.forecasts.forecast import price_text
 from stockml.nights.record import Night
 from stockml.plots.forecast import fan, scale_of
-from stockml.plots.style import COLOURS, GRID, INK, MODEL, MUTED, TRUTH, canvas, draw_price, mid_price, over_time
+from stockml.plots.style import GRID, INK, MODEL, MUTED, TRUTH, canvas, draw_price, mid_price, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def nights(previous: Night, latest: Night, sessions: Days, mid: Floats) -> "Figu
     figure, (axes, table) = canvas(_finding(previous, latest), subtitle, columns=2, width_ratios=(1.15, 1))
     draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
     ends = []
-    for night, colour in ((previous, COLOURS["standard average"]), (latest, MODEL)):
+    for night, colour, dashes in ((previous, MUTED, (0, (4, 1))), (latest, MODEL, "-")):
         if forecast := night.forecast:
             scale = scale_of(forecast, sessions, mid)
-            fan(axes, forecast, colour, {80: 0.25}, start=forecast.now, linewidth=2, scale=scale)
+            fan(axes, forecast, colour, {80: 0.25}, start=forecast.now, linewidth=2, scale=scale, linestyle=dashes)
             ends.append((price_text(scale * forecast.path[-1]), scale * forecast.path[-1], colour))
     over_time(axes, f"{mid_price(latest.ticker)}, 80% bands", ends)
     _figures(table, previous, latest, [text for text, _, _ in ends])

@@ -14,7 +14,7 @@ from stockml.forecasts.outlook import SESSIONS_A_YEAR, Outlook
 from stockml.forecasts.proper_scores import BandScores
 from stockml.plots.forecast import FAN, fan, scale_of
 from stockml.plots.style import (
-    ACCENT,
+    BEHIND,
     COLOURS,
     DOT_OF_ONE,
     MODEL,
@@ -54,15 +54,15 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     title = f"{ticker}: after {ahead}, the price was {bias}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
-    axes.plot(sessions[origins], naive, "o", color=COLOURS["standard average"], markersize=5)
+    axes.plot(sessions[origins], naive, "o", color=BEHIND, markersize=6, markerfacecolor="none")
     axes.plot(sessions[origins], errors, "o", color=MODEL, markersize=4)
     axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * round(fraction, 6):zg}%".replace("-", "−"))
     axes.set_ylabel(f"price after {ahead}, from the forecast")
     bins = np.linspace(min(errors.min(), naive.min()), max(errors.max(), naive.max()), 24).tolist()
-    beside.hist(naive, bins, orientation="horizontal", color=COLOURS["standard average"])
+    beside.hist(naive, bins, orientation="horizontal", color=BEHIND, alpha=0.5)
     beside.hist(errors, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
     beside.axhline(0, color=TRUTH, linewidth=1)
-    beside.text(0.0, 1.02, LAST_CLOSE, color="#9a8c78", transform=beside.transAxes)  # above the bars
+    beside.text(0.0, 1.02, LAST_CLOSE, color=MUTED, transform=beside.transAxes)  # above the bars
     beside.text(1.0, 1.02, PUBLISHED, color=MODEL, transform=beside.transAxes, ha="right")
     beside.set_xlabel("origins")
     beside.locator_params(axis="x", nbins=4, integer=True)
@@ -156,6 +156,6 @@ def ledger(ticker: str, published: Sequence[Forecast], scores: RealisedScores, s
         scale = scale_of(forecast, sessions, mid)
         days = fan(axes, forecast, MODEL, alphas, start=forecast.last_value, linewidth=1.4, scale=scale)
         axes.plot(days[0], scale * forecast.last_value, "o", color=MODEL, markersize=4)
-    draw_price(axes, sessions[shown], mid[shown], ACCENT, 1.8)
-    over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), ACCENT)])
+    draw_price(axes, sessions[shown], mid[shown], TRUTH, 1.8)
+    over_time(axes, mid_price(ticker), [("what happened", float(mid[-1]), TRUTH)])
     return figure

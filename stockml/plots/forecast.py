@@ -1,7 +1,7 @@
 """A night's forecast, and how well such forecasts have done."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,7 +44,8 @@ FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is, the widest first
 SHOWN_BASELINES = ("drift", "momentum")
 SIMPLE = dict.fromkeys(("standard average", "EMA", "momentum", "drift"), 1.3)  # widths of lines
 LINES = {**SIMPLE, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}
-DASHES = {TREND_PRIOR: (0, (4, 2)), WITHOUT_NETWORK: (0, (4, 2))}  # formulas, no network
+STYLES = ((1, 1.5), (5, 1.5, 1, 1.5, 1, 1.5), (5, 1.5, 1, 1.5), (6, 3), (4, 2), (2, 1), (9, 1.5))
+DASHES: dict[str, Any] = {name: (0, dashes) for name, dashes in zip(LINES, STYLES, strict=False)}  # if colours fail
 IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
@@ -69,7 +70,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
-        axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1, linestyle=(0, (4, 2)))
+        axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1.2, linestyle=DASHES[name])
         beyond = "" if heights[0] <= path[-1] <= heights[1] else f"  {price_text(path[-1])}"
         ends.append((name + beyond, float(path[-1]), COLOURS[name]))
     axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
@@ -93,6 +94,7 @@ def fan(
     start: float,
     linewidth: float,
     scale: float = 1.0,
+    linestyle: Any = "-",
 ) -> Days:
     """Draw the path and the bands in `alphas`, times `scale`; returns the days (1 + horizon,) from the origin on.
 
@@ -103,7 +105,7 @@ def fan(
         band = forecast.band(coverage)
         low, high = (scale * np.array([start, *side]) for side in (band.low, band.high))
         axes.fill_between(days, low, high, color=colour, alpha=alpha, linewidth=0)
-    axes.plot(days, scale * np.array([start, *forecast.path]), color=colour, linewidth=linewidth)
+    axes.plot(days, scale * np.array([start, *forecast.path]), color=colour, linewidth=linewidth, linestyle=linestyle)
     return days
 
 

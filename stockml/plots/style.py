@@ -21,22 +21,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#22303c"
-MUTED = "#6b7a86"
+MUTED = "#647480"
 GRID = "#e6eaee"
+BEHIND = "#8996a0"  # what another line is drawn over; its name in MUTED
 TRUTH = "#2f3942"
 MODEL = "#0f6e84"
-ACCENT = "#c8553d"
-COLOURS = {
+ACCENT = "#bd4b33"
+COLOURS = {  # each dark enough for text on white
     "LSTM": MODEL,
     "champion": "#6a3fa0",
-    "published": "#2fae8f",
+    "published": "#00864e",
     "last close": TRUTH,
-    "trend prior": "#5a7fe0",
-    "without network": "#e8a06a",
-    "drift": "#a67c1a",
-    "momentum": "#c8553d",
-    "EMA": "#93a5b2",
-    "standard average": "#cdbb9a",
+    "trend prior": "#5667ed",
+    "without network": "#c43d9a",
+    "drift": "#9a6700",
+    "momentum": "#a03018",
+    "EMA": "#747474",
+    "standard average": "#554227",
 }
 WIDTH, HEIGHT, DPI = 9.6, 5.4, 106  # 1,017 pixels wide: all that MLflow's page shows on a screen of 1,280
 LABEL_GAP = 0.052  # the least distance of names at the edge, as a share of the axes' height

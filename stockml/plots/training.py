@@ -15,6 +15,7 @@ from stockml.forecasts.forecast import price_text
 from stockml.models.baselines import baseline_paths
 from stockml.plots.style import (
     ACCENT,
+    BEHIND,
     COLOURS,
     MODEL,
     MUTED,
@@ -75,7 +76,7 @@ def normalised(ticker: str, series: PriceSeries) -> "Figure":
     subtitle = f"Daily return of the mid price in units of trailing volatility; below, smoothed by EMA {SMOOTHING}"
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(2, 1))
     for part, moves in zip(parts, scaled, strict=True):
-        axes.plot(part.sessions, moves, color=COLOURS["EMA"], linewidth=0.5)
+        axes.plot(part.sessions, moves, color=BEHIND, linewidth=0.5)
         below.plot(part.sessions, pd.Series(moves).ewm(alpha=SMOOTHING).mean(), color=MODEL, linewidth=1.0)
     axes.axhline(0, color=TRUTH, linewidth=0.8)
     axes.set_ylabel("scaled")
@@ -96,7 +97,7 @@ def averages(ticker: str, sessions: Days, mid: Floats, evaluation: Evaluation) -
     shown = sessions[1:][-AVERAGES_SHOWN:]
     draw_price(axes, shown, mid[1:][-AVERAGES_SHOWN:], TRUTH, 1.6)
     ends = [("price", float(mid[-1]), TRUTH)]
-    for name, colour in zip(AVERAGES, (MODEL, ACCENT), strict=True):
+    for name, colour in zip(AVERAGES, (ACCENT, MODEL), strict=True):
         forecasts = baseline_paths(mid, np.arange(len(mid) - 1), 1)[name][:, 0]  # entry i is about session i + 1
         draw_price(axes, shown, forecasts[-AVERAGES_SHOWN:], colour, 1.2)
         ends.append((name, float(forecasts[-1]), colour))
@@ -114,7 +115,7 @@ def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figur
     title = f"{ticker}: the validation loss is lowest after epoch {epochs[best]} of {epochs[-1]}"
     subtitle = f"{LOSS}; {len(history)} epochs of both networks in {seconds:.0f} s"
     figure, (axes, below) = canvas(title, subtitle, rows=2, sharex=True, height_ratios=(3, 1))
-    axes.plot(epochs, [row["loss"] for row in rows], color=COLOURS["EMA"], linewidth=1.8, marker="o", markersize=4)
+    axes.plot(epochs, [row["loss"] for row in rows], color=BEHIND, linewidth=1.8, marker="o", markersize=4)
     axes.plot(epochs, validation, color=MODEL, linewidth=2.2, marker="o", markersize=4)
     axes.plot(epochs[best], validation[best], "o", color=MODEL, markersize=11, markerfacecolor="none")
     below.step(epochs, [row["learning_rate"] for row in rows], where="mid", color=ACCENT, linewidth=1.6)
@@ -124,7 +125,7 @@ def training_curves(ticker: str, history: Sequence[Mapping[str, Any]]) -> "Figur
     below.set(xlabel="epoch", xticks=epochs[:: max(1, len(epochs) // 10)], yscale="log", ylabel="learning rate")
     below.set_yticks(rates, [f"{rate:g}" for rate in rates])
     below.minorticks_off()
-    label_ends(axes, [("validation", validation[-1], MODEL), ("training", rows[-1]["loss"], COLOURS["EMA"])])
+    label_ends(axes, [("validation", validation[-1], MODEL), ("training", rows[-1]["loss"], MUTED)])
     return figure
 
 
@@ -146,5 +147,5 @@ def evolution(ticker: str, sessions: Days, mid: Floats, origins: Indices, by_epo
         axes.plot(sessions[shown], mid[shown], color=TRUTH, linewidth=1.0)
         for paths, shade in drawn:
             axes.plot(days.T, paths.T, color=ACCENT, alpha=shade, linewidth=1.1)
-        over_time(axes, mid_price(ticker))
+        over_time(axes, mid_price(ticker), [("price", mid[shown][-1], TRUTH), ("predicted", paths[-1, -1], ACCENT)])
     return figure

@@ -20,7 +20,7 @@ from stockml.models.tutorial.recipe import (
     windows,
 )
 from stockml.plots import style
-from stockml.plots.style import ACCENT, COLOURS, GRID, MODEL, MUTED, TRUTH, canvas, mark, over_time
+from stockml.plots.style import ACCENT, BEHIND, GRID, MODEL, MUTED, TRUTH, canvas, mark, over_time
 from stockml.storage.arrays import Days, Floats
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def normalised_series(name: str, sessions: Days, mid: Floats, prepared: Prepared
     )
     for panel, at in ((axes, slice(0, len(sessions))), (below, slice(max(0, end - SHOWN), end))):
         raw, shown = scaled(mid, prepared.low, prepared.high)[at], sessions[at]
-        panel.plot(shown, raw, color=COLOURS["standard average"], linewidth=0.8)
+        panel.plot(shown, raw, color=BEHIND, linewidth=0.8)
         panel.plot(shown[:end], prepared.values[at][:end], color=MODEL, linewidth=1.1)
         ends = [("scaled", float(raw[-1]), MUTED), ("smoothed", float(prepared.values[end - 1]), MODEL)]
         over_time(panel, "scaled mid price", ends)

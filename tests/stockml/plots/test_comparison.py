@@ -10,7 +10,7 @@ import pytest
 
 from stockml.nights.record import Night
 from stockml.plots import comparison
-from stockml.plots.style import COLOURS, MODEL, TRUTH
+from stockml.plots.style import MODEL, MUTED, TRUTH
 from tests.stockml.plots.drawing import (
     as_numbers,
     check_bands,
@@ -27,7 +27,7 @@ from tests.support.nights import recorded_night
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BEFORE = COLOURS["standard average"]
+BEFORE = MUTED
 
 
 def test_both_forecasts_are_drawn_from_their_origins_over_the_last_40_sessions() -> None:

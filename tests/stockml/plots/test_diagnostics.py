@@ -11,7 +11,7 @@ from stockml.forecasts.forecast import Forecast
 from stockml.forecasts.proper_scores import BANDS, BandScore, BandScores
 from stockml.plots import diagnostics
 from stockml.plots.forecast import FAN, skill_by_lead
-from stockml.plots.style import ACCENT, COLOURS, MODEL, TRUTH
+from stockml.plots.style import BEHIND, COLOURS, MODEL, TRUTH
 from stockml.plots.training import averages
 from tests.stockml.plots.drawing import (
     Band,
@@ -31,7 +31,7 @@ from tests.support.nights import assessed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NAIVE = COLOURS["standard average"]
+NAIVE = BEHIND
 
 
 def missed() -> tuple[list[float], list[float]]:
@@ -158,7 +158,7 @@ def test_past_forecasts_are_fans_in_tonights_units_over_what_happened(after_spli
     sessions, mid = series().sessions, after_split * series().mid
     (axes,) = diagnostics.ledger("IBM", past_forecasts(), live(past_forecasts()), sessions, mid).axes
     check_fans(axes, past_forecasts(), after_split)
-    assert labels(axes) == [("what happened", ACCENT)]
+    assert labels(axes) == [("what happened", TRUTH)]
     since = np.datetime64(past_forecasts()[0].origin) - np.timedelta64(60, "D")
     assert days_shown(axes)[0] == as_numbers(sessions[sessions >= since])[0]
     assert axes.get_ylabel() == "mid price, $"
@@ -180,7 +180,7 @@ def check_fans(axes: "Axes", published: tuple[Forecast, ...], after_split: float
         curves.append((MODEL, days[:1], [price[said.origin]]))
     shown = sessions >= np.datetime64(published[0].origin) - np.timedelta64(60, "D")
     check_bands(axes, *bands)
-    check_curves(axes, *curves, (ACCENT, sessions[shown], mid[shown]))
+    check_curves(axes, *curves, (TRUTH, sessions[shown], mid[shown]))
     check_holds(axes, [*mid[shown], *(edge for _, _, _, low, high in bands for edge in (*low, *high))])
 
 

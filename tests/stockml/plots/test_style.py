@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import rc_context
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
-from stockml.plots import style
+from stockml.plots import forecast, style
 from stockml.plots.style import COLOURS, mid_price
 from tests.stockml.plots.recorded import drawn
 from tests.support.patience import PATIENCE_S
@@ -115,25 +117,60 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
     assert ran.stdout == "False\n"
 
 
-def test_no_two_colours_can_be_mistaken_for_each_other() -> None:
+# the eye's cones without one kind, linear RGB; Machado, Oliveira and Fernandes 2009
+SEEN = {
+    "all": np.eye(3),
+    "protanopia": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "deuteranopia": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "tritanopia": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+
+
+@pytest.mark.parametrize("sight", SEEN)
+def test_no_two_colours_can_be_mistaken_for_each_other(sight: str) -> None:
     """By their distance in CIELAB: 2 is just noticeable side by side, 20 tells thin lines apart."""
-    pairs = itertools.combinations(COLOURS.items(), 2)
-    near = {(a, b): round(distance(one, other)) for (a, one), (b, other) in pairs if distance(one, other) < 20}
-    assert near == {}
-    assert (mid_price("IBM"), mid_price("TSCO.LON"), mid_price("X.UNKNOWN")) == (
+    seen = {name: lab(np.clip(SEEN[sight] @ linear(colour), 0, 1)) for name, colour in COLOURS.items()}
+    pairs = itertools.combinations(seen.items(), 2)
+    apart = {(a, b): round(float(np.linalg.norm(one - other))) for (a, one), (b, other) in pairs}
+    assert {pair: found for pair, found in apart.items() if found < (20 if sight == "all" else 10)} == {}
+
+
+def test_the_unit_of_a_price_is_its_exchanges() -> None:
+    assert [mid_price(ticker) for ticker in ("IBM", "TSCO.LON", "X.UNKNOWN")] == [
         "mid price, $", "mid price, pence", "mid price"
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
-def distance(one: str, other: str) -> float:
-    return float(np.linalg.norm(lab(one) - lab(other)))
+def test_in_grey_lines_are_told_apart_by_their_dashes() -> None:
+    (axes,) = drawn("leads").axes
+    drawn_as = [str(line._unscaled_dash_pattern) for line in axes.lines]  # type: ignore[attr-defined]
+    assert len({*drawn_as}) == len(axes.lines) - 1, "only what is published, wide, and the last close, level, are solid"
+    assert len({*map(str, forecast.DASHES.values())}) == len(forecast.DASHES) == len(forecast.LINES) - 1
 
 
-def lab(colour: str) -> np.ndarray:
-    """sRGB, through XYZ under D65, to L*a*b* (CIE 15:2004)."""
-    rgb = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    mixed = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+@pytest.mark.parametrize("name", TITLES)
+def test_what_is_drawn_stands_out_from_the_page(name: str) -> None:
+    """Contrast with white: 4.5 of text, 3 of lines and dots (WCAG 2.1, 1.4.3 and 1.4.11)."""
+    figure = drawn(name)
+    figure.draw_without_rendering()
+    pale = {text.get_text(): text.get_color() for text in figure.findobj(Text) if contrast(text.get_color()) < 4.5}
+    assert pale == {}
+    lines = {line.get_color() for axes in figure.axes for line in axes.lines if line.get_alpha() is None}
+    assert {colour for colour in lines if contrast(colour) < 3} <= {style.GRID}
+
+
+def contrast(colour: str) -> float:
+    return float(1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05))
+
+
+def linear(colour: str) -> np.ndarray:
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """Linear RGB, through XYZ under D65, to L*a*b* (CIE 15:2004)."""
+    mixed = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb
     x, y, z = np.cbrt(mixed / (0.9505, 1.0, 1.089))
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 from stockml.features.origins import split_origins
 from stockml.plots import comparison, diagnostics, training
 from stockml.plots.forecast import forecast_fan
-from stockml.plots.style import ACCENT, COLOURS, MODEL, MUTED, TRUTH
+from stockml.plots.style import ACCENT, BEHIND, COLOURS, MODEL, MUTED, TRUTH
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
 from tests.stockml.plots.drawing import (
@@ -170,7 +170,7 @@ def test_the_skill_of_the_averages_names_the_origins_it_is_of_not_the_sessions_d
 def test_the_scaled_series_is_drawn_above_and_a_smoothed_one_below() -> None:
     axes, below = drawn("normalised").axes
     smoothed = pd.Series(moves()).ewm(alpha=0.1).mean()
-    check_curves(axes, (COLOURS["EMA"], series().sessions, moves()))
+    check_curves(axes, (BEHIND, series().sessions, moves()))
     check_curves(below, (MODEL, series().sessions, smoothed))
     assert levels(axes) == levels(below) == [(TRUTH, 0.0)]
     check_holds(axes, moves())
@@ -196,8 +196,8 @@ def test_an_average_is_drawn_at_the_session_it_forecasts() -> None:
         said.append(ema)
     standard = [mid[i - 100 : i].mean() for i in range(len(mid) - 400, len(mid))]
     days = series().sessions[-400:]
-    check_curves(axes, (TRUTH, days, mid[-400:]), (MODEL, days, said[-401:-1]), (ACCENT, days, standard))
-    ends = [("price", mid[-1], TRUTH), ("EMA", said[-2], MODEL), ("standard average", standard[-1], ACCENT)]
+    check_curves(axes, (TRUTH, days, mid[-400:]), (ACCENT, days, said[-401:-1]), (MODEL, days, standard))
+    ends = [("price", mid[-1], TRUTH), ("EMA", said[-2], ACCENT), ("standard average", standard[-1], MODEL)]
     assert labels(axes) == in_order(ends)
     assert days_shown(axes) == tuple(as_numbers(days[[0, -1]]))
     check_holds(axes, mid[-400:])
@@ -213,9 +213,9 @@ def test_losses_and_learning_rate_are_drawn_epoch_by_epoch() -> None:
         [row["validation_loss"] for row in rows],
     )
     best = (MODEL, [5], [min(validation)])
-    check_curves(axes, (COLOURS["EMA"], epochs, loss), (MODEL, epochs, validation), best)
+    check_curves(axes, (BEHIND, epochs, loss), (MODEL, epochs, validation), best)
     check_curves(below, (ACCENT, epochs, [row["learning_rate"] for row in rows]))
-    assert labels(axes) == in_order([("training", loss[-1], COLOURS["EMA"]), ("validation", validation[-1], MODEL)])
+    assert labels(axes) == in_order([("training", loss[-1], MUTED), ("validation", validation[-1], MODEL)])
     assert [text.get_text() for text in below.get_yticklabels()] == ["0.00025", "0.0005", "0.001"]
     assert below.get_yticks() == pytest.approx([0.00025, 0.0005, 0.001])
     assert (axes.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("loss", "learning rate", "epoch")
@@ -251,6 +251,9 @@ def test_every_epochs_paths_are_drawn_above_and_the_best_epochs_below() -> None:
         check_holds(axes, mid[shown])
         assert days_shown(axes) == tuple(as_numbers(sessions[shown][[0, -1]]))
         assert axes.get_ylabel() == "mid price, $"
+        assert labels(axes) == in_order(
+            [("price", mid[shown][-1], TRUTH), ("predicted", by_epoch()[3][-1, -1], ACCENT)]
+        )
 
 
 def test_the_best_epoch_is_the_nearest_to_what_happened() -> None:
