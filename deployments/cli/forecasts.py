@@ -66,7 +66,7 @@ def forecast(
         print(f"{timing}: published {entry.published_at:%Y-%m-%d %H:%M %Z}, {ledger_text.WHEN[timing]}")
     prefix = "" if close is None else f"last close {price_text(close)}, "
     print(f"{prefix}last mid price {price_text(published.last_value)}; the forecast is of mid prices, (high + low) / 2")
-    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80 % interval':>20}")
+    print(f"{'step':>5} {'session':>12} {'forecast':>10} {'80% interval':>20}")
     for lead in (lead for lead in SHOWN_LEADS if lead <= len(published.path)):
         value, low, high = (price_text(prices[lead - 1]) for prices in (published.path, band.low, band.high))
         print(f"{lead:>5} {published.sessions[lead - 1]!s:>12} {value:>10} {f'{low} to {high}':>20}")

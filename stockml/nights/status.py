@@ -28,7 +28,7 @@ from stockml.storage.records import read_record, record, written_record
 from stockml.tickers import TICKER, without_ticker
 
 LEGEND = (
-    "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80 % band "
+    "behind: sessions without a forecast; path: skill of the published path over the last close; width: the 80% band "
     "relative to this share's usual range, from network and regression (network) or the latter alone (regression); "
     "network adds: CRPS that it saves over a regression on its inputs; ~: within the noise; too few: fewer origins "
     "than a test needs; next run: UTC"

@@ -33,7 +33,7 @@ def test_a_forecast_shows_its_age_and_the_last_close_beside_the_mid_price(home: 
     age, prices, heads, tomorrow, *rows = shown(capsys, "forecast", "IBM").splitlines()
     assert age == "IBM: made after the close of 2013-03-01, 0 sessions ago"
     assert prices == "last close 202.91, last mid price 201.15; the forecast is of mid prices, (high + low) / 2"
-    assert heads.split() == ["step", "session", "forecast", "80", "%", "interval"]
+    assert heads.split() == ["step", "session", "forecast", "80%", "interval"]
     assert tomorrow.split()[:3] == ["1", "2013-03-04", "201.35"]
     assert [row.split()[0] for row in rows[:6]] == ["5", "10", "20", "30", "40", "50"]
     found: dict[str, Any] = json.loads(shown(capsys, "forecast", "IBM", "--json"))
