@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 COLOUR = "mlflow.runColor"  # the tag by which MLflow's page remembers a colour that somebody chose
-GOLDEN_ANGLE = 0.381966  # of a turn: the next hue is always far from those before
+FIRST_HUE, GOLDEN_ANGLE = 0.95, 0.381966  # of a turn: each hue is far from those before, for the colour-blind too
 DISTINCT_COLOURS = 30
 
 
@@ -82,8 +82,7 @@ class TrackRecord:
         runs = self.client.search_runs([self.experiment_id], max_results=DISTINCT_COLOURS)
         count = sum(COLOUR in each.data.tags for each in runs)
         count = crc32(self.ticker.encode()) if count == DISTINCT_COLOURS else count
-        light, saturation = 0.36 + 0.08 * (count % 3), 0.65
-        rgb = colorsys.hls_to_rgb(count * GOLDEN_ANGLE % 1, light, saturation)
+        rgb = colorsys.hls_to_rgb((FIRST_HUE + count * GOLDEN_ANGLE) % 1, 0.33 + 0.1 * (count % 3), 0.6)  # h, l, s
         return {COLOUR: "#" + "".join(f"{round(255 * part):02x}" for part in rgb), **tags}
 
     def _insert(self, run: "Run", nights: Mapping[date, KeyFigures], session: date, page: str) -> None:

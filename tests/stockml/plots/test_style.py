@@ -1,6 +1,5 @@
 """Figures say what they found, lose nothing at their edges, and come out the same every time."""
 
-import itertools
 import re
 import subprocess
 import sys
@@ -13,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import rc_context
-from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from stockml.plots import forecast, style
 from stockml.plots.style import COLOURS, mid_price
 from tests.stockml.plots.recorded import drawn
+from tests.support.colours import SEEN, distances, linear
 from tests.support.patience import PATIENCE_S
 
 TITLES = {
@@ -117,22 +116,11 @@ def test_drawing_needs_no_display_and_leaves_no_global_state() -> None:
     assert ran.stdout == "False\n"
 
 
-# the eye's cones without one kind, linear RGB; Machado, Oliveira and Fernandes 2009
-SEEN = {
-    "all": np.eye(3),
-    "protanopia": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
-    "deuteranopia": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
-    "tritanopia": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
-}
-
-
 @pytest.mark.parametrize("sight", SEEN)
 def test_no_two_colours_can_be_mistaken_for_each_other(sight: str) -> None:
-    """By their distance in CIELAB: 2 is just noticeable side by side, 20 tells thin lines apart."""
-    seen = {name: lab(np.clip(SEEN[sight] @ linear(colour), 0, 1)) for name, colour in COLOURS.items()}
-    pairs = itertools.combinations(seen.items(), 2)
-    apart = {(a, b): round(float(np.linalg.norm(one - other))) for (a, one), (b, other) in pairs}
-    assert {pair: found for pair, found in apart.items() if found < (20 if sight == "all" else 10)} == {}
+    """20 tells thin lines apart."""
+    least = 20 if sight == "all" else 10
+    assert {pair: apart for pair, apart in distances(COLOURS, sight).items() if apart < least} == {}
 
 
 def test_the_unit_of_a_price_is_its_exchanges() -> None:
@@ -161,18 +149,6 @@ def test_what_is_drawn_stands_out_from_the_page(name: str) -> None:
 
 def contrast(colour: str) -> float:
     return float(1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05))
-
-
-def linear(colour: str) -> np.ndarray:
-    rgb = np.array(to_rgb(colour))
-    return np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-
-
-def lab(rgb: np.ndarray) -> np.ndarray:
-    """Linear RGB, through XYZ under D65, to L*a*b* (CIE 15:2004)."""
-    mixed = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb
-    x, y, z = np.cbrt(mixed / (0.9505, 1.0, 1.089))
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 @pytest.mark.parametrize(("first", "days"), [("2017-04-28", 140), ("2016-11-01", 140), ("2017-09-04", 20)])

@@ -1,12 +1,10 @@
 """A ticker's track record, in whatever order its nights are run."""
 
-from colorsys import rgb_to_hls
 from dataclasses import replace
 from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import pytest
 from mlflow.entities import ViewType
 
@@ -15,6 +13,7 @@ from stockml.tracking.client import Tracking
 from stockml.tracking.runs import INSTALLATION
 from stockml.tracking.track_record import COLOUR
 from tests.stockml.tracking.logged import client
+from tests.support.colours import SEEN, distances
 
 
 def track_record(tracking: Tracking) -> tuple[Any, dict[str, dict[int, float]]]:
@@ -103,13 +102,12 @@ def test_a_rebuild_with_other_figures_for_every_session_begins_the_record_once(
 
 
 def test_each_tickers_line_has_a_colour_of_its_own_and_keeps_it(tracking: Tracking, night: Night) -> None:
-    """MLflow's page colours runs by id, so that two of four tickers often looked alike."""
-    for ticker in ("AAPL", "GOOG", "IBM", "MSFT"):
+    """MLflow's page colours runs by id, so that two tickers often looked alike, to the colour-blind above all."""
+    for ticker in ("AAPL", "GOOG", "IBM", "MSFT", "KO", "XOM", "HPQ", "GE"):
         tracking.log_night(replace(night, ticker=ticker, key=sha256(ticker.encode()).hexdigest()))
     overview = client(tracking).get_experiment_by_name("stockml").experiment_id
     before = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([overview])}
-    hues = sorted(rgb_to_hls(*bytes.fromhex(colour[1:]))[0] for colour in before.values())
-    assert min(np.diff([*hues, 1 + hues[0]])) > 0.1
+    assert min(apart for sight in SEEN for apart in distances(before, sight).values()) > 7
     again = replace(night, ticker="IBM", key="2" * 64, metrics={**night.metrics, "live/skill": 0.5})
     tracking.log_night(replace(again, finished_at=night.finished_at + timedelta(hours=1)))
     after = {run.info.run_name: run.data.tags[COLOUR] for run in client(tracking).search_runs([overview])}
