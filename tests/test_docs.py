@@ -44,6 +44,12 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_a_picture_is_described_to_those_who_do_not_see_it(page: Path) -> None:
+    pictures = re.findall(r"!\[([^\]]*)\]\(", page.read_text())
+    assert [words for words in pictures if len(words.split()) < 4] == []
+
+
 def headings(page: Path) -> set[str]:
     """As GitHub names them in an address."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)

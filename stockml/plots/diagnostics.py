@@ -46,18 +46,16 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     horizon = paths.shape[1]
     actual = mid[origins + horizon]
     errors, naive = actual / paths[:, -1] - 1, actual / close[origins] - 1
-    ahead = quantity(horizon, "session")
+    span = quantity(horizon, "session")
     bias = f"{errors.mean():+z.1%} from the forecast on average{too_few(len(origins))}"
-    subtitle = (
-        f"What happened against what was said {ahead} before, {quantity(len(origins), 'origin')} of the test part"
-    )
-    title = f"{ticker}: after {ahead}, the price was {bias}"
+    subtitle = f"What happened against what was said {span} before, {quantity(len(origins), 'origin')} of the test part"
+    title = f"{ticker}: after {span}, the price was {bias}"
     figure, (axes, beside) = canvas(title, subtitle, columns=2, sharey=True, width_ratios=(3, 1))
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=BEHIND, markersize=6, markerfacecolor="none")
     axes.plot(sessions[origins], errors, "o", color=MODEL, markersize=4)
     axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * round(fraction, 6):zg}%".replace("-", "−"))
-    axes.set_ylabel(f"price after {ahead}, from the forecast")
+    axes.set_ylabel(f"price after {span}, from the forecast")
     bins = np.linspace(min(errors.min(), naive.min()), max(errors.max(), naive.max()), 24).tolist()
     beside.hist(naive, bins, orientation="horizontal", color=BEHIND, alpha=0.5)
     beside.hist(errors, bins, orientation="horizontal", histtype="step", color=MODEL, linewidth=1.8)
@@ -83,9 +81,8 @@ def calibration(ticker: str, scores: BandScores, origins: int) -> "Figure":
         axes.axhline(int(name) / 100, color=colour, linewidth=1, linestyle=(0, (4, 2)))
         ends.append((f"{name}%: {score.coverage:.0%} inside", score.coverage_by_lead[-1], colour))
     axes.margins(x=0)
-    axes.set_xlabel("lead, sessions (dashed: what was promised)")
     lowest = min(fraction for score in scores.bands.values() for fraction in score.coverage_by_lead)
-    axes.set(ylim=(min(0.2, lowest - 0.02), 1.02), ylabel="inside the band")
+    axes.set(ylim=(min(0.2, lowest - 0.02), 1.02), xlabel="lead, sessions (dashed: promised)", ylabel="inside the band")
     axes.yaxis.set_major_formatter("{x:.0%}")
     label_ends(axes, ends)
     return figure

@@ -137,7 +137,7 @@ def test_coverage_is_drawn_lead_by_lead_beside_the_promised_level() -> None:
     assert labels(axes) == in_order(ends)
     assert (axes.get_xlim(), axes.get_ylim()) == ((1, 50), (0.2, 1.02))
     assert axes.yaxis.get_major_formatter()(0.8) == "80%"
-    assert axes.get_xlabel() == "lead, sessions (dashed: what was promised)"
+    assert axes.get_xlabel() == "lead, sessions (dashed: promised)"
     assert axes.get_ylabel() == "inside the band"
 
 
