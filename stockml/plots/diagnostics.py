@@ -54,7 +54,7 @@ def residuals(ticker: str, sessions: Days, mid: Floats, close: Floats, origins: 
     axes.axhline(0, color=TRUTH, linewidth=1)
     axes.plot(sessions[origins], naive, "o", color=BEHIND, markersize=6, markerfacecolor="none")
     axes.plot(sessions[origins], errors, "o", color=MODEL, markersize=4)
-    axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * round(fraction, 6):zg}%".replace("-", "−"))
+    axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * round(fraction, 6):zg}%")
     axes.set_ylabel(f"price after {span}, from the forecast")
     bins = np.linspace(min(errors.min(), naive.min()), max(errors.max(), naive.max()), 24).tolist()
     beside.hist(naive, bins, orientation="horizontal", color=BEHIND, alpha=0.5)

@@ -54,6 +54,7 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "axes.formatter.limits": (-5, 12),
     "axes.formatter.useoffset": False,
+    "axes.unicode_minus": False,  # as in every other figure
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": GRID,

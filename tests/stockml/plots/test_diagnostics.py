@@ -83,7 +83,7 @@ def test_the_names_in_the_histogram_are_beside_each_other_above_its_bars() -> No
 def test_half_percents_are_ticks_of_their_own() -> None:
     shares = (-0.05, -0.025, -1e-17, 0.025, 0.07, 1.0)
     marks = drawn("residuals").axes[0].yaxis.get_major_formatter()
-    assert [marks(share) for share in shares] == ["−5%", "−2.5%", "0%", "2.5%", "7%", "100%"]
+    assert [marks(share) for share in shares] == ["-5%", "-2.5%", "0%", "2.5%", "7%", "100%"]
 
 
 def test_one_origin_is_one_origin() -> None:
