@@ -22,10 +22,26 @@ EVERY_SECOND = {  # instead of five
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A server as commands start one, on its own database; it really records flow runs."""
+def _sessions_server() -> Iterator[None]:
     with temporary_prefect():
         yield
+
+
+@pytest.fixture(scope="module")
+def prefect_server(_sessions_server: None) -> Iterator[None]:
+    """A server as commands start one, on its own database; it really records flow runs.
+
+    A file leaves no unfinished run on it: the sweeps and counts of the next file's tests would find that.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import StateType
+
+    from tasks.run_records import UNFINISHED, in_state, runs_of
+
+    yield
+    with get_client(sync_client=True) as client:
+        for run in list(runs_of(client, in_state([StateType.SCHEDULED, *UNFINISHED]))):
+            client.delete_flow_run(run.id)
 
 
 @pytest.fixture(scope="module")
