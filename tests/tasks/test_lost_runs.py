@@ -106,13 +106,13 @@ def test_a_deployments_run_in_a_terminal_or_on_another_machine_is_left_alone_and
 
 
 def test_the_status_says_that_a_night_was_killed_unless_another_came_after_it(home: HomePaths) -> None:
-    began = datetime.now(UTC)
+    began, runs = datetime.now(UTC), {}
     for ticker, ended in {"KILLED": began - timedelta(days=1), "AFTER": began + timedelta(hours=1)}.items():
         record_run(home.nights, ticker, LastRun("Completed", "", ended))
         with get_client(sync_client=True) as client:
-            run = client.create_flow_run(night, parameters={"ticker": ticker}, state=Running())
+            runs[ticker] = client.create_flow_run(night, parameters={"ticker": ticker}, state=Running())
     reap_lost(datetime.now(UTC) + LOST_AFTER)
-    why = f"no sign of life since {run.state.timestamp:%Y-%m-%d %H:%M} UTC"
+    why = f"no sign of life since {runs['KILLED'].state.timestamp:%Y-%m-%d %H:%M} UTC"
     told = f"crashed: nothing works on this run any more, {why}; run it again"
     assert [row.state for row in rows(home, ["AFTER", "KILLED"], began)] == ["completed: ", told]
 
