@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL
 
 from flows.maintenance import maintenance
@@ -89,8 +90,9 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
     found = json.loads(capfd.readouterr().out)
     [version] = MlflowClient(with_tables.tracking_uri).search_model_versions("name = 'lstm-base'")
     assert version.tags["vintage"] == found["through"][:7] == "2012-12"
+    of_bases, newest = ArtifactFilter(key=ArtifactFilterKey(any_=["base"])), ArtifactSort.CREATED_DESC
     with get_client(sync_client=True) as client:
-        [shown] = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["base"])), limit=1)
+        [shown] = client.read_artifacts(artifact_filter=of_bases, sort=newest, limit=1)
     assert all(f"- {name}: {value:.4g}" in str(shown.data) for name, value in found["scores"].items())
     assert here("pretrain", "--prices", str(files), "--through", "2001-01-02", **server) == 1
     refused = capfd.readouterr().err
