@@ -47,3 +47,13 @@ def deployed(
 def until(client: SyncPrefectClient, run: UUID, name: str) -> None:
     """Wait until the run's state has this name; the state must last, as asking twenty times a second costs a core."""
     patience.until(lambda: client.read_flow_run(run).state_name == name, every_s=0.3)
+
+
+def message(client: SyncPrefectClient, run: UUID, words: str) -> str:
+    """Wait until a state of the run has a message with these words, and return it; the run may have gone on since."""
+
+    def found() -> str:
+        told = (str(state.message) for state in client.read_flow_run_states(run))
+        return next((each for each in told if words in each), "")
+
+    return patience.until(found, every_s=0.3)
