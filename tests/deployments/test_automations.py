@@ -68,9 +68,9 @@ def webhook() -> Iterator[Posted]:
         yield f"{server.address}{HOOK}", posted
 
 
-def told(posted: "queue.Queue[Any]", timeout: float = 60) -> str:
+def told(posted: "queue.Queue[Any]") -> str:
     """The next notification's text, which is all that was posted, to exactly the webhook's path."""
-    path, content = posted.get(timeout=timeout)
+    path, content = posted.get(timeout=PATIENCE_S)
     assert (path, list(content)) == (HOOK, ["text"])
     return str(content["text"])
 
@@ -247,7 +247,7 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_run
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
-    assert told(posted, 120) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
+    assert told(posted) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
     assert until(lambda: taken_for_zombies(prefect_client), every_s=0.3) == {f"prefect.flow-run.{dead.id}"}
