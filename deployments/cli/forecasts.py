@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Session, Ticker
-from stockml.errors import HistoryError, InvalidFile, NoBars, NoForecast, TrackingUnavailable
+from stockml.errors import HistoryError, InvalidFile, NoBars, TrackingUnavailable
 from stockml.home import current_home
 from stockml.redaction import one_line
 
@@ -43,11 +43,7 @@ def forecast(
     from stockml.nights.summary import forecast_json
     from stockml.nights.tables import outlook, rise
 
-    if (steps := Ledger(current_home().ledger).steps(ticker)).empty:
-        raise NoForecast(ticker, str(current_home().root))
-    # a replay publishes several at the same moment: take the last
-    newest = steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]
-    [entry] = entries_of(ticker, steps[steps["key"] == newest])
+    [entry] = entries_of(ticker, Ledger(current_home().ledger).newest(ticker))
     store, night = ticker_store(current_home(), ticker, calendar), _night_of(entry)
     sessions = store.sessions(ticker)
     published = night.forecast if night and night.forecast else entry.forecast  # the ledger keeps no outlook

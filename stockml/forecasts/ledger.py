@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stockml.errors import InvalidForecast, StoreError
+from stockml.errors import InvalidForecast, NoForecast, StoreError
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.ledger_scores import (
     RealisedScores,
@@ -129,6 +129,12 @@ class Ledger:
     def steps(self, ticker: str) -> pd.DataFrame:
         """The file's rows, one per step; dates are naive midnights.  Raises RecordUnreadable."""
         return _steps(self._table(ticker))
+
+    def newest(self, ticker: str) -> pd.DataFrame:
+        """The `steps` of the newest forecast, among equals the last.  Raises NoForecast, RecordUnreadable."""
+        if (steps := self.steps(ticker)).empty:
+            raise NoForecast(ticker, str(self.folder.parent))
+        return steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored, by `ledger_scores.one_forecast_per_session`."""

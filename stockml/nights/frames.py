@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 
 from stockml.clock import END_OF_RECORDING, now
-from stockml.errors import NoForecast
 from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import last_closes, scored_steps
@@ -70,10 +69,7 @@ class Home:
         and rise: that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
-        steps = Ledger(self._paths.ledger).steps(ticker)
-        if steps.empty:
-            raise NoForecast(ticker, str(self._paths.root))
-        last = steps[steps["key"] == steps.sort_values(["session", "published_at"], kind="stable")["key"].iloc[-1]]
+        last = Ledger(self._paths.ledger).newest(ticker)
         [entry] = entries_of(ticker, last)
         bands = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
         frame = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})

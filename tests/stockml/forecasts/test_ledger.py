@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from stockml.errors import InvalidForecast, InvalidTicker, RecordUnreadable, StoreBusy
+from stockml.errors import InvalidForecast, InvalidTicker, NoForecast, RecordUnreadable, StoreBusy
 from stockml.forecasts.ledger import Ledger
 from stockml.forecasts.ledger_scores import scored_steps
 from stockml.prices.calendar import sessions_for
@@ -36,6 +36,19 @@ def test_what_was_published_reads_back_as_written(ledger: Ledger) -> None:
     for each in published:
         assert ledger.publish(each).is_reusable()
     assert ledger.entries("IBM") == published
+
+
+def test_the_newest_is_of_the_newest_session_then_the_last_published_then_the_last_written(ledger: Ledger) -> None:
+    with pytest.raises(NoForecast, match=f"in {ledger.folder.parent}, found none"):
+        ledger.newest("IBM")
+    for published, newest in (
+        (entry(11, "a", hours_later=2), "a"),
+        (entry(11, "b", hours_later=1), "a"),
+        (entry(11, "c", hours_later=2), "c"),  # at the same moment, as in a replay
+        (entry(10, "d", hours_later=99), "c"),
+    ):
+        ledger.publish(published)
+        assert list(ledger.newest("IBM")["key"]) == [newest] * HORIZON
 
 
 def test_the_same_key_adds_nothing_and_changes_no_byte(ledger: Ledger) -> None:
