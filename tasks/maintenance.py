@@ -108,8 +108,8 @@ def _removed(kind: str, removed: Sequence[retention.Removal]) -> StepReport:
 def _kept_keys(home: HomePaths, keep: RetentionSettings) -> set[str]:
     """The keys of the nights of present champions and of those that a rollback needs."""
     registry = Registry(home.models)
-    champions = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(home))
-    return {reign.key for reigns in champions for reign in reigns}
+    newest = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(home))
+    return {champion.key for champions in newest for champion in champions}
 
 
 def mlflow_database(home: HomePaths) -> str | None:

@@ -47,7 +47,7 @@ class TutorialReport:
         return self.fitted.recipe.settings.network.cell.upper()
 
     @property
-    def is_the_pages(self) -> bool:
+    def is_of_the_page(self) -> bool:
         """Whether it is of the page's share."""
         return self.name.startswith(PAGE_SHARE)
 
@@ -150,7 +150,7 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
     for share in shares:
         of_share = [report for report in reports if report.name == share]
         errors, constants = [report.lstm for report in of_share], of_share[0].paths
-        page = f"{of_share[0].published:.5f}" if of_share[0].published and of_share[0].is_the_pages else "–"
+        page = f"{of_share[0].published:.5f}" if of_share[0].published and of_share[0].is_of_the_page else "–"
         lines.append(
             f"| {share} | {page} | {np.mean(errors):.5f} | {min(errors):.5f} … {max(errors):.5f} "
             f"| {sum(error < constants['last value'] for error in errors)} of {len(errors)} "

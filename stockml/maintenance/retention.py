@@ -164,9 +164,9 @@ def _measured(kind: str, path: Path) -> Removal | None:
 def _of_champions(home: HomePaths, ticker: str, champions: int) -> set[Path]:
     """The champions' models, and the records and evaluations from which MLflow's versions can be made again."""
     paths: set[Path] = set()
-    for reign in Registry(home.models).champion_history(ticker)[-champions:]:
-        night = kept_night(home.nights, ticker, reign.key)
-        paths |= {Path(reign.path), night_path(home.nights, ticker, reign.key).parent}
+    for promotion in Registry(home.models).champion_history(ticker)[-champions:]:
+        night = kept_night(home.nights, ticker, promotion.key)
+        paths |= {Path(promotion.path), night_path(home.nights, ticker, promotion.key).parent}
         paths |= {Path(night.evaluation_folder)} if night and night.evaluation_folder else set()
     return paths
 

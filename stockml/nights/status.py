@@ -59,7 +59,7 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class Row:
+class TickerRow:
     """One ticker this morning. `session`: its newest forecast's; `key_figures`: that night's, if it completed;
     `brief`: a short form of `state`.
     """
@@ -110,14 +110,14 @@ def rows(
     next_runs: Mapping[str, datetime | None] | None = None,
     calendars: Mapping[str, str | None] | None = None,
     followed: Collection[str] | None = None,
-) -> list[Row]:
+) -> list[TickerRow]:
     """One row per ticker, by name.  now: with its zone.  next_runs: None if paused.  followed: None if not known."""
     listed = []
     for ticker in sorted(set(tickers)):
         try:
             row = _row(home, ticker, now, (calendars or {}).get(ticker))
         except StockmlError as fault:  # an unreadable file becomes the ticker's state; the others keep their rows
-            row = Row(ticker, None, str(fault), brief="unreadable")
+            row = TickerRow(ticker, None, str(fault), brief="unreadable")
         if followed and ticker not in followed and (row.age or row.state == NO_NIGHT):
             row = replace(row, state=f"not followed; {row.state}", brief="not followed")
         next_run = (next_runs or {}).get(ticker)
@@ -125,13 +125,13 @@ def rows(
     return listed
 
 
-def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> Row:
+def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> TickerRow:
     figures, run = newest(home.nights, ticker), last_run(home.nights, ticker)
     calendar, session = sessions_for(ticker, calendar_of(figures, override)), figures.session if figures else None
     if session is None or calendar.age(session, now):  # a night can fail once its forecast is in the ledger
         session = max(filter(None, (session, Ledger(home.ledger).last_session(ticker))), default=None)
     if session is None:
-        return Row(ticker, None, run.text, brief=run.brief) if run else Row(ticker, None, NO_NIGHT)
+        return TickerRow(ticker, None, run.text, brief=run.brief) if run else TickerRow(ticker, None, NO_NIGHT)
     key_figures = figures if figures and figures.session == session else None
     age = age_of(session, calendar, now, *([figures.expires_after] if figures else []))
     behind = f"{quantity(age.sessions, 'session')} behind" if age.sessions else "up to date"
@@ -141,7 +141,7 @@ def _row(home: HomePaths, ticker: str, now: datetime, override: str | None) -> R
     if incomplete and has_news and (figures is None or incomplete.at > figures.finished_at):
         is_delisted = incomplete.state == states.AT_REST
         state, brief = f"{state}; {incomplete.text}", incomplete.brief if is_delisted else brief or incomplete.brief
-    return Row(ticker, session, state, age.sessions, age.expired, key_figures, brief=brief)
+    return TickerRow(ticker, session, state, age.sessions, age.expired, key_figures, brief=brief)
 
 
 def last_run(nights: Path, ticker: str) -> LastRun | None:
@@ -202,7 +202,7 @@ def _adds(figures: KeyFigures) -> str:
     return ", ".join(parts) or ("nothing" if measured else "–")
 
 
-def share_sentence(listed: Sequence[Row]) -> str:
+def share_sentence(listed: Sequence[TickerRow]) -> str:
     """On how many tickers the network adds to what is published, and on how many by more than the noise."""
     measured = [row.key_figures for row in listed if row.key_figures and row.key_figures.adds() is not None]
     if not measured:
@@ -212,7 +212,7 @@ def share_sentence(listed: Sequence[Row]) -> str:
     return f"The network adds something on {fraction}, on {clearly} by more than the noise."
 
 
-def text(listed: Sequence[Row], width: int = LINE) -> str:
+def text(listed: Sequence[TickerRow], width: int = LINE) -> str:
     """For the terminal: the table, the share sentence, and in full the states that the table shortens.
 
     width: of the terminal, to which sentences are wrapped.
@@ -221,7 +221,7 @@ def text(listed: Sequence[Row], width: int = LINE) -> str:
     return "\n".join([*lines, "", fill(share_sentence(listed), width), *_states_in_full(listed), fill(LEGEND, width)])
 
 
-def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> str:
+def markdown(listed: Sequence[TickerRow], links: Mapping[str, str] | None = None) -> str:
     """The share sentence, in full the states that the table shortens, the table; `links`: ticker → its page."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in listed:
@@ -232,13 +232,13 @@ def markdown(listed: Sequence[Row], links: Mapping[str, str] | None = None) -> s
     return "\n\n".join(part for part in (share_sentence(listed), states_in_full, "\n".join(lines), LEGEND) if part)
 
 
-def _states_in_full(listed: Sequence[Row]) -> list[str]:
+def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:
     """The states that the table shortens, each with its tickers."""
     tickers_by_state = by_reason((row.ticker, row.state) for row in listed if row.brief)
     return [f"{', '.join(names)}: {one_line(state)}" for state, names in tickers_by_state.items()]
 
 
-def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[Row]:
+def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[TickerRow]:
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
     A ticker delisted after its last forecast lacks none.  now: with its zone.  calendars: where the suffix does not
@@ -253,7 +253,7 @@ def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: M
     ]
 
 
-def missing_line(lacking: Sequence[Row], count: int) -> str:
+def missing_line(lacking: Sequence[TickerRow], count: int) -> str:
     """One line: which of the `count` tickers lack a forecast, and why."""
     if not lacking:
         return f"no forecast is missing, of {quantity(count, 'ticker')}"
@@ -261,7 +261,7 @@ def missing_line(lacking: Sequence[Row], count: int) -> str:
     return f"no forecast of the newest session for {len(lacking)} of {count}: {line}"
 
 
-def _has_newest(home: HomePaths, row: Row, now: datetime, override: str | None) -> bool:
+def _has_newest(home: HomePaths, row: TickerRow, now: datetime, override: str | None) -> bool:
     if row.session is None:
         return False
     calendar = sessions_for(row.ticker, calendar_of(row.key_figures or newest(home.nights, row.ticker), override))

@@ -79,7 +79,7 @@ def average(report: TutorialReport, *, name: str, mean: Callable[[Floats], Float
     mean: of values (n,) the means (n,), each of the points up to its own.
     """
     values, end = report.fitted.recipe.prepared.values, report.fitted.recipe.prepared.train_end
-    page = "page" if report.is_the_pages else f"page, {PAGE_SHARE}:"
+    page = "page" if report.is_of_the_page else f"page, {PAGE_SHARE}:"
     forecasts = np.concatenate([[0.0], mean(values)[:-1]])  # known at the point before; 0 for the first, as on the page
     figure, (axes, below) = canvas(
         f"The {name} {claim}: MSE {report.one_step[name]:.5f} ({page} {PUBLISHED[name]:.5f})",

@@ -22,7 +22,7 @@ from stockml.evaluation.path_scores import LSTM
 from stockml.home import current_home as home_of
 from stockml.nights import summary
 from stockml.nights.key_figures import KeyFigures
-from stockml.nights.status import Row, last_run, markdown
+from stockml.nights.status import TickerRow, last_run, markdown
 from tests.pages import mlflow_pages
 from tests.pages.mlflow_pages import open_charts
 from tests.pages.prefect_pages import cancel, fill, leave, open_artifact, open_form, open_run, run_again, start, submit
@@ -224,13 +224,15 @@ WHOLE = """() => [...document.querySelectorAll(".markdown-renderer__table")].map
     table => table.scrollWidth <= table.clientWidth)"""
 
 
-def widest() -> list[Row]:
+def widest() -> list[TickerRow]:
     """A morning with the longest cells that an ordinary night has."""
     usual = replace(KeyFigures.of(recorded_night()), path_adds=None, published_skill=-0.0551, width_against_usual=1.2)
     adds = replace(usual, publisher=LSTM, network_adds=-0.0031, network_adds_p=0.4)
     due = datetime(2013, 2, 27, 4, tzinfo=UTC)  # a Wednesday
     states = {"TSCO.LON": ("up to date", ""), "GOOGL": ("no night yet", ""), "BRK-B": ("HTTP 500", "unreadable")}
-    return [Row(name, usual.session, long, None, False, adds, due, brief) for name, (long, brief) in states.items()]
+    return [
+        TickerRow(name, usual.session, long, None, False, adds, due, brief) for name, (long, brief) in states.items()
+    ]
 
 
 def test_no_column_of_the_mornings_table_is_cut_off(pages: Up, page: "Page") -> None:

@@ -76,7 +76,7 @@ def test_what_was_archived_comes_back_byte_for_byte(filled: HomePaths, other: Ho
     brought = backup.restore(other, tmp_path / "b.zip")
     assert made == brought
     assert made.damaged == ()
-    in_office = {Path(reign.path).name for reign in Registry(filled.models).champion_history("IBM")}
+    in_office = {Path(champion.path).name for champion in Registry(filled.models).champion_history("IBM")}
     expected = {
         name: content
         for name, content in kept(filled).items()

@@ -33,7 +33,7 @@ def kept(home: HomePaths, night: Night | None = None) -> Night:
     return night
 
 
-def row(home: HomePaths, now: datetime = MORNING, ticker: str = "IBM") -> status.Row:
+def row(home: HomePaths, now: datetime = MORNING, ticker: str = "IBM") -> status.TickerRow:
     (found,) = status.rows(home, [ticker], now)
     return found
 
@@ -68,11 +68,11 @@ def test_credit_goes_to_the_part_that_earned_it(publisher: str, path_adds: float
     key_figures = replace(
         usual, publisher=publisher, path_adds=path_adds, published_skill=0.0551, width_against_usual=0.8407
     )
-    assert status.Row("IBM", DAY, "", 0, False, key_figures).cells()[3:5] == (path, width)
+    assert status.TickerRow("IBM", DAY, "", 0, False, key_figures).cells()[3:5] == (path, width)
     nothing = replace(key_figures, publisher="", width_against_usual=None)
-    assert status.Row("IBM", DAY, "", 0, False, nothing).cells()[4] == "–"
+    assert status.TickerRow("IBM", DAY, "", 0, False, nothing).cells()[4] == "–"
     for skill in (None, 0.0):
-        assert status.Row("IBM", DAY, "", 0, False, replace(nothing, published_skill=skill)).cells()[3] == "–"
+        assert status.TickerRow("IBM", DAY, "", 0, False, replace(nothing, published_skill=skill)).cells()[3] == "–"
 
 
 def test_a_failure_is_shown_until_a_night_completes(home: HomePaths) -> None:
@@ -106,14 +106,14 @@ def test_an_unreadable_file_is_its_tickers_state_and_costs_no_other_its_row(home
 
 def test_the_next_run_is_told_in_utc() -> None:
     at = datetime(2013, 3, 4, 19, 45, tzinfo=timezone(timedelta(hours=-5)))
-    assert status.Row("IBM", None, "", next_run=at).cells()[-1] == "Tue 00:45"
-    assert [status.Row("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)] == ["paused", "–"]
+    assert status.TickerRow("IBM", None, "", next_run=at).cells()[-1] == "Tue 00:45"
+    assert [status.TickerRow("IBM", None, "", paused=paused).cells()[-1] for paused in (True, False)] == ["paused", "–"]
 
 
 def test_tickers_in_the_same_state_share_its_line_above_the_table() -> None:
     usual, wrong = "expired, 8 sessions behind", "failed: <img src=//x> ![i](//x) [a](//x)\n\x1b[2J"
     states = {"A": usual, "B": wrong, "C": usual, "D": "up to date"}
-    listed = [status.Row(name, DAY, state, brief="" if name == "D" else "x") for name, state in states.items()]
+    listed = [status.TickerRow(name, DAY, state, brief="" if name == "D" else "x") for name, state in states.items()]
     told = [f"A, C: {usual}", "B: failed: <img src=//x> ![i](//x) [a](//x) \\x1b[2J"]
     assert [line for line in status.text(listed).splitlines() if ": " in line][:2] == told
     shown = status.markdown(listed).splitlines()
@@ -157,7 +157,7 @@ def test_the_sentence_counts_tickers_that_gain_and_those_that_gain_by_more_than_
         replace(usual, path_adds=None, network_adds=None),
         None,
     ]
-    listed = [status.Row(f"T{n}", DAY, "", 0, False, each) for n, each in enumerate(glances)]
+    listed = [status.TickerRow(f"T{n}", DAY, "", 0, False, each) for n, each in enumerate(glances)]
     sentence = "The network adds something on 2 of 3 tickers (67%), on 1 by more than the noise."
     assert status.share_sentence(listed) == sentence
     assert sentence in status.text(listed)
@@ -171,7 +171,7 @@ def test_a_gain_of_zero_is_shown_differently_from_an_unknown_one(path_adds: floa
     key_figures = replace(
         KeyFigures.of(recorded_night()), path_adds=path_adds, path_adds_p=0.5, network_adds=None, network_adds_p=None
     )
-    assert status.Row("IBM", DAY, "", 0, False, key_figures).cells()[5] == shown
+    assert status.TickerRow("IBM", DAY, "", 0, False, key_figures).cells()[5] == shown
 
 
 @pytest.mark.parametrize(("p_value", "shown"), [(0.01, "+1.00%"), (0.05, "+1.00% ~"), (None, "too few")])
@@ -181,7 +181,7 @@ def test_a_gain_within_the_noise_is_marked_and_one_from_too_few_origins_has_no_f
     key_figures = replace(
         KeyFigures.of(recorded_night()), path_adds=None, network_adds=0.01, network_adds_p=p_value, published_skill=0.1
     )
-    listed = [status.Row("IBM", DAY, "", 0, False, key_figures)]
+    listed = [status.TickerRow("IBM", DAY, "", 0, False, key_figures)]
     assert listed[0].cells()[3::2] == ("+0.100" if p_value else shown, shown)
     clearly = f"on 1 of 1 ticker (100%), on {int(shown == '+1.00%')} by more than the noise"
     assert (clearly if p_value else "No night yet says") in status.share_sentence(listed)

@@ -8,7 +8,7 @@ import pytest
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.reasons import MAX_NAMED, WHY
-from stockml.nights.status import LastRun, Row, missing, missing_line, record_run
+from stockml.nights.status import LastRun, TickerRow, missing, missing_line, record_run
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -77,7 +77,7 @@ def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_othe
 
 
 def test_the_line_stays_a_single_readable_line() -> None:
-    rows = [Row(f"T{n:03}", None, f"failed:\n{n}" + "x" * 1000, None, False, None) for n in range(200)]
+    rows = [TickerRow(f"T{n:03}", None, f"failed:\n{n}" + "x" * 1000, None, False, None) for n in range(200)]
     line = missing_line(rows, 300)
     assert "\n" not in line
     assert len(line) < MAX_NAMED * (WHY + 12) + 200
@@ -87,8 +87,8 @@ def test_the_line_stays_a_single_readable_line() -> None:
 
 
 def test_a_reason_that_many_tickers_share_is_given_once_and_hides_no_other() -> None:
-    rows = [Row(f"T{n:02}", None, "failed: unknown symbol") for n in range(40)]
-    line = missing_line([*rows, Row("X", None, "failed: the disk is full")], 120)
+    rows = [TickerRow(f"T{n:02}", None, "failed: unknown symbol") for n in range(40)]
+    line = missing_line([*rows, TickerRow("X", None, "failed: the disk is full")], 120)
     first = ", ".join(f"T{n:02}" for n in range(MAX_NAMED))
     assert line == (
         f"no forecast of the newest session for 41 of 120: {first}, … (failed: unknown symbol); "

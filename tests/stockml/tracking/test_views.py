@@ -67,7 +67,7 @@ def test_nights_open_with_the_newest_first_and_each_link_with_the_table_or_the_c
 def test_of_more_tickers_than_mlflow_has_room_for_the_last_are_counted(reasons: int) -> None:
     names, day = [f"T{at:03}" for at in range(500)], date(2013, 2, 28)
     listed = [
-        status.Row(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
+        status.TickerRow(name, day, f"failed: {at if at < reasons else reasons}", brief="failed")
         for at, name in enumerate(names)
     ]
     links = {name: views.view_url("", str(at)) for at, name in enumerate(names)}
