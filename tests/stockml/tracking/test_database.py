@@ -44,12 +44,12 @@ def night(home: HomePaths, empty_database: Path) -> Night:
     return Tracking(home).keep_and_log(replace(made, **{name: str(place) for name, place in places.items()}))
 
 
-def served(home: HomePaths) -> list[Path]:
-    """Where MLflow finds the files of the runs and models of this home."""
+def served(home: HomePaths, ticker: str = "IBM") -> list[Path]:
+    """Where MLflow finds the files of the ticker's runs and models."""
     tracking = Tracking(home)
     addresses = [
-        *(run.info.artifact_uri for run in runs(tracking)),
-        *(version.source for version in versions(tracking)),
+        *(run.info.artifact_uri for run in runs(tracking, ticker)),
+        *(version.source for version in versions(tracking, ticker)),
     ]
     return [Path(address.removeprefix("file://")) for address in addresses]
 
@@ -85,7 +85,7 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: HomePaths,
     del found["Default"]
     places = {"stockml": "all-tickers", "stockml/BIM": "IBM", "stockml/AAPL/trials": "AAPL/trials"}
     assert found == {name: f"{moved.artifacts}/{place}" for name, place in places.items()}
-    assert all(folder.is_relative_to(moved.root) for folder in served(moved))
+    assert [folder.is_relative_to(moved.root) for folder in served(moved, "BIM")] == [True, True]
     assert missing_folders(moved.tracking_uri, moved.artifacts) == []
 
 
