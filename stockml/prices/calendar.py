@@ -151,11 +151,14 @@ def _calendar(name: str) -> _Calendar:
     except (NotImplementedError, ValueError) as error:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         bound = f"a calendar that exchange_calendars can make with this pandas, which says: {error}"
         raise InvalidSetting("calendar", name, bound[:300]) from None
+    rules = calendar.regular_holidays  # which exchange_calendars applies from 1970 on only
+    holidays = [] if rules is None else rules.holidays(pd.Timestamp(first), pd.Timestamp(1970, 1, 1))
+    opens = calendar.opens[~calendar.sessions.isin(holidays)]
     # Bombay and Shanghai announce their holidays only a year ahead
-    sessions = calendar.sessions.union(pd.bdate_range(last + timedelta(days=1), LAST_DAY))
+    sessions = opens.index.union(pd.bdate_range(last + timedelta(days=1), LAST_DAY))
     return _Calendar(
         sessions=sessions.to_numpy().astype("datetime64[D]"),
-        opens=calendar.opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
+        opens=opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),
         usual_open=calendar.open_times[-1][1],
         usual_close=calendar.close_times[-1][1],

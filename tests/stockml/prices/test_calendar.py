@@ -56,6 +56,8 @@ def test_the_calendar_can_be_overridden_by_one_that_exists():
         (date(2001, 9, 12), False),
         (date(2012, 10, 29), False),  # hurricane
         (date(1962, 1, 2), True),
+        (date(1962, 12, 25), False),  # exchange_calendars itself leaves out holidays from 1970 on only
+        (date(1929, 7, 4), False),
         (date(1900, 1, 2), False),  # before any calendar
         (date(2040, 12, 31), True),  # its last
         (date(2041, 1, 2), False),
