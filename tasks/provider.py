@@ -13,7 +13,7 @@ from stockml.home import current_home
 from stockml.prices.calendar import Sessions
 from stockml.provider import price_source
 from stockml.provider.client import AlphaVantage
-from stockml.provider.quota import FREE, Plan
+from stockml.provider.quota import FREE, Plan, quota_day
 from stockml.provider.tiingo import Tiingo
 from stockml.provider.turns import NextTurn, next_turn, note_turns, noted_turns
 from stockml.storage.documents import notes_of
@@ -65,7 +65,7 @@ def turn_of(ticker: str, session: date, calendar: Sessions) -> NextTurn | None:
     per_day = Plan.of(os.environ).requests_per_day
     if per_day is None:
         return None
-    waiting = noted_turns(notes_of(current_home()), clock.now())
+    waiting, today = noted_turns(notes_of(current_home()), clock.now()), quota_day(clock.now())
     with provider() as client:
         remaining = client.remaining()
-    return next_turn(ticker, waiting, session, remaining=remaining, per_day=per_day, sessions=calendar)
+    return next_turn(ticker, waiting, session, today=today, remaining=remaining, per_day=per_day, sessions=calendar)

@@ -55,7 +55,7 @@ def _recent_turns(notes: Notes, now: datetime) -> dict[str, tuple[datetime, date
 
 @dataclass(frozen=True)
 class NextTurn:
-    """Other tickers are staler, or no requests are left today: this one is fetched after the close of `session`.
+    """Other tickers are staler, or no requests are left today: this one is fetched on the day of `session`.
 
     The text does not count them, so that the tickers of one session share a line.
     """
@@ -79,14 +79,16 @@ def next_turn(
     waiting: Mapping[str, date | None],
     tonight: date,
     *,
+    today: date,
     remaining: int | None,
     per_day: int,
     sessions: Sessions,
 ) -> NextTurn | None:
     """None if the ticker may be fetched tonight, else when it may. Pure.
 
-    waiting: the newest session of each ticker, None without one.  tonight: the session to fetch.  remaining: requests
-    left today, None without a cap.  per_day: requests of any other day.
+    waiting: the newest session of each ticker, None without one.  tonight: the session to fetch.  today: the day on
+    which requests count now, as do those of its own session's night.  remaining: requests left on it, None without a
+    cap.  per_day: requests of any other day.
     """
     last = waiting.get(ticker)
     if remaining is None or (last is not None and last >= tonight):
@@ -95,4 +97,4 @@ def next_turn(
     if ahead < remaining:
         return None
     nights = 1 + (ahead - remaining) // per_day
-    return NextTurn(sessions.after(tonight, nights)[-1], ahead)
+    return NextTurn(sessions.after(max(tonight, today), nights)[-1], ahead)

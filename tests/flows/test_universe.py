@@ -31,7 +31,7 @@ from stockml.home import HomePaths
 from stockml.nights.status import last_run
 from stockml.nights.universe import PAGE_LEGEND, NightRow, ending, records, table, text, write_csv
 from stockml.prices.calendar import sessions_for
-from stockml.provider.quota import Plan, QuotaLedger
+from stockml.provider.quota import Plan, QuotaLedger, quota_day
 from stockml.provider.turns import noted_turns
 from stockml.settings import Settings
 from stockml.storage.documents import FileNotes
@@ -42,7 +42,6 @@ from tests.support.replaying import SMALL, fill, store_of, use
 from tests.support.scripted_feed import ScriptedFeed
 
 THURSDAY = date(2013, 2, 28)
-NEXT = "today's requests are used up; next fetch: Friday, 2013-03-01"
 
 
 class Killer:
@@ -169,7 +168,11 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
         table = [(line["ticker"], line["status"], line["outcome"]) for line in csv.DictReader(file)]
     assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
     assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [date(2013, 2, 20), THURSDAY]
-    assert last_run(home.nights, "AAPL").text == f"skipped: quota: {NEXT}"
+    [day] = sessions_for("AAPL").after(quota_day(datetime.now(UTC)), 1)  # today's requests are those used up
+    assert (
+        last_run(home.nights, "AAPL").text
+        == f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}"
+    )
 
 
 @pytest.mark.slow

@@ -47,8 +47,8 @@ class Sixty:
 
     def run(self, client: AlphaVantage, ticker: str, tonight: date) -> NextTurn | None:
         """Ask for the ticker's bars, and for the splits if one of its jumps is unknown; or return its next turn."""
-        left, per_day = client.remaining(), FREE.requests_per_day
-        if later := next_turn(ticker, self.waiting, tonight, remaining=left, per_day=per_day, sessions=NEW_YORK):
+        left = {"remaining": client.remaining(), "per_day": FREE.requests_per_day, "sessions": NEW_YORK}
+        if later := next_turn(ticker, self.waiting, tonight, today=tonight, **left):
             return later
         with suppress(UnknownSymbol, QuotaSpent):
             bars = client.daily_of(client.daily(ticker), last_final=tonight, today=tonight)
@@ -97,7 +97,7 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     note_turns(notes, {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}, now)
     waiting, tonight = noted_turns(notes, now), NIGHTS[-1]
     assert waiting == {"IBM": NIGHTS[-2], "KO": NIGHTS[-3]}
-    left = {"remaining": 1, "per_day": 25, "sessions": NEW_YORK}
+    left = {"remaining": 1, "per_day": 25, "sessions": NEW_YORK, "today": tonight}
     assert next_turn("KO", waiting, tonight, **left) is None
     later = next_turn("IBM", waiting, tonight, **left)
     said = "today's requests go to tickers that have waited longer; next fetch: Monday, 2026-11-23"
@@ -112,6 +112,20 @@ def test_a_ticker_no_longer_run_is_not_waited_for_and_one_that_has_its_bar_needs
     assert noted_turns(notes, now + FORGOTTEN_AFTER + timedelta(hours=1)) == {}
 
 
+@pytest.mark.parametrize(
+    ("today", "told"),
+    [
+        (date(2026, 11, 19), date(2026, 11, 20)),  # in the evening, after the close of the session itself
+        (date(2026, 11, 20), date(2026, 11, 23)),  # at noon of the next: that evening's requests are the ones used up
+        (date(2026, 11, 21), date(2026, 11, 23)),  # on a Saturday
+        (date(2026, 11, 25), date(2026, 11, 27)),  # before Thanksgiving
+    ],
+)
+def test_the_next_fetch_is_told_for_a_day_whose_requests_are_not_used_up(today: date, told: date) -> None:
+    left = {"remaining": 0, "per_day": 25, "sessions": NEW_YORK}
+    assert next_turn("IBM", {}, date(2026, 11, 19), today=today, **left) == NextTurn(told, 0)
+
+
 def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:
     last = {"A": date(2026, 11, 20), "B": date(2026, 11, 18), "C": None, "D": date(2026, 11, 18)}
     assert stalest_first(last) == ["C", "B", "D", "A"]
@@ -123,7 +137,9 @@ def test_the_stalest_tickers_come_first_and_ties_go_by_name() -> None:
 )
 def test_the_remaining_requests_all_go_to_the_stalest_tickers(last: dict[str, date | None], remaining: int) -> None:
     turns = {
-        ticker: next_turn(ticker, last, NIGHTS[-1], remaining=remaining, per_day=25, sessions=NEW_YORK)
+        ticker: next_turn(
+            ticker, last, NIGHTS[-1], today=NIGHTS[-1], remaining=remaining, per_day=25, sessions=NEW_YORK
+        )
         for ticker in last
     }
     asked = {ticker for ticker, later in turns.items() if later is None}
