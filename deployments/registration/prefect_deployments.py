@@ -22,16 +22,17 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Cancelled
 from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
 from stockml.home import current_home
-from tasks.run_records import paginated
+from tasks.run_records import in_state, paginated, runs_of
 from tasks.workplace import worker_variables
 
 NIGHTLY = "nightly.nightly"
@@ -139,6 +140,9 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
                 if (other.flow_id, other.name) not in expected:
                     client.delete_deployment(other.id)
                     done["deleted"].append(other.name)
+                    of_it = in_state([StateType.SCHEDULED], deployment_id={"any_": [other.id]})
+                    for run in tuple(runs_of(client, of_it)):  # those that have begun and wait, as for a late bar
+                        client.set_flow_run_state(run.id, Cancelled(message="Its deployment was removed"), force=True)
     return RegistrationResult(**{what: tuple(sorted(names)) for what, names in done.items()})
 
 

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
+from prefect.states import AwaitingRetry, Running
 
 from deployments.cli.app import run
 from deployments.cli.tickers import register_all
@@ -16,6 +19,7 @@ from deployments.registration import ticker_list
 from deployments.registration.prefect_deployments import create_unscheduled, register, ticker_deployments
 from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
+from tasks.status_page import next_runs
 
 Captured = pytest.CaptureFixture[str]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -58,6 +62,19 @@ def test_a_renamed_share_keeps_its_pause_and_the_schedules_that_a_person_added(
     assert {*after} == {"STAYS", "META"}
     assert {each.slug: each.active for each in after["META"].schedules} == {"nightly": False, "mine": True}
     assert ticker_list.earlier_names(told) == {}
+
+
+def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next_run(told: HomePaths) -> None:
+    """Prefect itself deletes with a deployment only those runs that have not begun."""
+    with get_client(sync_client=True) as client:
+        waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
+        due = datetime.now(UTC) + timedelta(minutes=20)
+        for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
+            client.set_flow_run_state(waiting, state, force=True)
+        assert next_runs(client)["FB"] == due
+        assert run(["tickers", "remove", "FB"]) == 0
+        assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
+        assert {ticker for ticker, start in next_runs(client).items() if start} == {"STAYS"}
 
 
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
