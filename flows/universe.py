@@ -99,8 +99,7 @@ def universe(
         write_csv(current_home(), rows)
     except StoreError as refused:  # by a full disk; the run's page and the command show the same table
         get_run_logger().warning("%s", refused)
-    description = f"{quantity(len(rows), 'ticker')}, {session or 'the newest session'}"
-    show_nights(rows, "universe", description)
+    show_nights(rows, "universe", f"{quantity(len(rows), 'ticker')}, {session or 'the newest session'}")
     show_status()
     return final_state(rows, fail_when)
 

@@ -140,8 +140,8 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
                 if (other.flow_id, other.name) not in expected:
                     client.delete_deployment(other.id)
                     done["deleted"].append(other.name)
-                    of_it = in_state([StateType.SCHEDULED], deployment_id={"any_": [other.id]})
-                    for run in tuple(runs_of(client, of_it)):  # those that have begun and wait, as for a late bar
+                    waiting = in_state([StateType.SCHEDULED], deployment_id={"any_": [other.id]})  # for a late bar
+                    for run in tuple(runs_of(client, waiting)):
                         client.set_flow_run_state(run.id, Cancelled(message="Its deployment was removed"), force=True)
     return RegistrationResult(**{what: tuple(sorted(names)) for what, names in done.items()})
 

@@ -64,8 +64,7 @@ class Sessions:
         """For (n,) datetime64[D], whether each is a session: (n,) bool."""
         sessions = _calendar(self.name).sessions
         at = np.minimum(np.searchsorted(sessions, days), len(sessions) - 1)
-        present: NDArray[np.bool_] = sessions[at] == days
-        return present
+        return np.asarray(sessions[at] == days)
 
     def before_each(self, days: Days) -> NDArray[np.int64]:
         """For (n,) datetime64[D], how many sessions of the calendar are before each: (n,)."""

@@ -64,9 +64,8 @@ class NextTurn:
     ahead: int
 
     def __str__(self) -> str:
-        others = "today's requests go to tickers that have waited longer"
-        why = others if self.ahead else "today's requests are used up"
-        return f"{why}; next fetch: {self.session:%A}, {self.session}"
+        why = "go to tickers that have waited longer" if self.ahead else "are used up"
+        return f"today's requests {why}; next fetch: {self.session:%A}, {self.session}"
 
 
 def stalest_first(last_sessions: Mapping[str, date | None]) -> list[str]:
