@@ -31,7 +31,7 @@ ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-LOCATIONS = "SELECT name, artifact_location FROM experiments WHERE name || '/' LIKE 'stockml/%'"
+LOCATIONS = "SELECT name, artifact_location FROM experiments"
 WITH_FILES = """
 SELECT DISTINCT experiments.name FROM experiments JOIN runs USING (experiment_id)
 JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'stockml.key'
@@ -140,9 +140,10 @@ def _local(experiments: Iterable[tuple[Any, ...]]) -> dict[str, str]:
 
 
 def _relocations(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple[str, str]]:
-    """Each address outside `artifacts`, with the one it has there; a renamed share keeps its old folder's name."""
-    suffixes = {name: f"/{name.removeprefix('stockml/')}" for name in locations} | {"stockml": f"/{ALL_TICKERS}"}
-    roots = {place.removesuffix(suffixes[name]) for name, place in locations.items() if place.endswith(suffixes[name])}
+    """Each address outside `artifacts`, a person's own too, with the one there; a renamed share keeps its folder."""
+    ours = {name: f"/{name.removeprefix('stockml/')}" for name in locations if name.startswith("stockml/")}
+    ends = ours | {"stockml": f"/{ALL_TICKERS}"}
+    roots = {locations[name].removesuffix(end) for name, end in ends.items() if locations.get(name, "").endswith(end)}
     for before in locations.values():
         root = max((candidate for candidate in roots if before.startswith(f"{candidate}/")), key=len, default=artifacts)
         if root != artifacts:

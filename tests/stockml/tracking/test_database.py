@@ -71,19 +71,23 @@ def test_a_moved_home_finds_its_artifacts_and_logs_beside_them(home: HomePaths, 
 
 
 def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: HomePaths, night: Night, tmp_path: Path) -> None:
-    """That is, those of a renamed share, of a share without files yet, and of all tickers together."""
+    """That is, those of a renamed share, of a share without files yet, of all tickers together, and a person's own."""
     before = Tracking(home)
     before.rename("IBM", "BIM")
     trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0)
     log_trial(before, trial)
+    mine = {"mine": f"{home.artifacts}/7", "elsewhere": f"{tmp_path.as_uri()}/elsewhere"}
+    for name, location in mine.items():
+        client(before).create_experiment(name, location)
     shutil.rmtree(home.root / "artifacts" / "AAPL", ignore_errors=True)
     moved = home_of({"STOCKML_HOME": str(tmp_path / "moved")})
     shutil.move(home.root, moved.root)
     tracking = Tracking(moved)
     tracking.prepare()
     found = {each.name: each.artifact_location for each in client(tracking).search_experiments()}
-    del found["Default"]
-    places = {"stockml": "all-tickers", "stockml/BIM": "IBM", "stockml/AAPL/trials": "AAPL/trials"}
+    del found["Default"]  # the copied database's, of another home
+    assert found.pop("elsewhere") == mine["elsewhere"]
+    places = {"stockml": "all-tickers", "stockml/BIM": "IBM", "stockml/AAPL/trials": "AAPL/trials", "mine": "7"}
     assert found == {name: f"{moved.artifacts}/{place}" for name, place in places.items()}
     assert [folder.is_relative_to(moved.root) for folder in served(moved, "BIM")] == [True, True]
     assert missing_folders(moved.tracking_uri, moved.artifacts) == []
