@@ -13,7 +13,7 @@ from stockml.plots.style import ACCENT, GRID, MODEL, TRUTH
 from stockml.plots.tutorial import FIGURES, draw
 from stockml.settings import tutorial_settings
 from stockml.training.tutorial import Recipe, TutorialFit
-from tests.stockml.plots.drawing import as_numbers, check_curves, curves, labels, marks
+from tests.stockml.plots.drawing import Curve, as_numbers, check_curves, check_holds, curves, labels, marks
 
 N, END = 3_300, 3_006
 
@@ -68,11 +68,9 @@ def test_an_average_is_drawn_over_the_whole_series_and_its_error_given_beside_th
         said.append(values[i - 100 : i].mean() if "standard" in name and i >= 100 else running)
         running = 0.5 * running + 0.5 * values[i]
     first = 100 if "standard" in name else 1
-    check_curves(
-        figure.axes[0],
-        (TRUTH, usual().sessions[first:], values[first:]),
-        (ACCENT, usual().sessions[first:], said[first:]),
-    )
+    for axes, shown in zip(figure.axes, (slice(first, N), slice(END - 250, END)), strict=True):
+        days = usual().sessions[shown]
+        check_curves(axes, (TRUTH, days, values[shown]), (ACCENT, days, said[shown]))
     errors = [0.5 * (said[i] - values[i]) ** 2 for i in range(first, END)]
     last = [0.5 * (values[i - 1] - values[i]) ** 2 for i in range(1, END)]
     title, subtitle = (text.get_text() for text in figure.texts)
@@ -84,12 +82,14 @@ def test_over_50_steps_the_ema_stays_at_its_first_step() -> None:
     axes, below = FIGURES["5-ema-many-steps"](usual()).axes
     assert curves(axes)[0].get_ydata() == pytest.approx(np.full(50, 0.45))
     assert any("0.5 · 0.5 + 0.5 · 0.4 = 0.45" in text.get_text() for text in axes.texts)
-    starts = usual().fitted.recipe.test
-    constants = curves(below)[1:]
-    assert len(constants) == len(starts)
-    for line, start in zip(constants, starts.tolist(), strict=True):
-        assert line.get_xdata(orig=False)[0] == as_numbers(usual().sessions)[start]
-        assert np.ptp(line.get_ydata()) == pytest.approx(0, abs=1e-9)
+    prepared, starts, running, constants = usual().fitted.recipe.prepared, usual().fitted.recipe.test.tolist(), 0.0, []
+    for i in range(starts[-1]):
+        running = 0.5 * running + 0.5 * prepared.values[i]
+        if i + 1 in starts:  # all that is known before it, back in price
+            level = prepared.low[i] + running * (prepared.high[i] - prepared.low[i])
+            constants.append((ACCENT, usual().sessions[i + 1 : i + 51], np.full(50, level)))
+    shown = slice(starts[0] - 50, starts[-1] + 50)
+    check_curves(below, (TRUTH, usual().sessions[shown], usual().mid[shown]), *constants)
 
 
 def test_the_batches_show_inputs_and_the_labels_drawn_for_them() -> None:
@@ -98,21 +98,23 @@ def test_the_batches_show_inputs_and_the_labels_drawn_for_them() -> None:
     for stream, panel in enumerate(axes):
         first = stream * ((END - 5) // 5)
         assert panel.get_title() == str(usual().sessions[first])
-        _, inputs, drawn = curves(panel)
+        near, inputs, drawn = curves(panel)
+        assert (near.get_color(), near.get_xdata().tolist()) == (GRID, list(range(9)))
+        assert near.get_ydata().tolist() == values[first : first + 9].tolist()
         assert inputs.get_xdata().tolist() == [0, 1, 2, 3, 4]
         assert inputs.get_ydata().tolist() == values[first : first + 5].tolist()
         ahead = drawn.get_xdata() - inputs.get_xdata()
         assert set(ahead.tolist()) <= {1, 2, 3, 4}
         assert drawn.get_ydata().tolist() == values[first + drawn.get_xdata()].tolist()
+        tips, tails = (np.array([getattr(arrow, end) for arrow in panel.texts]) for end in ("xy", "xyann"))
+        assert (tips.tolist(), tails.tolist()) == (drawn.get_xydata().tolist(), inputs.get_xydata().tolist())
 
 
 def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alone_below() -> None:
     found = report(shift=0.1)  # the last epoch predicts the last value, the others more
     above, below = FIGURES["7-predictions"](found).axes
-    starts, sessions = found.fitted.recipe.test.tolist(), found.sessions
-    last = found.fitted.test_predictions[2]
-    check_curves(below, _truth(found), *((ACCENT, sessions[s : s + 50], p) for s, p in zip(starts, last, strict=True)))
-    assert curves(above)[1].get_ydata().tolist() == found.fitted.test_predictions[0][0].tolist(), "every third epoch"
+    check_curves(below, _truth(found), *_predicted(found, 2))
+    check_curves(above, _truth(found), *_predicted(found, 0))
     assert curves(above)[1].get_alpha() == 0.9, "the newest epoch drawn, not the palest"
     title, subtitle = (text.get_text() for text in FIGURES["7-predictions"](found).texts)
     assert f"best epoch 3 of 3, MSE {found.by_epoch[2]:.5f}" in title
@@ -123,7 +125,26 @@ def test_predictions_fade_in_over_the_epochs_above_and_the_best_epoch_stands_alo
     assert [text for text, _ in labels(below)]
 
 
-def _truth(found: TutorialReport) -> tuple[str, np.ndarray, np.ndarray]:
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_every_third_epoch_is_drawn_above_and_the_newest_of_them_can_be_seen(shift: float) -> None:
+    found = report(shift=shift)
+    row, said = found.fitted.history[0], found.fitted.test_predictions[0]
+    seven = np.stack([said - 0.01 * epoch for epoch in range(7)])
+    found = replace(found, fitted=replace(found.fitted, history=(row,) * 7, test_predictions=seven))
+    above, _ = FIGURES["7-predictions"](found).axes
+    check_curves(above, _truth(found), *_predicted(found, 0), *_predicted(found, 3), *_predicted(found, 6))
+    shades = [line.get_alpha() for line in curves(above)[1:]]
+    assert shades == pytest.approx(np.repeat([0.15, 0.525, 0.9], len(said))), "later is darker"
+    check_holds(above, seven[6])
+    check_holds(above, _truth(found)[2])
+
+
+def _predicted(found: TutorialReport, epoch: int) -> list[Curve]:
+    starts, paths = found.fitted.recipe.test.tolist(), found.fitted.test_predictions[epoch]
+    return [(ACCENT, found.sessions[s : s + 50], path) for s, path in zip(starts, paths, strict=True)]
+
+
+def _truth(found: TutorialReport) -> Curve:
     starts = found.fitted.recipe.test
     shown = slice(int(starts[0]) - 50, int(starts[-1]) + 50)
     return TRUTH, found.sessions[shown], found.fitted.recipe.prepared.values[shown]
