@@ -198,9 +198,9 @@ def predictions(report: TutorialReport) -> "Figure":
         axes.plot(report.sessions[shown], truth, color=TRUTH, linewidth=1.0)
         for paths, shade in epochs:
             axes.plot(days.T, paths.T, color=ACCENT, alpha=shade, linewidth=1.2)
-        if axes is panels[0]:  # the first epochs' predictions go beyond it
-            beyond = (truth.max() - truth.min()) / 2
-            axes.set_ylim(truth.min() - beyond, truth.max() + beyond)
+        if axes is panels[0]:  # the first epochs' predictions go beyond it, the newest one's do not
+            seen = np.array([*(truth + np.ptp(truth) / 2), *(truth - np.ptp(truth) / 2), *shown_epochs[-1].flat])
+            axes.set_ylim(seen.min(), seen.max())
         over_time(axes, "scaled mid price", [("truth", truth[-1], TRUTH), ("predicted", paths[-1, -1], ACCENT)])
     return figure
 
