@@ -47,7 +47,7 @@ def promote(
             at=at,
         )
         champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)
-        if champion is None or champion.key != key:
-            verdict = Verdict(False, "promoted before; a later champion stays", {})
+        if champion and champion.key != key:
+            verdict = Verdict(False, f"it was before; the champion since then, {champion.session}'s, stays", {})
     history = str(registry.file(model.ticker))
     return PromotionReceipt(model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason)

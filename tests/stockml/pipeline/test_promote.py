@@ -79,7 +79,7 @@ def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(h
     back = Registry(home.models).rollback("IBM", at=NOW)
     again = promoted(home, THURSDAY, BETTER)
     assert not again.promoted
-    assert "a later champion stays" in again.reason
+    assert again.reason == "it was before; the champion since then, 2013-02-27's, stays", "said after 'not promoted: '"
     assert Registry(home.models).champion("IBM") == back
 
 
