@@ -204,6 +204,28 @@ def test_the_table_has_the_page_beside_ours_and_the_last_value() -> None:
     assert "by validation" not in published, "nothing was left to choose by"
 
 
+def test_every_figure_is_of_the_epoch_that_it_names_in_the_table_and_in_mlflow() -> None:
+    """The first epoch is the best by test, the second is chosen by validation, the third is the last."""
+    found = report(shift=-0.1)
+    rows = tuple(row | {"correlation": 0.1 * epoch} for epoch, row in enumerate(found.fitted.history, 1))
+    said, starts = found.fitted.test_predictions.copy(), found.fitted.recipe.test
+    values, last = found.fitted.recipe.prepared.values, found.fitted.recipe.prepared.values[starts - 1]
+    said[[0, 2]] = last[:, None] + 0.1  # rises, where the chosen one says a fall
+    found = replace(found, fitted=replace(found.fitted, history=rows, test_predictions=said))
+    best, chosen, newest = (row["test_loss"] for row in rows)
+    assert best < chosen < newest
+    rose = int((values[starts + 29] > last).sum())
+    expected = {"best/epoch": 1, "best/LSTM": best, "paths/LSTM": chosen, "paths/LSTM last epoch": newest}
+    expected |= {"correlation": 0.2, "direction/rose": rose, "direction/right": len(starts) - rose}
+    assert found.figures().items() >= expected.items()
+    cells = {line[26:64].strip(): line[64:].split()[:1] for line in found.table().splitlines()}
+    assert cells["LSTM, as epoch 3 left it"] == [f"{newest:.5f}"]
+    assert cells["LSTM, epoch 2, by validation"] == [f"{chosen:.5f}"]
+    assert cells["LSTM, best epoch 1, by test"] == [f"{best:.5f}"]
+    assert f"best epoch 1 of 3: {best:.5f};" in found.table()
+    assert f"right after {len(starts) - rose} of {len(starts)} starts, the price rose after {rose}" in found.table()
+
+
 def test_the_pages_figure_of_50_steps_stands_beside_no_other_number_of_steps() -> None:
     other, drawn = report(horizon=40), FIGURES["7-predictions"](report(horizon=40)).texts[1].get_text()
     assert [line for line in (*other.table().splitlines()[7:], *seed_table([other, other]).splitlines(), drawn)
