@@ -182,6 +182,19 @@ def test_each_epoch_records_its_losses_and_its_paths_on_the_test_part(whole: Tut
     assert whole.history[whole.chosen - 1]["validation_loss"] == min(row["validation_loss"] for row in whole.history)
 
 
+def test_each_epochs_last_value_and_correlation_are_of_the_same_starts_and_its_time_left_of_the_rest(
+    whole: TutorialFit,
+) -> None:
+    values, starts, moves = whole.recipe.prepared.values, whole.recipe.test, []
+    for start in starts.tolist():
+        moves.append(values[start : start + 10] - values[start - 1])
+    for row, paths in zip(whole.history, whole.test_predictions, strict=True):
+        assert row["last_value_loss"] == pytest.approx(0.5 * np.mean(np.square(moves)))
+        said = paths - values[starts - 1][:, None]
+        assert row["correlation"] == pytest.approx(np.corrcoef(said.ravel(), np.ravel(moves))[0, 1])
+        assert row["seconds_left"] == pytest.approx(row["seconds"] * (4 - row["epoch"]))
+
+
 def test_by_default_nothing_of_the_test_part_reaches_weights_or_rate(tmp_path: Path) -> None:
     mid = random_prices()
     later = mid.copy()
