@@ -150,8 +150,8 @@ def _calendar(name: str) -> _Calendar:
     except (NotImplementedError, ValueError) as error:  # Orthodox Easter and Tel Aviv's Sundays, on pandas 3
         bound = f"a calendar that exchange_calendars can make with this pandas, which says: {error}"
         raise InvalidSetting("calendar", name, bound[:300]) from None
-    rules = calendar.regular_holidays  # which exchange_calendars applies from 1970 on only
-    holidays = [] if rules is None else rules.holidays(pd.Timestamp(first), pd.Timestamp(1970, 1, 1))
+    # exchange_calendars applies rules from 1970 on only; those of other exchanges do not say since when they hold
+    holidays = calendar.regular_holidays.holidays(first, date(1970, 1, 1)) if calendar.name == "XNYS" else []
     opens = calendar.opens[~calendar.sessions.isin(holidays)]
     # Bombay and Shanghai announce their holidays only a year ahead
     sessions = opens.index.union(pd.bdate_range(last + timedelta(days=1), LAST_DAY))

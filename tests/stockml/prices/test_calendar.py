@@ -128,6 +128,11 @@ def test_an_exchange_opens_at_its_own_hour(ticker, day, opens):
     assert (found, found.tzinfo) == (opens, sessions_for(ticker).tz)
 
 
+def test_before_1970_a_day_that_only_became_a_holiday_later_is_still_a_session():
+    early_may = np.array(["1965-05-03", "1969-05-05", "2024-05-06"], "datetime64[D]")  # a holiday since 1978
+    assert Sessions("XLON").are_sessions(early_may).tolist() == [True, True, False]
+
+
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(InvalidSession, match="zone"):
         NEW_YORK.last_final(datetime(2026, 11, 24, 12))
