@@ -145,7 +145,7 @@ def _relocations(locations: Mapping[str, str], artifacts: str) -> Iterator[tuple
     ends = ours | {"stockml": f"/{ALL_TICKERS}"}
     roots = {locations[name].removesuffix(end) for name, end in ends.items() if locations.get(name, "").endswith(end)}
     for before in locations.values():
-        root = max((candidate for candidate in roots if before.startswith(f"{candidate}/")), key=len, default=artifacts)
+        root = max((each for each in {artifacts, *roots} if before.startswith(f"{each}/")), key=len, default=artifacts)
         if root != artifacts:
             yield before, artifacts + before.removeprefix(root)
 

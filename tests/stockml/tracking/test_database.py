@@ -102,6 +102,11 @@ def test_artifacts_kept_elsewhere_on_purpose_stay_there_and_a_copied_homes_are_i
     copied = shutil.copytree(home.root / "artifacts", tmp_path / "copy")  # with the home, which is still there
     Tracking(replace(home, artifacts=copied.as_uri())).prepare()
     assert all(folder.is_relative_to(copied) for folder in served(home))
+    within = replace(home, artifacts=f"{copied.as_uri()}/within")
+    location = f"{within.artifacts}/7"  # a person's own, in the present place, which lies in the earlier one
+    client(Tracking(within)).create_experiment("mine", location)
+    Tracking(within).prepare()
+    assert client(Tracking(within)).get_experiment_by_name("mine").artifact_location == location
 
 
 def test_a_lost_database_is_rebuilt_from_the_records_with_the_models_that_remain(
