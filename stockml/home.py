@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from stat import S_IMODE, S_IWOTH
 from urllib.parse import SplitResult, urlsplit
@@ -123,13 +124,13 @@ def current_home(environ: Mapping[str, str] = os.environ) -> HomePaths:
     if root == root.parent:  # a home is made private to its owner: here, the whole machine would be
         raise InvalidSetting("STOCKML_HOME", str(root), "a folder of its own")
     with suppress(OSError):  # it is not there yet
-        if root.stat().st_uid not in (0, os.geteuid()) and root.parent.stat().st_mode & S_IWOTH:  # it can run code
+        theirs = takewhile(lambda place: place.stat().st_uid not in (0, os.geteuid()), (root, *root.parents))
+        if any(place.parent.stat().st_mode & S_IWOTH for place in theirs):  # it can run code
             wanted = "a folder of your own (another user made this one, where all may write)"
             raise InvalidSetting("STOCKML_HOME", str(root), wanted)
     if UNSAFE_PATH.search(str(root)):
-        raise InvalidSetting(
-            "STOCKML_HOME", str(root), "a folder with a path in UTF-8, without ? % # and ::, which addresses misread"
-        )
+        wanted = "a folder with a path in UTF-8, without ? % # and ::, which addresses misread"
+        raise InvalidSetting("STOCKML_HOME", str(root), wanted)
     _check_secrets(environ)
     database, store = _database(environ), environ.get("STOCKML_STORE") or str(root / "store")
     home = HomePaths(

@@ -62,16 +62,19 @@ def test_a_home_that_another_user_made_in_this_folder_is_not_taken(
 def test_a_home_that_another_user_made_where_all_may_write_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As /tmp/stockml, before a person names it; in a folder of one's own, somebody was let in."""
-    (theirs := tmp_path / "stockml").mkdir()
-    if os.geteuid() == 0:
+    """As /tmp/stockml or /tmp/ci/stockml, before a person names it; in a folder of one's own, somebody was let in."""
+    (inner := (theirs := tmp_path / "stockml") / "home").mkdir(parents=True)
+    if is_root := os.geteuid() == 0:
         os.chown(theirs, 1000, 1000)
+        os.chown(inner, 1000, 1000)
     anyone = theirs.stat().st_uid + 1
     monkeypatch.setattr(os, "geteuid", lambda: anyone)
-    assert current_home({"STOCKML_HOME": str(theirs)}).root == theirs
+    if is_root:  # whose own tmp_path is
+        assert current_home({"STOCKML_HOME": str(theirs)}).root == theirs
     tmp_path.chmod(0o1777)
-    with pytest.raises(InvalidSetting, match="another user made this one, where all may write"):
-        current_home({"STOCKML_HOME": str(theirs)})
+    for home in (theirs, inner):
+        with pytest.raises(InvalidSetting, match="another user made this one, where all may write"):
+            current_home({"STOCKML_HOME": str(home)})
     monkeypatch.setattr(os, "geteuid", lambda: anyone - 1)
     assert current_home({"STOCKML_HOME": str(theirs)}).root == theirs
     assert current_home({"STOCKML_HOME": str(tmp_path / "not there yet")}).root.parent == tmp_path
