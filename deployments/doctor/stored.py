@@ -55,10 +55,9 @@ def tickers(home: HomePaths, now: datetime, *, replay: bool) -> Iterator[Check]:
     except (StockmlError, OSError) as error:
         yield Check("store", "problem", str(error))
     # a ticker may have forecasts or a champion although its bars are gone
-    calendars = own_calendars(home)
+    listed = own_calendars(home) if home.tickers.exists() else {}  # without a list of its own, nights are by hand
     for name in sorted({*names, *known_tickers(home), *promoted_tickers(home)}):
-        is_followed = name in calendars or not calendars
-        yield from guarded(name, _ticker, home, name, calendars.get(name), now, replay, is_followed)
+        yield from guarded(name, _ticker, home, name, listed.get(name), now, replay, name in listed or not listed)
 
 
 def _ticker(home: HomePaths, name: str, calendar: str | None, now: datetime, replay: bool, is_followed: bool) -> Check:

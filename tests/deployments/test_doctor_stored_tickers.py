@@ -13,3 +13,8 @@ def test_a_ticker_that_was_removed_from_the_list_is_not_advised_on_for_ever(home
     remove(home, ["IBM"])
     check = found(home)["IBM"]
     assert (check.verdict, check.advice, "not followed, bars" in check.found) == ("ok", "", True)
+
+
+def test_a_ticker_whose_nights_a_person_starts_is_advised_on_in_a_home_without_a_list(home: HomePaths) -> None:
+    fill(home, ["GOOG"])
+    assert (found(home)["GOOG"].verdict, found(home)["GOOG"].advice) == ("note", "`stockml nightly GOOG`")
