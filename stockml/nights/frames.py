@@ -108,15 +108,18 @@ class Home:
         return joined.rename(columns=new_names)[columns]
 
     def nights(self, ticker: str) -> pd.DataFrame:
-        """Every completed night, oldest first: index `session` (dates); fields of `nights.universe.NightRow`, and key.
+        """Every completed night, oldest first: index `session` (naive midnights); fields of `NightRow`, and key.
 
-        Skills and changes are fractions: 0.05 is 5 %. Missing values are NaN or None. Raises InvalidFile.
+        `help(stockml.nights.universe.NightRow)` says what they are. Skills and changes are fractions: 0.05 is 5 %.
+        Missing figures are NaN. Empty without nights. Raises InvalidFile.
         """
         paths = sorted((self._paths.nights / validated_ticker(ticker)).glob("*/night.json"))
         nights = sorted((read_night(path) for path in paths), key=lambda night: (night.session, night.finished_at))
         rows = [asdict(NightRow.of_night(night, "Completed")) | {"key": night.key} for night in nights]
-        columns = [*NightRow.__dataclass_fields__, "key"]
-        return pd.DataFrame(rows, columns=columns).set_index("session")
+        fields = NightRow.__dataclass_fields__
+        figures = {name: float for name, field in fields.items() if field.type == float | None}
+        frame = pd.DataFrame(rows, columns=[*fields, "key"]).astype({"session": "datetime64[us]", **figures})
+        return frame.set_index("session")
 
     def _store(self, ticker: str) -> BarStore:
         return store_of(self._paths, validated_ticker(ticker))

@@ -64,7 +64,11 @@ def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_
     assert seen.bars("IBM")["close"].tolist() == pytest.approx([price / 1.02 for price in raw[:10]] + raw[10:])
     for adjusted in (True, False):
         assert seen.bars("IBM", adjusted=adjusted, as_of=then)["close"].tolist() == raw[:20]
-    assert seen.nights("IBM").index.tolist() == [day(19), day(20)]
+    nights = seen.nights("IBM")
+    assert nights.loc[str(day(20)) :, "key"].tolist() == ["a" * 64], "sessions are read as in the other frames"
+    for frame in (nights, seen.nights("KO")):  # these nights published nothing: all their figures are missing
+        assert frame.index.dtype == seen.bars("IBM").index.dtype
+        assert not (frame["skill"] > 0).any()
     newest = seen.forecast("IBM").attrs
     assert (newest["origin"], newest["published_at"]) == (day(20), entry(20).published_at)
     assert newest["age"].endswith("(limit 10)")
