@@ -64,9 +64,10 @@ class Home:
         """The newest published forecast: index `session`, the sessions after its origin; mid prices, (high + low) / 2.
 
         Columns: lead (1 …), forecast, low_50, high_50, low_80, high_80, low_95, high_95; weight: the network's share
-        of the width, 0 without a network. `attrs`: origin, published_at, key; probability_of_rise: the chance (0 to 1)
-        that the price is higher at lead `direction_step`; and, as text, age, which says when the forecast has expired,
-        and rise: that chance beside how often the price rose. Raises NoForecast, RecordUnreadable.
+        of the width, 0 without a network. `attrs`: probability_of_rise: the chance (0 to 1) that the price is higher
+        at lead `direction_step`; and as text, which Parquet files keep, origin and published_at (ISO 8601), key, age,
+        which says when the forecast has expired, and rise: that chance beside how often the price rose.
+        Raises NoForecast, RecordUnreadable.
         """
         ticker = validated_ticker(ticker)
         last = Ledger(self._paths.ledger).newest(ticker)
@@ -80,8 +81,8 @@ class Home:
         at = END_OF_RECORDING if replays else now()
         frame.attrs = {
             "age": str(age_of(forecast.origin, self._store(ticker).sessions(ticker), at, limit)),
-            "origin": forecast.origin,
-            "published_at": entry.published_at,
+            "origin": forecast.origin.isoformat(),
+            "published_at": entry.published_at.isoformat(),
             "key": entry.key,
             "rise": rise(night, forecast),
             "probability_of_rise": forecast.probability_of_rise,

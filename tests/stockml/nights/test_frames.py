@@ -6,7 +6,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import stockml
@@ -34,14 +36,16 @@ def old(home: HomePaths, unset: None) -> stockml.Home:
     return stockml.Home()
 
 
-def test_frames_show_what_the_home_holds(old: stockml.Home) -> None:
+def test_frames_show_what_the_home_holds(old: stockml.Home, tmp_path: Path) -> None:
     assert old.tickers() == ("IBM",)
     assert old.bars("ibm")["close"].equals(recorded("IBM")["close"])
     forecast = old.forecast("IBM")
     assert (len(forecast), forecast["lead"].tolist()) == (50, list(range(1, 51)))
     assert (forecast["low_95"] < forecast["low_80"]).all()
     assert forecast["forecast"].between(forecast["low_50"], forecast["high_50"]).all()
-    assert (str(forecast.attrs["origin"]), forecast.attrs["direction_step"]) == ("2013-03-01", 30)
+    assert (forecast.attrs["origin"], forecast.attrs["direction_step"]) == ("2013-03-01", 30)
+    forecast.to_parquet(tmp_path / "forecast.parquet")
+    assert pd.read_parquet(tmp_path / "forecast.parquet").attrs == forecast.attrs
     ledger = old.ledger("IBM")
     assert (len(ledger), ledger["actual"].isna().all()) == (50, True)
     assert ledger["forecast"].tolist() == forecast["forecast"].tolist()
@@ -70,7 +74,7 @@ def test_what_was_recorded_last_is_told_from_the_newest_and_from_what_was_known_
         assert frame.index.dtype == seen.bars("IBM").index.dtype
         assert not (frame["skill"] > 0).any()
     newest = seen.forecast("IBM").attrs
-    assert (newest["origin"], newest["published_at"]) == (day(20), entry(20).published_at)
+    assert (newest["origin"], newest["published_at"]) == (str(day(20)), entry(20).published_at.isoformat())
     assert newest["age"].endswith("(limit 10)")
     night_path(home.nights, "IBM", "a" * 64).unlink()
     assert seen.forecast("IBM").attrs["age"].endswith("(limit 5)"), "the usual one, of a night that is gone"
