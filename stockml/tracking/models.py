@@ -178,13 +178,13 @@ def _artifacts(night: Night, scratch: Path) -> dict[str, str]:
 
 
 def _signature() -> "ModelSignature":
-    """Bars in, one row per lead out. A session may be a date, a timestamp or text: CSV and JSON have only text."""
+    """Bars in, one row per lead out. A session may be a date or text, a price or a volume a whole number, as in CSV."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    session = AnyType()  # type: ignore[no-untyped-call]
-    bars: list[Any] = [ColSpec(session, "session"), *(ColSpec("double", name) for name in COLUMNS)]
+    kind = AnyType()  # type: ignore[no-untyped-call]  # "double" would refuse whole numbers
+    bars: list[Any] = [ColSpec(kind, name) for name in ("session", *COLUMNS)]
     path: list[Any] = [ColSpec("long", "lead"), ColSpec("datetime", "session"), ColSpec("double", "path")]
     bands = [ColSpec("double", f"{side}_{band}") for band in BANDS for side in ("low", "high")]
     return ModelSignature(Schema(bars), Schema([*path, *bands, ColSpec("double", "probability_of_rise")]))

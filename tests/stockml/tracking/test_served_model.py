@@ -103,7 +103,7 @@ def predicted(folder: Path, *models: tuple[str, str, str]) -> list[dict[str, Any
     (folder / "stockml.py").touch()
     for ticker in {ticker for _, _, ticker in models}:
         bars = _bars(ticker)
-        bars.to_csv(folder / f"{ticker}.csv", index=False)
+        bars.astype({"volume": int}).to_csv(folder / f"{ticker}.csv", index=False)  # as vendors write it
         bars.to_parquet(folder / f"{ticker}.parquet")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", PREDICT, *(word for each in models for word in each)]
