@@ -16,7 +16,7 @@ from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.prices.bars import COLUMNS, broken, exceeds_share, without
-from stockml.prices.calendar import A_DAY, sessions_for
+from stockml.prices.calendar import A_DAY, Sessions, sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.storage.records import read_record
 
@@ -38,7 +38,8 @@ class Forecaster:
 
     def predict(self, raw_bars: pd.DataFrame) -> pd.DataFrame:
         """One row per lead; columns and errors as in `ServedModel.predict`."""
-        bars = valid_bars(raw_bars)
+        sessions = sessions_for(self.ticker, self.calendar)
+        bars = valid_bars(raw_bars, sessions)
         series, leads = PriceSeries.from_bars(bars), np.arange(1, len(self.calibration.shares) + 1)
         check_newest(series)
         network, tomorrow = self.model.published, (series.sessions[-1] + A_DAY).item()
@@ -47,7 +48,7 @@ class Forecaster:
         components = forecast_after(series, newest, simple, network)
         quantiles = self.calibration.applied(components)[0]
         prices = series.close[-1] * np.exp(quantiles)
-        days = sessions_for(self.ticker, self.calendar).after(bars.index[-1].date(), len(leads))
+        days = sessions.after(bars.index[-1].date(), len(leads))
         frame = pd.DataFrame({"lead": leads.tolist(), "session": pd.to_datetime(list(days)), "path": prices[:, MEDIAN]})
         for coverage in COVERAGES:
             for side, values in zip(("low", "high"), band(prices, coverage), strict=True):
@@ -55,16 +56,19 @@ class Forecaster:
         return frame.assign(probability_of_rise=chance_above(quantiles, 0.0))
 
 
-def valid_bars(raw_bars: pd.DataFrame) -> pd.DataFrame:
-    """The bars by session, oldest first, without a few invalid ones; an invalid newest one is refused."""
+def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
+    """The bars by session, oldest first, without a few invalid ones; an invalid newest one is refused.
+
+    sessions: of the exchange. A bar of another day, as where a zone moved the days, is invalid.
+    """
     days = pd.to_datetime(raw_bars["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
     for found in raw_bars["session"][days.isna()]:
         expected = "expected each session as a date, or as text such as 2013-02-22"
         raise _refused(f"{expected}, found {found}; pandas writes such text with to_json(date_format='iso')")
-    bars = raw_bars.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].sort_index()
+    bars = raw_bars.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].astype(float).sort_index()
     for day in bars.index[bars.index.duplicated()]:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
-    invalid = broken(bars, None)
+    invalid = broken(bars, sessions)
     if invalid and (exceeds_share(len(invalid), len(bars)) or invalid[-1].session == bars.index[-1].date()):
         raise _refused(f"{invalid[-1]}; correct the bar or leave it out")
     return without(bars, invalid)

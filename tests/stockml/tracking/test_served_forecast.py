@@ -15,11 +15,13 @@ from mlflow.exceptions import MlflowException
 from stockml.errors import TooFewBars
 from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.prices.bars import COLUMNS
+from stockml.prices.calendar import sessions_for
 from stockml.storage.records import written_record
 from stockml.tracking.served_forecast import Forecaster, valid_bars
 from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
 
 DAY = date(2013, 2, 28)
+NEW_YORK = sessions_for("IBM")
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +74,34 @@ def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None
         other.iloc[at, names] = 0.0
         if at == -1:
             with pytest.raises(MlflowException, match=r"2013-02-28: expected finite prices above 0.*correct the bar"):
-                valid_bars(other)
+                valid_bars(other, NEW_YORK)
         else:
-            assert valid_bars(other).index.tolist() == [day for n, day in enumerate(bars["session"]) if n != at]
+            assert valid_bars(other, NEW_YORK).index.tolist() == [
+                day for n, day in enumerate(bars["session"]) if n != at
+            ]
 
 
 def test_many_broken_bars_are_refused() -> None:
     bars = given().assign(close=lambda all_bars: all_bars["close"].where(all_bars.index % 10 != 0))
     with pytest.raises(MlflowException, match=r"expected finite prices above 0, found .*close nan"):
-        valid_bars(bars)
+        valid_bars(bars, NEW_YORK)
 
 
 def test_two_bars_of_a_session_and_what_is_no_date_are_refused() -> None:
     bars = given()
     with pytest.raises(MlflowException, match="expected one bar a session, found another of 2013-02-28"):
-        valid_bars(pd.concat([bars, bars.tail(1)]))
+        valid_bars(pd.concat([bars, bars.tail(1)]), NEW_YORK)
     with pytest.raises(MlflowException, match="expected each session as a date, or as text such as 2013-02-22, found"):
-        valid_bars(bars.assign(session=bars["session"].astype("int64")))
+        valid_bars(bars.assign(session=bars["session"].astype("int64")), NEW_YORK)
+
+
+def test_days_on_which_the_exchange_was_closed_are_left_out_and_many_refused() -> None:
+    """As where Tokyo's midnights were written in UTC: its Mondays are Sundays."""
+    bars = given()
+    a_sunday = bars.iloc[[-9]].assign(session=pd.Timestamp(2013, 2, 24))
+    assert valid_bars(pd.concat([bars, a_sunday]), NEW_YORK).equals(valid_bars(bars, NEW_YORK))
+    with pytest.raises(MlflowException, match=r"2013-02-24: expected a session of the calendar XNYS"):
+        valid_bars(bars.assign(session=bars["session"] - pd.Timedelta(days=1)), NEW_YORK)
 
 
 def test_less_than_a_month_is_too_short(served: Forecaster) -> None:

@@ -132,13 +132,13 @@ def tutorial(installation: HomePaths, tmp_path_factory: pytest.TempPathFactory) 
     series = series_until("MSFT", DAY)
     model = tutorial_model(series, settings)
     save(model, folder / "model")
-    upcoming = sessions_for("MSFT", "XLON").after(DAY, settings.evaluation.horizon)  # Easter Monday is no session there
+    upcoming = sessions_for("MSFT", "24/5").after(DAY, settings.evaluation.horizon)  # Good Friday is a session there
     split = split_after_vintages(series, settings.evaluation)
     write_assessment(assess(series, model, None, settings.evaluation, upcoming, split), folder / "evaluation")
     folders = {f"{name}_folder": str(folder / name) for name in ("model", "evaluation")}
     path = str(folder / "series.parquet")
     series.write(folder / "series.parquet")
-    night = recorded_night("MSFT", key="d" * 64, dataset_path=path, calendar="XLON", **folders)
+    night = recorded_night("MSFT", key="d" * 64, dataset_path=path, calendar="24/5", **folders)
     version = Tracking(installation).log_night(night).model_version
     assert version
     return Tutorial(series, settings, model, upcoming, version)
