@@ -1,7 +1,7 @@
 """stockml: stock-price LSTMs, retrained and evaluated every night.
 
 The library works from a notebook: it never imports prefect, `tasks` or `flows`, and importing it has no side effects.
-`stockml.Home()` gives the stored bars and the published forecasts as data frames.
+`stockml.Home()` gives the stored bars, the published forecasts and the nights as data frames.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,3 +18,7 @@ def __getattr__(name: str) -> Any:
     from stockml.nights.frames import Home
 
     return Home
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

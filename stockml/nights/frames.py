@@ -3,6 +3,7 @@
     import stockml
     home = stockml.Home()
     home.bars("IBM"); home.forecast("IBM"); home.ledger("IBM"); home.nights("IBM")
+    pd.concat({ticker: home.ledger(ticker) for ticker in home.tickers()}, names=["ticker"])  # of all tickers
 
 Prices are in the currency in which the exchange quotes the ticker. Frames are copies: changes to them are not kept.
 """
@@ -55,7 +56,7 @@ class Home:
         """Daily bars, oldest first: index `session` (naive midnights); open, high, low, close; volume in shares.
 
         adjusted: for splits, with imported history in front; otherwise raw as traded, restated sessions at their
-        newest value.  as_of: only what was recorded by this time, given with its zone.  Raises NoBars, StoreError.
+        newest value.  as_of: only what was recorded by this time, UTC if it has no zone.  Raises NoBars, StoreError.
         """
         store, ticker = self._store(ticker), validated_ticker(ticker)
         return store.adjusted(ticker, as_of=as_of) if adjusted else store.read(ticker, as_of=as_of)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pydoc
 import subprocess
 import sys
 from dataclasses import replace
@@ -111,6 +112,10 @@ def test_reading_frames_loads_no_heavy_library_and_starts_nothing(old: stockml.H
     look += "(h.bars, h.forecast, h.ledger, h.nights)]; print({'tensorflow', 'prefect', 'mlflow'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=os.environ, check=True)
     assert shown.stdout == "set()\n"
+
+
+def test_help_and_completion_know_the_frames() -> None:
+    assert "class Home" in pydoc.plain(pydoc.render_doc(stockml))
 
 
 @pytest.mark.usefixtures("unset")
