@@ -31,6 +31,8 @@ from stockml.provider.price_source import is_named, kind_here, replay_home
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 
+BOUNDS = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
+
 
 class Home:
     """One installation; `folder=None` is the one that the commands use: STOCKML_HOME, `~/.stockml`, or its replay.
@@ -73,9 +75,8 @@ class Home:
         ticker = validated_ticker(ticker)
         last = Ledger(self._paths.ledger).newest(ticker)
         [entry] = entries_of(ticker, last)
-        bands = [f"{side}_{band}" for band in BANDS for side in ("low", "high")]
         frame = last.drop(columns="session").rename(columns={"due": "session", "path": "forecast"})
-        frame = frame.set_index("session")[["lead", "forecast", *bands, "weight"]]
+        frame = frame.set_index("session")[["lead", "forecast", *BOUNDS, "weight"]]
         night, forecast = kept_night(self._paths.nights, ticker, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER
         replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
@@ -94,8 +95,9 @@ class Home:
     def ledger(self, ticker: str) -> pd.DataFrame:
         """Every published step that counts (one forecast per session), beside its outcome: one row per (origin, lead).
 
-        Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; forecast, low_80, high_80,
-        actual: mid prices; last_close: the origin's. All in the origin's share units; actual is NaN until it is known.
+        Columns: origin, lead, session (naive midnights); timing: live, late or backfilled; key: the night's, as in
+        `nights`; probability_of_rise: above last_close at lead direction_step; forecast, low_50 … high_95, actual: mid
+        prices; last_close: the origin's. Prices are in the origin's share units; actual is NaN until it is known.
         Empty without forecasts. Raises NoBars, RecordUnreadable.
         """
         store, ticker = self._store(ticker), validated_ticker(ticker)
@@ -106,8 +108,8 @@ class Home:
         joined = counting.merge(outcomes[["key", "lead", "reached"]], on=["key", "lead"], how="left")
         joined["last_close"] = last_closes(joined, series, units)
         new_names = {"session": "origin", "due": "session", "path": "forecast", "reached": "actual"}
-        columns = ["origin", "lead", "session", "timing", "forecast", "low_80", "high_80", "last_close", "actual"]
-        return joined.rename(columns=new_names)[columns]
+        first = ["origin", "lead", "session", "timing", "key", "probability_of_rise", "direction_step", "forecast"]
+        return joined.rename(columns=new_names)[[*first, *BOUNDS, "last_close", "actual"]]
 
     def nights(self, ticker: str) -> pd.DataFrame:
         """Every completed night, oldest first: index `session` (naive midnights); fields of `NightRow`, and key.

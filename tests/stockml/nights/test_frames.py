@@ -16,6 +16,7 @@ import stockml
 from stockml.errors import NoBars, NoForecast
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
+from stockml.nights.frames import BOUNDS
 from stockml.nights.record import Night, night_path, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
@@ -49,7 +50,12 @@ def test_frames_show_what_the_home_holds(old: stockml.Home, tmp_path: Path) -> N
     assert pd.read_parquet(tmp_path / "forecast.parquet").attrs == forecast.attrs
     ledger = old.ledger("IBM")
     assert (len(ledger), ledger["actual"].isna().all()) == (50, True)
-    assert ledger["forecast"].tolist() == forecast["forecast"].tolist()
+    prices = ["forecast", *BOUNDS]
+    assert ledger[prices].to_numpy().tolist() == forecast[prices].to_numpy().tolist()
+    for name in ("key", "probability_of_rise", "direction_step"):
+        assert set(ledger[name]) == {forecast.attrs[name]}
+    nights = old.nights("IBM").reset_index().rename(columns={"session": "origin"})
+    assert len(ledger.merge(nights, on=["origin", "key"])) == 50
     assert ledger["last_close"].tolist() == pytest.approx([old.bars("IBM")["close"].iloc[-1]] * 50)
     assert old.nights("IBM")["forecast"].tolist() == [pytest.approx(forecast["forecast"].iloc[-1], rel=1e-5)]
 
