@@ -57,15 +57,15 @@ class Forecaster:
 
 
 def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
-    """The bars by session, oldest first, without a few invalid ones; an invalid newest one is refused.
-
-    sessions: of the exchange. A bar of another day, as where a zone moved the days, is invalid.
-    """
+    """The bars by session, oldest first, without a few invalid ones or off-calendar ones; a newest one is refused."""
     days = pd.to_datetime(raw_bars["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
     for found in raw_bars["session"][days.isna()]:
         expected = "expected each session as a date, or as text such as 2013-02-22"
         raise _refused(f"{expected}, found {found}; pandas writes such text with to_json(date_format='iso')")
-    bars = raw_bars.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].astype(float).sort_index()
+    try:
+        bars = raw_bars.set_index(pd.DatetimeIndex(days))[list(COLUMNS)].astype(float).sort_index()
+    except ValueError as error:
+        raise _refused(f"expected prices and volumes as numbers, found {error}; write them without units") from error
     for day in bars.index[bars.index.duplicated()]:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
     invalid = broken(bars, sessions)

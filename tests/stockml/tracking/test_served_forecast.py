@@ -87,6 +87,14 @@ def test_many_broken_bars_are_refused() -> None:
         valid_bars(bars, NEW_YORK)
 
 
+def test_numbers_may_be_whole_or_text_but_not_with_units() -> None:
+    whole = given().astype(dict.fromkeys(COLUMNS, int))
+    expected = valid_bars(whole.astype(dict.fromkeys(COLUMNS, float)), NEW_YORK)
+    assert valid_bars(whole.astype({"close": str}), NEW_YORK).equals(expected)
+    with pytest.raises(MlflowException, match=r"expected prices and volumes as numbers, found .*'1.41M'; write"):
+        valid_bars(whole.assign(volume="1.41M"), NEW_YORK)
+
+
 def test_two_bars_of_a_session_and_what_is_no_date_are_refused() -> None:
     bars = given()
     with pytest.raises(MlflowException, match="expected one bar a session, found another of 2013-02-28"):
