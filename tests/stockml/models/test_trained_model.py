@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stockml.errors import InvalidFile, OtherVersion
 from stockml.models.trained_model import Provenance, load_model, same_forecast, save, unscored, vintage_files
 from stockml.models.vintage_set import VintageSet
+from stockml.prices.calendar import A_DAY
 from stockml.storage.objects import sha256_of
 from tests.stockml.training.test_ticker_training import SERIES, TURNED, learned, network, usual
 
@@ -140,7 +141,7 @@ def test_a_model_cannot_be_scored_on_the_newest_session_that_it_has_seen() -> No
     model = learned(SERIES)
     seen = model.held_out.learned_until
     assert unscored(model, seen) == f"it has seen sessions through {seen}, what is unseen begins on {seen}"
-    assert unscored(model, seen + 1) is None
+    assert unscored(model, seen + A_DAY) is None
 
 
 def test_only_models_of_the_same_base_left_alone_count_as_the_same_forecast() -> None:
