@@ -29,9 +29,9 @@ pytest_plugins = (
 
 @pytest.fixture(autouse=True)
 def _no_address_left_to_the_next_test() -> Iterator[None]:
-    """Check that a test leaves no MLflow address behind: a server run in the test's own process sets one, and the
-    models of later tests would go there."""
-    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    """Check that a test leaves no MLflow address or Prefect database behind: a server or command run in the test's own
+    process sets one, and the models and runs of later tests would go there."""
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_HOME", "PREFECT_API_DATABASE_CONNECTION_URL")
     before = [os.environ.get(name) for name in names]
     yield
     assert [os.environ.get(name) for name in names] == before

@@ -227,11 +227,10 @@ def test_what_a_failed_command_leaves_is_private_to_its_owner_even_if_it_quotes_
 
 
 def test_a_home_that_cannot_be_written_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    for place in (blocked, Path("/proc/nope")):
+    home.root.write_text("in the way")
+    for place in (home.root, Path("/proc/nope")):
         monkeypatch.setenv("STOCKML_HOME", str(place))
         assert run(["nightly", "IBM"]) == 1
         assert "expected a home that can be written, found" in capsys.readouterr().err.splitlines()[-1]
