@@ -216,7 +216,7 @@ def contents(table: BacktestTable) -> list[str | Cells]:
         *_bands(table),
         *_skills("Skill of the path over the last close (1 - MSE / MSE), in log price", table, table.paths),
         *_outlook(table),
-        "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f} % of "
+        "nights: {nights}; {own training used} used the ticker's own training ({own training, mean skill:+.3f}% of "
         "CRPS on the validation part, mean over all nights), {promoted} promoted a model, {without a network} "
         "published without a network.".format(**table.trained),
         *(f"{_short(row)}{FEWER if row in fewer else ''}: {why}." for row, why in table.missing.items()),
@@ -257,18 +257,18 @@ def _leads(values: Mapping[str, float], template: str = "+z.2f") -> list[str]:
 
 
 def _bands(table: BacktestTable) -> list[str | Cells]:
-    heads = ["", "50, 80, 95 % held", "80 % by ticker", "interval score"]
+    heads = ["", "50, 80, 95% held", "80% by ticker", "interval score"]
     rows = [
         [
             _shown(line, table),
             " ".join(f"{line.coverage[level]:.1f}" for level in BANDS),
-            "{:.0f} to {:.0f} %".format(*line.worst_coverage_80),
-            f"{line.interval_score:+z.2f} %",
+            "{:.0f} to {:.0f}%".format(*line.worst_coverage_80),
+            f"{line.interval_score:+z.2f}%",
         ]
         for line in table.distributions
         if line.coverage and line.worst_coverage_80 and line.interval_score is not None
     ]
-    what = "Coverage of the bands; interval score that the 80 % band saves over the pooled regression"
+    what = "Coverage of the bands; interval score that the 80% band saves over the pooled regression"
     return [f"{what} (neither symmetrised)", "", [heads, *rows], ""]
 
 

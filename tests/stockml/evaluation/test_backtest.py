@@ -38,7 +38,7 @@ HEADINGS = (
     "CRPS skill of the published width over the same procedure without a network",
     "CRPS skill of the published width over other forecasts",
     "CRPS skill of the published forecast, location included, over the centred pooled regression",
-    "Coverage of the bands; interval score that the 80 % band saves over the pooled regression (neither symmetrised)",
+    "Coverage of the bands; interval score that the 80% band saves over the pooled regression (neither symmetrised)",
     "Skill of the path over the last close (1 - MSE / MSE), in log price",
 )
 SPAN = Span(SERIES.sessions[FIRST].item(), SERIES.sessions[LAST].item())
@@ -269,7 +269,7 @@ def test_a_table_is_the_mean_over_tickers_and_names_those_left_out() -> None:
     assert f"| {' '.join(f'{share:.1f}' for share in held.values())} |" in said
     rise, _ = found().outlook[1]
     assert f"| {rise.said:.1%} | {rise.came_true:.1%} | {rise.score:.4f} | {rise.constant:.4f} |" in said
-    for told in ("; {own training used} used", "({own training, mean skill:+.3f} % of CRPS", ", {promoted} promoted a"):
+    for told in ("; {own training used} used", "({own training, mean skill:+.3f}% of CRPS", ", {promoted} promoted a"):
         assert told.format(**table.trained) in said
     assert "Left out: NEW, expected more bars." in said
     assert all(row in said for row in (BASE, PUBLISHED, "network adds"))
