@@ -42,10 +42,16 @@ if TYPE_CHECKING:
 HISTORY_SHOWN = 150
 FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is, the widest first
 SHOWN_BASELINES = ("drift", "momentum")
-SIMPLE = dict.fromkeys(("standard average", "EMA", "momentum", "drift"), 1.3)  # widths of lines
-LINES = {**SIMPLE, TREND_PRIOR: 1.6, WITHOUT_NETWORK: 1.6, LSTM: 2.0, PUBLISHED: 2.6}
-STYLES = ((1, 1.5), (5, 1.5, 1, 1.5, 1, 1.5), (5, 1.5, 1, 1.5), (6, 3), (4, 2), (2, 1), (9, 1.5))
-DASHES: dict[str, Any] = {name: (0, dashes) for name, dashes in zip(LINES, STYLES, strict=False)}  # if colours fail
+LINES: dict[str, tuple[float, tuple[float, ...]]] = {  # width and dashes, by which lines are known without colours
+    "standard average": (1.3, (1, 1.5)),
+    "EMA": (1.3, (5, 1.5, 1, 1.5, 1, 1.5)),
+    "momentum": (1.3, (5, 1.5, 1, 1.5)),
+    "drift": (1.3, (3, 4)),
+    TREND_PRIOR: (1.6, (4, 2)),
+    WITHOUT_NETWORK: (1.6, (2, 1)),
+    LSTM: (2.0, (9, 1.5)),
+    PUBLISHED: (2.6, ()),
+}
 IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
@@ -70,7 +76,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
-        axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1.2, linestyle=DASHES[name])
+        axes.plot(days, [forecast.now, *path], color=COLOURS[name], linewidth=1.2, dashes=LINES[name][1])
         beyond = "" if heights[0] <= path[-1] <= heights[1] else f"  {price_text(path[-1])}"
         ends.append((name + beyond, float(path[-1]), COLOURS[name]))
     axes.hlines(forecast.now, days[0], days[-1], color=TRUTH, linewidth=1, linestyle=(0, (1, 2)))
@@ -110,10 +116,7 @@ def fan(
 
 
 def scale_of(forecast: Forecast, sessions: Days, mid: Floats) -> float:
-    """The origin's price in the series over that in the forecast, which a split changes; 1 without its bar.
-
-    sessions, mid: (n,), mid in price.
-    """
+    """The origin's price in the series, (n,), over that in the forecast, which a split changes; 1 without its bar."""
     price = mid[sessions == np.datetime64(forecast.origin)]
     return float(price[0]) / forecast.last_value if len(price) else 1.0
 
@@ -133,19 +136,17 @@ def skill_by_lead(ticker: str, evaluation: Evaluation) -> "Figure":
     title = f"{ticker}: {f'what is published {claim}' if PUBLISHED in skills else 'no price moved: skill is undefined'}"
     scores = {name: evaluation.scores[name].skill for name in IN_SUBTITLE if name in skills}
     overall = "".join(f", {name} {score:+z.3f}" for name, score in scores.items() if score is not None)
-    many = quantity(evaluation.origins, "origin")
-    figure, (axes,) = canvas(title, f"Skill = 1 − MSE / MSE(last close), {many}{overall}")
+    measured = f"Skill = 1 − MSE / MSE(last close), {quantity(evaluation.origins, 'origin')}{overall}"
+    figure, (axes,) = canvas(title, measured)
     leads = np.arange(1, evaluation.horizon + 1)
     floor = min(-0.3, float(np.nanmin(skills.get(LSTM, published))) - 0.05)  # room for those near zero
     ceiling = max([0.15, *(float(np.nanmax(skills[name])) + 0.05 for name in drawn)])
     ends = []
     for name in drawn:
-        skill, colour = skills[name], COLOURS[name]
+        skill, colour, (width, dashes) = skills[name], COLOURS[name], LINES[name]
         shown = np.where(skill < floor, np.nan, skill)
-        dot, dashes = DOT_OF_ONE.get(len(leads)), DASHES.get(name, "-")
-        axes.plot(leads, shown, color=colour, linewidth=LINES[name], linestyle=dashes, marker=dot)
-        last = float(skill[np.isfinite(skill)][-1])
-        lowest = float(np.nanmin(skill))
+        axes.plot(leads, shown, color=colour, linewidth=width, dashes=dashes, marker=DOT_OF_ONE.get(len(leads)))
+        last, lowest = float(skill[np.isfinite(skill)][-1]), float(np.nanmin(skill))
         below = f"  (≤ {np.nanmax(skill):+z.2f})" if last < floor else f"  (≥ {lowest:+z.2f})" if lowest < floor else ""
         ends.append((name + below, last, colour))
     axes.axhline(0, color=TRUTH, linewidth=1.2)
