@@ -17,9 +17,9 @@ from stockml.prices.series import PriceSeries
 from stockml.storage.arrays import Floats, check_array
 
 INPUTS = (
-    "return",  # of the close; this and all moves below in EWMA 60 volatilities
+    "return",  # of the log close; this, gap, high and rise in EWMA 60 volatilities
     "size of return",  # ln(|return| + MIN_MOVE)
-    *(f"range {sessions}" for sessions in RANGE_SESSIONS),  # volatilities, to EWMA 250: ln of each over the EWMA 60
+    *(f"range {sessions}" for sessions in RANGE_SESSIONS),  # these volatilities and the next two: ln(each / EWMA 60)
     "EWMA 20",
     "EWMA 250",
     "overnight gap",  # ln(open / close before)

@@ -96,7 +96,7 @@ def expected_drift(series: PriceSeries) -> Floats:
 def published_median(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     """(m, leads) log moves from each origin's close that are published as the median: half of the usual rise a session.
 
-    None before lead 2: the first mid price is half a session ahead. On 99 tickers, in eras from 2003 and from 2009,
+    Zero at lead 1, whose mid price lies only half a session ahead. On 99 tickers, in eras from 2003 and from 2009,
     half of the rise gained on nine of ten; adding the trend gained in one era and lost in the other.
     """
     return np.asarray(PUBLISHED_SHARE * expected_drift(series)[origins, None] * (leads - 1), dtype=np.float64)

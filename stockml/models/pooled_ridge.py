@@ -75,7 +75,7 @@ class PooledRidge(Vintage):
         return cls(**vars(learned_from), means=means, deviations=deviations, coefficients=coefficients, shape=shape)
 
     def widths(self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression) -> Floats:
-        """(m, leads) pooled widths times factors, without an intercept.  pooled: usually of the ridge's own vintage."""
+        """(m, leads) pooled widths times `width_factors` of inputs · coefficients.  pooled: usually of its vintage."""
         inputs = standardised(input_averages(series)[origins], self.means, self.deviations)
         return pooled.widths(series, origins, leads) * width_factors(inputs @ self.coefficients, leads)
 

@@ -85,9 +85,8 @@ def next_turn(
 ) -> NextTurn | None:
     """None if the ticker may be fetched tonight, else when it may. Pure.
 
-    waiting: the newest session of each ticker, None without one.  tonight: the session to fetch.  today: the day on
-    which requests count now, as do those of its own session's night.  remaining: requests left on it, None without a
-    cap.  per_day: requests of any other day.
+    waiting: each ticker's newest session, None without one.  tonight: the session to fetch.  today: the day on which
+    requests count now.  remaining: those left on it, None without a cap.  per_day: those of any other day.
     """
     last = waiting.get(ticker)
     if remaining is None or (last is not None and last >= tonight):
