@@ -109,7 +109,8 @@ def distributions(night: Night) -> Table:
     coverages = " ".join(f"{metrics[name]:.0%}" for name, metrics in figures if name in metrics)
     note = f"means of leads {', '.join(map(str, table.leads))}"
     note += f"; over all leads the published bands held {coverages}" if coverages else ""
-    seen = [f"the scored regressions and base network learned through {table.through}"] if table.through else []
+    scored = "regressions and base network" if BASE in table.scores else "regressions"
+    seen = [f"the scored {scored} learned through {table.through}"] if table.through else []
     return Table(rows, template, (note, *seen, *(f"{name}: {why}" for name, why in table.reasons.items())))
 
 

@@ -67,8 +67,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     ahead = quantity(forecast.direction_step, "session")
     rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
-    recent = slice(-HISTORY_SHOWN, None)
-    draw_price(axes, sessions[recent], mid[recent], TRUTH, 1.5)
+    draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]

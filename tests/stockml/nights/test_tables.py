@@ -3,10 +3,11 @@
 import re
 from dataclasses import replace
 
+from stockml.evaluation.distribution_table import BASE
 from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary
-from stockml.nights.tables import outlook, rise
+from stockml.nights.tables import distributions, outlook, rise
 from tests.stockml.nights.test_summary import publishing_a_path, rows_of
 from tests.support.nights import recorded_night
 
@@ -99,6 +100,9 @@ def test_distributions_have_a_table_of_their_own_that_says_why_a_row_is_missing(
     marked = summary.markdown(night)
     assert "| tonight's network" in marked
     assert "- HAR range (ticker's own): expected at least 2000 sessions" in marked
+    scores = {row: score for row, score in night.distributions.scores.items() if row != BASE}
+    unreadable = replace(night, distributions=replace(night.distributions, scores=scores))
+    assert "the scored regressions learned through 2007-06-29" in distributions(unreadable).notes
 
 
 def test_each_distribution_has_its_score_at_every_lead_and_its_interval_score() -> None:
