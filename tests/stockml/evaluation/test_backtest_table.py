@@ -81,6 +81,7 @@ def check(line: BacktestRow, gains: list[PairedLosses]) -> None:
 def test_every_skill_is_the_mean_over_tickers_beside_the_share_of_them_above_zero() -> None:
     for line in TABLE.distributions:
         check(line, [each.widths[line.row] for each in FOUND])
+    assert [line.row for line in TABLE.over] == [f"over {row}" for row in (CENTRED, RIDGE, BASE)]
     for line in TABLE.over:
         check(line, [each.over[line.row.removeprefix("over ")] for each in FOUND])
     for line in TABLE.paths:

@@ -130,6 +130,12 @@ def test_the_unit_of_a_price_is_its_exchanges() -> None:
     ]  # fmt: skip
 
 
+def test_a_minus_on_an_axis_is_that_of_every_other_figure() -> None:
+    (axes,) = drawn("leads").axes
+    with rc_context(style.STYLE):
+        assert "-0.3" in [label.get_text() for label in axes.get_yticklabels()]
+
+
 def test_in_grey_lines_are_told_apart_by_their_dashes() -> None:
     (axes,) = drawn("leads").axes
     drawn_as = [str(line._unscaled_dash_pattern) for line in axes.lines]  # type: ignore[attr-defined]
