@@ -169,10 +169,8 @@ def test_a_scarce_quota_goes_to_the_stalest_ticker_and_the_others_are_skipped(
     assert table == [("AAPL", "skipped", "Skipped: quota"), ("IBM", "completed", "Completed")]
     assert [store_of(home).last_session(ticker) for ticker in ("AAPL", "IBM")] == [date(2013, 2, 20), THURSDAY]
     [day] = sessions_for("AAPL").after(quota_day(datetime.now(UTC)), 1)  # today's requests are those used up
-    assert (
-        last_run(home.nights, "AAPL").text
-        == f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}"
-    )
+    why = f"skipped: quota: today's requests are used up; next fetch: {day:%A}, {day}"
+    assert last_run(home.nights, "AAPL").text == why
 
 
 @pytest.mark.slow
