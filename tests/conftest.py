@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +28,26 @@ pytest_plugins = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_address_left_to_the_next_test() -> Iterator[None]:
-    """Check that a test leaves no MLflow address or Prefect database behind: a server or command run in the test's own
-    process sets one, and the models and runs of later tests would go there."""
-    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_HOME", "PREFECT_API_DATABASE_CONNECTION_URL")
+@contextmanager
+def unchanged(*names: str) -> Iterator[None]:
+    """Check that the block leaves these environment variables as they were."""
     before = [os.environ.get(name) for name in names]
     yield
     assert [os.environ.get(name) for name in names] == before
+
+
+@pytest.fixture(autouse=True)
+def _no_address_left_to_the_next_test() -> Iterator[None]:
+    """A server run in the test's own process sets MLflow's addresses, and the models of later tests would go there."""
+    with unchanged("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_database_left_to_the_next_file() -> Iterator[None]:
+    """A command run in the test's own process sets Prefect's; a server that a later file starts would take it."""
+    with unchanged("PREFECT_HOME", "PREFECT_API_DATABASE_CONNECTION_URL"):
+        yield
 
 
 @pytest.fixture
