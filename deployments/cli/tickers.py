@@ -164,7 +164,8 @@ def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
         with file_lock(lock, 0):
             pass
     except StoreBusy as busy:
-        print(f"stockml: another command updates Prefect; waiting for it ({busy.why})", file=sys.stderr)
+        whom = busy.why.removeprefix("waited 0 s")
+        print(f"stockml: another command updates Prefect: waiting{whom}", file=sys.stderr)
     with file_lock(lock, DEPLOYING_S), prefect_api(home):  # of two, the later list stays
         from deployments.registration.automations import install
         from deployments.registration.prefect_deployments import other_deployments, register, ticker_deployments

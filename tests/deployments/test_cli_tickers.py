@@ -116,5 +116,5 @@ def test_who_waits_for_another_command_to_update_prefect_is_told_for_which(
         assert waiting.stderr
         told = waiting.stderr.readline()
         waiting.terminate()
-    whom = f" for process {os.getpid()}: " if Path("/proc/locks").exists() else ")"
-    assert told.startswith(f"stockml: another command updates Prefect; waiting for it (waited 0 s{whom}")
+    whom = f" for process {os.getpid()}: " if Path("/proc/locks").exists() else "\n"
+    assert told.startswith(f"stockml: another command updates Prefect: waiting{whom}")
