@@ -102,16 +102,12 @@ def _exit_code(error: BaseException) -> int:
             return _say(fault or str(error))
         case OSError() if not isinstance(error, BrokenPipeError):
             return _say(_os_error_text(error))
-        case _ if _is_interruption(error):
+        # Ctrl-C; pydantic turns that into an error that names it in its message or as its cause
+        case _ if isinstance(error, Abort) or "KeyboardInterrupt" in "".join(traceback.format_exception(error)):
             _say("interrupted; run the same command again: a night or a training goes on where it stopped")
             return INTERRUPTED
         case _:
             return _unexpected(error)
-
-
-def _is_interruption(error: BaseException) -> bool:
-    """Whether it is Ctrl-C; pydantic turns that into an error that names it in its message or as its cause."""
-    return isinstance(error, Abort) or "KeyboardInterrupt" in "".join(traceback.format_exception(error))
 
 
 def _reader_has_gone() -> bool:

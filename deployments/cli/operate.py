@@ -6,9 +6,9 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -17,11 +17,12 @@ from typer import Argument, Option, Typer
 from deployments.cli.options import Json, as_days, as_time
 from deployments.cli.runs import result_of
 from deployments.servers.databases import create, vacuum
-from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
+from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api, running_server
 from stockml.errors import InvalidFile, quantity
 from stockml.home import OLD_PLACE, current_home
 from stockml.provider.price_source import replay_home
 from stockml.redaction import one_line
+from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
@@ -41,13 +42,12 @@ def up(prefect_port: PrefectPort = 4200, mlflow_port: MlflowPort = 5000, address
 
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGTERM, _interrupted)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
+        signal.signal(signal.SIGHUP, _interrupted)
     environ = os.environ | {ADDRESS: address}
-    say = partial(print, flush=True)
-    try:
-        with stack.up(current_home(), prefect_port, mlflow_port, environ, say) as children:
-            stack.watch(children, say)
-    except KeyboardInterrupt:
-        print("stopped", flush=True)
+    with suppress(KeyboardInterrupt), stack.up(current_home(), prefect_port, mlflow_port, environ, _say) as children:
+        stack.watch(children, _say)
+    _say("stopped")
 
 
 @app.command()
@@ -76,7 +76,8 @@ def serve(
         configured_api(home, os.environ)
         if deploy:
             print(*register_all(home), sep="\n", flush=True)
-        stack.remember_api(home, prefect_url)
+        if not running_server(home):  # else other commands in this home have that
+            write_atomically(home.servers, json.dumps({"prefect_api": prefect_url}).encode())
         program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
     else:
         name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)
@@ -89,11 +90,18 @@ def serve(
 
 
 def _interrupted(*_: object) -> NoReturn:
-    """Stop everything in order on the first Ctrl-C or SIGTERM, and ignore further ones meanwhile."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Stop everything in order on the first Ctrl-C, SIGTERM or closing of the terminal; ignore further ones."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # with SIG_IGN a second signal already under way is reported as an error
-    print("stopping", flush=True)
+    with suppress(OSError):
+        os.write(1, b"stopping\n")  # `print` may be the one that is interrupted
     raise KeyboardInterrupt
+
+
+def _say(*words: object) -> None:
+    """Print a line; servers outlast their terminal, and a full disk below their output."""
+    with suppress(OSError):
+        print(*words, flush=True)
 
 
 @app.command()
@@ -109,21 +117,18 @@ def feed(
     from stockml.clock import END_OF_RECORDING
 
     check_port("the replay feed", port, "--port")
-    say = partial(print, flush=True)
     running = Feed(
         now=clock or END_OF_RECORDING,
         port=port,
-        on_request=lambda request: say(request.symbol, request.function, request.outputsize),
+        on_request=lambda request: _say(request.symbol, request.function, request.outputsize),
     )
     signal.signal(signal.SIGTERM, _interrupted)
-    with running:
-        say(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it")
+    with suppress(KeyboardInterrupt), running:
+        _say(f"replay feed at {running.address}, newest session {running.newest}; Ctrl-C stops it")
         settings = " ".join(f"{name}={value}" for name, value in replay_environment(running).items())
-        say(f"  {settings} stockml nightly IBM")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("stopped")
+        _say(f"  {settings} stockml nightly IBM")
+        threading.Event().wait()
+    _say("stopped")
 
 
 @app.command()

@@ -1,15 +1,23 @@
 """A home whose restore was cut short is refused until it is finished: a night would begin anew what is not there."""
 
 import hashlib
+import io
 import json
 import os
 import shlex
+import signal
+import subprocess
+import sys
 import zipfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
+from deployments.cli import operate
 from deployments.cli.app import run
 from stockml.errors import StoreError
 from stockml.home import HomePaths
@@ -18,6 +26,8 @@ from stockml.maintenance.backup import back_up
 from stockml.storage.files import write_atomically
 from stockml.storage.sharing import ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
+from tests.support.own_servers import free_port
+from tests.support.patience import PATIENCE_S, until
 
 Captured = pytest.CaptureFixture[str]
 
@@ -97,3 +107,70 @@ def test_what_is_damaged_in_an_archive_is_named_without_what_the_terminal_would_
     assert run(["restore", str(forged)]) == 1
     assert "/bases/base-2001-06\\x1b]0;mine\\x07.npz: expected" in (said := capsys.readouterr().err)
     assert said.removesuffix("\n").isprintable()
+
+
+class Interrupting(io.RawIOBase):
+    """Ctrl-C arrives while the first line is written to it."""
+
+    left = 1
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, line: Any, /) -> int:
+        for _ in range(self.left):
+            self.left = 0
+            signal.raise_signal(signal.SIGINT)
+        return len(line)
+
+
+def test_ctrl_c_while_a_line_is_printed_stops_as_at_any_other_moment(
+    monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    """Printed from within another `print`, "stopping" was an unexpected error, with a report to send."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Interrupting())))
+    try:
+        signal.signal(signal.SIGINT, operate._interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            operate._say("Ctrl-C stops everything")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert capfd.readouterr().out == "stopping\n"
+
+
+def test_a_feed_whose_lines_nobody_can_read_any_more_goes_on(home: HomePaths) -> None:
+    """Nor does a full disk below its output end it; `stockml up` prints in the same way."""
+    command = [sys.executable, "-m", "deployments.cli", "feed", "--port", str(port := free_port())]
+
+    def answer() -> bytes:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/query?function=SPLITS&symbol=IBM&apikey=k") as reply:
+            return bytes(reply.read())
+        assert process.poll() is None
+        return b""
+
+    with Path("/dev/full").open("wb") as full, subprocess.Popen(command, stdout=full) as process:
+        try:
+            assert b"IBM" in until(answer)
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nohup", [[], ["nohup"]], ids=["", "nohup"])
+def test_a_terminal_that_is_closed_stops_everything_in_order_but_for_nohup(home: HomePaths, nohup: list[str]) -> None:
+    """A run at work could not tell its end: the worker and its server were gone at once."""
+    ports = ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
+    command = [*nohup, sys.executable, "-m", "deployments.cli", "up", *ports]
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **streams, text=True) as process:
+        assert process.stdout
+        assert "recorded prices" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        if nohup:
+            assert process.stdout.readline().startswith("deployments: ")
+            process.send_signal(signal.SIGINT)
+        else:
+            process.stdout.close()
+        assert process.wait(PATIENCE_S) == 0
