@@ -18,7 +18,7 @@ from stockml.storage.shared_state import Depth
 from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.run_records import is_due_again
-from tasks.status_page import next_runs
+from tasks.status_page import next_nights, next_runs
 
 
 def run_name() -> str:
@@ -36,7 +36,7 @@ def missing_forecasts(
     if is_due_again():
         return Completed(message="left to the next one, which is due too")
     with get_client(sync_client=True) as client:
-        paused = {ticker for ticker, start in next_runs(client).items() if start is None}
+        paused = {ticker for ticker, start in next_runs(next_nights(client)).items() if start is None}
     names = sorted({validated_ticker(ticker) for ticker in tickers} - paused)
     calendar_by_ticker = {validated_ticker(ticker): calendar for ticker, calendar in calendars.items()}
     refresh(current_home(), names, Depth.STATUS)

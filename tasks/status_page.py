@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.exceptions import ObjectNotFound
 from prefect.states import State
 
 from stockml import clock
@@ -54,22 +55,20 @@ def show_status() -> None:
         refresh(home, depth=Depth.STATUS)
         scheduled = next_nights(client)
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
-        listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), _starts(scheduled), calendars, scheduled)
+        listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)
         whose = ", the recorded prices' time; runs start by today's clock" if clock.is_frozen() else ""
         text = f"## Status\n\n{markdown(listed)}\n\nAs of {clock.now():%Y-%m-%d %H:%M} UTC{whose}."
         by_key = ArtifactFilter.model_validate({"key": {"any_": [KEY]}})
-        artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC, limit=1)
+        artifacts = client.read_artifacts(artifact_filter=by_key, sort=ArtifactSort.CREATED_DESC)
+        for twin in artifacts[1:]:  # of a night that ended at the same moment on a new server
+            with suppress(ObjectNotFound):
+                client.delete_artifact(twin.id)
         if artifacts:
             client.update_artifact(artifacts[0].id, ArtifactUpdate(data=text))
         else:
             client.create_artifact(ArtifactCreate(key=KEY, type="markdown", data=text, description="All tickers"))
         if known_tickers(home):
             Tracking(home).show_overview(lambda links: markdown(listed, links=links))
-
-
-def next_runs(client: SyncPrefectClient) -> dict[str, datetime | None]:
-    """The start of each ticker's next scheduled run; None of a ticker that is paused."""
-    return _starts(next_nights(client))
 
 
 @with_retries
@@ -95,7 +94,8 @@ def next_nights(client: SyncPrefectClient) -> dict[str, FlowRun | DeploymentResp
     return nights
 
 
-def _starts(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
+def next_runs(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, datetime | None]:
+    """The start of each ticker's next scheduled run, from `next_nights`; None of a ticker that is paused."""
     return {
         ticker: (night.next_scheduled_start_time or night.expected_start_time) if isinstance(night, FlowRun) else None
         for ticker, night in nights.items()
@@ -104,14 +104,11 @@ def _starts(nights: Mapping[str, FlowRun | DeploymentResponse]) -> dict[str, dat
 
 def is_last(flow_run: FlowRun) -> bool:
     """Whether no other night follows at once: a universe updates the page at its end, a worker takes due runs."""
-    return flow_run.parent_task_run_id is None and (WORKERS_RUN not in os.environ or not is_night_due())
-
-
-def is_night_due() -> bool:
-    """Whether another night is about to begin."""
+    if flow_run.parent_task_run_id or WORKERS_RUN not in os.environ:
+        return flow_run.parent_task_run_id is None
     due = in_state([StateType.SCHEDULED], next_scheduled_start_time={"before_": datetime.now(UTC)})
     with get_client(sync_client=True) as client:
-        return client.count_flow_runs(flow_run_filter=due, flow_filter=NIGHTS) > 0
+        return client.count_flow_runs(flow_run_filter=due, flow_filter=NIGHTS) == 0
 
 
 def is_due(locks: Path, is_last: Callable[[], bool]) -> bool:

@@ -169,10 +169,10 @@ def _next_runs(home: HomePaths) -> tuple[dict[str, datetime | None] | None, str 
         if client is None:
             return None, None
         from deployments.registration.automations import TAKE_NOTICES, refused_notice
-        from tasks.status_page import next_runs
+        from tasks.status_page import next_nights, next_runs
 
         refused = refused_notice(client, datetime.now(UTC))
-        return next_runs(client), refused and f"{refused}; {TAKE_NOTICES}"
+        return next_runs(next_nights(client)), refused and f"{refused}; {TAKE_NOTICES}"
 
 
 def _or_none(what: str, faults: list[str], look: Callable[[], T]) -> T | None:

@@ -19,7 +19,7 @@ from deployments.registration import ticker_list
 from deployments.registration.prefect_deployments import create_unscheduled, register, ticker_deployments
 from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
-from tasks.status_page import next_runs
+from tasks.status_page import next_nights, next_runs
 
 Captured = pytest.CaptureFixture[str]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -71,10 +71,10 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
         due = datetime.now(UTC) + timedelta(minutes=20)
         for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
             client.set_flow_run_state(waiting, state, force=True)
-        assert next_runs(client)["FB"] == due
+        assert next_runs(next_nights(client))["FB"] == due
         assert run(["tickers", "remove", "FB"]) == 0
         assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
-        assert {ticker for ticker, start in next_runs(client).items() if start} == {"STAYS"}
+        assert {ticker for ticker, start in next_runs(next_nights(client)).items() if start} == {"STAYS"}
 
 
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
