@@ -21,12 +21,12 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
+from prefect.client.schemas.filters import DeploymentFilter
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import Cancelled
+from prefect.states import AwaitingRetry, Cancelled
 from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
@@ -124,8 +124,7 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
     with get_client(sync_client=True) as client:
         make_pool(client)
         flows = {each.flow: client.create_flow_from_name(flow_of(each.flow).name) for each in specs}
-        by_flow = FlowFilter.model_validate({"id": {"any_": list(flows.values())}})
-        existing = {(each.flow_id, each.name): each for each in paginated(client.read_deployments, flow_filter=by_flow)}
+        existing = {(each.flow_id, each.name): each for each in paginated(client.read_deployments)}
         managed = {key: each for key, each in existing.items() if MANAGED in each.tags}  # not a person's own
         for each in specs:
             flow_id = flows[each.flow]
@@ -133,17 +132,29 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
             personal = [schedule for schedule in earlier.schedules if not _is_ours(schedule, each)] if earlier else []
             done[_apply(client, flow_id, earlier, each, personal)].append(each.name)
             done["own_schedules"] += [each.name] if personal else []
-        if delete_others:
-            managed_filter = DeploymentFilter.model_validate({"tags": {"all_": [MANAGED]}})
-            expected = {(flows[each.flow], each.name) for each in specs}
-            for other in tuple(paginated(client.read_deployments, deployment_filter=managed_filter)):
-                if (other.flow_id, other.name) not in expected:
-                    client.delete_deployment(other.id)
-                    done["deleted"].append(other.name)
-                    waiting = in_state([StateType.SCHEDULED], deployment_id={"any_": [other.id]})  # for a late bar
-                    for run in tuple(runs_of(client, waiting)):
-                        client.set_flow_run_state(run.id, Cancelled(message="Its deployment was removed"), force=True)
+        expected = {(flows[each.flow], each.name) for each in specs}
+        renamed = {each.before: each.name for each in specs if each.before and each.flow == NIGHTLY}
+        for other in [managed[key] for key in managed.keys() - expected] if delete_others else ():
+            _end_waiting(client, other, renamed.get(other.name))  # first: killed in between, none stays
+            client.delete_deployment(other.id)
+            done["deleted"].append(other.name)
     return RegistrationResult(**{what: tuple(sorted(names)) for what, names in done.items()})
+
+
+def _end_waiting(client: SyncPrefectClient, going: DeploymentResponse, ticker: str | None) -> None:
+    """Cancel its runs that wait, such as for a late bar; a renamed share's go on as `ticker`'s."""
+    for run in tuple(runs_of(client, in_state([StateType.SCHEDULED], deployment_id={"any_": [going.id]}))):
+        if run.auto_scheduled and run.state_name == "Scheduled":  # Prefect deletes it with its deployment
+            continue
+        if ticker:
+            client.create_flow_run_from_deployment(
+                client.read_deployment_by_name(f"nightly/{ticker}").id,
+                parameters=run.parameters | {"ticker": ticker},
+                state=AwaitingRetry(scheduled_time=run.next_scheduled_start_time, message=f"Waited as {going.name}"),
+                idempotency_key=str(run.id),
+            )
+        why = f"Goes on as {ticker}" if ticker else "Its deployment was removed"
+        client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
 
 
 def create_unscheduled(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Running
@@ -75,6 +75,40 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
         assert run(["tickers", "remove", "FB"]) == 0
         assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
         assert {ticker for ticker, start in next_runs(next_nights(client)).items() if start} == {"STAYS"}
+
+
+def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: HomePaths) -> None:
+    """It was cancelled, and the session had no forecast until somebody ran the night by hand."""
+    with get_client(sync_client=True) as client:
+        old = client.create_flow_run_from_deployment(nights()["FB"].id, parameters={"ticker": "FB", "force": True}).id
+        due = datetime.now(UTC) + timedelta(minutes=20)
+        for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
+            client.set_flow_run_state(old, state, force=True)
+        assert run(["rename", "FB", "META"]) == 0
+        before, after = client.read_flow_run(old), next_nights(client)["META"]
+        assert isinstance(after, FlowRun)
+        assert (before.state_type, before.state and before.state.message) == (StateType.CANCELLED, "Goes on as META")
+        assert (after.next_scheduled_start_time, after.parameters) == (due, before.parameters | {"ticker": "META"})
+        assert (after.deployment_id, after.state and after.state.message) == (nights()["META"].id, "Waited as FB")
+
+
+def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
+    told: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, the other way round, the run stayed in the status until a worker took it up."""
+    with get_client(sync_client=True) as client:
+        waiting = client.create_flow_run_from_deployment(nights()["FB"].id).id
+        for state in (Running(), AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=20))):
+            client.set_flow_run_state(waiting, state, force=True)
+        ticker_list.remove(told, ["FB"])
+
+        def dies(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(SyncPrefectClient, "delete_deployment", dies)
+        with pytest.raises(KeyboardInterrupt):
+            register_all(told)
+        assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
 
 
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
