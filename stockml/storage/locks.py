@@ -23,10 +23,12 @@ def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
         yield
 
 
-def _for_whom(path: Path) -> str:
+def _for_whom(path: Path, locks: Path = Path("/proc/locks")) -> str:
     """The process that holds the lock, and its command, where the system shows them: on Linux."""
     with suppress(OSError, psutil.Error):
-        if holder := re.search(rf"FLOCK .* (\d+) \S+:{path.stat().st_ino} ", Path("/proc/locks").read_text()):
-            command = " ".join(Path(word).name for word in psutil.Process(int(holder[1])).cmdline())
-            return f" for process {holder[1]}: {' '.join(command.split())[:100]}"
+        for pid in re.findall(rf"FLOCK .* (\d+) \S+:{path.stat().st_ino} ", locks.read_text()):
+            holder = psutil.Process(int(pid))  # or of a file of that number on another disk
+            if any(path.samefile(each.path) for each in holder.open_files()):
+                command = " ".join(Path(word).name for word in holder.cmdline())
+                return f" for process {pid}: {' '.join(command.split())[:100]}"
     return ""
