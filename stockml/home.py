@@ -87,10 +87,7 @@ class HomePaths:
         return _is_home(self.root) or self.servers.exists()
 
     def server(self, name: str) -> str | None:
-        """Where `prefect`, `mlflow` or `prefect_api` is, or the `address` or `version` of `stockml up`, as it wrote.
-
-        None if it cannot be read.
-        """
+        """Where `prefect`, `mlflow` or `prefect_api` is, or what else `stockml up` wrote; None if it cannot be read."""
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return str(json.loads(self.servers.read_text())[name])
         return None

@@ -16,7 +16,7 @@ from deployments.registration.tickers_file import TickerEntry
 from deployments.servers.access import PASSWORD, SET_PASSWORD, Access, check_port
 from deployments.servers.databases import check_server
 from deployments.servers.prefect_api import client_if_up, configured_api, rejects_password, running_server
-from stockml.code_version import in_words
+from stockml.code_version import in_words, number_libraries
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
@@ -101,6 +101,10 @@ def pages(home: HomePaths, environ: Mapping[str, str], ports: Mapping[str, int])
     began, here = home.server("version") or "an earlier version", in_words()
     if api and found and not here.startswith(began.partition(",")[0].rstrip(")")):  # the commit may be of a text
         yield Check("code", "note", f"`stockml up` runs {began}, this is {here}", "stop it and start it again")
+    theirs, ours = {*(home.server("libraries") or "").split()}, {*number_libraries()}
+    if api and theirs - ours:
+        found = f"`stockml up` has {', '.join(sorted(theirs - ours))}, this has {', '.join(sorted(ours - theirs))}"
+        yield Check("libraries", "note", found, "run both in one environment: each would train the other's nights anew")
     for name, number in () if api else ports.items():
         yield from guarded(f"port {number}", port, name, number, access.address)
 

@@ -20,7 +20,7 @@ from deployments.servers.access import HOSTS, PASSWORD, Access, check_port
 from deployments.servers.environment import settings_of
 from deployments.servers.prefect_api import running_server
 from deployments.servers.processes import Child, Program, start
-from stockml.code_version import in_words
+from stockml.code_version import in_words, number_libraries
 from stockml.errors import InvalidFile, InvalidSetting, StoreBusy
 from stockml.home import HomePaths
 from stockml.storage.files import write_atomically
@@ -65,7 +65,7 @@ def up(
     """
     if address := running_server(home):
         raise AlreadyUp(f"at {address}")
-    code = in_words()
+    code = {"version": in_words(), "libraries": " ".join(number_libraries())}
     databases.check(home)
     access = Access.of(environ)
     for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
@@ -97,7 +97,7 @@ def up(
         listed = tickers_of(home)
         _deploy(home, environ, say, children)
         children.append(start(worker(environ, "this machine"), logs / "worker.log"))
-        record = pages | {"prefect_api": api, "address": access.address, "version": code}
+        record = pages | {"prefect_api": api, "address": access.address} | code
         write_atomically(home.servers, json.dumps(record).encode())
         stack.callback(home.servers.unlink, missing_ok=True)
         with suppress(InvalidFile):  # another command is saving it
@@ -105,12 +105,6 @@ def up(
                 _deploy(home, environ, say, children)
         _print_addresses(home, pages, access, say)
         yield children
-
-
-def remember_api(home: HomePaths, prefect_api: str) -> None:
-    """Record the API of a worker started alone, for other commands in this home, unless a recorded one is up."""
-    if not running_server(home):
-        write_atomically(home.servers, json.dumps({"prefect_api": prefect_api}).encode())
 
 
 def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:

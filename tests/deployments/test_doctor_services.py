@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deployments.doctor import services
-from stockml.code_version import in_words
+from stockml.code_version import in_words, number_libraries
 from stockml.home import HomePaths
 from tests.support.loopback import Exchange, Loopback, whole
 
@@ -68,3 +68,15 @@ def test_servers_that_were_started_before_an_upgrade_are_to_be_started_again(
         _, *notes = services.pages(home, {}, {"Prefect": 4200})
     told = [f"note    code: `stockml up` runs {said}, this is {in_words()}; stop it and start it again"]
     assert [str(note) for note in notes] == (told if said else [])
+
+
+def test_servers_that_run_in_another_environment_than_the_command_are_named_by_what_differs(home: HomePaths) -> None:
+    """The nights of one were "code changed" to the other, and trained from scratch, with no word of why."""
+    home.root.mkdir()
+    numpy, *others = sorted(number_libraries(), key=lambda each: not each.startswith("numpy"))
+    with Loopback(lambda exchange: exchange.send(b"true")) as server:
+        up = {"prefect": server.address, "prefect_api": f"{server.address}/api", "version": in_words()}
+        for theirs, told in ((numpy, []), ("numpy==1.0", [f"`stockml up` has numpy==1.0, this has {numpy}"])):
+            home.servers.write_text(json.dumps(up | {"libraries": " ".join([theirs, *others])}))
+            _, *notes = services.pages(home, {}, {"Prefect": 4200})
+            assert [(note.name, note.verdict, note.found) for note in notes] == [("libraries", "note", t) for t in told]
