@@ -36,24 +36,15 @@ from stockml.prices.csv_cells import (
     decimal_mark,
     numbers_of,
 )
-from stockml.prices.screening import OTHER_UNITS, is_busy, suspicions
+from stockml.prices.screening import other_scale, sparse, suspicions
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.redaction import excerpt
 from stockml.settings import DecimalMark
-from stockml.storage.arrays import Days
 from stockml.tickers import YAHOO, validated_ticker
 
 EXTENSIONS = (".csv", ".txt")
 PROVIDER_SUFFIXES = {"US": "", "UK": ".LON"} | {theirs: f".{ours}" for theirs, ours in YAHOO.items()}
-
-# Of 7,128 files of US shares, funds and warrants to 2017 these refuse 21 for their scale, none of them for a crash,
-# and none for rare trading.
-HEAVY_MONEY = 2.5  # times the usual: 1.5 on the days of wrong splits, 3 and more on those of crashes
-WILD_RANGE = 1.5  # high over low
-MAX_HOLE = np.timedelta64(366, "D")  # after a longer one any price may be true, and nothing spans it
-MIN_DAILY_SHARE = 0.1  # of rows that follow the session before: a rarely traded share has more, a weekly file none
-MIN_ROWS = 30  # fewer do not show how far apart a file's rows usually are
 
 
 @dataclass(frozen=True)
@@ -146,12 +137,14 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     repaired, repairs = _within_rounding(raw, rows, MARKS[mark])
     scaled = _scaled_to_adjusted(repaired, rows, mark)
     ordered = _in_order(scaled)
-    _check_daily(days_of(ordered), sessions)
+    if gap := sparse(ordered, sessions):
+        raise NotPrices(f"expected daily bars, found {gap}: is it a weekly file? Export daily prices")
     bars, off_calendar = _on_calendar(ordered, sessions)
     bars = checked(ticker, bars, sessions)
     series = adjust_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert series is not None  # `checked` refuses a file whose bars are all broken
-    _check_scale(series.bars, without(bars, broken(bars, None)))
+    if step := other_scale(series.bars, without(bars, broken(bars, None))):
+        raise NotPrices(f"expected prices of one scale, found {step}; correct the file, or leave out all up to then")
     empty, doubts = int((~has_values).sum()), suspicions(series.bars, len(series.set_aside))
     counts = (empty, repairs, off_calendar, () if "volume" in cells else columns, not scaled.equals(repaired))
     return History(CsvNotes(ticker, series.set_aside, *counts, doubts), source, bars, series.bars)
@@ -267,33 +260,3 @@ def _on_calendar(bars: Bars, sessions: Sessions) -> tuple[Bars, tuple[date, ...]
             f"({', '.join(map(str, others[:3]))}); {why if others[0] < sessions.first else 'is it another exchange?'}"
         )
     return bars[is_session], others
-
-
-def _check_scale(adjusted: Bars, with_doubtful: Bars) -> None:
-    """Refuse a lasting price jump that heavy trading does not explain. Raises NotPrices.
-
-    with_doubtful: the adjusted bars and the doubtful ones, as a jump may begin with one of those.
-    """
-    days, close = days_of(adjusted), adjusted["close"].to_numpy()
-    ratios = close[1:] / close[:-1]
-    steps = ((ratios > OTHER_UNITS) | (ratios < 1 / OTHER_UNITS)) & (np.diff(days) <= MAX_HOLE)
-    for at in (np.flatnonzero(steps) + 1).tolist():
-        if not _is_rush(with_doubtful, int(with_doubtful.index.searchsorted(adjusted.index[at - 1])) + 1):
-            found = f"{close[at]:g} on {days[at]}, {ratios[at - 1]:.4g} times the {close[at - 1]:g} of {days[at - 1]}"
-            advice = f"correct the file, or leave out the lines before {days[at]}"
-            raise NotPrices(f"expected prices of one scale, found {found}; {advice}")
-
-
-def _is_rush(bars: Bars, at: int) -> bool:
-    """Whether far more shares were traded than usual, and for more money (a split keeps that) or at wild prices."""
-    close, volume = bars["close"].to_numpy(), bars["volume"].to_numpy()
-    is_wild = bars["high"].iloc[at] > WILD_RANGE * bars["low"].iloc[at]
-    return is_busy(volume, at) and (is_wild or is_busy(close * volume, at, HEAVY_MONEY))
-
-
-def _check_daily(days: Days, sessions: Sessions) -> None:
-    """Refuse weekly or monthly bars. Raises NotPrices."""
-    gaps = np.diff(sessions.before_each(days))
-    if len(days) >= MIN_ROWS and np.mean(gaps <= 1) < MIN_DAILY_SHARE:
-        usual = f"one every {np.median(gaps):.0f} sessions"
-        raise NotPrices(f"expected daily bars, found {usual}: is it a weekly file? Export daily prices")

@@ -1,5 +1,6 @@
 """The forecast of a model that MLflow serves, after the last bar of its input."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from stockml.evaluation.candidates import forecast_after, vintages_of
 from stockml.features.origins import check_newest
+from stockml.features.segments import starts
 from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.proper_scores import COVERAGES, band, percent
 from stockml.forecasts.publishing import Calibration
@@ -17,6 +19,7 @@ from stockml.models.lead_grid import MEDIAN
 from stockml.models.trained_model import TrainedModel, load_model
 from stockml.prices.bars import COLUMNS, broken, exceeds_share, without
 from stockml.prices.calendar import A_DAY, Sessions, sessions_for
+from stockml.prices.screening import doubtful, other_scale, sparse, suspicions
 from stockml.prices.series import PriceSeries
 from stockml.storage.records import read_record
 
@@ -57,7 +60,10 @@ class Forecaster:
 
 
 def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
-    """The bars by session, oldest first, without a few invalid ones or off-calendar ones; a newest one is refused."""
+    """The bars by session, oldest first, without a few that no night believes; a newest one is refused.
+
+    What may be a split that was not applied is warned of: it may also be a crash.
+    """
     days = pd.to_datetime(raw_bars["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
     for found in raw_bars["session"][days.isna()]:
         expected = "expected each session as a date, or as text such as 2013-02-22"
@@ -68,10 +74,19 @@ def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
         raise _refused(f"expected prices and volumes as numbers, found {error}; write them without units") from error
     for day in bars.index[bars.index.duplicated()]:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
-    invalid = broken(bars, sessions)
+    if gap := sparse(bars, sessions):
+        raise _refused(f"expected daily bars, found {gap}; give those of every session")
+    unbroken = without(bars, broken(bars, sessions))
+    invalid = sorted((*broken(bars, sessions), *doubtful(unbroken)), key=lambda bar: bar.session)
     if invalid and (exceeds_share(len(invalid), len(bars)) or invalid[-1].session == bars.index[-1].date()):
         raise _refused(f"{invalid[-1]}; correct the bar or leave it out")
-    return without(bars, invalid)
+    believed = without(bars, invalid)
+    segment = believed.iloc[starts(PriceSeries.from_bars(believed))[-1] :]  # those before may be in other units
+    if step := other_scale(segment, unbroken):
+        raise _refused(f"expected prices of one scale, found {step}; adjust for splits, or leave out all up to then")
+    if doubts := suspicions(segment, 0):
+        warnings.warn(f"look at these prices: {doubts}", stacklevel=3)
+    return believed
 
 
 def _refused(why: str) -> MlflowException:

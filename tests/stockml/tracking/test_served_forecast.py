@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from stockml.errors import TooFewBars
 from stockml.evaluation.candidates import Candidate, ScoringData
-from stockml.prices.bars import COLUMNS
+from stockml.prices.bars import COLUMNS, PRICES
 from stockml.prices.calendar import sessions_for
 from stockml.storage.records import written_record
 from stockml.tracking.served_forecast import Forecaster, valid_bars
@@ -88,7 +88,7 @@ def test_many_broken_bars_are_refused() -> None:
 
 
 def test_numbers_may_be_whole_or_text_but_not_with_units() -> None:
-    whole = given().astype(dict.fromkeys(COLUMNS, int))
+    whole = given().set_index("session").mul(100).reset_index().astype(dict.fromkeys(COLUMNS, int))
     expected = valid_bars(whole.astype(dict.fromkeys(COLUMNS, float)), NEW_YORK)
     assert valid_bars(whole.astype({"close": str}), NEW_YORK).equals(expected)
     with pytest.raises(MlflowException, match=r"expected prices and volumes as numbers, found .*'1.41M'; write"):
@@ -110,6 +110,34 @@ def test_days_on_which_the_exchange_was_closed_are_left_out_and_many_refused() -
     assert valid_bars(pd.concat([bars, a_sunday]), NEW_YORK).equals(valid_bars(bars, NEW_YORK))
     with pytest.raises(MlflowException, match=r"2013-02-24: expected a session of the calendar XNYS"):
         valid_bars(bars.assign(session=bars["session"] - pd.Timedelta(days=1)), NEW_YORK)
+
+
+def test_what_an_import_would_refuse_of_a_file_is_refused() -> None:
+    """A split of seven to one that was not applied, weeks, a misprint, another share's bars among these."""
+    bars, prices = given(), [*PRICES]
+    unsplit, other, tenfold = bars.copy(), bars.copy(), bars.copy()
+    unsplit.iloc[:-100, bars.columns.get_indexer(prices)] *= 7
+    other.iloc[::3, bars.columns.get_indexer(prices)] /= 7
+    tenfold.iloc[-100, bars.columns.get_indexer(prices)] *= 10
+    for wrong, said in (
+        (unsplit, r"expected prices of one scale, found 210.51 on 2012-10-03, 0\.14.* adjust for splits, or leave out"),
+        (bars.iloc[::5], "expected daily bars, found one every 5 sessions; give those of every session"),
+        (other, r"2013-.* times the close before, .*; correct the bar or leave it out"),
+        (tenfold.iloc[:-99], r"2012-10-03: .* is 10 times the close before, .*; correct the bar or leave it out"),
+    ):
+        with pytest.raises(MlflowException, match=said):
+            valid_bars(wrong, NEW_YORK)
+    assert pd.Timestamp("2012-10-03") not in valid_bars(tenfold, NEW_YORK).index, "left out, as by a night"
+
+
+def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_series(served: Forecaster) -> None:
+    """A fall to a half may also be a crash; pounds after pence are for a night, too, a new series."""
+    halved, pounds = given(), given()
+    for bars, times in ((halved, 2), (pounds, 100)):
+        bars.iloc[:-100, bars.columns.get_indexer([*PRICES])] *= times
+    with pytest.warns(UserWarning, match="look at these prices: the open moved as at a split .* on 2012-10-03"):
+        served.predict(halved)
+    pd.testing.assert_frame_equal(served.predict(pounds), served.predict(given(100)))
 
 
 def test_less_than_a_month_is_too_short(served: Forecaster) -> None:
