@@ -171,8 +171,8 @@ class CommitConflict(StoreBusy):
 
 
 class NoBars(StoreError):
-    advice: str = "fetch with `stockml nightly`"
-    text = "{path}: {why}; {advice}, or bring history with `stockml import`"
+    advice: str = "fetch with `stockml nightly`, or bring history with `stockml import`"
+    text = "{path}: {why}; {advice}"
 
 
 class HistoryError(StockmlError):

@@ -9,8 +9,8 @@ TICKER = re.compile(r"[A-Z0-9]{1,10}([.-][A-Z0-9]{1,5}){0,2}")
 
 def validated_ticker(text: str) -> str:
     """The ticker in upper case, safe in a path, a URL and a model's name. Raises InvalidTicker."""
-    ticker = text.strip().upper()
-    if not text.isascii() or not TICKER.fullmatch(ticker) or ticker in {"CON", "NUL", "PRN", "AUX"}:
+    ticker = text.strip().upper() if isinstance(text, str) else ""
+    if not TICKER.fullmatch(ticker) or not text.isascii() or ticker in {"CON", "NUL", "PRN", "AUX"}:
         raise InvalidTicker(text)
     return ticker
 

@@ -180,8 +180,10 @@ def test_each_snippet_reads_the_newest_value_of_every_session(home: HomePaths, a
 @pytest.mark.slow
 def test_the_snippet_forecasts_from_a_file_as_a_night_does(tmp_path: Path) -> None:
     recorded("IBM").to_csv(tmp_path / "ko.csv")
-    [snippet] = re.findall(r"```python\n(from pathlib.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL)
-    names: dict[str, Any] = {"FILE": tmp_path / "ko.csv"}
+    [snippet] = re.findall(
+        r"```python\n(from stockml.evaluation.*?)```", (PROJECT / "docs" / "data.md").read_text(), re.DOTALL
+    )
+    names: dict[str, Any] = {"FILE": str(tmp_path / "ko.csv")}
     exec(snippet, names)
     forecast = names["night"].forecast
     assert (str(forecast.origin), forecast.path[-1]) == ("2013-03-01", pytest.approx(203.9447, abs=1e-4))

@@ -14,7 +14,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from deployments.cli.options import SHOWN_ROWS, Calendar, Json, Ticker, as_ticker, as_time, day
 from deployments.cli.runs import night_parameters
-from stockml.errors import InvalidFile, InvalidSetting, InvalidTicker, NoBars, StockmlError, quantity
+from stockml.errors import InvalidFile, InvalidTicker, NoBars, StockmlError, quantity
 from stockml.home import current_home
 from stockml.provider.price_source import check, kind_here, kind_of, replay_home
 from stockml.redaction import one_line
@@ -260,13 +260,7 @@ def _read_bars(store: "BarStore", ticker: str, as_of: datetime | None, *, adjust
             return store.read(ticker, as_of=as_of), "raw as traded"
         except NoBars:
             how = "adjusted, as imported"
-    try:
-        return store.adjusted(ticker, as_of=as_of), how
-    except NoBars:
-        if not (first := store.first_recorded(ticker) if as_of else None):
-            raise
-        bound = f"{first:%Y-%m-%d %H:%M} UTC or later, the first was recorded then"
-        raise InvalidSetting("--as-of", str(as_of), bound) from None
+    return store.adjusted(ticker, as_of=as_of), how
 
 
 def _restated(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:

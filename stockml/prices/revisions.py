@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stockml.errors import InvalidSetting
 from stockml.prices.bars import COLUMNS, Bars, days_of, make_bars
 from stockml.prices.split_adjustment import CENT
 from stockml.storage.arrays import Days, Floats, Indices
@@ -176,7 +177,9 @@ def _times(table: Table) -> Indices:
 
 
 def stamp(moment: datetime) -> int:
-    """Microseconds since 1970; a time without a zone is taken as UTC."""
+    """Microseconds since 1970; a time without a zone is taken as UTC. Raises InvalidSetting, also for a mere day."""
+    if not hasattr(moment, "tzinfo"):  # a day's first or last moment?
+        raise InvalidSetting("as_of", moment, "a datetime, such as datetime(2026, 11, 20, 22, 45)")
     return int(pd.Timestamp(moment).value // 1000)
 
 

@@ -30,7 +30,9 @@ class PriceSeries:
 
     @classmethod
     def from_bars(cls, bars: pd.DataFrame) -> "PriceSeries":
-        """From a frame with sessions as DatetimeIndex; columns open, high, low, close, volume."""
+        """From a frame with sessions as DatetimeIndex; columns open, high, low, close, volume.  Raises TypeError."""
+        if not isinstance(bars.index, pd.DatetimeIndex):  # row numbers would be days since 1970
+            raise TypeError(f"expected bars with sessions as DatetimeIndex, found {type(bars.index).__name__}")
         prices = {name: bars[name].to_numpy(dtype=np.float64, copy=True) for name in COLUMNS}
         return cls(sessions=bars.index.to_numpy().astype("datetime64[D]"), **prices)
 

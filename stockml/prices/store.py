@@ -103,16 +103,11 @@ class BarStore:
         """How many sessions were added and how many restated by rows recorded from `first` to `last` (None: no end)."""
         return revisions.recorded_between(self._table(ticker), first, last)
 
-    def first_recorded(self, ticker: str) -> datetime | None:
-        """When the first bar, fetched or imported, was recorded; None without any."""
-        times = [pc.min(self._table(ticker, folder)["recorded_at"]).as_py() for folder in ("", "history/")]
-        return min(filter(None, times), default=None)
-
     def read(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
         """Raw bars as traded, recorded by `as_of`, up to `until`, including those set aside. Raises NoBars."""
         bars = revisions.newest_rows(self._table(ticker), as_of, until)
         if bars is None:
-            raise NoBars(self.path(ticker), f"no bars of {ticker}{_bounds(as_of, until)}")
+            raise self._no_bars("no bars", ticker, as_of, until, "")
         return bars
 
     def adjusted(self, ticker: str, *, as_of: datetime | None = None, until: date | None = None) -> Bars:
@@ -286,10 +281,18 @@ class BarStore:
             later, imports = self._recorded(ticker, as_of, None)
             first = min(bars.index[0] for bars in (later, *imports) if bars is not None)
             why = f"the first bar of {ticker} is of {first:%Y-%m-%d}, after {until}"
-            raise NoBars(self.path(ticker), why, "name a later session")
+            raise NoBars(self.path(ticker), why, "name a later session, or bring history with `stockml import`")
         if fetched is None and not imports:
-            raise NoBars(self.path(ticker), f"no bars and no history of {ticker}{_bounds(as_of, until)}")
+            raise self._no_bars("no bars and no history", ticker, as_of, until, "", "history/")
         return fetched, imports
+
+    def _no_bars(self, what: str, ticker: str, as_of: datetime | None, until: date | None, *folders: str) -> NoBars:
+        """The refusal; where `as_of` is before the first record of `folders`, it names that time."""
+        times = [pc.min(self._table(ticker, folder)["recorded_at"]).as_py() for folder in folders]
+        first = min(filter(None, times), default=None)
+        is_early = as_of and first and revisions.stamp(as_of) < revisions.stamp(first)
+        advice = [f"name {first} or a later time: the first was recorded then"] if is_early else []
+        return NoBars(self.path(ticker), f"{what} of {ticker}{_bounds(as_of, until)}", *advice)
 
 
 def _file(ticker: str, folder: str = "") -> str:

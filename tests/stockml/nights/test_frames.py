@@ -3,17 +3,19 @@
 import json
 import os
 import pydoc
+import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import stockml
-from stockml.errors import NoBars, NoForecast
+from stockml.errors import InvalidSetting, InvalidTicker, NoBars, NoForecast
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.nights.frames import BOUNDS
@@ -102,6 +104,23 @@ def test_missing_data_is_an_error_that_names_the_home_searched(home: HomePaths) 
     assert empty.nights("KO").empty
     assert repr(empty) == f"stockml.Home({str(home.root)!r})"
     assert not home.root.exists()
+
+
+@pytest.mark.parametrize("wrong", [["IBM"], ("IBM", "MSFT"), None, 5, b"IBM"])
+def test_what_is_no_ticker_is_refused_in_words(home: HomePaths, wrong: Any) -> None:
+    seen = stockml.Home(home.root)
+    for frame in (seen.bars, seen.forecast, seen.ledger, seen.nights):
+        with pytest.raises(InvalidTicker, match=re.escape(f"IBM, BRK-B or TSCO.LON, found {wrong!r}; check")):
+            frame(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["2013-03-01", date(2013, 3, 1), "yesterday", [1], 5])
+def test_as_of_is_a_time_and_never_a_day_that_the_command_line_would_read_to_its_end(
+    home: HomePaths, wrong: Any
+) -> None:
+    for adjusted in (True, False):
+        with pytest.raises(InvalidSetting, match="expected as_of to be a datetime, such as"):
+            stockml.Home(home.root).bars("IBM", adjusted=adjusted, as_of=wrong)
 
 
 def test_without_a_market_home_the_replays_home_is_used(home: HomePaths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,10 +110,10 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     assert not Path(store.root).exists()
     append(store, IBM)
     for bound, told in (
-        ({"as_of": NOW - timedelta(days=1)}, "recorded by"),
-        ({"until": date(1990, 1, 2)}, "up to 1990-01-02"),
+        ({"as_of": NOW - timedelta(days=1)}, "recorded by [^;]*; name"),
+        ({"until": date(1990, 1, 2)}, "up to 1990-01-02; fetch"),
     ):
-        with pytest.raises(NoBars, match=f"no bars of IBM {told}[^;]*; fetch"):
+        with pytest.raises(NoBars, match=f"no bars of IBM {told}"):
             store.read("IBM", **bound)
     with pytest.raises(NoBars, match="first bar of IBM is of 2000-03-01, after 1990-01-02; name a later session"):
         store.adjusted("IBM", until=date(1990, 1, 2))

@@ -1,5 +1,6 @@
 """Imported history is joined with the fetched bars by their overlap, kept once, and refused where it does not fit."""
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -32,12 +33,14 @@ def test_an_import_within_an_earlier_one_takes_nothing_from_it(store):
 def test_history_is_joined_by_its_overlap_with_the_fetched_bars(store):
     store.record_import("IBM", scaled(IBM.iloc[:3200], 0.5), recorded_at=NOW, source="test")
     append(store, IBM.iloc[-100:], NOW + timedelta(days=1))
-    assert store.first_recorded("IBM") == NOW
     series = store.adjusted("IBM")
     assert series.index.equals(IBM.index)
     np.testing.assert_allclose(series["close"], IBM["close"], rtol=1e-12)
     with pytest.raises(NoBars, match=f"the first bar of IBM is of {IBM.index[0].date()}"):
         store.adjusted("IBM", until=date(1990, 1, 2))
+    for view, first in ((store.adjusted, NOW), (store.read, NOW + timedelta(days=1))):
+        with pytest.raises(NoBars, match=f"name {re.escape(str(first))} or a later time: the first was recorded then$"):
+            view("IBM", as_of=NOW.replace(tzinfo=None) - timedelta(microseconds=1))
     until = IBM.index[3100].date()
     np.testing.assert_allclose(store.adjusted("IBM", until=until)["close"], IBM["close"].iloc[:3101] * 0.5)
 
