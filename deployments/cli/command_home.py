@@ -36,8 +36,9 @@ NO_PROXY = ("no_proxy", "NO_PROXY")  # if the two differ, the first wins
 def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -> Iterator[HomePaths]:
     """Yield the home that the environment names, with STOCKML_HOME set to it meanwhile. Raises InvalidFile.
 
-    With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end. Secrets
-    are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's own servers.
+    With no API key and no home in use, it is the replay's home, and the clock stands at the recording's end unless
+    STOCKML_CLOCK is set. Secrets are also read from the files named by NAME_FILE variables. Proxies are bypassed for
+    this machine's own servers.
     The home's folder is closed to other users.
     """
     check_folder()
@@ -97,7 +98,8 @@ def _choose_home(command: str, environ: MutableMapping[str, str]) -> HomePaths:
             from stockml.clock import END_OF_RECORDING
 
             home = replay_home(environ)
-            environ.update(STOCKML_CLOCK=END_OF_RECORDING.isoformat(), STOCKML_HOME=str(home.root))
+            clock = environ.get("STOCKML_CLOCK") or END_OF_RECORDING.isoformat()
+            environ.update(STOCKML_CLOCK=clock, STOCKML_HOME=str(home.root))
             check_home(home)
             refresh(home, ())
     return home

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stockml.clock import END_OF_RECORDING, now
+from stockml.clock import END_OF_RECORDING, is_frozen, now
 from stockml.forecasts.forecast import EXPIRES_AFTER, age_of
 from stockml.forecasts.ledger import Ledger, entries_of
 from stockml.forecasts.ledger_scores import last_closes, scored_steps
@@ -80,7 +80,7 @@ class Home:
         night, forecast = kept_night(self._paths.nights, ticker, entry.key), entry.forecast
         limit = night.expires_after if night else EXPIRES_AFTER
         replays = not is_named(os.environ) and kind_here(self._paths, os.environ) == "replay"
-        at = END_OF_RECORDING if replays else now()
+        at = END_OF_RECORDING if replays and not is_frozen() else now()
         frame.attrs = {
             "age": str(age_of(forecast.origin, self._store(ticker).sessions(ticker), at, limit)),
             "origin": forecast.origin.isoformat(),

@@ -15,7 +15,7 @@ RESTORE = "restore it from a backup, or"
 WRITE_AGAIN = 'write {"prices": "market"} or {"prices": "replay"} into a file of that name, whichever the home holds'
 REPLAY = "replay"
 # each of these names a source of prices; a Prefect server may hold the key in a Secret block
-ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "STOCKML_CLOCK", "PREFECT_API_URL", "STOCKML_STORE")
+ELSEWHERE = ("ALPHAVANTAGE_API_KEY", "PREFECT_API_URL", "STOCKML_STORE")
 
 
 def kind_of(environ: Mapping[str, str]) -> Kind:

@@ -46,6 +46,11 @@ def test_without_a_key_the_home_is_the_replays_and_with_one_the_markets_in_a_fix
     assert place({"STOCKML_HOME": str(person / "mine")}) == "mine/replay"
     assert place({"STOCKML_HOME": str(person / "mine"), **KEY}) == "mine"
     assert place({}, "import") == ".stockml"
+    clock = {"STOCKML_CLOCK": "2013-02-20T23:00:00-05:00"}
+    assert place(dict(clock)) == ".stockml/replay", "another evening of the recording, not the market's home"
+    assert place(clock | KEY) == ".stockml", "a feed of one's own"
+    with in_home("status", environ := dict(clock)):
+        assert environ["STOCKML_CLOCK"] == clock["STOCKML_CLOCK"]
     assert not (person / ".stockml").exists()
 
 

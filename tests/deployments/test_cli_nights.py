@@ -7,6 +7,7 @@ import pytest
 from deployments.cli.app import run
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
+from stockml.provider.price_source import claim
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Answer, Loopback, whole
 from tests.support.nights import recorded_night
@@ -53,6 +54,7 @@ def test_a_ticker_that_is_not_in_the_list_any_more_or_never_was_is_said_to_be_so
     home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T12:00:00+00:00")
+    claim(home, "replay")
     keep_newest(home.nights, recorded_night())
     home.tickers.write_text("tickers: [KO]")
     assert run(["status", "KO", "IBM", "IBMM"]) == 0

@@ -130,6 +130,8 @@ def test_without_a_market_home_the_replays_home_is_used(home: HomePaths, monkeyp
     for seen in (stockml.Home(), stockml.Home(home.root / "replay")):
         assert seen.forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 0 sessions ago"
     assert stockml.Home(home.root).tickers() == ()
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-03-05T06:00:00-05:00")
+    assert stockml.Home().forecast("IBM").attrs["age"] == "made after the close of 2013-03-01, 1 session ago"
 
 
 def test_reading_frames_loads_no_heavy_library_and_starts_nothing(old: stockml.Home) -> None:

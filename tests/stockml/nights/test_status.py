@@ -19,6 +19,7 @@ from stockml.models.pooled_regression import POOLED
 from stockml.nights import status
 from stockml.nights.key_figures import KeyFigures, keep_newest, night_age
 from stockml.nights.record import Night, night_path, write_night
+from stockml.provider.price_source import claim
 from tests.support.nights import recorded_night, series_until
 from tests.support.walks import constant, walk
 
@@ -205,6 +206,7 @@ def test_the_status_command_needs_no_server(
     home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STOCKML_CLOCK", MORNING.isoformat())
+    claim(home, "replay")
     kept(home)
     assert run(["status", "IBM", "MSFT"]) == 0
     shown = capsys.readouterr().out.splitlines()
