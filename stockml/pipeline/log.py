@@ -120,7 +120,7 @@ def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: f
         evaluation=assessment.evaluation,
         metrics=run_content.metrics(assessment, live, fractions),
         history=tuple({name: row[name] for name in row if name != "watched"} for row in model.history),
-        verdict=final_verdict(home, dataset.ticker, dataset.session, assessment.verdict),
+        verdict=final_verdict(home, dataset.ticker, dataset.session, receipts.key, assessment.verdict),
         forecast=assessment.forecast,
         distributions=assessment.distributions,
         outlook_scores=assessment.outlook_scores,

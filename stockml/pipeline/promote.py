@@ -1,8 +1,8 @@
 """The promote step: the verdict goes into the promotion history.
 
-A champion of a later session is never displaced: `final_verdict` checks this before the night's record is written, so
-that every page shows the same verdict, and `promote` checks it again. For a night that is killed between the two, see
-`log.promote_pending`.
+A champion of a later session is never displaced, and no rollback undone: `final_verdict` checks this before the night's
+record is written, so that every page shows the same verdict, and `promote` checks it again. For a night that is killed
+between the two, see `log.promote_pending`.
 """
 
 from dataclasses import replace
@@ -15,12 +15,18 @@ from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 
-def final_verdict(home: HomePaths, ticker: str, session: date, verdict: Verdict) -> Verdict:
-    """The gate's verdict, or "not promoted" where it promotes but a later session has a champion."""
-    champion = Registry(home.models).champion(ticker)
-    if not verdict.promoted or champion is None or champion.session <= session:
+def final_verdict(home: HomePaths, ticker: str, session: date, key: str, verdict: Verdict) -> Verdict:
+    """The gate's verdict, or "not promoted" where a later session has a champion, or the night's was replaced since."""
+    registry = Registry(home.models)
+    champion = registry.champion(ticker)
+    if not verdict.promoted or champion is None or champion.key == key:
         return verdict
-    reason = f"a later session's champion stays, {champion.session}'s; the gate said: {verdict.reason}"
+    if champion.session > session:
+        reason = f"a later session's champion stays, {champion.session}'s; the gate said: {verdict.reason}"
+    elif any(line.key == key for line in registry.history(ticker)):
+        reason = f"it was before; the champion since then, {champion.session}'s, stays"
+    else:
+        return verdict
     return replace(verdict, promoted=False, reason=reason)
 
 
@@ -33,7 +39,7 @@ def promote(
     promotion of another night of its session, changes nothing, and its model is not called champion.
     """
     registry = Registry(home.models)
-    verdict = final_verdict(home, model.ticker, model.session, verdict)
+    verdict = final_verdict(home, model.ticker, model.session, key, verdict)
     if verdict.promoted:
         promotion = Promotion(
             ticker=model.ticker,
@@ -46,8 +52,6 @@ def promote(
             reason=verdict.reason,
             at=at,
         )
-        champion = promotion if registry.promote(promotion) else registry.champion(model.ticker)
-        if champion and champion.key != key:
-            verdict = Verdict(False, f"it was before; the champion since then, {champion.session}'s, stays", {})
+        registry.promote(promotion)
     history = str(registry.file(model.ticker))
     return PromotionReceipt(model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason)

@@ -49,7 +49,7 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
     if champion:
         put_in_office(home, champion, key="another night")
     before = Registry(home.models).champion("IBM")
-    told = final_verdict(home, "IBM", THURSDAY, verdict)
+    told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", verdict)
     made = promoted(home, THURSDAY, told)
     assert (told.promoted, told.reason) == (made.promoted, made.reason)
     assert told.promoted is is_promoted
@@ -61,12 +61,12 @@ def test_a_night_is_promoted_exactly_when_its_record_says_so(
 
 def test_a_later_sessions_champion_stays_and_the_reason_names_it(home: HomePaths) -> None:
     put_in_office(home, FRIDAY)
-    told = final_verdict(home, "IBM", THURSDAY, BETTER)
+    told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", BETTER)
     assert told.reason == ("a later session's champion stays, 2013-03-01's; the gate said: better than the champion")
 
 
 def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home: HomePaths) -> None:
-    told = final_verdict(home, "IBM", THURSDAY, BETTER)
+    told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", BETTER)
     put_in_office(home, FRIDAY)
     made = promoted(home, THURSDAY, told)
     assert (told.promoted, made.promoted) == (True, False)
@@ -81,6 +81,8 @@ def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(h
     assert not again.promoted
     assert again.reason == "it was before; the champion since then, 2013-02-27's, stays", "said after 'not promoted: '"
     assert Registry(home.models).champion("IBM") == back
+    told = final_verdict(home, "IBM", THURSDAY, f"key of {THURSDAY}", BETTER)
+    assert (told.promoted, told.reason) == (again.promoted, again.reason), "on the pages that --force makes anew"
 
 
 def test_rerunning_the_champions_night_keeps_it_champion_and_promotes_it_once(home: HomePaths) -> None:
