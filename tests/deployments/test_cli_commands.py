@@ -34,6 +34,7 @@ from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings
 from tests.stockml.tracking.logged import unexplained
 from tests.support.commands import Captured
+from tests.support.json_fields import check_fields
 from tests.support.recordings import recorded
 from tests.support.replaying import SMALL, THURSDAY, fill, use
 
@@ -61,8 +62,9 @@ class Installation:
         return said.out, said.err
 
     def found(self, *arguments: str) -> dict[str, Any]:
-        """The one JSON object that the command prints."""
+        """The one JSON object that the command prints, with the fields that the docs tell."""
         shown: dict[str, Any] = json.loads(self.stockml(*arguments, "--json")[0])
+        check_fields(arguments[0], shown)
         return shown
 
 

@@ -22,6 +22,7 @@ from stockml.prices.store import BarStore
 from stockml.storage.process_marks import mark
 from tests.faults.flow_kills import write_thirty
 from tests.support.commands import Captured, here
+from tests.support.json_fields import check_fields
 from tests.support.prefect_server import artifacts_refused
 from tests.support.recordings import recorded
 from tests.support.replaying import fill
@@ -88,6 +89,7 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
     assert away.out.startswith("a base network of 30 tickers through 2012-12-03, 11,")
     assert here(*asked, "--json", **server) == 0
     found = json.loads(capfd.readouterr().out)
+    check_fields("pretrain", found)
     [version] = MlflowClient(with_tables.tracking_uri).search_model_versions("name = 'lstm-base'")
     assert version.tags["vintage"] == found["through"][:7] == "2012-12"
     of_bases, newest = ArtifactFilter(key=ArtifactFilterKey(any_=["base"])), ArtifactSort.CREATED_DESC

@@ -16,6 +16,7 @@ from stockml.pipeline.dataset import renormalise
 from stockml.pipeline.ingest import as_stored
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
+from tests.support.json_fields import check_fields
 from tests.support.recordings import recorded
 
 SESSION, AFTER = date(2013, 2, 22), datetime(2013, 3, 3, tzinfo=UTC)
@@ -95,6 +96,7 @@ def test_an_audit_of_the_nights_real_steps_is_clean(stored: HomePaths, capfd: py
     changed = [word for name in small for word in ("--set", name)]
     assert run(["audit", "IBM", "--session", str(SESSION), "--json", *changed]) == 0
     found = json.loads(capfd.readouterr().out)
+    check_fields("audit", found)
     assert found["clean"]
     parts = ["series", "decision", "weights", "predictions and metrics", "gate", "ledger", "windows and simple rows"]
     assert list(found["parts"]) == parts

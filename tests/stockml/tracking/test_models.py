@@ -18,6 +18,7 @@ from stockml.storage.objects import sha256_of
 from stockml.tracking.client import Tracking
 from tasks.maintenance import resume_what_waited
 from tests.stockml.tracking.logged import NOW, changed, client, runs, versions
+from tests.support.json_fields import check_fields
 from tests.support.models import write_model
 from tests.support.night_process import KILLED, forked
 from tests.support.patience import PATIENCE_S
@@ -118,6 +119,7 @@ def test_a_rollback_moves_the_alias_at_once_and_says_when_it_cannot(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert run(["rollback", "IBM", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
+    check_fields("rollback", said)
     assert (said["key"], said["mlflow_version"]) == ("a" * 64, None)
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in said["mlflow"]
     assert "follows with the next night" in said["mlflow"]
