@@ -254,13 +254,10 @@ def _holes(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:
 
 def _read_bars(store: "BarStore", ticker: str, as_of: datetime | None, *, adjusted: bool) -> tuple["pd.DataFrame", str]:
     """Return the bars and a description of them; a ticker that was only imported has no raw bars."""
-    how = "adjusted"
-    if not adjusted:
-        try:
+    with suppress(NoBars):
+        if not adjusted:
             return store.read(ticker, as_of=as_of), "raw as traded"
-        except NoBars:
-            how = "adjusted, as imported"
-    return store.adjusted(ticker, as_of=as_of), how
+    return store.adjusted(ticker, as_of=as_of), "adjusted" if adjusted else "adjusted, as imported"
 
 
 def _restated(ticker: str, store: "BarStore") -> tuple[dict[str, Any], str]:

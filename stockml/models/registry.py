@@ -88,8 +88,7 @@ class Registry:
 
     def champion(self, ticker: str) -> Promotion | None:
         """The current champion; None before the first promotion.  Raises RecordUnreadable."""
-        history = self.history(ticker)
-        return history[-1] if history else None
+        return next(reversed(self.history(ticker)), None)
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
         """The champions up to the current one, oldest first; a rollback drops the last.  Raises RecordUnreadable."""

@@ -76,8 +76,7 @@ def _catch_up(home: HomePaths, tracking: Tracking, night: Night) -> None:
     which looks for those of all tickers.
     """
     tracking.log_pending(night.ticker)
-    is_promoted = night.verdict is not None and night.verdict.promoted
-    if not is_promoted and (champion := Registry(home.models).champion(night.ticker)):
+    if not (night.verdict and night.verdict.promoted) and (champion := Registry(home.models).champion(night.ticker)):
         tracking.follow_champion(night.ticker, champion.key)
 
 

@@ -1,8 +1,7 @@
 """The promote step: the verdict goes into the promotion history.
 
-A champion of a later session is never displaced, and no rollback undone: `final_verdict` checks this before the night's
-record is written, so that every page shows the same verdict, and `promote` checks it again. For a night that is killed
-between the two, see `log.promote_pending`.
+No champion of a later session is displaced, no rollback undone: `final_verdict` checks this before the night's record
+is written, so that every page shows the same, and `promote` again. If killed in between: `log.promote_pending`.
 """
 
 from dataclasses import replace
@@ -17,8 +16,7 @@ from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 def final_verdict(home: HomePaths, ticker: str, session: date, key: str, verdict: Verdict) -> Verdict:
     """The gate's verdict, or "not promoted" where a later session has a champion, or the night's was replaced since."""
-    registry = Registry(home.models)
-    champion = registry.champion(ticker)
+    champion = (registry := Registry(home.models)).champion(ticker)
     if not verdict.promoted or champion is None or champion.key == key:
         return verdict
     if champion.session > session:
@@ -35,23 +33,12 @@ def promote(
 ) -> PromotionReceipt:
     """Write the verdict into the promotion history, once per the night's key.  version: the model's in MLflow.
 
-    The receipt says whether the model is champion afterwards: a night run again after a rollback, or after the
-    promotion of another night of its session, changes nothing, and its model is not called champion.
+    The receipt says whether the model is champion afterwards, which it is not when a rollback took it out before.
     """
     registry = Registry(home.models)
     verdict = final_verdict(home, model.ticker, model.session, key, verdict)
     if verdict.promoted:
-        promotion = Promotion(
-            ticker=model.ticker,
-            event="promote",
-            key=key,
-            path=model.path,
-            sha256=model.sha256,
-            version=version,
-            session=model.session,
-            reason=verdict.reason,
-            at=at,
-        )
-        registry.promote(promotion)
+        line = (key, model.path, model.sha256, version, model.session, verdict.reason, at)
+        registry.promote(Promotion(model.ticker, "promote", *line))
     history = str(registry.file(model.ticker))
     return PromotionReceipt(model.ticker, history, sha256_of(history) or "", verdict.promoted, verdict.reason)

@@ -107,9 +107,7 @@ def files_in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(filter(Path.is_file, visible)))
 
 
-def read_history(
-    path: Path | str, sessions: Sessions, ticker: str | None = None, readings: Readings = AS_FOUND
-) -> History:
+def read_history(path: Path | str, sessions: Sessions, ticker: str = "", readings: Readings = AS_FOUND) -> History:
     """Read and check one file. Raises InvalidFile with the line or session and the rule, InvalidTicker."""
     path = Path(path)
     ticker = validated_ticker(ticker) if ticker else ticker_of(path)

@@ -288,10 +288,9 @@ class BarStore:
 
     def _no_bars(self, what: str, ticker: str, as_of: datetime | None, until: date | None, *folders: str) -> NoBars:
         """The refusal; where `as_of` is before the first record of `folders`, it names that time."""
-        times = [pc.min(self._table(ticker, folder)["recorded_at"]).as_py() for folder in folders]
-        first = min(filter(None, times), default=None)
-        is_early = as_of and first and revisions.stamp(as_of) < revisions.stamp(first)
-        advice = [f"name {first} or a later time: the first was recorded then"] if is_early else []
+        times = sorted(filter(None, (pc.min(self._table(ticker, each)["recorded_at"]).as_py() for each in folders)))
+        is_early = as_of and times and revisions.stamp(as_of) < revisions.stamp(times[0])
+        advice = (f"name {times[0]} or a later time: the first was recorded then",) if is_early else ()
         return NoBars(self.path(ticker), f"{what} of {ticker}{_bounds(as_of, until)}", *advice)
 
 

@@ -35,9 +35,8 @@ class Forecaster:
     calendar: str | None
 
     @classmethod
-    def read(cls, folder: Path, calibration_file: Path, ticker: str, calendar: str | None) -> Self:
-        calibration = read_record(Calibration, calibration_file.read_bytes())
-        return cls(folder, load_model(folder), calibration, ticker, calendar)
+    def read(cls, folder: Path, calibration: Path, ticker: str, calendar: str | None) -> Self:
+        return cls(folder, load_model(folder), read_record(Calibration, calibration.read_bytes()), ticker, calendar)
 
     def predict(self, raw_bars: pd.DataFrame) -> pd.DataFrame:
         """One row per lead; columns and errors as in `ServedModel.predict`."""
@@ -60,10 +59,7 @@ class Forecaster:
 
 
 def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
-    """The bars by session, oldest first, without a few that no night believes; a newest one is refused.
-
-    What may be a split that was not applied is warned of: it may also be a crash.
-    """
+    """The bars by session, oldest first, without a few that no night believes; a newest one is refused."""
     days = pd.to_datetime(raw_bars["session"].astype(str).str[:10], format="%Y-%m-%d", errors="coerce")
     for found in raw_bars["session"][days.isna()]:
         expected = "expected each session as a date, or as text such as 2013-02-22"
@@ -84,7 +80,7 @@ def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
     segment = believed.iloc[starts(PriceSeries.from_bars(believed))[-1] :]  # those before may be in other units
     if step := other_scale(segment, unbroken):
         raise _refused(f"expected prices of one scale, found {step}; adjust for splits, or leave out all up to then")
-    if doubts := suspicions(segment, 0):
+    if doubts := suspicions(segment, 0):  # a split that was not applied, or a crash
         warnings.warn(f"look at these prices: {doubts}", stacklevel=3)
     return believed
 

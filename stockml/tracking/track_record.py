@@ -117,7 +117,6 @@ def step_of(session: date) -> int:
 
 
 def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
-    verdict = {True: "promoted", False: "not promoted", None: ""}[newest.promoted]
     note = (
         f"{newest.ticker}'s track record: a step a session (its date as YYYYMMDD), in percent. "
         f"Newest: {newest.session}, {escape_markdown(newest.headline)}. [Every night]({page})"
@@ -125,7 +124,7 @@ def _tags(newest: KeyFigures, page: str) -> dict[str, str]:
     values = {
         "ticker": newest.ticker,
         "session": str(newest.session),
-        "verdict": verdict,
+        "verdict": {True: "promoted", False: "not promoted", None: ""}[newest.promoted],
         "published": newest.headline.removeprefix("published: "),
         **SOURCE,
         NOTE: note,
