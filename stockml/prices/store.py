@@ -183,8 +183,7 @@ class BarStore:
         or with a wrong factor at first. All splits are asked about when two near each other came in two answers, until
         one settles them: an earlier version kept a split on its first day and on the corrected one.
         """
-        raw = self._raw(ticker)
-        if raw is None:
+        if (raw := self._raw(ticker)) is None:
             return ()
         days, sessions = days_of(raw), self.sessions(ticker)
         answers = revisions.newest_factors(self._table(ticker, "splits/"))
@@ -195,8 +194,7 @@ class BarStore:
         is_disputed = any(abs(one - two) <= MAX_CORRECTION_AGE and splits[one] != splits[two] for one, two in pairs)
 
         def is_settled(jump: date) -> bool:
-            answer = answers.get(jump)
-            if answer is None:
+            if (answer := answers.get(jump)) is None:
                 return False
             listed_by = sessions.after(jump, SESSIONS_TO_LIST)[-1]
             seen = sessions.last_final(answer.recorded_at)
