@@ -69,14 +69,14 @@ def replay_home(environ: Mapping[str, str]) -> HomePaths:
     return home_of({**environ, "STOCKML_HOME": str(inner), "STOCKML_STORE": ""})
 
 
-def check(home: HomePaths, kind: Kind) -> None:
-    """Raise MixedPrices if the home holds prices of the other kind."""
+def check(home: HomePaths, kind: Kind) -> Kind | None:
+    """The kind of prices that the home holds; None before its first night. Raises MixedPrices if it is the other."""
     if (before := kind_in(home)) not in (None, kind):
         raise MixedPrices(str(home.root), str(before), kind)
+    return before
 
 
 def claim(home: HomePaths, kind: Kind) -> None:
     """Mark the home as holding this kind of prices from now on; call it with the first answer. Raises MixedPrices."""
-    check(home, kind)
-    if kind_in(home) is None:
+    if check(home, kind) is None:
         write_atomically(home.root / FILE, json.dumps({"prices": kind}).encode())
