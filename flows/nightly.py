@@ -22,7 +22,7 @@ from stockml.home import current_home
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.dataset import side_inputs_sha256
-from stockml.pipeline.finished_nights import keep_finished
+from stockml.pipeline.finished_nights import keep_finished, request_sha256
 from stockml.pipeline.log import StepReceipts
 from stockml.pipeline.night_key import night_key
 from stockml.pipeline.session_status import SessionStatus
@@ -116,6 +116,7 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
     """Run a night from the stored bars on; the ledger gets its forecast before MLflow."""
     now, force, calendar, settings = clock.now(), request.force, request.calendar, request.settings
     beside = side_inputs_sha256(current_home(), bars.ticker, bars.session)
+    asked = request_sha256(bars.ticker, bars.session, settings, calendar, beside)
     dataset = with_home_storage(renormalise, force=force)(bars, calendar, beside)
     decision = with_home_storage(decide_mode, force=force)(dataset, settings)
     get_run_logger().info("%s: %s", decision.mode, decision.reason)
@@ -130,7 +131,7 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
     run = with_home_storage(log_run, force=force)(done, datetime.now(UTC), request.seconds(), page)
     promotion = with_home_storage(promote, force=force)(model, run, now)
     receipts = (bars, dataset, decision, model, evaluation, published, promotion)
-    keep_finished(current_home(), bars.session, settings, calendar, run, receipts)
+    keep_finished(current_home(), asked, run, receipts)
     return read_night(Path(run.path))
 
 

@@ -33,15 +33,12 @@ class FinishedNight:
     files: Mapping[str, str]
 
 
-def keep_finished(
-    home: HomePaths, session: date, settings: Settings, calendar: str | None, run: RunReceipt, others: Iterable[Receipt]
-) -> None:
-    """Remember what the newest night left, unless it still waits for MLflow or machines share state."""
+def keep_finished(home: HomePaths, request: str, run: RunReceipt, others: Iterable[Receipt]) -> None:
+    """Remember what the newest night left; not if it waits for MLflow or machines share state. request: as it began."""
     if run.run_id is None or home.state is not None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}
-    finished = FinishedNight(_request(home, run.ticker, session, settings, calendar), run.path, files)
-    write_atomically(home.nights / run.ticker / FILE, written_record(finished))
+    write_atomically(home.nights / run.ticker / FILE, written_record(FinishedNight(request, run.path, files)))
 
 
 def finished_night(
@@ -50,7 +47,8 @@ def finished_night(
     """The night that this request would only repeat; None if anything has changed since."""
     try:
         finished = read_record(FinishedNight, (home.nights / ticker / FILE).read_bytes())
-        if finished.request != _request(home, ticker, session, settings, calendar):
+        beside = side_inputs_sha256(home, ticker, session)
+        if finished.request != request_sha256(ticker, session, settings, calendar, beside):
             return None
         files = finished.files.items()
         intact = all(home.holds(path) and (sha256_of(path) or "") == sha256 for path, sha256 in files)
@@ -59,9 +57,9 @@ def finished_night(
         return None
 
 
-def _request(home: HomePaths, ticker: str, session: date, settings: Settings, calendar: str | None) -> str:
-    side_inputs = side_inputs_sha256(home, ticker, session)
+def request_sha256(ticker: str, session: date, settings: Settings, calendar: str | None, beside: str) -> str:
+    """Hash of a request for a night, and of the code and side inputs (`beside`) that decide its answer."""
     sources = (file for folder in NIGHT_PACKAGES for file in sorted(folder.rglob("*.py")))
     code = (hashlib.sha256(file.read_bytes()).hexdigest() for file in sources)
-    parts = (ticker, str(session), settings.sha256(), calendar or "", side_inputs, *number_libraries(), *code)
+    parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), *code)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

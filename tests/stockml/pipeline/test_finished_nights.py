@@ -12,7 +12,8 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.nights.record import night_path, read_night, write_night
-from stockml.pipeline.finished_nights import FILE, finished_night, keep_finished
+from stockml.pipeline.dataset import side_inputs_sha256
+from stockml.pipeline.finished_nights import FILE, finished_night, keep_finished, request_sha256
 from stockml.settings import Settings
 from stockml.storage.objects import sha256_of
 from stockml.storage.receipts import RunReceipt
@@ -22,14 +23,18 @@ from tests.support.nights import recorded_night
 SESSION = DAYS[-1]
 
 
-def finish(home: HomePaths, run_id: str | None = "r1") -> RunReceipt:
+def finish(
+    home: HomePaths, run_id: str | None = "r1", meanwhile: Callable[[HomePaths], None] = lambda home: None
+) -> RunReceipt:
     """The newest night's record and its bars, as it leaves them."""
     bars = append(home, IBM)
+    request = request_sha256("IBM", SESSION, Settings(), None, side_inputs_sha256(home, "IBM", SESSION))
+    meanwhile(home)
     night = recorded_night()
     path = night_path(home.nights, "IBM", night.key)
     write_night(night, path)
     run = RunReceipt("IBM", str(path), sha256_of(path) or "", night.key, run_id, None)
-    keep_finished(home, SESSION, Settings(), None, run, [bars])
+    keep_finished(home, request, run, [bars])
     return run
 
 
@@ -47,7 +52,7 @@ def bars_restated(home: HomePaths, run: RunReceipt) -> None:
     append(home, IBM.assign(volume=IBM["volume"] * 2), 1)
 
 
-def bar_judged(home: HomePaths, run: RunReceipt) -> None:
+def bar_judged(home: HomePaths, run: object = None) -> None:
     store_of(home).judge("IBM", DAYS[500], accepted=False, recorded_at=NOW, source="test")
 
 
@@ -81,6 +86,11 @@ def test_a_night_is_run_again_once_anything_has_changed(
     home: HomePaths, change: Callable[[HomePaths, RunReceipt], None]
 ) -> None:
     change(home, finish(home))
+    assert finished_night(home, "IBM", SESSION, Settings(), None) is None
+
+
+def test_a_bar_that_was_judged_while_the_night_ran_is_another_nights(home: HomePaths) -> None:
+    finish(home, meanwhile=bar_judged)
     assert finished_night(home, "IBM", SESSION, Settings(), None) is None
 
 
