@@ -35,7 +35,7 @@ def sources(*modules: str, without: Collection[str] = ()) -> dict[str, Path]:
         module = pending.pop()
         if module not in files and module not in without:
             files[module] = _file(module)
-            pending.extend(_read(files[module].read_text(encoding="utf-8"))[1])
+            pending.extend(meaning_and_imports(files[module].read_text(encoding="utf-8"))[1])
     return files
 
 
@@ -48,7 +48,7 @@ def sources_hash(*folders: Path) -> str:
 def _digest(sources: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256(" ".join(number_libraries()).encode())
     for name, file in sources:
-        digest.update(f"{name} {_read(file.read_text(encoding='utf-8'))[0]}\n".encode())
+        digest.update(f"{name} {meaning_and_imports(file.read_text(encoding='utf-8'))[0]}\n".encode())
     return digest.hexdigest()
 
 
@@ -81,7 +81,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 @cache
-def _read(source: str) -> tuple[str, frozenset[str]]:
+def meaning_and_imports(source: str) -> tuple[str, frozenset[str]]:
     """SHA-256 of the syntax tree without docstrings, comments and layout; and the stockml modules imported."""
     tree = ast.parse(source)
     imported: set[str] = set()

@@ -1,12 +1,11 @@
 """Exactly what a change touches runs again, on real servers; the rest is cached, and nothing is kept twice."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
-from deployments.replay.feed import Feed
-from deployments.replay.recording import Answer
+from deployments.replay.feed import Asked, Feed
 from stockml.home import HomePaths
 from tests.support.cache_table import (
     STEPS,
@@ -86,15 +85,14 @@ def test_a_change_reruns_exactly_what_depends_on_it(nights: Nights, first: Stand
 def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it_runs(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pulled(query: Mapping[str, str]) -> Answer:
+    def pulled(asked: Asked) -> None:
         a_line_of("training/ticker_training")(nights)
         for command in ("init", "add .", "-c user.name=me -c user.email=me@example.com commit -m pulled"):
             subprocess.run(["git", "-C", str(nights.sources), *command.split()], check=True, capture_output=True)
-        return played(query)
 
     nights.put_back()
-    (before,), played = nights_kept(nights.home), nights.feed.answered
-    monkeypatch.setattr(nights.feed, "answered", pulled)
+    (before,) = nights_kept(nights.home)
+    monkeypatch.setattr(nights.feed, "on_request", pulled)
     assert nights.night(force=True) == STEPS
     (night,) = nights_kept(nights.home)  # under the same key
     assert (night.code_hash, night.git_commit) == (before.code_hash, before.git_commit)
