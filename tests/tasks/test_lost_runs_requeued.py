@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect import Flow, Task
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
@@ -72,16 +72,13 @@ def test_a_night_whose_process_is_known_to_be_gone_is_run_again_after_a_minute(t
             return made
 
         def names_after(passed: timedelta) -> list[str | None]:
-            reap_lost(beat.occurred + passed)
+            reap_lost(beat + passed)
             return [client.read_flow_run(each).state_name for each in runs]
 
         by_hand = client.create_flow_run(Flow(fn=deployed, name="nightly"), state=Running()).id  # in a terminal
         client.request("PATCH", "/flow_runs/{id}", path_params={"id": by_hand}, json={"infrastructure_pid": gone})
         runs = [run(gone), run("elsewhere:1"), run(gone), by_hand]
-        beat = Event(event=HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{runs[2]}"}, id=uuid4())
-        client.request("POST", "/events", json=[beat.model_dump(mode="json")])
-        told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
-        patience.until(lambda: bool(client.read_events(told, limit=1).events))
+        beat = heartbeat(client, runs[2], datetime.now(UTC))
         assert names_after(timedelta(seconds=30)) == ["Running"] * 4
         assert names_after(GONE_AFTER - timedelta(milliseconds=1)) == ["AwaitingRetry", "Running", "Running", "Crashed"]
         assert f"its process {ended.pid} is gone; done again at" in str(client.read_flow_run(runs[0]).state)
@@ -201,6 +198,15 @@ def test_a_night_begun_by_hand_is_done_again_too_and_one_that_a_person_cancelled
     assert states == again | {"CANCELLED": "Cancelled", "OUTLIVED": "Crashed"}
 
 
+def heartbeat(client: SyncPrefectClient, run_id: UUID, occurred: datetime) -> datetime:
+    """Have the server receive a heartbeat of the run, dated by the run's own clock; returns that time."""
+    beat = Event(event=HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{run_id}"}, occurred=occurred)
+    client.request("POST", "/events", json=[beat.model_dump(mode="json")])
+    told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
+    patience.until(lambda: bool(client.read_events(told, limit=1).events))
+    return occurred
+
+
 def test_clocks_that_differ_by_minutes_make_no_living_night_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,12 +226,7 @@ def test_clocks_that_differ_by_minutes_make_no_living_night_dead(
             clock.setattr(lost_runs, "datetime", Ahead)
             reap_lost()
         assert client.read_flow_run(made).state_id == began.id
-        past = datetime.now(UTC) - 2 * LOST_AFTER
-        resource = {"prefect.resource.id": f"prefect.flow-run.{made}"}
-        beat = Event(event=HEARTBEAT, resource=resource, id=uuid4(), occurred=past)
-        client.request("POST", "/events", json=[beat.model_dump(mode="json")])
-        told = EventFilter.model_validate({"event": {"name": [HEARTBEAT]}, "id": {"id": [str(beat.id)]}})
-        patience.until(lambda: bool(client.read_events(told, limit=1).events))
+        heartbeat(client, made, datetime.now(UTC) - 2 * LOST_AFTER)
         reap_lost(began.timestamp + LOST_AFTER)
         assert client.read_flow_run(made).state_id == began.id
 

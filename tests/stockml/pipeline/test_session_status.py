@@ -1,7 +1,6 @@
 """What kind of night it is: no session, an ordinary one, a late bar or a feed that has stopped."""
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,14 +11,11 @@ from stockml.nights.reasons import WHY
 from stockml.pipeline.session_status import SessionStatus, past_sessions, session_status
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief
+from tests.stockml.prices.test_calendar import at
 
 NEW_YORK = sessions_for("IBM")
 WEDNESDAY, FRIDAY = date(2013, 2, 27), date(2013, 3, 1)
 SUNDAY = datetime(2013, 3, 3, 12, tzinfo=UTC)
-
-
-def at(text: str, zone: str = "America/New_York") -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
 
 
 TUESDAY_NIGHT, THANKSGIVING_NIGHT = at("2026-11-24T23:00"), at("2026-11-26T23:00")

@@ -6,18 +6,15 @@ import pytest
 from stockml.forecasts.proper_scores import pinball
 from stockml.models.base_network import BaseNetwork
 from stockml.models.lead_grid import LEADS, MEDIAN, moves
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
 from stockml.training.base_trainer import STRETCH, Trainer, TrainingSet, mean_loss, member_of
-from tests.stockml.training.test_pretrain import SMALL, UNTIL, regressions_of, tickers
+from tests.stockml.models.test_pooled_ridge import Regressions, fit
+from tests.stockml.training.test_pretrain import SMALL, UNTIL, tickers
 from tests.support.walks import walk
-
-Regressions = tuple[PooledRegression, PooledRidge]
 
 
 @pytest.fixture(scope="module")
 def regressions() -> Regressions:
-    return regressions_of(tickers(), UNTIL)
+    return fit(tickers(), UNTIL)
 
 
 @pytest.mark.slow

@@ -9,33 +9,26 @@ import pytest
 
 from stockml.errors import InvalidSetting, TooFewBars
 from stockml.models.base_network import BaseNetwork
-from stockml.models.pooled_regression import PooledRegression
-from stockml.models.pooled_ridge import PooledRidge
 from stockml.models.pooled_vintages import digest
 from stockml.prices.series import PriceSeries
 from stockml.training import base_trainer
 from stockml.training.base_trainer import MemberSettings
 from stockml.training.pretrain import PretrainProgress, batches, cosine_rates, pretrain
+from tests.stockml.models.test_pooled_ridge import Regressions, fit
 from tests.support.cache_table import own_sources
 from tests.support.walks import altered_after, walk
 
 UNTIL = date(2003, 6, 30)
 SMALL = tuple(MemberSettings(seed=seed, units=(5, 4), dense=6, epochs=2, batch=4) for seed in (1, 2))
-Regressions = tuple[PooledRegression, PooledRidge]
 
 
 def tickers() -> dict[str, PriceSeries]:
     return {f"T{i}": walk(800 + 40 * i, seed=i) for i in range(3)}
 
 
-def regressions_of(series: dict[str, PriceSeries], until: date) -> Regressions:
-    pooled = PooledRegression.fit(series, until)
-    return pooled, PooledRidge.fit(series, until, pooled)
-
-
 @pytest.fixture(scope="module")
 def regressions() -> Regressions:
-    return regressions_of(tickers(), UNTIL)
+    return fit(tickers(), UNTIL)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +107,7 @@ def test_a_base_records_what_it_learned_from_and_later_bars_change_nothing(
     assert set(undisturbed.scores) == {f"loss, {member.name}" for member in SMALL}
     last = 700
     until = tickers()["T0"].sessions[last].item()
-    own = regressions_of(tickers(), until)
+    own = fit(tickers(), until)
     changed = {ticker: altered_after(series, last) for ticker, series in reversed(tickers().items())}
     plain = pretrain(tickers(), until, *own, folder=tmp_path, members=SMALL[:1])
     assert digest(pretrain(changed, until, *own, folder=tmp_path, members=SMALL[:1])) == digest(plain)
