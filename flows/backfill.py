@@ -14,7 +14,7 @@ from pydantic import Field
 
 from flows import form
 from flows.nightly import exclusive_run, skipped, train_and_publish
-from flows.tonight import NightRequest, bring_history, explained
+from flows.tonight import NightRequest, ask_about_jumps, bring_history
 from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import current_home
@@ -124,7 +124,7 @@ def fetch_missing(request: NightRequest, sessions: tuple[date, ...], now: dateti
         get_run_logger().info("%s", bars.counted)
         if without_bar(current_home(), ticker, sessions, calendar):
             bring_history(request, sessions[-1])
-    explained(request, as_stored(current_home(), ticker, sessions[-1]))
+    ask_about_jumps(request, as_stored(current_home(), ticker, sessions[-1]))
     if is_new and history_is_elsewhere():
         get_run_logger().info("%s", import_history(ticker, calendar, now))
     return without_bar(current_home(), ticker, sessions, calendar)

@@ -79,7 +79,7 @@ def workers(address: str | None, processes: int, memory_gb: float) -> Iterator[D
         if address:
             check_scheduler(address)
         runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
-        with runner as running, checked(running.client, here):
+        with runner as running, checking_workers(running.client, here):
             yield runner
 
 
@@ -109,7 +109,7 @@ class SentSettings(SettingsContext):
 
 
 @contextmanager
-def checked(client: Client, expected: WorkerEnvironment) -> Iterator[None]:
+def checking_workers(client: Client, expected: WorkerEnvironment) -> Iterator[None]:
     """Check all present workers, and within the block each one that joins. Raises WorkerMismatch.
 
     One that joins and differs from this process is refused, and the run's log says why.

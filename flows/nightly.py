@@ -34,7 +34,7 @@ from stockml.tickers import validated_ticker
 from tasks import lost_runs, run_records
 from tasks.artifacts import prefect_page, show_night
 from tasks.caching import keep_code_version, with_home_storage
-from tasks.status_page import remember
+from tasks.status_page import record_end
 from tasks.steps import decide_mode, evaluate_model, log_run, promote, publish_forecast, renormalise, train_model
 
 BUSY_WAIT_S = 3600.0
@@ -56,10 +56,10 @@ def run_name() -> str:
     name="nightly",
     flow_run_name=run_name,
     persist_result=False,  # its steps keep theirs
-    on_completion=[remember],
-    on_failure=[remember],
-    on_crashed=[remember],
-    on_cancellation=[remember],
+    on_completion=[record_end],
+    on_failure=[record_end],
+    on_crashed=[record_end],
+    on_cancellation=[record_end],
 )
 def nightly(
     ticker: form.TickerName = form.TICKER,
@@ -97,7 +97,7 @@ def nightly(
         night = train_and_publish(request, bars)
     night = replace(night, seconds=request.seconds())
     show_night(night)
-    return Completed(message=f"{message(night)}{request.aged()}", data=night)
+    return Completed(message=f"{message(night)}{request.age_notes()}", data=night)
 
 
 class Nowhere(LocalFileSystem):
@@ -157,7 +157,7 @@ def exclusive_run(ticker: str) -> Iterator[None]:
 
 
 def skipped(request: NightRequest, status: SessionStatus) -> State:
-    reason, state = f"{status}{request.aged()}", str(status.state)
+    reason, state = f"{status}{request.age_notes()}", str(status.state)
     night = Night.skipped(request.ticker, status.session, reason, datetime.now(UTC), request.settings.sha256())
     get_run_logger().info("%s: %s", state.lower(), reason)
     return Completed(name=state, message=reason, data=night)

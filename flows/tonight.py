@@ -61,7 +61,7 @@ class NightRequest:
             calendar, requested=session, now=clock.now(), last_stored=last, newest=newest, stale_after=stale_after
         )
 
-    def aged(self) -> str:
+    def age_notes(self) -> str:
         """What is too old by the settings (forecast, champion), to append to a state's message."""
         calendar = sessions_for(self.ticker, self.calendar)
         sentences = too_old(current_home(), self.ticker, calendar, clock.now(), self.settings.ageing)
@@ -129,7 +129,7 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
         bars = with_home_storage(append_bars, force=force)(payload, request.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
         if lacks_history and attempt == 0 and history_is_elsewhere():  # later ones may find these bars, and no lack
-            bars = explained(request, bars)
+            bars = ask_about_jumps(request, bars)
             get_run_logger().info("%s", import_history(request.ticker, request.calendar, now))
         status = request.status(session, newest=payload.newest)
         if status.state != states.LATE or attempt == request.late_retries:
@@ -139,11 +139,11 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
     bars = replace(bars, added=added, restated=restated)
     if status.state:
         return bars, status
-    bars = explained(request, bars)
+    bars = ask_about_jumps(request, bars)
     return bars, set_aside_tonight(current_home(), bars, request.calendar) or status
 
 
-def explained(request: NightRequest, bars: StoreReceipt) -> StoreReceipt:
+def ask_about_jumps(request: NightRequest, bars: StoreReceipt) -> StoreReceipt:
     """Ask for the splits that the stored bars' jumps suggest; returns the newest receipt."""
     if BarStore.of(current_home(), request.calendar).unexplained_jumps(request.ticker):
         return with_home_storage(explain_jumps, force=request.force)(bars, request.calendar, clock.now())

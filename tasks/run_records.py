@@ -35,7 +35,7 @@ from stockml.storage.manifests import LAST_RUN_SUFFIX
 from stockml.storage.process_marks import is_gone, mark
 from stockml.storage.sharing import commit_merged
 from stockml.tickers import validated_ticker
-from tasks.short_runs import suit_short_runs
+from tasks.short_runs import adapt_engine
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ WORKERS_RUN = "PREFECT__FLOW_RUN_ID"  # in the environment of a run that a worke
 
 def run_on_page(flow: Flow[..., Any], deployment: str | None, *arguments: Any, **keywords: Any) -> State:
     """Run the flow here and now; returns its end state. `deployment`: on whose page it is shown, if it exists."""
-    suit_short_runs()
+    adapt_engine()
     parameters = get_call_parameters(flow.fn, arguments, keywords)
     run = _created_run(flow, deployment, arguments, keywords, str(uuid4())) if deployment else None
     return cast(State, run_flow(flow, flow_run=run, parameters=parameters, return_type="state"))

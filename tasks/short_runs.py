@@ -27,7 +27,7 @@ ENDS_WITHIN_S = 2.0  # as long as Prefect waits for its own
 _begun: dict[UUID, threading.Timer] = {}
 
 
-def suit_short_runs() -> None:
+def adapt_engine() -> None:
     """Put the functions below in the place of Prefect's, in this process."""
     flow_module: Any = flow_engine
     flow_module._send_heartbeats, flow_module.observe_flow_run_suspension = heartbeats, suspension

@@ -37,7 +37,7 @@ EVERY_S = 60.0
 PAGE_MARK = "pages-shown"
 
 
-def remember(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+def record_end(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A hook: write how the ticker's run ended, and update the page; a universe updates it for its nights."""
     with suppress(StockmlError, OSError):  # an invalid ticker, or a full disk, has been reported already
         keep_end(flow_run, state, datetime.now(UTC))

@@ -128,9 +128,9 @@ def _read_all(
 
 def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
     """How a file is read; nothing is imported."""
-    from stockml.prices.csv_import import understood
+    from stockml.prices.csv_import import preview_import
 
-    report, history = understood(store, path, now=datetime.now(UTC), ticker=ticker, readings=readings)
+    report, history = preview_import(store, path, now=datetime.now(UTC), ticker=ticker, readings=readings)
     span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
     summary = f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
     rows = rows_of(history.bars.loc[: str(report.last)], ends=3)

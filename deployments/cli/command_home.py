@@ -54,7 +54,7 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
 
 
 @contextmanager
-def shared(home: HomePaths, command: str, words: Sequence[str] = ()) -> Iterator[None]:
+def state_sync(home: HomePaths, command: str, words: Sequence[str] = ()) -> Iterator[None]:
     """If machines share the home's state, refresh it before the command and commit the command's changes after it.
 
     If the command's `words` name tickers, only theirs. Flows do this themselves, one ticker at a time. `doctor`

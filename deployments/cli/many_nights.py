@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 app = Typer()
 
 
-@app.command("backfill")
-def catch_up(
+@app.command()
+def backfill(
     ticker: Ticker,
     first: Annotated[date, Argument(parser=as_session, metavar="FIRST", help="The first day, YYYY-MM-DD.")],
     last: Annotated[date, Argument(parser=as_session, metavar="LAST", help="The last day.")],
@@ -61,8 +61,8 @@ def catch_up(
     return _show_rows(rows, "all fail", as_json=as_json)
 
 
-@app.command("universe")
-def many_tickers(
+@app.command()
+def universe(
     tickers: Tickers = None,
     session: Session = None,
     mode: Mode = "auto",
@@ -89,7 +89,7 @@ def many_tickers(
     return _show_rows(rows, fail_when, as_json=as_json)
 
 
-@app.command("backtest")
+@app.command()
 def backtest(
     tickers: Tickers = None,
     first: Annotated[date | None, day("First day; required.", "--from")] = None,

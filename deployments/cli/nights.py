@@ -57,8 +57,8 @@ def nightly(
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, night_age(night, clock.now())))
 
 
-@app.command("history")
-def give_history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
+@app.command()
+def history(ticker: Ticker, calendar: Calendar = None, as_json: Json = False) -> None:
     """Fetch a ticker's price history from the provider. It takes a premium or a Tiingo key; else `stockml import`."""
     with recorded_prices(ticker):
         exchange = night_parameters(ticker, None, calendar, None)["calendar"]

@@ -169,14 +169,14 @@ def clear_up(
         steps = result_of(maintenance, dry_run=dry_run, keep=days, quiet=as_json or dry_run)
         if OWN_SERVER in os.environ and not dry_run:
             vacuum()
-    from stockml.maintenance.report import readable, summary
+    from stockml.maintenance.report import size_text, summary
 
     if as_json:
         plain = [vars(step) for step in steps]
         print(json.dumps({"dry_run": dry_run, "message": summary(steps), "steps": plain}, default=list))
     else:
         for step in steps:
-            size = "" if step.size is None else f", {readable(step.size)}"
+            size = "" if step.size is None else f", {size_text(step.size)}"
             result = f"not done: {step.failed}" if step.failed else f"{quantity(step.count, 'thing')}{size}"
             print(f"{step.name:<28} {result}")
             for thing in step.things:

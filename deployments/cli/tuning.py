@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 app = Typer()
 
 
-@app.command("pretrain")
-def learn_base(
+@app.command()
+def pretrain(
     prices: Annotated[Path | None, folder("Learn from these daily price files.")] = None,
     through: Annotated[date | None, day("The last session to learn from; default: the newest.")] = None,
     seeds: Annotated[int, Option(min=1, max=10, help="Networks to train; the base is their mean.")] = 2,

@@ -74,7 +74,7 @@ def check(home: HomePaths) -> None:
 
 def create(home: HomePaths) -> None:
     """Create missing databases on STOCKML_DATABASE_URL's server. Raises ServerUnavailable, which shows no password."""
-    with alone(home) as server:
+    with exclusive_connection(home) as server:
         if server is None:
             return
         existing = {row[0] for row in server.execute("SELECT datname FROM pg_database")}
@@ -84,7 +84,7 @@ def create(home: HomePaths) -> None:
 
 
 @contextmanager
-def alone(home: HomePaths) -> "Iterator[psycopg.Connection[Any] | None]":
+def exclusive_connection(home: HomePaths) -> "Iterator[psycopg.Connection[Any] | None]":
     """Yield a connection to STOCKML_DATABASE_URL's server, held by one block at a time across all homes; None if unset.
 
     Raises ServerUnavailable, which shows no password.

@@ -87,10 +87,10 @@ class PlotsOnDemand:
         self._checked_at: dict[str, float] = {}  # run id to monotonic time; infinity once nothing is missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (run_id := asked_for(scope)) and self._is_due(run_id):
+        if scope["type"] == "http" and (run_id := requested_run(scope)) and self._is_due(run_id):
             async with self._one_at_a_time:
                 if self._is_due(run_id):
-                    is_complete = await asyncio.to_thread(complete, self._database, run_id)
+                    is_complete = await asyncio.to_thread(draw_missing_plots, self._database, run_id)
                     self._checked_at[run_id] = math.inf if is_complete else time.monotonic()
         await self._application(scope, receive, send)
 
@@ -98,7 +98,7 @@ class PlotsOnDemand:
         return self._checked_at.get(run_id, -math.inf) + self.pause_s <= time.monotonic()
 
 
-def asked_for(scope: Scope) -> str | None:
+def requested_run(scope: Scope) -> str | None:
     """The run whose plots a request lists or opens; None if its night has drawn them or for other requests."""
     if not scope["path"].endswith(("/artifacts/list", "/get-artifact")):
         return None
@@ -108,7 +108,7 @@ def asked_for(scope: Scope) -> str | None:
     return (query.get("run_uuid") or query.get("run_id")) if is_plot else None
 
 
-def complete(database: str, run_id: str) -> bool:
+def draw_missing_plots(database: str, run_id: str) -> bool:
     """Have a night's missing plots drawn, and all logged; True if none is missing now, or the run is no night's.
 
     They are drawn in a process of their own, which imports what this one never does.

@@ -152,7 +152,7 @@ def _bring_up_to_date(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if local := databases.local_database(os.environ):
         databases.create_prefect(local)
-    with FileLock(folder / "migrated.lock"), databases.alone(current_home()):
+    with FileLock(folder / "migrated.lock"), databases.exclusive_connection(current_home()):
         if not (local and local.is_file() and version_file.is_file() and version_file.read_bytes() == version_line):
             databases.migrate()
             write_atomically(version_file, version_line)

@@ -87,7 +87,7 @@ def start(program: Program, log: Path) -> Child:
     return Child(program, process, log)
 
 
-def shorten(log: Path, max_bytes: int = LOG_BYTES) -> None:
+def shorten_log(log: Path, max_bytes: int = LOG_BYTES) -> None:
     """Leave the newest half of a log that has more than `max_bytes`, in whole lines; its program writes on."""
     with contextlib.suppress(OSError):  # a person may remove it; a disk may be full
         if log.stat().st_size > max_bytes:
@@ -99,7 +99,7 @@ def shorten(log: Path, max_bytes: int = LOG_BYTES) -> None:
                 sink.write(newest)
 
 
-def started_anew(child: Child) -> Child:
+def restart(child: Child) -> Child:
     """Start the child's program again after it has ended, and return the new child."""
     stop([child])
     return start(child.program, child.log)
@@ -118,7 +118,7 @@ def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) 
             with lock:
                 if stopping or not goes_on(children[-1]):
                     return
-                children.append(started_anew(children[-1]))
+                children.append(restart(children[-1]))
 
     children, lock, stopping = [start(program, log)], threading.Lock(), False
     watching = threading.Thread(target=watch, name=f"watch of {program.name}", daemon=True)

@@ -114,7 +114,7 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
     """
     while True:
         for index, child in enumerate(children):
-            processes.shorten(child.log)
+            processes.shorten_log(child.log)
             if child.process.poll() is None:
                 continue
             if not child.was_killed or time.monotonic() - child.began <= SETTLED_S:
@@ -122,7 +122,7 @@ def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
             if option := PORT_OPTIONS.get(child.program.name):  # else the new one would end without saying why
                 address = Access.of(child.program.environ).address
                 check_port(child.program.name, int(child.program.arguments[0]), option, address)
-            children[index] = processes.started_anew(child)
+            children[index] = processes.restart(child)
             say(f"{child.program.name} was killed, and is started anew")
         time.sleep(0.5)
 

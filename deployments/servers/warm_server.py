@@ -71,13 +71,13 @@ def main(address: str) -> None:
 def prepare() -> None:
     """Import, read and compute in advance all that does not depend on which night comes."""
     from tasks.caching import keep_code_version
-    from tasks.short_runs import suit_short_runs
+    from tasks.short_runs import adapt_engine
 
     for name in IMPORTED:
         importlib.import_module(name)
     keep_code_version()
     prepare_readers()
-    suit_short_runs()
+    adapt_engine()
     read_ahead()
     read_ahead([current_home().bases])
     bases_sha256(current_home(), FIRST_DAY)

@@ -17,7 +17,7 @@ import numpy as np
 from stockml.errors import InvalidFile, InvalidSession, InvalidSetting, StockmlError, TooFewBars
 from stockml.evaluation.assessment import select_model
 from stockml.evaluation.candidates import ScoringData
-from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, scored
+from stockml.evaluation.distribution_scores import DistributionScore, Losses, PairedLosses, score
 from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
@@ -254,7 +254,7 @@ def _scored(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
-        scores={name: scored(each, actual, losses[name]) for name, each in rows.quantiles.items()},
+        scores={name: score(each, actual, losses[name]) for name, each in rows.quantiles.items()},
         widths={name: paired(each, centred) for name, each in width_losses.items()},
         over={name: paired(published, each) for name, each in width_losses.items()},
         whole={row: paired(losses[PUBLISHED], each) for row, each in references.items()},

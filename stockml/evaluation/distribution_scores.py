@@ -97,7 +97,7 @@ class PairedLosses:
     skills: tuple[float, ...]
 
 
-def scored(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
+def score(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionScore:
     """Score a forecast.  quantiles: (m, leads, 21), actual: (m, leads): what `losses`, in CRPS, was computed from."""
     bands = score_bands(quantiles, actual).bands
     return DistributionScore(
@@ -110,7 +110,7 @@ def scored(quantiles: Floats, actual: Floats, losses: Losses) -> DistributionSco
     )
 
 
-def compared(
+def compare_crps(
     rows: Mapping[str, Losses], overlapping: int, *, reference: str, symmetric: bool = False
 ) -> dict[str, CrpsComparison]:
     """Compare every other row with the reference, on the same origins, of which `overlapping` in a row share sessions.

@@ -10,7 +10,7 @@ from datetime import date
 import numpy as np
 
 from stockml.evaluation.candidates import Candidate
-from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compared, scored
+from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compare_crps, score
 from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import is_clear, overlap
 from stockml.evaluation.simple_distributions import DistributionRows, simple_distributions
@@ -116,13 +116,13 @@ def distribution_table(
     losses = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
     widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items() if simple_rows}
     shared = overlap(origins, int(leads[-1]))
-    over_simple = compared(losses, shared, reference=WITHOUT_NETWORK)
+    over_simple = compare_crps(losses, shared, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
-        scores={name: scored(each, actual, losses[name]) for name, each in rows.quantiles.items()},
-        widths=compared(widths, shared, reference=POOLED, symmetric=True),
-        whole=compared(losses, shared, reference=POOLED),
-        against_champion=compared(losses, shared, reference=CHAMPION).get(LSTM),
+        scores={name: score(each, actual, losses[name]) for name, each in rows.quantiles.items()},
+        widths=compare_crps(widths, shared, reference=POOLED, symmetric=True),
+        whole=compare_crps(losses, shared, reference=POOLED),
+        against_champion=compare_crps(losses, shared, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=vintages.through,
         reasons=rows.reasons,

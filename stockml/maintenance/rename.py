@@ -54,7 +54,7 @@ def rename(home: HomePaths, old: str, new: str, *, missed: Callable[[TrackingUna
                     shutil.rmtree(after)
                 before.rename(after)
                 moved.append(before.parent.name)
-        moved += ["champions"] if Registry(home.models).renamed(old, new) else []
+        moved += ["champions"] if Registry(home.models).rename(old, new) else []
         moved += _rename_records(home, old, new)
         mark.with_suffix(MLFLOW_PENDING).touch()
         mark.unlink(missing_ok=True)

@@ -35,17 +35,17 @@ def summary(steps: Sequence[StepReport]) -> str:
     """One line: how much went, or would go, and which steps could not be done."""
     things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
     failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
-    line = f"{quantity(things, 'thing')}, {readable(size)}"
+    line = f"{quantity(things, 'thing')}, {size_text(size)}"
     return f"{line}. Not done: {'; '.join(failed)}" if failed else line
 
 
-def readable(size: int) -> str:
+def size_text(size: int) -> str:
     """Bytes with a unit: 999 B, 1.0 kB, 2.5 MB."""
     return f"{size} B" if size < 1000 else decimal(size)
 
 
 def _row(step: StepReport) -> str:
-    size = "–" if step.size is None else readable(step.size)
+    size = "–" if step.size is None else size_text(step.size)
     return f"| {step.name} | {f'not done: {step.failed}' if step.failed else step.count} | {size} |"
 
 

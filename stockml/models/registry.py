@@ -141,7 +141,7 @@ class Registry:
             self._append(back)
             return back
 
-    def renamed(self, old: str, new: str) -> bool:
+    def rename(self, old: str, new: str) -> bool:
         """Rewrite `old` to `new` in the lines of the renamed folder; False when none is left to rewrite."""
         if not self.file(new).exists():
             return False

@@ -135,10 +135,10 @@ def night_path(nights: Path, ticker: str, key: str) -> Path:
 
 
 def kept_night(nights: Path, ticker: str, key: str) -> Night | None:
-    return readable(night_path(nights, ticker, key))
+    return night_in(night_path(nights, ticker, key))
 
 
-def readable(path: Path) -> Night | None:
+def night_in(path: Path) -> Night | None:
     """The night in this file; None if it is missing or unreadable."""
     try:
         return read_night(path) if path.is_file() else None
@@ -154,7 +154,7 @@ def put_aside(path: Path) -> None:
 
 def kept_nights(nights: Path, ticker: str) -> list[Night]:
     """The ticker's nights by session, oldest first, without unreadable records. A skipped night has none."""
-    nights_read = filter(None, map(readable, nights.glob(f"{ticker}/*/night.json")))
+    nights_read = filter(None, map(night_in, nights.glob(f"{ticker}/*/night.json")))
     return sorted(nights_read, key=lambda night: (night.session, night.finished_at))
 
 

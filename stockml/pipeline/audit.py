@@ -38,7 +38,7 @@ from stockml.prices.revisions import BAR_SCHEMA, batches
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import SCHEMAS, BarStore
 from stockml.settings import Settings
-from stockml.storage.differences import Compared, compared
+from stockml.storage.differences import Compared, compare
 from stockml.storage.objects import Objects
 from stockml.storage.parquet_files import Table
 
@@ -97,7 +97,7 @@ def audit(
         rows = _rows(BarStore.of(copy, calendar), ticker, session, copy.root)
         results.append({**files, "windows and simple rows": rows})  # of the audited session alone
     one, two = results
-    parts = {part: compared(one[part], two[part]) for part in one}
+    parts = {part: compare(one[part], two[part]) for part in one}
     return Audit(ticker, session, int((days > session).sum()), parts)
 
 

@@ -25,7 +25,7 @@ from stockml.training.train import facts_about
 
 @record
 @dataclass(frozen=True)
-class KeptDecision:
+class DecisionRecord:
     """A decision, the champion that it was based on, and the reason if that champion could not be read."""
 
     session: date
@@ -49,24 +49,24 @@ def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings) ->
         champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
         decision = decide(facts, settings.mode, settings.policy)
         folder, sha256 = (champion.path, champion.sha256) if champion else (None, None)
-        stored = KeptDecision(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
+        stored = DecisionRecord(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
         write_atomically(path, written_record(stored))
     return DecisionReceipt(dataset.ticker, str(path), sha256_of(path) or "", stored.mode, stored.reason)
 
 
 def champion_of_decision(decision: DecisionReceipt) -> tuple[Path | None, str | None]:
     """The champion's folder, or None, and the reason if it could not be read. Raises StoreError if it is damaged."""
-    stored = read_record(KeptDecision, Path(decision.path).read_bytes())
+    stored = read_record(DecisionRecord, Path(decision.path).read_bytes())
     if stored.champion is None:
         return None, stored.unreadable
     check_intact(decision.ticker, stored.champion, stored.champion_sha256)
     return Path(stored.champion), stored.unreadable
 
 
-def _earlier_decision(path: Path) -> KeptDecision | None:
+def _earlier_decision(path: Path) -> DecisionRecord | None:
     """An earlier decision, if the champion that it was based on is still on disk unchanged."""
     try:
-        stored = read_record(KeptDecision, path.read_bytes())
+        stored = read_record(DecisionRecord, path.read_bytes())
     except (OSError, ValueError):
         return None
     return stored if stored.champion is None or sha256_of(stored.champion) == stored.champion_sha256 else None

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from stockml.errors import InconsistentOverlap
 from stockml.prices import split_adjustment
-from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without
+from stockml.prices.bars import PRICES, Bars, SetAside, Split, broken, days_of, is_broken, without_set_aside
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import HOW_RECORDED, newest
 from stockml.prices.screening import doubtful
@@ -74,7 +74,7 @@ def adjust_series(
     faults = [*broken(rows[~rows.index.isin(series.index)], sessions), *doubtful(series)]
     set_aside = _judged(faults, judgements, recorded(fetched, imports, sessions))
     identity = hashlib.sha256(json.dumps(adjustment, default=str).encode()).hexdigest()
-    return AdjustedSeries(without(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
+    return AdjustedSeries(without_set_aside(series, set_aside), set_aside, tuple(joins), identity, tuple(contradicted))
 
 
 def unbroken(bars: Bars | None, sessions: Sessions) -> Bars | None:

@@ -87,7 +87,7 @@ def checked(ticker: str, bars: Bars, sessions: Sessions | None) -> Bars:
     if faulty and (len(faulty) == len(tidy) or exceeds_share(len(faulty), len(tidy))):
         more = f" (and {len(faulty) - 1} more of {len(tidy)})" if len(faulty) > 1 else ""
         raise BadPayload(ticker, f"session {faulty[0]}{more}")
-    off_days = [bar.session for bar in broken(without(tidy, faulty), sessions)]
+    off_days = [bar.session for bar in broken(without_set_aside(tidy, faulty), sessions)]
     if sessions and off_days and (len(off_days) == len(tidy) or is_other_calendar(off_days, len(tidy))):
         message = f"expected sessions of {sessions.name}, found {len(off_days)} others of {len(tidy)} ({off_days[0]})"
         raise BadPayload(ticker, f"{message}: set `calendar:` in tickers.yaml")
@@ -123,7 +123,7 @@ def is_broken(bars: Bars, sessions: Sessions | None) -> NDArray[np.bool_]:
     return np.asarray(np.any([mask for _, mask in _broken_rules(bars, sessions)], axis=0), dtype=np.bool_)
 
 
-def without(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
+def without_set_aside(bars: Bars, set_aside: Collection[SetAside]) -> Bars:
     if not set_aside:
         return bars
     days = np.array(sorted({bar.session for bar in set_aside}), dtype="datetime64[D]")

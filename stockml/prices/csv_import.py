@@ -21,7 +21,7 @@ from stockml.prices.bars import (
     days_of,
     is_other_calendar,
     make_bars,
-    without,
+    without_set_aside,
 )
 from stockml.prices.calendar import Sessions, sessions_for
 from stockml.prices.csv_cells import (
@@ -144,7 +144,7 @@ def _history(ticker: str, content: bytes, source: str, sessions: Sessions, readi
     bars = checked(ticker, bars, sessions)
     series = adjust_series(ticker, None, [bars], (), {}, sessions=sessions)
     assert series is not None  # `checked` refuses a file whose bars are all broken
-    if step := other_scale(series.bars, without(bars, broken(bars, None))):
+    if step := other_scale(series.bars, without_set_aside(bars, broken(bars, None))):
         raise NotPrices(f"expected prices of one scale, found {step}; correct the file, or leave out all up to then")
     empty, doubts = int((~has_values).sum()), suspicions(series.bars, len(series.set_aside))
     counts = (empty, repairs, off_calendar, () if "volume" in cells else columns, not scaled.equals(repaired))
@@ -155,12 +155,12 @@ def import_file(
     store: BarStore, path: Path, *, recorded_at: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> ImportReport:
     """Import one file's history into the store. Raises InvalidFile, InvalidTicker, NoOverlap, InconsistentOverlap."""
-    report, history = understood(store, path, now=recorded_at, ticker=ticker, readings=readings)
+    report, history = preview_import(store, path, now=recorded_at, ticker=ticker, readings=readings)
     recorded = store.record_import(report.ticker, history.bars, recorded_at=recorded_at, source=history.source)
     return replace(report, recorded=recorded)
 
 
-def understood(
+def preview_import(
     store: BarStore, path: Path, *, now: datetime, ticker: str | None = None, readings: Readings = AS_FOUND
 ) -> tuple[ImportReport, History]:
     """What an import of the file at `now` would bring, without recording it; and its history.

@@ -22,7 +22,7 @@ class Compared:
     differences: tuple[str, ...]
 
 
-def compared(one: Path, two: Path) -> Compared:
+def compare(one: Path, two: Path) -> Compared:
     """Compare two files, or two folders by paths relative to each; paths inside the contents count as content."""
     first, second = (dict(_leaves(path)) for path in (one, two))
     names = sorted({*first, *second})

@@ -159,7 +159,7 @@ class Objects:
                 return {}
             return objects
 
-    def written(self, name: str, details: Mapping[str, Any]) -> datetime:
+    def written_at(self, name: str, details: Mapping[str, Any]) -> datetime:
         """When the object, listed with these details, was written; now, if it is gone or the store has no time."""
         moment = datetime.now(UTC)
         with self._refused(name), suppress(FileNotFoundError, NotImplementedError):

@@ -162,7 +162,7 @@ def unreferenced_before(home: HomePaths, before: datetime, *, remove: bool) -> d
     if (state := SharedState.of(home)) is None:
         return {}
     unreferenced = state.unreferenced().items()
-    old = {name: int(info["size"]) for name, info in unreferenced if state.objects.written(name, info) < before}
+    old = {name: int(info["size"]) for name, info in unreferenced if state.objects.written_at(name, info) < before}
     if remove:
         state.objects.remove(old)
     return old

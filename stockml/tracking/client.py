@@ -19,7 +19,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
-from stockml.nights.record import Night, kept_night, model_name, night_path, readable, write_night
+from stockml.nights.record import Night, kept_night, model_name, night_in, night_path, write_night
 from stockml.storage.manifests import WAITING
 from stockml.tracking import connection, experiments, models, retention, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
@@ -136,7 +136,7 @@ class Tracking:
 
     def pending(self, ticker: str = "*") -> tuple[Night, ...]:
         """The kept nights (of one ticker) that MLflow lacks, oldest first; damaged ones are left out and wait on."""
-        waiting = (readable(mark.with_name("night.json")) for mark in self.home.nights.glob(f"{ticker}/*/{WAITING}"))
+        waiting = (night_in(mark.with_name("night.json")) for mark in self.home.nights.glob(f"{ticker}/*/{WAITING}"))
         return tuple(sorted((night for night in waiting if night), key=lambda night: night.finished_at))
 
     def log_pending(self, ticker: str = "*") -> tuple[Night, ...]:
@@ -154,7 +154,7 @@ class Tracking:
     def rebuild(self) -> tuple[Night, ...]:
         """Log every readable night record; only the run, if the model was cleared away."""
         for path in self.home.nights.glob("*/*/night.json"):
-            if readable(path):
+            if night_in(path):
                 path.with_name(WAITING).touch()
         return self.resume()
 
@@ -183,7 +183,7 @@ class Tracking:
     def rename(self, old: str, new: str) -> list[str]:
         """Rename the experiment and the registered model of `old` to `new`; returns what moved, in words."""
         with self.client() as client:
-            return experiments.renamed(client, old, new)
+            return experiments.rename(client, old, new)
 
     def is_own(self, run: "Run") -> bool:
         """Whether the run is not another home's that logs to the same MLflow and clears up its own runs."""

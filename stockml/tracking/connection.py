@@ -54,8 +54,8 @@ def client(home: HomePaths) -> "Iterator[MlflowClient]":
     from mlflow.exceptions import MlflowException
 
     try:
-        with nullcontext() if is_server else database.alone(uri, home.locks):
-            database.ensure(uri, home.artifacts)
+        with nullcontext() if is_server else database.exclusive_access(uri, home.locks):
+            database.create_or_update(uri, home.artifacts)
             mlflow_client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         yield mlflow_client
     except _outages(MlflowException) as error:

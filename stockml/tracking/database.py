@@ -45,7 +45,7 @@ WHERE tags.key = 'stockml.key' AND runs.lifecycle_stage = 'active'
 
 
 @contextmanager
-def alone(uri: str, locks: Path) -> Iterator[None]:
+def exclusive_access(uri: str, locks: Path) -> Iterator[None]:
     """Keep others from opening the database meanwhile: of this home, or of all machines if it is PostgreSQL's.
 
     MLflow creates missing tables when it opens a database: two processes at once would spoil it for each other.
@@ -63,7 +63,7 @@ def alone(uri: str, locks: Path) -> Iterator[None]:
             yield
 
 
-def ensure(uri: str, artifacts: str) -> None:
+def create_or_update(uri: str, artifacts: str) -> None:
     """Create the database that `uri` names if it is a missing SQLite file: beside it, then moved when complete.
 
     An existing one is updated if its home has moved; a damaged one raises sqlite3.DatabaseError. One process at a time.

@@ -77,7 +77,7 @@ def arrange(client: "MlflowClient", locks: Path, experiment: "Experiment", view:
             client.set_experiment_tag(experiment.experiment_id, name, value)
 
 
-def renamed(client: "MlflowClient", old: str, new: str) -> list[str]:
+def rename(client: "MlflowClient", old: str, new: str) -> list[str]:
     """Rename `old`'s experiment, track records and registered model to `new`, if free; returns what moved."""
     moved = []
     experiment = _existing_or_restored(client, experiment_name(old))

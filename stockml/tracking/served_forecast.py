@@ -17,7 +17,7 @@ from stockml.forecasts.proper_scores import COVERAGES, band, percent
 from stockml.forecasts.publishing import Calibration
 from stockml.models.lead_grid import MEDIAN
 from stockml.models.trained_model import TrainedModel, load_model
-from stockml.prices.bars import COLUMNS, broken, exceeds_share, without
+from stockml.prices.bars import COLUMNS, broken, exceeds_share, without_set_aside
 from stockml.prices.calendar import A_DAY, Sessions, sessions_for
 from stockml.prices.screening import doubtful, other_scale, sparse, suspicions
 from stockml.prices.series import PriceSeries
@@ -72,11 +72,11 @@ def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
     if gap := sparse(bars, sessions):
         raise _refused(f"expected daily bars, found {gap}; give those of every session")
-    unbroken = without(bars, broken(bars, sessions))
+    unbroken = without_set_aside(bars, broken(bars, sessions))
     invalid = sorted((*broken(bars, sessions), *doubtful(unbroken)), key=lambda bar: bar.session)
     if invalid and (exceeds_share(len(invalid), len(bars)) or invalid[-1].session == bars.index[-1].date()):
         raise _refused(f"{invalid[-1]}; correct the bar or leave it out")
-    believed = without(bars, invalid)
+    believed = without_set_aside(bars, invalid)
     segment = believed.iloc[starts(PriceSeries.from_bars(believed))[-1] :]  # those before may be in other units
     if step := other_scale(segment, unbroken):
         raise _refused(f"expected prices of one scale, found {step}; adjust for splits, or leave out all up to then")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from deployments.cli.command_home import in_home, shared
+from deployments.cli.command_home import in_home, state_sync
 from stockml.errors import InvalidFile, RecordUnreadable
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -168,7 +168,7 @@ def test_a_home_is_the_state_before_servers_and_nights_start_from_it(two_homes: 
     """`up` ends after months, `serve` never: another's night began without the bars, and this one was refused."""
     here, another = two_homes
     store_of(here, "IBM")
-    with shared(here, "serve"):
+    with state_sync(here, "serve"):
         refresh(another)
         assert BarStore.of(another).tickers() == ("IBM",)
 
@@ -180,12 +180,12 @@ def test_a_night_ends_well_beside_what_another_machine_was_faster_to_change(
     """As after a kill: the other ticker's next night sets it aside. Each night until then ended in an error."""
     here, another = two_homes
     for machine in (here, another):
-        with shared(machine, "status"):
+        with state_sync(machine, "status"):
             machine.ledger.mkdir(parents=True, exist_ok=True)
     (here.ledger / "IBM.parquet").write_text("of a night that was killed")
     (another.ledger / "IBM.parquet").write_text("of the one that took its place")
     commit_all(another)
-    with shared(here, "nightly"):
+    with state_sync(here, "nightly"):
         here.tickers.write_text("MSFT: {}")
     refresh(another)
     assert another.tickers.read_text() == "MSFT: {}"
@@ -210,7 +210,7 @@ def test_a_command_that_names_a_ticker_waits_for_no_other(
         (["tickers", "list"], ("IBM",)),
         (["import", "MSFT"], ("IBM", "MSFT")),
     ):
-        with shared(another, words[0], words[1:]):
+        with state_sync(another, words[0], words[1:]):
             assert BarStore.of(another).tickers() == brought
 
 
@@ -223,7 +223,7 @@ def test_a_command_that_names_a_ticker_is_refused_for_no_other(two_homes: tuple[
     (another.ledger / "IBM.parquet").parent.mkdir()
     (another.ledger / "IBM.parquet").write_text("of this machine alone")
     commit_all(here)
-    with shared(another, "rollback", ["MSFT"]):
+    with state_sync(another, "rollback", ["MSFT"]):
         champion = another.models / "MSFT" / "champion.json"
         champion.parent.mkdir(parents=True)
         champion.write_text("the previous one")

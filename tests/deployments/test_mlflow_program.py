@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from starlette.responses import PlainTextResponse
 
 from deployments.cli.app import run
-from deployments.servers.mlflow_program import PlotsOnDemand, asked_for
+from deployments.servers.mlflow_program import PlotsOnDemand, requested_run
 from stockml.home import HomePaths
 from stockml.nights.record import night_path, write_night
 from tests.support.commands import Captured, store_of
@@ -39,7 +39,7 @@ LIST, GET = "/ajax-api/2.0/mlflow/artifacts/list", "/get-artifact"
     ],
 )
 def test_requests_for_the_plots_folder_ask_for_a_runs_plots(path: str, query: bytes, run: str | None) -> None:
-    assert asked_for({"path": path, "query_string": query}) == run
+    assert requested_run({"path": path, "query_string": query}) == run
 
 
 @pytest.mark.slow

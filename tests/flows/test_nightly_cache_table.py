@@ -66,7 +66,7 @@ def nights(prefect_server: None, installation: HomePaths, tmp_path_factory: pyte
         patch.setenv("STOCKML_HOME", str(installation.root))
         use(feed, patch)
         feed.set_clock(THURSDAY)
-        yield Nights.begun(installation, feed, folder)
+        yield Nights.after_first_run(installation, feed, folder)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ class Nights:
     before: Path
 
     @classmethod
-    def begun(cls, home: HomePaths, feed: Feed, folder: Path) -> "Nights":
+    def after_first_run(cls, home: HomePaths, feed: Feed, folder: Path) -> "Nights":
         """Run Thursday's night and keep a copy of the result."""
         fill(home, ["IBM"])
         made = cls(home, feed, code_version.PACKAGE, folder / "before")

@@ -139,7 +139,7 @@ def short() -> None:
 
 @pytest.fixture
 def prefects_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the test ends, restore what `suit_short_runs` replaced."""
+    """When the test ends, restore what `adapt_engine` replaced."""
     replaced: list[tuple[Any, str]] = [
         (flow_engine, "_send_heartbeats"),
         (flow_engine, "observe_flow_run_suspension"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scoringrules
 
-from stockml.evaluation.distribution_scores import Losses, PairedLosses, compared, panel_diebold_mariano, scored
+from stockml.evaluation.distribution_scores import Losses, PairedLosses, compare_crps, panel_diebold_mariano, score
 from stockml.evaluation.significance import diebold_mariano
 from stockml.models.lead_grid import LEVELS, symmetrised
 
@@ -38,7 +38,7 @@ def losses(actual: np.ndarray, **found: np.ndarray) -> dict[str, Losses]:
 def test_scores_are_those_of_scoringrules() -> None:
     forecast, actual = quantiles(0.012), outcomes()
     loss = Losses.of(forecast, actual, LEADS)
-    found = scored(forecast, actual, loss)
+    found = score(forecast, actual, loss)
     each = scoringrules.crps_quantile(actual, forecast, LEVELS)
     assert found.origins == len(ORIGINS)
     np.testing.assert_allclose(found.crps_by_lead, each.mean(axis=0))
@@ -55,7 +55,7 @@ def test_scores_are_those_of_scoringrules() -> None:
 
 def test_skill_names_its_reference_and_the_right_width_wins() -> None:
     both = losses(outcomes(), right=quantiles(0.01), wide=quantiles(0.02))
-    found = compared(both, OVERLAPPING, reference="right", symmetric=True)
+    found = compare_crps(both, OVERLAPPING, reference="right", symmetric=True)
     assert list(found) == ["wide"]
     comparison = found["wide"]
     assert (comparison.name, comparison.reference, comparison.symmetric) == ("wide", "right", True)
@@ -65,19 +65,19 @@ def test_skill_names_its_reference_and_the_right_width_wins() -> None:
     assert comparison.test is not None
     assert comparison.test == diebold_mariano(wide, right, 10)
     assert comparison.test.p_worse < 0.01
-    by_lead = [scored(quantiles(0.01), outcomes(), both[name]).crps_by_lead for name in ("wide", "right")]
+    by_lead = [score(quantiles(0.01), outcomes(), both[name]).crps_by_lead for name in ("wide", "right")]
     np.testing.assert_allclose(comparison.skill_by_lead, 1 - np.array(by_lead[0]) / by_lead[1])
 
 
 def test_the_location_counts_unless_widths_alone_are_compared() -> None:
     both, risen = {"centred": quantiles(0.01), "rising": quantiles(0.01, 0.003)}, outcomes() + 0.003 * np.sqrt(LEADS)
     widths, whole = losses(risen, **{row: symmetrised(x) for row, x in both.items()}), losses(risen, **both)
-    assert compared(widths, OVERLAPPING, reference="centred")["rising"].skill == pytest.approx(0, abs=1e-9)
-    assert compared(whole, OVERLAPPING, reference="centred")["rising"].skill > 0.02
+    assert compare_crps(widths, OVERLAPPING, reference="centred")["rising"].skill == pytest.approx(0, abs=1e-9)
+    assert compare_crps(whole, OVERLAPPING, reference="centred")["rising"].skill > 0.02
 
 
 def test_without_the_reference_nothing_is_compared() -> None:
-    assert compared(losses(outcomes(), wide=quantiles(0.02)), OVERLAPPING, reference="absent") == {}
+    assert compare_crps(losses(outcomes(), wide=quantiles(0.02)), OVERLAPPING, reference="absent") == {}
 
 
 @pytest.mark.parametrize("width", [0.0, 0.005])
@@ -85,12 +85,12 @@ def test_a_price_that_never_moved_gives_no_skill_however_narrow_the_forecast(wid
     moved, forecasts = np.zeros((len(ORIGINS), len(LEADS))), {"narrow": quantiles(width), "wide": quantiles(0.01)}
     both = losses(moved, **forecasts)
     for reference in both:
-        assert compared(both, OVERLAPPING, reference=reference) == {}
+        assert compare_crps(both, OVERLAPPING, reference=reference) == {}
     assert np.isnan(both["wide"].skills(both["narrow"])).tolist() == [True] * (1 + len(LEADS))
     moved[0, 0] = 0.01  # it moved once: a skill is missing only where the reference is exact
     both = losses(moved, **forecasts)
     assert np.isfinite(both["wide"].skills(both["narrow"])).tolist() == [True, True, width > 0, width > 0]
-    assert set(compared(both, OVERLAPPING, reference="narrow")) == ({"wide"} if width else set())
+    assert set(compare_crps(both, OVERLAPPING, reference="narrow")) == ({"wide"} if width else set())
 
 
 def test_blocks_are_quarters_of_all_tickers_and_partial_ones_are_left_out() -> None:
@@ -145,7 +145,7 @@ def test_an_interval_is_students_where_no_outcomes_overlap() -> None:
     from scipy.stats import ttest_1samp
 
     both = losses(outcomes()[::10], network=quantiles(0.0105)[::10], simple=quantiles(0.02)[::10])
-    found = compared(both, 1, reference="simple")["network"]
+    found = compare_crps(both, 1, reference="simple")["network"]
     loss, other = (each.by_origin for each in both.values())
     expected = ttest_1samp(other - loss, 0.0).confidence_interval()
     assert found.interval

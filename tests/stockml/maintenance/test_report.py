@@ -2,7 +2,7 @@
 
 import pytest
 
-from stockml.maintenance.report import StepReport, markdown, readable, summary
+from stockml.maintenance.report import StepReport, markdown, size_text, summary
 
 
 def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
@@ -30,4 +30,4 @@ def test_of_what_was_removed_fifty_are_named_and_the_others_counted() -> None:
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2.5e12, "2.5 TB")])
 def test_sizes_are_readable(size: int, text: str) -> None:
-    assert readable(int(size)) == text
+    assert size_text(int(size)) == text

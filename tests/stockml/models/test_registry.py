@@ -231,7 +231,7 @@ def test_a_history_of_another_ticker_is_refused(registry: Registry) -> None:
     for look in (registry.history, registry.champion):
         with pytest.raises(RecordUnreadable, match=r"of MSFT, .*: if MSFT .* MSFT IBM`; else restore it"):
             look("IBM")
-    assert registry.renamed("MSFT", "IBM")  # as after a rename that was cut short
+    assert registry.rename("MSFT", "IBM")  # as after a rename that was cut short
     assert [line.ticker for line in registry.history("ibm")] == ["IBM"]
 
 
@@ -245,7 +245,7 @@ def test_a_history_that_went_on_after_a_rename_was_cut_short_can_still_be_rename
     path.write_bytes(unchecked + second.rpartition(b", ")[0] + b"}\n")
     with pytest.raises(RecordUnreadable, match="line 1: a promotion of BM"):
         registry.history("IBM")
-    assert registry.renamed("BM", "IBM")
+    assert registry.rename("BM", "IBM")
     assert [(line.ticker, line.intact()) for line in registry.history("IBM")] == [("IBM", True)] * 2
 
 

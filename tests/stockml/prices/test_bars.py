@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from stockml.errors import BadPayload
 from stockml.nights.reasons import WHY
-from stockml.prices.bars import COLUMNS, Bars, broken, checked, jumps, make_bars, without
+from stockml.prices.bars import COLUMNS, Bars, broken, checked, jumps, make_bars, without_set_aside
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief
 from stockml.tickers import without_ticker
@@ -55,7 +55,7 @@ def test_a_broken_bar_is_named_by_session_and_rule_and_many_are_refused(row, col
     pd.testing.assert_frame_equal(checked("IBM", bars, NEW_YORK), bars, check_freq=False)
     (found,) = broken(bars, NEW_YORK)
     assert str(found).startswith(f"{DAYS[row]}: expected {rule}, found open ")
-    assert len(without(bars, [found])) == len(bars) - 1
+    assert len(without_set_aside(bars, [found])) == len(bars) - 1
     for refused in (bars.iloc[row : row + 1], with_value(bars.iloc[:10], 8, column, value)):
         with pytest.raises(BadPayload, match=f"session {DAYS[row]}: expected {rule}"):
             checked("IBM", refused, NEW_YORK)

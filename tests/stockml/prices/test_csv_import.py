@@ -11,7 +11,7 @@ from deployments.replay.recording import recorded_rows
 from stockml.errors import InvalidFile, InvalidTicker, NoOverlap
 from stockml.prices.bars import days_of, jumps
 from stockml.prices.calendar import sessions_for
-from stockml.prices.csv_import import files_in, import_file, read_folder, read_history, ticker_of, understood
+from stockml.prices.csv_import import files_in, import_file, preview_import, read_folder, read_history, ticker_of
 from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
 from tests.stockml.prices.test_csv_cells import LAYOUTS, written
@@ -134,7 +134,7 @@ def adjusted_for_dividends(symbol: str) -> str:
 def test_of_every_kaggle_file_all_is_understood_its_crashes_are_believed_and_no_day_looks_like_a_split(store):
     reports = []
     for path in files_in(kaggle_folder()):
-        report, history = understood(store, path, now=NOW)
+        report, history = preview_import(store, path, now=NOW)
         assert {bar.session for bar in report.set_aside} <= {date(2010, 4, 26)}  # without volumes in all these files
         assert jumps(history.bars) == ()
         reports.append(report)

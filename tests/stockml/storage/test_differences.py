@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stockml.storage.differences import compared
+from stockml.storage.differences import compare
 
 
 def test_differences_are_named_down_to_the_single_value_and_times_do_not_count(tmp_path: Path) -> None:
@@ -23,9 +23,9 @@ def test_differences_are_named_down_to_the_single_value_and_times_do_not_count(t
         return folder
 
     one = left("one", 0.1, 3.0, 1.5)
-    assert compared(one, left("another", 0.1, 3.0, 1.5)).differences == ()
-    assert compared(one, one).values == 1 + 2 + 4 + 2
-    assert compared(one, left("third", 0.2, 4.0, 1.25, "more")).differences == (
+    assert compare(one, left("another", 0.1, 3.0, 1.5)).differences == ()
+    assert compare(one, one).values == 1 + 2 + 4 + 2
+    assert compare(one, left("third", 0.2, 4.0, 1.25, "more")).differences == (
         "ledger.parquet: path: 1 of 2 values, first at [0]: 1.5 and 1.25",
         "model.json: gate.skill: 0.1 and 0.2",
         "more: only in the second",
@@ -40,7 +40,7 @@ def test_arrays_of_another_shape_or_type_and_a_value_that_one_lacks_differ(tmp_p
 
     one = left("one", np.array([1.0, np.nan]))
     others = [np.array([1.0, 2.0]), np.array([1.0]), np.array([1.0, np.nan], dtype=np.float32)]
-    assert [compared(one, left("other", each)).differences for each in others] == [
+    assert [compare(one, left("other", each)).differences for each in others] == [
         ("npz: kernel: 1 of 2 values, first at [1]: nan and 2.0",),
         ("npz: kernel: float64[2] and float64[1]",),
         ("npz: kernel: float64[2] and float32[2]",),

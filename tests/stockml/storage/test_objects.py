@@ -220,7 +220,7 @@ def test_an_object_that_goes_while_it_is_asked_when_it_was_written_counts_as_new
         objects.put({"objects/x": b"1"})
         [(name, about)] = objects.names("objects").items()
         objects.remove([name])
-        assert before <= objects.written(name, about) <= datetime.now(UTC)
+        assert before <= objects.written_at(name, about) <= datetime.now(UTC)
 
 
 def test_objects_that_may_not_be_deleted_are_not_reported_as_deleted(s3_folder: str) -> None:

@@ -14,7 +14,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night
 from stockml.tracking import views
 from stockml.tracking.client import Tracking
-from stockml.tracking.experiments import artifact_location, renamed
+from stockml.tracking.experiments import artifact_location, rename
 from stockml.tracking.views import NOTE
 from tests.stockml.tracking.logged import client, experiment, runs, versions
 from tests.stockml.tracking.test_client import registered_as
@@ -84,7 +84,7 @@ def test_all_nights_follow_a_renamed_share_even_those_beyond_the_first_page(trac
     tracking.log_night(night)
     for key in ("1", "2"):
         client(tracking).create_run(experiment(tracking).experiment_id, tags={"ticker": "IBM", "stockml.key": key})
-    renamed(SmallPages(tracking.home.tracking_uri, tracking.home.tracking_uri), "IBM", "BIM")
+    rename(SmallPages(tracking.home.tracking_uri, tracking.home.tracking_uri), "IBM", "BIM")
     assert [run.data.tags["ticker"] for run in runs(tracking, "BIM")] == ["BIM"] * 3
     assert sum("stockml.ticker" in run.data.tags for run in runs(tracking, "BIM")) == 1, "as before"
 
