@@ -71,7 +71,8 @@ class NightRequest:
 def bars_of(request: NightRequest, session: date) -> StoreReceipt | SessionStatus:
     """The store's receipt after this night's requests, or the status if nothing more is to be done."""
     ticker, store = request.ticker, BarStore.of(current_home(), request.calendar)
-    if delisted_status(current_home(), ticker, session) and (delisted := check_delisted(ticker, session)):
+    may_rest = store.last_session(ticker) and delisted_status(current_home(), ticker, session)
+    if may_rest and (delisted := check_delisted(ticker, session)):
         return delisted
     if next_turn := turn(request, session):
         return SessionStatus(session, str(next_turn), states.QUOTA)
@@ -80,9 +81,8 @@ def bars_of(request: NightRequest, session: date) -> StoreReceipt | SessionStatu
     except QuotaSpent as spent:
         return SessionStatus(session, without_ticker(ticker, str(spent)), states.QUOTA)
     except UnknownSymbol:
-        last = store.last_session(ticker)  # has bars, so neither misspelt nor a passing fault
-        silent = last and len(store.sessions(ticker).between(last, session)) > request.settings.ageing.stale_bars
-        if silent and (delisted := check_delisted(ticker, session)):
+        last = store.last_session(ticker)  # with tonight's bar, only its splits are unknown
+        if (last is None or last < session) and (delisted := check_delisted(ticker, session)):
             return delisted
         raise
     finally:

@@ -117,12 +117,9 @@ def set_aside_tonight(home: HomePaths, bars: StoreReceipt, calendar: str | None)
 def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatus | None:
     """The status if the share is known to be delisted by `session`; else None. Raises StoreError.
 
-    Bars, models and forecasts stay. A symbol with later bars, or none at all, is another company's by now."""
+    Bars, models and forecasts stay. A symbol with later bars is another company's by now; one without any may be."""
     day = Delistings.read(home.delistings).day_of(ticker)
-    if day is None or day > session:
-        return None
-    last = BarStore.of(home).last_session(ticker)
-    if last is None or last > day:
+    if day is None or day > session or (BarStore.of(home).last_session(ticker) or day) > day:
         return None
     advice = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
     return SessionStatus(

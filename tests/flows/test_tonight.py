@@ -21,11 +21,11 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from tasks.lost_runs import MAX_DEATHS, requeue
 from tests.stockml.provider.test_tiingo import sends, tiingo_rows
-from tests.support import patience
+from tests.support import PAYLOADS, patience
 from tests.support.loopback import Loopback
 from tests.support.night_process import held_locks, nights
-from tests.support.replaying import SMALL, THURSDAY, store_of, use
-from tests.support.scripted_feed import ScriptedFeed
+from tests.support.replaying import SMALL, THURSDAY, fill, store_of, use
+from tests.support.scripted_feed import Fault, ScriptedFeed
 from tests.support.workers import one_slot, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -177,3 +177,23 @@ def test_a_worker_puts_the_run_back_and_picks_it_up_again(ready: HomePaths, feed
     assert (night.session, night.rows_added, night.rows_restated) == (FRIDAY, 7, 1), "what both attempts brought"
     assert feed.requests == 2
     assert Ledger(ready.ledger).last_session("IBM") == FRIDAY
+
+
+def test_on_the_first_night_without_a_series_one_listing_tells_delisted_shares_from_a_typo(
+    with_tables: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.set_clock(THURSDAY)
+    use(feed, monkeypatch, plan="free")
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-02-28T23:00-05:00")
+    wednesday = date(2013, 2, 27)
+    fill(with_tables, ["IBM"], until=wednesday)
+    feed.delisted = {"IBM": wednesday, "GONE": date(2009, 6, 1)}
+    feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="IBM")
+    ends, asked = [], []
+    for ticker in ("IBM", "GONE", "IBN"):
+        requests = feed.requests
+        state = nightly(ticker, session=THURSDAY, settings=SMALL, late_retries=0, return_state=True)
+        ends.append((state.name, "taken off its exchange on" in str(state.message)))
+        asked.append([request.function for request in feed.asked[requests:]])
+    assert asked == [["TIME_SERIES_DAILY"] * 2 + ["LISTING_STATUS"], *[["TIME_SERIES_DAILY"] * 2] * 2]
+    assert ends == [("At rest", True), ("At rest", True), ("Failed", False)]

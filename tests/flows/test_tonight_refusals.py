@@ -51,7 +51,7 @@ class Ending:
 NO_DATA = Ending("Failed: NoData", 6, 2)
 BURST = Ending("Failed: RateLimited", 6, 1)
 MINUTE = Ending("Failed: RateLimited", 6, 65)
-UNKNOWN = Ending("Failed: UnknownSymbol", 6, 2)  # bars were stale, so whether it is delisted is asked too
+UNKNOWN = Ending("Failed: UnknownSymbol", 6, 2)  # whether it is delisted is asked too
 QUOTA = Ending("Skipped: quota", 1)
 BAD_KEY = Ending("Failed: BadKey", 1)
 PREMIUM = Ending("Failed: PremiumOnly", 1)
@@ -178,7 +178,7 @@ def test_an_outage_costs_a_free_key_two_requests_per_ticker(
     assert feed.requests == 2
 
 
-def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_again(
+def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_a_listing_and_goes_first_no_more(
     ready: HomePaths, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALPHAVANTAGE_PLAN", "free")
@@ -186,7 +186,7 @@ def test_a_misspelt_ticker_costs_a_free_key_two_requests_and_does_not_go_first_a
     assert stalest_of(asked) == ["NOPE", "IBM"]
     feed.script(*[Fault.file(PAYLOADS / "err_invalid_symbol.json")] * 2, symbol="NOPE")
     assert nightly(**ASKED | {"ticker": "NOPE"}, return_state=True).is_failed()
-    assert feed.requests == 2
+    assert [request.function for request in feed.asked] == ["TIME_SERIES_DAILY"] * 2 + ["LISTING_STATUS"]
     assert stalest_of(asked) == ["IBM", "NOPE"]
 
 

@@ -46,7 +46,7 @@ def test_one_request_a_week_serves_all_tickers(home: HomePaths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "rests"), [(None, False), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)]
+    ("last", "rests"), [(None, True), (date(2013, 2, 19), True), (GONE, True), (date(2013, 2, 28), False)]
 )
 def test_a_symbol_is_at_rest_if_its_bars_end_by_the_delisting_and_not_if_they_go_on(
     home: HomePaths, last: date | None, rests: bool
