@@ -105,7 +105,7 @@ def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None
     """Log width of the 80 % band at the direction's step over that of the middle 80 % of ten years' moves: 1 is usual.
 
     series: through the origin; only its last segment says anything of today.  None with fewer than 250 known moves, or
-    where the price never moved.
+    where the price never moved (or only by what rounding leaves).
     """
     series = segments(series)[-1]
     step, band = forecast.direction_step, forecast.band(80)
@@ -113,4 +113,4 @@ def width_against_usual(forecast: Forecast, series: PriceSeries) -> float | None
     if len(moves) < MIN_MOVES:
         return None
     low, high = np.quantile(moves, (0.1, 0.9))
-    return float(np.log(band.high[step - 1] / band.low[step - 1]) / (high - low)) if high > low else None
+    return float(np.log(band.high[step - 1] / band.low[step - 1]) / (high - low)) if high - low > 1e-9 else None

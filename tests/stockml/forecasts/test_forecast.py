@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stockml.forecasts.forecast import age_of, price_text, width_against_usual
-from stockml.prices.bars import COLUMNS
+from stockml.prices.bars import COLUMNS, PRICES
 from stockml.prices.calendar import sessions_for
 from tests.support.forecasts import forecast
 from tests.support.walks import walk
@@ -37,6 +37,11 @@ def test_the_usual_width_ignores_bars_before_a_long_hole() -> None:
     calm = replace(calm, sessions=wild.sessions[-1] + np.arange(400, 1_000).astype("timedelta64[D]"))
     both = {name: np.concatenate([getattr(wild, name), getattr(calm, name)]) for name in ("sessions", *COLUMNS)}
     assert width_against_usual(forecast(100), replace(wild, **both)) == width_against_usual(forecast(100), calm)
+
+
+def test_a_price_that_moves_by_rounding_alone_has_no_usual_width() -> None:
+    prices = 91.4 + np.random.default_rng(1).normal(scale=1e-13, size=600)
+    assert width_against_usual(forecast(100), replace(walk(600), **dict.fromkeys(PRICES, prices))) is None
 
 
 @pytest.mark.parametrize(
