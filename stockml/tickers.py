@@ -47,8 +47,9 @@ def spelling(ticker: str) -> str:
 
 
 def exchange(ticker: str) -> tuple[str, str]:
-    """The exchange's calendar and the currency: XNYS and `$` for IBM; XNYS and no currency for an unknown suffix."""
-    return EXCHANGES.get(ticker.upper().rpartition(".")[2] if "." in ticker else "", ("XNYS", ""))
+    """The exchange's calendar and the currency: XNYS and `$` for IBM, BRK.B; no currency for an unknown suffix."""
+    suffix = ticker.upper().rpartition(".")[2] if "." in ticker else ""
+    return EXCHANGES.get("" if len(suffix) == 1 and suffix not in YAHOO else suffix, ("XNYS", ""))
 
 
 def as_key(ticker: str) -> str:

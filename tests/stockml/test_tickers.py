@@ -3,7 +3,7 @@
 import pytest
 
 from stockml.errors import InvalidTicker
-from stockml.tickers import validated_ticker, without_ticker
+from stockml.tickers import exchange, validated_ticker, without_ticker
 
 
 @pytest.mark.parametrize("text", ["ibm", " IBM ", "BRK-B", "BRK.B", "TSCO.LON", "GPV.TRV", "MBG.DEX", "600104.SHH"])
@@ -27,3 +27,8 @@ def test_a_ticker_is_left_out_where_it_stands_at_the_beginning_alone() -> None:
         "training diverged": "training diverged",
     }.items():
         assert without_ticker("KO", why) == expected
+
+
+def test_the_currency_is_that_of_the_exchange_and_a_share_class_is_no_exchange() -> None:
+    tickers = ("IBM", "BRK-B", "BRK.B", "brk.a", "TSCO.LON", "SHOP.TRT", "7203.TYO", "TSCO.L")
+    assert [exchange(ticker)[1] for ticker in tickers] == ["$", "$", "$", "$", "pence", "C$", "", ""]
