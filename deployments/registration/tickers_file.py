@@ -225,10 +225,9 @@ def _close_and_final(entry: TickerEntry) -> tuple[datetime, datetime]:
 
 def _default_start(final: datetime) -> datetime:
     """15 minutes after bars are final, or 06:00 the next morning if the stagger could then pass midnight."""
-    start = final + AFTER_FINAL
-    if start + timedelta(minutes=STAGGER_WINDOW) < datetime.combine(_A_WINTER_DAY, time.max):
-        return start
-    return datetime.combine(_A_WINTER_DAY + timedelta(days=1), time(6, 0))
+    start, midnight = final + AFTER_FINAL, datetime.combine(_A_WINTER_DAY + timedelta(days=1), time.min)
+    could_pass = start + timedelta(minutes=STAGGER_WINDOW) >= midnight
+    return max(start, midnight + timedelta(hours=6)) if could_pass else start
 
 
 def _in_words(problem: Any) -> str:

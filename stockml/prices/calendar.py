@@ -30,7 +30,7 @@ class _Calendar(NamedTuple):
     opens: NDArray[np.datetime64]
     early: frozenset[date]
     usual_open: time
-    usual_close: time
+    usual_close: timedelta  # from the day's midnight: a whole day where trading never stops
     tz: ZoneInfo
 
 
@@ -101,7 +101,7 @@ class Sessions:
         In New York that is 22:45, when Alpha Vantage's prices have been seen to stop changing.
         """
         calendar = _calendar(self.name)
-        return datetime.combine(day, calendar.usual_close, calendar.tz) + FINAL_AFTER_CLOSE
+        return datetime.combine(day, time.min, calendar.tz) + calendar.usual_close + FINAL_AFTER_CLOSE
 
     def last_final(self, now: datetime) -> date:
         """The newest session whose bar is final at `now`. Raises InvalidSession for a time without a zone."""
@@ -160,7 +160,7 @@ def _calendar(name: str) -> _Calendar:
         opens=opens.dt.tz_localize(None).to_numpy().astype("datetime64[us]"),
         early=frozenset(calendar.early_closes.date),
         usual_open=calendar.open_times[-1][1],
-        usual_close=calendar.close_times[-1][1],
+        usual_close=timedelta(calendar.close_offset) + pd.Timedelta(str(calendar.close_times[-1][1])).to_pytimedelta(),
         tz=ZoneInfo(str(calendar.tz)),
     )
 

@@ -107,6 +107,13 @@ def test_elsewhere_a_bar_is_final_as_long_after_the_usual_close_as_in_new_york(t
     assert sessions_for(ticker).last_final(now) == last_final
 
 
+@pytest.mark.parametrize("name", ["24/7", "24/5"])
+def test_where_trading_never_stops_a_bar_is_final_after_its_day_is_over(name):
+    sessions, tuesday = sessions_for("BTCUSD", name), date(2026, 11, 24)
+    assert sessions.last_final(at("2026-11-24T23:59", "UTC")) == date(2026, 11, 23)
+    assert sessions.final_time(tuesday) == at("2026-11-25T06:45", "UTC")
+
+
 @pytest.mark.parametrize(
     ("ticker", "day", "opens"),
     [
