@@ -91,9 +91,9 @@ class Age:
 
 
 def price_text(price: float) -> str:
-    """A price for display: 202.91; four significant figures below 1, where parts of a cent are quoted: 0.02884."""
-    places = 3 - math.floor(math.log10(price)) if 0 < price < 1 else 2
-    return f"{price:.{places}f}"
+    """A price for display: 1,202.91; below 1, where parts of a cent are quoted, 0.02884; from 10,000 on 757,789."""
+    places = 3 - math.floor(math.log10(price)) if 0 < price < 1 else 2 if price < 10_000 else 0
+    return f"{price:,.{places}f}"
 
 
 def age_of(origin: date, sessions: Sessions, now: datetime, expires_after: int = EXPIRES_AFTER) -> Age:

@@ -87,7 +87,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
 
 
 def _price(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else price_text(value)
+    return f"{value:,.0f}" if value >= 100 else price_text(value)
 
 
 def fan(

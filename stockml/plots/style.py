@@ -140,6 +140,8 @@ def over_time(axes: "Axes", label: str, ends: Iterable[End] = ()) -> None:
     """Finish axes over dates: lines from edge to edge, a label for the heights, and the lines' names."""
     axes.margins(x=0)
     axes.set_ylabel(label)
+    if axes.get_ylim()[1] >= 10_000:
+        axes.yaxis.set_major_formatter("{x:,.10g}")
     dates(axes)
     label_ends(axes, ends)
 

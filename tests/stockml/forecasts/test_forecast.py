@@ -47,7 +47,9 @@ def test_a_price_that_moves_by_rounding_alone_has_no_usual_width() -> None:
 @pytest.mark.parametrize(
     ("price", "said"),
     [
-        (98550.1, "98550.10"),
+        (754296.25, "754,296"),
+        (10_000.0, "10,000"),
+        (9855.1, "9,855.10"),
         (202.909, "202.91"),
         (1.0, "1.00"),
         (0.5308, "0.5308"),
@@ -55,5 +57,5 @@ def test_a_price_that_moves_by_rounding_alone_has_no_usual_width() -> None:
         (2e-5, "0.00002000"),
     ],
 )
-def test_a_price_below_one_is_written_with_four_significant_figures(price: float, said: str) -> None:
+def test_a_price_is_written_with_the_digits_that_matter_and_can_be_read(price: float, said: str) -> None:
     assert price_text(price) == said

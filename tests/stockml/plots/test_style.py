@@ -67,10 +67,12 @@ def test_a_long_title_is_made_small_enough_for_the_page() -> None:
 def test_prices_in_the_millions_stand_whole_at_their_axis(prices: tuple[float, float]) -> None:
     figure, (axes,) = style.canvas("a share as dear as BRK-A", "")
     axes.plot(prices)
+    style.over_time(axes, "")
     figure.draw_without_rendering()
     assert axes.yaxis.get_offset_text().get_text() == ""
-    ticks = [float(label.get_text()) for label in axes.get_yticklabels()]
-    assert ticks == pytest.approx(axes.get_yticks())
+    ticks = [label.get_text() for label in axes.get_yticklabels()]
+    assert [float(tick.replace(",", "")) for tick in ticks] == pytest.approx(axes.get_yticks())
+    assert all(re.fullmatch(r"[0-9],[0-9]{3},[0-9]{3}|[0-9]{3},[0-9]{3}(\.[0-9])?", tick) for tick in ticks), ticks
 
 
 def test_titles_do_not_judge_what_few_independent_origins_may_show_by_luck() -> None:
