@@ -25,11 +25,11 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
     days = days_of(view.bars)
     recent = days[-min(NEWEST, len(days))].item()
     command = f"`stockml bars {ticker} --holes`"
+    named = [bar for bar in view.set_aside[-MAX_NAMED:] if bar.session >= recent]
     notes = [
         f"{bar}; set aside until it is restated"
         + ("" if bar.broken else f", or `stockml bars {ticker} --accept {bar.session}`")
-        for bar in view.set_aside
-        if bar.session >= recent
+        for bar in named
     ]
     notes += [
         f"the open of {day} moved as at a split, none is known, and its bar is taken as it is: if it is a misprint, "
@@ -47,7 +47,7 @@ def data_notes(ticker: str, view: AdjustedSeries, sessions: Sessions) -> tuple[s
         "before it are left as they are"
         for split in view.contradicted
     ]
-    if older := sum(bar.session < recent for bar in view.set_aside):
+    if older := len(view.set_aside) - len(named):
         notes.append(f"{older} older bar{'s are' if older > 1 else ' is'} set aside: {command}")
     holes = view.holes(sessions)
     if new := [day for day in holes if day >= recent]:

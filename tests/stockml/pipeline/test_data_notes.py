@@ -143,3 +143,10 @@ def test_a_bar_set_aside_is_named_with_its_reason_and_what_settles_it(home: Home
     assert said.notes[0].startswith(f"{DAYS[980]}: open ")
     assert said.notes[0].endswith(f"set aside until it is restated, or `stockml bars IBM --accept {DAYS[980]}`")
     assert len(PriceSeries.read(Path(said.path))) == said.sessions == 998
+
+
+def test_of_many_bars_set_aside_the_newest_five_are_named_so_that_a_page_holds_them(home: HomePaths) -> None:
+    bars, wrong = IBM.copy(), range(920, 990, 10)
+    bars.iloc[list(wrong), :4] *= 10
+    said = renormalise(home, append(home, bars), calendar=None).notes
+    assert [note[:10] for note in said] == [*(str(DAYS[at]) for at in wrong[-5:]), "2 older ba"]
