@@ -15,7 +15,7 @@ from stockml.home import HomePaths, current_home
 from stockml.settings import Profile
 from stockml.storage.locks import file_lock
 from stockml.storage.sharing import commit_merged
-from stockml.tickers import as_key, from_yahoo
+from stockml.tickers import as_key, exchange, from_yahoo
 
 app = Typer()
 DEPLOYING_S = 600  # the longest, with hundreds of tickers
@@ -117,6 +117,10 @@ def rename(
     home = current_home()
     if new == old:
         raise BadParameter(f"expected another symbol than {old}", param_hint="NEW")
+    (_, before), (_, after) = exchange(old), exchange(new)
+    if before != after and before and after and old in BarStore.of(home).tickers():
+        fault = f"expected a symbol quoted in {before}, as {old} is, found {new}, in {after}: their bars do not join"
+        raise BadParameter(f"{fault}; to begin {new} without them: `stockml tickers add {new}`", param_hint="NEW")
     listed_tickers = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     listed = old in listed_tickers
     shares = {as_key(each): each for each in (*BarStore.of(home).tickers(), *listed_tickers) if each not in (old, new)}

@@ -121,10 +121,8 @@ def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatu
     day = Delistings.read(home.delistings).day_of(ticker)
     if day is None or day > session or (BarStore.of(home).last_session(ticker) or day) > day:
         return None
-    advice = f"`stockml rename {ticker} NEW` if it goes on under another symbol"
-    return SessionStatus(
-        session, f"{ticker} was taken off its exchange on {day}, it is delisted; {advice}", states.AT_REST
-    )
+    gone, advice = f"{ticker} was taken off its exchange on {day}, it is delisted", f"`stockml rename {ticker} NEW`"
+    return SessionStatus(session, f"{gone}; {advice} if it goes on under another symbol", states.AT_REST)
 
 
 def ask_who_is_delisted(home: HomePaths, provider: AlphaVantage, ticker: str, now: datetime) -> bool:

@@ -41,6 +41,17 @@ def test_a_share_is_not_renamed_to_another_spelling_of_one_that_is_there(
     assert BarStore.of(home).tickers() == ("BRK.B", "X")
 
 
+def test_bars_are_not_renamed_to_a_symbol_of_another_currency(home: HomePaths, file: Path, capsys: Captured) -> None:
+    """Its bars in C$ were followed by others in $, as after a fall by a quarter."""
+    add(home, ["MBG.LON", "SHOP.TRT"], {})
+    assert run(["import", "SHOP.TRT", str(file), "--calendar", "XNYS"]) == 0
+    assert run(["rename", "SHOP.TRT", "SHOP"]) == 2
+    assert "expected a symbol quoted in C$, as SHOP.TRT is, found SHOP, in $" in capsys.readouterr().err
+    assert BarStore.of(home).tickers() == ("SHOP.TRT",)
+    assert run(["rename", "SHOP.TRT", "SHOP-OLD.TRV"]) == 0
+    assert run(["rename", "MBG.LON", "MBG.DEX"]) == 0, "without bars, a misspelt one can be corrected"
+
+
 @pytest.mark.parametrize("command", ["nightly", "history", "universe IBM", "audit", "backfill"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_another_spelling_of_a_share_has_no_night_of_its_own(
