@@ -128,7 +128,11 @@ def chosen(profile: str, mode: str, form: Form | Mapping[str, Any] | None, *, ti
 
     Raises InvalidSetting, and InvalidFile if the ticker's settings file is damaged.
     """
-    sections = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
-    dotted = {f"{section}.{name}": value for section, part in sections.items() for name, value in part.items()}
     tuned = tuned_settings(current_home(), ticker, profile) if ticker else {}
-    return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted}))
+    return night_settings(settings_for(profile, {**tuned, "mode": mode, **dotted(form)}))
+
+
+def dotted(form: Form | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The form's changes by dotted name."""
+    sections = form.model_dump(exclude_none=True) if isinstance(form, BaseModel) else dict(form or {})
+    return {f"{section}.{name}": value for section, part in sections.items() for name, value in part.items()}

@@ -71,7 +71,8 @@ def tune(
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
     record_process(UUID(flow_run.id))
     refresh(current_home(), [ticker])
-    tuned = tune_settings(ticker, base, trials=trials, sampler=sampler, calendar=calendar or None)
+    fixed = [*form.dotted(settings)]
+    tuned = tune_settings(ticker, base, fixed, trials=trials, sampler=sampler, calendar=calendar or None)
     commit_merged(current_home())
     show_tuned(tuned)
     get_run_logger().info("settings in %s", tuned.path)

@@ -160,12 +160,12 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
 
 @task(name="tune", task_run_name="tune {ticker}", cache_policy=NO_CACHE)
 def tune_settings(
-    ticker: str, settings: Settings, *, trials: int, sampler: Sampler, calendar: str | None
+    ticker: str, settings: Settings, fixed: list[str], *, trials: int, sampler: Sampler, calendar: str | None
 ) -> TuningResult:
-    """Search on the stored series; the study resumes by itself, so the task needs no cache."""
+    """Search all but the fixed on the stored series; the study resumes by itself, so the task needs no cache."""
     series = PriceSeries.from_bars(store_of(current_home(), ticker, calendar).adjusted(ticker))
     training_series = training_part(series, settings, train_length)
-    search = Search(ticker, training_series, settings, sampler, space_beside(settings))
+    search = Search(ticker, training_series, settings, sampler, space_beside(fixed))
     return tune(current_home(), search, trials=trials, on_trial=trial_callback(ticker))
 
 

@@ -88,14 +88,13 @@ def _tuned_tutorial(
     from stockml.settings import tutorial_settings
     from stockml.tracking.client import Tracking
     from stockml.tracking.study_runs import log_trial
-    from stockml.training.tuning import SPACE, Search, tune
+    from stockml.training.tuning import Search, space_beside, tune
 
     sessions, mid = prices_of(file)
     settings = tutorial_settings(changed)
     check_length(file, len(mid), settings)
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
-    space = {name: values for name, values in SPACE.items() if name not in changed}
-    search = Search(f"{share_of(file)}.tutorial", series, settings, sampler, space)
+    search = Search(f"{share_of(file)}.tutorial", series, settings, sampler, space_beside(changed))
     with quiet_libraries() as terminal:
 
         def on_trial(trial: "TrialRecord") -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
@@ -287,9 +287,9 @@ def _decoded(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in params.items()}
 
 
-def space_beside(settings: Settings) -> dict[str, tuple[Any, ...]]:
-    """The usual values to try, for all settings that are not overridden."""
-    return {name: values for name, values in SPACE.items() if name not in _overrides(settings)}
+def space_beside(fixed: Collection[str]) -> dict[str, tuple[Any, ...]]:
+    """The usual values to try, for all settings but these."""
+    return {name: values for name, values in SPACE.items() if name not in fixed}
 
 
 def _overrides(settings: Settings) -> dict[str, Any]:
