@@ -38,3 +38,11 @@ def wait(
     """Sleep, as a night does except between Prefect's retries; in a replay, whose clock is frozen, return at once."""
     if not is_frozen(environ):
         (sleep or time.sleep)(seconds)
+
+
+def time_left(done: int, count: int, elapsed_s: float) -> str:
+    """`about 20 s left`, if the remaining items take as long as those done."""
+    rest_s = elapsed_s / done * max(count - done, 0)
+    if rest_s < 90:
+        return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
+    return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"

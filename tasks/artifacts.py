@@ -156,14 +156,6 @@ def final_state(rows: Sequence[NightRow], fail_when: FailWhen = "all fail") -> S
     return state(name=name, message=message, data=list(rows))
 
 
-def time_left(done: int, count: int, elapsed_s: float) -> str:
-    """`about 20 s left`, if the remaining items take as long as those done."""
-    rest_s = elapsed_s / done * max(count - done, 0)
-    if rest_s < 90:
-        return f"about {max(rest_s, 1):.0f} s left" if rest_s else "all done"
-    return f"about {rest_s / 60:.0f} min left" if rest_s < 5400 else f"about {rest_s / 3600:.1f} h left"
-
-
 def night_callback(key: str, count: int) -> Callable[[], None]:
     """A callback for each night that ended: a log line and a step of the progress bar."""
     began, numbers, bar = time.monotonic(), itertools.count(1), ProgressBar(f"{key}-progress", "nights that ended")
@@ -171,7 +163,7 @@ def night_callback(key: str, count: int) -> Callable[[], None]:
 
     def on_night() -> None:
         done = next(numbers)
-        get_run_logger().info("%d of %d, %s", done, count, time_left(done, count, time.monotonic() - began))
+        get_run_logger().info("%d of %d, %s", done, count, clock.time_left(done, count, time.monotonic() - began))
         bar.move(100.0 * done / count)
 
     return on_night

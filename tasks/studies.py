@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 
+from stockml import clock
 from stockml.errors import InvalidFile, NoBars, StockmlError, TooFewTickers, TrackingUnavailable
 from stockml.evaluation.backtest import Span, TickerBacktest, outcome_of_backtest
 from stockml.home import current_home
@@ -36,7 +37,7 @@ from stockml.training.pretrain import PretrainProgress
 from stockml.training.train import training_part
 from stockml.training.tuned_settings import TrialRecord
 from stockml.training.tuning import Search, TuningResult, space_beside, tune
-from tasks.artifacts import ProgressBar, show_text, time_left
+from tasks.artifacts import ProgressBar, show_text
 from tasks.errors import ProcessKilled
 from tasks.process_pool import process_pool
 
@@ -126,7 +127,7 @@ def backtest_tickers(
                     left_out[ticker] = str(result)
                 else:
                     backtests[ticker] = result
-                left = time_left(done, len(series), time.monotonic() - began)
+                left = clock.time_left(done, len(series), time.monotonic() - began)
                 get_run_logger().info("%d of %d, %s: %s", done, len(series), left, ticker)
     except BrokenProcessPool as killed:
         raise ProcessKilled(workers) from killed
@@ -178,7 +179,7 @@ def trial_callback(ticker: str) -> Callable[[TrialRecord], None]:
         seconds.append(trial.seconds)
         best = "" if trial.best is None else f", best {trial.best:.5f}"
         loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-        fraction, left = min(1.0, len(seconds) / trial.of), time_left(len(seconds), trial.of, sum(seconds))
+        fraction, left = min(1.0, len(seconds) / trial.of), clock.time_left(len(seconds), trial.of, sum(seconds))
         drawn_bar = f"{'█' * round(BAR_LENGTH * fraction):░<{BAR_LENGTH}}"
         logger.info("%s trial %d of %d, %s: %s%s", drawn_bar, len(seconds), trial.of, left, loss, best)
         bar.move(100 * fraction)

@@ -16,7 +16,6 @@ ELSEWHERE = {  # modules without a test of their name: the tests that hold them,
     "tasks/errors.py": ("tests/stockml/test_errors.py", "samples of all errors stand together"),
     "deployments/errors.py": ("tests/stockml/test_errors.py", "samples of all errors stand together"),
     "deployments/cli/__main__.py": ("tests/deployments/test_wheel.py", "run as a program, and as `python -m`"),
-    "deployments/cli/tuning.py": ("tests/deployments/test_cli_commands.py", "run in one home with all that take long"),
     "deployments/servers/worker_program.py": ("tests/deployments/test_process_worker_runs.py", "run as a program"),
 }
 OF_NO_MODULE = {  # tests of what no module holds alone

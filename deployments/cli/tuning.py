@@ -83,6 +83,7 @@ def _tuned_tutorial(
 ) -> "TuningResult":
     import numpy as np
 
+    from stockml.clock import time_left
     from stockml.evaluation.tutorial_report import check_length, prices_of, share_of
     from stockml.prices.series import PriceSeries
     from stockml.settings import tutorial_settings
@@ -95,13 +96,16 @@ def _tuned_tutorial(
     check_length(file, len(mid), settings)
     series = PriceSeries(sessions, mid, mid, mid, mid, np.zeros(len(mid)))
     search = Search(f"{share_of(file)}.tutorial", series, settings, sampler, space_beside(changed))
+    seconds: list[float] = []
     with quiet_libraries() as terminal:
 
         def on_trial(trial: "TrialRecord") -> None:
-            loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
+            seconds.append(trial.seconds)
             if not quiet:
+                loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
                 text = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
-                print(f"trial {trial.number + 1} of {trial.of}: {loss} ({trial.seconds:.0f} s) {text}", file=terminal)
+                done = f"trial {(n := len(seconds))} of {trial.of}, {time_left(n, trial.of, sum(seconds))}"
+                print(f"{done}: {loss} ({trial.seconds:.0f} s) {text}", file=terminal, flush=True)
             try:
                 log_trial(Tracking(current_home()), trial)
             except TrackingUnavailable as error:

@@ -1,7 +1,7 @@
 """Nights of many tickers are shown in aligned tables, with the time that is left."""
 
+from stockml.clock import time_left
 from stockml.nights.tables import aligned
-from tasks.artifacts import time_left
 
 
 def test_tables_are_aligned_and_the_time_left_is_worded_as_people_say_it() -> None:
