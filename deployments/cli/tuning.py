@@ -66,7 +66,8 @@ def search(
         check_bars([ticker := as_ticker(source)], calendar)
         tuned = run_flow("studies.tune", ticker, calendar=calendar, quiet=as_json, **arguments)
     plain = {"ticker": tuned.ticker, "trials": tuned.trials, "pruned": tuned.pruned, "validation_loss": tuned.loss}
-    plain |= {"default_loss": tuned.default_loss, "settings": dict(tuned.settings), "path": str(tuned.path)}
+    plain |= {"default_loss": tuned.default_loss, "last_value_loss": tuned.last_value_loss}
+    plain |= {"settings": dict(tuned.settings), "path": str(tuned.path)}
     lines = [
         f"{tuned.ticker}: {tuned.text}",
         *(f"  {name:<26} {value}" for name, value in tuned.as_options().items()),
@@ -75,6 +76,8 @@ def search(
     if is_file:
         chosen = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in tuned.as_options().items())
         lines.append(f"  the test part has not been looked at: stockml tutorial {shlex.quote(source)} {chosen}")
+    else:
+        lines.append(f"  used from now on by: stockml nightly {tuned.ticker} --profile tutorial")
     print(json.dumps(plain) if as_json else "\n".join(lines))
 
 

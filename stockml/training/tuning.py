@@ -27,7 +27,7 @@ from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
 from stockml.training.tuned_settings import PROFILE, State, TrialRecord, tuned_settings, write_tuned_settings
-from stockml.training.tutorial import lowest_loss
+from stockml.training.tutorial import last_value_loss, lowest_loss
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -49,22 +49,24 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The result of a search.  default_loss: of the settings it started from, None where the space lacks them."""
+    """The result of a search.  default_loss: of the settings before, None if untried; last_value_loss: of no move."""
 
     ticker: str
     trials: int
     pruned: int
     loss: float
     default_loss: float | None
+    last_value_loss: float
     settings: Mapping[str, Any]
     path: Path
 
     @property
     def text(self) -> str:
-        """How many trials, and the best loss beside that of the settings before."""
+        """How many trials, and the best loss beside those of the settings before and of the last value."""
         default = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
         tried = f"{quantity(self.trials, 'trial')}, {self.pruned} of them ended early"
-        return f"{tried}; validation loss {self.loss:.5f}, of the settings before: {default}"
+        lowest = f"validation loss {self.loss:.5f}, the lowest, so partly luck"
+        return f"{tried}; {lowest}; of the settings before: {default}; of the last value: {self.last_value_loss:.5f}"
 
     def as_options(self) -> dict[str, str]:
         """The settings, each value as `--set` takes it."""
@@ -103,8 +105,7 @@ class Search:
 
     def start(self) -> dict[str, str]:
         """The base's own value of each searched setting, where the space has it."""
-        flat = self.base.flat()
-        current = {name: json.dumps(flat[name]) for name in self.space}
+        current = {name: json.dumps(value) for name, value in self.base.flat().items()}
         return {name: current[name] for name, values in self.labels().items() if current[name] in values}
 
 
@@ -260,6 +261,7 @@ def _write_best(home: HomePaths, search: Search, study: "Study") -> TuningResult
         pruned=len(_trials(study, "PRUNED")),
         loss=study.best_value,
         default_loss=default_loss,
+        last_value_loss=last_value_loss(search.series.mid, search.base),
         settings=settings,
         path=write_tuned_settings(home, search.ticker, settings, record | {"trials": trials}),
     )

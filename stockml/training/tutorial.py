@@ -24,6 +24,7 @@ from stockml.models.tutorial.recipe import (
     input_windows,
     learning_rate,
     move_correlation,
+    path_errors,
     prepare,
     rollout,
     starts,
@@ -187,6 +188,13 @@ def lowest_loss(mid: Floats, settings: Settings, on_epoch: Callable[[EpochProgre
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(Recipe.of(mid[:end], end, settings), folder=Path(folder), on_epoch=on_epoch)
     return float(min(row["validation_loss"] for row in fitted.history))
+
+
+def last_value_loss(mid: Floats, settings: Settings) -> float:
+    """That of "the price stays", from the same starts as in `lowest_loss`.  mid: (n,), price."""
+    end = train_length(len(mid))
+    recipe = Recipe.of(mid[:end], end, settings)
+    return path_errors(recipe.prepared, recipe.validation, settings.evaluation.horizon)["last value"]
 
 
 def epoch_of(

@@ -164,11 +164,12 @@ def test_backtest_takes_a_folder_of_price_files_that_were_not_imported(here: Ins
 
 def test_tune_writes_the_best_settings_where_the_tickers_nights_read_them(here: Installation) -> None:
     small = ["--set=network.look_back=10", f"--set=training.batch_size={STREAMS}"]
-    found = here.found("tune", "MSFT", "--sampler=random", *TRIALS, *QUICK, *small)
+    found = here.found(*(asked := ["tune", "MSFT", "--sampler=random", *TRIALS, *QUICK, *small]))
     assert (found["ticker"], found["trials"], found["pruned"]) == ("MSFT", 2, 0)
     assert 0 < found["validation_loss"] <= found["default_loss"]
     assert found["path"] == str(here.home.settings / "MSFT.json")
     assert tuned_settings(here.home, "MSFT") == found["settings"]
+    assert here.stockml(*asked)[0].endswith("  used from now on by: stockml nightly MSFT --profile tutorial\n")
     assert settings_for("tutorial", found["settings"]).evaluation.test_sessions == 300
 
 

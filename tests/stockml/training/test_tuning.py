@@ -156,6 +156,11 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
         ("complete", 0.3, 0.2, (0.5, 0.3)),
     ]
     assert (found.trials, found.pruned, found.loss, found.default_loss) == (3, 1, 0.2, 0.3)
+    recipe = Recipe.of(SERIES.mid[: (end := train_length(len(SERIES.mid)))], end, SMALL)
+    stays = recipe.prepared.values[recipe.validation - 1][:, None]
+    assert found.last_value_loss == pytest.approx(np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2)
+    said = "validation loss 0.20000, the lowest, so partly luck; of the settings before: 0.30000; of the last value: 0."
+    assert said in found.text, "of a random walk, a loss far below that of the settings before looked like a gain"
     assert dict(found.settings).items() >= {"network.units": [3], "training.epochs": 2}.items()
     assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
     assert "mode" not in found.settings, "of the search alone"
