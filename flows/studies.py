@@ -42,7 +42,8 @@ def pretrain(
     record_process(UUID(flow_run.id))
     refresh(home, () if prices else None, Depth.STATUS)
     series, *_ = read_prices([], folder_named(prices), None)
-    base = learn_base(series, through or clock.now().date(), seeds)
+    newest = max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
+    base = learn_base(series, through or newest, seeds)
     if isinstance(base, State):
         return Completed(name=states.TOO_FEW_TICKERS, message=base.message, data=base.result())
     commit_merged(home)

@@ -32,10 +32,16 @@ def pretrain(
     as_json: Json = False,
 ) -> None:
     """Train a base network for nights to start from. Learns from the store's tickers, or those of --prices."""
+    from stockml.models.pooled_vintages import file_name
+
     base = run_flow("studies.pretrain", quiet=as_json, prices=str(prices or ""), through=through, seeds=seeds)
     plain = {"through": base.through.isoformat(), "tickers": list(base.tickers), "scores": dict(base.scores)}
     lines = [f"a base network of {len(base.tickers)} tickers through {base.through}, {base.origins:,} origins"]
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
+    lines += [
+        "  these are of what it learned from: no evidence of skill, which `stockml backtest` measures on later nights",
+        f"  nights after {base.through} start from {current_home().bases / file_name(base)}",
+    ]
     print(json.dumps(plain) if as_json else "\n".join(lines))
 
 

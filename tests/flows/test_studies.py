@@ -87,6 +87,9 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
     away = capfd.readouterr()
     assert "the same run again logs it" in away.err
     assert away.out.startswith("a base network of 30 tickers through 2012-12-03, 11,")
+    *_, meaning, use = away.out.splitlines()
+    assert "no evidence of skill" in meaning, "of random walks, 73 % of the tickers gained"
+    assert Path(use.removeprefix("  nights after 2012-12-03 start from ")).is_file()
     assert here(*asked, "--json", **server) == 0
     found = json.loads(capfd.readouterr().out)
     check_fields("pretrain", found)
@@ -100,3 +103,13 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
     refused = capfd.readouterr().err
     assert refused.count("expected at least 30 tickers of 2,000 sessions by 2001-01-02") == 1
     assert "failed" not in refused
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_base_is_learned_through_the_newest_session_of_its_files_whatever_the_replays_clock(
+    home: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of files through 2017, a base in a replay ended in 2013, though "the newest" was promised."""
+    monkeypatch.setenv("STOCKML_CLOCK", "2011-03-01T23:00:00-05:00")
+    recorded("IBM").tail(640).rename(columns=str.capitalize).rename_axis("Date").to_csv(tmp_path / "ibm.us.txt")
+    assert pretrain(prices=str(tmp_path), return_state=True).result().until == date(2013, 3, 1)
