@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -102,13 +102,13 @@ def test_each_setting_is_checked_without_showing_secrets(
 
 
 def test_in_a_replay_requests_are_counted_by_the_machines_clock(home: HomePaths) -> None:
-    QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
+    ledger, tomorrow = QuotaLedger.of(FileNotes(home.quota), "K3Y12345"), datetime.now(UTC) + timedelta(days=1)
     environ = {"ALPHAVANTAGE_API_KEY": "K3Y12345", "STOCKML_CLOCK": "2013-03-01T23:00:00-05:00"}
-    assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "24 requests left today"
-    for _ in range(23):
-        QuotaLedger.of(FileNotes(home.quota), "K3Y12345").spend("IBM", datetime.now(UTC))
-    assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == "1 request left today"
-    QuotaLedger.of(FileNotes(home.quota), "K3Y12345").mark_spent("that was your last", datetime.now(UTC))
+    for asked, said in ((1, "24 requests left today"), (23, "1 request left today")):
+        for _ in range(asked):
+            ledger.spend("IBM", tomorrow)  # later requests count on that day too, past midnight or not
+        assert found(home, environ, datetime(2013, 3, 2, 4, tzinfo=UTC))["quota"].found == said
+    ledger.mark_spent("that was your last", tomorrow)
     assert found(home, environ)["quota"].found == "today's requests are used up"
 
 
