@@ -154,9 +154,11 @@ def _unexpected(error: BaseException) -> int:
 
 
 def _settings_fault(error: BaseException | None) -> str | None:
-    """Advice on settings that Prefect's client or settings refuse; None for any other error."""
+    """Advice on settings that Prefect's client or settings, or Python, refuse; None for any other error."""
     if isinstance(error, ImportError) and "SOCKS" in str(error):
         return "expected HTTP proxies, found one of SOCKS; name one of HTTP in ALL_PROXY and the like, or unset them"
+    if isinstance(error, ValueError) and "offset must be a timedelta" in str(error):  # Python's, of the machine's zone
+        return f"expected TZ to name a zone within a day of UTC, found {os.environ.get('TZ')}; correct or unset it"
     settings_class = getattr(error, "title", "")  # pydantic's, whose text would repeat the value
     file_errors = ("SettingsError", "TOMLDecodeError", "UnicodeDecodeError")
     if not settings_class.endswith("Settings") and type(error).__name__ not in file_errors:

@@ -1,4 +1,4 @@
-"""What others set in the environment, and Prefect refuses, is told in a line that says what to correct."""
+"""What others set in the environment, and Prefect or Python refuses, is told in a line that says what to correct."""
 
 import re
 import subprocess
@@ -38,11 +38,12 @@ raise SystemExit(reported(command))
         (PORT, "secret", REFUSED),
         ("PREFECT_PROFILES_PATH", __file__, "correct its profiles.toml, "),
         ("PREFECT_PROFILES_PATH", sys.executable, "correct its profiles.toml, "),  # no text
+        ("TZ", "UTC+25", "stockml: expected TZ to name a zone within a day of UTC, found UTC+25; "),
         ("ALL_PROXY", "socks5://me:secret@proxy:1", "stockml: expected HTTP proxies, found one of SOCKS"),
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_what_prefect_refuses_of_the_environment_is_told_in_a_line_without_its_value(
+def test_what_is_refused_of_the_environment_is_told_in_a_line_without_its_secrets(
     variable: str, value: str, told: str
 ) -> None:
     failed = stockml("nightly", "IBM", **{variable: value, variable.lower(): value, "NO_PROXY": "", "no_proxy": ""})
