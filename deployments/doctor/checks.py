@@ -18,7 +18,7 @@ from deployments.servers.databases import check_server, faults
 from stockml.clock import is_frozen
 from stockml.errors import StockmlError, quantity
 from stockml.home import HomePaths
-from stockml.prices.calendar import sessions_for
+from stockml.prices.calendar import LAST_DAY, sessions_for
 from stockml.provider.client import AlphaVantage
 from stockml.provider.price_source import kind_here, plays_recorded
 from stockml.provider.quota import Plan, QuotaLedger
@@ -186,12 +186,12 @@ def price_service(home: HomePaths, environ: Mapping[str, str]) -> Check:
 
 def clock(now: datetime, environ: Mapping[str, str]) -> Check:
     exchange = sessions_for("IBM")
-    local = now.astimezone(exchange.tz)
+    local = f"{now.astimezone(exchange.tz):%Y-%m-%d %H:%M %Z}"
     if environ.get("STOCKML_CLOCK"):
-        return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, where a replay's recorded prices end")
-    if now < RELEASED:
-        return Check("clock", "problem", f"{local:%Y-%m-%d %H:%M %Z}", "it is earlier than this program: set the clock")
-    return Check("clock", "ok", f"{local:%Y-%m-%d %H:%M %Z}, newest final session {exchange.last_final(now)}")
+        return Check("clock", "ok", f"{local}, where a replay's recorded prices end")
+    if now < RELEASED or now.date() > LAST_DAY:
+        return Check("clock", "problem", local, f"this program knows {RELEASED:%Y-%m-%d} to {LAST_DAY}: set the clock")
+    return Check("clock", "ok", f"{local}, newest final session {exchange.last_final(now)}")
 
 
 def digest(environ: Mapping[str, str]) -> Check:

@@ -209,8 +209,8 @@ def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: Home
     assert home.root.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_clock_before_this_program_was_written_is_a_problem(home: HomePaths) -> None:
-    assert found(home, now=datetime(2020, 1, 1, tzinfo=UTC))["clock"].verdict == "problem"
+def test_a_clock_before_this_program_was_written_or_after_its_calendars_end_is_a_problem(home: HomePaths) -> None:
+    assert {found(home, now=NOW.replace(year=year))["clock"].verdict for year in (2020, 2041)} == {"problem"}
 
 
 def test_a_server_that_is_gone_and_a_taken_port_are_told_with_what_to_do(home: HomePaths, feed: ScriptedFeed) -> None:
