@@ -112,7 +112,7 @@ def _tuned_tutorial(
             seconds.append(trial.seconds)
             if not quiet:
                 loss = trial.state if trial.loss is None else f"{trial.loss:.5f}"
-                text = " ".join(f"{name.split('.')[1]}={value}" for name, value in trial.settings.items())
+                text = " ".join(f"{name.split('.')[1]}={trial.settings[name]}" for name in search.space)
                 done = f"trial {(n := len(seconds))} of {trial.of}, {time_left(n, trial.of, sum(seconds))}"
                 print(f"{done}: {loss} ({trial.seconds:.0f} s) {text}", file=terminal, flush=True)
             try:

@@ -70,7 +70,7 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
         identity = {STUDY: trial.study, TRIAL: str(trial.number)}
-        run = _run_of(tracking, client, experiment_id, identity, start, f"trial {trial.number}")
+        run = _run_of(tracking, client, experiment_id, identity, start, f"trial {trial.number + 1}")
         if run.info.status == "RUNNING":
             points = [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
             for epoch, loss in enumerate(trial.losses, 1):

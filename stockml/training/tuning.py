@@ -276,7 +276,7 @@ def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", trials: 
         number=trial.number,
         of=trials,
         state=state,
-        settings=_decoded(trial.params),
+        settings=_overrides(search.base) | _decoded(trial.params),
         losses=tuple(loss for _, loss in sorted(trial.intermediate_values.items())),
         loss=trial.value if state == "complete" else None,
         best=min((each.value for each in _trials(study, "COMPLETE") if each.value is not None), default=None),

@@ -23,15 +23,15 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
         log_trial(home, trial)
     logged = sorted(runs(tracking, "IBM/trials"), key=lambda run: str(run.info.run_name))
     assert [(run.info.run_name, run.info.status, run.data.tags["state"]) for run in logged] == [
-        ("trial 0", "FINISHED", "complete"),
-        ("trial 1", "FINISHED", "pruned"),
-        ("trial 2", "FAILED", "failed"),
+        ("trial 1", "FINISHED", "complete"),
+        ("trial 2", "FINISHED", "pruned"),
+        ("trial 3", "FAILED", "failed"),
     ]
     assert {run.info.end_time - run.info.start_time for run in logged} == {1500}
     assert [run.data.metrics.get("lowest_validation_loss") for run in logged] == [0.1, None, None]
     curve = client(tracking).get_metric_history(logged[1].info.run_id, "validation_loss")
     assert {point.step: point.value for point in curve} == {1: 0.2, 2: 0.1}
-    for home, ended in ((tracking, "trial 1"), (other, "trial 0")):
+    for home, ended in ((tracking, "trial 2"), (other, "trial 1")):
         old = retention.outdated(client(tracking), NOW + timedelta(days=200), [], home.is_own)
         assert [run.name for run in old] == [ended]
     client(tracking).update_run(old[0].run_id, status="RUNNING")
