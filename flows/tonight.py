@@ -17,11 +17,12 @@ from prefect.states import State
 
 from stockml import clock
 from stockml.errors import BadPayload, FeedError, QuotaSpent, UnknownSymbol
+from stockml.features.origins import minimum_sessions
 from stockml.forecasts.ledger import Ledger
 from stockml.home import current_home
 from stockml.nights import states
 from stockml.nights.status import too_old
-from stockml.pipeline.ingest import delisted_status, needs_whole_history, set_aside_tonight
+from stockml.pipeline.ingest import delisted_status, needs_whole_history, why_no_forecast
 from stockml.pipeline.session_status import SessionStatus, session_status
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -140,7 +141,8 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
     if status.state:
         return bars, status
     bars = ask_about_jumps(request, bars)
-    return bars, set_aside_tonight(current_home(), bars, request.calendar) or status
+    fewest = minimum_sessions(request.settings.evaluation)
+    return bars, why_no_forecast(current_home(), bars, request.calendar, fewest) or status
 
 
 def ask_about_jumps(request: NightRequest, bars: StoreReceipt) -> StoreReceipt:

@@ -241,8 +241,8 @@ def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:
 def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[TickerRow]:
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
-    A ticker delisted after its last forecast lacks none.  now: with its zone.  calendars: where the suffix does not
-    decide.
+    A ticker delisted after its last forecast lacks none, nor does a new share that has too few sessions.  now: with its
+    zone.  calendars: where the suffix does not decide.
     """
     delisted, today = Delistings.read(home.delistings), now.date()
     return [
@@ -250,6 +250,7 @@ def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: M
         for row in rows(home, tickers, now, calendars=calendars)
         if not _has_newest(home, row, now, calendars.get(row.ticker))
         and not (row.session and row.session <= (delisted.day_of(row.ticker) or date.min) <= today)
+        and (row.session or not row.state.startswith(states.TOO_FEW_SESSIONS.lower()))
     ]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from stockml.errors import BadPayload, HistoryError, NoBars, NoOverlap
+from stockml.errors import BadPayload, HistoryError, NoBars, NoOverlap, TooFewBars
 from stockml.home import HomePaths
 from stockml.nights import states
 from stockml.pipeline.session_status import SessionStatus
@@ -103,15 +103,17 @@ def explain_jumps(
     return bars
 
 
-def set_aside_tonight(home: HomePaths, bars: StoreReceipt, calendar: str | None) -> SessionStatus | None:
-    """The status if the session's bar is set aside, so that the forecast before it stands; else None."""
+def why_no_forecast(home: HomePaths, bars: StoreReceipt, calendar: str | None, fewest: int) -> SessionStatus | None:
+    """The status if the session's bar is set aside, or a new share has fewer than `fewest` sessions; else None."""
     view = BarStore.of(home, calendar).view(bars.ticker, until=bars.session)
-    aside = next((bar for bar in view.set_aside if bar.session == bars.session), None)
-    if aside is None:
-        return None
-    advice = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
-    text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it stands{advice}"
-    return SessionStatus(bars.session, text, states.SET_ASIDE)
+    if aside := next((bar for bar in view.set_aside if bar.session == bars.session), None):
+        advice = "" if aside.broken else f"; `stockml bars {bars.ticker} --accept {bars.session}` if it is right"
+        text = f"the bar of {bars.session} is set aside: {aside.reason}; the forecast before it, if any, stands{advice}"
+        return SessionStatus(bars.session, text, states.SET_ASIDE)
+    if (found := len(view.bars)) < fewest:
+        text = f"{TooFewBars(fewest, found, 'a forecast')}; a newly listed share has them {fewest - found} sessions on"
+        return SessionStatus(bars.session, text, states.TOO_FEW_SESSIONS)
+    return None
 
 
 def delisted_status(home: HomePaths, ticker: str, session: date) -> SessionStatus | None:

@@ -136,7 +136,7 @@ def night(place: HomePaths, feed: ScriptedFeed, ticker: str, session: date, now:
                 yield str(outcome)
                 return
             ingest.explain_jumps(place, provider, bars, calendar=None, now=now)
-        if doubt := ingest.set_aside_tonight(place, bars, None):
+        if doubt := ingest.why_no_forecast(place, bars, None, 1):
             yield str(doubt)
             return
         dataset = renormalise(place, bars, calendar=None)

@@ -8,7 +8,8 @@ import pytest
 from stockml.home import HomePaths
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.reasons import MAX_NAMED, WHY
-from stockml.nights.status import LastRun, TickerRow, missing, missing_line, record_run
+from stockml.nights.states import TOO_FEW_SESSIONS
+from stockml.nights.status import LastRun, TickerRow, missing, missing_line, record_run, rows
 from stockml.provider.listing import Delistings
 from tests.support.nights import recorded_night
 
@@ -68,6 +69,14 @@ def test_the_line_says_why(home: HomePaths, state: str, why: str, named: str) ->
     found = missing(home, ["IBM", "AAPL"], NEXT, {})
     line = f"AAPL (no night yet); IBM (1 session behind; {state.lower()}: {why})"
     assert missing_line(found, 3) == f"no forecast of the newest session for 2 of 3: {line}"
+
+
+def test_a_new_share_lacks_no_forecast_until_it_has_enough_sessions(home: HomePaths) -> None:
+    record_run(home.nights, "IPO", LastRun(TOO_FEW_SESSIONS, "49 are missing", MORNING))
+    assert missing(home, ["IPO"], NEXT, {}) == []
+    assert rows(home, ["IPO"], NEXT)[0].cells()[2] == "too few sessions"
+    record_run(home.nights, "IPO", LastRun("Failed", "49 are missing", MORNING))
+    assert len(missing(home, ["IPO"], NEXT, {})) == 1
 
 
 def test_a_ticker_that_cannot_be_judged_is_listed_with_its_error_beside_the_others(home: HomePaths) -> None:

@@ -10,7 +10,7 @@ from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.pipeline.dataset import renormalise, side_inputs_sha256
-from stockml.pipeline.ingest import set_aside_tonight
+from stockml.pipeline.ingest import why_no_forecast
 from stockml.pipeline.night_key import night_key
 from stockml.settings import Settings
 from tests.stockml.pipeline.test_data_notes import DAYS, IBM, append
@@ -62,9 +62,12 @@ def test_a_night_whose_own_bar_is_not_believed_makes_no_dataset(home: HomePaths)
     bars = IBM.copy()
     bars.iloc[-1, :4] *= 100
     receipt = append(home, bars)
-    said = str(set_aside_tonight(home, receipt, None))
+    said = str(why_no_forecast(home, receipt, None, 1))
     assert "times the close before" in said
-    assert said.endswith(f"the forecast before it stands; `stockml bars IBM --accept {DAYS[-1]}` if it is right")
+    assert said.endswith(
+        f"the forecast before it, if any, stands; `stockml bars IBM --accept {DAYS[-1]}` if it is right"
+    )
     with pytest.raises(NoBars, match=f"no bar of {DAYS[-1]} that is believed"):
         renormalise(home, receipt, calendar=None)
-    assert set_aside_tonight(home, append(home, IBM, 1), None) is None
+    assert why_no_forecast(home, whole := append(home, IBM, 1), None, len(IBM)) is None
+    assert f"expected at least {len(IBM) + 1} sessions" in str(why_no_forecast(home, whole, None, len(IBM) + 1))

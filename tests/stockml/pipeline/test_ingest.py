@@ -200,9 +200,9 @@ def test_tonights_bar_with_an_unknown_price_is_set_aside_and_no_acceptance_is_ad
 ) -> None:
     bars = IBM.copy()
     bars.iloc[-1, 0] = np.nan
-    said = str(ingest.set_aside_tonight(home, append_bars(home, bars), None))
+    said = str(ingest.why_no_forecast(home, append_bars(home, bars), None, 1))
     assert "expected finite prices above 0, found open nan" in said
-    assert said.endswith("the forecast before it stands")
+    assert said.endswith("the forecast before it, if any, stands")
 
 
 def test_an_answer_with_the_prices_of_another_share_is_refused_with_advice_but_no_split_or_dividend(home):
