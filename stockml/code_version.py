@@ -65,15 +65,19 @@ def checkout() -> tuple[str | None, str | None]:
     return revisions and revisions.split()[0], changes and hashlib.sha256(changes.encode()).hexdigest()
 
 
+@cache
+def files_hash(*folders: Path) -> str:
+    """SHA-256 of the sources in these folders, as they are at this process's first call: it runs no later edit."""
+    files = (file for folder in folders for file in sorted(folder.rglob("*.py")))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def in_words() -> str:
-    """The version, a hash of the sources as they stand on this disk, and in a checkout the commit."""
-    digest = hashlib.sha256()
-    for folder in (*NIGHT_PACKAGES, PACKAGE.parent / "deployments"):
-        for file in sorted(folder.rglob("*.py")):
-            digest.update(file.read_bytes())
+    """The version, a hash of the sources, and in a checkout the commit."""
+    digest = files_hash(*NIGHT_PACKAGES, PACKAGE.parent / "deployments")
     commit, changes = checkout()
     of_commit = f", commit {commit[:12]}{' with changes' if changes else ''}" if commit else ""
-    return f"stockml {version('stockml')} (code {digest.hexdigest()[:8]}{of_commit})"
+    return f"stockml {version('stockml')} (code {digest[:8]}{of_commit})"
 
 
 def _is_docstring(node: ast.stmt) -> bool:

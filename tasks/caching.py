@@ -18,7 +18,7 @@ from prefect.context import TaskRunContext
 from prefect.results import ResultRecord
 from pydantic import BaseModel
 
-from stockml.code_version import checkout, code_hash
+from stockml.code_version import NIGHT_PACKAGES, checkout, code_hash, files_hash
 from stockml.home import current_home
 from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.storage.receipts import Receipt
@@ -33,7 +33,7 @@ def keep_code_version() -> None:
     """Compute this process's code hashes now: what a `git pull` changes later, it has not imported."""
     for module in sorted(_step_modules):
         code_hash(module)
-    training_code(), evaluation_code(), zipped_code(), checkout()
+    training_code(), evaluation_code(), zipped_code(), checkout(), files_hash(*NIGHT_PACKAGES)
 
 
 def key_of(module: str, context: TaskRunContext, inputs: dict[str, Any], *, ignores: Collection[str]) -> str:

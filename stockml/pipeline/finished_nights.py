@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from stockml.code_version import NIGHT_PACKAGES, number_libraries
+from stockml.code_version import NIGHT_PACKAGES, files_hash, number_libraries
 from stockml.errors import InvalidFile
 from stockml.home import HomePaths
 from stockml.nights.record import Night, read_night
@@ -59,7 +59,6 @@ def finished_night(
 
 def request_sha256(ticker: str, session: date, settings: Settings, calendar: str | None, beside: str) -> str:
     """Hash of a request for a night, and of the code and side inputs (`beside`) that decide its answer."""
-    sources = (file for folder in NIGHT_PACKAGES for file in sorted(folder.rglob("*.py")))
-    code = (hashlib.sha256(file.read_bytes()).hexdigest() for file in sources)
-    parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), *code)
+    code = files_hash(*NIGHT_PACKAGES)
+    parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), code)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()

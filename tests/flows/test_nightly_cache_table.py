@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.replay.feed import Asked, Feed
+from stockml.code_version import files_hash
 from stockml.home import HomePaths
 from tests.support.cache_table import (
     STEPS,
@@ -85,15 +86,20 @@ def test_a_change_reruns_exactly_what_depends_on_it(nights: Nights, first: Stand
 def test_a_night_under_which_the_code_changes_is_recorded_as_of_the_code_that_it_runs(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sizes: list[int] = []
+
     def pulled(asked: Asked) -> None:
+        sizes.append(files_hash.cache_info().currsize)
         a_line_of("training/ticker_training")(nights)
         for command in ("init", "add .", "-c user.name=me -c user.email=me@example.com commit -m pulled"):
             subprocess.run(["git", "-C", str(nights.sources), *command.split()], check=True, capture_output=True)
 
     nights.put_back()
+    files_hash.cache_clear()  # as in a process that has just begun
     (before,) = nights_kept(nights.home)
     monkeypatch.setattr(nights.feed, "on_request", pulled)
     assert nights.night(force=True) == STEPS
+    assert all(sizes), "what the night is kept as, too"
     (night,) = nights_kept(nights.home)  # under the same key
     assert (night.code_hash, night.git_commit) == (before.code_hash, before.git_commit)
 

@@ -85,11 +85,12 @@ def test_only_a_change_of_meaning_in_a_used_source_changes_the_hash(
     assert (trained_by(package) != before) is moves
 
 
-def test_a_process_keeps_the_hash_of_the_code_that_it_runs(package: Path) -> None:
-    running = loaded(package)
-    before = running.code_hash("training.train")
+def test_a_process_keeps_the_hashes_of_the_code_that_it_runs(package: Path) -> None:
+    running, anew = loaded(package), loaded(package)
+    before = running.code_hash("training.train"), running.files_hash(package)
     (package / "models/vintage_set.py").write_text("UNITS = 64\n")
-    assert running.code_hash("training.train") == before
+    assert (running.code_hash("training.train"), running.files_hash(package)) == before
+    assert anew.files_hash(package) != before[1]
 
 
 @pytest.mark.parametrize("library", NUMBER_LIBRARIES)
