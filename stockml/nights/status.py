@@ -241,8 +241,8 @@ def _states_in_full(listed: Sequence[TickerRow]) -> list[str]:
 def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: Mapping[str, str]) -> list[TickerRow]:
     """A row for each ticker, by name, without a forecast of the newest session whose night should be over at `now`.
 
-    A ticker delisted after its last forecast lacks none, nor does a new share that has too few sessions.  now: with its
-    zone.  calendars: where the suffix does not decide.
+    A ticker delisted after its last forecast lacks none, nor does a new share whose newest night had too few bars.
+    now: with its zone.  calendars: where the suffix does not decide.
     """
     delisted, today = Delistings.read(home.delistings), now.date()
     return [
@@ -250,7 +250,6 @@ def missing(home: HomePaths, tickers: Iterable[str], now: datetime, calendars: M
         for row in rows(home, tickers, now, calendars=calendars)
         if not _has_newest(home, row, now, calendars.get(row.ticker))
         and not (row.session and row.session <= (delisted.day_of(row.ticker) or date.min) <= today)
-        and (row.session or not row.state.startswith(states.TOO_FEW_SESSIONS.lower()))
     ]
 
 
@@ -263,7 +262,9 @@ def missing_line(lacking: Sequence[TickerRow], count: int) -> str:
 
 
 def _has_newest(home: HomePaths, row: TickerRow, now: datetime, override: str | None) -> bool:
-    if row.session is None:
+    run = last_run(home.nights, row.ticker)
+    at = run.at if run and row.state == run.text and run.state == states.TOO_FEW_SESSIONS else None
+    if not (row.session or at):
         return False
     calendar = sessions_for(row.ticker, calendar_of(row.key_figures or newest(home.nights, row.ticker), override))
-    return row.session >= calendar.last_final(now - NIGHT_LENGTH)
+    return (row.session or calendar.last_final(at or now)) >= calendar.last_final(now - NIGHT_LENGTH)

@@ -72,9 +72,10 @@ def test_the_line_says_why(home: HomePaths, state: str, why: str, named: str) ->
 
 
 def test_a_new_share_lacks_no_forecast_until_it_has_enough_sessions(home: HomePaths) -> None:
-    record_run(home.nights, "IPO", LastRun(TOO_FEW_SESSIONS, "49 are missing", MORNING))
-    assert missing(home, ["IPO"], NEXT, {}) == []
+    record_run(home.nights, "IPO", LastRun(TOO_FEW_SESSIONS, "49 are missing", FINAL))
+    assert named(home, NEXT, "IPO") == []
     assert rows(home, ["IPO"], NEXT)[0].cells()[2] == "too few sessions"
+    assert named(home, NEXT + timedelta(days=4), "IPO") == ["IPO"], "whose nights no longer run"
     record_run(home.nights, "IPO", LastRun("Failed", "49 are missing", MORNING))
     assert len(missing(home, ["IPO"], NEXT, {})) == 1
 
