@@ -188,7 +188,7 @@ def clock(now: datetime, environ: Mapping[str, str]) -> Check:
     exchange = sessions_for("IBM")
     local = f"{now.astimezone(exchange.tz):%Y-%m-%d %H:%M %Z}"
     if environ.get("STOCKML_CLOCK"):
-        return Check("clock", "ok", f"{local}, where a replay's recorded prices end")
+        return Check("clock", "ok", f"{local}, where a replay's clock stands")
     if now < RELEASED or now.date() > LAST_DAY:
         return Check("clock", "problem", local, f"this program knows {RELEASED:%Y-%m-%d} to {LAST_DAY}: set the clock")
     return Check("clock", "ok", f"{local}, newest final session {exchange.last_final(now)}")

@@ -194,7 +194,7 @@ def test_a_replay_is_healthy_at_its_own_clock(home: HomePaths) -> None:
     moment = datetime(2013, 3, 2, 4, tzinfo=UTC)
     checks = found(home, {"STOCKML_CLOCK": moment.isoformat()}, moment)
     assert (checks["IBM"].verdict, checks["clock"].verdict) == ("ok", "ok")
-    assert "where a replay's recorded prices end" in checks["clock"].found
+    assert "where a replay's clock stands" in checks["clock"].found
 
 
 def test_what_others_can_read_is_named_with_the_command_that_mends_it(home: HomePaths) -> None:
