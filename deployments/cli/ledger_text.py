@@ -81,8 +81,8 @@ def _restated(bars: Sequence[RestatedBar]) -> Iterator[str]:
         return
     yield f"restated: {quantity(len(bars), 'bar')} changed after being first recorded; the figures differ"
     for bar in bars[-SHOWN_ROWS:]:
-        prices = " → ".join(map(price_text, (bar.first_known, bar.restated)))
-        change = f"{prices} ({bar.restated / bar.first_known - 1:+.2%})"
+        prices = (f"{x:,.2f}" if x >= 1 else price_text(x) for x in (bar.first_known, bar.restated))  # cents count here
+        change = f"{' → '.join(prices)} ({bar.restated / bar.first_known - 1:+.2%})"
         yield f"  {bar.session}  {bar.price} {change}, in {quantity(bar.steps, 'step')}"
 
 

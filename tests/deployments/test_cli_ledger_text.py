@@ -158,6 +158,18 @@ def test_a_restated_bar_is_named_and_scores_are_shown_as_restated_and_as_first_k
     assert bar["restated"] > bar["first_known"]
 
 
+def test_what_was_restated_is_shown_to_the_cent_whatever_the_price(home: HomePaths, capsys: Captured) -> None:
+    bars = recorded("IBM").tail(300)
+    bars[[*PRICES]] *= 1000.0
+    record(home, bars, date(2013, 3, 2))
+    publish(home, date(2013, 2, 25))
+    bars.loc[pd.Timestamp(2013, 2, 26), ["high"]] += 0.8
+    record(home, bars, date(2013, 3, 3))
+    [changed] = [line for line in shown(capsys, "ledger", "IBM").splitlines() if "→" in line and "in 1 step" in line]
+    before, after = changed.split()[2], changed.split()[4]
+    assert float(after.replace(",", "")) - float(before.replace(",", "")) == pytest.approx(0.4)
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_a_restated_high_of_an_origin_moves_no_path_with_or_without_a_split_since(
     home: HomePaths, capsys: Captured, factor: float
