@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import date
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,13 +17,17 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.states import State
 
+from flows.form import chosen
 from flows.nightly import nightly
+from stockml import clock
 from stockml.errors import NightBusy
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights.key_figures import newest
+from stockml.nights.record import night_path, read_night
 from stockml.nights.tables import paths
+from stockml.pipeline.finished_nights import finished_night
 from stockml.prices.store import BarStore
 from stockml.storage.objects import sha256_of
 from stockml.storage.sharing import ticker_lock
@@ -92,6 +97,21 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     assert replay.stands() == before
     assert replay.feed.requests == asked
     assert [len(each) for each in before[1:]] == [1, 1, 1]
+
+
+def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(replay: Replay) -> None:
+    def judge() -> None:
+        until(lambda: any(replay.home.datasets.rglob("*.*")), every_s=0.01)
+        replay.store.judge("IBM", date(2013, 1, 10), accepted=False, recorded_at=clock.now(), source="test")
+
+    asked = replay.home, "IBM", THURSDAY, chosen("nightly", "auto", SMALL), None
+    person = Thread(target=judge)
+    person.start()
+    assert replay.night().is_completed()
+    person.join()
+    assert finished_night(*asked) is None
+    night = replay.night().result()
+    assert finished_night(*asked) == read_night(night_path(replay.home.nights, "IBM", night.key))
 
 
 def pages(key: str) -> list[str]:
