@@ -63,6 +63,12 @@ def test_every_night_learns_in_order_and_sees_nothing_later(replay: HomePaths, f
         for night in nights_of(replay):
             check_every_page_says_the_same(replay, night)
         assert command(["rollback", "IBM"]) == 0
+    [gone] = [path for path in replay.nights.glob("IBM/*/night.json") if read_night(path).session == FRIDAY]
+    gone.unlink()
+    run(mode="fine-tune", settings=easily, force=True)
+    verdict = read_night(gone).verdict
+    assert verdict
+    assert (verdict.promoted, "it was before" in verdict.reason) == (False, True), "made anew, it undoes no rollback"
 
 
 def nights_of(home: HomePaths) -> list[Night]:
