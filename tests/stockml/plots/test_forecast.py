@@ -94,11 +94,18 @@ def test_the_title_says_how_far_the_price_may_go_and_according_to_what(
 
 
 def test_the_prices_of_a_cheap_share_have_two_decimals() -> None:
-    said = cheap(tonight())
+    said = scaled(tonight(), 0.01)
     figure, band = forecast_fan("IBM", said, LSTM, series().sessions, series().mid / 100), said.band(80)
     edges = [f"{edge:.2f}" for edge in (band.low[-1], band.high[-1])]
     assert figure.texts[0].get_text().startswith(f"IBM: {edges[0]} to {edges[1]} in 50 sessions")
     assert {f"80%  {edge}" for edge in edges} < {text for text, _ in labels(figure.axes[0])}
+
+
+def test_the_prices_of_a_dear_share_have_their_thousands_marked() -> None:
+    said = scaled(tonight(), 100)
+    title, band = forecast_fan("IBM", said, LSTM, series().sessions, series().mid * 100).texts[0], said.band(80)
+    assert title.get_text().startswith(f"IBM: {band.low[-1]:,.0f} to {band.high[-1]:,.0f} in 50 sessions")
+    assert band.low[-1] > 10_000
 
 
 def test_a_baseline_that_leads_far_away_is_named_with_its_end_and_leaves_the_fan_its_room() -> None:
@@ -113,15 +120,15 @@ def test_a_baseline_that_leads_far_away_is_named_with_its_end_and_leaves_the_fan
     assert min(shown) - 10 < low < min(shown) < max(shown) < high < max(shown) + 10
 
 
-def cheap(said: Forecast) -> Forecast:
-    """The forecast at a hundredth of its prices."""
-    bands = [replace(band, low=hundredth(band.low), high=hundredth(band.high)) for band in said.bands]
-    first = {"last_value": said.last_value / 100, "last_close": said.now / 100}
-    return replace(said, path=hundredth(said.path), bands=tuple(bands), **first)
+def scaled(said: Forecast, by: float) -> Forecast:
+    """The forecast at this many times its prices."""
+    bands = [replace(each, low=times(by, each.low), high=times(by, each.high)) for each in said.bands]
+    first = {"last_value": said.last_value * by, "last_close": said.now * by}
+    return replace(said, path=times(by, said.path), bands=tuple(bands), **first)
 
 
-def hundredth(prices: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(price / 100 for price in prices)
+def times(by: float, prices: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(price * by for price in prices)
 
 
 def titles_of(said: Forecast, publisher: str) -> list[str]:

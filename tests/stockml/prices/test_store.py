@@ -112,6 +112,7 @@ def test_reading_what_is_not_there_says_so_and_creates_nothing(store):
     for bound, told in (
         ({"as_of": NOW - timedelta(days=1)}, "recorded by [^;]*; name"),
         ({"until": date(1990, 1, 2)}, "up to 1990-01-02; fetch"),
+        ({"until": date(1990, 1, 2), "as_of": NOW}, "recorded by [^;]*; fetch"),
     ):
         with pytest.raises(NoBars, match=f"no bars of IBM {told}"):
             store.read("IBM", **bound)
