@@ -68,8 +68,7 @@ def checkout() -> tuple[str | None, str | None]:
 @cache
 def files_hash(*folders: Path) -> str:
     """SHA-256 of the sources in these folders, as they are at this process's first call: it runs no later edit."""
-    files = (file for folder in folders for file in sorted(folder.rglob("*.py")))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return hashlib.sha256(b"".join(f.read_bytes() for each in folders for f in sorted(each.rglob("*.py")))).hexdigest()
 
 
 def in_words() -> str:

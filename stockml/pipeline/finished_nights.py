@@ -23,9 +23,8 @@ FILE = "finished.json"
 @record
 @dataclass(frozen=True)
 class FinishedNight:
-    """The newest night.  request: hash of the request and of all that decides the answer.
-
-    files: SHA-256 of what it left, by path.  record: the path of its `night.json`, one of the files.
+    """The newest night.  request: hash of the request and of all that decides the answer;  files: SHA-256 of what it
+    left, by path;  record: the path of its `night.json`, one of the files.
     """
 
     request: str
@@ -50,8 +49,7 @@ def finished_night(
         beside = side_inputs_sha256(home, ticker, session)
         if finished.request != request_sha256(ticker, session, settings, calendar, beside):
             return None
-        files = finished.files.items()
-        intact = all(home.holds(path) and (sha256_of(path) or "") == sha256 for path, sha256 in files)
+        intact = all(home.holds(path) and (sha256_of(path) or "") == sha256 for path, sha256 in finished.files.items())
         return read_night(Path(finished.record)) if intact else None
     except (OSError, ValueError, InvalidFile):
         return None
@@ -59,6 +57,5 @@ def finished_night(
 
 def request_sha256(ticker: str, session: date, settings: Settings, calendar: str | None, beside: str) -> str:
     """Hash of a request for a night, and of the code and side inputs (`beside`) that decide its answer."""
-    code = files_hash(*NIGHT_PACKAGES)
-    parts = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries(), code)
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    asked = (ticker, str(session), settings.sha256(), calendar or "", beside, *number_libraries())
+    return hashlib.sha256("|".join((*asked, files_hash(*NIGHT_PACKAGES))).encode()).hexdigest()
