@@ -72,15 +72,15 @@ def valid_bars(raw_bars: pd.DataFrame, sessions: Sessions) -> pd.DataFrame:
         raise _refused(f"expected one bar a session, found another of {day.date()}; leave one of them out")
     if gap := sparse(bars, sessions):
         raise _refused(f"expected daily bars, found {gap}; give those of every session")
-    unbroken = without_set_aside(bars, broken(bars, sessions))
-    invalid = sorted((*broken(bars, sessions), *doubtful(unbroken)), key=lambda bar: bar.session)
-    if invalid and (exceeds_share(len(invalid), len(bars)) or invalid[-1].session == bars.index[-1].date()):
+    unbroken = without_set_aside(bars, wrong := broken(bars, sessions))
+    invalid = sorted((*wrong, *doubtful(unbroken)), key=lambda bar: bar.session)
+    if invalid and (exceeds_share(len(wrong), len(bars)) or invalid[-1].session == bars.index[-1].date()):
         raise _refused(f"{invalid[-1]}; correct the bar or leave it out")
     believed = without_set_aside(bars, invalid)
     segment = believed.iloc[starts(PriceSeries.from_bars(believed))[-1] :]  # those before may be in other units
     if step := other_scale(segment, unbroken):
         raise _refused(f"expected prices of one scale, found {step}; adjust for splits, or leave out all up to then")
-    if doubts := suspicions(segment, 0):  # a split that was not applied, or a crash
+    if doubts := suspicions(segment, len(unbroken) - len(believed)):  # such as a split that was not applied, or a crash
         warnings.warn(f"look at these prices: {doubts}", stacklevel=3)
     return believed
 

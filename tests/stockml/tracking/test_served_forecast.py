@@ -140,6 +140,14 @@ def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_seri
     pd.testing.assert_frame_equal(served.predict(pounds), served.predict(given(100)))
 
 
+def test_as_many_sessions_without_trading_as_a_night_sets_aside_are_warned_of_not_refused() -> None:
+    """Of a share that is quoted but seldom traded, one bar in ten has no volume, and nights publish."""
+    seldom = given()
+    seldom.iloc[5:-20:10, seldom.columns.get_loc("volume")] = 0
+    with pytest.warns(UserWarning, match=r"look at these prices: \d+ of [\d,]+ bars are set aside"):
+        assert len(valid_bars(seldom, NEW_YORK)) < 0.95 * len(seldom)
+
+
 def test_less_than_a_month_is_too_short(served: Forecaster) -> None:
     with pytest.raises(TooFewBars):
         served.predict(given(15))
