@@ -69,7 +69,7 @@ class Child:
 def start(program: Program, log: Path) -> Child:
     """Start the program in a session of its own, so that Ctrl-C reaches only this process.
 
-    It ends with this process, however that ends. Its log is its owner's only, and appended to: `shorten` may cut it.
+    It ends with this process, however that ends. Its log is its owner's only; appended to: `shorten_log` may cut it.
     """
     with owner_only():
         log.parent.mkdir(parents=True, exist_ok=True)
