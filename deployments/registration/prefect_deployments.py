@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import DeploymentFilter
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.states import AwaitingRetry, Cancelled
 from prefect.utilities.callables import parameter_schema
 
@@ -136,7 +136,8 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
         renamed = {each.before: each.name for each in specs if each.before and each.flow == NIGHTLY}
         for other in [managed[key] for key in managed.keys() - expected] if delete_others else ():
             _end_waiting(client, other, renamed.get(other.name))  # first: killed in between, none stays
-            client.delete_deployment(other.id)
+            with suppress(ObjectNotFound):  # another machine was faster
+                client.delete_deployment(other.id)
             done["deleted"].append(other.name)
     return RegistrationResult(**{what: tuple(sorted(names)) for what, names in done.items()})
 
@@ -203,8 +204,7 @@ def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
 
 
 def _is_ours(schedule: DeploymentSchedule, spec: DeploymentSpec) -> bool:
-    is_nameless = schedule.slug is None and getattr(schedule.schedule, "cron", None) == spec.cron
-    return schedule.slug in SLUGS or is_nameless
+    return schedule.slug in SLUGS or (not schedule.slug and getattr(schedule.schedule, "cron", None) == spec.cron)
 
 
 def _apply(

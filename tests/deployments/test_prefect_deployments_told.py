@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -109,6 +110,21 @@ def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
         with pytest.raises(KeyboardInterrupt):
             register_all(told)
         assert client.read_flow_run(waiting).state_type == StateType.CANCELLED
+
+
+def test_a_deployment_that_another_machine_deletes_meanwhile_stops_nothing(
+    told: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two workers that began at once after a removal, each updates the deployments: the later one ended."""
+    delete = SyncPrefectClient.delete_deployment
+
+    def after_another(client: SyncPrefectClient, deployment: UUID) -> None:
+        delete(client, deployment)
+        delete(client, deployment)
+
+    monkeypatch.setattr(SyncPrefectClient, "delete_deployment", after_another)
+    assert run(["tickers", "remove", "FB"]) == 0
+    assert nights().keys() == {"STAYS"}
 
 
 def test_a_removal_that_was_killed_before_prefect_was_told_is_finished_by_the_same_command(
