@@ -20,6 +20,7 @@ from deployments.registration import ticker_list
 from deployments.registration.prefect_deployments import create_unscheduled, register, ticker_deployments
 from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
+from tasks.run_records import in_state, runs_of
 from tasks.status_page import next_nights, next_runs
 
 Captured = pytest.CaptureFixture[str]
@@ -91,6 +92,28 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
         assert (before.state_type, before.state and before.state.message) == (StateType.CANCELLED, "Goes on as META")
         assert (after.next_scheduled_start_time, after.parameters) == (due, before.parameters | {"ticker": "META"})
         assert (after.deployment_id, after.state and after.state.message) == (nights()["META"].id, "Waited as FB")
+
+
+def test_a_waiting_night_goes_on_once_though_its_rename_was_killed_before_it_was_cancelled(
+    told: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with get_client(sync_client=True) as client:
+        old = client.create_flow_run_from_deployment(nights()["FB"].id, parameters={"ticker": "FB"}).id
+        state = AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(minutes=20))
+        client.set_flow_run_state(old, state, force=True)
+        ticker_list.rename(told, "FB", "META")
+
+        def dies(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as killed:
+            killed.setattr(SyncPrefectClient, "set_flow_run_state", dies)
+            with pytest.raises(KeyboardInterrupt):
+                register_all(told)
+        register_all(told)
+        mine = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["META"].id]})
+        assert [run.state_name for run in runs_of(client, mine) if not run.auto_scheduled] == ["AwaitingRetry"]
+        assert client.read_flow_run(old).state_type == StateType.CANCELLED
 
 
 def test_what_waits_of_a_removed_ticker_is_cancelled_before_its_deployment_goes(
