@@ -40,7 +40,7 @@ def pretrain(
     lines += [f"  {name:<46} {value:.4g}" for name, value in base.scores.items()]
     lines += [
         "  these are of what it learned from: no evidence of skill, which `stockml backtest` measures on later nights",
-        f"  nights after {base.through} start from {current_home().bases / file_name(base)}",
+        f"  nights after {base.through}, up to a newer base, start from {current_home().bases / file_name(base)}",
     ]
     print(json.dumps(plain) if as_json else "\n".join(lines))
 

@@ -89,7 +89,7 @@ def test_a_base_learned_while_mlflow_is_away_is_used_and_the_same_command_logs_i
     assert away.out.startswith("a base network of 30 tickers through 2012-12-03, 11,")
     *_, meaning, use = away.out.splitlines()
     assert "no evidence of skill" in meaning, "of random walks, 73 % of the tickers gained"
-    assert Path(use.removeprefix("  nights after 2012-12-03 start from ")).is_file()
+    assert Path(use.removeprefix("  nights after 2012-12-03, up to a newer base, start from ")).is_file()
     assert here(*asked, "--json", **server) == 0
     found = json.loads(capfd.readouterr().out)
     check_fields("pretrain", found)
