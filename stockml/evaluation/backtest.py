@@ -6,7 +6,7 @@ beside every simple forecast from the same origins, of the distribution and of t
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,7 @@ from stockml.evaluation.distribution_table import corrections, row_of
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import ScoredStatement, outlook_scores
 from stockml.evaluation.path_scores import LAST_CLOSE, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK
-from stockml.evaluation.simple_distributions import IN_BACKTESTS, DistributionRows, ShapeSource, simple_distributions
+from stockml.evaluation.simple_distributions import IN_BACKTESTS, QuantileRows, ShapeSource, simple_distributions
 from stockml.features.origins import OriginSplit, within_segment
 from stockml.features.segments import to_newest_units
 from stockml.models.baselines import baseline_paths, trend_prior_moves
@@ -122,10 +122,10 @@ def backtest(
         raise _too_few(series, span, folders, count=len(splits), first=first, earliest=earliest, furthest=furthest)
     origins, leads = np.array(list(splits)), np.array(LEADS)
     nights, published, without_network = _nights(series, splits, settings, folders)
-    rows = _simple_rows(series, origins, leads, folders)
-    night_quantiles = {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without_network[:, leads - 1]}
-    rows = replace(rows, quantiles=rows.quantiles | night_quantiles)
-    return _scored(ticker, series, rows, nights, outlook_scores(series, origins, published, without_network))
+    rows, reasons = _simple_rows(series, origins, leads, folders)
+    rows |= {PUBLISHED: published[:, leads - 1], WITHOUT_NETWORK: without_network[:, leads - 1]}
+    outlook = outlook_scores(series, origins, published, without_network)
+    return _scored(ticker, series, origins, rows, nights, outlook, reasons)
 
 
 def outcome_of_backtest(
@@ -197,24 +197,23 @@ def _nights(
     return tuple(nights), *np.array(quantiles).swapaxes(0, 1)
 
 
-def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> DistributionRows:
+def _simple_rows(series: PriceSeries, at: Indices, leads: Indices, folders: Sequence[Path]) -> QuantileRows:
     """The simple rows that every vintage has, each origin's from the newest vintage that ends before it."""
     vintage_sets = [VintageSet.ending_before(series.sessions[origin].item(), folders) for origin in at]
     parts = []
     for _, group in groupby(range(len(at)), key=lambda row: vintage_sets[row].identity()):
-        rows = list(group)
-        origins, vintages = at[rows], vintage_sets[rows[0]]
+        of_group = list(group)
+        origins, vintages = at[of_group], vintage_sets[of_group[0]]
         assert vintages.regression is not None
         quantiles, reasons = corrections(series, origins, leads, vintages)
         for shape_of in SHAPE_SOURCES:
-            simple = simple_distributions(series, origins, leads, vintages.regression, shape_of, IN_BACKTESTS)
-            quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.quantiles.items()}
-            reasons |= {f"{name}, {shape_of} shape": why for name, why in simple.reasons.items()}
-        parts.append(DistributionRows(origins, leads, quantiles, reasons))
-    names = [name for name in parts[0].quantiles if all(name in part.quantiles for part in parts)]
-    reasons = {name: why for part in parts for name, why in part.reasons.items()}
-    quantiles = {name: np.concatenate([part.quantiles[name] for part in parts]) for name in names}
-    return DistributionRows(at, leads, quantiles, reasons)
+            simple, missing = simple_distributions(series, origins, leads, vintages.regression, shape_of, IN_BACKTESTS)
+            quantiles |= {f"{name}, {shape_of} shape": each for name, each in simple.items()}
+            reasons |= {f"{name}, {shape_of} shape": why for name, why in missing.items()}
+        parts.append((quantiles, reasons))
+    everywhere = [name for name in parts[0][0] if all(name in quantiles for quantiles, _ in parts)]
+    rows = {name: np.concatenate([quantiles[name] for quantiles, _ in parts]) for name in everywhere}
+    return rows, {name: why for _, reasons in parts for name, why in reasons.items()}
 
 
 def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floats) -> dict[str, Floats]:
@@ -234,14 +233,17 @@ def paths(series: PriceSeries, origins: Indices, leads: Indices, published: Floa
 def _scored(
     ticker: str,
     series: PriceSeries,
-    rows: DistributionRows,
+    origins: Indices,
+    rows: Mapping[str, Floats],
     nights: tuple[BacktestNight, ...],
     outlook: tuple[ScoredStatement, ...],
+    reasons: dict[str, str],
 ) -> TickerBacktest:
-    actual, days, leads = moves(series, rows.origins, rows.leads), series.sessions[rows.origins], rows.leads
-    losses = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
-    width_losses = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items()}
-    medians = paths(series, rows.origins, leads, rows.quantiles[PUBLISHED][..., MEDIAN])
+    leads, days = np.array(LEADS), series.sessions[origins]
+    actual = moves(series, origins, leads)
+    losses = {name: Losses.of(each, actual, leads) for name, each in rows.items()}
+    width_losses = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items()}
+    medians = paths(series, origins, leads, rows[PUBLISHED][..., MEDIAN])
     squares = {name: (actual - path) ** 2 / leads for name, path in medians.items()}
     errors = {row: Losses(x.mean(axis=1), np.array([x.mean(), *x.mean(axis=0)])) for row, x in squares.items()}
 
@@ -254,12 +256,12 @@ def _scored(
         ticker=ticker,
         sessions=(days[0].item(), days[-1].item()),
         origins=len(days),
-        scores={name: score(each, actual, losses[name]) for name, each in rows.quantiles.items()},
+        scores={name: score(each, actual, losses[name]) for name, each in rows.items()},
         widths={name: paired(each, centred) for name, each in width_losses.items()},
         over={name: paired(published, each) for name, each in width_losses.items()},
         whole={row: paired(losses[PUBLISHED], each) for row, each in references.items()},
         paths={name: paired(each, errors[LAST_CLOSE]) for name, each in errors.items()},
         outlook=outlook,
         nights=nights,
-        reasons=rows.reasons,
+        reasons=reasons,
     )

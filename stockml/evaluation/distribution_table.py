@@ -4,7 +4,7 @@ Never here: who wins, or a vintage that has seen what it is scored on.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -13,14 +13,14 @@ from stockml.evaluation.candidates import Candidate
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compare_crps, score
 from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import is_clear, overlap
-from stockml.evaluation.simple_distributions import DistributionRows, simple_distributions
+from stockml.evaluation.simple_distributions import QuantileRows, simple_distributions
 from stockml.models.lead_grid import moves, symmetrised
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.pooled_vintages import KINDS
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.series import PriceSeries
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Indices
 
 SHOWN_LEADS = (1, 5, 10, 20, 50)
 BASE = "base network"
@@ -73,21 +73,18 @@ def row_of(publisher: str) -> str:
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 
-def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> DistributionRows:
+def vintage_rows(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
     """The base and the ridge regression as they are, and every other simple row.
 
     vintages: ends before the first of the origins, (m,).
     """
-    rows = DistributionRows(origins, leads, {}, {})
-    if vintages.regression is not None:
-        rows = simple_distributions(series, origins, leads, vintages.regression)
+    regression = vintages.regression
+    simple, missing = simple_distributions(series, origins, leads, regression) if regression else ({}, {})
     corrected, reasons = corrections(series, origins, leads, vintages)
-    return replace(rows, quantiles=rows.quantiles | corrected, reasons=reasons | rows.reasons)
+    return simple | corrected, reasons | missing
 
 
-def corrections(
-    series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet
-) -> tuple[dict[str, Floats], dict[str, str]]:
+def corrections(series: PriceSeries, origins: Indices, leads: Indices, vintages: VintageSet) -> QuantileRows:
     """The rows that correct the pooled regression, (m, leads, 21) each, and why one of the vintages is missing."""
     quantiles = {RIDGE: vintages.simple_quantiles(series, origins, leads)} if vintages.ridge is not None else {}
     if vintages.base is not None:
@@ -110,21 +107,20 @@ def distribution_table(
     """
     leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
     actual = moves(series, origins, leads)
-    simple = vintage_rows(series, origins, leads, vintages) if simple_rows else DistributionRows(origins, leads, {}, {})
-    published = {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
-    rows = replace(simple, quantiles=simple.quantiles | published)
-    losses = {name: Losses.of(each, actual, leads) for name, each in rows.quantiles.items()}
-    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.quantiles.items() if simple_rows}
+    simple, reasons = vintage_rows(series, origins, leads, vintages) if simple_rows else ({}, {})
+    rows = simple | {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}
+    losses = {name: Losses.of(each, actual, leads) for name, each in rows.items()}
+    widths = {name: Losses.of(symmetrised(each), actual, leads) for name, each in rows.items() if simple_rows}
     shared = overlap(origins, int(leads[-1]))
     over_simple = compare_crps(losses, shared, reference=WITHOUT_NETWORK)
     return DistributionTable(
         leads=tuple(leads.tolist()),
-        scores={name: score(each, actual, losses[name]) for name, each in rows.quantiles.items()},
+        scores={name: score(each, actual, losses[name]) for name, each in rows.items()},
         widths=compare_crps(widths, shared, reference=POOLED, symmetric=True),
         whole=compare_crps(losses, shared, reference=POOLED),
         against_champion=compare_crps(losses, shared, reference=CHAMPION).get(LSTM),
         network_adds=over_simple.get(LSTM),
         through=vintages.through,
-        reasons=rows.reasons,
+        reasons=reasons,
         over_simple={name: over_simple[name] for name in (LSTM, CHAMPION) if name in over_simple},
     )

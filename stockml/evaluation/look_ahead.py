@@ -69,7 +69,7 @@ def rows_of_a_night(
         rows[name] = [*vars(forecast).values(), *vars(combine(series, origins, forecast)).values()]
     rows |= {name: [path] for name, path in baseline_paths(series.mid, last, horizon).items()}
     rows[TREND_PRIOR] = [trend_prior_paths(series, last, horizon)]
-    vintage_quantiles = vintage_rows(series, last, np.array(LEADS), vintages).quantiles
+    vintage_quantiles, _ = vintage_rows(series, last, np.array(LEADS), vintages)
     return rows | {name: [vintage_quantiles.get(name)] for name in (*SHAPES, RIDGE, BASE)}
 
 

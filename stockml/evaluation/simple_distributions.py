@@ -6,7 +6,6 @@ is later than the first origin.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -44,18 +43,8 @@ Width = Callable[[PriceSeries, Indices, Indices], Floats]
 """(series, origins, leads) → (m, leads), the spread of log(mid / close of the origin); row i sees nothing later."""
 
 
-@dataclass(frozen=True, eq=False)
-class DistributionRows:
-    """Quantiles of log(mid at the lead / close of the origin) of several forecasts, all on the same origins and leads.
-
-    origins: (m,), ascending session indices.  leads: (leads,).  quantiles: by row (m, leads, 21), at LEVELS.
-    reasons: why a row is missing.
-    """
-
-    origins: Indices
-    leads: Indices
-    quantiles: dict[str, Floats]
-    reasons: dict[str, str]
+QuantileRows = tuple[dict[str, Floats], dict[str, str]]
+"""By row, (m, leads, 21) quantiles at LEVELS of log(mid at the lead / close of the origin); why others are missing."""
 
 
 def simple_distributions(
@@ -65,11 +54,11 @@ def simple_distributions(
     regression: PooledRegression,
     shape_of: ShapeSource = "pooled",
     names: Iterable[str] = SHAPES,
-) -> DistributionRows:
+) -> QuantileRows:
     """Every simple row from the same origins; a row that cannot be computed has a reason instead.
 
-    origins: (m,), ascending.  leads: (leads,), 1 to 50.  shape_of: where each row's shape is learned.  Raises
-    InvalidSetting for a regression that has seen the first origin's session or a later one.
+    origins: (m,), ascending session indices.  leads: (leads,), 1 to 50.  shape_of: where each row's shape is learned.
+    Raises InvalidSetting for a regression that has seen the first origin's session or a later one.
     """
     first = series.sessions[origins[0]].item()
     if regression.through >= first:
@@ -82,7 +71,7 @@ def simple_distributions(
             quantiles[name] = width(series, origins, leads)[..., None] * shape
         except (TooFewBars, RowUnavailable) as refusal:
             reasons[name] = str(refusal)
-    return DistributionRows(origins, leads, quantiles, reasons)
+    return quantiles, reasons
 
 
 def calibration_origins(known: PriceSeries, furthest: int) -> Indices:

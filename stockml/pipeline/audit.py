@@ -180,8 +180,8 @@ def _rows(store: BarStore, ticker: str, session: date, root: Path) -> Path:
     arrays = {"inputs of the network": width_inputs(series)[: last + 1]}
     arrays |= {f"path of {name}": path for name, path in baseline_paths(series.mid, origins, int(leads[-1])).items()}
     vintages = VintageSet.ending_before(series.sessions[origins[0]].item())
-    rows = vintage_rows(series, origins, leads, vintages)
-    arrays |= {f"quantiles of {name}": quantiles for name, quantiles in rows.quantiles.items()}
+    rows, _ = vintage_rows(series, origins, leads, vintages)
+    arrays |= {f"quantiles of {name}": quantiles for name, quantiles in rows.items()}
     path = root / "audited" / "rows.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)  # type: ignore[arg-type]

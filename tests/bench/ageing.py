@@ -53,7 +53,7 @@ def main() -> None:
             width = INITIAL_SHARE * base.quantiles(bars, at, leads, pooled, ridge) + (1 - INITIAL_SHARE) * simple
             losses = Losses.of(width, actual, leads)
             found[str(base.through)].append(100 * losses.skills(reference)[0])
-        frozen = simple_distributions(bars, at, leads, pooled, "own", [CONSTANT_WIDTH]).quantiles.get(CONSTANT_WIDTH)
+        frozen = simple_distributions(bars, at, leads, pooled, "own", [CONSTANT_WIDTH])[0].get(CONSTANT_WIDTH)
         if frozen is not None:
             found[constant].append(100 * losses.skills(Losses.of(symmetrised(frozen), actual, leads))[0])
     for through, skills in found.items():

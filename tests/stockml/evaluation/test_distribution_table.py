@@ -47,7 +47,7 @@ def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
     assert VINTAGES.regression is not None
     assert VINTAGES.ridge is not None
     rows = {
-        **simple_distributions(SERIES, AT, LEADS, VINTAGES.regression).quantiles,
+        **simple_distributions(SERIES, AT, LEADS, VINTAGES.regression)[0],
         RIDGE: VINTAGES.ridge.quantiles(SERIES, AT, LEADS, VINTAGES.regression),
         BASE: VINTAGES.network_quantiles(SERIES, AT, LEADS, np.zeros(4)),
         **{name: each.test.quantiles[:, LEADS - 1] for name, each in CANDIDATES.items()},

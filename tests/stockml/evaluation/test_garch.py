@@ -92,8 +92,8 @@ from stockml.evaluation.simple_distributions import IN_BACKTESTS, simple_distrib
 from stockml.models.vintage_set import VintageSet
 from tests.support.walks import walk
 vintages, at, leads = VintageSet.ending_before(date(2006, 1, 1)), np.arange(2_200, 2_300, 5), np.array([1, 5])
-rows = simple_distributions(walk(2_600), at, leads, vintages.regression, names=IN_BACKTESTS)
-print(len(rows.quantiles), rows.reasons)
+rows, reasons = simple_distributions(walk(2_600), at, leads, vintages.regression, names=IN_BACKTESTS)
+print(len(rows), reasons)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.startswith("5 {'GJR-GARCH': \"GJR-GARCH needs the extra `garch`"), found

@@ -12,7 +12,7 @@ from stockml.evaluation.simple_distributions import (
     CONSTANT_WIDTH,
     OWN_HAR,
     SHAPES,
-    DistributionRows,
+    QuantileRows,
     ShapeSource,
     calibration_origins,
     simple_distributions,
@@ -37,10 +37,10 @@ def vintages() -> PooledRegression:
 def test_every_row_is_present_finite_never_falling_and_on_the_same_origins(
     vintages: PooledRegression, shape_of: ShapeSource
 ) -> None:
-    rows = simple_distributions(walk(4_000), LATE, LEADS, vintages, shape_of)
-    assert list(rows.quantiles) == list(SHAPES)
-    assert rows.reasons == {}
-    for quantiles in rows.quantiles.values():
+    rows, reasons = simple_distributions(walk(4_000), LATE, LEADS, vintages, shape_of)
+    assert list(rows) == list(SHAPES)
+    assert reasons == {}
+    for quantiles in rows.values():
         assert quantiles.shape == (len(LATE), len(LEADS), len(LEVELS))
         assert np.isfinite(quantiles).all()
         assert (np.diff(quantiles, axis=-1) >= 0).all()
@@ -48,7 +48,7 @@ def test_every_row_is_present_finite_never_falling_and_on_the_same_origins(
 
 def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(vintages: PooledRegression) -> None:
     series = walk(4_000)
-    seen, found = Volatilities.of(series), simple_distributions(series, LATE, LEADS, vintages).quantiles
+    seen, found = Volatilities.of(series), simple_distributions(series, LATE, LEADS, vintages)[0]
     returns = np.diff(np.log(series.close[: LATE[0] + 1]))
     for row, t in enumerate(LATE[:3]):
         for column, lead in enumerate(LEADS):
@@ -66,7 +66,7 @@ def test_pooled_rows_are_a_width_times_the_pools_shape_for_it(vintages: PooledRe
 
 def test_own_rows_are_calibrated_on_the_last_thousand_sessions_with_known_outcomes(vintages: PooledRegression) -> None:
     series = walk(4_000)
-    found = simple_distributions(series, LATE, LEADS, vintages, "own").quantiles
+    found = simple_distributions(series, LATE, LEADS, vintages, "own")[0]
     seen, log_mid, log_close = Volatilities.of(series), np.log(series.mid), np.log(series.close)
     last = LATE[0] - 50
     for column, lead in enumerate(LEADS):
@@ -96,10 +96,10 @@ def test_calibration_ends_at_the_last_origin_with_known_outcomes_and_spans_no_ho
 @pytest.mark.parametrize("shape_of", SHAPE_SOURCES)
 def test_no_row_sees_a_later_bar(vintages: PooledRegression, shape_of: ShapeSource) -> None:
     series = walk(4_000)
-    before = simple_distributions(series, LATE, LEADS, vintages, shape_of).quantiles
+    before = simple_distributions(series, LATE, LEADS, vintages, shape_of)[0]
     for row in (0, 7):
         changed = altered_after(series, int(LATE[row]))
-        after = simple_distributions(changed, LATE, LEADS, vintages, shape_of).quantiles
+        after = simple_distributions(changed, LATE, LEADS, vintages, shape_of)[0]
         for name in SHAPES:
             np.testing.assert_array_equal(after[name][: row + 1], before[name][: row + 1])
 
@@ -109,7 +109,7 @@ def test_a_pool_that_has_seen_the_first_origin_is_refused(vintages: PooledRegres
     last = int(np.searchsorted(series.sessions, np.datetime64(vintages.through)))
     with pytest.raises(InvalidSetting, match=str(vintages.through)):
         simple_distributions(series, np.array([last]), LEADS, vintages)
-    assert simple_distributions(series, np.array([last + 1]), LEADS, vintages).quantiles
+    assert simple_distributions(series, np.array([last + 1]), LEADS, vintages)[0]
 
 
 def later(n: int) -> PriceSeries:
@@ -118,30 +118,30 @@ def later(n: int) -> PriceSeries:
 
 
 def test_a_hundred_sessions_have_every_row_but_the_tickers_own(vintages: PooledRegression) -> None:
-    rows = simple_distributions(later(100), np.array([99]), LEADS, vintages)
-    assert list(rows.quantiles) == [CONSTANT_WIDTH, EWMA_20, EWMA_60, POOLED]
+    rows, reasons = simple_distributions(later(100), np.array([99]), LEADS, vintages)
+    assert list(rows) == [CONSTANT_WIDTH, EWMA_20, EWMA_60, POOLED]
     before = "(only those before the scored part count), found 100"
-    assert f"at least 2000 sessions for a HAR regression of the ticker's own {before}" in rows.reasons[OWN_HAR]
-    own = simple_distributions(later(100), np.array([99]), LEADS, vintages, "own")
-    assert own.quantiles == {}
-    assert f"a shape of the ticker's own {before}" in own.reasons[POOLED]
+    assert f"at least 2000 sessions for a HAR regression of the ticker's own {before}" in reasons[OWN_HAR]
+    rows, reasons = simple_distributions(later(100), np.array([99]), LEADS, vintages, "own")
+    assert rows == {}
+    assert f"a shape of the ticker's own {before}" in reasons[POOLED]
 
 
 def test_too_few_sessions_for_any_row_is_the_reason_of_each(vintages: PooledRegression) -> None:
-    rows = simple_distributions(later(15), np.array([14]), LEADS, vintages)
-    assert (rows.quantiles, set(rows.reasons)) == ({}, set(SHAPES))
+    rows, reasons = simple_distributions(later(15), np.array([14]), LEADS, vintages)
+    assert (rows, set(reasons)) == ({}, set(SHAPES))
 
 
 def test_constant_prices_have_finite_rows(vintages: PooledRegression) -> None:
     for shape_of in SHAPE_SOURCES:
-        rows = simple_distributions(constant(4_000), LATE, LEADS, vintages, shape_of)
-        assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.quantiles.values())
+        rows, _ = simple_distributions(constant(4_000), LATE, LEADS, vintages, shape_of)
+        assert all(np.isfinite(q).all() and (np.diff(q) >= 0).all() for q in rows.values())
 
 
 def test_equal_input_gives_equal_bytes(vintages: PooledRegression) -> None:
-    def found() -> DistributionRows:
+    def found() -> QuantileRows:
         return simple_distributions(walk(4_000), LATE, LEADS, vintages, "own")
 
-    first, second = found(), found()
-    assert all(first.quantiles[name].tobytes() == second.quantiles[name].tobytes() for name in SHAPES)
+    (first, _), (second, _) = found(), found()
+    assert all(first[name].tobytes() == second[name].tobytes() for name in SHAPES)
     assert moves(walk(4_000), LATE, LEADS).tobytes() == moves(walk(4_000), LATE, LEADS).tobytes()
