@@ -19,7 +19,7 @@ from stockml.evaluation.distribution_table import DistributionTable, distributio
 from stockml.evaluation.look_ahead import check_look_ahead
 from stockml.evaluation.outlook_scores import OutlookScore, outlook_scores
 from stockml.evaluation.path_scores import CHAMPION, LSTM, PUBLISHED, TREND_PRIOR, WITHOUT_NETWORK, Evaluation, evaluate
-from stockml.features.origins import OriginSplit, known_outcomes
+from stockml.features.origins import OriginSplit
 from stockml.features.segments import to_newest_units
 from stockml.forecasts.forecast import Band, Forecast
 from stockml.forecasts.outlook import annualised, chance_above, outlooks
@@ -97,7 +97,7 @@ def assess(
     check_look_ahead(unseen, candidates)
     published, close = candidates[row_of(publisher)], series.close[unseen.test]
     evaluation = _evaluated(unseen, candidates, published)
-    actual = known_outcomes(series.mid, unseen.test, settings.horizon)
+    actual = series.mid[unseen.test[:, None] + np.arange(1, settings.horizon + 1)]
     forecast = _forecast(series, published, upcoming, settings.direction_step)
     simple = None if publisher == POOLED else candidates[WITHOUT_NETWORK].test.quantiles
     span = min(VOLATILITY_SESSIONS, settings.horizon)
@@ -186,22 +186,20 @@ def _evaluated(unseen: ScoringData, candidates: Mapping[str, Candidate], publish
 
 
 def _forecast(series: PriceSeries, published: Candidate, upcoming: Sequence[date], step: int) -> Forecast:
-    quantiles, close = published.tonight.quantiles, series.close[-1:]
-    limits = {coverage: band(close[:, None, None] * np.exp(quantiles), coverage) for coverage in COVERAGES}
+    quantiles, close = published.tonight.quantiles[0], series.close[-1]
+    prices = close * np.exp(quantiles)
+    ends = {coverage: [tuple(end.tolist()) for end in band(prices, coverage)] for coverage in COVERAGES}
     return Forecast(
         origin=series.sessions[-1].item(),
         last_value=float(series.mid[-1]),
         sessions=tuple(upcoming),
-        path=tuple((close * np.exp(quantiles[0, :, MEDIAN])).tolist()),
-        bands=tuple(
-            Band(int(percent(coverage)), tuple(low[0].tolist()), tuple(high[0].tolist()))
-            for coverage, (low, high) in limits.items()
-        ),
-        probability_of_rise=float(chance_above(quantiles[0, step - 1], 0.0)),
+        path=tuple((close * np.exp(quantiles[:, MEDIAN])).tolist()),
+        bands=tuple(Band(int(percent(coverage)), low, high) for coverage, (low, high) in ends.items()),
+        probability_of_rise=float(chance_above(quantiles[step - 1], 0.0)),
         direction_step=step,
         weights=tuple(published.tonight.shares[0].tolist()),
-        last_close=float(close[0]),
-        outlook=outlooks(published.earlier.quantiles, quantiles[0]),
+        last_close=float(close),
+        outlook=outlooks(published.earlier.quantiles, quantiles),
     )
 
 

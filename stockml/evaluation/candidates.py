@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from stockml.errors import InvalidSetting
-from stockml.features.origins import OriginSplit, scored_origins, unseen_origins
+from stockml.features.origins import OriginSplit, scored_origins
 from stockml.forecasts.outlook import chance_above
 from stockml.forecasts.publishing import CombinedForecast, Components, combine
 from stockml.models.baselines import published_median, trend_prior_moves
@@ -50,7 +50,8 @@ class ScoringData:
         newest = vintages_of(model.published, (series.sessions[-1] + A_DAY).item())
         if (through := vintages.through) and through >= first:
             raise InvalidSetting("the last session of the pool", str(through), f"before the origin {first}")
-        origins, test = unseen_origins(series, split, settings), scored_origins(series, split.test, settings)
+        validation, test = (scored_origins(series, part, settings) for part in (split.validation, split.test))
+        origins = np.concatenate([validation, test])
         leads, last = np.arange(1, settings.horizon + 1), np.array([len(series) - 1])
         simple_past = vintages.simple_quantiles(series, origins, leads, model.held_out.simple_correction)
         simple_tonight = newest.simple_quantiles(series, last, leads, model.published.simple_correction)

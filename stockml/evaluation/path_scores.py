@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from stockml.evaluation.significance import DieboldMariano, Interval, diebold_mariano, overlap
-from stockml.features.origins import known_outcomes
 from stockml.forecasts.proper_scores import brier
 from stockml.models.baselines import baseline_paths, mean_step
 from stockml.settings import EvaluationSettings
@@ -134,13 +133,10 @@ def evaluate(
     mid: (n,), price, through the last outcome.  origins: (m,), ascending, each with `horizon` sessions after it.
     paths: {name: (m, horizon)}, price.  rises: {name: (m,)}, chance of a rise at the direction's step.  close: (n,),
     price.  Every path is compared with the last close and, where given, with the champion and with what would have been
-    published without a network.  Raises TooFewBars, and ValueError for paths of another shape.
+    published without a network.
     """
     horizon = settings.horizon
-    actual = known_outcomes(mid, origins, horizon)
-    for name, path in paths.items():
-        if path.shape != actual.shape:
-            raise ValueError(f"expected {name}'s paths as {actual.shape}, found {path.shape}")
+    actual = mid[origins[:, None] + np.arange(1, horizon + 1)]
     start, rolling = close[origins], pd.Series(mid).rolling(settings.scale_sessions, min_periods=1)
     scale = np.asarray(rolling.max() - rolling.min(), dtype=np.float64)[origins]
     step = mean_step(np.cumsum(np.abs(np.diff(mid, prepend=mid[0]))), settings.scale_sessions)[origins]

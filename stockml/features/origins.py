@@ -1,4 +1,4 @@
-"""Split the origins into training, validation and test parts, and cut their outcomes.
+"""Split the origins into training, validation and test parts.
 
 Origin i means "after the close of session i": inputs hold sessions up to i, lead k (1..horizon) is session i + k.
 """
@@ -11,7 +11,7 @@ from stockml.errors import TooFewBars
 from stockml.features.segments import divided_by, segment_start, starts
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
-from stockml.storage.arrays import Floats, Indices
+from stockml.storage.arrays import Indices
 
 MAX_HELD_OUT_SHARE = 0.5
 HORIZONS_TO_LEARN = 12  # with fewer there is only a test part: 600 sessions for a horizon of 50
@@ -80,11 +80,6 @@ def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSetti
     return within_segment(series, every_nth(part, evaluation.origin_every), evaluation.horizon)
 
 
-def unseen_origins(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> Indices:
-    """(k,) the scored origins of the validation part, then those of the test part."""
-    return np.concatenate([scored_origins(series, part, evaluation) for part in (split.validation, split.test)])
-
-
 def check_segments(series: PriceSeries, split: OriginSplit, evaluation: EvaluationSettings) -> None:
     """Raise TooFewBars where tonight's window, or those of all test origins, would cross a segment boundary."""
     check_newest(series)
@@ -105,11 +100,3 @@ def _since(series: PriceSeries, first: int) -> str:
     if not first:
         return ""
     return f", since the {divided_by(series, first)} from {series.sessions[first - 1]} to {series.sessions[first]}"
-
-
-def known_outcomes(mid: Floats, origins: Indices, horizon: int) -> Floats:
-    """(m, horizon) prices after each origin.  mid: (n,), price.  origins: (m,), ascending.  Raises TooFewBars."""
-    needed = int(origins[-1]) + horizon + 1 if len(origins) else horizon + 2
-    if len(origins) == 0 or needed > len(mid):
-        raise TooFewBars(needed, len(mid), "an evaluation")
-    return np.asarray(mid[origins[:, None] + np.arange(1, horizon + 1)])

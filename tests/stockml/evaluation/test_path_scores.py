@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stockml.errors import TooFewBars
 from stockml.evaluation.path_scores import (
     CHAMPION,
     LAST_CLOSE,
@@ -213,17 +212,6 @@ def test_a_single_origin_is_scored_without_a_test() -> None:
     assert found.scores[LSTM].mse is not None
     assert comparison is not None
     assert (comparison.interval, comparison.test) == (None, None)
-
-
-@pytest.mark.parametrize("origins", [np.array([], dtype=np.int64), np.array([300, 550])])
-def test_origins_without_a_known_outcome_are_refused(origins: np.ndarray) -> None:
-    with pytest.raises(TooFewBars):
-        evaluate(prices(), origins, {}, SETTINGS, {}, close=prices())
-
-
-def test_paths_of_the_wrong_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match="LSTM"):
-        evaluate(prices(), ORIGINS, {LSTM: np.ones((3, 50))}, SETTINGS, {}, close=prices())
 
 
 def test_a_short_horizon_has_only_the_leads_it_reaches() -> None:

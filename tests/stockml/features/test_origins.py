@@ -14,7 +14,6 @@ from stockml.features.origins import (
     OriginSplit,
     check_newest,
     every_nth,
-    known_outcomes,
     minimum_sessions,
     split_origins,
 )
@@ -121,14 +120,5 @@ def test_too_few_sessions_are_refused_with_the_number_missing() -> None:
     check_newest(walk(22))
 
 
-def test_outcomes_are_those_of_a_naive_loop() -> None:
-    mid = np.random.default_rng(0).normal(size=40)
-    at = every_nth(range(7, 30), 4)
-    np.testing.assert_array_equal(at, [7, 11, 15, 19, 23, 27])
-    for m, i in enumerate(at):
-        np.testing.assert_array_equal(known_outcomes(mid, at, 6)[m], mid[i + 1 : i + 7])
-    np.testing.assert_array_equal(known_outcomes(mid[:34], at, 6)[-1], mid[28:34])
-    with pytest.raises(TooFewBars, match="34 sessions for an evaluation, found 33"):
-        known_outcomes(mid[:33], at, 6)
-    with pytest.raises(TooFewBars):
-        known_outcomes(mid, at[:0], 6)
+def test_every_nth_origin_of_a_part_begins_with_its_first() -> None:
+    np.testing.assert_array_equal(every_nth(range(7, 30), 4), [7, 11, 15, 19, 23, 27])
