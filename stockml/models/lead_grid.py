@@ -3,9 +3,6 @@
 A forecast is of log(mid price at a lead / close of the origin).
 """
 
-from collections.abc import Callable
-from functools import lru_cache, wraps
-
 import numpy as np
 
 from stockml.errors import InvalidSetting
@@ -30,18 +27,6 @@ def moves(series: PriceSeries, origins: Indices, leads: Indices) -> Floats:
     return np.asarray(later - np.log(series.close)[origins, None], dtype=np.float64)
 
 
-def _cached_basis(basis: Callable[[Indices], Floats]) -> Callable[[Indices], Floats]:
-    """Decorate a function of the leads alone, to compute it only once for the same ones."""
-    cached = lru_cache(maxsize=16)(lambda leads: basis(np.array(leads)))
-
-    @wraps(basis)
-    def wrapper(leads: Indices) -> Floats:
-        return cached(tuple(np.asarray(leads).tolist()))
-
-    return wrapper
-
-
-@_cached_basis
 def hat_basis(leads: Indices) -> Floats:
     """(leads, 11) hat functions, to interpolate values at LEADS in ln(lead).  Raises InvalidSetting beyond them."""
     if len(leads) and not (LEADS[0] <= np.min(leads) and np.max(leads) <= LEADS[-1]):
@@ -50,7 +35,6 @@ def hat_basis(leads: Indices) -> Floats:
     return np.stack([np.interp(np.log(leads), knots, unit) for unit in np.eye(len(LEADS))], axis=-1)
 
 
-@_cached_basis
 def lead_basis(leads: Indices) -> Floats:
     """(leads, 4) Legendre polynomials of ln(lead), from −1 at lead 1 to 1 at lead 50."""
     position = 2 * np.log(leads) / np.log(LEADS[-1]) - 1
