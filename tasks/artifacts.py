@@ -105,7 +105,6 @@ def show_night(night: Night) -> None:
 
 @warned_if_refused()
 def show_nights(rows: Sequence[NightRow], key: str, description: str) -> None:
-    """Show many nights as a table, and explain its columns."""
     create_table_artifact(table(rows), key=key, description=f"{description}\n\n{PAGE_LEGEND}")
 
 

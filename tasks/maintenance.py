@@ -1,7 +1,6 @@
 """The steps of the weekly maintenance. In a dry run each says what it would do and changes nothing."""
 
 import os
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from prefect import task
@@ -54,8 +53,11 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
     old = retention.outdated(current_home(), keep, now)
     needed = retention.needed(current_home(), keep.champions)
     removed = needed.without(old) if dry_run else retention.remove(needed.without(old))
-    kinds = sorted({each.kind for each in removed})
-    steps = [_removed(kind, [each for each in removed if each.kind == kind]) for kind in kinds]
+    steps = []
+    for kind in sorted({each.kind for each in removed}):
+        of_kind = [each for each in removed if each.kind == kind]
+        things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in of_kind)
+        steps.append(StepReport(kind, len(of_kind), sum(each.size for each in of_kind), things))
     if needed.unreadable:
         steps.append(StepReport("left alone because unreadable", len(needed.unreadable), things=needed.unreadable))
     return steps
@@ -98,11 +100,6 @@ def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
         sharing.commit_all(current_home(), may_remove=True)
     old = sharing.unreferenced_before(current_home(), now - UNNAMED_FOR, remove=not dry_run)
     return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
-
-
-def _removed(kind: str, removed: Sequence[retention.Removal]) -> StepReport:
-    things = tuple(f"`{each.path.relative_to(current_home().root)}`, {each.written:%Y-%m-%d}" for each in removed)
-    return StepReport(kind, len(removed), sum(each.size for each in removed), things)
 
 
 def _kept_keys(home: HomePaths, keep: RetentionSettings) -> set[str]:

@@ -141,7 +141,6 @@ def outcome_of_backtest(
 def _too_few(
     series: PriceSeries, span: Span, folders: Sequence[Path], *, count: int, first: int, earliest: int, furthest: int
 ) -> StockmlError:
-    """The error that says why the span has so few nights."""
     begins, newest = f"the first of {MIN_NIGHTS} nights", series.sessions[-1]
     if first >= len(series) - furthest > 0:
         bound = f"before {series.sessions[-furthest]}, from when on the outcomes are not known"

@@ -91,9 +91,8 @@ class BacktestTable:
 
     def __str__(self) -> str:
         """How much it rests on: `1 ticker, 162 origins from 2009-09-30 to 2012-12-11`."""
-        return (
-            f"{quantity(self.tickers, 'ticker')}, {quantity(self.origins, 'origin')} from {self.first} to {self.last}"
-        )
+        tickers, origins = quantity(self.tickers, "ticker"), quantity(self.origins, "origin")
+        return f"{tickers}, {origins} from {self.first} to {self.last}"
 
 
 def backtest_table(

@@ -69,7 +69,6 @@ class DistributionTable:
 
 
 def row_of(publisher: str) -> str:
-    """The row that a publisher's name stands for."""
     return WITHOUT_NETWORK if publisher == POOLED else publisher
 
 

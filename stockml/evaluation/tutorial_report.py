@@ -48,7 +48,6 @@ class TutorialReport:
 
     @property
     def is_of_the_page(self) -> bool:
-        """Whether it is of the page's share."""
         return self.name.startswith(PAGE_SHARE)
 
     @property
@@ -157,9 +156,8 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
             f"| {constants['last value']:.5f} | {constants['EMA']:.5f} | {constants['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
-    epochs = quantity(training.epochs, "epoch") + (
-        ", the best by validation" if training.decay_on == "validation" else ""
-    )
+    chosen = ", the best by validation" if training.decay_on == "validation" else ""
+    epochs = quantity(training.epochs, "epoch") + chosen
     return "\n".join([*lines, f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts; {epochs}."])
 
 

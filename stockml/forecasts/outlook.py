@@ -12,15 +12,14 @@ MOVES = (0.05, 0.1)
 USUAL_PERCENTILES = (40, 60)  # between them a volatility is neither calm nor wild
 SESSIONS_A_YEAR = 252
 MIN_USUAL = 20  # earlier forecasts, at least, to say what is usual
-MID_LAG_SESSIONS = 0.54  # sessions of variance that a mid price lacks: it holds 0.46 of its own session's,
-# the median of 100 tickers (0.46, 0.46 and 0.48 for moves since 1980, 1999 and 2009)
-TAIL_INDEX = (
-    4.0  # the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
-)
-TAIL_MEAN_SQUARE = TAIL_INDEX / (
-    TAIL_INDEX - 2
-)  # mean square beyond the outermost quantile over that quantile's square; for the moves of 50
-# tickers up to each of 1989, 1991 … 1997 it is 1.99 to 2.07, for a normal's, 1.37
+# sessions of variance that a mid price lacks: it holds 0.46 of its own session's, the median of 100 tickers (0.46, 0.46
+# and 0.48 for moves since 1980, 1999 and 2009)
+MID_LAG_SESSIONS = 0.54
+# the chance of a larger move falls with this power of its size, as that of shares does: 3 to 5 score alike
+TAIL_INDEX = 4.0
+# mean square beyond the outermost quantile over that quantile's square; for the moves of 50 tickers up to each of 1989,
+# 1991 … 1997 it is 1.99 to 2.07, for a normal's, 1.37
+TAIL_MEAN_SQUARE = TAIL_INDEX / (TAIL_INDEX - 2)
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,9 @@ def without_notices() -> Iterator[None]:
 
 
 def values_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
-    """Keras' variables as arrays."""
     return [variable.numpy() for variable in variables]
 
 
 def assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
-    """Set Keras' variables to arrays, one each."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -90,9 +90,9 @@ class TickerNetwork:
 
     def asdict(self) -> dict[str, Any]:
         """What is written of it: the vintages as names and hashes only."""
-        vintages = {"pool": self.vintages.identity(), "reasons": dict(self.vintages.reasons)}
         return {
-            **vintages,
+            "pool": self.vintages.identity(),
+            "reasons": dict(self.vintages.reasons),
             "errors": self.errors.asdict(),
             "own": self.corrected,
             "learned_until": str(self.learned_until),

@@ -176,10 +176,8 @@ def _newest(kind: str, day: date, folders: Sequence[Path]) -> tuple[Any, str]:
 
 
 def _few(notes: Sequence[str]) -> list[str]:
-    return [
-        *notes[:MAX_NAMED],
-        *([f"and {len(notes) - MAX_NAMED} more that cannot be read"] if len(notes) > MAX_NAMED else []),
-    ]
+    more = len(notes) - MAX_NAMED
+    return [*notes[:MAX_NAMED], f"and {more} more that cannot be read"] if more > 0 else [*notes]
 
 
 def file_of(identity: str, folders: Sequence[Path]) -> Path:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
 HISTORY_SHOWN = 40
 ROWS = (
     ("skill, published", "published/skill", "{:+z.4f}"),

@@ -34,7 +34,6 @@ from stockml.storage.arrays import Days, Floats, Indices
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 LEDGER_SHOWN = 6
 
 

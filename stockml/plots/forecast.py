@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
 HISTORY_SHOWN = 150
 FAN = {95: 0.13, 80: 0.17, 50: 0.24}  # how dark each band is, the widest first
 SHOWN_BASELINES = ("drift", "momentum")

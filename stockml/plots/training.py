@@ -34,7 +34,6 @@ from stockml.storage.arrays import Days, Floats, Indices
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 AVERAGES = ("EMA", "standard average")
 AVERAGES_SHOWN = 400
 SMOOTHING = 0.1

@@ -110,10 +110,11 @@ class Database:
     def _connection_with_lock(self, name: str, timeout_s: float) -> "psycopg.Connection[Any]":
         with ExitStack() as stack:
             server = stack.enter_context(closing(self._connection()))
+            number = int.from_bytes(hashlib.sha256(self._full_name(name).encode()).digest()[:8], signed=True)
             try:
                 with _within(timeout_s + self.request_timeout_s, server):
                     server.execute(f"SET lock_timeout = {max(1, round(1000 * timeout_s))}")
-                    server.execute("SELECT pg_advisory_lock(%s)", (self._number(name),))
+                    server.execute("SELECT pg_advisory_lock(%s)", (number,))
             except _driver().errors.LockNotAvailable as error:
                 raise StoreBusy(self.place(name), f"waited {timeout_s:.0f} s") from error
             stack.pop_all()
@@ -149,10 +150,6 @@ class Database:
 
     def _full_name(self, name: str) -> str:
         return f"{self.of} {name}"
-
-    def _number(self, name: str) -> int:
-        """The lock's number: advisory locks are named by 64-bit integers."""
-        return int.from_bytes(hashlib.sha256(self._full_name(name).encode()).digest()[:8], signed=True)
 
     def _connection(self) -> "psycopg.Connection[Any]":
         server: psycopg.Connection[Any] = _driver().connect(

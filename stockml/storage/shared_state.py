@@ -3,9 +3,7 @@
 A ticker's files are one part of the state, files that belong to no ticker another. A part is a *manifest*, which maps
 file names to SHA-256s; the files themselves are objects that are named by their content and never changed. So a part
 changes in one step, when its manifest is replaced: a night killed before that has changed nothing, and of two that
-began from the same state one is refused (`objects`). Delta Lake and DVC do the same for tables and for data sets; the
-former hides the plain files, the latter needs a repository and has no conditional write. Runs and readers come here
-through `sharing`.
+began from the same state one is refused (`objects`). Runs and readers come here through `sharing`.
 """
 
 import hashlib

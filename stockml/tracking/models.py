@@ -216,7 +216,6 @@ def link(client: "MlflowClient", model_id: str, name: str, version: str) -> None
 
 
 def versions_of(model: "LoggedModel") -> list[str]:
-    """The versions on the model's page."""
     return [entry["version"] for entry in json.loads(model.tags.get(VERSIONS, "[]"))]
 
 

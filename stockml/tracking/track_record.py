@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
 COLOUR = "mlflow.runColor"  # the tag by which MLflow's page remembers a colour that somebody chose
 FIRST_HUE, GOLDEN_ANGLE = 0.95, 0.381966  # of a turn: each hue is far from those before, for the colour-blind too
 DISTINCT_COLOURS = 30
