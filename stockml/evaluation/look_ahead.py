@@ -21,7 +21,6 @@ from stockml.models.trained_model import Network, TrainedModel
 from stockml.models.vintage_set import VintageSet
 from stockml.prices.bars import COLUMNS
 from stockml.prices.series import PriceSeries
-from stockml.settings import EvaluationSettings
 from stockml.storage.arrays import Floats, Indices
 from stockml.training.ticker_training import fit_ticker_network
 
@@ -50,18 +49,14 @@ def with_altered_future(series: PriceSeries, at: int) -> PriceSeries:
 
 
 def rows_of_a_night(
-    series: PriceSeries,
-    origins: Indices,
-    networks: Mapping[str, Network | None],
-    vintages: VintageSet,
-    settings: EvaluationSettings,
+    series: PriceSeries, origins: Indices, networks: Mapping[str, Network | None], vintages: VintageSet, horizon: int
 ) -> Rows:
     """The forecasts of each row of both tables after the last of the origins.
 
     origins: (m,), unseen ones up to that.  networks: those that are scored; None is the procedure without one.  The
     ticker's own part of the simple forecast is the first one's.
     """
-    last, horizon, rows = origins[-1:], settings.horizon, Rows()
+    last, rows = origins[-1:], Rows()
     correction = next((each.simple_correction for each in networks.values() if each), None)
     simple = vintages.simple_quantiles(series, origins, np.arange(1, horizon + 1), correction)
     for name, network in networks.items():
@@ -78,8 +73,8 @@ def check_look_ahead(unseen: ScoringData, candidates: Mapping[str, Candidate]) -
     series, middle = unseen.series, int(unseen.test[len(unseen.test) // 2])
     past = np.flatnonzero(unseen.origins <= middle)
     newest, networks = past[-ORIGINS:], {name: each.held_out for name, each in candidates.items()}
-    at, vintages, settings = unseen.origins[newest], unseen.vintages, unseen.settings
-    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, settings))
+    at, vintages, horizon = unseen.origins[newest], unseen.vintages, unseen.settings.horizon
+    rows = check_rows(series, middle, lambda each: rows_of_a_night(each, at, networks, vintages, horizon))
     altered = with_altered_future(series, middle)
     for name, each in candidates.items():
         scored = [part if part is None else part[newest] for part in vars(each.components).values()]

@@ -34,12 +34,7 @@ class Incumbent:
 
 
 def judge(
-    table: DistributionTable,
-    *,
-    kept: bool = False,
-    has_network: bool = True,
-    incumbent: Incumbent | None = None,
-    replace_after: int = 20,
+    table: DistributionTable, *, kept: bool, has_network: bool, incumbent: Incumbent | None, replace_after: int
 ) -> tuple[bool, str]:
     """Decide by the whole distribution whether tonight's model becomes champion; return that and the reason.
 

@@ -91,12 +91,7 @@ class BaseNetwork(Vintage):
             raise ValueError("expected at least one network, found none")
 
     def quantiles(
-        self,
-        series: PriceSeries,
-        origins: Indices,
-        leads: Indices,
-        pooled: PooledRegression,
-        ridge: PooledRidge | None = None,
+        self, series: PriceSeries, origins: Indices, leads: Indices, pooled: PooledRegression, ridge: PooledRidge | None
     ) -> Floats:
         """(m, leads, 21) quantiles at LEVELS of log(mid / close of the origin): rising, symmetric about 0.
 

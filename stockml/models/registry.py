@@ -109,12 +109,7 @@ class Registry:
             return True
 
     def rollback(
-        self,
-        ticker: str,
-        *,
-        at: datetime,
-        reason: str = "rolled back by hand",
-        beforehand: Callable[[Promotion], object] = lambda _: None,
+        self, ticker: str, *, at: datetime, reason: str, beforehand: Callable[[Promotion], object] = lambda _: None
     ) -> Promotion:
         """Append a line that restores the previous champion.  Raises NoChampion, RecordUnreadable, StoreBusy.
 

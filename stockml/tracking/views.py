@@ -169,13 +169,7 @@ def _chart(metric: str, kind: str) -> dict[str, Any]:
 
 
 def _view(
-    order: str,
-    columns: Sequence[str],
-    charts: Sequence[Mapping[str, Any]],
-    *,
-    ascending: bool,
-    axis: str,
-    others: Sequence[str],
+    order: str, columns: list[str], charts: list[dict[str, Any]], *, ascending: bool, axis: str, others: Sequence[str]
 ) -> str:
     """The view's state as the page writes it; all sections but the chosen one are folded."""
     column_names = [_quoted(column) for column in columns]
@@ -186,7 +180,7 @@ def _view(
         "selectedColumns": column_names,
         "columnOrder": column_names,
         "columnWidths": {name: WIDTHS.get(name, 6 * len(name) - 20) for name in column_names},
-        "compareRunCharts": list(charts),
+        "compareRunCharts": charts,
         "compareRunSections": sections,
         "isAccordionReordered": True,
         "globalLineChartConfig": {"xAxisKey": axis, "lineSmoothness": 0, "selectedXAxisMetricKey": ""},

@@ -119,7 +119,7 @@ def test_a_rollback_does_not_put_it_back_in_office(old: HomePaths) -> None:
     [first] = registry.history("IBM")
     registry.promote(replace(first, key="of a later night"))
     with pytest.raises(NoChampion, match=rf"{MODEL} cannot be loaded: .* found one that an earlier version"):
-        registry.rollback("IBM", at=datetime(2013, 3, 4, tzinfo=UTC))
+        registry.rollback("IBM", at=datetime(2013, 3, 4, tzinfo=UTC), reason="by hand")
 
 
 def test_the_nights_record_can_be_read(old: HomePaths) -> None:

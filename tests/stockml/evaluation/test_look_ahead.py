@@ -98,7 +98,7 @@ def test_a_network_that_has_seen_what_it_would_be_scored_on_is_refused() -> None
 def test_every_row_of_both_tables_is_checked() -> None:
     found = assessed(USUAL, NARROW)
     networks = {LSTM: USUAL.held_out, CHAMPION: NARROW.held_out, WITHOUT_NETWORK: None}
-    rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.vintages, SETTINGS)
+    rows = rows_of_a_night(SERIES, TEST[:3], networks, USUAL.held_out.vintages, SETTINGS.horizon)
     shown = {*found.evaluation.scores, *found.distributions.scores, *found.distributions.reasons}
     assert shown - {LAST_CLOSE, PUBLISHED} == {*rows}, (
         "the last close is the price itself, and what is published comes from one of the networks"

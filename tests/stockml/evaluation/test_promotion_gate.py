@@ -1,19 +1,22 @@
 """The gate judges whole distributions, within their noise: better, or as good and fresher, or the champion stays."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+from stockml.evaluation import promotion_gate
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable
 from stockml.evaluation.path_scores import CHAMPION, LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, evaluate
-from stockml.evaluation.promotion_gate import Incumbent, judge, verdict
+from stockml.evaluation.promotion_gate import Incumbent, verdict
 from stockml.evaluation.significance import DieboldMariano
 from stockml.models.pooled_regression import POOLED
 from stockml.settings import EvaluationSettings
 
 FRESH, OLD = Incumbent(19), Incumbent(20)
+judge = partial(promotion_gate.judge, kept=False, has_network=True, incumbent=None, replace_after=20)
 
 
 def rival(skill: float, p_value: float | None, reference: str = CHAMPION) -> CrpsComparison:

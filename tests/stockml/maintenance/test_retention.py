@@ -122,11 +122,11 @@ def test_after_a_rollback_the_champion_in_office_stays(home: HomePaths) -> None:
         for file in folder.iterdir():
             put(file, 500 - number, file.read_bytes())
         crown(home, folder, number)
-    Registry(home.models).rollback("IBM", at=NOW)
+    Registry(home.models).rollback("IBM", at=NOW, reason="by hand")
     model(home, "newest", 400)
     assert going(home) == ["models models/IBM/m2"]
     old = outdated(home, KEEP, NOW)
-    Registry(home.models).rollback("IBM", at=NOW)
+    Registry(home.models).rollback("IBM", at=NOW, reason="by hand")
     crown(home, home.models / "IBM" / "m2", 7)
     going_now = {each.path.name for each in needed(home, KEEP.champions).without(old)}
     assert "m2" not in going_now, "it has taken office while the search went on"

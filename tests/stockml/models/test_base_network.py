@@ -86,7 +86,7 @@ def test_quantiles_are_the_mean_over_the_networks_of_width_times_shape(regressio
     np.testing.assert_allclose(both.quantiles(series, origins, leads, *regressions), expected, rtol=1e-5)
     assert LEVELS[10] == 0.5
     earlier = base(member(POOLED, 1))  # which corrects no ridge regression
-    plain = earlier.quantiles(series, origins, leads, pooled)
+    plain = earlier.quantiles(series, origins, leads, pooled, None)
     np.testing.assert_array_equal(plain, earlier.quantiles(series, origins, leads, pooled, ridge))
 
 

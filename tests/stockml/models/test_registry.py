@@ -46,7 +46,7 @@ def test_before_the_first_promotion_there_is_no_champion_and_no_file(registry: R
     assert registry.champion("IBM") is None
     assert registry.history("IBM") == ()
     with pytest.raises(NoChampion, match=r"no earlier one in .*models$"):
-        registry.rollback("IBM", at=EVENING)
+        registry.rollback("IBM", at=EVENING, reason="by hand")
     assert not registry.models.exists()
 
 
@@ -93,11 +93,11 @@ def test_events_of_the_same_second_count_in_the_order_they_happened(registry: Re
     first, second, third = (replace(night(registry.models, number), at=EVENING) for number in (1, 2, 3))
     registry.promote(first)
     registry.promote(second)
-    back = registry.rollback("IBM", at=EVENING)
+    back = registry.rollback("IBM", at=EVENING, reason="by hand")
     assert (registry.champion("IBM"), back.key) == (back, first.key)
     registry.promote(third)
     assert registry.champion("IBM") == third
-    assert registry.rollback("IBM", at=EVENING).key == first.key
+    assert registry.rollback("IBM", at=EVENING, reason="by hand").key == first.key
 
 
 def test_a_repeated_night_changes_no_byte(registry: Registry) -> None:
@@ -115,7 +115,7 @@ def test_lines_are_only_added(registry: Registry) -> None:
         grown = registry.file("IBM").read_bytes()
         assert grown.startswith(written)
         written = grown
-    registry.rollback("IBM", at=EVENING + timedelta(days=9))
+    registry.rollback("IBM", at=EVENING + timedelta(days=9), reason="by hand")
     assert registry.file("IBM").read_bytes().startswith(written)
     assert len(registry.history("IBM")) == 6
 
@@ -130,7 +130,7 @@ def test_each_rollback_goes_back_one_champion_further(registry: Registry) -> Non
         assert replace(back, event="promote", at=expected.at, reason=expected.reason) == expected
         assert (back.event, back.reason) == ("rollback", "it misbehaves")
     with pytest.raises(NoChampion, match=r"no earlier one in .*; the present one, of 2013-03-01, is the first"):
-        registry.rollback("IBM", at=EVENING)
+        registry.rollback("IBM", at=EVENING, reason="by hand")
 
 
 def test_a_champion_whose_base_is_gone_is_not_rolled_back_to(registry: Registry) -> None:
@@ -143,14 +143,14 @@ def test_a_champion_whose_base_is_gone_is_not_rolled_back_to(registry: Registry)
     with pytest.raises(
         NoChampion, match=r"earlier champion in .*0001 cannot be loaded: base-2013-01\.npz: .*found none"
     ):
-        registry.rollback("IBM", at=EVENING)
+        registry.rollback("IBM", at=EVENING, reason="by hand")
     assert registry.champion("IBM") == second
 
 
 def test_running_a_night_again_does_not_undo_its_rollback(registry: Registry) -> None:
     for number in (1, 2):
         registry.promote(night(registry.models, number))
-    registry.rollback("IBM", at=EVENING + timedelta(days=3))
+    registry.rollback("IBM", at=EVENING + timedelta(days=3), reason="by hand")
     assert not registry.promote(night(registry.models, 2))
     champion = registry.champion("IBM")
     assert champion is not None
@@ -164,7 +164,7 @@ def test_a_changed_model_is_not_restored_by_a_rollback(registry: Registry) -> No
     before = registry.file("IBM").read_bytes()
     (Path(first.path) / "weights.npz").write_bytes(b"other")
     with pytest.raises(NoChampion, match="gone or was changed"):
-        registry.rollback("IBM", at=EVENING)
+        registry.rollback("IBM", at=EVENING, reason="by hand")
     assert registry.file("IBM").read_bytes() == before
 
 
@@ -195,7 +195,7 @@ def test_a_damaged_history_is_an_error_that_names_the_file_and_is_never_overwrit
     for attempt in (
         lambda: registry.champion("IBM"),
         lambda: registry.promote(night(registry.models, 2)),
-        lambda: registry.rollback("IBM", at=EVENING),
+        lambda: registry.rollback("IBM", at=EVENING, reason="by hand"),
     ):
         with pytest.raises(RecordUnreadable, match=r"promotions\.jsonl"):
             attempt()
@@ -282,7 +282,7 @@ def test_a_damaged_champion_is_named_with_the_ways_back_and_never_called_absent(
         champion_for(home, "IBM", date(2013, 3, 8))
     found = "other content" if damage == "changed" else "nothing"
     assert str(refusal.value).startswith(f"{second.path}: expected the champion as it was promoted, found {found}; ")
-    registry.rollback("IBM", at=EVENING)
+    registry.rollback("IBM", at=EVENING, reason="by hand")
     assert champion_for(home, "IBM", first.session) == registry.champion("IBM")
     assert champion_for(home, "IBM", first.session - timedelta(days=1)) is None
     for number in (3, 4):

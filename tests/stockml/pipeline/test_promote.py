@@ -76,7 +76,7 @@ def test_a_later_champion_that_came_between_record_and_promotion_stays_too(home:
 def test_rerunning_a_night_does_not_undo_a_rollback_or_call_its_model_champion(home: HomePaths) -> None:
     put_in_office(home, WEDNESDAY)
     put_in_office(home, THURSDAY)
-    back = Registry(home.models).rollback("IBM", at=NOW)
+    back = Registry(home.models).rollback("IBM", at=NOW, reason="by hand")
     again = promoted(home, THURSDAY, BETTER)
     assert not again.promoted
     assert again.reason == "it was before; the champion since then, 2013-02-27's, stays", "said after 'not promoted: '"
