@@ -143,9 +143,9 @@ def select_model(
 
     simple_rows: whether the table includes the simple forecasts. Otherwise as `assess`.
     """
-    series, horizon, incumbent = unseen.series, unseen.settings.horizon, None
+    incumbent = None
     if champion and not kept:
-        age = int((series.sessions > champion.published.learned_until).sum())
+        age = int((unseen.series.sessions > champion.published.learned_until).sum())
         incumbent = promotion_gate.Incumbent(age, unscored(champion, np.datetime64(unseen.first)))
     elif unreadable:
         incumbent = promotion_gate.Incumbent(0, unreadable)
@@ -153,7 +153,7 @@ def select_model(
     if champion and incumbent and incumbent.unscored is None:
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(unseen, each) for name, each in models.items()}
-    table = distribution_table(series, unseen.test, unseen.vintages, candidates, horizon, simple_rows=simple_rows)
+    table = distribution_table(unseen, candidates, simple_rows=simple_rows)
     promoted, reason = promotion_gate.judge(
         table,
         kept=kept,

@@ -9,7 +9,7 @@ from datetime import date
 
 import numpy as np
 
-from stockml.evaluation.candidates import Candidate
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import CrpsComparison, DistributionScore, Losses, compare_crps, score
 from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
 from stockml.evaluation.significance import is_clear, overlap
@@ -92,19 +92,11 @@ def corrections(series: PriceSeries, origins: Indices, leads: Indices, vintages:
 
 
 def distribution_table(
-    series: PriceSeries,
-    origins: Indices,
-    vintages: VintageSet,
-    candidates: Mapping[str, Candidate],
-    horizon: int,
-    *,
-    simple_rows: bool = True,
+    unseen: ScoringData, candidates: Mapping[str, Candidate], *, simple_rows: bool = True
 ) -> DistributionTable:
-    """Score the candidates and, with `simple_rows`, the simple forecasts.
-
-    origins: (m,), with known outcomes, from which the candidates forecast.  vintages: ends before the first of them.
-    """
-    leads = np.array([lead for lead in SHOWN_LEADS if lead <= horizon])
+    """Score the candidates and, with `simple_rows`, the simple forecasts, on the test part's origins."""
+    series, origins, vintages = unseen.series, unseen.test, unseen.vintages
+    leads = np.array([lead for lead in SHOWN_LEADS if lead <= unseen.settings.horizon])
     actual = moves(series, origins, leads)
     simple, reasons = vintage_rows(series, origins, leads, vintages) if simple_rows else ({}, {})
     rows = simple | {name: each.test.quantiles[:, leads - 1] for name, each in candidates.items()}

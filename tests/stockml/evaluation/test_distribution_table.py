@@ -9,7 +9,7 @@ import pytest
 import scoringrules
 
 from stockml.errors import InvalidSetting
-from stockml.evaluation.candidates import Candidate
+from stockml.evaluation.candidates import Candidate, ScoringData
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import BASE, DistributionTable, distribution_table, row_of
 from stockml.evaluation.path_scores import CHAMPION, LSTM, WITHOUT_NETWORK
@@ -20,6 +20,7 @@ from stockml.models.lead_grid import LEVELS
 from stockml.models.pooled_regression import POOLED
 from stockml.models.pooled_ridge import RIDGE
 from stockml.models.vintage_set import VintageSet
+from stockml.settings import EvaluationSettings
 from stockml.storage.records import read_record, written_record
 from tests.support.walks import walk
 
@@ -36,11 +37,12 @@ def wider(times: float) -> Candidate:
 
 
 CANDIDATES = {LSTM: wider(1.3), CHAMPION: wider(0.5), WITHOUT_NETWORK: wider(1.0)}
+UNSEEN = ScoringData(SERIES, EvaluationSettings(), date(2006, 1, 1), AT, AT, VINTAGES, np.empty(0), np.empty(0))
 
 
 @cache
 def table() -> DistributionTable:
-    return distribution_table(SERIES, AT, VINTAGES, CANDIDATES, 50)
+    return distribution_table(UNSEEN, CANDIDATES)
 
 
 def every_rows_crps(*, symmetric: bool = False) -> dict[str, np.ndarray]:
@@ -65,7 +67,7 @@ def test_every_row_is_present_and_scored_on_the_same_origins() -> None:
     assert (found.leads, found.reasons) == (tuple(LEADS), {})
     assert set(found.widths) == set(found.whole) == set(found.scores) - {POOLED}
     assert found.through == VINTAGES.through == date(2005, 6, 30)
-    few = distribution_table(SERIES, AT, VINTAGES, CANDIDATES, 50, simple_rows=False)
+    few = distribution_table(UNSEEN, CANDIDATES, simple_rows=False)
     assert list(few.scores) == [LSTM, CHAMPION, WITHOUT_NETWORK]
     assert few.over_simple == found.over_simple
 
@@ -96,7 +98,7 @@ def test_networks_are_compared_with_the_champion_and_the_same_forecast_without_t
         assert each.skill == pytest.approx(1 - loss[name].mean() / loss[reference].mean(), abs=1e-9)
         expected = diebold_mariano(loss[name], loss[reference], 10)  # paths of 50, every 5 sessions
         assert vars(each.test) == pytest.approx(vars(expected))
-    alone = distribution_table(SERIES, AT, VINTAGES, {LSTM: wider(1.0)}, 50)
+    alone = distribution_table(UNSEEN, {LSTM: wider(1.0)})
     assert (alone.against_champion, alone.network_adds, alone.over_simple) == (None, None, {})
     assert (alone.figures()["network_adds_crps"], alone.figures()["network_adds_crps_p_value"]) == (None, None)
     assert not alone.is_worse(LSTM, clearly=True)
@@ -127,25 +129,26 @@ def test_a_network_is_worse_by_any_amount_and_clearly_worse_by_more_than_the_noi
 def test_a_vintage_that_has_seen_an_origin_is_refused() -> None:
     seen = VintageSet.ending_before(date(2018, 1, 1))
     with pytest.raises(InvalidSetting, match="before the origin"):
-        distribution_table(SERIES, AT, seen, CANDIDATES, 50)
+        distribution_table(replace(UNSEEN, vintages=seen), CANDIDATES)
 
 
 def test_without_a_vintage_a_reason_replaces_its_rows_and_the_candidates_are_scored() -> None:
-    found = distribution_table(SERIES, AT, NONE, CANDIDATES, 50)
+    found = distribution_table(replace(UNSEEN, vintages=NONE), CANDIDATES)
     assert found.reasons == {POOLED: NONE.reasons["regression"]}
     assert (found.through, found.widths, found.whole) == (None, {}, {})
     assert list(found.scores) == list(CANDIDATES)
     assert found.over_simple.keys() == {LSTM, CHAMPION}
     assert found.figures()["crps_skill"] is None
     no_base = replace(VINTAGES, base=None, reasons={"base": "no base network"})
-    without_base = distribution_table(SERIES, AT, no_base, {}, 50)
+    without_base = distribution_table(replace(UNSEEN, vintages=no_base), {})
     assert list(without_base.scores) == [*SHAPES, RIDGE]
     assert without_base.reasons == {BASE: "no base network"}
 
 
 def test_a_history_too_short_for_a_row_gives_the_reason_and_keeps_the_other_rows() -> None:
     short, at = SERIES.until(1_500), np.arange(1_200, 1_450, 5)
-    found = distribution_table(short, at, VintageSet.ending_before(date(2003, 1, 1)), {}, 50)
+    vintages = VintageSet.ending_before(date(2003, 1, 1))
+    found = distribution_table(replace(UNSEEN, series=short, test=at, vintages=vintages), {})
     assert list(found.reasons) == [OWN_HAR]
     assert "2000" in found.reasons[OWN_HAR].replace(",", "")
     assert set(found.scores) == {*SHAPES, RIDGE, BASE} - {OWN_HAR}
@@ -166,6 +169,7 @@ def test_the_figures_are_those_of_the_network() -> None:
 
 
 def test_a_short_horizon_has_only_the_leads_it_reaches_and_a_table_survives_json() -> None:
-    assert distribution_table(SERIES, AT, VINTAGES, CANDIDATES, 12).leads == (1, 5, 10)
+    short = replace(UNSEEN, settings=EvaluationSettings(horizon=12, direction_step=10))
+    assert distribution_table(short, CANDIDATES).leads == (1, 5, 10)
     assert read_record(DistributionTable, written_record(table())) == table()
     assert [row_of(name) for name in (LSTM, CHAMPION, POOLED)] == [LSTM, CHAMPION, WITHOUT_NETWORK]
