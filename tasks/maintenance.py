@@ -68,7 +68,7 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
     tracking, before = Tracking(current_home()), now - timedelta(days=keep.mlflow_days)
     with tracking.client() as client:
-        old = mlflow_retention.outdated(client, before, _kept_keys(current_home(), keep), tracking.is_own)
+        old = mlflow_retention.outdated(client, before, _kept_keys(keep), tracking.is_own)
         trashed = None if dry_run else mlflow_retention.to_trash(client, old)
     things = tuple(run.name for run in old)
     database = mlflow_database(current_home())
@@ -84,9 +84,7 @@ def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) ->
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
     tracking = Tracking(current_home())
     with tracking.client() as client:
-        old = mlflow_retention.beyond_newest(
-            client, keep.mlflow_nights, _kept_keys(current_home(), keep), tracking.is_own
-        )
+        old = mlflow_retention.beyond_newest(client, keep.mlflow_nights, _kept_keys(keep), tracking.is_own)
         if not dry_run:
             mlflow_retention.clear_files(client, old, now)
     things = tuple(run.name for run in old)
@@ -102,10 +100,10 @@ def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
     return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
-def _kept_keys(home: HomePaths, keep: RetentionSettings) -> set[str]:
+def _kept_keys(keep: RetentionSettings) -> set[str]:
     """The keys of the nights of present champions and of those that a rollback needs."""
-    registry = Registry(home.models)
-    newest = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(home))
+    registry = Registry(current_home().models)
+    newest = (registry.champion_history(ticker)[-keep.champions :] for ticker in promoted_tickers(current_home()))
     return {champion.key for champions in newest for champion in champions}
 
 

@@ -52,11 +52,8 @@ def split_origins(n: int, evaluation: EvaluationSettings, not_before: int = 0) -
     validation_stop = test_start - horizon
     validation_start = validation_stop - max(held_out - test_sessions, horizon)
     if n >= HORIZONS_TO_LEARN * horizon and validation_start >= max(not_before, FIRST_ORIGIN):
-        return OriginSplit(
-            train_end=validation_start - horizon,
-            validation=range(validation_start, validation_stop),
-            test=range(test_start, n - horizon),
-        )
+        validation = range(validation_start, validation_stop)
+        return OriginSplit(validation_start - horizon, validation, test=range(test_start, n - horizon))
     first = max(FIRST_ORIGIN, not_before, n - max(evaluation.test_sessions, horizon + 1))
     if first >= n - horizon:
         raise TooFewBars(needed + max(0, first - FIRST_ORIGIN), n)

@@ -152,9 +152,8 @@ class Database:
         return f"{self.of} {name}"
 
     def _connection(self) -> "psycopg.Connection[Any]":
-        server: psycopg.Connection[Any] = _driver().connect(
-            f"postgresql://{self.account}/{DATABASE}", autocommit=True, **CLIENT_KEEPALIVES
-        )
+        address = f"postgresql://{self.account}/{DATABASE}"
+        server: psycopg.Connection[Any] = _driver().connect(address, autocommit=True, **CLIENT_KEEPALIVES)
         with _within(self.request_timeout_s, server):
             server.execute(SERVER_KEEPALIVES)
         return server

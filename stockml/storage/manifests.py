@@ -56,9 +56,8 @@ class Manifest:
             return manifest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = f"expected a manifest of shared state, found damage ({error}); it was left as it is"
-            raise StoreError(
-                address, f"{why}: run it again; if it is still so, bring back an earlier version of this object"
-            ) from error
+            advice = "run it again; if it is still so, bring back an earlier version of this object"
+            raise StoreError(address, f"{why}: {advice}") from error
 
 
 def is_merged(part: str) -> bool:

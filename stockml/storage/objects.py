@@ -173,10 +173,8 @@ class Objects:
             if removed := list(names):
                 self._fs.rm(removed)
                 if self._fs.exists(removed[0]):  # s3fs does not report refusals
-                    why = "expected it to be deleted, found it still there"
-                    raise StoreError(
-                        self.address(removed[0]), f"{why}; allow this login to delete objects, then run again"
-                    )
+                    why = "expected it to be deleted, found it still there; allow this login to delete objects"
+                    raise StoreError(self.address(removed[0]), f"{why}, then run again")
 
     @cached_property
     def folder(self) -> Path | None:

@@ -244,10 +244,8 @@ class SharedState:
                 sha, _, written = manifest.files[name]
                 if hashlib.sha256(contents[address]).hexdigest() != sha:
                     why = f"expected {name} of {manifest.part}, found other content; it was left as it is"
-                    raise StoreError(
-                        self.objects.address(address),
-                        f"{why}: run it again; if it is still so, bring this object back from a copy",
-                    )
+                    advice = "run it again; if it is still so, bring this object back from a copy"
+                    raise StoreError(self.objects.address(address), f"{why}: {advice}")
                 write_atomically(self.root / name, contents[address])
                 os.utime(self.root / name, (written, written))  # clean-up goes by the age of a file
                 downloaded[name] = (len(contents[address]), written * SECOND)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 IsOwn: TypeAlias = "Callable[[Run], bool]"
 CLEARED = "stockml.cleared"
 GC_TIMEOUT_S = 3600
+NEWEST_FIRST = ["attributes.start_time DESC"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def outdated(client: "MlflowClient", before: datetime, kept_keys: Collection[str
     candidates: list[Run] = []
     query = f"attributes.start_time < {milliseconds(before)} AND attributes.status != 'RUNNING'"
     for experiment in experiment_ids(client).values():
-        newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"], max_results=1)
+        newest = client.search_runs([experiment], order_by=NEWEST_FIRST, max_results=1)
         runs = client.search_runs([experiment], query, max_results=MAX_RESULTS, order_by=["attributes.start_time ASC"])
         candidates += [run for run in runs if run.info.run_id != newest[0].info.run_id and is_own(run)]
     return _removable(client, candidates, kept_keys)
@@ -54,9 +55,7 @@ def beyond_newest(client: "MlflowClient", count: int, kept_keys: Collection[str]
     candidates: list[Run] = []
     query = "attributes.status = 'FINISHED' AND tags.`stockml.key` LIKE '%'"
     for experiment in experiment_ids(client).values():
-        nights = client.search_runs(
-            [experiment], query, max_results=MAX_RESULTS, order_by=["attributes.start_time DESC"]
-        )
+        nights = client.search_runs([experiment], query, max_results=MAX_RESULTS, order_by=NEWEST_FIRST)
         candidates += [run for run in list(filter(is_own, nights))[count:] if CLEARED not in run.data.tags]
     return _removable(client, candidates, kept_keys)
 
