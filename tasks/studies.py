@@ -68,8 +68,7 @@ def read_prices(
         symbols = tickers or BarStore.of(home).tickers()
         if not symbols:
             raise NoBars("any ticker", f"the store of {home.root} is empty")
-        series: dict[str, PriceSeries] = {}
-        doubts: dict[str, str] = {}
+        series, doubts = dict[str, PriceSeries](), dict[str, str]()
         for ticker in symbols:
             try:
                 adjusted = store_of(home, ticker, calendar).view(ticker)

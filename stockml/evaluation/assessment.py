@@ -154,12 +154,9 @@ def select_model(
         models[CHAMPION] = champion
     candidates = {name: Candidate.of(unseen, each) for name, each in models.items()}
     table = distribution_table(unseen, candidates, simple_rows=simple_rows)
+    challenger, replace_after = candidates[LSTM], unseen.settings.replace_after_sessions
     promoted, reason = promotion_gate.judge(
-        table,
-        kept=kept,
-        has_network=candidates[LSTM].has_network,
-        incumbent=incumbent,
-        replace_after=unseen.settings.replace_after_sessions,
+        table, kept=kept, has_network=challenger.has_network, incumbent=incumbent, replace_after=replace_after
     )
     network_row = CHAMPION if CHAMPION in candidates and not promoted else LSTM
     has_network = candidates[network_row].has_network

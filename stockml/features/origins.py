@@ -68,8 +68,7 @@ def every_nth(part: range, every: int) -> Indices:
 def within_segment(series: PriceSeries, at: Indices, horizon: int) -> Indices:
     """Select the sessions of `at`, (m,), whose past month and next `horizon` sessions lie in one segment."""
     begin = np.maximum(at - FIRST_ORIGIN, 0)
-    inside: Indices = at[segment_start(series, begin) == segment_start(series, at + horizon)]
-    return inside
+    return np.asarray(at[segment_start(series, begin) == segment_start(series, at + horizon)])
 
 
 def scored_origins(series: PriceSeries, part: range, evaluation: EvaluationSettings) -> Indices:

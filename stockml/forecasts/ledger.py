@@ -138,7 +138,11 @@ class Ledger:
 
     def counting(self, ticker: str, sessions: Sessions) -> pd.DataFrame:
         """The steps of the forecasts that are scored, by `ledger_scores.one_forecast_per_session`."""
-        return _counting(self, ticker, sessions, self._sha256(ticker))
+        path = self.file(ticker)
+        try:
+            return _counting(self, ticker, sessions, sha256_of(path))
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def record(
         self, ticker: str, series: PriceSeries, sessions: Sessions, units: "pd.Series[float] | None" = None
@@ -159,13 +163,6 @@ class Ledger:
         counting = self.counting(ticker, sessions)
         counting = counting[counting["session"] <= series.sessions[-1]]  # a missed night, run later, knows no more
         return scores_of("live", counting, scored_steps(counting, series, units))
-
-    def _sha256(self, ticker: str) -> str | None:
-        path = self.file(ticker)
-        try:
-            return sha256_of(path)
-        except OSError as error:
-            raise unreadable(path, error) from error
 
     def _table(self, ticker: str) -> pa.Table:
         path = self.file(ticker)
@@ -197,8 +194,7 @@ def _check_unmarked(ticker: str, table: pa.Table) -> None:
 
 
 def _steps(table: pa.Table) -> pd.DataFrame:
-    frame = table.to_pandas(date_as_object=False)
-    return frame.astype({"session": "datetime64[us]", "due": "datetime64[us]"})
+    return table.to_pandas(date_as_object=False).astype({"session": "datetime64[us]", "due": "datetime64[us]"})
 
 
 def _rows(entry: LedgerEntry) -> pa.Table:

@@ -40,8 +40,7 @@ def mean_step(mid: Floats, sessions: int) -> Floats:
     """Mean change per session over the last `sessions` changes, or as many as there are.  mid: (n,).  Returns (n,)."""
     newest = np.arange(len(mid))
     oldest = np.maximum(newest - sessions, 0)
-    steps: Floats = (mid - mid[oldest]) / np.maximum(newest - oldest, 1)
-    return steps
+    return np.asarray((mid - mid[oldest]) / np.maximum(newest - oldest, 1), dtype=np.float64)
 
 
 def baseline_paths(mid: Floats, origins: Indices, horizon: int) -> dict[str, Floats]:

@@ -89,8 +89,7 @@ class PooledRegression(Vintage):
         weights = hat_basis(leads)
         log_ratio = np.where(np.isnan(terms), self.means, terms) @ (weights @ self.coefficients).T
         log_ratio += weights @ self.intercepts
-        widths: Floats = np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads)
-        return widths
+        return np.asarray(np.exp(log_ratio) * volatilities.ewma_60[origins, None] * np.sqrt(leads), dtype=np.float64)
 
     def shape(self, width: str, leads: Indices) -> Floats:
         """(leads, 21) quantiles of move / width at LEVELS, pooled over the tickers; `width` is one of WIDTHS."""
