@@ -234,6 +234,11 @@ def taken_for_zombies(client: SyncPrefectClient) -> set[str]:
     return {each.payload["triggering_labels"]["prefect.resource.id"] for each in of_zombies}
 
 
+def emit_heartbeat(run: FlowRun, occurred: datetime) -> None:
+    beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
+    emit_event(HEARTBEAT, beat, occurred=occurred)
+
+
 @pytest.mark.slow
 def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_runs_are_not(
     prefect_client: SyncPrefectClient, webhook: Posted
@@ -241,12 +246,14 @@ def test_a_run_whose_heartbeat_stops_is_ended_and_reported_ended_and_waiting_run
     address, posted = webhook
     install({"STOCKML_WEBHOOK_URL": address}, silence=timedelta(seconds=10))
     skipped, waiting, dead = (of_worker(prefect_client, failing, name=f"KO 2013-03-0{day}") for day in (1, 4, 5))
-    for run in (skipped, waiting, dead):
-        beat = {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name}
-        emit_event(HEARTBEAT, beat)
     prefect_client.set_flow_run_state(skipped.id, Completed(name=states.QUOTA, message="tomorrow"))
     again = datetime.now(UTC) + timedelta(hours=1)
     prefect_client.set_flow_run_state(waiting.id, AwaitingRetry(scheduled_time=again), force=True)
+    for run in (skipped, waiting):  # however long the calls took, it was alive a second before it ended or waited
+        state = prefect_client.read_flow_run(run.id).state
+        assert state
+        emit_heartbeat(run, state.timestamp - timedelta(seconds=1))
+    emit_heartbeat(dead, datetime.now(UTC))
     assert told(posted) == f"stockml: nightly KO 2013-03-05 Crashed: No heartbeat for 10 s {FIRST}"
     ended = [prefect_client.read_flow_run(run.id).state_name for run in (skipped, waiting, dead)]
     assert ended == [states.QUOTA, "AwaitingRetry", "Crashed"]
