@@ -11,6 +11,9 @@ from stockml.errors import BadKey, FeedError, InvalidSetting, InvalidTicker, NoD
 from tests.stockml.provider.connected import DAILY, FAULTS, KEY, Clock, Connected, everything_about, refusing
 from tests.support import loopback
 from tests.support.loopback import Answer, Loopback
+from tests.support.patience import PATIENCE_S
+
+LASTING = ("no answer", "trickling body", "trickling header")
 
 
 @pytest.mark.parametrize(
@@ -55,8 +58,9 @@ def test_a_fault_raises_its_type_after_as_many_requests_as_the_plan_can_afford_a
 ) -> None:
     caplog.set_level(logging.DEBUG)
     answer, expected, requests = FAULTS[fault]
+    limit_s = 0.2 if fault in LASTING else PATIENCE_S
     with Loopback(answer) as server, pytest.raises(FeedError) as caught:
-        connected(server, plan=plan, read_timeout_s=0.2, total_s=0.2, max_bytes=4_000_000).daily("IBM")
+        connected(server, plan=plan, read_timeout_s=limit_s, total_s=limit_s, max_bytes=4_000_000).daily("IBM")
     assert type(caught.value) is expected, caught.value
     few = 2 if expected is UnknownSymbol else 1
     assert len(server.asked) == (requests if plan != "free" else few)
