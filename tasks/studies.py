@@ -150,8 +150,7 @@ def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> Ba
     except TooFewTickers as few:
         return Completed(name=states.TOO_FEW_TICKERS, message=str(few), data=few)
     try:
-        losses = [(row.member, row.loss) for row in rows]
-        version = log_base(Tracking(current_home()), base, path, losses, now=datetime.now(UTC))
+        version = log_base(Tracking(current_home()), base, path, rows, now=datetime.now(UTC))
         logger.info("lstm-base version %s: %s", version, path)
     except TrackingUnavailable as error:
         logger.warning("%s; the base in %s is used all the same, and the same run again logs it", error, path)

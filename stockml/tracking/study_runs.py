@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from stockml.evaluation.tutorial_report import TutorialReport
+    from stockml.training.pretrain import PretrainProgress
 
 BASE_MODEL = "lstm-base"
 SHA256, STUDY, TRIAL, TUTORIAL = "stockml.sha256", "stockml.study", "stockml.trial", "stockml.tutorial"
 CURVES = ("loss", "test_loss", "last_value_loss", "validation_loss", "correlation", "learning_rate")
-Loss = tuple[str, float]  # member, loss of an epoch; in the order of learning
 
 
-def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence[Loss], *, now: datetime) -> str:
+def log_base(
+    tracking: Tracking, base: BaseNetwork, path: Path, epochs: Sequence["PretrainProgress"], *, now: datetime
+) -> str:
     """Log the base and register it, tagged with its vintage, as a version of `lstm-base`; returns the version."""
     about = "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage."
     lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
@@ -37,12 +39,13 @@ def log_base(tracking: Tracking, base: BaseNetwork, path: Path, losses: Sequence
         versions = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
         if versions:
             return str(versions[0].version)
-        run = _run_of(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now), f"base {vintage}")
-        at = run.info.start_time  # by which MLflow knows a point again
-        epochs = ((f"training/loss, {member}", loss, step) for step, (member, loss) in enumerate(losses, 1))
+        spent = round(1000 * sum(row.seconds for row in epochs))
+        run = _run_of(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now) - spent, f"base {vintage}")
+        at = run.info.start_time + spent  # by which MLflow knows a point again
+        losses = ((f"training/loss, {row.member}", row.loss, step) for step, row in enumerate(epochs, 1))
         scores = ((name, value, 0) for name, value in base.scores.items())
         points = [  # of a name, MLflow takes letters, digits, and a few marks
-            (name.replace(",", "").replace("%", "percent"), value, at, step) for name, value, step in (*epochs, *scores)
+            (name.replace(",", "").replace("%", "percent"), value, at, step) for name, value, step in (*losses, *scores)
         ]
         counts = {"tickers": len(base.tickers), "sessions": base.sessions, "origins": base.origins}
         tags = {"vintage": vintage, "tickers": " ".join(base.tickers)[:4_000]}
@@ -86,8 +89,10 @@ def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, n
     with tracking.study("tutorial", views.note(about, views.TUTORIAL)) as (client, experiment_id):
         recipe = report.fitted.recipe
         name = f"{report.name} seed {recipe.settings.training.seed}"
-        run = _run_of(tracking, client, experiment_id, {TUTORIAL: recipe.fingerprint(None)}, milliseconds(now), name)
-        run_id, at = str(run.info.run_id), run.info.start_time
+        spent = round(1000 * sum(row["seconds"] for row in report.fitted.history))
+        identity = {TUTORIAL: recipe.fingerprint(None)}
+        run = _run_of(tracking, client, experiment_id, identity, milliseconds(now) - spent, name)
+        run_id, at = str(run.info.run_id), run.info.start_time + spent
         if run.info.status != "FINISHED":
             pictures = [image(run_id, path.stem) for path in sorted(plots.glob("*.png"))]
             note = "\n".join([f"```\n{report.table()}\n```", *pictures])

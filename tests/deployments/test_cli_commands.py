@@ -203,6 +203,7 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
     [run] = (run for run in logged(here, "tutorial") if run.data.params["training.seed"] == "3")
     assert run.data.params["network.units"] == "(6,)"
     assert datetime.fromtimestamp(run.info.start_time / 1000, UTC).year > THURSDAY.year, "else maintenance removes it"
+    assert run.info.end_time > run.info.start_time, "MLflow said 0 ms"
     assert f"{run.data.metrics['paths/LSTM']:.5f}" == rows[7][64:73].strip()
     assert {"epoch/test_loss", "epoch/correlation", "one_step/EMA", "paths/last value"} <= set(run.data.metrics)
     assert unexplained(run.data.metrics, views.TUTORIAL) == []
@@ -210,7 +211,6 @@ def test_tutorial_prints_draws_and_logs_every_figure_of_its_page(
     assert client.get_experiment(run.info.experiment_id).tags[views.NOTE].startswith("The published tutorial: ")
     kept = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "plots")}
     assert kept == {path.name for path in pictures.glob("*.png")}
-    assert len(kept) == 7
 
 
 def test_the_tutorial_refuses_a_wrong_file_before_it_trains_on_the_files_before_it(here: Installation) -> None:

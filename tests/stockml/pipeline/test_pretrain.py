@@ -104,14 +104,16 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
     from mlflow import MlflowClient
 
     tracking, now = Tracking(installation), datetime(2026, 1, 2, tzinfo=UTC)
-    losses = [("correction, seed 1", 0.25)]
+    epochs = [PretrainProgress("correction, seed 1", 1, 1, 0.25, 90.0, 0.0)]
     begun = MlflowClient(tracking.home.tracking_uri, tracking.home.tracking_uri)
-    log_base(tracking, *learned, losses, now=now)
+    log_base(tracking, *learned, epochs, now=now)
     begun.delete_model_version("lstm-base", "1")  # as if killed before it was registered
-    versions = {log_base(tracking, *learned, losses, now=now + timedelta(hours=1)) for _ in range(2)}
+    versions = {log_base(tracking, *learned, epochs, now=now + timedelta(hours=1)) for _ in range(2)}
     assert versions == {"2"}
     found = begun.get_model_version("lstm-base", "2")
     assert len(begun.get_metric_history(found.run_id, "training/loss correction seed 1")) == 1
+    run = begun.get_run(found.run_id).info
+    assert (run.end_time - run.start_time, run.end_time) == (90_000, 1000 * now.timestamp()), "it was said to take 0 ms"
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
     assert found.source.endswith(learned[1].name)
     assert f"across {MIN_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
