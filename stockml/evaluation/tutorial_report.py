@@ -156,9 +156,11 @@ def seed_table(reports: Sequence[TutorialReport]) -> str:
             f"| {constants['last value']:.5f} | {constants['EMA']:.5f} | {constants['standard average']:.5f} |"
         )
     training = reports[0].fitted.recipe.settings.training
+    starts = ", ".join(dict.fromkeys(f"{report.name} {len(report.fitted.recipe.test)}" for report in reports))
     chosen = ", the best by validation" if training.decay_on == "validation" else ""
     epochs = quantity(training.epochs, "epoch") + chosen
-    return "\n".join([*lines, f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts; {epochs}."])
+    lines.append(f"\n0.5 · MSE of {horizon} steps, scaled, from the test part's starts ({starts}); {epochs}.")
+    return "\n".join(lines)
 
 
 def prices_of(path: Path) -> tuple[Days, Floats]:

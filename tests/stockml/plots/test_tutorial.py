@@ -257,7 +257,7 @@ def test_the_luck_table_has_each_shares_spread_over_its_seeds() -> None:
     assert hpq.endswith(f"| {beat} of 2 | {constants} |")
     assert ko.startswith(f"| KO | – | {errors[2]:.5f} | {errors[2]:.5f} … {errors[2]:.5f} | ")
     assert 0 < beat < 2
-    assert seed_table(reports).endswith("; 3 epochs, the best by validation."), "not the last one, as the page's"
+    assert seed_table(reports).endswith(" starts (HPQ 5, KO 5); 3 epochs, the best by validation.")
     fitted = reports[2].fitted
     single = replace(fitted, recipe=replace(fitted.recipe, settings=tutorial_settings({"training.epochs": 1})))
     assert "; 1 epoch, the best" in seed_table([replace(reports[2], fitted=single)])
