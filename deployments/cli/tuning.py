@@ -59,7 +59,8 @@ def search(
 ) -> None:
     """Search for better settings of the tutorial's network. A ticker's `tutorial` nights then use what was found.
 
-    Settings are compared on the validation part only.
+    Settings are compared on the validation part only, from the published ones on, whatever was found before. On a full
+    history, 30 trials take hours.
     """
     if profile != "tutorial":
         raise BadParameter("expected tutorial: the nightly network is the base, which `stockml pretrain` learns")

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from stockml.errors import InvalidFile, InvalidSetting
+from stockml.errors import InvalidFile, InvalidSetting, quantity
 from stockml.home import HomePaths
 from stockml.settings import settings_for
 from stockml.storage.files import write_atomically
@@ -56,6 +56,15 @@ def tuned_settings(home: HomePaths, ticker: str, profile: str = PROFILE) -> dict
         way_back = "restore it from a backup, correct it or remove it"
         raise InvalidFile(str(path), f"expected tuned settings, found {error}; {way_back}") from error
     return settings
+
+
+def other_search(home: HomePaths, ticker: str, study: str) -> str:
+    """A clause on the search that found the ticker's settings; empty if it is this study, or there is none."""
+    found = json.loads(path_of(home, ticker).read_text()).get("found", {}) if tuned_settings(home, ticker) else {}
+    if found.get("study", study) == study:
+        return ""
+    trials, loss = quantity(found["trials"], "trial"), found["validation_loss"]
+    return f"; replaces the settings of another search, whose repetition brings them back: {trials}, loss {loss:.5f}"
 
 
 def write_tuned_settings(home: HomePaths, ticker: str, settings: Mapping[str, Any], search: Mapping[str, Any]) -> Path:

@@ -26,7 +26,7 @@ from stockml.storage.files import NO_ROOM
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
-from stockml.training.tuned_settings import PROFILE, State, TrialRecord, tuned_settings, write_tuned_settings
+from stockml.training.tuned_settings import PROFILE, State, TrialRecord, other_search, write_tuned_settings
 from stockml.training.tutorial import last_value_loss, lowest_loss
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The result of a search.  default_loss: of the settings before, None if untried; last_value_loss: of no move."""
+    """The result of a search.  default_loss: of its start, None if untried; last_value_loss: of no move."""
 
     ticker: str
     trials: int
@@ -59,14 +59,15 @@ class TuningResult:
     last_value_loss: float
     settings: Mapping[str, Any]
     path: Path
+    replaced: str  # whose settings stood in the file
 
     @property
     def text(self) -> str:
-        """How many trials, and the best loss beside those of the settings before and of the last value."""
+        """How many trials, the best loss beside those of the start and of the last value, and what it replaced."""
         default = "not known" if self.default_loss is None else f"{self.default_loss:.5f}"
         tried = f"{quantity(self.trials, 'trial')}, {self.pruned} of them ended early"
-        lowest = f"validation loss {self.loss:.5f}, the lowest, so partly luck"
-        return f"{tried}; {lowest}; of the settings before: {default}; of the last value: {self.last_value_loss:.5f}"
+        lowest = f"validation loss {self.loss:.5f}, the lowest, so partly luck; of its first settings: {default}"
+        return f"{tried}; {lowest}; of the last value: {self.last_value_loss:.5f}{self.replaced}"
 
     def as_options(self) -> dict[str, str]:
         """The settings, each value as `--set` takes it."""
@@ -118,14 +119,13 @@ def tune(
     search, keeps what is done, and propagates. Raises TooFewBars, StoreBusy, DiskFull, Diverged when every trial
     diverged, and InvalidFile, before the first of them, where the ticker has settings or trials that cannot be read.
     """
-    tuned_settings(home, search.ticker)
+    replaced = other_search(home, search.ticker, search.study)
     with file_lock(home.locks / f"tune-{search.ticker}.lock", BUSY_WAIT_S), _checked_journal(_journal(home, search)):
         study = _study(home, search)
         for finished in _trials(study, *FINISHED):
             on_trial(_trial_record(search, study, finished, trials))
         missing = trials - len(_trials(study, *FINISHED))
-        if search.sampler == "grid":
-            missing = _queue_grid(search, study, missing)
+        missing = _queue_grid(search, study, missing) if search.sampler == "grid" else missing
         try:
             study.optimize(
                 lambda trial: _trial_loss(search, study, trial),
@@ -134,7 +134,7 @@ def tune(
                 callbacks=[lambda _, trial: on_trial(_trial_record(search, study, trial, trials))],
             )
         finally:
-            result = _write_best(home, search, study)
+            result = _write_best(home, search, study, replaced)
     if result is None:
         raise Diverged(0, float("nan"))
     return result
@@ -246,10 +246,9 @@ def _trials(study: "Study", *states: str) -> "list[FrozenTrial]":
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in states]
 
 
-def _write_best(home: HomePaths, search: Search, study: "Study") -> TuningResult | None:
+def _write_best(home: HomePaths, search: Search, study: "Study", replaced: str) -> TuningResult | None:
     """Write the best so far as the ticker's settings; None when no trial is complete."""
-    complete = _trials(study, "COMPLETE")
-    if not complete:
+    if not (complete := _trials(study, "COMPLETE")):
         return None
     best, trials = study.best_trial, len(_trials(study, *FINISHED))
     default_loss = next((trial.value for trial in complete if trial.params == search.start()), None)
@@ -263,6 +262,7 @@ def _write_best(home: HomePaths, search: Search, study: "Study") -> TuningResult
         default_loss=default_loss,
         last_value_loss=last_value_loss(search.series.mid, search.base),
         settings=settings,
+        replaced=replaced,
         path=write_tuned_settings(home, search.ticker, settings, record | {"trials": trials}),
     )
 

@@ -160,11 +160,17 @@ def test_a_search_that_is_complete_reports_its_trials_and_writes_the_best_of_tho
     recipe = Recipe.of(SERIES.mid[: (end := train_length(len(SERIES.mid)))], end, SMALL)
     stays = recipe.prepared.values[recipe.validation - 1][:, None]
     assert found.last_value_loss == pytest.approx(np.mean((recipe.outcomes(recipe.validation) - stays) ** 2) / 2)
-    said = "validation loss 0.20000, the lowest, so partly luck; of the settings before: 0.30000; of the last value: 0."
-    assert said in found.text, "of a random walk, a loss far below that of the settings before looked like a gain"
+    said = "validation loss 0.20000, the lowest, so partly luck; of its first settings: 0.30000; of the last value: 0."
+    assert said in found.text, "of a random walk, a loss far below that of the first settings looked like a gain"
     assert dict(found.settings).items() >= {"network.units": [3], "training.epochs": 2}.items()
     assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
     assert "mode" not in found.settings, "of the search alone"
+    other = tune(home, search(base=SMALL.changed(network=SMALL.network.changed(cell="gru"))), trials=1)
+    replaced = "; replaces the settings of another search, whose repetition brings them back: 3 trials, loss 0.20000"
+    assert other.text.endswith(replaced), "a single trial took their place unsaid"
+    assert tune(home, search(), trials=3).text.endswith(": 1 trial, loss " + f"{other.loss:.5f}")
+    assert "replaces" not in tune(home, search(), trials=3).text
+    assert tuned_settings(home, "ABC") == json.loads(json.dumps(dict(found.settings)))
 
 
 def test_what_the_settings_override_is_not_searched_nor_does_a_search_start_where_it_does_not_look() -> None:
