@@ -1,5 +1,6 @@
 """Which past sessions may be requested; and what kind of night it is: no session, ordinary, late, or stale."""
 
+from calendar import SATURDAY
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -34,16 +35,18 @@ def session_status(
 ) -> SessionStatus:
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
-    `requested` None means the newest session that is final at `now`. On a day without a session there is nothing to
-    do, unless `last_stored`, the newest session done, is behind and must catch up. A feed that lacks fewer than
-    `stale_after` sessions is late, and asked again tonight; otherwise it is stale. Raises InvalidSession for a
-    requested day whose bar is not final at `now`.
+    `requested` None means the newest session that is final at `now`. On a day without a session, or on the morning
+    after a weekday without one, there is nothing to do, unless `last_stored`, the newest session done, is behind. A
+    feed that lacks fewer than `stale_after` sessions is late, and asked again tonight; otherwise it is stale. Raises
+    InvalidSession for a requested day whose bar is not final at `now`.
     """
     last_final = sessions.last_final(now)
     today = now.astimezone(sessions.tz).date()
     session = requested or last_final
     is_done = last_stored is not None and last_stored >= last_final
-    day = today if requested is None and is_done else session
+    before = today - timedelta(days=1)
+    is_morning = sessions.is_session(today) and last_final < before and before.weekday() < SATURDAY
+    day = (before if is_morning else today) if requested is None and is_done else session
     if not sessions.is_session(day):
         text = f"no session on {day}; the next is {sessions.after(day, 1)[0]}"
         return SessionStatus(day, text, states.NO_SESSION)
@@ -69,8 +72,7 @@ def past_sessions(calendar: Sessions, first: date, last: date, now: datetime) ->
         raise InvalidSession(str(last), f"the last day of a range that begins on {first}; exchange the two")
     if last > (final := calendar.last_final(now)):
         raise InvalidSession(str(last), f"its bar is not final yet; the newest that is final is {final}")
-    sessions = calendar.between(first, last)
-    if not sessions:
+    if not (sessions := calendar.between(first, last)):
         raise InvalidSession(str(first), f"{calendar.name} does not trade from then to {last}; widen the range")
     if len(sessions) > MAX_SESSIONS:
         raise InvalidSession(str(first), f"{len(sessions)} sessions to {last}, at most {MAX_SESSIONS} at a time")

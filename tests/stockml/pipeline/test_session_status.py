@@ -1,6 +1,7 @@
 """What kind of night it is: no session, an ordinary one, a late bar or a feed that has stopped."""
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -61,6 +62,25 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(requested, now, las
     found = session_status(NEW_YORK, requested=requested, now=now, last_stored=last_stored, newest=newest)
     assert found == outcome
     assert str(found) == found.text
+
+
+@pytest.mark.parametrize(
+    ("now", "without"),
+    [
+        ("2026-08-31T12:00", "2026-08-31"),  # the bank holiday
+        ("2026-09-01T06:05", "2026-08-31"),  # the morning after, at which its night is scheduled
+        ("2026-09-01T23:30", None),
+        ("2026-09-07T06:05", None),  # a Monday: the weekend had no night
+        ("2026-04-07T06:05", "2026-04-06"),  # after Easter
+    ],
+)
+def test_the_morning_after_a_foreign_holiday_asks_for_no_bar(now, without):
+    """It ran Friday's night again, for a request."""
+    london, moment = sessions_for("TSCO.LON"), datetime.fromisoformat(now).replace(tzinfo=ZoneInfo("Europe/London"))
+    done = london.last_final(moment)
+    found = session_status(london, requested=None, now=moment, last_stored=done)
+    assert (found.state, str(found.session)) == ((states.NO_SESSION, without) if without else (None, str(done)))
+    assert session_status(london, requested=None, now=moment, last_stored=None).session == done, "still catches up"
 
 
 def test_a_feed_may_count_as_stale_after_a_single_session_which_is_told_as_one():
