@@ -18,6 +18,7 @@ from stockml.storage.sharing import commit_merged
 from stockml.tickers import as_key, exchange, from_yahoo
 
 app = Typer()
+WHEN = {"0-6": "every day", "1-5": "Monday to Friday", "2-6": "Tuesday to Saturday"}
 DEPLOYING_S = 600  # the longest, with hundreds of tickers
 mine = Typer(help="List, add or remove the tickers that run every night.")
 app.add_typer(mine, name="tickers")
@@ -38,10 +39,10 @@ def list_tickers(as_json: Json = False) -> None:
         return
     for entry, cron in lines:
         minute, hour, *_, days = cron.split()
-        when, at = "Monday to Friday" if days == "1-5" else "Tuesday to Saturday", f"{hour:0>2}:{minute:0>2}"
+        when, at = WHEN[days], f"{hour:0>2}:{minute:0>2}"
         other = "" if entry.profile == "nightly" else f", {entry.profile}"
         if days != "1-5" and at >= f"{entry.opens:%H:%M}":
-            other += ", once the market is open: only Friday's forecasts are live"
+            other += f", once the market is open: {'no' if days == '0-6' else 'only a Friday'} forecast is live"
         print(f"{entry.ticker:<12} {when} at {at} {entry.timezone}{other}")
     own = "" if path == home.tickers else "; `stockml tickers add TICKER` begins one of your own"
     print(f"{len(lines)} in {path}{own}")

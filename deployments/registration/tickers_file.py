@@ -98,7 +98,7 @@ class TickerEntry(BaseModel):
         start += timedelta(minutes=minutes_later)
         if evening:  # stay before midnight, after which clocks change
             start = min(start, datetime.combine(_A_WINTER_DAY, time(23, 59)))
-        return f"{start.minute} {start.hour} * * {'1-5' if evening else '2-6'}"
+        return f"{start.minute} {start.hour} * * {'0-6' if self.calendar == '24/7' else '1-5' if evening else '2-6'}"
 
     @property
     def timezone(self) -> str:

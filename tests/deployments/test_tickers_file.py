@@ -95,7 +95,8 @@ def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content
         ({"ticker": "IBM", "at": "06:30"}, "30 6 * * 2-6", "America/New_York"),
         ({"ticker": "IBM", "at": "22:45"}, "45 22 * * 1-5", "America/New_York"),
         ({"ticker": "VOD", "calendar": "XLON", "at": "23:40"}, "40 23 * * 1-5", "Europe/London"),
-        ({"ticker": "BTCUSD", "calendar": "24/7"}, "0 7 * * 2-6", "UTC"),  # its bar is final at 06:45 on the day after
+        ({"ticker": "BTCUSD", "calendar": "24/7"}, "0 7 * * 0-6", "UTC"),  # its bar is final at 06:45 on the day after
+        ({"ticker": "EURUSD", "calendar": "24/5"}, "0 7 * * 2-6", "UTC"),
     ],
 )
 def test_a_night_starts_when_its_bar_is_final_in_the_exchanges_zone(
