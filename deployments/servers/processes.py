@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import psutil
@@ -133,14 +134,23 @@ def kept_running(program: Program, log: Path, goes_on: Callable[[Child], bool]) 
 
 
 def wait_until_healthy(child: Child, url: str, deadline: float) -> None:
-    """Poll `url` until it answers 200. Raises ServerFailed if the child ends, or at `deadline` (monotonic)."""
+    """Poll `url` until it answers 200, and that is the child. Raises ServerFailed if it ends, or at `deadline`."""
     while time.monotonic() < deadline:
         child.check()
         with contextlib.suppress(OSError), urlopen(url, timeout=2) as reply:
-            if reply.status == 200:
+            if reply.status == 200 and _listens(child, urlsplit(url).port):
                 return
         time.sleep(0.1)
     raise child.failure()
+
+
+def _listens(child: Child, port: int | None) -> bool:
+    """Whether the child or a descendant listens on the port; True where the system does not say."""
+    try:
+        sockets = [each for process in _family(child.process.pid) for each in process.net_connections("tcp")]
+    except (psutil.AccessDenied, psutil.NoSuchProcess) as unknown:  # the latter has ended
+        return isinstance(unknown, psutil.AccessDenied)
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
 
 def stop(children: Iterable[Child], patience_s: float = PATIENCE_S) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,34 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path, code
     processes.stop([child])
     child.log.unlink()
     assert "log empty" in str(child.failure())
+
+
+def test_the_server_of_another_home_on_the_same_port_is_not_taken_for_the_child(tmp_path: Path) -> None:
+    """`stockml up` of two homes at once: the slower one changed the other's deployments."""
+    serving = """
+        import sys, time
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+
+        class Healthy(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+
+        if {late}:
+            time.sleep(1)  # as long as its imports take
+        server = HTTPServer(("127.0.0.1", {port}), Healthy)
+        print(server.server_port, flush=True)
+        server.serve_forever()
+    """
+    (tmp_path / "late").mkdir()
+    other = started("Prefect", tmp_path, serving.format(late=False, port=0))
+    until(lambda: other.log.read_text().endswith("\n"))
+    url, deadline = f"http://127.0.0.1:{(port := int(other.log.read_text()))}", time.monotonic() + PATIENCE_S
+    processes.wait_until_healthy(other, url, deadline)
+    late = started("Prefect", tmp_path / "late", serving.format(late=True, port=port))
+    with pytest.raises(ServerFailed, match="Address already in use"):
+        processes.wait_until_healthy(late, url, deadline)
+    processes.stop([other, late])
 
 
 def test_a_killed_server_is_restarted_but_not_again_and_again(tmp_path: Path) -> None:
