@@ -72,7 +72,7 @@ def forecast(
     print(fill(rise(night, published), width))
     if night and night.publisher == POOLED:
         print("no network has a part in it: the last close and the usual rise, with the regression's interval")
-    print("\n".join([*outlook(published).lines(), ""]).lstrip("\n"))
+    print("\n".join([*outlook(published, night).lines(), ""]).lstrip("\n"))
 
 
 def _night_of(entry: "LedgerEntry") -> "Night | None":

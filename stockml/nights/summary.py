@@ -44,7 +44,7 @@ def text(night: Night, age: Age | None = None) -> str:
         lines += _labelled("chance of a rise", tables.rise(night, night.forecast))
         lines += _labelled("published", _published(night, night.forecast))
     lines += _labelled("so far", _live(night))
-    lines += [*table, ""] if night.forecast and (table := tables.outlook(night.forecast).lines()) else []
+    lines += [*table, ""] if night.forecast and (table := tables.outlook(night.forecast, night).lines()) else []
     lines += _where(night)
     return "\n".join(lines)
 
@@ -62,7 +62,7 @@ def markdown(night: Night, *, heading: bool = True, age: Age | None = None) -> s
         parts.append(f"Forecast: {_end_point(night.forecast)}; {tables.rise(night, night.forecast)}{forecast_age}.")
         parts.append(f"Published: {_published(night, night.forecast)}.")
         parts.append(f"So far: {live}." if (live := _live(night)) else "")
-        parts.append(tables.outlook(night.forecast).markdown())
+        parts.append(tables.outlook(night.forecast, night).markdown())
     parts.append(tables.paths(night).markdown())
     parts.append(f"Network adds to the path: {adds}." if (adds := _path_adds(night)) else "")
     parts += [
@@ -104,7 +104,7 @@ def _heading(night: Night) -> list[str]:
     """What is published, and what the network adds: the wording of every page."""
     published, close = night.score(PUBLISHED), night.score(LAST_CLOSE)
     if published is None or published.skill is None:
-        return [night.status, *(["no price moved, so nothing can be scored"] if close and close.rmse == 0 else [])]
+        return [night.status, *(["no price moved, so nothing can be scored"] if night.stands_still else [])]
     if close is None:  # a record of the first versions
         return [f"published: skill {published.skill:+.3f} over the last mid price"]
     if night.publisher == POOLED:

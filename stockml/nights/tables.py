@@ -56,6 +56,8 @@ def rise(night: Night | None, forecast: Forecast) -> str:
     """The chance of a rise, how often the price rose, and how good such chances were.  night: None if it is gone."""
     step = quantity(forecast.direction_step, "session")
     sentence = f"{forecast.probability_of_rise:.0%} that the price is higher in {step}"
+    if night and night.stands_still:
+        return "none given, as no price moved"
     if night is None or night.evaluation is None or (rate := _base_rate(night)) is None:
         return sentence
     sentence += f"; it was higher after {rate:.0%} of {quantity(night.evaluation.origins, 'origin')}"
@@ -153,12 +155,12 @@ def past_outlooks(night: Night) -> Table:
     return Table(rows, "{:<24} {:>8} {:>8} {:>6} {:>8} {:>14}", (note,))
 
 
-def outlook(forecast: Forecast) -> Table:
+def outlook(forecast: Forecast, night: Night | None) -> Table:
     """Annualised volatility, usual and tonight's, and chances of a rise and of a large move, by sessions."""
     rows = [OUTLOOK] if forecast.outlook else []
     for entry in forecast.outlook:
         usual = " to ".join(f"{end:.{0 if end >= 0.01 else 1}%}" for end in entry.usual or ()) or "–"
         beyond = ", ".join("<1%" if 0 < chance < 0.005 else f"{chance:.0%}" for chance in entry.beyond)
-        spread, rise = f"{entry.volatility:.1%}", f"{entry.rise:.0%}"
+        spread, rise = f"{entry.volatility:.1%}", "–" if night and night.stands_still else f"{entry.rise:.0%}"
         rows.append((f"{entry.sessions} sessions", spread, usual, entry.place, rise, beyond))
     return Table(rows, "{:<12} {:>6} {:>12}  {:<36} {:>4} {:>15}")

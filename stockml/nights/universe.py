@@ -96,7 +96,7 @@ class NightRow:
             now=path.now if path else None,
             forecast=path.path[-1] if path else None,
             change=path.path[-1] / path.now - 1 if path else None,
-            rise=path.probability_of_rise if path else None,
+            rise=path.probability_of_rise if path and not night.stands_still else None,
             rose=model.direction.base_rate if model else None,
             bars_added=night.rows_added if night.status == "completed" else None,
             seconds=round(night.seconds, 1),

@@ -91,9 +91,10 @@ def _figures(axes: "Axes", previous: Night, latest: Night, ends: Sequence[str]) 
     if any(LIVE in night.metrics for night in both):
         rows.append(("live skill, independent", _live(previous), _live(latest)))
     if previous.forecast and latest.forecast:
-        forecasts = previous.forecast, latest.forecast
         rows.append(("end of the forecast", *ends))
-        rows.append(("chance of a rise", *(f"{each.probability_of_rise:.0%}" for each in forecasts)))
+        chances = previous.forecast.probability_of_rise, latest.forecast.probability_of_rise
+        shown = ("–" if night.stands_still else f"{each:.0%}" for night, each in zip(both, chances, strict=True))
+        rows.append(("chance of a rise", *shown))
     rows.append(("trained", previous.mode, latest.mode))
     rows.append(("promoted", *("yes" if night.verdict and night.verdict.promoted else "no" for night in both)))
     columns = ((0.0, "left", MUTED), (0.74, "right", MUTED), (1.0, "right", INK))

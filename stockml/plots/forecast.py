@@ -64,13 +64,14 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     low, high = _price(band.low[-1]), _price(band.high[-1])
     title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%), by {whose}"
     ahead = quantity(forecast.direction_step, "session")
-    rise = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
+    chance = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
+    rise = chance if np.ptp(mid) > 0 else "no price moved"
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
-    for each in forecast.bands:
+    for each in forecast.bands if low != high else ():  # one label of a price that stands still
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]

@@ -8,6 +8,7 @@ from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED
 from stockml.models.pooled_regression import EWMA_60, POOLED
 from stockml.nights import summary
 from stockml.nights.tables import distributions, outlook, rise
+from stockml.nights.universe import NightRow
 from tests.stockml.nights.test_summary import publishing_a_path, rows_of
 from tests.support.nights import recorded_night
 
@@ -29,9 +30,21 @@ def test_the_expected_volatility_has_a_table_of_its_own() -> None:
     short = replace(night, forecast=replace(night.forecast, outlook=(unknown,)))
     assert re.search(r"too short a history to say +\d+% +<1%, 0%", summary.text(short))
     for usual, said in (((0.004, 0.0084), "0.4% to 0.8%"), ((0.009, 0.01), "0.9% to 1%"), ((0.1, 0.2), "10% to 20%")):
-        shown = outlook(replace(night.forecast, outlook=(replace(of_20, usual=usual),))).lines()
+        shown = outlook(replace(night.forecast, outlook=(replace(of_20, usual=usual),)), night).lines()
         assert f" {said}  {of_20.place} " in shown[-1]
         assert len(shown[-1]) == len(shown[-2])
+
+
+def test_where_no_price_moved_no_chance_of_a_rise_is_given() -> None:
+    """Beside "nothing can be scored" stood 61 %."""
+    night = recorded_night()
+    assert night.evaluation
+    still = {name: replace(score, rmse=0.0, skill=None) for name, score in night.evaluation.scores.items()}
+    night = replace(night, evaluation=replace(night.evaluation, scores=still))
+    assert night.forecast
+    assert rise(night, night.forecast) == "none given, as no price moved"
+    assert [row[4] for row in outlook(night.forecast, night).rows] == ["rise", "–", "–", "–"]
+    assert NightRow.of_night(night, "Completed").rise is None
 
 
 def test_the_pages_show_what_earlier_outlooks_were_worth() -> None:

@@ -108,6 +108,15 @@ def test_the_prices_of_a_dear_share_have_their_thousands_marked() -> None:
     assert band.low[-1] > 10_000
 
 
+def test_of_a_price_that_stands_still_the_fan_has_one_label_and_no_chance() -> None:
+    still = (100.0,) * 50
+    bands = [replace(band, low=still, high=still) for band in tonight().bands]
+    said = replace(tonight(), last_value=100.0, last_close=100.0, path=still, bands=tuple(bands))
+    figure = forecast_fan("MMF", said, LSTM, series().sessions, np.full(len(series()), 100.0))
+    assert [text for text, _ in labels(figure.axes[0]) if "100" in text] == ["published  100.00"]
+    assert figure.texts[1].get_text().endswith("; no price moved")
+
+
 def test_a_baseline_that_leads_far_away_is_named_with_its_end_and_leaves_the_fan_its_room() -> None:
     """As of a share that lost nearly all it was worth: drift leads below zero."""
     mid = np.where(np.arange(len(series())) < len(series()) - 200, 500 * series().mid, series().mid)
