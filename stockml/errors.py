@@ -198,8 +198,8 @@ class InconsistentOverlap(HistoryError):
     found_ratio: float
     text = (
         "{ticker}: expected one lasting ratio between imported and stored closes, {expected_ratio:.4f}, found "
-        "{found_ratio:.4f} on {session}, permanently or too often; is it the same company, and one adjustment "
-        "throughout? Import a newer file that ends no earlier: `stockml import {ticker} FILE`"
+        "{found_ratio:.4f} on {session}, permanently or too often; is it the same company, and one adjustment? Import "
+        "a newer file that ends no earlier or, after a spin-off that day, before it: `stockml import {ticker} FILE`"
     )
 
 

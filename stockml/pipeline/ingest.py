@@ -3,14 +3,14 @@
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from stockml.errors import BadPayload, HistoryError, NoBars, NoOverlap, TooFewBars
+from stockml.errors import BadPayload, HistoryError, InconsistentOverlap, NoBars, NoOverlap, TooFewBars
 from stockml.home import HomePaths
 from stockml.nights import states
 from stockml.pipeline.session_status import SessionStatus
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import foreign_return_count
-from stockml.prices.split_adjustment import back_adjusted
+from stockml.prices.split_adjustment import back_adjusted, joined
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.http import OutputSize, PriceProvider
@@ -147,14 +147,19 @@ def import_history(
     today = now.astimezone(sessions.tz).date()
     raw = provider.daily_of(payload, last_final=sessions.last_final(now), today=today)
     archived = archive(payload, home.payloads)
-    bars = back_adjusted(raw, provider.splits_of(payload))
+    bars = back_adjusted(raw, splits := provider.splits_of(payload))
     if store.last_session(ticker):
         view = store.view(ticker)
         stored_days = {*days_of(view.bars).tolist(), *(bar.session for bar in view.set_aside)}
         if stored_days.issuperset(days_of(bars.loc[: view.bars.index[-1]]).tolist()):
             return False
     source = f"{provider.name} sha256:{str(sha256_of(archived))[:16]}"
-    return store.record_import(ticker, bars, recorded_at=now, source=source)
+    try:
+        return store.record_import(ticker, bars, recorded_at=now, source=source)
+    except InconsistentOverlap:  # unless the stored bars have a spin-off, for whose factor nobody asked: none looks so
+        joined(ticker, bars, back_adjusted(store.read(ticker), splits), sessions)
+        store.record_splits(ticker, splits, recorded_at=now, source=provider.name)
+        return store.record_import(ticker, bars, recorded_at=now, source=source)
 
 
 def fetch(

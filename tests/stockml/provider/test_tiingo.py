@@ -5,7 +5,7 @@ Tiingo's answers here follow its documentation; the service itself could not be 
 
 import json
 import pickle
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -16,10 +16,19 @@ from hypothesis import strategies as st
 
 from deployments.replay.feed import Feed
 from deployments.replay.recording import recorded_rows, recorded_splits
-from stockml.errors import BadKey, BadPayload, FeedError, NoData, NotOffered, TiingoSpent, UnknownSymbol
+from stockml.errors import (
+    BadKey,
+    BadPayload,
+    FeedError,
+    InconsistentOverlap,
+    NoData,
+    NotOffered,
+    TiingoSpent,
+    UnknownSymbol,
+)
 from stockml.home import HomePaths
 from stockml.pipeline import ingest
-from stockml.prices.bars import COLUMNS, Bars, Split
+from stockml.prices.bars import COLUMNS, PRICES, Bars, Split
 from stockml.prices.split_adjustment import back_adjusted
 from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
@@ -224,6 +233,26 @@ def test_tiingos_history_precedes_a_free_keys_hundred_sessions_and_fills_a_long_
     assert view.holes(store.sessions("MSFT")) == ()
     assert view.bars["close"].equals(adjusted(bars))
     assert not ingest.needs_whole_history(home, "MSFT", None, LAST)
+
+
+@pytest.mark.parametrize("factor", [1.046, 1.3])
+def test_a_spin_off_that_no_jump_shows_neither_refuses_decades_nor_is_another_shares_believed(
+    home: HomePaths, factor: float
+) -> None:
+    """Alpha Vantage is not asked for the splits: its hundred sessions had one ratio before the day, one after it."""
+    store, rows, day = BarStore.of(home), tiingo_rows("MSFT"), str(recorded("MSFT").index[-40].date())
+    for row in rows:
+        row.update({name: row[name] * factor for name in PRICES if str(row["date"]) < day})
+        row.update({"splitFactor": factor} if str(row["date"])[:10] == day else {})
+    bars = tiingo(home.quota, "").daily_of(Payload("MSFT", json.dumps(rows).encode(), NOW), last_final=LAST, today=LAST)
+    store.append("MSFT", bars.iloc[-100:], recorded_at=NOW, source="alphavantage", session=LAST)
+    others = [row | {name: row[name] * (1 + at % 7 / 90) for name in PRICES} for at, row in enumerate(rows)]
+    for answer in (others, rows):
+        ends = pytest.raises(InconsistentOverlap) if answer is others else nullcontext()
+        with Loopback(sends(answer)) as service, tiingo(home.quota, service.address) as client, ends:
+            assert ingest.import_history(home, client, "MSFT", calendar=None, now=NOW)
+        assert store.splits("MSFT")[-1:] == (() if answer is others else (Split(date.fromisoformat(day), factor),))
+    assert store.view("MSFT").bars["close"].to_numpy() == pytest.approx(np.asarray(adjusted(recorded("MSFT"))))
 
 
 def test_a_day_that_is_no_session_neither_refuses_decades_nor_is_asked_for_again(home: HomePaths) -> None:
