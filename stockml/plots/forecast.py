@@ -71,7 +71,7 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
-    for each in forecast.bands if low != high else ():  # one label of a price that stands still
+    for each in forecast.bands if np.ptp(mid) > 0 else ():  # else most would say the same price
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]
