@@ -35,17 +35,17 @@ def session_status(
 ) -> SessionStatus:
     """What kind of night this is: before asking the feed (`newest` None), or with the newest bar of its answer.
 
-    `requested` None means the newest session that is final at `now`. On a day without a session, or on the morning
-    after a weekday without one, there is nothing to do, unless `last_stored`, the newest session done, is behind. A
-    feed that lacks fewer than `stale_after` sessions is late, and asked again tonight; otherwise it is stale. Raises
-    InvalidSession for a requested day whose bar is not final at `now`.
+    `requested` None means the newest session that is final at `now`. On a day without a session, or before
+    the open after a weekday without one, there is nothing to do, unless `last_stored`, the newest session done, is
+    behind. A feed that lacks fewer than `stale_after` sessions is late, and asked again tonight; otherwise it is stale.
+    Raises InvalidSession for a requested day whose bar is not final at `now`.
     """
     last_final = sessions.last_final(now)
     today = now.astimezone(sessions.tz).date()
     session = requested or last_final
     is_done = last_stored is not None and last_stored >= last_final
     before = today - timedelta(days=1)
-    is_morning = sessions.is_session(today) and last_final < before and before.weekday() < SATURDAY
+    is_morning = last_final < before and before.weekday() < SATURDAY and now < sessions.open_time(today)
     day = (before if is_morning else today) if requested is None and is_done else session
     if not sessions.is_session(day):
         text = f"no session on {day}; the next is {sessions.after(day, 1)[0]}"

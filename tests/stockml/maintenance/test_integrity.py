@@ -91,7 +91,7 @@ def test_a_copy_made_by_hand_is_no_ticker_and_stops_neither_checks_nor_clean_up(
     assert needed(home, 2).tickers == frozenset()
     assert [check.name for check in tickers(home, NOW, replay=False)] == ["store", "IBM"]
     assert rows(home, known_tickers(home), NOW) == []
-    assert _kept_keys(home, RetentionSettings()) == {f"{1:064x}"}
+    assert _kept_keys(RetentionSettings()) == {f"{1:064x}"}
 
 
 def test_prices_of_which_none_is_believed_or_that_do_not_join_are_no_damage(home: HomePaths) -> None:

@@ -69,6 +69,7 @@ def test_a_night_is_ordinary_late_stale_or_without_a_session(requested, now, las
     [
         ("2026-08-31T12:00", "2026-08-31"),  # the bank holiday
         ("2026-09-01T06:05", "2026-08-31"),  # the morning after, at which its night is scheduled
+        ("2026-09-01T08:00", None),  # by hand, once the exchange has opened: Friday's night again, as on any day
         ("2026-09-01T23:30", None),
         ("2026-09-07T06:05", None),  # a Monday: the weekend had no night
         ("2026-04-07T06:05", "2026-04-06"),  # after Easter
