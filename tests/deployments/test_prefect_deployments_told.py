@@ -22,6 +22,7 @@ from deployments.servers.environment import settings_of
 from stockml.home import HomePaths
 from tasks.run_records import in_state, runs_of
 from tasks.status_page import next_nights, next_runs
+from tests.support.patience import until
 
 Captured = pytest.CaptureFixture[str]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -82,6 +83,8 @@ def test_a_night_that_waits_goes_with_its_ticker_and_hides_no_other_tickers_next
 def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: HomePaths) -> None:
     """It was cancelled, and the session had no forecast until somebody ran the night by hand."""
     with get_client(sync_client=True) as client:
+        planned = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["FB"].id]})
+        until(lambda: [*runs_of(client, planned)], every_s=0.5)  # by Prefect's scheduler
         old = client.create_flow_run_from_deployment(nights()["FB"].id, parameters={"ticker": "FB", "force": True}).id
         due = datetime.now(UTC) + timedelta(minutes=20)
         for state in (Running(), AwaitingRetry(scheduled_time=due, message="its bar is late")):
@@ -92,6 +95,10 @@ def test_a_night_that_waits_for_its_bar_goes_on_under_its_shares_new_name(told: 
         assert (before.state_type, before.state and before.state.message) == (StateType.CANCELLED, "Goes on as META")
         assert (after.next_scheduled_start_time, after.parameters) == (due, before.parameters | {"ticker": "META"})
         assert (after.deployment_id, after.state and after.state.message) == (nights()["META"].id, "Waited as FB")
+        mine = in_state([StateType.SCHEDULED], deployment_id={"any_": [nights()["META"].id]})
+        assert [run.id for run in runs_of(client, mine) if not run.auto_scheduled] == [after.id], (
+            "no later nights twice"
+        )
 
 
 def test_a_waiting_night_goes_on_once_though_its_rename_was_killed_before_it_was_cancelled(
