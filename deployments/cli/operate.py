@@ -17,12 +17,11 @@ from typer import Argument, Option, Typer
 from deployments.cli.options import Json, as_days, as_time
 from deployments.cli.runs import result_of
 from deployments.servers.databases import create, vacuum
-from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api, running_server
+from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
 from stockml.errors import InvalidFile, quantity
 from stockml.home import OLD_PLACE, current_home
 from stockml.provider.price_source import replay_home
 from stockml.redaction import one_line
-from stockml.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from stockml.maintenance.backup import Archived
@@ -76,8 +75,7 @@ def serve(
         configured_api(home, os.environ)
         if deploy:
             print(*register_all(home), sep="\n", flush=True)
-        if not running_server(home):  # else other commands in this home have that
-            write_atomically(home.servers, json.dumps({"prefect_api": prefect_url}).encode())
+        stack.write_api_address(home, prefect_url)
         program = stack.worker(os.environ, socket.gethostname(), "--with-healthcheck")
     else:
         name, port = ("Prefect", prefect_port) if part == "prefect" else ("MLflow", mlflow_port)

@@ -145,10 +145,13 @@ def notifier(client: SyncPrefectClient, environ: Mapping[str, str]) -> Notify:
         webhook.save(BLOCK, overwrite=True, _sync=True)
     if blocks := _blocks(client):
         return lambda text: [SendNotification(block_document_id=each, subject=SUBJECT, body=text) for each in blocks]
-    log, kind = _notice_deployment(client), {"__prefect_kind": "jinja"}
-    return lambda what: [
-        RunDeployment(source="selected", deployment_id=log, parameters={"what": kind | {"template": what}})
-    ]
+    log = _notice_deployment(client)
+
+    def run_log(text: str) -> list[Any]:
+        what = {"__prefect_kind": "jinja", "template": text}
+        return [RunDeployment(source="selected", deployment_id=log, parameters={"what": what})]
+
+    return run_log
 
 
 def forget_earlier(client: SyncPrefectClient) -> None:
@@ -193,8 +196,11 @@ def webhook_address(url: str) -> str:
 
 
 def _blocks(client: SyncPrefectClient) -> tuple[UUID, ...]:
-    by = {"block_documents": {"name": {"any_": [BLOCK]}}, "block_schemas": {"block_capabilities": {"all_": ["notify"]}}}
-    blocks = client.request("POST", "/block_documents/filter", json=by).json()
+    block_filter = {
+        "block_documents": {"name": {"any_": [BLOCK]}},
+        "block_schemas": {"block_capabilities": {"all_": ["notify"]}},
+    }
+    blocks = client.request("POST", "/block_documents/filter", json=block_filter).json()
     return tuple(sorted(UUID(block["id"]) for block in blocks))
 
 

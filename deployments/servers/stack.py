@@ -107,6 +107,12 @@ def up(
         yield children
 
 
+def write_api_address(home: HomePaths, prefect_api: str) -> None:
+    """Record the API of a worker started alone, for other commands in this home, unless a recorded one is up."""
+    if not running_server(home):
+        write_atomically(home.servers, json.dumps({"prefect_api": prefect_api}).encode())
+
+
 def watch(children: list[Child], say: Callable[[str], None]) -> NoReturn:
     """Watch the children forever, restart one that was killed, and keep their logs from growing without end.
 

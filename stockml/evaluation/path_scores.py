@@ -92,6 +92,11 @@ class Evaluation:
     one_step: dict[str, PathErrors]
     comparisons: tuple[Comparison, ...]
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether no price moved after any origin: nothing can be scored, and a chance of a rise means nothing."""
+        return LAST_CLOSE in self.scores and self.scores[LAST_CLOSE].rmse == 0
+
     def comparison(self, name: str, against: str) -> Comparison | None:
         return next((c for c in self.comparisons if (c.name, c.against) == (name, against)), None)
 

@@ -10,7 +10,7 @@ from stockml.errors import InvalidFile
 from stockml.evaluation.distribution_scores import CrpsComparison
 from stockml.evaluation.distribution_table import DistributionTable, row_of
 from stockml.evaluation.outlook_scores import OutlookScore
-from stockml.evaluation.path_scores import LAST_CLOSE, LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
+from stockml.evaluation.path_scores import LSTM, PUBLISHED, WITHOUT_NETWORK, Comparison, Evaluation, Score
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.forecasts.forecast import EXPIRES_AFTER, Forecast
 from stockml.models.pooled_regression import POOLED
@@ -123,8 +123,7 @@ class Night:
 
     @property
     def stands_still(self) -> bool:
-        """Whether no price of the test part moved: nothing can be scored, and a chance of a rise means nothing."""
-        return bool((close := self.score(LAST_CLOSE)) and close.rmse == 0)
+        return bool(self.evaluation and self.evaluation.stands_still)
 
     def score(self, name: str) -> Score | None:
         return self.evaluation.scores.get(name) if self.evaluation else None

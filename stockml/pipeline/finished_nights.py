@@ -23,8 +23,9 @@ FILE = "finished.json"
 @record
 @dataclass(frozen=True)
 class FinishedNight:
-    """The newest night.  request: hash of the request and of all that decides the answer;  files: SHA-256 of what it
-    left, by path;  record: the path of its `night.json`, one of the files.
+    """The newest night.  request: hash of the request and of all that decides the answer, as the night began.
+
+    files: SHA-256 of what it left, by path.  record: the path of its `night.json`, one of the files.
     """
 
     request: str

@@ -61,7 +61,9 @@ def figures(
     unseen, expected = assessment.unseen, assessment.volatility
     origins, paths = assessment.test_origins, assessment.paths[PUBLISHED]
     by_name: dict[str, Callable[[], Figure]] = {
-        "forecast": lambda: forecast.forecast_fan(ticker, assessment.forecast, assessment.publisher, sessions, prices),
+        "forecast": lambda: forecast.forecast_fan(
+            ticker, assessment.forecast, assessment.publisher, sessions, prices, stands_still=evaluation.stands_still
+        ),
         "volatility": lambda: diagnostics.volatility(ticker, series, unseen, expected, outlook, span),
         "leads": lambda: forecast.skill_by_lead(ticker, evaluation),
         "calibration": lambda: diagnostics.calibration(ticker, assessment.band_scores, evaluation.origins),

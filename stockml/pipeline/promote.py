@@ -16,7 +16,8 @@ from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 def final_verdict(home: HomePaths, ticker: str, session: date, key: str, verdict: Verdict) -> Verdict:
     """The gate's verdict, or "not promoted" where a later session has a champion, or the night's was replaced since."""
-    champion = (registry := Registry(home.models)).champion(ticker)
+    registry = Registry(home.models)
+    champion = registry.champion(ticker)
     if not verdict.promoted or champion is None or champion.key == key:
         return verdict
     if champion.session > session:

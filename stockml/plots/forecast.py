@@ -54,10 +54,12 @@ LINES: dict[str, tuple[float, tuple[float, ...]]] = {  # width and dashes, by wh
 IN_SUBTITLE = (PUBLISHED, LSTM, TREND_PRIOR)
 
 
-def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days, mid: Floats) -> "Figure":
+def forecast_fan(
+    ticker: str, forecast: Forecast, publisher: str, sessions: Days, mid: Floats, *, stands_still: bool = False
+) -> "Figure":
     """Tonight's path with its 50, 80 and 95 % bands, after the last sessions and beside the baselines.
 
-    publisher: as `Findings` has it.  sessions, mid: (n,), up to the forecast's origin.
+    publisher, stands_still: as `Assessment` and its `Evaluation` have them.  sessions, mid: (n,), up to the origin.
     """
     band = forecast.band(80)
     whose = "the regression" if publisher == POOLED else "the network and the regression"
@@ -65,13 +67,13 @@ def forecast_fan(ticker: str, forecast: Forecast, publisher: str, sessions: Days
     title = f"{ticker}: {low} to {high} in {quantity(len(forecast.path), 'session')} (80%), by {whose}"
     ahead = quantity(forecast.direction_step, "session")
     chance = f"{forecast.probability_of_rise:.0%} chance of a higher price in {ahead}"
-    rise = chance if np.ptp(mid) > 0 else "no price moved"
+    rise = "no price moved" if stands_still else chance
     figure, (axes,) = canvas(title, f"Mid price after the close of {forecast.origin}; {rise}")
     draw_price(axes, sessions[-HISTORY_SHOWN:], mid[-HISTORY_SHOWN:], TRUTH, 1.5)
     days = fan(axes, forecast, MODEL, FAN, start=forecast.now, linewidth=2.2)
     heights = axes.get_ylim()  # a baseline may lead far from them, below zero after a crash
     ends = [(f"published  {price_text(forecast.path[-1])}", forecast.path[-1], MODEL)]
-    for each in forecast.bands if np.ptp(mid) > 0 else ():  # else most would say the same price
+    for each in () if stands_still else forecast.bands:  # there most would say the same price
         ends += [(f"{each.coverage}%  {_price(end)}", end, MUTED) for end in (each.high[-1], each.low[-1])]
     for name in SHOWN_BASELINES:
         path = baseline_paths(mid, np.array([len(mid) - 1]), len(forecast.path))[name][0]

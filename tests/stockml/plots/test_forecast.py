@@ -112,7 +112,7 @@ def test_of_a_price_that_stands_still_the_fan_has_one_label_and_no_chance() -> N
     still = (100.0,) * 50
     bands = [replace(band, low=still, high=still) for band in tonight().bands]
     said = replace(tonight(), last_value=100.0, last_close=100.0, path=still, bands=tuple(bands))
-    figure = forecast_fan("MMF", said, LSTM, series().sessions, np.full(len(series()), 100.0))
+    figure = forecast_fan("MMF", said, LSTM, series().sessions, np.full(len(series()), 100.0), stands_still=True)
     assert [text for text, _ in labels(figure.axes[0]) if "100" in text] == ["published  100.00"]
     assert figure.texts[1].get_text().endswith("; no price moved")
 
