@@ -31,7 +31,6 @@ from tests.support.workers import one_slot, until
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 FRIDAY = date(2013, 3, 1)
-ROOT = Path(__file__).parents[2]
 POOL = "late bars"
 TWENTY_MINUTES = timedelta(minutes=20)
 
@@ -49,8 +48,7 @@ def deployed_run(
             "IBM",
             concurrency_limit=1,
             work_pool_name=POOL,
-            path=str(ROOT),
-            entrypoint="flows/nightly.py:nightly",
+            entrypoint="flows.nightly.nightly",  # with a path, Prefect copies the checkout, environment and all
         )
         asked = {"ticker": "IBM", "session": str(session), "settings": SMALL}
         waits = {"late_retries": late_retries, "late_wait_s": late_wait_s}
