@@ -121,7 +121,8 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
     The receipt counts the bars of all this night's answers. If none is late, jumps are asked about as well.
     """
     attempts, added, restated = earlier_attempts(BarStore.of(current_home(), request.calendar), request.ticker)
-    lacks_history = needs_whole_history(current_home(), request.ticker, request.calendar, session)
+    newest = sessions_for(request.ticker, request.calendar).last_final(clock.now())
+    lacks_history = needs_whole_history(current_home(), request.ticker, request.calendar, session, newest)
     added += bring_history(request, session) if lacks_history else 0
     for attempt in range(min(attempts, request.late_retries), request.late_retries + 1):
         now = clock.now()

@@ -74,6 +74,17 @@ def test_holidays_and_weekends_end_at_once_and_a_half_day_is_a_session_once_fina
     assert [day.date() for day in stored.index] == [date(2012, 11, 21), date(2012, 11, 23)]
 
 
+def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lacks(
+    evening: Evening, home: HomePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is within a hundred of the last bar stored, but not within the newest hundred, which are asked."""
+    replaying.use(evening.feed, monkeypatch)
+    replaying.fill(home, ["IBM"], until=date(2012, 7, 24))
+    state = evening.night(at("2013-03-01T23:00"), date(2012, 8, 21))
+    assert ended(state) == "keep 2012-08-21", state.message
+    assert [asked.outputsize for asked in evening.feed.asked] == ["full", "compact"]
+
+
 def ended(state: State) -> str:
     """How a night ended: its mode and session, the name of what it skipped for, or its error."""
     if state.is_failed():
