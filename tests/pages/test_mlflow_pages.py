@@ -114,17 +114,13 @@ ROOM = """image => {
 }"""
 
 
-def test_a_run_pages_pictures_are_whole_on_a_small_screen(pages: Pages, page: "Page") -> None:
-    page.set_viewport_size({"width": 1280, "height": 900})
-    open_run(page, pages.address, pages.experiment_id, next(iter(pages.runs.values())))
-    assert page.locator("img[src*='forecast.png']").evaluate(ROOM) >= SCROLLBAR
-
-
-def test_the_run_page_has_the_verdict_the_table_and_the_plots(
+def test_the_run_page_has_the_verdict_the_table_and_the_plots_which_are_whole_on_a_small_screen(
     pages: Pages, installation: HomePaths, page: "Page"
 ) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
     run_id, folder = next(iter(pages.runs.values())), installation.plots / "IBM" / str(DAYS[-1])
     open_run(page, pages.address, pages.experiment_id, run_id)
+    assert page.locator("img[src*='forecast.png']").evaluate(ROOM) >= SCROLLBAR
     shown = page.inner_text("body")
     assert "IBM 2013-02-28 fine-tune" in shown
     assert "published: the last close" in shown

@@ -41,34 +41,27 @@ def test_a_database_in_the_home_is_the_one_behind_the_page(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_trash_behind_a_running_page_is_emptied_with_its_files(
-    with_tables: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_trash_behind_a_running_page_is_emptied_with_its_files_but_not_that_of_another_database(
+    with_tables: HomePaths, installation: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it itself."""
+    """As under `stockml up`, where MLFLOW_TRACKING_URI is the page, which cannot empty it itself; then as where it is
+    another server's: people are told to empty its trash there."""
     (picture := tmp_path / "forecast.png").touch()
-    with mlflow_server(with_tables) as page:
+    with mlflow_server(installation) as page:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
         client = MlflowClient(page)
         experiment = client.create_experiment("stockml/IBM")
         kept, old = (client.create_run(experiment).info.run_id for _ in range(2))
         client.log_artifact(old, str(picture))
         client.delete_run(old)
-        assert clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False).things == ()
+        with monkeypatch.context() as behind:
+            behind.setenv("STOCKML_HOME", str(installation.root))
+            assert clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False).things == ()
         left = client.search_runs([experiment], run_view_type=ViewType.ALL)
-    assert [run.info.run_id for run in left] == [kept]
-    assert list(with_tables.root.rglob(picture.name)) == []
-
-
-@pytest.mark.slow
-def test_a_database_that_is_not_behind_the_page_is_not_taken_for_the_one_that_is(
-    with_tables: HomePaths, installation: HomePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where MLFLOW_TRACKING_URI is another server's: people are told to empty its trash there."""
-    with mlflow_server(installation) as page:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
+        assert [run.info.run_id for run in left] == [kept]
+        assert list(installation.root.rglob(picture.name)) == []
         assert mlflow_database(current_home()) == with_tables.tracking_uri
-        client = MlflowClient(page)
-        client.delete_run(client.create_run(client.create_experiment("stockml/IBM")).info.run_id)
+        client.delete_run(kept)
         done = clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False)
     assert done.things == ("its database is elsewhere: run `mlflow gc` there to free the space",)
 
