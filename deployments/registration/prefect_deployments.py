@@ -133,7 +133,7 @@ def register(specs: Sequence[DeploymentSpec], *, delete_others: bool) -> Registr
             done[_apply(client, flow_id, earlier, each, personal)].append(each.name)
             done["own_schedules"] += [each.name] if personal else []
         expected = {(flows[each.flow], each.name) for each in specs}
-        renamed = {each.before: each.name for each in specs if each.before and each.flow == NIGHTLY}
+        renamed = {each.before: each.name for each in specs if each.flow == NIGHTLY}
         for other in [managed[key] for key in managed.keys() - expected] if delete_others else ():
             _end_waiting(client, other, renamed.get(other.name))  # first: killed in between, none stays
             with suppress(ObjectNotFound):  # another machine was faster

@@ -80,3 +80,4 @@ def test_servers_that_run_in_another_environment_than_the_command_are_named_by_w
             home.servers.write_text(json.dumps(up | {"libraries": " ".join([theirs, *others])}))
             _, *notes = services.pages(home, {}, {"Prefect": 4200})
             assert [(note.name, note.verdict, note.found) for note in notes] == [("libraries", "note", t) for t in told]
+    assert [check.name for check in services.pages(home, {}, {})] == ["pages"], "it is gone: nothing is to be stopped"

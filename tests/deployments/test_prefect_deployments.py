@@ -177,10 +177,11 @@ def test_the_other_flows_have_deployments_too_at_most_ten_in_all_for_a_newcomer(
         universe = client.read_deployment_by_name("universe/all tickers, one night")
         earlier = {"tags": [MANAGED], "schedules": [{"schedule": {"cron": "30 9 * * 0"}, "active": False}]}
         client.delete_deployment(weekly.id)
-        client.create_deployment(weekly.flow_id, "weekly", **earlier)
+        waits = client.create_flow_run_from_deployment(client.create_deployment(weekly.flow_id, "weekly", **earlier))
         client.create_deployment(client.create_flow_from_name("compare policies"), "compare retraining", tags=[MANAGED])
         renamed = register(others, delete_others=True)
         again = client.read_deployment_by_name("maintenance/weekly clean-up")
+        assert client.read_flow_run(waits.id).state_name == "Cancelled", "only a night goes on under the new name"
         own = client.create_deployment(weekly.flow_id, "weekly", schedules=earlier["schedules"])
         assert len(register(others, delete_others=True).unchanged) == len(others), "a person may have one of that name"
         client.delete_deployment(own)

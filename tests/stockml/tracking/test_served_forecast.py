@@ -73,6 +73,7 @@ def test_a_broken_bar_of_the_past_is_left_out_and_a_newest_one_refused() -> None
         other = bars.copy()
         other.iloc[at, names] = 0.0
         if at == -1:
+            other.iloc[50, other.columns.get_indexer([*PRICES])] *= 10  # a misprint of the past is left out beside it
             with pytest.raises(MlflowException, match=r"2013-02-28: expected finite prices above 0.*correct the bar"):
                 valid_bars(other, NEW_YORK)
         else:
@@ -138,6 +139,16 @@ def test_what_may_be_a_split_is_warned_of_and_a_change_of_units_divides_the_seri
     with pytest.warns(UserWarning, match="look at these prices: the open moved as at a split .* on 2012-10-03"):
         served.predict(halved)
     pd.testing.assert_frame_equal(served.predict(pounds), served.predict(given(100)))
+
+
+def test_a_lasting_rise_on_heavy_trading_is_believed_though_its_first_day_is_left_out() -> None:
+    """Its high was ten times the close before, as a misprint's; without its volume the rise is a change of units."""
+    bars = given()
+    bars.iloc[-60:, bars.columns.get_indexer([*PRICES])] *= 6
+    rose = [10 * bars["close"].iloc[-61], 20 * bars["volume"].iloc[-61]]
+    bars.iloc[-60, bars.columns.get_indexer(["high", "volume"])] = rose
+    with pytest.warns(UserWarning, match="look at these prices"):
+        assert valid_bars(bars, NEW_YORK).index.tolist() == bars["session"].drop(bars.index[-60]).tolist()
 
 
 def test_as_many_sessions_without_trading_as_a_night_sets_aside_are_warned_of_not_refused() -> None:
