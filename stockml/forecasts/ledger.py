@@ -189,7 +189,7 @@ def _check_unmarked(ticker: str, table: pa.Table) -> None:
         as_published = pa.concat_tables([SCHEMA.empty_table(), *map(_rows, published)])
     except (InvalidForecast, TypeError, ValueError, OverflowError) as fault:
         raise ValueError(f"rows of no forecast: {getattr(fault, 'why', fault)}") from fault
-    if not as_published.equals(table.replace_schema_metadata()):
+    if not as_published.equals(table):
         raise ValueError("rows of no forecast: repeated, out of order, or without a key")
 
 

@@ -152,8 +152,8 @@ def added(table: Table, columns: Sequence[Any], recorded_at: datetime, source: s
     requested, rows = stamp(recorded_at), len(columns[0])
     last = int(_times(table).max(initial=requested - 1))
     time = requested if requested > last or (requested == last and not restates) else last + 1
-    new_rows = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema.remove_metadata())
-    return pa.concat_tables([table.replace_schema_metadata(), new_rows]).combine_chunks()
+    new_rows = pa.table([*columns, [time] * rows, [source] * rows], schema=table.schema)
+    return pa.concat_tables([table, new_rows]).combine_chunks()
 
 
 def not_before(moment: datetime, others: Iterable[Table]) -> datetime:

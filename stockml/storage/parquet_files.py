@@ -91,7 +91,7 @@ class TableFiles:
                 if not there.equals(table[: len(there)]):  # equal rows are those of a killed rename
                     why = f"expected no rows there yet, found some beside {name}; move one of them away"
                     raise StoreError(self.address(new_name), why)
-                return None if only_check else table.replace_schema_metadata(), None
+                return None if only_check else table, None
 
             self.update(new_name, tickers[1], schema, moved)
             if not only_check:
