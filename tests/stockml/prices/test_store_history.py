@@ -52,6 +52,9 @@ def test_a_bar_is_judged_whether_it_was_imported_or_fetched(store):
     for day in days:
         store.judge("IBM", day, accepted=False, recorded_at=NOW, source="test")
     assert [bar.session for bar in store.view("IBM").set_aside] == days
+    fetched = IBM.iloc[-100:]
+    append(store, restated(fetched, fetched.index.get_loc(IBM.index[3180]), "high", 1.01), NOW + timedelta(days=1))
+    assert [bar.session for bar in store.view("IBM").set_aside] == [days[0], days[2]], "of a bar in both, the fetched"
 
 
 def test_history_reaches_back_through_splits_of_the_fetched_bars(store):
