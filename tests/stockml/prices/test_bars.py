@@ -65,7 +65,7 @@ def test_a_broken_bar_is_named_by_session_and_rule_and_many_are_refused(row, col
     ("days", "named", "rule"),
     [
         ([DAYS[0], DAYS[0]], DAYS[0], "unique and ascending"),
-        ([DAYS[1], DAYS[0]], DAYS[0], "unique and ascending"),
+        ([DAYS[1], DAYS[0], DAYS[2]], DAYS[0], "unique and ascending"),
         ([date(2024, 1, 1), DAYS[0], date(2024, 1, 6)], date(2024, 1, 1), "set `calendar:` in tickers.yaml"),
     ],
 )
@@ -157,6 +157,11 @@ def test_a_reverse_split_is_seen_however_wild_its_day(factor, overnight):
 
 def test_orlys_split_of_15_for_1_is_seen():
     before, after = flat_bars(30, 1348.1), flat_bars(5, 90.0, first=30, volume=1.5e7)
+    assert jumps(pd.concat([before, after])) == (DAYS[30],)
+
+
+def test_a_split_of_a_share_that_seldom_trades_is_seen_on_a_day_of_trading():
+    before, after = flat_bars(30, volume=0.0), flat_bars(10, 50.0, first=30)
     assert jumps(pd.concat([before, after])) == (DAYS[30],)
 
 
