@@ -142,7 +142,7 @@ def test_rows_written_by_hand_are_those_of_forecasts_or_refused(ledger: Ledger, 
     for number in (10, 11):
         ledger.publish(entry(number))
     published, path = ledger.entries("IBM"), ledger.file("IBM")
-    table = pq.read_table(path).replace_schema_metadata()
+    table = pq.read_table(path).replace_schema_metadata({"written": "by hand"})
     pq.write_table(table, path)
     assert ledger.entries("IBM") == published
     values = table[column].to_pylist()
