@@ -73,6 +73,11 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(trackin
         with Loopback(pass_on) as proxy:
             served = changed(tracking, tracking_uri=proxy.address)
             logged = replace(served, retry_for_s=PATIENCE_S).keep_and_log(replace(night, key="e" * 64))
+        reached = client(changed(tracking, tracking_uri=real))
+        reached.create_experiment("stockml/KO", artifact_location="mlflow-artifacts:/KO")
+        there = changed(tracking, tracking_uri=real).log_night(replace(night, ticker="KO"))
+        files = {each.path for each in reached.list_artifacts(there.mlflow_run_id)}
+        assert files == {"plots", "night.json", "decision.json"}, "also where the server keeps the files"
     assert not lost
     assert {str(each.version) for each in versions(tracking)} == {"1", logged.model_version}
     assert len(runs(tracking)) == 2
