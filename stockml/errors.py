@@ -227,7 +227,7 @@ class TooFewTickers(ModelError):
     found: int
     text = (
         "expected at least {needed} tickers of {sessions:,} sessions by {until} to learn a base network from, found "
-        "{found}: bring history, or name a folder of such price files with --prices, or a later day with --through; "
+        "{found}: bring history, or name a folder of such price files as `prices`, or a later day as `through`; "
         "until then the shipped bases are used"
     )
 

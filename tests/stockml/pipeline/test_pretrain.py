@@ -124,8 +124,8 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
 
 def test_too_few_tickers_are_refused_with_the_way_out(tmp_path: Path) -> None:
     place = current_home({"STOCKML_HOME": str(tmp_path)})
-    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 221 sessions by 2002-01-01.*found 0.*--prices"):
+    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 221 sessions by 2002-01-01.*found 0.*as `prices`"):
         pretrain_base(place, tickers(30), date(2002, 1, 1), fewest_sessions=SESSIONS + 1)
-    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 2,000 sessions by .*found 0.*--prices"):
+    with pytest.raises(TooFewTickers, match=r"at least 30 tickers of 2,000 sessions by .*found 0.*as `prices`"):
         pretrain_base(place, tickers(3), date(2002, 1, 1))
     assert not place.bases.exists()
