@@ -35,7 +35,7 @@ def summary(steps: Sequence[StepReport]) -> str:
     """One line: how much went, or would go, and which steps could not be done."""
     things, size = sum(step.count for step in steps), sum(step.size or 0 for step in steps)
     failed = [f"{step.name}: {step.failed}" for step in steps if step.failed]
-    line = f"{quantity(things, 'thing')}, {size_text(size)}"
+    line = f"{quantity(things, 'thing')}, {size_text(size)}" if things else "nothing was due"
     return f"{line}. Not done: {'; '.join(failed)}" if failed else line
 
 

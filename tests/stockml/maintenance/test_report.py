@@ -13,6 +13,8 @@ def test_the_report_names_what_was_removed_and_what_could_not_be_done() -> None:
     ]
     assert summary(account) == "3 things, 2.5 MB. Not done: clear MLflow: away; files: <img src=//x>"
     assert summary(account[:1]) == "2 things, 2.5 MB"
+    assert summary(account[1:2]) == "nothing was due. Not done: clear MLflow: away"
+    assert summary([StepReport("models")]) == "nothing was due"
     text = markdown(account, dry_run=True)
     assert "dry run: nothing was changed" in text
     assert "| models | 2 | 2.5 MB |" in text
