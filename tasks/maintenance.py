@@ -22,7 +22,7 @@ from tasks.run_records import name_of
 UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
 
 
-@task(name="end zombies")
+@task(name="end zombies", task_run_name="end zombies")
 def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
     """End the runs that claim to be running and cannot be; requeue nights."""
     with get_client(sync_client=True) as client:
@@ -34,7 +34,7 @@ def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
     return StepReport("dead runs ended", len(dead), things=things)
 
 
-@task(name="resume what waited")
+@task(name="resume what waited", task_run_name="resume what waited")
 def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
     """Log to MLflow the nights that it missed, and end its runs that a dead process left open."""
     tracking = Tracking(current_home(), mlflow_pages(current_home()))
@@ -47,7 +47,7 @@ def resume_what_waited(now: datetime, dry_run: bool) -> StepReport:
     return StepReport("nights and runs resumed", len(things), things=things)
 
 
-@task(name="clear folders")
+@task(name="clear folders", task_run_name="clear folders")
 def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list[StepReport]:
     """Remove what is old and not needed under STOCKML_HOME; one report per kind."""
     old = retention.outdated(current_home(), keep, now)
@@ -63,7 +63,7 @@ def clear_folders(keep: RetentionSettings, now: datetime, dry_run: bool) -> list
     return steps
 
 
-@task(name="clear MLflow")
+@task(name="clear MLflow", task_run_name="clear MLflow")
 def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_run: bool) -> StepReport:
     """Put old runs and their models into MLflow's trash, and empty what has been there for `trash_days`."""
     tracking, before = Tracking(current_home()), now - timedelta(days=keep.mlflow_days)
@@ -79,7 +79,7 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
     return StepReport("MLflow runs", len(old), sum(run.size for run in old), things)
 
 
-@task(name="clear MLflow's files")
+@task(name="clear MLflow's files", task_run_name="clear MLflow's files")
 def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) -> StepReport:
     """Remove the plots and models of nights that are no longer among the newest; their figures stay."""
     tracking = Tracking(current_home())
@@ -91,7 +91,7 @@ def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) ->
     return StepReport("plots and models in MLflow", len(old), sum(run.size for run in old), things)
 
 
-@task(name="clear shared state")
+@task(name="clear shared state", task_run_name="clear shared state")
 def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
     """Commit what was removed here, and remove objects that no manifest has named for days."""
     if not dry_run:

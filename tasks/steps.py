@@ -87,7 +87,7 @@ def import_history(ticker: str, calendar: str | None, now: datetime) -> str:
     return f"history from {second.name} imported" if new else f"history from {second.name} was there already"
 
 
-@task(name="who is delisted", cache_policy=NO_CACHE, persist_result=False)
+@task(name="who is delisted", task_run_name="who is delisted", cache_policy=NO_CACHE, persist_result=False)
 def ask_who_is_delisted(ticker: str, now: datetime) -> bool:
     """Ask which symbols are no longer listed, at most once a week for all tickers."""
     with provider() as client:

@@ -53,7 +53,7 @@ def folder_named(name: str) -> Path | None:
     return folder
 
 
-@task(name="read prices", cache_policy=NO_CACHE)
+@task(name="read prices", task_run_name="read prices", cache_policy=NO_CACHE)
 def read_prices(
     tickers: list[str], folder: Path | None, calendar: str | None
 ) -> tuple[dict[str, PriceSeries], dict[str, str], dict[str, str]]:
@@ -106,7 +106,7 @@ def _logged(series: Mapping[str, PriceSeries], doubts: Mapping[str, str]) -> dic
     return present
 
 
-@task(name="backtest", cache_policy=NO_CACHE)
+@task(name="backtest", task_run_name="backtest", cache_policy=NO_CACHE)
 def backtest_tickers(
     series: Mapping[str, PriceSeries], span: Span, settings: Settings, vintages: Path | None = None
 ) -> tuple[list[TickerBacktest], dict[str, str]]:
@@ -133,7 +133,7 @@ def backtest_tickers(
     return [backtests[ticker] for ticker in sorted(backtests)], left_out
 
 
-@task(name="pretrain", cache_policy=NO_CACHE)
+@task(name="pretrain", task_run_name="pretrain", cache_policy=NO_CACHE)
 def learn_base(series: Mapping[str, PriceSeries], until: date, seeds: int) -> BaseNetwork | State:
     """Train, write and log one vintage, resuming an interrupted one; for too few tickers a state, no failure."""
     bar, logger, rows = ProgressBar("pretraining", "the base network"), get_run_logger(), list[PretrainProgress]()

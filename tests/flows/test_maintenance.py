@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.client.schemas.filters import ArtifactFilter
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import (
     PREFECT_SERVER_DATABASE_CONNECTION_URL,
@@ -40,6 +40,7 @@ from stockml.tracking.retention import empty_trash
 from stockml.training import checkpoint
 from tasks.lost_runs import why_dead
 from tests.support.nights import recorded_night, with_files
+from tests.support.patience import until
 
 HOST = socket.gethostname()
 pytestmark = pytest.mark.usefixtures("with_tables")
@@ -259,6 +260,8 @@ def test_a_step_that_cannot_be_done_is_reported_and_stops_no_other(
     assert "cannot be reached" in failed["clear MLflow"]
     [unreadable] = [step for step in state.result() if step.name == "left alone because unreadable"]
     assert str(damaged) in unreadable.things[0]
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    until(lambda: {*failed} <= {run.name for run in prefect_client.read_task_runs(flow_run_filter=of_run)}, 0.2)
 
 
 @pytest.mark.parametrize(
