@@ -93,7 +93,7 @@ def backfill(
     return final_state(rows)
 
 
-@flow(name="past night", flow_run_name="{ticker} {session} {tonight.settings.mode}")
+@flow(name="past night", flow_run_name="{ticker} {session}")
 def past_night(ticker: str, session: date, tonight: NightRequest, *, has_bar: bool) -> State:
     """Run one night from what the store has, as `nightly` does once its bars have been fetched.
 

@@ -18,7 +18,9 @@ from flows import form
 from flows.tonight import NightRequest, bars_of
 from stockml import clock
 from stockml.errors import NightBusy, StockmlError, StoreBusy
+from stockml.forecasts.forecast import SUPERSEDED
 from stockml.home import current_home
+from stockml.nights.key_figures import night_age
 from stockml.nights.record import Night, read_night
 from stockml.nights.summary import message
 from stockml.pipeline.dataset import side_inputs_sha256
@@ -49,7 +51,7 @@ def run_name() -> str:
             session = str(sessions_for(ticker, parameters.get("calendar") or None).last_final(clock.now()))
         except StockmlError:
             session = "newest"
-    return f"{ticker} {session}" + ("" if mode == "auto" else f" {mode}")
+    return f"{ticker.upper()} {session}" + ("" if mode == "auto" else f" {mode}")
 
 
 @flow(
@@ -97,7 +99,9 @@ def nightly(
         night = train_and_publish(request, bars)
     night = replace(night, seconds=request.seconds())
     show_night(night)
-    return Completed(message=f"{message(night)}{request.age_notes()}", data=night)
+    age = night_age(current_home().nights, night, clock.now())
+    later = f"; {SUPERSEDED}" if age and age.superseded else ""
+    return Completed(message=f"{message(night)}{later}{request.age_notes()}", data=night)
 
 
 class Nowhere(LocalFileSystem):

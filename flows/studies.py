@@ -101,7 +101,7 @@ def backtest(
     calendar: form.CalendarName = form.CALENDAR,
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
-    logger, symbols = get_run_logger(), [validated_ticker(ticker) for ticker in tickers]
+    symbols = [validated_ticker(ticker) for ticker in tickers]
     record_process(UUID(flow_run.id))
     refresh(current_home(), () if prices else symbols or None, Depth.STATUS)
     series, unreadable, doubts = read_prices(symbols, folder_named(prices), calendar or None)
@@ -112,6 +112,5 @@ def backtest(
     table = backtest_table(backtests, too_short | unreadable, doubts)
     text = "\n".join(markdown(table))
     show_text(escape_markdown(text), key="backtest", description=str(table))
-    logger.info("\n%s", text)
     left_out = f"; {len(table.left_out)} left out" if table.left_out else ""
     return Completed(message=f"{table}{left_out}", data=table)

@@ -22,13 +22,19 @@ from stockml.forecasts.ledger import Ledger
 from stockml.home import current_home
 from stockml.nights import states
 from stockml.nights.status import too_old
-from stockml.pipeline.ingest import delisted_status, needs_whole_history, why_no_forecast
+from stockml.pipeline.ingest import (
+    COMPACT_SESSIONS,
+    delisted_status,
+    needs_whole_history,
+    why_no_forecast,
+    without_bar,
+)
 from stockml.pipeline.session_status import SessionStatus, session_status
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn
 from stockml.settings import Settings
-from stockml.storage.receipts import StoreReceipt
+from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from stockml.tickers import without_ticker
 from tasks.caching import with_home_storage
 from tasks.lost_runs import deaths
@@ -121,13 +127,14 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
     The receipt counts the bars of all this night's answers. If none is late, jumps are asked about as well.
     """
     attempts, added, restated = earlier_attempts(BarStore.of(current_home(), request.calendar), request.ticker)
-    newest = sessions_for(request.ticker, request.calendar).last_final(clock.now())
-    lacks_history = needs_whole_history(current_home(), request.ticker, request.calendar, session, newest)
+    lacks_history = needs_whole_history(current_home(), request.ticker, request.calendar, session)
     added += bring_history(request, session) if lacks_history else 0
     for attempt in range(min(attempts, request.late_retries), request.late_retries + 1):
         now = clock.now()
         force = request.force or attempt > 0
         payload = with_home_storage(fetch_daily, force=force)(request.ticker, session, request.calendar, now)
+        if not lacks_history and is_beyond(payload, request.calendar):
+            added += bring_history(request, session)
         bars = with_home_storage(append_bars, force=force)(payload, request.calendar, now)
         added, restated = added + bars.added, restated + bars.restated
         if lacks_history and attempt == 0 and history_is_elsewhere():  # later ones may find these bars, and no lack
@@ -144,6 +151,13 @@ def ingest(request: NightRequest, session: date) -> tuple[StoreReceipt, SessionS
     bars = ask_about_jumps(request, bars)
     fewest = minimum_sessions(request.settings.evaluation)
     return bars, why_no_forecast(current_home(), bars, request.calendar, fewest) or status
+
+
+def is_beyond(payload: PayloadReceipt, calendar: str | None) -> bool:
+    """Whether the answer's newest sessions do not reach back to the one asked for, a past one that has no bar yet."""
+    ticker, session = payload.ticker, payload.session
+    reach = sessions_for(ticker, calendar).before(payload.newest, COMPACT_SESSIONS - 1)[0]
+    return session < reach and bool(without_bar(current_home(), ticker, (session,), calendar))
 
 
 def ask_about_jumps(request: NightRequest, bars: StoreReceipt) -> StoreReceipt:

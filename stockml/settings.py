@@ -126,7 +126,9 @@ class EvaluationSettings(FrozenSettings, prefix="evaluation."):
     @model_validator(mode="after")
     def _direction_within_horizon(self) -> Self:
         if self.direction_step > self.horizon:
-            raise InvalidSetting("evaluation.direction_step", self.direction_step, f"between 1 and {self.horizon}")
+            raise InvalidSetting(
+                "evaluation.direction_step", self.direction_step, f"between 1 and the horizon, {self.horizon}"
+            )
         return self
 
 

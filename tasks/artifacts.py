@@ -87,7 +87,7 @@ def show_night(night: Night) -> None:
     Those of a past or superseded night are on its run's page only: the ticker's name leads to the newest night, as
     the status does.
     """
-    age, latest = night_age(night, clock.now()), newest(current_home().nights, night.ticker)
+    age, latest = night_age(current_home().nights, night, clock.now()), newest(current_home().nights, night.ticker)
     ticker = as_key(night.ticker) if latest is None or latest.key == night.key else None
     # the spaces that keep MLflow's columns apart would be shown literally here
     text = "\n\n".join([markdown(night, age=age).replace("&emsp;", " "), *_in_mlflow(night)])

@@ -27,10 +27,12 @@ from prefect.utilities.engine import propose_state_sync
 from pydantic import ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
 from stockml.nights.key_figures import newest
 from stockml.nights.status import LastRun, last_run, record_run
+from stockml.prices.calendar import sessions_for
 from stockml.storage.manifests import LAST_RUN_SUFFIX
 from stockml.storage.process_marks import is_gone, mark
 from stockml.storage.sharing import commit_merged
@@ -191,12 +193,15 @@ def end_children(parent: UUID, state: State) -> None:
 def keep_end(run: FlowRun, state: State, at: datetime) -> None:
     """Write how the ticker's night ended, unless a later end is there (dated over a day ahead: ignored).
 
-    Not if it is of a session before its newest night's.  Raises StockmlError, OSError.
+    Not if it is of a session before its newest night's, or of one to come.  Raises StockmlError, OSError.
     """
     ticker = validated_ticker(str(run.parameters.get("ticker") or ""))
     before, night = last_run(current_home().nights, ticker), newest(current_home().nights, ticker)
-    is_past = night and str(run.parameters.get("session") or night.session) < str(night.session)
-    if not is_past and (before is None or before.at <= at or before.at > datetime.now(UTC) + A_DAY):
+    if night and (session := run.parameters.get("session")):
+        last = sessions_for(ticker, run.parameters.get("calendar") or None).last_final(clock.now())
+        if not str(night.session) <= str(session) <= str(last):
+            return
+    if before is None or before.at <= at or before.at > datetime.now(UTC) + A_DAY:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
         record_run(current_home().nights, ticker, LastRun(name, why, at))

@@ -54,7 +54,8 @@ def nightly(
         arguments = params | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
             night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
-    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, night_age(night, clock.now())))
+    age = night_age(current_home().nights, night, clock.now())
+    print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from stockml.prices.series import PriceSeries
 from stockml.settings import AgeingSettings
 
 EXPIRES_AFTER = AgeingSettings().old_forecast  # sessions
+SUPERSEDED = "another forecast of this session, with other settings or code, was published later and stands"
 USUAL_SESSIONS = 2_500  # ten years of moves, with which a width is compared
 MIN_MOVES = 250
 
@@ -75,11 +76,15 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Age:
-    """Age of a forecast made after `origin`: `sessions` counts those since whose bar is final."""
+    """Age of a forecast made after `origin`: `sessions` counts those since whose bar is final.
+
+    superseded: another one of its session was published later.
+    """
 
     origin: date
     sessions: int
     expires_after: int
+    superseded: bool = False
 
     @property
     def expired(self) -> bool:
@@ -87,7 +92,8 @@ class Age:
 
     def __str__(self) -> str:
         made = f"made after the close of {self.origin}, {quantity(self.sessions, 'session')} ago"
-        return f"expired: {made} (limit {self.expires_after})" if self.expired else made
+        aged = f"expired: {made} (limit {self.expires_after})" if self.expired else made
+        return f"{aged}; {SUPERSEDED}" if self.superseded else aged
 
 
 def price_text(price: float) -> str:

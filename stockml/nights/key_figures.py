@@ -3,7 +3,7 @@
 Kept beside a ticker's nights as `newest.json`, so that a hundred tickers are shown without reading their records.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -173,7 +173,10 @@ def history(nights: Path, ticker: str) -> list[KeyFigures]:
     return [KeyFigures.of(night) for night in last.values()]
 
 
-def night_age(night: Night, now: datetime) -> Age | None:
+def night_age(nights: Path, night: Night, now: datetime) -> Age | None:
+    """The age of the night's forecast, if it has one; and whether it is still its session's."""
     if night.forecast is None:
         return None
-    return age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)
+    age = age_of(night.session, sessions_for(night.ticker, night.calendar), now, night.expires_after)
+    last = newest(nights, night.ticker)
+    return replace(age, superseded=last is not None and last.session == night.session and last.key != night.key)

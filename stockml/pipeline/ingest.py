@@ -56,15 +56,13 @@ def _check_same_share(store: BarStore, ticker: str, answer: Bars) -> None:
         raise BadPayload(ticker, f"{found}: if the symbol is another company's by now, {advice}")
 
 
-def needs_whole_history(
-    home: HomePaths, ticker: str, calendar: str | None, session: date, newest: date | None = None
-) -> bool:
+def needs_whole_history(home: HomePaths, ticker: str, calendar: str | None, session: date) -> bool:
     """Whether the newest 100 sessions are too few: no bar yet, or a longer outage; weekly also older holes, or a
-    history so short that its first request may have failed.  newest: the last of the 100, where not `session` itself.
+    history so short that its first request may have failed.
     """
     store = BarStore.of(home, calendar)
     last, sessions = store.last_session(ticker), store.sessions(ticker)
-    reach = sessions.before(newest or session, COMPACT_SESSIONS - 1)[0]
+    reach = sessions.before(session, COMPACT_SESSIONS - 1)[0]
     if last is None or last < reach:
         return True
     before = min(last, sessions.before(session, 1)[0])  # a capped key's requests may reach the ticker on other days

@@ -112,7 +112,7 @@ def test_learning_once_at_the_end_stores_all_bars_and_trains_one_night(replay: H
     assert run().result()[0].mode == "keep"
     assert feed.requests == before
     with get_client(sync_client=True) as client:
-        named = FlowRunFilter(name=FlowRunFilterName(any_=[f"IBM {FRIDAY} auto"]))
+        named = FlowRunFilter(name=FlowRunFilterName(any_=[f"IBM {FRIDAY}"]))
         nights = client.read_flow_runs(flow_run_filter=named)
     assert {each.parameters.get("ticker") for each in nights} == {"IBM"}, "by which one that was killed is ended"
 

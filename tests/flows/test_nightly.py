@@ -21,6 +21,7 @@ from flows.form import chosen
 from flows.nightly import nightly
 from stockml import clock
 from stockml.errors import NightBusy
+from stockml.forecasts.forecast import SUPERSEDED
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
@@ -97,6 +98,14 @@ def test_a_night_brings_everything_up_to_date_and_rerunning_it_changes_nothing(r
     assert replay.stands() == before
     assert replay.feed.requests == asked
     assert [len(each) for each in before[1:]] == [1, 1, 1]
+
+
+def test_a_night_run_again_after_one_with_other_settings_says_that_the_later_forecast_stands(replay: Replay) -> None:
+    first = replay.night()
+    other = replay.night(settings={"evaluation": SMALL["evaluation"] | {"horizon": 40}})
+    again = replay.night()
+    assert again.result().key == first.result().key != other.result().key
+    assert [SUPERSEDED in str(state.message) for state in (first, other, again)] == [False, False, True]
 
 
 def test_a_bar_judged_while_the_night_computes_is_not_taken_as_known_to_it(replay: Replay) -> None:

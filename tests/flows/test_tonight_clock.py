@@ -82,7 +82,7 @@ def test_a_past_night_after_an_outage_of_months_fetches_the_history_that_it_lack
     replaying.fill(home, ["IBM"], until=date(2012, 7, 24))
     state = evening.night(at("2013-03-01T23:00"), date(2012, 8, 21))
     assert ended(state) == "keep 2012-08-21", state.message
-    assert [asked.outputsize for asked in evening.feed.asked] == ["full", "compact"]
+    assert [asked.outputsize for asked in evening.feed.asked] == ["compact", "full"]
 
 
 def ended(state: State) -> str:

@@ -31,7 +31,7 @@ from stockml.settings import NetworkSettings, TrainingSettings, settings_for, se
         ({"network.units": ["a"]}, "network.units to be between 1 and 1024, found 'a'"),
         ({"network.dropout": float("nan")}, "network.dropout to be between 0.0 and 0.9, found nan"),
         ({"evaluation.replace_after_sessions": 0}, "evaluation.replace_after_sessions to be between 1 and 10000"),
-        ({"evaluation.horizon": 20}, "evaluation.direction_step to be between 1 and 20, found 30"),
+        ({"evaluation.horizon": 20}, "evaluation.direction_step to be between 1 and the horizon, 20, found 30"),
         ({"mode.x": 3}, "mode"),
         ({"mode": "sometimes"}, "auto, retrain, fine-tune, keep"),
     ],

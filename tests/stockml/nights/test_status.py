@@ -49,7 +49,7 @@ def test_a_row_says_how_old_its_forecast_is_by_the_limit_of_its_own_night(home: 
     assert (row(home, later).state, row(home, later).cells()[2]) == ("expired, 10 sessions behind", "expired")
     patient = kept(home, recorded_night(settings={**recorded_night().settings, "ageing.old_forecast": 10}))
     assert row(home, later).state == "10 sessions behind"
-    age = night_age(patient, later + timedelta(days=1))
+    age = night_age(home.nights, patient, later + timedelta(days=1))
     assert str(age) == "expired: made after the close of 2013-02-28, 11 sessions ago (limit 10)"
 
 

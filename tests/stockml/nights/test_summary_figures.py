@@ -15,11 +15,13 @@ from tests.support.nights import recorded_night
 
 
 @pytest.mark.parametrize(("promoted", "word"), [(True, "promoted"), (False, "not promoted")])
-def test_every_page_says_whether_it_was_promoted_and_how_old_its_forecast_is(promoted: bool, word: str) -> None:
+def test_every_page_says_whether_it_was_promoted_and_how_old_its_forecast_is(
+    tmp_path: Path, promoted: bool, word: str
+) -> None:
     night = logged()
     assert night.verdict
     night = replace(night, verdict=replace(night.verdict, promoted=promoted))
-    age = night_age(night, datetime(2013, 3, 5, tzinfo=UTC))
+    age = night_age(tmp_path, night, datetime(2013, 3, 5, tzinfo=UTC))
     text, marked = summary.text(night, age), summary.markdown(night, age=age, heading=False)
     assert f"\n{word:<17} within the noise" in text
     assert f"\n{'':<17} {age}\n" in text
