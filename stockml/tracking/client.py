@@ -124,10 +124,12 @@ class Tracking:
         return attempts(self.log_night, night, experiment_id)
 
     @contextmanager
-    def study(self, name: str, note: str) -> "Iterator[tuple[MlflowClient, str]]":
-        """A client, and the id of the experiment `name`; `note` stands above its runs unless a person wrote another."""
+    def study(self, name: str, view: str, note: Callable[[str], str]) -> "Iterator[tuple[MlflowClient, str]]":
+        """A client, and the id of the experiment `name`, arranged; `note` makes the text above it of that id."""
         with self.client() as client:
-            yield client, experiments.get_or_create(client, self.home.artifacts, name, note).experiment_id
+            experiment = experiments.get_or_create(client, self.home.artifacts, name)
+            experiments.arrange(client, self.home.locks, experiment, view, lambda: note(experiment.experiment_id))
+            yield client, str(experiment.experiment_id)
 
     def sweep_orphans(self, *, now: datetime) -> dict[str, str]:
         """End the runs that dead processes left RUNNING; run id → "resumed" if its record is here, else "failed"."""

@@ -35,21 +35,16 @@ def artifact_location(uri: str, artifacts: str, name: str) -> str | None:
     return None if elsewhere and artifacts.startswith("file:") else f"{artifacts.rstrip('/')}/{name}"
 
 
-def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None, note: str = "") -> "Experiment":
-    """A ticker's experiment (None: that of all), created if missing, with `note` above it unless it has a note.
-
-    Raises TrackingUnavailable.
-    """
+def get_or_create(client: "MlflowClient", artifacts: str, ticker: str | None) -> "Experiment":
+    """A ticker's experiment (None: that of all), created if missing.  Raises TrackingUnavailable."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name(ticker) if ticker else EXPERIMENT
     if experiment := _existing_or_restored(client, name):
-        if note and views.NOTE not in experiment.tags:
-            client.set_experiment_tag(experiment.experiment_id, views.NOTE, note)
         return experiment
     with suppress(MlflowException):  # another process was faster, or the next line says what is wrong
         location = artifact_location(client.tracking_uri, artifacts, ticker or ALL_TICKERS)
-        client.create_experiment(name, location, {**views.KIND, views.NOTE: note} if note else views.KIND)
+        client.create_experiment(name, location, views.KIND)
     if experiment := _existing_or_restored(client, name):
         return experiment
     raise TrackingUnavailable(without_password(client.tracking_uri), f"it did not make the experiment {name}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,13 @@ def log_base(
     tracking: Tracking, base: BaseNetwork, path: Path, epochs: Sequence["PretrainProgress"], *, now: datetime
 ) -> str:
     """Log the base and register it, tagged with its vintage, as a version of `lstm-base`; returns the version."""
-    about = "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage."
+    about = (
+        "Base networks, each trained across tickers by `stockml pretrain`: one run per vintage, newest first. "
+        "Whether one forecasts better than another, `stockml backtest` measures on later nights."
+    )
+    note = partial(views.study_note, about, views.BASE)
     lock = FileLock(tracking.home.locks / "mlflow-base.lock", timeout=60)
-    with tracking.study("base", views.note(about, views.BASE)) as (client, experiment_id), lock:
+    with tracking.study("base", views.base_view(), note) as (client, experiment_id), lock:
         sha256, vintage = digest(base), f"{base.through:%Y-%m}"
         versions = client.search_model_versions(f"name = '{BASE_MODEL}' AND tags.`{SHA256}` = '{sha256}'")
         if versions:
@@ -42,7 +47,7 @@ def log_base(
         spent = round(1000 * sum(row.seconds for row in epochs))
         run = _run_of(tracking, client, experiment_id, {SHA256: sha256}, milliseconds(now) - spent, f"base {vintage}")
         at = run.info.start_time + spent  # by which MLflow knows a point again
-        losses = ((f"training/loss, {row.member}", row.loss, step) for step, row in enumerate(epochs, 1))
+        losses = ((f"training/loss, {row.member}", row.loss, row.epoch) for row in epochs)
         scores = ((name, value, 0) for name, value in base.scores.items())
         points = [  # of a name, MLflow takes letters, digits, and a few marks
             (name.replace(",", "").replace("%", "percent"), value, at, step) for name, value, step in (*losses, *scores)
@@ -68,16 +73,22 @@ def log_base(
 
 def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
     """Log a trial, identified by its study and number."""
-    about = f"{trial.ticker}: one run per trial of `stockml tune`, judged on the validation part."
-    with tracking.study(f"{trial.ticker}/trials", views.note(about, views.TRIALS)) as (client, experiment_id):
+    about = (
+        f"{trial.ticker}: one run per trial of `stockml tune`, the lowest validation loss first; "
+        "trial 1 of a search has the published settings, but for `--set`."
+    )
+    note, name = partial(views.study_note, about, views.TRIALS), f"{trial.ticker}/trials"
+    with tracking.study(name, views.trials_view(), note) as (client, experiment_id):
         start = milliseconds(trial.began)
         end = start + int(trial.seconds * 1000)
         identity = {STUDY: trial.study, TRIAL: str(trial.number)}
         run = _run_of(tracking, client, experiment_id, identity, start, f"trial {trial.number + 1}")
         if run.info.status == "RUNNING":
-            points = [] if trial.loss is None else metric_points({"lowest_validation_loss": trial.loss}, end)
+            of_no_move = {"last_value_loss": trial.last_value_loss}
+            lowest = {} if trial.loss is None else {"lowest_validation_loss": trial.loss}
+            points = metric_points(lowest, end)
             for epoch, loss in enumerate(trial.losses, 1):
-                points += metric_points({"validation_loss": loss}, end, epoch)
+                points += metric_points({"validation_loss": loss} | of_no_move, end, epoch)
             tags = {"ticker": trial.ticker, "state": trial.state}
             log_points(client, run.info.run_id, points, tags, trial.settings)
             client.set_terminated(run.info.run_id, "FAILED" if trial.state == "failed" else "FINISHED", end)
@@ -86,7 +97,8 @@ def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
 def log_tutorial(tracking: Tracking, report: "TutorialReport", plots: Path, *, now: datetime) -> str:
     """Log a training, identified by its recipe, with the pictures in `plots`; returns the run's id."""
     about = "The published tutorial: one run per training, with its pictures beside the page's figures."
-    with tracking.study("tutorial", views.note(about, views.TUTORIAL)) as (client, experiment_id):
+    note_above = partial(views.study_note, about, views.TUTORIAL)
+    with tracking.study("tutorial", views.tutorial_view(), note_above) as (client, experiment_id):
         recipe = report.fitted.recipe
         name = f"{report.name} seed {recipe.settings.training.seed}"
         spent = round(1000 * sum(row["seconds"] for row in report.fitted.history))

@@ -74,7 +74,9 @@ RECORD = {
 SCALED = "½ MSE"  # of scaled prices
 TUTORIAL = {
     "one_step/*": (SCALED, "one step ahead, on the smoothed training part"),
-    "paths/*": (SCALED, "whole paths from the starts in the test part"),
+    "paths/LSTM": (SCALED, "whole paths of the test part, of the epoch that the validation part chose, else the last"),
+    "paths/LSTM last epoch": (SCALED, "of the last epoch, as the page shows: 0.00243 on HPQ after 30 epochs"),
+    "paths/*": (SCALED, "of constant forecasts from the same starts; an LSTM above the last value is worth nothing"),
     "best/LSTM": (SCALED, "of the epoch that is best on the test part, which cannot be known in advance"),
     "best/epoch": ("count", "that epoch"),
     "direction/*": ("starts", "for how many the direction was right, and for how many the price rose"),
@@ -87,17 +89,22 @@ TUTORIAL = {
 }
 TRIALS = {
     "validation_loss": (SCALED, "whole paths of the validation part; step: epoch"),
-    "lowest_validation_loss": (SCALED, "its lowest value, by which trials are compared"),
+    "lowest_validation_loss": (SCALED, "its lowest value, by which trials of one study compare; partly luck"),
+    "last_value_loss": (SCALED, "of no move from the same starts; a trial above it is worth nothing"),
 }
 BASE = {
     "training/loss *": ("σ·√lead", "mean pinball loss; step: epoch; σ is the EWMA 60 volatility"),
     "loss *": ("σ·√lead", "the same after the last epoch"),
-    "learned: CRPS*": ("share", "CRPS skill over the pooled regression on the training data: no evidence of skill"),
-    "learned: tickers*": (PCT, "share of the training tickers that gain"),
+    "learned: CRPS over the pooled regression": ("share", "CRPS skill on the training data: no evidence of skill"),
+    "learned: tickers that gain percent": (PCT, "share of the training tickers that gain"),
 }
 TABLE_METRICS = tuple(NIGHTS)[:6]
-WIDTHS = {"tags.`session`": 110, "tags.`verdict`": 110, "tags.`published`": 400}  # pixels; else the name's
+WIDTHS = {  # pixels; else the name's
+    **dict.fromkeys(("tags.`session`", "tags.`verdict`", "tags.`state`", "tags.`share`", "params.`through`"), 110),
+    "tags.`published`": 400,
+}
 CURVES = ("answer/forecast", "answer/skill_by_lead")
+SEARCHED = ("network.cell", "network.units", "network.dropout", "training.optimizer", "training.learning_rate")
 FOLDED_SECTIONS = (
     *("answer", "intervals", "baselines", "champion", "forecast"),
     *("live", "lstm", "published", "training", "without_network"),
@@ -118,6 +125,34 @@ def record_view() -> str:
     return _view("tags.ticker", columns, charts, ascending=True, axis="time", others=("record",))
 
 
+def trials_view() -> str:
+    """A ticker's trials: lowest validation loss first, beside the last value's and the settings that were tried."""
+    metrics = ("lowest_validation_loss", "last_value_loss")
+    columns = [*(f"metrics.{name}" for name in metrics), "tags.state", *(f"params.{name}" for name in SEARCHED)]
+    chart = _chart("validation_loss", "LINE", "last_value_loss")
+    return _view(columns[0], [*columns, "tags.stockml.study"], [chart], ascending=True, axis="step", others=())
+
+
+def tutorial_view() -> str:
+    """The tutorial's trainings by share: the network beside what constant forecasts reach from the same starts."""
+    settings = ("network.cell", "training.epochs", "training.decay_on", "training.seed")
+    metrics = ("paths/LSTM", "paths/LSTM last epoch", "paths/last value", "paths/EMA")
+    directions = ("direction/right", "direction/rose")
+    columns = ["tags.share", *(f"params.{name}" for name in settings)]
+    columns += [f"metrics.{name}" for name in (*metrics, *directions)]
+    charts = [_chart("epoch/test_loss", "LINE", "epoch/last_value_loss"), _chart("epoch/correlation", "LINE")]
+    others = ("best", "direction", "epoch", "one_step", "paths")
+    return _view("tags.share", columns, charts, ascending=True, axis="step", others=others)
+
+
+def base_view() -> str:
+    """The base networks, newest vintage first."""
+    params = ("through", "tickers", "sessions", "origins")
+    columns = [*(f"params.{name}" for name in params), *(f"metrics.{name}" for name in BASE if "*" not in name)]
+    chart = _chart("training/loss seed 1", "LINE", "training/loss seed 2")
+    return _view("params.through", columns, [chart], ascending=False, axis="step", others=("training",))
+
+
 def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
     """The link that opens an experiment's view; an empty address gives a link for use within MLflow's own pages."""
     mode = "&compareRunsMode=CHART" if charts else ""
@@ -126,17 +161,18 @@ def view_url(address: str, experiment_id: str, *, charts: bool = False) -> str:
 
 
 def nights_note(ticker: str, experiment_id: str, overview_id: str) -> str:
-    table, charts = view_url("", experiment_id), view_url("", experiment_id, charts=True)
-    links = f"[Table]({table}) · [charts]({charts}) · [all tickers]({view_url('', overview_id)})"
+    links = f"{_links(experiment_id)} · [all tickers]({view_url('', overview_id)})"
     return note(f"{ticker}: one run per night, newest session first. {links}", NIGHTS)
+
+
+def study_note(about: str, glossary: Mapping[str, tuple[str, str]], experiment_id: str) -> str:
+    """The note above trials, tutorial trainings or base networks; the page shows its first line unasked."""
+    return note(f"{about} {_links(experiment_id)}", glossary)
 
 
 def record_note(page: str, experiment_id: str) -> str:
     """The note above all tickers: as much of `page` as MLflow has room for, then what the metrics are."""
-    links = (
-        f"[Table]({view_url('', experiment_id)}) · [track records]({view_url('', experiment_id, charts=True)}): "
-        "one run per ticker, one step per session (YYYYMMDD)"
-    )
+    links = f"{_links(experiment_id, 'track records')}: one run per ticker, one step per session (YYYYMMDD)"
     lines = _fitting(page.splitlines(), MAX_TAG_LENGTH - len(note(links, RECORD)) - 100)
     return "\n".join([*lines, "", note(links, RECORD)])
 
@@ -154,15 +190,19 @@ def _fitting(lines: list[str], max_size: int) -> list[str]:
     return shown
 
 
+def _links(experiment_id: str, charts: str = "charts") -> str:
+    return f"[Table]({view_url('', experiment_id)}) · [{charts}]({view_url('', experiment_id, charts=True)})"
+
+
 def note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
     """The text above an experiment's runs: `opening`, then what each metric is."""
     rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
     return "\n".join([opening, "", "| metric | unit | meaning |", "|---|---|---|", *rows])
 
 
-def _chart(metric: str, kind: str) -> dict[str, Any]:
-    """A chart in the page's own format; not marked as generated, so that the page keeps it."""
-    lines = {"selectedMetricKeys": [metric], "scaleType": "linear"}
+def _chart(metric: str, kind: str, *more: str) -> dict[str, Any]:
+    """A chart in the page's own format; not marked as generated, so that the page keeps it.  more: in a LINE's."""
+    lines = {"selectedMetricKeys": [metric, *more], "scaleType": "linear"}
     card = {"uuid": metric, "type": kind, "metricKey": metric, "metricSectionId": "chosen", "runsCountToCompare": 10}
     line_settings = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True, **lines} if kind == "LINE" else {}
     return {**card, "deleted": False, "isGenerated": False, **line_settings}

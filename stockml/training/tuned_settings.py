@@ -19,7 +19,10 @@ State = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial.  losses: by epoch.  loss: the lowest, if it is complete.  best: the lowest of all so far."""
+    """A finished trial.  losses: by epoch.  loss: the lowest, if it is complete.  best: the lowest of all so far.
+
+    last_value_loss: that of "the price stays" from the same starts.
+    """
 
     ticker: str
     study: str
@@ -32,6 +35,7 @@ class TrialRecord:
     best: float | None
     began: datetime
     seconds: float
+    last_value_loss: float
 
 
 def path_of(home: HomePaths, ticker: str) -> Path:

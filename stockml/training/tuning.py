@@ -282,6 +282,7 @@ def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", trials: 
         best=min((each.value for each in _trials(study, "COMPLETE") if each.value is not None), default=None),
         began=(trial.datetime_start or datetime.now()).astimezone(UTC),
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
+        last_value_loss=last_value_loss(search.series.mid, search.base),
     )
 
 

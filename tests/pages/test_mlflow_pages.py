@@ -1,8 +1,9 @@
 """What a person sees: three nights of one ticker as charts, side by side, and one night's run with its plots."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from stockml.nights.key_figures import keep_newest
 from stockml.nights.status import markdown, rows
 from stockml.plots import forecast, style
 from stockml.tracking.client import Tracking
-from stockml.tracking.views import EXPERIMENT
+from stockml.tracking.study_runs import log_trial
+from stockml.tracking.views import EXPERIMENT, view_url
+from stockml.training.tuned_settings import TrialRecord
 from tests.pages.mlflow_pages import compare, open_charts, open_run, open_table, runs_of
 from tests.support.nights import recorded_night, series_until, with_files
 from tests.support.own_servers import mlflow_server
@@ -104,6 +107,24 @@ def test_all_tickers_are_on_one_page_with_their_track_records(pages: Pages, page
     shown = page.inner_text("body")
     assert "The network adds something on 1 of 1 ticker" in shown
     assert "Ask questions about" not in shown, "the assistant appears only when called"
+
+
+def test_the_trial_with_the_lowest_loss_is_first_beside_the_last_values(
+    pages: Pages, installation: HomePaths, page: "Page"
+) -> None:
+    tracking, began = Tracking(installation), datetime(2013, 3, 1, tzinfo=UTC)
+    for number, loss in enumerate((0.3, 0.1, 0.2)):
+        settings = {"network.cell": "lstm"}
+        trial = TrialRecord("IBM", "s", number, 3, "complete", settings, (0.4, loss), loss, 0.1, began, 9.0, 0.15)
+        log_trial(tracking, trial)
+    experiment_id, _ = runs_of(tracking, "IBM/trials")
+    page.goto(view_url(pages.address, experiment_id))
+    page.get_by_role("columnheader", name="last_value_loss").first.wait_for()
+    shown = page.get_by_text(re.compile("^trial [1-3]$"))
+    shown.nth(2).wait_for()
+    assert shown.all_inner_texts() == ["trial 2", "trial 3", "trial 1"]
+    page.goto(view_url(pages.address, experiment_id, charts=True))
+    page.get_by_text("validation_loss vs last_value_loss").first.wait_for()
 
 
 SCROLLBAR = 15  # pixels; headless Chromium shows none

@@ -118,7 +118,7 @@ def test_a_tickers_stored_bars_are_read_by_its_nights_calendar(home: HomePaths) 
 
 def trial(number: int, seconds: float, of: int) -> TrialRecord:
     began = datetime(2026, 1, 2, tzinfo=UTC)
-    return TrialRecord("IBM", "a study", number, of, "complete", {}, (), 1.0, 1.0, began, seconds)
+    return TrialRecord("IBM", "a study", number, of, "complete", {}, (), 1.0, 1.0, began, seconds, 1.0)
 
 
 @flow

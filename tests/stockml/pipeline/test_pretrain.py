@@ -20,7 +20,7 @@ from stockml.tracking import views
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_base
 from stockml.training.pretrain import PretrainProgress
-from tests.stockml.tracking.logged import unexplained
+from tests.stockml.tracking.logged import unexplained, unfilled
 from tests.support.small_disk import files_of_at_most
 from tests.support.walks import walk
 
@@ -104,14 +104,15 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
     from mlflow import MlflowClient
 
     tracking, now = Tracking(installation), datetime(2026, 1, 2, tzinfo=UTC)
-    epochs = [PretrainProgress("correction, seed 1", 1, 1, 0.25, 90.0, 0.0)]
+    epochs = [PretrainProgress(f"seed {seed}", 1, 1, 0.25, 45.0, 0.0) for seed in (1, 2)]
     begun = MlflowClient(tracking.home.tracking_uri, tracking.home.tracking_uri)
     log_base(tracking, *learned, epochs, now=now)
     begun.delete_model_version("lstm-base", "1")  # as if killed before it was registered
     versions = {log_base(tracking, *learned, epochs, now=now + timedelta(hours=1)) for _ in range(2)}
     assert versions == {"2"}
     found = begun.get_model_version("lstm-base", "2")
-    assert len(begun.get_metric_history(found.run_id, "training/loss correction seed 1")) == 1
+    losses = [begun.get_metric_history(found.run_id, f"training/loss seed {seed}") for seed in (1, 2)]
+    assert [[point.step for point in loss] for loss in losses] == [[1], [1]], "the second network's began at the ninth"
     run = begun.get_run(found.run_id).info
     assert (run.end_time - run.start_time, run.end_time) == (90_000, 1000 * now.timestamp()), "it was said to take 0 ms"
     assert found.tags["vintage"] == f"{learned[0].through:%Y-%m}"
@@ -119,6 +120,7 @@ def test_a_base_is_registered_in_mlflow_once_and_explained_there(
     assert f"across {MIN_TICKERS} tickers, {learned[0].origins:,} origins" in found.description
     client = MlflowClient(tracking.home.tracking_uri)
     assert unexplained(client.get_run(found.run_id).data.metrics, views.BASE) == []
+    assert unfilled(client.get_run(found.run_id), views.base_view()) == []
     assert client.get_experiment_by_name("stockml/base").tags[views.NOTE].startswith("Base networks, ")
 
 

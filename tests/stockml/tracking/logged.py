@@ -1,5 +1,6 @@
 """What a test's MLflow holds of a ticker."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +34,13 @@ def runs(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
 
 def versions(tracking: Tracking, ticker: str = "IBM") -> list[Any]:
     return list(client(tracking).search_model_versions(f"name = 'lstm-{ticker}'"))
+
+
+def unfilled(run: Any, view: str) -> list[str]:
+    """The columns of an arranged page that stay empty for this run."""
+    logged = run.data.to_dictionary()
+    held = {f"{kind}.`{name}`" for kind in ("metrics", "params", "tags") for name in logged[kind]}
+    return [column for column in json.loads(view)["selectedColumns"] if column not in held]
 
 
 def unexplained(metrics: Iterable[str], glossary: Iterable[str]) -> list[str]:

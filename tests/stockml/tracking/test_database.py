@@ -74,7 +74,7 @@ def test_all_experiments_of_a_moved_home_keep_their_files_in_it(home: HomePaths,
     """That is, those of a renamed share, of a share without files yet, of all tickers together, and a person's own."""
     before = Tracking(home)
     before.rename("IBM", "BIM")
-    trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0)
+    trial = TrialRecord("AAPL", "s", 0, 1, "complete", {}, (0.1,), 0.1, 0.1, NOW, 1.0, 0.1)
     log_trial(before, trial)
     mine = {"mine": f"{home.artifacts}/7", "elsewhere": f"{tmp_path.as_uri()}/elsewhere"}
     for name, location in mine.items():

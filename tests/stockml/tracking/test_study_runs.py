@@ -4,19 +4,20 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from stockml.tracking import retention
+from stockml.tracking import retention, views
 from stockml.tracking.client import Tracking
 from stockml.tracking.study_runs import log_trial
-from stockml.tracking.views import NOTE
 from stockml.training.tuned_settings import State, TrialRecord
-from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs
+from stockml.training.tuning import SPACE
+from tests.stockml.tracking.logged import NOW, changed, client, experiment, runs, unexplained, unfilled
 
 
 def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking: Tracking, tmp_path: Path) -> None:
     other = changed(tracking, root=tmp_path / "other")
     ends: tuple[tuple[State, float | None], ...] = (("complete", 0.1), ("pruned", None), ("failed", None))
+    tried = dict.fromkeys(SPACE, 1)
     trials = [
-        TrialRecord("IBM", "s", number, 3, state, {}, (0.2, 0.1), loss, 0.1, NOW + timedelta(number), 1.5)
+        TrialRecord("IBM", "s", number, 3, state, tried, (0.2, 0.1), loss, 0.1, NOW + timedelta(number), 1.5, 0.15)
         for number, (state, loss) in enumerate(ends)
     ]
     for home, trial in zip((other, tracking, tracking, tracking), (*trials, trials[-1]), strict=True):
@@ -31,25 +32,28 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
     assert [run.data.metrics.get("lowest_validation_loss") for run in logged] == [0.1, None, None]
     curve = client(tracking).get_metric_history(logged[1].info.run_id, "validation_loss")
     assert {point.step: point.value for point in curve} == {1: 0.2, 2: 0.1}
+    assert [unfilled(run, views.trials_view()) for run in logged] == [[], *[["metrics.`lowest_validation_loss`"]] * 2]
+    assert unexplained(logged[0].data.metrics, views.TRIALS) == []
     for home, ended in ((tracking, "trial 2"), (other, "trial 1")):
         old = retention.outdated(client(tracking), NOW + timedelta(days=200), [], home.is_own)
         assert [run.name for run in old] == [ended]
     client(tracking).update_run(old[0].run_id, status="RUNNING")
     assert retention.outdated(client(tracking), NOW + timedelta(days=200), [], other.is_own) == ()
     page = experiment(tracking, "IBM/trials").experiment_id
-    client(tracking).delete_experiment_tag(page, NOTE)  # as an earlier version made it
+    for tag in (views.NOTE, views.ARRANGED):
+        client(tracking).delete_experiment_tag(page, tag)  # as an earlier version made it
     log_trial(other, trials[0])  # the search goes on after its process was killed in between
-    assert experiment(tracking, "IBM/trials").tags[NOTE].startswith("IBM: one run per trial")
-    client(tracking).set_experiment_tag(page, NOTE, "a person's")
+    assert experiment(tracking, "IBM/trials").tags[views.NOTE].startswith("IBM: one run per trial")
+    client(tracking).set_experiment_tag(page, views.NOTE, "a person's")
     log_trial(tracking, replace(trials[0], study="another"))
-    assert experiment(tracking, "IBM/trials").tags[NOTE] == "a person's"
+    assert experiment(tracking, "IBM/trials").tags[views.NOTE] == "a person's"
     assert len(again := runs(tracking, "IBM/trials")) == len(trials) + 1
     assert {run.info.run_id: run.info.status for run in again}[old[0].run_id] == "FINISHED"
 
 
 def test_two_runs_of_a_trial_left_by_a_lost_answer_become_one(tracking: Tracking) -> None:
     """The second stood in MLflow as running, for good."""
-    trial = TrialRecord("IBM", "s", 0, 3, "complete", {}, (0.2, 0.1), 0.1, 0.1, NOW, 1.5)
+    trial = TrialRecord("IBM", "s", 0, 3, "complete", {}, (0.2, 0.1), 0.1, 0.1, NOW, 1.5, 0.15)
     log_trial(tracking, trial)
     [ended] = runs(tracking, "IBM/trials")
     tags = {name: value for name, value in ended.data.tags.items() if name.startswith("stockml.")}
