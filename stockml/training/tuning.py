@@ -26,7 +26,7 @@ from stockml.storage.files import NO_ROOM
 from stockml.storage.locks import file_lock
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256
-from stockml.training.tuned_settings import PROFILE, State, TrialRecord, other_search, write_tuned_settings
+from stockml.training.tuned_settings import PROFILE, TrialRecord, other_search, write_tuned_settings
 from stockml.training.tutorial import last_value_loss, lowest_loss
 
 if TYPE_CHECKING:
@@ -268,17 +268,16 @@ def _write_best(home: HomePaths, search: Search, study: "Study", replaced: str) 
 
 
 def _trial_record(search: Search, study: "Study", trial: "FrozenTrial", trials: int) -> TrialRecord:
-    states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
-    state = states.get(trial.state.name, "failed")
+    is_complete, is_pruned = (trial.state.name == name for name in ("COMPLETE", "PRUNED"))
     return TrialRecord(
         ticker=search.ticker,
         study=search.study,
         number=trial.number,
         of=trials,
-        state=state,
+        state="complete" if is_complete else "pruned" if is_pruned else "failed",
         settings=_overrides(search.base) | _decoded(trial.params),
         losses=tuple(loss for _, loss in sorted(trial.intermediate_values.items())),
-        loss=trial.value if state == "complete" else None,
+        loss=trial.value if is_complete else None,
         best=min((each.value for each in _trials(study, "COMPLETE") if each.value is not None), default=None),
         began=(trial.datetime_start or datetime.now()).astimezone(UTC),
         seconds=trial.duration.total_seconds() if trial.duration else 0.0,
