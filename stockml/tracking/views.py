@@ -137,9 +137,8 @@ def tutorial_view() -> str:
     """The tutorial's trainings by share: the network beside what constant forecasts reach from the same starts."""
     settings = ("network.cell", "training.epochs", "training.decay_on", "training.seed")
     metrics = ("paths/LSTM", "paths/LSTM last epoch", "paths/last value", "paths/EMA")
-    directions = ("direction/right", "direction/rose")
-    columns = ["tags.share", *(f"params.{name}" for name in settings)]
-    columns += [f"metrics.{name}" for name in (*metrics, *directions)]
+    columns = ["tags.share", *(f"metrics.{name}" for name in (*metrics, "direction/right", "direction/rose"))]
+    columns += [f"params.{name}" for name in settings]
     charts = [_chart("epoch/test_loss", "LINE", "epoch/last_value_loss"), _chart("epoch/correlation", "LINE")]
     others = ("best", "direction", "epoch", "one_step", "paths")
     return _view("tags.share", columns, charts, ascending=True, axis="step", others=others)
