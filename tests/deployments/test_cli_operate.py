@@ -158,17 +158,17 @@ def test_a_feed_whose_lines_nobody_can_read_any_more_goes_on(home: HomePaths) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nohup", [[], ["nohup"]], ids=["", "nohup"])
-def test_a_terminal_that_is_closed_stops_everything_in_order_but_for_nohup(home: HomePaths, nohup: list[str]) -> None:
+@pytest.mark.parametrize("wrapper", ["env --default-signal=HUP", "nohup"])  # the tests may run under nohup themselves
+def test_a_terminal_that_is_closed_stops_everything_in_order_but_for_nohup(home: HomePaths, wrapper: str) -> None:
     """A run at work could not tell its end: the worker and its server were gone at once."""
     ports = ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
-    command = [*nohup, sys.executable, "-m", "deployments.cli", "up", *ports]
+    command = [*wrapper.split(), sys.executable, "-m", "deployments.cli", "up", *ports]
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **streams, text=True) as process:
         assert process.stdout
         assert "recorded prices" in process.stdout.readline()
         process.send_signal(signal.SIGHUP)
-        if nohup:
+        if wrapper == "nohup":
             assert process.stdout.readline().startswith("deployments: ")
             process.send_signal(signal.SIGINT)
         else:
