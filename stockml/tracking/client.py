@@ -125,10 +125,13 @@ class Tracking:
 
     @contextmanager
     def study(self, name: str, view: str, note: Callable[[str], str]) -> "Iterator[tuple[MlflowClient, str]]":
-        """A client, and the id of the experiment `name`, arranged; `note` makes the text above it of that id."""
+        """A client, and the id of the experiment `name`, arranged; `note` makes the text above it of that id, unless a
+        person wrote another."""
         with self.client() as client:
             experiment = experiments.get_or_create(client, self.home.artifacts, name)
-            experiments.arrange(client, self.home.locks, experiment, view, lambda: note(experiment.experiment_id))
+            written = experiment.tags.get(views.NOTE, views.GLOSSARY)
+            text = note(experiment.experiment_id) if views.GLOSSARY in written else written
+            experiments.arrange(client, self.home.locks, experiment, view, lambda: text)
             yield client, str(experiment.experiment_id)
 
     def sweep_orphans(self, *, now: datetime) -> dict[str, str]:

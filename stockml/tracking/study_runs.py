@@ -73,10 +73,7 @@ def log_base(
 
 def log_trial(tracking: Tracking, trial: TrialRecord) -> None:
     """Log a trial, identified by its study and number."""
-    about = (
-        f"{trial.ticker}: one run per trial of `stockml tune`, the lowest validation loss first; "
-        "trial 1 of a search has the published settings, but for `--set`."
-    )
+    about = f"{trial.ticker}: one run per trial of `stockml tune`, the lowest validation loss first."
     note, name = partial(views.study_note, about, views.TRIALS), f"{trial.ticker}/trials"
     with tracking.study(name, views.trials_view(), note) as (client, experiment_id):
         start = milliseconds(trial.began)

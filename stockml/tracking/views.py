@@ -71,6 +71,7 @@ RECORD = {
     "record/own_training_crps_pct": NIGHTS["answer/own_training_crps_pct"],
     "record/promoted": ("0 or 1", "whether that night's model was promoted"),
 }
+GLOSSARY = "| metric | unit | meaning |"  # by this line a note is known to be ours
 SCALED = "½ MSE"  # of scaled prices
 TUTORIAL = {
     "one_step/*": (SCALED, "one step ahead, on the smoothed training part"),
@@ -196,7 +197,7 @@ def _links(experiment_id: str, charts: str = "charts") -> str:
 def note(opening: str, glossary: Mapping[str, tuple[str, str]]) -> str:
     """The text above an experiment's runs: `opening`, then what each metric is."""
     rows = [f"| {name} | {unit} | {meaning} |" for name, (unit, meaning) in glossary.items()]
-    return "\n".join([opening, "", "| metric | unit | meaning |", "|---|---|---|", *rows])
+    return "\n".join([opening, "", GLOSSARY, "|---|---|---|", *rows])
 
 
 def _chart(metric: str, kind: str, *more: str) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def test_so_are_the_trials_of_its_searches_each_logged_once_as_it_ended(tracking
     log_trial(other, trials[0])  # the search goes on after its process was killed in between
     assert experiment(tracking, "IBM/trials").tags[views.NOTE].startswith("IBM: one run per trial")
     client(tracking).set_experiment_tag(page, views.NOTE, "a person's")
+    client(tracking).delete_experiment_tag(page, views.ARRANGED)  # written before an upgrade
     log_trial(tracking, replace(trials[0], study="another"))
     assert experiment(tracking, "IBM/trials").tags[views.NOTE] == "a person's"
     assert len(again := runs(tracking, "IBM/trials")) == len(trials) + 1
