@@ -7,7 +7,6 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
@@ -18,7 +17,7 @@ from deployments.cli.options import Json, as_days, as_time
 from deployments.cli.runs import result_of
 from deployments.servers.databases import create, vacuum
 from deployments.servers.prefect_api import OWN_SERVER, configured_api, prefect_api
-from stockml.errors import InvalidFile, quantity
+from stockml.errors import quantity
 from stockml.home import OLD_PLACE, current_home
 from stockml.provider.price_source import replay_home
 from stockml.redaction import one_line
@@ -186,38 +185,31 @@ def clear_up(
 @app.command()
 def backup(
     file: Annotated[Path, Argument(metavar="FILE", help="The zip archive to create.")], as_json: Json = False
-) -> int:
-    """Archive all that cannot be recomputed. Bars, ledger, champions, settings and night records; nights may run on.
-
-    Exit code 1 if one of these files is damaged or missing.
-    """
-    from deployments.registration.ticker_list import tickers_of
+) -> None:
+    """Archive all that cannot be made again, and Prefect's and MLflow's SQLite databases; runs may go on."""
     from stockml.maintenance.backup import back_up
 
-    archived = back_up(current_home(), file, datetime.now(UTC))
-    try:
-        tickers_of(current_home())
-    except InvalidFile as fault:
-        archived = replace(archived, damaged=(*archived.damaged, str(fault)))
-    return _print_archived(file, archived, "archived in", as_json)
+    home = current_home()
+    _print_archived(file, back_up(home, file, datetime.now(UTC)), f"of {home.root} archived in", as_json)
+    if home.database:
+        print("stockml: PostgreSQL's tables are not in it: `pg_dump` archives those", file=sys.stderr)
 
 
 @app.command("restore")
 def restore_home(
     file: Annotated[Path, Argument(metavar="FILE", help="An archive made by `stockml backup`.")],
-    only: Annotated[str | None, Option(metavar="NAME", help="Only this one, such as ledger/IBM.parquet.")] = None,
     as_json: Json = False,
-) -> int:
-    """Restore an archive into an empty home. All or nothing.
+) -> None:
+    """Check an archive and restore it into an empty home. Then run `stockml deploy`.
 
-    Then run `stockml rebuild-tracking` and `stockml deploy`. A replay backup goes to `replay/` in the default home.
+    A replay's backup goes to `replay/` in the default home.
     """
     from stockml.maintenance.backup import holds_replay, restore
 
     home = current_home()
     if home.root.name == OLD_PLACE and holds_replay(file):  # not named: the default home is for market prices
         home = replay_home(os.environ)
-    return _print_archived(file, restore(home, file, only), f"brought to {home.root} from", as_json)
+    _print_archived(file, restore(home, file), f"brought to {home.root} from", as_json)
 
 
 @app.command("rebuild-tracking")
@@ -241,11 +233,6 @@ def rebuild_tracking(as_json: Json = False) -> int:
     return int(bool(damaged))
 
 
-def _print_archived(file: Path, archived: "Archived", verb: str, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"file": str(file), **vars(archived)}))
-    else:
-        print(f"{quantity(archived.files, 'file')} {verb} {file} ({archived.size / 1e6:.1f} MB)")
-        for fault in archived.damaged:
-            print(f"stockml: damaged or missing, also in the archive: {one_line(fault)}", file=sys.stderr)
-    return 1 if archived.damaged else 0
+def _print_archived(file: Path, archived: "Archived", verb: str, as_json: bool) -> None:
+    text = f"{quantity(archived.files, 'file')} {verb} {file} ({archived.size / 1e6:.1f} MB)"
+    print(json.dumps({"file": str(file), **vars(archived)}) if as_json else text)

@@ -1,13 +1,15 @@
-"""A backup brings everything back byte for byte, or says why not; taken while nights run, it is of one moment."""
+"""A backup brings everything back byte for byte, or says why not; it can be taken while runs go on."""
 
-import itertools
+import hashlib
+import json
 import os
-import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,43 +17,35 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import run
-from stockml.errors import DiskFull, InvalidFile, StoreError
+from stockml.errors import DiskFull, InvalidFile
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.maintenance import backup
-from stockml.models.pooled_vintages import KINDS, SHIPPED
+from stockml.maintenance.backup import FORMAT, back_up, holds_replay, restore
 from stockml.models.registry import Registry
-from stockml.nights.record import night_path, write_night
-from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
-from stockml.storage.process_marks import mark
 from tests.faults.flipped_bits import kinds
 from tests.support.forecasts import bars, day, entry
-from tests.support.nights import recorded_night
 from tests.support.small_disk import files_of_at_most
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+LEFT_OUT = {"payloads", "datasets", "plots", "pooled", "locks", "prefect"}
 
 
 @pytest.fixture
 def filled(home: HomePaths) -> HomePaths:
     """A home with something of every kind, and with what a backup leaves out."""
     kinds(home.root)
-    champion = Registry(home.models).champion("IBM")
-    assert champion
-    night = recorded_night(key=champion.key, evaluation_folder=str(home.evaluations / "IBM" / "the champion's"))
-    write_night(night, night_path(home.nights, night.ticker, night.key))
-    for name in ("the champion's", "another"):
-        write_atomically(home.evaluations / "IBM" / name / "assessment.json", b"{}")
-        write_atomically(home.evaluations / "IBM" / name / "paths.npz", b"PK\x05\x06" + bytes(18))
-    (superseded := home.bases / "superseded" / "0123456789abcdef").mkdir(parents=True)
-    for kind in KINDS.values():
-        for folder in (home.bases, superseded):
-            shutil.copy(min(SHIPPED.glob(kind.pattern)), folder)
+    for name in ("artifacts/1/ab/plot.png", "bases/superseded/ab/base-2001-06.npz", "plots/IBM/a.png", "datasets/a"):
+        write_atomically(home.root / name, b"x")
     (home.root / "prices.json").write_text('{"prices": "market"}')
-    (home.root / "mlflow.db").write_bytes(b"not in a backup")
+    write_atomically(home.tickers, b"tickers: [IBM]\n")
+    home.prefect.mkdir()
+    for path in (home.root / "mlflow.db", home.prefect / "prefect.db"):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE runs AS SELECT 'kept' AS name")
+            database.commit()
     return home
 
 
@@ -60,180 +54,87 @@ def other(tmp_path: Path) -> HomePaths:
     return home_of({"STOCKML_HOME": str(tmp_path / "other")})
 
 
-def kept(home: HomePaths) -> dict[str, bytes]:
-    files = (path for place in backup.PLACES for path in [home.root / place, *(home.root / place).rglob("*")])
-    return {
-        path.relative_to(home.root).as_posix(): path.read_bytes()
-        for path in files
-        if path.is_file() and not path.name.startswith(".")
-    }
+def content(home: HomePaths) -> dict[str, bytes]:
+    files = (path for path in home.root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    names = {path.relative_to(home.root).as_posix(): path.read_bytes() for path in files}
+    return {name: held for name, held in names.items() if name.partition("/")[0] not in LEFT_OUT}
 
 
 def test_what_was_archived_comes_back_byte_for_byte(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
-    touched = filled.root.stat().st_mtime_ns
-    made = backup.back_up(filled, tmp_path / "b.zip", NOW)
-    assert filled.root.stat().st_mtime_ns == touched, "nothing is written to the home, whose disk may be full"
-    brought = backup.restore(other, tmp_path / "b.zip")
-    assert made == brought
-    assert made.damaged == ()
-    in_office = {Path(champion.path).name for champion in Registry(filled.models).champion_history("IBM")}
+    made = back_up(filled, tmp_path / "b.zip", NOW)
+    assert (tmp_path / "b.zip").stat().st_mode & 0o077 == 0
+    assert restore(other, tmp_path / "b.zip") == made
+    in_office = {Path(each.path).name for each in Registry(filled.models).champion_history("IBM")}
     expected = {
-        name: content
-        for name, content in kept(filled).items()
+        name: held
+        for name, held in content(filled).items()
         if not name.startswith("models/IBM/0") or Path(name).parent.name in in_office
     }
-    for name in ("assessment.json", "paths.npz"):
-        del expected[f"evaluations/IBM/another/{name}"]
-    assert kept(other) == expected
-    assert {name.partition("/")[0] for name in expected} == set(backup.PLACES) - {"tickers.yaml"}
-    assert len(expected) == made.files < len(kept(filled))
-    assert backup.restore(other, tmp_path / "b.zip") == brought
+    del expected["mlflow.db"]
+    found = content(other)
+    del found["mlflow.db"]
+    assert found == expected
+    assert {path.name for path in other.root.iterdir()} == {name.partition("/")[0] for name in expected} | {
+        "mlflow.db",
+        "prefect",
+        "locks",
+    }
+    for path in (other.root / "mlflow.db", other.prefect / "prefect.db"):
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("SELECT name FROM runs").fetchall() == [("kept",)]
 
 
-def test_a_killed_restore_can_be_continued_and_one_over_other_content_changes_nothing(
-    filled: HomePaths, other: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_single_file_can_be_unpacked_by_any_program(filled: HomePaths, tmp_path: Path) -> None:
+    back_up(filled, tmp_path / "b.zip", NOW)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        ledger = archive.read("ledger/IBM.parquet")
+    assert ledger == Ledger(filled.ledger).file("IBM").read_bytes()
+
+
+def test_a_database_that_is_written_to_is_archived_whole(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(filled.root / "mlflow.db")) as writer:
+        writer.execute("INSERT INTO runs VALUES ('under way')")  # and no commit
+        back_up(filled, tmp_path / "b.zip", NOW)
+    restore(other, tmp_path / "b.zip")
+    with closing(sqlite3.connect(other.root / "mlflow.db")) as database:
+        assert database.execute("SELECT name FROM runs").fetchall() == [("kept",)]
+
+
+def test_a_restore_refuses_a_home_that_is_not_empty(filled: HomePaths, other: HomePaths, tmp_path: Path) -> None:
+    back_up(filled, tmp_path / "b.zip", NOW)
+    write_atomically(other.root / "store" / "KO.parquet", b"bars")
+    with pytest.raises(InvalidFile, match=r"expected an empty home, found .*KO\.parquet; name another folder"):
+        restore(other, tmp_path / "b.zip")
+    assert list(content(other)) == ["store/KO.parquet"]
+
+
+def test_a_restore_that_was_cut_short_is_refused_to_others_and_finished_by_the_same_command(
+    filled: HomePaths, other: HomePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    backup.back_up(filled, tmp_path / "b.zip", NOW)
+    back_up(filled, tmp_path / "b.zip", NOW)
     real = os.replace
 
     def dies(source: Path, target: Path) -> None:
-        if len(kept(other)) == 4 and other.root in Path(target).parents:
+        if Path(target).name == "IBM.parquet":
             raise KeyboardInterrupt
         real(source, target)
 
     with monkeypatch.context() as dying:
         dying.setattr(os, "replace", dies)
         with pytest.raises(KeyboardInterrupt):
-            backup.restore(other, tmp_path / "b.zip")
-    assert {name.partition("/")[0] for name in kept(other)} == {"store"}, "what others rest on comes first"
-    backup.restore(other, tmp_path / "b.zip")
-    whole = kept(other)
-    Ledger(filled.ledger).publish(entry(20))
-    backup.back_up(filled, tmp_path / "newer.zip", NOW)
-    with pytest.raises(InvalidFile, match=r"ledger/IBM\.parquet.*move it away"):
-        backup.restore(other, tmp_path / "newer.zip")
-    assert kept(other) == whole
-    assert not list(other.root.glob(".staging-*"))
-
-
-KILLED = """
-import os, sys, zipfile
-from datetime import UTC, datetime
-from pathlib import Path
-from stockml.home import current_home
-from stockml.maintenance import backup
-zipfile.ZipFile = lambda *_: os.kill(os.getpid(), 9)
-backup.back_up(current_home(), Path(sys.argv[1]), datetime.now(UTC))
-"""
-
-
-def test_the_next_backup_removes_what_a_killed_one_left(filled: HomePaths, tmp_path: Path) -> None:
-    file = tmp_path / "archives" / "b.zip"
-    file.parent.mkdir()
-    command = [sys.executable, "-c", KILLED, str(file)]
-    killed = subprocess.run(command, env={**os.environ, "STOCKML_HOME": str(filled.root)}, check=False)
-    [left] = file.parent.iterdir()
-    assert (killed.returncode, ":" in left.name) == (-9, False), "a copy of the home; memory sticks allow no colon"
-    (at_work := file.with_name(f"{backup.STAGING}{mark()}-another".replace(":", "@"))).mkdir()
-    backup.back_up(filled, file, NOW)
-    assert {*file.parent.iterdir()} == {file, at_work}
-
-
-def test_a_damaged_file_is_archived_as_it_is_and_named_by_its_path_in_the_home(
-    filled: HomePaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for file in (damaged := (Ledger(filled.ledger).file("IBM"), filled.models / "IBM" / "promotions.jsonl")):
-        file.write_bytes(file.read_bytes()[:-50])
-    assert run(["backup", str(tmp_path / "b.zip")]) == 1
-    said = capsys.readouterr()
-    assert all(f"{file}: expected a readable record" in said.err for file in damaged)
-    assert "files archived in" in said.out
-    assert run(["backup", str(tmp_path / "c.zip"), "--json"]) == 1
-    assert f'"damaged": ["{damaged[0]}: expected a readable' in capsys.readouterr().out
-    assert run(["backup", str(tmp_path / "b.zip")]) == 1
-    assert "found one there; name another" in capsys.readouterr().err
-    assert run(["backup", str(tmp_path)]) == 1
-    assert "found a folder there; name another" in capsys.readouterr().err
-
-
-def test_a_damaged_file_can_be_restored_alone_once_it_is_moved_away(filled: HomePaths, tmp_path: Path) -> None:
-    backup.back_up(filled, tmp_path / "b.zip", NOW)
-    before = Ledger(filled.ledger).entries("IBM")
-    store = BarStore.of(filled)
-    store.record_splits("IBM", [Split(day(30), 3.0)], recorded_at=NOW, source="newer than the backup")
-    ledger, whole = Ledger(filled.ledger).file("IBM"), kept(filled)
-    ledger.write_bytes(b"damaged")
-    with pytest.raises(InvalidFile, match="move it away"):
-        backup.restore(filled, tmp_path / "b.zip", "ledger/IBM.parquet")
-    ledger.unlink()
-    assert backup.restore(filled, tmp_path / "b.zip", "ledger/IBM.parquet").files == 1
-    assert backup.restore(filled, tmp_path / "b.zip", "ledger/").files == 1, "as a shell completes it"
-    assert Ledger(filled.ledger).entries("IBM") == before
-    assert kept(filled) == whole
-    with pytest.raises(InvalidFile, match="found nothing of that name"):
-        backup.restore(filled, tmp_path / "b.zip", "ledger/IBM")
-
-
-@pytest.mark.parametrize("folder", ["store", "ledger"])
-def test_a_stray_copy_is_archived_too_and_stops_nothing(filled: HomePaths, tmp_path: Path, folder: str) -> None:
-    stray = filled.root / folder / "IBM (1).parquet"
-    stray.write_bytes(b"a copy")
-    assert backup.back_up(filled, tmp_path / "b.zip", NOW).damaged == ()
-    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
-        assert f"{folder}/{stray.name}" in archive.namelist()
-    assert BarStore.of(filled).tickers() == ("IBM",)
-
-
-def test_where_machines_share_the_state_a_damaged_file_is_moved_away_for_the_person(
-    filled: HomePaths, tmp_path: Path
-) -> None:
-    """A file that a person moves away comes back from the state, by the same command: it was refused for good."""
-    shared = replace(filled, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
-    backup.back_up(shared, tmp_path / "b.zip", NOW)
-    ledger, settings = Ledger(filled.ledger).file("IBM"), filled.settings / "IBM.json"
-    before = ledger.read_bytes()
-    for path in (ledger, settings):
-        path.write_bytes(b"damaged")
-    with pytest.raises(InvalidFile, match=r"expected a home without it, found other content"):
-        backup.restore(filled, tmp_path / "b.zip", only="ledger")
-    backup.restore(shared, tmp_path / "b.zip", only="ledger/IBM.parquet")
-    assert (ledger.read_bytes(), settings.read_bytes()) == (before, b"damaged")
-    assert [path.read_bytes() for path in filled.root.glob("damaged/*/ledger/*")] == [b"damaged"]
-    champion, bars = Registry(filled.models).champion_history("IBM")[-1], Path(BarStore.of(filled).path("IBM"))
-    (Path(champion.path) / "weights.npz").write_bytes(b"damaged, which the whole folder is said to be")
-    shutil.rmtree(bars.parent)
-    for name in (Path(champion.path).relative_to(filled.root), "store"):
-        backup.restore(shared, tmp_path / "b.zip", only=str(name))
-    assert (champion.intact(), bars.exists()) == (True, True)
-    BarStore.of(filled).record_splits("IBM", [Split(day(30), 3.0)], recorded_at=NOW, source="newer than the backup")
-    with pytest.raises(InvalidFile, match=r"splits/IBM.parquet: expected a home without it, found other content"):
-        backup.restore(shared, tmp_path / "b.zip", only="store")
-
-
-def test_whose_prices_an_archive_holds_is_no_matter_of_its_damage(tmp_path: Path) -> None:
-    """In the usual home, an archive with a password, or damaged there, ended in 'unexpected error; please report it'"""
-    with zipfile.ZipFile(whole := tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("prices.json", '{"prices": "replay"}')
-    assert backup.holds_replay(whole)
-    content, damaged = whole.read_bytes(), tmp_path / "b.zip"
-    for at, bit in itertools.product(range(len(content)), (0, 1)):
-        damaged.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
-        backup.holds_replay(damaged)
+            restore(other, tmp_path / "b.zip")
+    monkeypatch.setenv("STOCKML_HOME", str(other.root))
+    assert run(["status"]) == 1
+    assert f"finish it: `stockml restore {tmp_path / 'b.zip'}`" in capsys.readouterr().err
+    assert run(["restore", str(tmp_path / "b.zip")]) == 0
+    assert run(["tickers", "list"]) == 0
 
 
 @pytest.mark.parametrize("size", [0, 200, 2_000])
-def test_a_full_disk_is_named_and_the_archive_is_not_blamed(
-    filled: HomePaths, other: HomePaths, tmp_path: Path, size: int
-) -> None:
-    backup.back_up(filled, tmp_path / "a.zip", NOW)
-    with files_of_at_most(size):
-        with pytest.raises(DiskFull, match=f"^{tmp_path}: .*make room"):
-            backup.back_up(filled, tmp_path / "b.zip", NOW)
-        with pytest.raises(DiskFull, match=f"^{other.root}: .*make room"):
-            backup.restore(other, tmp_path / "a.zip")
-    assert kept(other) == {}
-    assert not (tmp_path / "b.zip").exists()
-    assert not [*tmp_path.glob(f"{backup.STAGING}*"), *other.root.glob(f"{backup.STAGING}*")]
+def test_a_full_disk_is_named_and_leaves_no_archive(filled: HomePaths, tmp_path: Path, size: int) -> None:
+    with files_of_at_most(size), pytest.raises((DiskFull, OSError)):
+        back_up(filled, tmp_path / "b.zip", NOW)
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", "home.zip"}
 
 
 @pytest.mark.parametrize("name", ["store", "ledger", "models/IBM", "nights"])
@@ -244,8 +145,17 @@ def test_a_folder_that_may_not_be_read_is_refused_not_left_out(filled: HomePaths
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     closed.chmod(0o700)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"stockml: {closed}: expected a folder that can be read, found Permission denied; restore" in done.stderr
-    assert not [*tmp_path.glob("a.zip"), *tmp_path.glob(f"{backup.STAGING}*")]
+    assert f"stockml: {closed}: expected what may be read" in done.stderr
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_backup_needs_a_new_name_and_a_home(home: HomePaths, tmp_path: Path) -> None:
+    for file in (tmp_path, tmp_path / "absent" / "b.zip"):
+        with pytest.raises(InvalidFile, match="expected a new name, in a folder that is there"):
+            back_up(home, file, NOW)
+    with pytest.raises(InvalidFile, match="expected a home, found nothing"):
+        back_up(home, tmp_path / "b.zip", NOW)
+    assert not (tmp_path / "b.zip").exists()
 
 
 @pytest.fixture
@@ -272,29 +182,50 @@ def writing(home: HomePaths) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writing")
-def test_a_backup_taken_while_nights_run_is_of_one_moment(home: HomePaths, tmp_path: Path) -> None:
-    reached = set()
+def test_a_backup_taken_while_nights_run_has_the_bars_of_its_forecasts(home: HomePaths, tmp_path: Path) -> None:
     for number in range(5):
         archive, place = tmp_path / f"{number}.zip", home_of({"STOCKML_HOME": str(tmp_path / f"{number}")})
-        assert backup.back_up(home, archive, NOW).damaged == ()
-        assert backup.restore(place, archive).damaged == ()
-        forecast, bars = Ledger(place.ledger).last_session("IBM"), BarStore.of(place).read("IBM")
+        back_up(home, archive, NOW)
+        restore(place, archive)
+        forecast, stored = Ledger(place.ledger).last_session("IBM"), BarStore.of(place).read("IBM")
         assert forecast is not None
-        assert forecast <= bars.index[-1].date()
-        reached.add(forecast)
-    assert len(reached) > 1
+        assert forecast <= stored.index[-1].date()
 
 
-def test_what_is_behind_a_link_to_a_disk_that_is_away_is_not_left_out(filled: HomePaths, tmp_path: Path) -> None:
-    (filled.nights / "IBM").rename(tmp_path / "aside")
-    (filled.nights / "IBM").symlink_to(tmp_path / "disk")
-    with pytest.raises(StoreError, match=r"nights/IBM: expected what is kept there, found a link to .*disk"):
-        backup.back_up(filled, tmp_path / "b.zip", NOW)
-    assert not (tmp_path / "b.zip").exists()
+@pytest.mark.parametrize(
+    ("name", "said", "why"),
+    [
+        ("../ledger/IBM.parquet", {}, "a file '../ledger/IBM.parquet' that no home has"),
+        ("{elsewhere}/ledger/IBM.parquet", {}, "that no home has"),
+        ("ledger/IBM.parquet", {"format": "stockml backup, 2"}, "not the files of 'stockml backup, 1'"),
+        ("ledger/IBM.parquet", {"files": {}}, "not the files of"),
+        ("ledger/IBM.parquet", {"files": {"ledger/IBM.parquet": "0f"}}, "other content in ledger/IBM.parquet"),
+    ],
+)
+def test_an_archive_that_is_not_as_a_backup_makes_it_is_refused(
+    name: str, said: dict[str, object], why: str, home: HomePaths, tmp_path: Path
+) -> None:
+    name = name.format(elsewhere=tmp_path / "elsewhere")
+    about = {"format": FORMAT, "files": {name: hashlib.sha256(b"forged").hexdigest()}}
+    with zipfile.ZipFile(file := tmp_path / "b.zip", "w") as made:
+        made.writestr("manifest.json", json.dumps(about | said))
+        made.writestr(name, b"forged")
+    with pytest.raises(InvalidFile, match=why):
+        restore(home, file)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-def test_an_empty_home_is_not_backed_up(other: HomePaths, tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="expected a home with something to archive, found nothing") as refused:
-        backup.back_up(other, tmp_path / "home.zip", NOW)
-    assert str(other.root) in str(refused.value)
-    assert not list(tmp_path.iterdir()), "neither an archive nor a home"
+def test_a_missing_archive_and_a_file_that_is_no_archive_are_refused(home: HomePaths, tmp_path: Path) -> None:
+    (tmp_path / "b.zip").write_bytes(b"no archive")
+    for name in ("a.zip", "b.zip"):
+        for read in (lambda file: restore(home, file), holds_replay):
+            with pytest.raises(InvalidFile, match="expected a whole backup"):
+                read(tmp_path / name)
+    assert not home.root.exists()
+
+
+def test_an_archive_says_whose_prices_it_holds(filled: HomePaths, tmp_path: Path) -> None:
+    back_up(filled, tmp_path / "a.zip", NOW)
+    (filled.root / "prices.json").write_text('{"prices": "replay"}')
+    back_up(filled, tmp_path / "b.zip", NOW)
+    assert [holds_replay(tmp_path / name) for name in ("a.zip", "b.zip")] == [False, True]
