@@ -9,7 +9,6 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 OURS = ("stockml", "tasks", "flows", "deployments")
-UNPINNED = {"arch"}  # the extra `garch`: without it, a backtest says what its row needs
 
 
 def imported() -> set[str]:
@@ -26,7 +25,7 @@ def test_the_pinned_packages_hold_every_import() -> None:
     from_package = packages_distributions()
     brought = {name: {re.sub(r"[-_.]+", "-", d).lower() for d in from_package.get(name, ())} for name in imported()}
     assert len(brought) > 20
-    assert {name for name, distributions in brought.items() if not distributions & pinned} == UNPINNED
+    assert {name for name, distributions in brought.items() if not distributions & pinned} == set()
 
 
 def test_the_architecture_says_what_each_dependency_is_for() -> None:
