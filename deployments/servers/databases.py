@@ -110,7 +110,7 @@ def connected(address: str) -> "Iterator[psycopg.Connection[Any]]":
     try:
         import psycopg
     except ImportError as error:
-        advice = "install it with `pip install stockml[postgres]`"
+        advice = "install it with `make extras EXTRAS=postgres`"
         raise ServerUnavailable("PostgreSQL's driver", server_address, advice) from error
     try:
         with psycopg.connect(f"postgresql://{address}", autocommit=True, connect_timeout=10) as server:

@@ -137,7 +137,7 @@ class Database:
         try:
             driver = _driver()
         except ImportError as error:
-            raise StoreError(self.server, "expected PostgreSQL's driver: `pip install stockml[postgres]`") from error
+            raise StoreError(self.server, "expected PostgreSQL's driver: `make extras EXTRAS=postgres`") from error
         transient = retry_if_exception(lambda error: isinstance(error, driver.Error) and not _is_permanent(error))
         attempts = Retrying(retry=transient, wait=wait_fixed(1), stop=stop_after_delay(self.retry_for_s), reraise=True)
         try:
