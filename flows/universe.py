@@ -26,8 +26,6 @@ from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.store import BarStore
 from stockml.provider.turns import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
 from tasks.provider import join_turns
@@ -74,7 +72,6 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     form.chosen(profile, mode, settings)
-    refresh(current_home(), names, Depth.STATUS)
     common: dict[str, Any] = {"session": session, "mode": mode, "force": force}
     common |= {"late_retries": late_retries, "late_wait_s": late_wait_s}
     changes = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))

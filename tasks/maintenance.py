@@ -12,14 +12,11 @@ from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
-from stockml.storage import sharing
 from stockml.tracking import retention as mlflow_retention
 from stockml.tracking.client import Tracking
 from tasks import lost_runs
 from tasks.artifacts import mlflow_pages
 from tasks.run_records import name_of
-
-UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
 
 
 @task(name="end zombies", task_run_name="end zombies")
@@ -89,15 +86,6 @@ def clear_mlflow_files(keep: RetentionSettings, now: datetime, dry_run: bool) ->
             mlflow_retention.clear_files(client, old, now)
     things = tuple(run.name for run in old)
     return StepReport("plots and models in MLflow", len(old), sum(run.size for run in old), things)
-
-
-@task(name="clear shared state", task_run_name="clear shared state")
-def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
-    """Commit what was removed here, and remove objects that no manifest has named for days."""
-    if not dry_run:
-        sharing.commit_all(current_home(), may_remove=True)
-    old = sharing.unreferenced_before(current_home(), now - UNNAMED_FOR, remove=not dry_run)
-    return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
 def _kept_keys(keep: RetentionSettings) -> set[str]:

@@ -33,9 +33,7 @@ from stockml.home import current_home
 from stockml.nights.key_figures import newest
 from stockml.nights.status import LastRun, last_run, record_run
 from stockml.prices.calendar import sessions_for
-from stockml.storage.manifests import LAST_RUN_SUFFIX
 from stockml.storage.process_marks import is_gone, mark
-from stockml.storage.sharing import commit_merged
 from stockml.tickers import validated_ticker
 from tasks.short_runs import adapt_engine
 
@@ -205,4 +203,3 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
         why = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
         name = "Cancelled" if state.is_cancelling() else state.name or ""  # a worker's hook runs before the end state
         record_run(current_home().nights, ticker, LastRun(name, why, at))
-        commit_merged(current_home(), ticker + LAST_RUN_SUFFIX)

@@ -17,7 +17,6 @@ from stockml.errors import WorkerMismatch
 from stockml.home import HomePaths
 
 STATE, CODE_OF = "STOCKML_STATE", "STOCKML_CODE"
-SHARED_VARIABLES = ("STOCKML_ARTIFACTS", "AWS_ENDPOINT_URL", "ALPHAVANTAGE_PLAN", "ALPHAVANTAGE_URL")
 USER = re.compile(r"(?<=//)[^/]*@")
 
 
@@ -68,7 +67,7 @@ def _refuse_unlike(worker: str, comparisons: Sequence[tuple[str, str, str]]) -> 
 
 
 def _environment_of(home: HomePaths, mark: str) -> WorkerEnvironment:
-    root, addresses = str(home.root), (home.state or "", home.store, home.tracking_uri)
+    root, addresses = str(home.root), ("", str(home.store), home.tracking_uri)
     # the home by name, not path: a difference is reported once
     state, store, tracking = (USER.sub("", each).partition("?")[0].replace(root, "STOCKML_HOME") for each in addresses)
     return WorkerEnvironment(root, mark, state, store, tracking, own_code())
@@ -82,10 +81,7 @@ def own_code() -> str:
 
 def worker_variables(home: HomePaths, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a worker elsewhere gets with its runs; none without shared state."""
-    if home.state is None:
-        return {}
-    variables = {name: environ[name] for name in SHARED_VARIABLES if environ.get(name)}
-    return {**variables, STATE: environ[STATE].rstrip("/"), CODE_OF: own_code()}
+    return {}
 
 
 def check_scheduled(scheduled: Mapping[str, str], environ: Mapping[str, str], worker: str) -> None:

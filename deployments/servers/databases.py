@@ -21,7 +21,6 @@ from filelock import FileLock
 from deployments.errors import ServerUnavailable
 from stockml.errors import StoreError
 from stockml.home import HomePaths
-from stockml.storage.documents import refusal
 from stockml.storage.files import NO_ROOM, write_atomically
 from stockml.storage.sqlite_files import fault_of
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import psycopg
 
 SHARED_INDEX = 32_768  # bytes that SQLite needs beside a file to open it
-ON_POSTGRES = ("mlflow", "prefect", "stockml")  # the last is for shared state
+ON_POSTGRES = ("mlflow", "prefect")
 DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
 TABLES = Path(__file__).with_name("prefect_schema.sql")
 SQLITE = "sqlite+aiosqlite:///"
@@ -117,6 +116,16 @@ def connected(address: str) -> "Iterator[psycopg.Connection[Any]]":
             yield server
     except psycopg.Error as error:
         raise ServerUnavailable("PostgreSQL", server_address, "check STOCKML_DATABASE_URL", refusal(error)) from None
+
+
+def refusal(error: "psycopg.Error") -> str:
+    """What came in place of an answer, in the driver's words, unless they could repeat a password."""
+    import psycopg
+
+    is_safe = error.sqlstate or isinstance(error, psycopg.OperationalError)
+    message = (str(error) if is_safe else type(error).__name__).rpartition("failed: ")[2].partition("\n")[0]
+    has_answered = error.sqlstate or "FATAL" in message or (error.pgconn and error.pgconn.needs_password)
+    return f"{'a refusal' if has_answered else 'no answer'} ({' '.join(message.split())})"
 
 
 def local_database(environ: Mapping[str, str]) -> Path | None:

@@ -22,7 +22,7 @@ from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,9 +118,7 @@ def draw_rest(home: HomePaths, night: Night) -> tuple[Path, ...]:
 
 
 def drawn_when_opened(home: HomePaths) -> bool:
-    """Whether MLflow's pages draw figures once opened: those of `stockml up` do, if one home has all evaluations."""
-    if home.state:
-        return False
+    """Whether MLflow's pages draw figures once opened: those of `stockml up` do."""
     if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:
         return True
     return home.server("mlflow") == home.tracking_uri

@@ -20,7 +20,6 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
 from stockml.nights.record import Night, kept_night, model_name, night_in, night_path, write_night
-from stockml.storage.manifests import WAITING
 from stockml.tracking import connection, experiments, models, retention, runs, track_record, views
 from stockml.tracking.experiments import experiment_name
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+WAITING = "waiting"  # beside a night's record until MLflow has it
 RETURN_S = 60.0  # a server that is restarted is back by then
 
 

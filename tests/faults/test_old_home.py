@@ -26,7 +26,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt
 from stockml.tracking.client import Tracking
 from tests.support.old_homes import moved_to

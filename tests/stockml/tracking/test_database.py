@@ -15,7 +15,7 @@ from stockml.home import current_home as home_of
 from stockml.maintenance.backup import back_up, restore
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, read_night
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.database import missing_folders
 from stockml.tracking.retention import empty_trash
