@@ -6,7 +6,7 @@
     ├── FeedError             what the price provider answered: QuotaSpent, TiingoSpent, no fault of this ticker;
     │   │                     BadKey, BadTiingoKey, PremiumOnly, NotOffered, UnknownSymbol; BadPayload, not to be stored
     │   └── TransientFeedError    worth asking again, the only branch that is retried: RateLimited, NoData
-    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy, CommitConflict
+    ├── StoreError            stored: StoreUnreadable, RecordUnreadable, DiskFull, NoBars, StoreBusy
     ├── HistoryError          imported history that cannot be joined: NoOverlap; InconsistentOverlap, no constant ratio
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
     │                         RowUnavailable; LooksAhead, a number that depends on a later bar
@@ -164,10 +164,6 @@ class DiskFull(StoreError):
 
 class StoreBusy(StoreError):
     text = "{path}: another process holds this lock ({why}); try again when it has finished"
-
-
-class CommitConflict(StoreBusy):
-    text = "{path}: {why} was committed by another machine meanwhile, whose state stands: run again"
 
 
 class NoBars(StoreError):

@@ -21,7 +21,6 @@ from tests.support.scripted_feed import ScriptedFeed
 
 pytest_plugins = (
     "tests.support.chromium",
-    "tests.support.object_store",
     "tests.support.postgres_server",
     "tests.support.prefect_server",
     "tests.support.ready_home",

@@ -27,8 +27,7 @@ from stockml.home import current_home as home_of
 from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for, tutorial_settings
-from stockml.storage.files import write_atomically
-from stockml.storage.files import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.tracking import views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings

@@ -24,7 +24,7 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.maintenance.backup import back_up
 from stockml.storage.files import write_atomically
-from stockml.storage.sharing import ticker_lock
+from stockml.storage.locks import ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S, until

@@ -145,7 +145,6 @@ def test_missing_files_that_records_of_nights_refer_to_are_named(home: HomePaths
         aside = (file := kept[of].files[0]).rename(home.root.with_name("aside"))
         assert (told := problem(home).found).startswith(f"{file}: expected the ")
         assert "that records of nights tell of, found no file; restore it from a backup" in told in [*faults(home)]
-        assert not list(missing(replace(home, state="s3://bucket/state"))), "it holds what its own nights needed"
         aside.rename(file)
     kept["promotions"].files[0].unlink()
     last = replace(promoted, finished_at=promoted.finished_at + timedelta(2), session=promoted.session - timedelta(9))
@@ -249,11 +248,9 @@ def test_a_full_disk_is_reported(home: HomePaths, tmp_path: Path) -> None:
     assert (ran.returncode, "0.1 GB free; free at least 2 GB" in line) == (1, True), ran
 
 
-@pytest.mark.parametrize("state", ["", "s3://bucket/team"])
 def test_a_malformed_database_address_is_one_line_without_its_password(
-    home: HomePaths, state: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    home: HomePaths, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    monkeypatch.setenv("STOCKML_STATE", state)
     monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://me:sec/ret@127.0.0.1:1")
     assert run(["doctor"]) == 1
     [line] = capsys.readouterr().err.splitlines()

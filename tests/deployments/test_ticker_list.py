@@ -17,9 +17,7 @@ from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.prices.store import BarStore
 from stockml.storage.locks import file_lock
-from stockml.storage.sharing import refresh
 from tests.support.commands import Captured, store_of
-from tests.support.loopback import Exchange, Loopback, whole
 from tests.support.postgres_server import needs_postgres
 
 MINE = """# what I hold
@@ -154,36 +152,6 @@ def test_a_rename_looks_for_mlflow_in_the_configured_database(
     assert run(["rename", "GOOG", "GOOGX"]) == 0
     assert "GOOG is GOOGX: bars" in capsys.readouterr().out
     assert not (home.root / "mlflow.db").exists()
-
-
-@pytest.mark.slow
-@needs_postgres
-@pytest.mark.parametrize("command", [["tickers", "add", "KO"], ["deploy", "--file"]])
-def test_prefect_is_told_of_a_list_only_once_every_machine_has_it(
-    two_homes: tuple[HomePaths, HomePaths],
-    stockml_database: str,
-    command: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: Captured,
-) -> None:
-    """Else its deployments were those of a list that was then refused, without another machine's new ticker."""
-    here, away = two_homes
-    known = []
-
-    def asked(exchange: Exchange) -> None:
-        refresh(away, ())
-        known.append(names(away))
-        whole(b"{}", 401)(exchange)
-
-    (tmp_path / "list.yaml").write_text("tickers: [KO]\n")
-    given = {"STOCKML_STATE": str(here.state), "STOCKML_DATABASE_URL": stockml_database, "ALPHAVANTAGE_API_KEY": "K"}
-    with Loopback(asked) as server:
-        for name, value in {**given, "PREFECT_API_URL": f"{server.address}/api"}.items():
-            monkeypatch.setenv(name, value)
-        assert run([*command, *[str(tmp_path / "list.yaml")] * ("--file" in command)]) == 1
-    assert "expected Prefect at" in capfd.readouterr().err
-    assert known[0] == ["KO"]
 
 
 def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: HomePaths) -> None:

@@ -26,7 +26,7 @@ from tests.support.small_disk import files_of_at_most
 
 @pytest.fixture
 def store(tmp_path: Path) -> BarStore:
-    return BarStore(str(tmp_path / "store"), tmp_path / "locks")
+    return BarStore(tmp_path / "store", tmp_path / "locks")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

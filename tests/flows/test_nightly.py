@@ -31,7 +31,7 @@ from stockml.nights.tables import paths
 from stockml.pipeline.finished_nights import finished_night
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
-from stockml.storage.sharing import ticker_lock
+from stockml.storage.locks import ticker_lock
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY
 from tests.support.scripted_feed import ScriptedFeed

@@ -33,7 +33,6 @@ SAMPLES = [
     errors.StoreUnreadable("IBM.parquet", "a truncated file"),
     errors.DiskFull("night.json", "No space left on device"),
     errors.StoreBusy("IBM.lock", "waited 10 s"),
-    errors.CommitConflict("s3://state/parts/_common.json", "tickers.yaml"),
     errors.NoBars("IBM.parquet", "no bars yet"),
     errors.NoOverlap("IBM", tuple(date(2013, 2, day) for day in range(1, 9))),
     errors.InconsistentOverlap("IBM", date(2013, 3, 1), 0.5, 0.25),

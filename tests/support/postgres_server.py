@@ -6,14 +6,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from deployments.servers import databases
-from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from tests.support.own_servers import free_port
 from tests.support.patience import PATIENCE_S
@@ -88,11 +86,3 @@ def stockml_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with postgres_server(tmp_path_factory.mktemp("postgres")) as running:
         databases.create(home_of({"STOCKML_DATABASE_URL": running}))
         yield running
-
-
-@pytest.fixture
-def two_homes(home: HomePaths, s3_folder: str, stockml_database: str, tmp_path: Path) -> tuple[HomePaths, HomePaths]:
-    """The test's home and another machine's, which share a new state."""
-    here = replace(home, state=s3_folder, database=stockml_database.removeprefix("postgresql://"))
-    away = tmp_path / "away"
-    return here, replace(here, root=away, store=str(away / "store"))

@@ -1,7 +1,6 @@
-"""Steps of the weekly maintenance: which objects leave a shared state, and which database lies behind MLflow's page."""
+"""Steps of the weekly maintenance: which database lies behind MLflow's page."""
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ from mlflow.entities import ViewType
 
 from stockml.home import HomePaths, current_home
 from stockml.maintenance.retention import RetentionSettings
-from stockml.storage.sharing import commit_all, refresh
-from tasks.maintenance import clear_mlflow, clear_shared_state, mlflow_database
+from tasks.maintenance import clear_mlflow, mlflow_database
 from tests.support.own_servers import mlflow_server
-from tests.support.postgres_server import needs_postgres
 
 PAGE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
 SERVER = "postgresql://me:hidden@db:5432"
@@ -64,30 +61,3 @@ def test_the_trash_behind_a_running_page_is_emptied_with_its_files_but_not_that_
         client.delete_run(kept)
         done = clear_mlflow.fn(RetentionSettings(), datetime.now(UTC), 0, dry_run=False)
     assert done.things == ("its database is elsewhere: run `mlflow gc` there to free the space",)
-
-
-@needs_postgres
-@pytest.mark.parametrize("kind", ["s3", "a folder"])
-def test_what_no_manifest_names_any_more_leaves_a_shared_state_two_days_after_it_was_written(
-    kind: str, two_homes: tuple[HomePaths, HomePaths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, away = two_homes
-    if kind == "a folder":
-        here, away = (replace(each, state=f"file://{tmp_path}/state") for each in two_homes)
-    monkeypatch.setenv("STOCKML_STATE", str(here.state))
-    monkeypatch.setenv("STOCKML_DATABASE_URL", f"postgresql://{here.database}")
-    ledger, payload = here.ledger / "IBM.parquet", here.payloads / "IBM" / "x.json.gz"
-    for file, content in ((ledger, "yesterday's"), (ledger, "today's"), (payload, "an answer")):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-        commit_all(here)
-    payload.unlink()
-    now = datetime.now(UTC)
-    in_days = now + timedelta(days=2, minutes=1)
-    assert clear_shared_state.fn(in_days, dry_run=True).size == len("yesterday's"), "the clean-up itself is to come"
-    assert clear_shared_state.fn(now, dry_run=False).count == 0, "as a commit in progress may be about to name them"
-    assert clear_shared_state.fn(in_days, dry_run=False).size == len("yesterday's") + len("an answer")
-    assert clear_shared_state.fn(in_days, dry_run=True).count == 0
-    refresh(away)
-    assert (away.ledger / ledger.name).read_text() == "today's"
-    assert not list(away.payloads.rglob("*.gz"))

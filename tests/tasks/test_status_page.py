@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -112,20 +111,6 @@ def test_a_run_is_not_the_last_while_a_night_is_due_and_each_ticker_has_its_next
         assert is_last(due)
         for deployment in deployments:
             client.delete_deployment(deployment)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server", "home")
-def test_a_run_whose_nights_are_done_does_not_fail_for_a_page_that_cannot_be_updated(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    damaged = tmp_path / "parts" / "_common.json"
-    damaged.parent.mkdir()
-    damaged.write_text("damaged")
-    monkeypatch.setenv("STOCKML_STATE", tmp_path.as_uri())
-    monkeypatch.setenv("STOCKML_DATABASE_URL", "postgresql://nobody@127.0.0.1:1")
-    show_status()
-    assert damaged.read_text() == "damaged"
 
 
 @pytest.mark.parametrize("answer", [whole(b"", 403), whole(b"{")])

@@ -184,32 +184,6 @@ def test_a_stray_copy_is_archived_too_and_stops_nothing(filled: HomePaths, tmp_p
     assert BarStore.of(filled).tickers() == ("IBM",)
 
 
-def test_where_machines_share_the_state_a_damaged_file_is_moved_away_for_the_person(
-    filled: HomePaths, tmp_path: Path
-) -> None:
-    """A file that a person moves away comes back from the state, by the same command: it was refused for good."""
-    shared = replace(filled, state=(tmp_path / "state").as_uri(), database="nobody@127.0.0.1:1")
-    backup.back_up(shared, tmp_path / "b.zip", NOW)
-    ledger, settings = Ledger(filled.ledger).file("IBM"), filled.settings / "IBM.json"
-    before = ledger.read_bytes()
-    for path in (ledger, settings):
-        path.write_bytes(b"damaged")
-    with pytest.raises(InvalidFile, match=r"expected a home without it, found other content"):
-        backup.restore(filled, tmp_path / "b.zip", only="ledger")
-    backup.restore(shared, tmp_path / "b.zip", only="ledger/IBM.parquet")
-    assert (ledger.read_bytes(), settings.read_bytes()) == (before, b"damaged")
-    assert [path.read_bytes() for path in filled.root.glob("damaged/*/ledger/*")] == [b"damaged"]
-    champion, bars = Registry(filled.models).champion_history("IBM")[-1], Path(BarStore.of(filled).path("IBM"))
-    (Path(champion.path) / "weights.npz").write_bytes(b"damaged, which the whole folder is said to be")
-    shutil.rmtree(bars.parent)
-    for name in (Path(champion.path).relative_to(filled.root), "store"):
-        backup.restore(shared, tmp_path / "b.zip", only=str(name))
-    assert (champion.intact(), bars.exists()) == (True, True)
-    BarStore.of(filled).record_splits("IBM", [Split(day(30), 3.0)], recorded_at=NOW, source="newer than the backup")
-    with pytest.raises(InvalidFile, match=r"splits/IBM.parquet: expected a home without it, found other content"):
-        backup.restore(shared, tmp_path / "b.zip", only="store")
-
-
 def test_whose_prices_an_archive_holds_is_no_matter_of_its_damage(tmp_path: Path) -> None:
     """In the usual home, an archive with a password, or damaged there, ended in 'unexpected error; please report it'"""
     with zipfile.ZipFile(whole := tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as made:

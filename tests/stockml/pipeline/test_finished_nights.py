@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,11 +102,6 @@ def test_a_base_that_has_seen_later_sessions_changes_nothing(home: HomePaths) ->
 
 def test_a_night_that_mlflow_lacks_is_run_again(home: HomePaths) -> None:
     finish(home, run_id=None)
-    assert not (home.nights / "IBM" / FILE).exists()
-
-
-def test_where_machines_share_a_state_each_night_asks_it(home: HomePaths) -> None:
-    finish(replace(home, state="s3://bucket/state"))
     assert not (home.nights / "IBM" / FILE).exists()
 
 

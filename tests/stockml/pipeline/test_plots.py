@@ -109,7 +109,6 @@ def test_a_series_that_is_not_the_nights_is_refused(place: HomePaths) -> None:
 
 def test_pages_of_a_server_elsewhere_draw_no_plots_when_opened(place: HomePaths) -> None:
     assert drawn_when_opened(place)  # the local database, which `stockml up` serves
-    assert not drawn_when_opened(replace(place, state="s3://bucket/stockml"))
     server = replace(place, tracking_uri="http://127.0.0.1:5000")
     assert not drawn_when_opened(server)
     place.servers.write_text(json.dumps({"mlflow": server.tracking_uri}))

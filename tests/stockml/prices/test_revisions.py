@@ -25,7 +25,7 @@ from tests.support.strategies import RECORDING_STARTS, bars_of
 @contextmanager
 def empty_store():
     with tempfile.TemporaryDirectory() as folder:
-        yield BarStore(f"{folder}/store", Path(folder) / "locks")
+        yield BarStore(Path(folder) / "store", Path(folder) / "locks")
 
 
 def values_of(bars: Bars) -> dict:
