@@ -144,21 +144,6 @@ def rename(
         raise Exit(2)
 
 
-@app.command()
-def deploy(
-    file: Annotated[Path | None, Option(help="Replace the home's tickers.yaml by this list first.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Update Prefect's deployments to match your tickers."""
-    from deployments.registration import ticker_list
-
-    home = current_home()
-    if file:
-        ticker_list.replace(home, file)
-        commit_merged(home)
-    print(*register_all(home, as_json=as_json), sep="\n")
-
-
 def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
     from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
