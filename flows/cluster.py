@@ -1,7 +1,7 @@
 """Worker processes for many nights: on this machine, or those of a Dask scheduler at an address."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -69,7 +69,7 @@ class DaskWorkers:
 
 def ends_of(
     task: Task[..., Any], parameters: Mapping[str, dict[str, Any]], address: str, at_a_time: int
-) -> Iterator[tuple[str, State | None]]:
+) -> Generator[tuple[str, State | None]]:
     """Run the task with each of the parameters; yields their names with the end states, as they end.
 
     None for one whose process died, which stops no other.  address: of a Dask scheduler, such as tcp://10.0.0.5:8786;
@@ -114,7 +114,7 @@ def workers(address: str, count: int) -> Iterator[list[Worker]]:
     with ExitStack() as opened:
         found = [opened.enter_context(closing(LocalWorker(silence))) for _ in range(count)]
         opened.enter_context(closed_if_raised(here))
-        yield found
+        yield [*found]
 
 
 def begin(silence: Connection) -> None:

@@ -81,7 +81,7 @@ def paginated(read: Callable[..., list[T]], **filters: Any) -> Iterator[T]:
 
 def end_children(parent: UUID) -> None:
     """End as Crashed the unfinished runs within this one: their worker processes are gone."""
-    state = Crashed(message="its worker process has ended; see the machine's memory")
+    state: State = Crashed(message="its worker process has ended; see the machine's memory")
     children = in_state(UNFINISHED, parent_flow_run_id={"any_": [parent]})
     with get_client(sync_client=True) as client:
         for run in tuple(runs_of(client, children)):

@@ -140,7 +140,7 @@ def result_of(
     gc.freeze()  # garbage collections skip what is already imported
     options = {name: value for name, value in named.items() if value is not None}
     with progress(quiet=quiet):
-        state = flow(*arguments, return_state=True, **options)
+        state: Any = flow(*arguments, return_state=True, **options)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ParameterTypeError):
         raise BadParameter(str(result).partition("- ")[2].replace("\n - ", "; ")) from result
