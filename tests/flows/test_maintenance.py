@@ -26,6 +26,7 @@ from tests.support.patience import until
 
 pytestmark = pytest.mark.usefixtures("with_tables")
 
+
 @pytest.fixture
 def prefect_client(prefect_server: None) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:

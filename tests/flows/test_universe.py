@@ -133,7 +133,8 @@ def test_neither_a_failure_nor_a_killed_process_stops_the_other_nights(
     assert state.name == "Completed with failures"
     assert state.message.startswith("1 completed, 3 failed. Failed: ")
     assert "NOPE 2013-02-28: UnknownSymbol" in state.message
-    assert [rows[ticker].outcome for ticker in ("T1", "T2", "NOPE", "BAD")] == ["Completed", "Crashed", "Failed", "Failed"]
+    outcomes = [rows[ticker].outcome for ticker in ("T1", "T2", "NOPE", "BAD")]
+    assert outcomes == ["Completed", "Crashed", "Failed", "Failed"]
     assert rows["BAD"].why.startswith(f"StoreUnreadable: {damaged}")
     assert [len(Ledger(home.ledger).entries(ticker)) for ticker in ("T1", "T2")] == [1, 0]
     ends = {str(night.parameters["ticker"]): night.state_name for night in nights_of(state)}
