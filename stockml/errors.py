@@ -11,7 +11,6 @@
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
     │                         RowUnavailable; LooksAhead, a number that depends on a later bar
     ├── NightBusy             another run of this ticker is in progress
-    ├── WorkerMismatch        a worker process has a different home, different addresses or different code from the run
     └── TrackingUnavailable   MLflow cannot be reached or written to
 
 An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
@@ -278,15 +277,6 @@ class NightBusy(StockmlError):
     ticker: str
     waited_s: float
     text = "{ticker}: another run of this ticker is at work, waited {waited_s:.0f} s; it will do this night's job"
-
-
-class WorkerMismatch(StockmlError):
-    worker: str
-    differences: tuple[tuple[str, str, str], ...]  # of each thing: its name, the expected value and the value found
-
-    def __str__(self) -> str:
-        listed = "; ".join(f"{name}: expected {expected}, found {found}" for name, expected, found in self.differences)
-        return f"worker {self.worker} is unlike this run: {listed}; start it again with this run's environment and code"
 
 
 class TrackingUnavailable(StockmlError):

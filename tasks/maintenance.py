@@ -4,7 +4,6 @@ import os
 from datetime import datetime, timedelta
 
 from prefect import task
-from prefect.client.orchestration import get_client
 
 from stockml.home import HomePaths, current_home
 from stockml.maintenance import retention
@@ -15,23 +14,9 @@ from stockml.models.registry import Registry
 from stockml.storage import sharing
 from stockml.tracking import retention as mlflow_retention
 from stockml.tracking.client import Tracking
-from tasks import lost_runs
 from tasks.artifacts import mlflow_pages
-from tasks.run_records import name_of
 
 UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
-
-
-@task(name="end zombies", task_run_name="end zombies")
-def end_zombies(now: datetime | None, dry_run: bool) -> StepReport:
-    """End the runs that claim to be running and cannot be; requeue nights."""
-    with get_client(sync_client=True) as client:
-        dead = lost_runs.dead_runs(client, now)
-        if not dry_run:
-            for run, why in dead:
-                lost_runs.reap(client, run, why)
-    things = tuple(f"{name_of(run)}: {why}" for run, why in dead)
-    return StepReport("dead runs ended", len(dead), things=things)
 
 
 @task(name="resume what waited", task_run_name="resume what waited")

@@ -137,12 +137,10 @@ def result_of(
     """
     from prefect.exceptions import ParameterTypeError
 
-    from tasks.run_records import run_on_page
-
     gc.freeze()  # garbage collections skip what is already imported
     options = {name: value for name, value in named.items() if value is not None}
     with progress(quiet=quiet):
-        state = run_on_page(flow, deployment, *arguments, **options)
+        state: Any = flow(*arguments, return_state=True, **options)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ParameterTypeError):
         raise BadParameter(str(result).partition("- ")[2].replace("\n - ", "; ")) from result

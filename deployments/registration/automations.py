@@ -28,12 +28,12 @@ from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.prefect_deployments import RegistrationResult, form_of, make_pool
 from stockml.errors import InvalidSetting
 from stockml.nights import states
-from tasks.lost_runs import HEARTBEAT, SILENT
 
 Notify = Callable[[str], list[Any]]
 TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; then `stockml deploy`"
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
+HEARTBEAT, SILENT = "prefect.flow-run.heartbeat", "No heartbeat for"
 # in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name
 PREFECTS_OWN = (
     *("Completed", "Failed", "TimedOut", "Cancelled", "Crashed"),

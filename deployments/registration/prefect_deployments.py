@@ -7,7 +7,6 @@ are left alone.
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,9 +30,7 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.registration import MANAGED, NIGHTS, OTHERS, POOL
 from deployments.registration.tickers_file import DIGEST_AT, TickerEntry, staggered
-from stockml.home import current_home
 from tasks.run_records import in_state, paginated, runs_of
-from tasks.workplace import worker_variables
 
 NIGHTLY = "nightly.nightly"
 SLUGS = ("nightly", "morning", "weekly", "yearly")  # of our schedules: any other is a person's
@@ -197,8 +194,6 @@ def spec_of(deployment: DeploymentSpec) -> dict[str, Any]:
         "parameter_openapi_schema": form_of(deployment.flow),
         "pull_steps": [],  # an earlier version's deployments had one
     }
-    if env := worker_variables(current_home(), os.environ):
-        spec["job_variables"] = {"env": env}
     content = json.dumps([spec, deployment.cron, deployment.timezone, deployment.slug], sort_keys=True, default=str)
     return {**spec, "version": hashlib.sha256(content.encode()).hexdigest()[:16]}
 

@@ -44,7 +44,6 @@ SAMPLES = [
     errors.NightBusy("IBM", 30.0),
     errors.BadTiingoKey("IBM", "none"),
     ProcessKilled(8),
-    errors.WorkerMismatch("tcp://10.0.0.6:40001", (("STOCKML_HOME", "/srv/a", "/srv/b"),)),
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
