@@ -12,7 +12,7 @@
     │                         RowUnavailable; LooksAhead, a number that depends on a later bar
     ├── NightBusy             another run of this ticker is in progress
     ├── WorkerMismatch        a worker process has a different home, different addresses or different code from the run
-    └── TrackingUnavailable   MLflow cannot be reached or written to
+    └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of an older version
 
 An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
 """
@@ -293,6 +293,17 @@ class TrackingUnavailable(StockmlError):
     address: str
     why: str
     text = "MLflow at {address} cannot be reached or written to ({why}); see `stockml doctor`"
+
+
+class TrackingOutdated(TrackingUnavailable):
+    """A newer MLflow made the database, which the installed one cannot read."""
+
+    newest: str
+    installed: str
+    text = (
+        "the database at {address} was made by MLflow {newest}, and MLflow {installed} is installed, which cannot read "
+        "it; `pip install 'mlflow>={newest}'`"
+    )
 
 
 def quantity(number: int, thing: str) -> str:

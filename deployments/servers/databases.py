@@ -42,7 +42,7 @@ def faults(home: HomePaths, *, thorough: bool = False) -> Iterator[StoreError]:
     is_being_created = prefect.exists() and not prefect.stat().st_size and not (home.prefect / "migrated.txt").exists()
     away = "end `stockml up` if it is up, and move it away with its `-wal` and `-shm`"
     deployed = f"{away}; `stockml deploy` brings schedules back, the pages of past runs are gone"
-    rebuilt = f"{away}; `stockml rebuild-tracking` makes its runs again from the records of the nights"
+    rebuilt = f"{away}; nights are logged anew from then on"
     for path, table, way_back, counts in (
         (prefect, "flow_run", deployed, not is_being_created),
         (mlflow, "experiments", rebuilt, True),
