@@ -21,7 +21,6 @@ from stockml.tracking import champions, connection, experiments, glossary, model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ class Tracking:
             if run is None or run.info.status != "FINISHED":
                 run = runs.begin_or_resume(client, experiment_id, night, run)
                 model_id = models.log(client, run, night)
-                kept = self._version(client, night) if night.keeps_champion else None
-                runs.fill(client, run, night, kept.model_id if kept else model_id)
+                scored = model_id or models.id_of_key(client, experiment_id, self._maker(night))
+                runs.fill(client, run, night, scored)
                 if model_id:
                     models.register(client, run, night, model_id)
                 client.set_terminated(run.info.run_id, "FINISHED", end_time=runs.milliseconds(night.finished_at))
-            version = self._version(client, night)
+            version = models.version_of_key(client, model_name(night.ticker), self._maker(night))
             earlier_nights = partial(key_figures.history, self.home.nights, night.ticker)
             record = track_record.TrackRecord(client, self._overview(client), night.ticker)
             record.write(key_figures.KeyFigures.of(night), earlier_nights, views.view_url("", experiment_id))
@@ -146,10 +145,10 @@ class Tracking:
         with self.client() as client:
             return experiments.rename(client, old, new)
 
-    def _version(self, client: "MlflowClient", night: Night) -> "ModelVersion | None":
-        """The version that this night registered; for a night that kept the champion, the champion's."""
+    def _maker(self, night: Night) -> str:
+        """The key of the night that made this night's model: for one that kept the champion, the champion's."""
         champion = Registry(self.home.models).champion(night.ticker) if night.keeps_champion else None
-        return models.version_of_key(client, model_name(night.ticker), champion.key if champion else night.key)
+        return champion.key if champion else night.key
 
     def _experiment(self, client: "MlflowClient", ticker: str) -> str:
         """The id of the ticker's experiment, with its page arranged as this version does."""

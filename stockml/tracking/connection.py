@@ -98,6 +98,8 @@ def _open_database(home: HomePaths) -> None:
             beside = path.with_name(f".{path.name}.{uuid4().hex}")
             MlflowClient(f"{SQLITE}{beside}").search_experiments(max_results=1)
             os.replace(beside, path)
+        elif uri.startswith(SQLITE) and not path.stat().st_size:
+            raise OSError("an empty file where its database was")
         newest = note.read_text().strip() if note.exists() else ""
         try:
             MlflowClient(uri).search_experiments(max_results=1)

@@ -58,7 +58,8 @@ def log(client: "MlflowClient", run: "Run", night: Night) -> str | None:
     with without_retries():
         model, *_ = models or [client.create_logged_model(experiment_id, "model", run_id, _version_tags(night))]
     if str(model.status) != "READY":
-        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+        if not (run.outputs and run.outputs.model_outputs):
+            client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
         _upload(client, model, run, night)
         client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
@@ -95,6 +96,12 @@ def version_of_key(client: "MlflowClient", name: str, key: str) -> "ModelVersion
     """The version that the night with this key registered."""
     versions = client.search_model_versions(f"name = '{name}' AND tags.`{KEY}` = '{key}'")
     return min(versions, key=lambda version: int(version.version), default=None)
+
+
+def id_of_key(client: "MlflowClient", experiment_id: str, key: str) -> str | None:
+    """The id of the model that the night with this key logged."""
+    models = client.search_logged_models([experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
+    return next((str(model.model_id) for model in models), None)
 
 
 def version_by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":

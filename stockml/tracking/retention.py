@@ -64,7 +64,7 @@ def remove(
                     client.delete_logged_model(model.model_id)
                 if is_old:
                     client.delete_run(run.info.run_id)
-    return Removed(tuple(runs), tuple(models), "" if dry_run else _empty_trash(home, trash_days))
+    return Removed(tuple(runs), tuple(models), "" if dry_run else empty_trash(home, trash_days))
 
 
 def _ended(client: "MlflowClient", experiment: str) -> "list[Run]":
@@ -89,7 +89,7 @@ def _is_stockmls(tags: Mapping[str, str]) -> bool:
     return any(name.startswith("stockml.") for name in tags)
 
 
-def _empty_trash(home: HomePaths, trash_days: int) -> str:
+def empty_trash(home: HomePaths, trash_days: int) -> str:
     """Have `mlflow gc` free what has been in the trash that long; returns what a person has to do instead, or ""."""
     is_own_page = home.tracking_uri == home.server("mlflow")
     database = home.mlflow_database if is_own_page else home.tracking_uri
@@ -100,6 +100,6 @@ def _empty_trash(home: HomePaths, trash_days: int) -> str:
     command = [sys.executable, "-m", "mlflow", "gc", "--older-than", f"{trash_days}d"]
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=GC_TIMEOUT_S)
     if ended.returncode:
-        last = OSError(ended.stderr.strip().rpartition("\n")[2] or f"exit status {ended.returncode}")
+        last = OSError(" ".join(ended.stderr.strip().splitlines()[-3:]) or f"exit status {ended.returncode}")
         raise TrackingUnavailable(without_password(database), f"`mlflow gc` failed: {reason(database, last)}")
     return ""

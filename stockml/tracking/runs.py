@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-BATCH = 1000  # that MLflow takes at once
+BATCH = 100  # of more at once, MLflow 3.17 refuses a model's metrics that it has already
 
 
 def find(client: "MlflowClient", experiment_id: str, key: str) -> "Run | None":
@@ -65,7 +65,7 @@ def log_points(
     params: Mapping[str, object] | None = None,
     **of_model: Any,
 ) -> None:
-    """Log in as few batches as MLflow accepts; tags and parameters come with the first.
+    """Log in batches that MLflow accepts; again, it adds nothing.
 
     of_model: the model and the dataset that the points are of, as arguments of MLflow's `Metric`.
     """
@@ -74,9 +74,8 @@ def log_points(
     metrics = [Metric(*point, **of_model) for point in points]
     mlflow_params = [Param(name, str(value)) for name, value in (params or {}).items()]
     mlflow_tags = [RunTag(name, value) for name, value in (tags or {}).items()]
-    first = BATCH - len(mlflow_params) - len(mlflow_tags)
-    client.log_batch(run_id, metrics[:first], mlflow_params, mlflow_tags)
-    for start in range(first, len(metrics), BATCH):
+    client.log_batch(run_id, [], mlflow_params, mlflow_tags)
+    for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics[start : start + BATCH])
 
 
