@@ -11,7 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
+from stockml.errors import TrackingUnavailable
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
@@ -32,6 +34,7 @@ class Tracking:
 
     home: HomePaths
     pages: str | None = None
+    retry_for_s: float = 60.0  # a server that is restarted is back by then
 
     def client(self) -> "AbstractContextManager[MlflowClient]":
         """MLflow's own client; whatever keeps it from answering within the block becomes TrackingUnavailable."""
@@ -50,13 +53,22 @@ class Tracking:
     def keep_and_log(self, night: Night) -> Night:
         """Write the night's record, log it, and return it as `log_night` does.
 
-        If that raises TrackingUnavailable, the next run's `log_pending` logs the record.
+        Waits for a server that goes away meanwhile, but not for one away from the start. If that raises
+        TrackingUnavailable, the next run's `log_pending` logs the record.
         """
         path = night_path(self.home.nights, night.ticker, night.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_name(WAITING).touch()  # first: if the process dies here, the record still waits
         write_night(night, path)
-        logged = self.log_night(night)
+        with self.client():
+            pass
+        attempts = Retrying(
+            retry=retry_if_exception_type(TrackingUnavailable),
+            wait=wait_random(1, 2),
+            stop=stop_after_delay(self.retry_for_s if connection.is_server(self.home.tracking_uri) else 0),
+            reraise=True,
+        )
+        logged = attempts(self.log_night, night)
         write_night(logged, path)
         path.with_name(WAITING).unlink(missing_ok=True)
         return logged

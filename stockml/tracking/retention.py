@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stockml.errors import TrackingUnavailable
 from stockml.home import HomePaths
+from stockml.nights.record import night_path
 from stockml.tracking import connection
 from stockml.tracking.connection import MAX_RESULTS, is_server, reason, without_password
 from stockml.tracking.models import KEY
@@ -50,7 +51,7 @@ def remove(
             for at, run in enumerate(ended):
                 is_old = at > 0 and run.info.start_time < milliseconds(before)
                 versions = _versions(client, run)
-                if run.data.tags.get(KEY) in kept_keys or not _may_go(run, versions):
+                if run.data.tags.get(KEY) in kept_keys or not _may_go(home, run, versions):
                     continue
                 logged = client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'")
                 if not is_old and not (at >= newest and logged):
@@ -79,8 +80,11 @@ def _versions(client: "MlflowClient", run: "Run") -> "list[ModelVersion]":
     return [client.get_model_version(version.name, version.version) for version in found]
 
 
-def _may_go(run: "Run", versions: "list[ModelVersion]") -> bool:
-    """Whether stockml, not a person, made the run and all its versions, and none has an alias."""
+def _may_go(home: HomePaths, run: "Run", versions: "list[ModelVersion]") -> bool:
+    """Whether this home, not another or a person, made the run and all its versions, and none has an alias."""
+    ticker, key = (run.data.tags.get(name, "") for name in ("stockml.ticker", KEY))
+    if key and not night_path(home.nights, ticker, key).exists():
+        return False
     is_ours = all(map(_is_stockmls, (run.data.tags, *(version.tags for version in versions))))
     return is_ours and not any(version.aliases for version in versions)
 

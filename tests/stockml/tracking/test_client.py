@@ -2,13 +2,10 @@
 
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import replace
 
-import pytest
 import requests
 
-from stockml.errors import TrackingUnavailable
 from stockml.nights.record import Night
 from stockml.tracking.client import Tracking, run_url
 from stockml.tracking.views import TAG
@@ -67,12 +64,7 @@ def test_what_is_created_by_a_request_whose_answer_is_lost_is_there_once(trackin
 
         with Loopback(pass_on) as proxy:
             served = changed(tracking, tracking_uri=proxy.address)
-            with pytest.raises(TrackingUnavailable):
-                served.keep_and_log(other := replace(night, key="e" * 64))
-            for _ in lost[:]:
-                with suppress(TrackingUnavailable):
-                    served.log_pending()
-            logged = served.log_night(other)
+            logged = replace(served, retry_for_s=PATIENCE_S).keep_and_log(replace(night, key="e" * 64))
         reached = client(changed(tracking, tracking_uri=real))
         reached.create_experiment("stockml/KO", artifact_location="mlflow-artifacts:/KO")
         there = changed(tracking, tracking_uri=real).log_night(replace(night, ticker="KO"))

@@ -65,6 +65,13 @@ def test_what_a_person_made_or_named_by_an_alias_is_never_old(tracking: Tracking
     assert gone.mlflow_run_id not in left
 
 
+def test_nights_of_another_home_that_logs_to_the_same_mlflow_stay(
+    tracking: Tracking, nights: list[Night], tmp_path: Path
+) -> None:
+    other = changed(tracking, root=tmp_path / "other")
+    assert removed(other, NOW + timedelta(days=200), 1) == (0, 0)
+
+
 def test_a_trash_that_cannot_be_emptied_says_why(tracking: Tracking, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database at all")
     damaged = changed(tracking, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").home
