@@ -124,7 +124,7 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
     log.promote_pending(current_home(), dataset.ticker)
-    if by_hand := champions.honour(Tracking(current_home()), dataset.ticker, at=clock.now()):
+    if by_hand := champions.honour(current_home(), dataset.ticker, at=clock.now()):
         get_run_logger().warning("%s", by_hand)
     return decide.decide_mode(current_home(), dataset, settings, by_hand)
 

@@ -10,36 +10,35 @@ from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.record import kept_night, model_name
+from stockml.tracking import connection
 from stockml.tracking.models import KEY, version_by_alias, version_of_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-    from stockml.tracking.client import Tracking
-
 ALIAS = "champion"
 FOLLOWED = "stockml.champion"  # a registered model's tag: the key of the version that we set the alias to
 
 
-def honour(tracking: "Tracking", ticker: str, *, at: datetime) -> str:
+def honour(home: HomePaths, ticker: str, *, at: datetime) -> str:
     """Record as a rollback the champion that a person set in MLflow; returns what happened, "" if nothing.
 
     Does nothing while MLflow is away. Raises RecordUnreadable, StoreBusy.
     """
-    registry = Registry(tracking.home.models)
+    registry = Registry(home.models)
     champion = registry.champion(ticker)
     if champion is None:
         return ""
     try:
-        with tracking.client() as client:
+        with connection.client(home) as client:
             chosen = set_by_hand(client, ticker)
             if chosen is None:
                 return ""
             said = ""
             if chosen.tags.get(KEY) != champion.key:
                 what = f"somebody set MLflow's alias `{ALIAS}` to version {chosen.version}"
-                back = _as_rollback(tracking.home, ticker, chosen, at)
+                back = _as_rollback(home, ticker, chosen, at)
                 if back is None:
                     return f"{what}, whose model is not in this home: {champion.session}'s stays champion"
                 registry.roll_back_to(back)

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -87,10 +88,10 @@ def _open_database(home: HomePaths) -> None:
     MLflow makes an SQLite file in sixty steps, and cannot go on from a killed attempt: so beside
     it, then moved.
     """
-    from mlflow import MlflowClient, __version__
+    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    uri, note = home.tracking_uri, home.root / WRITTEN_BY
+    uri, note, installed = home.tracking_uri, home.root / WRITTEN_BY, metadata.version("mlflow")
     with FileLock(home.locks / "mlflow-database.lock", timeout=120):
         path = Path(uri.removeprefix(SQLITE))
         if uri.startswith(SQLITE) and not path.exists():
@@ -106,12 +107,12 @@ def _open_database(home: HomePaths) -> None:
         try:
             MlflowClient(uri).search_experiments(max_results=1)
         except MlflowException as refused:
-            if refused.error_code == "INTERNAL_ERROR" and _numbers(newest) > _numbers(__version__):
+            if refused.error_code == "INTERNAL_ERROR" and _numbers(newest) > _numbers(installed):
                 shown, why = without_password(uri), reason(uri, refused)
-                raise TrackingOutdated(shown, why, newest, __version__) from None
+                raise TrackingOutdated(shown, why, newest, installed) from None
             raise
-        if _numbers(newest) < _numbers(__version__):
-            write_atomically(note, __version__.encode())
+        if _numbers(newest) < _numbers(installed):
+            write_atomically(note, installed.encode())
 
 
 def _numbers(version: str) -> tuple[int, ...]:

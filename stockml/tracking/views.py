@@ -24,23 +24,14 @@ NOTE = "mlflow.note.content"
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 TABLE_METRICS = (
-    "answer/network_adds_crps_pct",
-    "answer/published_crps_skill_pct",
-    "answer/published_beats_last_close_pct",
-    "answer/coverage_80_pct",
-    "answer/volatility_20_pct",
-    "answer/width_against_usual_pct",
+    *("answer/network_adds_crps_pct", "answer/published_crps_skill_pct", "answer/published_beats_last_close_pct"),
+    *("answer/coverage_80_pct", "answer/volatility_20_pct", "answer/width_against_usual_pct"),
 )
 RECORD_METRICS = (
-    "record/network_adds_crps_pct",
-    "record/crps_skill_pct",
-    "record/coverage_80_pct",
-    "record/live_skill_pct",
-    "record/live_independent",
-    "record/width_against_usual_pct",
+    *("record/network_adds_crps_pct", "record/crps_skill_pct", "record/coverage_80_pct"),
+    *("record/live_skill_pct", "record/live_independent", "record/width_against_usual_pct"),
 )
 SEARCHED = ("network.cell", "network.units", "network.dropout", "training.optimizer", "training.learning_rate")
-WIDTH, WIDE = 130, {"tags.`published`": 400}  # pixels of a column
 
 
 def nights_view() -> str:
@@ -114,7 +105,7 @@ def _view(order: str, columns: list[str], charts: list[dict[str, Any]], *, ascen
         "orderByAsc": ascending,
         "selectedColumns": names,
         "columnOrder": names,
-        "columnWidths": {name: WIDE.get(name, WIDTH) for name in names},
+        "columnWidths": dict.fromkeys(names, 130),  # pixels
         "compareRunCharts": charts,
         "compareRunSections": [{**section, "isGenerated": False}],
         "isAccordionReordered": True,

@@ -27,7 +27,7 @@ class Nights:
         client(self.tracking).set_registered_model_alias("lstm-IBM", "champion", self.versions[key])
 
     def honoured(self) -> str:
-        return honour(self.tracking, "IBM", at=NOW + timedelta(days=1))
+        return honour(self.tracking.home, "IBM", at=NOW + timedelta(days=1))
 
     @property
     def history(self) -> list[str]:
@@ -107,8 +107,8 @@ def test_a_version_whose_model_is_not_here_is_said_and_changes_nothing(
 def test_mlflow_being_away_or_a_ticker_without_champion_changes_nothing(nights: Nights) -> None:
     nights.set_by_hand("a")
     away = changed(nights.tracking, tracking_uri="http://127.0.0.1:9")
-    assert (honour(away, "IBM", at=NOW), nights.history) == ("", ["promote a", "promote b"])
-    assert honour(nights.tracking, "AAPL", at=NOW) == ""
+    assert (honour(away.home, "IBM", at=NOW), nights.history) == ("", ["promote a", "promote b"])
+    assert honour(nights.tracking.home, "AAPL", at=NOW) == ""
 
 
 def test_a_command_that_rolls_back_moves_the_alias_over_a_persons(nights: Nights) -> None:
