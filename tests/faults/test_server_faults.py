@@ -170,7 +170,7 @@ def has_tables(database: Path) -> bool:
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as making:
             return making.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 5
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         return False
 
 
