@@ -50,11 +50,10 @@ def maintenance(
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
     refresh(current_home(), depth=Depth.EVERYTHING)
     reports = [
-        *reports_of(steps.resume_what_waited, now, dry_run),
+        *reports_of(steps.resume_what_waited, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
         # at once: until it is committed, any check-out brings back what was removed
         *(reports_of(steps.clear_shared_state, now, dry_run) if current_home().state else ()),
-        *reports_of(steps.clear_mlflow_files, days, now, dry_run),
         *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),
     ]
     line = summary(reports)

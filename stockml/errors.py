@@ -11,7 +11,7 @@
     ├── ModelError            TooFewBars, TooFewTickers, Diverged, InvalidForecast, NoChampion, NoForecast;
     │                         RowUnavailable; LooksAhead, a number that depends on a later bar
     ├── NightBusy             another run of this ticker is in progress
-    └── TrackingUnavailable   MLflow cannot be reached or written to
+    └── TrackingUnavailable   MLflow cannot be reached or written to; TrackingOutdated, for it is of an older version
 
 An error carries its data as attributes and survives pickling; its text says what was expected, found, and to do.
 """
@@ -283,6 +283,17 @@ class TrackingUnavailable(StockmlError):
     address: str
     why: str
     text = "MLflow at {address} cannot be reached or written to ({why}); see `stockml doctor`"
+
+
+class TrackingOutdated(TrackingUnavailable):
+    """A newer MLflow made the database, which the installed one cannot read."""
+
+    newest: str
+    installed: str
+    text = (
+        "the database at {address} was made by MLflow {newest}, and MLflow {installed} is installed, which cannot read "
+        "it; `pip install 'mlflow>={newest}'`"
+    )
 
 
 def quantity(number: int, thing: str) -> str:

@@ -23,7 +23,7 @@ SECRETS = (
     "STOCKML_DATABASE_URL",
     "STOCKML_WEBHOOK_URL",
 )
-NEED_ALL_FILES = ("backup", "restore", "rebuild-tracking", "rename")
+NEED_ALL_FILES = ("backup", "restore", "rename")
 OF_TICKERS = ("import", "bars", "forecast", "ledger", "plots", "status", "audit", "rollback", "rename")
 BY_THEMSELVES = ("nightly", "universe", "backfill", "history", "backtest", "tune", "pretrain", "maintenance")
 OF_NO_TICKER = ("tickers", "deploy", "tutorial", "up", "serve", "feed")  # of those above, the flows bring the files

@@ -152,7 +152,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     from stockml.tracking.client import Tracking
 
     try:
-        version = Tracking(current_home()).follow_champion(ticker, key)
+        version = Tracking(current_home()).follow_champion(ticker, key, over_hand=True)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"

@@ -141,7 +141,7 @@ def restore_home(
 ) -> int:
     """Restore an archive into an empty home. All or nothing.
 
-    Then run `stockml rebuild-tracking` and `stockml deploy`. A replay backup goes to `replay/` in the default home.
+    Then run `stockml deploy`. A replay backup goes to `replay/` in the default home.
     """
     from stockml.maintenance.backup import holds_replay, restore
 
@@ -149,27 +149,6 @@ def restore_home(
     if home.root.name == OLD_PLACE and holds_replay(file):  # not named: the default home is for market prices
         home = replay_home(os.environ)
     return _print_archived(file, restore(home, file, only), f"brought to {home.root} from", as_json)
-
-
-@app.command("rebuild-tracking")
-def rebuild_tracking(as_json: Json = False) -> int:
-    """Make MLflow's runs again from the nights' records. Models that are still kept are registered again too.
-
-    Exit code 1 if a record is damaged.
-    """
-    from stockml.maintenance.integrity import damaged_nights
-    from stockml.tracking.client import Tracking
-    from tasks.artifacts import mlflow_pages
-
-    home = current_home()
-    create(home)  # an absent database would be asked again and again, with a screen of MLflow's warnings
-    nights = Tracking(home, mlflow_pages(home)).rebuild()
-    models, runs = sum(night.model_version is not None for night in nights), quantity(len(nights), "run")
-    text = f"MLflow has {runs} from the records of the nights, {models} of them with their model"
-    print(json.dumps({"runs": len(nights), "with_model": models}) if as_json else text)
-    for fault in (damaged := tuple(damaged_nights(home))):
-        print(f"stockml: left out: {one_line(fault)}", file=sys.stderr)
-    return int(bool(damaged))
 
 
 def _print_archived(file: Path, archived: "Archived", verb: str, as_json: bool) -> int:

@@ -20,8 +20,7 @@ from stockml.code_version import in_words, number_libraries
 from stockml.errors import StockmlError, TrackingUnavailable
 from stockml.home import LOOPBACK, HomePaths
 from stockml.tracking.client import Tracking
-from stockml.tracking.connection import CONNECT_TIMEOUT_S, connection_fault, without_password
-from stockml.tracking.database import PREFIX
+from stockml.tracking.connection import CONNECT_TIMEOUT_S, SQLITE, connection_fault, without_password
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -47,13 +46,15 @@ def prefect(home: HomePaths, environ: Mapping[str, str]) -> Check:
 def mlflow(home: HomePaths) -> Check:
     scheme, shown = urlsplit(home.tracking_uri).scheme, without_password(home.tracking_uri)
     if scheme == "sqlite":
-        is_there = Path(home.tracking_uri.removeprefix(PREFIX)).exists()
+        is_there = Path(home.tracking_uri.removeprefix(SQLITE)).exists()
         is_served = home.tracking_uri == home.mlflow_database and home.server("mlflow")
         if is_served and not is_there and running_server(home):
             found = f"{shown} was removed, and the MLflow of `stockml up` writes on into the removed file"
-            return Check("MLflow", "problem", found, "start `stockml up` again, then `stockml rebuild-tracking`")
+            return Check("MLflow", "problem", found, "start `stockml up` again")
         if not is_there and any(home.nights.glob("*/*/night.json")):
-            return Check("MLflow", "note", f"{shown} is not there, and nights are", "`stockml rebuild-tracking`")
+            return Check(
+                "MLflow", "note", f"{shown} is not there, and nights are", "it is made anew"
+            )
         return Check("MLflow", "ok", shown)
     if not scheme.startswith(("http", "postgres", "mysql", "mssql")):  # Databricks, or what a plugin reaches
         return Check("MLflow", "note", f"{shown}, which only nights ask")

@@ -12,12 +12,9 @@ import pytest
 from deployments.cli.app import run
 from stockml.errors import StoreError
 from stockml.home import HomePaths
-from stockml.nights.record import night_path, write_night
-from stockml.provider.price_source import claim
 from stockml.storage.documents import Database
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Loopback, silent
-from tests.support.nights import recorded_night
 from tests.support.own_servers import free_port
 from tests.support.postgres_server import needs_postgres, postgres_server
 
@@ -94,12 +91,3 @@ def test_a_refused_login_to_the_shared_locks_is_told_at_once(guarded: str, monke
         with pytest.raises(StoreError, match=re.escape(found)) as refused:
             Database(f"stockml{login}@{place}", "s3://bucket/state").read("anything")
         assert WRONG not in f"{refused.value!r}{refused.value}"
-
-
-def test_without_the_database_tracking_is_not_rebuilt_and_one_line_says_so(home: HomePaths) -> None:
-    """MLflow's own attempts would take half a minute, and a screen of warnings."""
-    claim(home, "market")
-    write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
-    ended = stockml("rebuild-tracking", STOCKML_DATABASE_URL=f"postgresql://stockml:{WRONG}@127.0.0.1:9")
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
-    assert "expected PostgreSQL at 127.0.0.1:9, found no answer (Connection refused)" in ended.stderr

@@ -56,6 +56,7 @@ SAMPLES = [
     PortTaken("MLflow", 5000, "--mlflow-port"),
     PasswordNeeded("0.0.0.0"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
+    errors.TrackingOutdated("sqlite:////home/mlflow.db", "another revision", "3.18.0", "3.17.2"),
 ]
 
 
