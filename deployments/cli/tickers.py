@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer
@@ -182,7 +181,7 @@ def _print_and_register(home: HomePaths, done: str) -> None:
         try:
             print(*register_all(home), sep="\n")
         except Exception:  # such as of a server that asks for a password: printed after this line
-            print("`stockml deploy` updates Prefect")
+            print("start `stockml up` again to tell Prefect")
             raise
     else:
         print("`stockml up` schedules them")
