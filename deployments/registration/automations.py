@@ -30,8 +30,8 @@ from stockml.errors import InvalidSetting
 from stockml.nights import states
 
 Notify = Callable[[str], list[Any]]
-TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right; start `stockml up` again"
-    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right and answers; start `stockml up` again"
+TAKE_NOTICES = (
+    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right; start `stockml up` again"
 )
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
