@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from distributed import LocalCluster
+from prefect.settings import PREFECT_API_URL
 from prefect.states import State
 
 from flows.cluster import check_scheduler
@@ -106,7 +107,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_workers_end_with_the_run_however_that_ends(tmp_path: Path, sent: signal.Signals) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, **server}
     command = [sys.executable, str(tmp_path / "waiting.py")]
     with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as running:
         workers = until(lambda: pair if len(pair := workers_of(running.pid)) == 2 else None) or []

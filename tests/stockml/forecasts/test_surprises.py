@@ -44,9 +44,7 @@ USUAL = [0.02, 0.03] * 15
         (USUAL[: AT_LEAST - 1], 0.05, None),
     ],
 )
-def test_an_unusual_width_is_told_until_it_returns_only_once(
-    past: list[float], width: float, side: str | None
-) -> None:
+def test_an_unusual_width_is_told_until_it_returns_only_once(past: list[float], width: float, side: str | None) -> None:
     found = unusual_width(steps(past), tonight(width, DAYS[len(past)].date()))
     assert (found and found.side) == side
 
@@ -59,9 +57,7 @@ def test_of_two_forecasts_of_a_session_the_later_is_its_width() -> None:
 
 @pytest.mark.parametrize(("close", "missed"), [(100.5, False), (102.0, True), (98.0, True)])
 @pytest.mark.parametrize("split", [1.0, 0.5])
-def test_a_close_outside_the_band_of_the_forecast_before_is_told(
-    close: float, missed: bool, split: float
-) -> None:
+def test_a_close_outside_the_band_of_the_forecast_before_is_told(close: float, missed: bool, split: float) -> None:
     """Adjusted prices of both days are halved by a split of that day; the band is in the shares before it."""
     day = DAYS[3]
     closes = pd.Series([100.0 * split, close * split], index=DAYS[2:4])
