@@ -53,7 +53,7 @@ def nightly(
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
         arguments = params | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
-            night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
+            night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
 

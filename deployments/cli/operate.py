@@ -87,7 +87,7 @@ def clear_up(
     keep: Annotated[list[str] | None, Option(metavar="NAME=NUMBER", help="Such as model_days=30; repeatable.")] = None,
     as_json: Json = False,
 ) -> int:
-    """End dead runs, resume waiting ones, remove old data.
+    """Resume waiting nights, remove old data.
 
     Never removes a champion, the ledger, the store, or a night that MLflow lacks.
     """

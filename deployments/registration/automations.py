@@ -30,9 +30,7 @@ from stockml.errors import InvalidSetting
 from stockml.nights import states
 
 Notify = Callable[[str], list[Any]]
-TAKE_NOTICES = (
-    "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right; start `stockml up` again"
-)
+TAKE_NOTICES = "see that STOCKML_WEBHOOK_URL or the block `stockml-notices` is right; start `stockml up` again"
 ACTION, NOTICE_AGE = "prefect.automation.action", timedelta(days=3)
 PREFIX = "stockml: "
 # in these states a run has ended or waits, and sends no heartbeat; an event is named after its state's name

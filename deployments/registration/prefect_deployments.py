@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import time
 from functools import cache
 from importlib import import_module
@@ -20,7 +20,6 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, DeploymentSchedule, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
@@ -99,7 +98,7 @@ def other_deployments(entries: Sequence[TickerEntry], digest_at: time = DIGEST_A
             cron=f"{digest_at.minute} {digest_at.hour} * * 2-6", slug="morning",
         ),
         DeploymentSpec(
-            "maintenance.maintenance", "weekly clean-up", "Ends dead runs, resumes waiting ones, removes old data.",
+            "maintenance.maintenance", "weekly clean-up", "Resumes waiting nights, removes old data.",
             tags=("maintenance",), cron="30 9 * * 0", slug="weekly", before="weekly",
         ),
         DeploymentSpec("universe.universe", "all tickers, one night", "Many tickers' nights at once.", of_all),
@@ -153,18 +152,6 @@ def _end_waiting(client: SyncPrefectClient, going: DeploymentResponse, ticker: s
             )
         why = f"Goes on as {ticker}" if ticker else "Its deployment was removed"
         client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
-
-
-def create_unscheduled(entries: Sequence[TickerEntry], names: Sequence[str]) -> None:
-    """Create those of these names that are missing, without a schedule: for a page; `register` completes them."""
-    by_name = DeploymentFilter.model_validate({"name": {"any_": list(names)}})
-    with get_client(sync_client=True) as client:
-        existing = {each.name for each in paginated(client.read_deployments, deployment_filter=by_name)}
-    missing = [
-        each for each in (*ticker_deployments(entries), *other_deployments(entries)) if each.name in {*names} - existing
-    ]
-    if missing:
-        register([replace(each, cron=None) for each in missing], delete_others=False)
 
 
 def make_pool(client: SyncPrefectClient) -> None:

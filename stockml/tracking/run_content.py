@@ -43,7 +43,6 @@ CURVES = {
     "correlation": "training/move_correlation",
 }
 PLOTS_SHOWN = ("forecast", "leads", "ledger")
-DRAWN_AT_ONCE = ("forecast",)  # the others are drawn when a page asks for them, where pages can
 HASHES = ("data_hash", "config_hash", "code_hash")
 SOURCE = {"mlflow.user": "stockml", "mlflow.source.name": "flows/nightly.py", "mlflow.source.type": "JOB"}
 WITH_ALL_FIGURES = ("lstm", "champion", "published", "without_network")  # the others: MSE and skill
