@@ -14,13 +14,10 @@ from pydantic import BeforeValidator, Field, create_model
 
 from flows.form import NO_CHANGES, form_of
 from stockml.errors import StockmlError
-from stockml.home import current_home
 from stockml.maintenance.report import StepReport, markdown, summary
 from stockml.maintenance.retention import RetentionSettings
 from stockml.nights import states
 from stockml.storage.os_errors import refused
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from tasks import maintenance as steps
 from tasks.artifacts import show_text
 
@@ -48,12 +45,9 @@ def maintenance(
     A step that cannot be done is reported and stops no other. The state carries the steps.
     """
     now, days = datetime.now(UTC), RetentionSettings(**keep.model_dump(exclude_none=True))
-    refresh(current_home(), depth=Depth.EVERYTHING)
     reports = [
         *reports_of(steps.resume_what_waited, dry_run),
         *reports_of(steps.clear_folders, days, now, dry_run),
-        # at once: until it is committed, any check-out brings back what was removed
-        *(reports_of(steps.clear_shared_state, now, dry_run) if current_home().state else ()),
         *reports_of(steps.clear_mlflow, days, now, mlflow_trash_days, dry_run),
     ]
     line = summary(reports)

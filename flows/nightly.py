@@ -28,7 +28,7 @@ from stockml.pipeline.night_key import night_key
 from stockml.pipeline.session_status import SessionStatus
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile, without_effect
-from stockml.storage import sharing
+from stockml.storage.locks import ticker_lock
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
 from tasks import events
@@ -79,7 +79,6 @@ def nightly(
     delisted share, quota, no answer), or Waiting where another run of the deployment asks again.
     """
     ticker = validated_ticker(ticker)
-    sharing.refresh(current_home(), [ticker])
     night_settings = form.chosen(profile, mode, settings, ticker=ticker)
     for name in without_effect(night_settings):
         get_run_logger().warning("%s acts on the tutorial profile only: the nightly network is the base's", name)
@@ -91,7 +90,6 @@ def nightly(
     keep_code_version()  # the night may wait for hours, for another of its ticker or for a late bar
     with exclusive_run(ticker):
         bars = bars_of(request, session)
-        sharing.commit(current_home(), ticker)
         if isinstance(bars, SessionStatus):
             return skipped(request, waiting_if_run_again(bars, late_retries, late_wait_s))
         published = events.published_before(ticker)
@@ -126,7 +124,6 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
     evaluation = with_home_storage(evaluate_model, force=force)(dataset, decision, model, settings.evaluation, upcoming)
     key = night_key(dataset, settings)
     published = with_home_storage(publish_forecast, force=force)(evaluation, key, clock.now())
-    sharing.commit(current_home(), request.ticker)
     done = StepReceipts(bars, dataset, model, evaluation, settings, key)
     logged_at, seconds = datetime.now(UTC), request.seconds()
     run = with_home_storage(log_run, force=force)(done, logged_at, seconds, prefect_page())
@@ -138,17 +135,17 @@ def train_and_publish(request: NightRequest, bars: StoreReceipt) -> Night:
 
 @contextmanager
 def exclusive_run(ticker: str) -> Iterator[None]:
-    """Let one run of a ticker at a time work, on all machines that share its state; a second waits and says so.
+    """Let one run of a ticker at a time work; a second waits and says so.
 
     Raises NightBusy, and StoreBusy if another machine committed the state meanwhile.
     """
     with ExitStack() as locks:
         try:
-            locks.enter_context(sharing.ticker_lock(current_home(), ticker, 0))
+            locks.enter_context(ticker_lock(current_home(), ticker, 0))
         except StoreBusy as busy:
             get_run_logger().info("another run of %s is at work; waiting for it (%s)", ticker, busy.why)
             try:
-                locks.enter_context(sharing.ticker_lock(current_home(), ticker, BUSY_WAIT_S))
+                locks.enter_context(ticker_lock(current_home(), ticker, BUSY_WAIT_S))
             except StoreBusy:
                 raise NightBusy(ticker, BUSY_WAIT_S) from None
         yield

@@ -25,8 +25,6 @@ from stockml.nights.universe import NightRow, write_csv
 from stockml.prices.store import BarStore
 from stockml.provider.turns import stalest_first
 from stockml.settings import FailWhen, Mode, Profile
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from stockml.tickers import validated_ticker
 from tasks.artifacts import final_state, night_callback, row_of, show_nights, warned_if_refused
 from tasks.later_runs import MAY_COME, run_again
@@ -76,7 +74,6 @@ def universe(
     """
     names = tuple(dict.fromkeys(validated_ticker(ticker) for ticker in tickers))
     form.chosen(profile, mode, settings)
-    refresh(current_home(), names, Depth.STATUS)
     # a wait is this run's, which then holds no process
     common: dict[str, Any] = {"session": session, "mode": mode, "force": force, "late_retries": 0}
     changes = (profile if profile != "nightly" else None, calendar, settings.model_dump(exclude_none=True))

@@ -10,12 +10,9 @@ from stockml.maintenance.integrity import promoted_tickers
 from stockml.maintenance.report import StepReport
 from stockml.maintenance.retention import RetentionSettings
 from stockml.models.registry import Registry
-from stockml.storage import sharing
 from stockml.tracking import retention as mlflow_retention
 from stockml.tracking.client import Tracking
 from tasks.artifacts import mlflow_pages
-
-UNNAMED_FOR = timedelta(days=2)  # a commit names what it has uploaded within minutes
 
 
 @task(name="resume what waited", task_run_name="resume what waited")
@@ -61,15 +58,6 @@ def clear_mlflow(keep: RetentionSettings, now: datetime, trash_days: int, dry_ru
         StepReport("MLflow runs", len(removed.runs), things=(*removed.runs, *advice)),
         StepReport("models in MLflow", len(removed.models), things=removed.models),
     ]
-
-
-@task(name="clear shared state", task_run_name="clear shared state")
-def clear_shared_state(now: datetime, dry_run: bool) -> StepReport:
-    """Commit what was removed here, and remove objects that no manifest has named for days."""
-    if not dry_run:
-        sharing.commit_all(current_home(), may_remove=True)
-    old = sharing.unreferenced_before(current_home(), now - UNNAMED_FOR, remove=not dry_run)
-    return StepReport("objects of the shared state", len(old), sum(old.values()), tuple(f"`{name}`" for name in old))
 
 
 def _kept_keys(keep: RetentionSettings) -> set[str]:

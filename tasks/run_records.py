@@ -25,8 +25,6 @@ from stockml.home import current_home
 from stockml.nights.key_figures import newest
 from stockml.nights.status import LastRun, last_run, record_run
 from stockml.prices.calendar import sessions_for
-from stockml.storage.manifests import LAST_RUN_SUFFIX
-from stockml.storage.sharing import commit_merged
 from stockml.tickers import validated_ticker
 
 T = TypeVar("T")
@@ -108,7 +106,6 @@ def keep_end(run: FlowRun, state: State, at: datetime) -> None:
         # the hook of a run that is cancelled comes before its end state
         name = "Cancelled" if state.is_cancelling() else state.name or ""
         record_run(current_home().nights, ticker, LastRun(name, reason_of(state), at))
-        commit_merged(current_home(), ticker + LAST_RUN_SUFFIX)
 
 
 def reason_of(state: State) -> str:

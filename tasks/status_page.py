@@ -26,8 +26,6 @@ from stockml import clock
 from stockml.errors import StockmlError
 from stockml.home import current_home
 from stockml.nights.status import known_tickers, markdown, rows
-from stockml.storage.shared_state import Depth
-from stockml.storage.sharing import refresh
 from stockml.tracking.client import Tracking
 from tasks.run_records import NIGHTS, REFUSALS, in_state, keep_end, paginated, runs_of, with_retries
 
@@ -51,7 +49,6 @@ def show_status() -> None:
     """
     home = current_home()
     with suppress(StockmlError, OSError, *REFUSALS), get_client(sync_client=True) as client:
-        refresh(home, depth=Depth.STATUS)
         scheduled = next_nights(client)
         calendars = {ticker: run.parameters.get("calendar") for ticker, run in scheduled.items()}
         listed = rows(home, known_tickers(home) | {*scheduled}, clock.now(), next_runs(scheduled), calendars, scheduled)

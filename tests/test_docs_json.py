@@ -21,7 +21,7 @@ from stockml.nights.record import kept_nights
 from stockml.nights.summary import as_json
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.support.commands import Captured
 from tests.support.json_fields import PAGE, check_fields, told
 from tests.support.old_homes import restored_to

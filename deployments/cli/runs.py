@@ -33,24 +33,24 @@ _OURS = str(Path(__file__).parents[2])
 def result_without_run(
     ticker: str, session: date | None, settings: "Settings", calendar: str | None, *, force: bool
 ) -> "Night | None":
-    """Return the night if there is nothing to do: no session, or an unchanged finished night. Raises InvalidSession.
+    """Return the night if there is nothing to do: no session, or an unchanged finished night. None if a run is needed.
 
-    None if a run is needed; also where machines share state, since this one may lack files: the run itself checks.
+    Raises InvalidSession.
     """
     from stockml import clock
     from stockml.forecasts.ledger import Ledger
     from stockml.nights.record import Night
+    from stockml.nights.status import ATTEMPT
     from stockml.pipeline.finished_nights import finished_night
     from stockml.pipeline.session_status import session_status
     from stockml.prices.calendar import sessions_for
-    from stockml.storage.manifests import ATTEMPT
 
     home, exchange = current_home(), sessions_for(ticker, calendar)
-    last_session = Ledger(home.ledger).last_session(ticker) if home.state is None else None
+    last_session = Ledger(home.ledger).last_session(ticker)
     status = session_status(exchange, requested=session, now=clock.now(), last_stored=last_session)
     if status.state:
         return Night.skipped(ticker, status.session, str(status), datetime.now(UTC), settings.sha256())
-    if force or home.state is not None:
+    if force:
         return None
     if night := finished_night(home, ticker, status.session, settings, calendar):
         print("stockml: nothing has changed since that night ran; --force computes it again", file=sys.stderr)
@@ -108,11 +108,11 @@ def check_spelling(*tickers: str) -> None:
 
 
 def check_bars(tickers: Sequence[str], calendar: str | None) -> None:
-    """Raise NoBars for a ticker without stored bars: a typo makes no failed run. With shared state, the run checks."""
+    """Raise NoBars for a ticker without stored bars: a typo makes no failed run."""
     from stockml.nights.key_figures import store_of
 
     home = current_home()
-    for ticker in tickers if home.state is None else ():
+    for ticker in tickers:
         store_of(home, ticker, calendar).view(ticker)
 
 

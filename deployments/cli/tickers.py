@@ -13,7 +13,6 @@ from stockml.errors import InvalidSetting, StoreBusy
 from stockml.home import HomePaths, current_home
 from stockml.settings import Profile
 from stockml.storage.locks import file_lock
-from stockml.storage.sharing import commit_merged
 from stockml.tickers import as_key, exchange, from_yahoo
 
 app = Typer()
@@ -175,7 +174,6 @@ def _print_and_register(home: HomePaths, done: str) -> None:
     from deployments.registration.ticker_list import list_file, tickers_of
     from deployments.servers.prefect_api import running_server
 
-    commit_merged(home)  # Prefect must not get what another machine was faster to change
     print(f"{done}; {len(tickers_of(home).tickers)} in {list_file(home)}")
     if os.environ.get("PREFECT_API_URL") or running_server(home):
         try:

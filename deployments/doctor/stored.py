@@ -24,7 +24,7 @@ from stockml.nights.status import known_tickers
 from stockml.pipeline.ingest import delisted_status
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
-from stockml.storage.sharing import interrupted_renames
+from stockml.storage.locks import interrupted_renames
 from stockml.storage.sqlite_files import fault_of
 from stockml.tracking.client import Tracking
 from stockml.tracking.connection import SQLITE, is_server

@@ -1,7 +1,7 @@
 """Check a night for look-ahead: past forecasts, made again from a series with another future, must not change.
 
 Every row of the night's tables is made again as of an origin in the middle of the test part; up to there, what would
-have been published is combined again. A ticker's own training is repeated. `stockml audit` replays whole nights.
+have been published is combined again. A ticker's own training is repeated.
 """
 
 from collections.abc import Callable, Mapping

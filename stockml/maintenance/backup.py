@@ -10,12 +10,11 @@ replaced, never edited, the copy has what a copied file depends on as it was the
 import hashlib
 import json
 import os
-import secrets
 import shlex
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,8 +31,7 @@ from stockml.models.registry import Registry
 from stockml.nights.record import kept_night
 from stockml.provider.price_source import FILE as KIND_OF_PRICES
 from stockml.provider.price_source import REPLAY
-from stockml.storage.files import NO_ROOM, sync_folder, write_atomically
-from stockml.storage.objects import Objects, StoredObject
+from stockml.storage.files import NO_ROOM, read_if_there, refused_by_disk, sync_folder, write_atomically
 from stockml.storage.os_errors import RESTORING, check_links
 from stockml.storage.process_marks import is_gone, mark
 
@@ -84,8 +82,8 @@ def restore(home: HomePaths, file: Path, only: str | None = None) -> Archived:
     Until then, nights and other commands refuse the home (`check_home`).
 
     only: one file, or all below a folder (`ledger/IBM.parquet`, `models/IBM`), such as damaged ones that were moved
-    away; where machines share the state, which brings those back, they are moved to `damaged/` here. Changes nothing if
-    it raises InvalidFile (an incomplete archive, or a home with other content) or DiskFull (no room to unpack).
+    away. Changes nothing if it raises InvalidFile (an incomplete archive, or a home with other content) or DiskFull (no
+    room to unpack).
     """
     home.root.mkdir(parents=True, exist_ok=True)
     with _staging(home, home.root) as staging:
@@ -93,13 +91,11 @@ def restore(home: HomePaths, file: Path, only: str | None = None) -> Archived:
         names = [name for name in _extracted(file, staging.root) if f"{name}/".startswith(prefix)]
         if not names:
             raise InvalidFile(str(file), f"expected {only} in the archive, found nothing of that name")
-        damaged = _damaged(home, names) if home.state and only else set()
         for name in names:
-            if name not in damaged and _read(home, name) not in (None, (staging.root / name).read_bytes()):
-                objects, name_there = _location(home, name)
+            if _read(home, name) not in (None, (staging.root / name).read_bytes()):
                 why = "expected a home without it, found other content than the archive's"
                 way_on = "move it away, or name an empty folder in STOCKML_HOME"
-                raise InvalidFile(objects.address(name_there), f"{why}; {way_on}")
+                raise InvalidFile(str(_location(home, name)), f"{why}; {way_on}")
         damage = _faults_of_copy(staging, home)
         command = ["stockml", "restore", str(file.resolve()), *([] if only is None else ["--only", only])]
         mark = home.locks / RESTORING
@@ -107,14 +103,10 @@ def restore(home: HomePaths, file: Path, only: str | None = None) -> Archived:
         is_finished_by_this = only is None or unfinished[3:] == command[3:]  # wherever the archive is by now
         if is_finished_by_this:
             write_atomically(mark, shlex.join(command).encode())
-        damaged_folder = home.root / "damaged" / secrets.token_hex(4)
-        for name in damaged:
-            (damaged_folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(home.root / name, damaged_folder / name)
         for name in reversed(names):  # first what others depend on
             if _read(home, name) is None:
-                objects, name_there = _location(home, name)
-                objects.replace(name_there, (staging.root / name).read_bytes(), StoredObject(None))
+                with refused_by_disk(path := _location(home, name)):
+                    write_atomically(path, (staging.root / name).read_bytes())
         if is_finished_by_this:
             mark.unlink()
         return Archived(len(names), file.stat().st_size, tuple(damage))
@@ -138,7 +130,7 @@ def _copied(home: HomePaths, root: Path) -> Iterator[str]:
 
 def _names(home: HomePaths) -> Iterator[str]:
     root = home.root
-    for folder in (*(str(root / folder_path) for folder_path in PLACES), home.store):
+    for folder in (*(root / name for name in PLACES), home.store):
         for folder_path, _, files in os.walk(folder, onerror=_refuse):
             check_links(Path(folder_path, name) for name in files)  # `glob` passes over these too
     yield from (KIND_OF_PRICES, "tickers.yaml")
@@ -150,9 +142,8 @@ def _names(home: HomePaths) -> Iterator[str]:
     for kind in KINDS.values():
         yield from _under(root, f"bases/{kind.pattern}", f"bases/superseded/*/{kind.pattern}")
     yield from _under(root, "nights/*/*/*")
-    stored = [PurePosixPath(name) for name in Objects(home.store).names("")]
-    parquet = [path for path in stored if path.suffix == ".parquet" and not path.name.startswith(".")]
-    yield from (f"store/{path}" for path in sorted(parquet, key=lambda path: (-len(path.parts), str(path))))
+    stored = [path.relative_to(home.store) for path in home.store.rglob("[!.]*.parquet")]
+    yield from (f"store/{path}" for path in sorted(stored, key=lambda path: (-len(path.parts), str(path))))
 
 
 def _champions(home: HomePaths, ticker: str) -> list[str]:
@@ -229,7 +220,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, str]:
 
 @contextmanager
 def _staging(home: HomePaths, parent: Path) -> Iterator[HomePaths]:
-    """A temporary folder in `parent`, as a home whose store is local; removes those that killed processes left there.
+    """A temporary folder in `parent`, as a home; removes those that killed processes left there.
 
     Raises DiskFull, naming `parent`, if the block finds no room.
     """
@@ -239,7 +230,7 @@ def _staging(home: HomePaths, parent: Path) -> Iterator[HomePaths]:
     prefix = f"{STAGING}{mark()}-".replace(":", "@")  # memory sticks allow no colon in a name
     root = Path(tempfile.mkdtemp(prefix=prefix, dir=parent.resolve()))
     try:
-        yield replace(home, root=root, store=str(root / "store"))
+        yield replace(home, root=root, store=root / "store")
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFull(str(parent), error.strerror or str(error)) from error
@@ -253,22 +244,10 @@ def _faults_of_copy(staging: HomePaths, home: HomePaths) -> list[str]:
     return [fault.replace(str(staging.root), str(home.root)) for fault in faults(staging)]
 
 
-def _damaged(home: HomePaths, names: Iterable[str]) -> set[str]:
-    """Those of these files that are damaged, or are in a damaged folder."""
-    known_faults = tuple(faults(home))
-    paths = {name: home.root / name for name in names}
-    return {
-        name
-        for name, path in paths.items()
-        if path.exists() and any(fault.startswith((f"{path}: ", f"{path.parent}: ")) for fault in known_faults)
-    }
-
-
-def _location(home: HomePaths, name: str) -> tuple[Objects, str]:
+def _location(home: HomePaths, name: str) -> Path:
     top, _, rest = name.partition("/")
-    return (Objects(home.store), rest) if top == "store" else (Objects(str(home.root)), name)
+    return home.store / rest if top == "store" else home.root / name
 
 
 def _read(home: HomePaths, name: str) -> bytes | None:
-    objects, name_there = _location(home, name)
-    return objects.read(name_there).content
+    return read_if_there(_location(home, name))

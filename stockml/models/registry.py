@@ -15,9 +15,8 @@ from typing import Literal
 
 from stockml.errors import InvalidFile, NoChampion, RecordUnreadable, StoreError
 from stockml.home import HomePaths
-from stockml.storage.files import write_atomically
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import sha256_of
 from stockml.storage.os_errors import unfinished_rename, unreadable
 from stockml.storage.records import as_text, read_record, record
 from stockml.tickers import validated_ticker

@@ -11,7 +11,7 @@ from stockml.models.vintage_set import vintages_sha256
 from stockml.pipeline.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, StoreReceipt
 
 

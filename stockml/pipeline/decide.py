@@ -16,8 +16,7 @@ from stockml.pipeline.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt
 from stockml.storage.records import read_record, record, written_record
 from stockml.training.train import facts_about

@@ -11,7 +11,7 @@ from stockml.models.trained_model import load_model, same_forecast, vintage_fold
 from stockml.pipeline.decide import champion_of_decision
 from stockml.prices.series import PriceSeries
 from stockml.settings import EvaluationSettings
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt
 from stockml.training.ticker_training import split_after_vintages
 

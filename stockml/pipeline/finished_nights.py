@@ -12,8 +12,7 @@ from stockml.home import HomePaths
 from stockml.nights.record import Night, read_night
 from stockml.pipeline.dataset import side_inputs_sha256
 from stockml.settings import Settings
-from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import Receipt, RunReceipt
 from stockml.storage.records import read_record, record, written_record
 
@@ -34,8 +33,8 @@ class FinishedNight:
 
 
 def keep_finished(home: HomePaths, request: str, run: RunReceipt, others: Iterable[Receipt]) -> None:
-    """Remember what the newest night left; not if it waits for MLflow or machines share state. request: as it began."""
-    if run.run_id is None or home.state is not None:
+    """Remember what the newest night left; not if it waits for MLflow. request: as it began."""
+    if run.run_id is None:
         return
     files = {receipt.path: receipt.sha256 for receipt in (run, *others)}
     write_atomically(home.nights / run.ticker / FILE, written_record(FinishedNight(request, run.path, files)))

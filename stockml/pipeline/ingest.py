@@ -17,7 +17,7 @@ from stockml.provider.http import OutputSize, PriceProvider
 from stockml.provider.listing import ASKED_EVERY, Delistings, parse_delisted
 from stockml.provider.parsing import parse_daily
 from stockml.provider.payload_archive import archive, read_archived
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 
 COMPACT_SESSIONS = 100

@@ -24,7 +24,7 @@ from stockml.pipeline.promote import final_verdict, promote
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, EvaluationReceipt, ModelReceipt, RunReceipt, StoreReceipt
 from stockml.tracking import run_content
 from stockml.tracking.client import Tracking

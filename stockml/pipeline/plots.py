@@ -21,7 +21,7 @@ from stockml.nights.record import Night, kept_night, kept_nights
 from stockml.plots import comparison, diagnostics, forecast, style, training, tutorial
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

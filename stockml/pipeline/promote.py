@@ -10,7 +10,7 @@ from datetime import date, datetime
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 
 

@@ -11,7 +11,7 @@ from stockml.pipeline.decide import champion_of_decision
 from stockml.pipeline.night_key import training_code
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
 from stockml.training.checkpoint import EpochProgress
 from stockml.training.train import learning_sha256, train

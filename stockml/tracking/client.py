@@ -18,11 +18,12 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.nights import key_figures
 from stockml.nights.record import Night, model_name, night_in, night_path, write_night
-from stockml.storage.manifests import WAITING
 from stockml.tracking import champions, connection, experiments, glossary, models, runs, track_record, views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+WAITING = "waiting"  # beside a night's record until MLflow has it
 
 
 @dataclass(frozen=True)

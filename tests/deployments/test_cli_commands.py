@@ -28,7 +28,7 @@ from stockml.models.registry import Registry
 from stockml.prices.store import BarStore
 from stockml.settings import settings_for, tutorial_settings
 from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking import glossary, views
 from stockml.tracking.experiments import experiment_name
 from stockml.training.tuned_settings import tuned_settings

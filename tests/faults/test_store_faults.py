@@ -18,7 +18,7 @@ from stockml.errors import StoreError, StoreUnreadable
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append
 from tests.support.patience import PATIENCE_S
 from tests.support.small_disk import files_of_at_most

@@ -30,7 +30,7 @@ from stockml.nights.record import night_path, read_night
 from stockml.nights.tables import paths
 from stockml.pipeline.finished_nights import finished_night
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.sharing import ticker_lock
 from tests.support.patience import until
 from tests.support.replaying import SMALL, THURSDAY

@@ -48,7 +48,7 @@ SAMPLES = [
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
     errors.LooksAhead("champion", "2010-03-01"),
-    errors.RowUnavailable("GJR-GARCH", "needs the extra `garch`"),
+    errors.RowUnavailable("all of them are left out:", "ends in 1999: OLD"),
     errors.NoForecast("IBM", "/home/me/.stockml"),
     ServerUnavailable("Prefect", "http://127.0.0.1:4200/api", "start it with `stockml up`"),
     ServerFailed("MLflow", 1, "mlflow.log", "address in use"),

@@ -25,7 +25,7 @@ from stockml.home import current_home as home_of
 from stockml.models.registry import Registry
 from stockml.nights.record import Night, read_night
 from stockml.prices.store import BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 
 MODULES = {"history": "backfill", "pretrain": "studies", "tune": "studies", "backtest": "studies"}

@@ -21,7 +21,7 @@ from stockml.nights.record import night_path, read_night, write_night
 from stockml.prices.bars import Split
 from stockml.prices.store import BarStore
 from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.sharing import interrupted_renames, ticker_lock
 from stockml.training.tuned_settings import tuned_settings, write_tuned_settings
 from tests.support.forecasts import entry

@@ -16,7 +16,7 @@ from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night, night_path, write_night
 from stockml.storage.files import write_atomically
 from stockml.storage.manifests import ATTEMPT
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.training import checkpoint
 from tests.support.models import write_model
 

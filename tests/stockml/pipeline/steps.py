@@ -12,7 +12,7 @@ from stockml.pipeline.evaluate import evaluate_night
 from stockml.pipeline.train import train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, ModelReceipt
 from tests.support.walks import SMALL, turning
 

@@ -22,7 +22,7 @@ from stockml.pipeline.night_key import training_code
 from stockml.pipeline.train import train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Mode, Settings, settings_for
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.pipeline.steps import ALONE, ONE, OWN, Night, dataset_of, night
 from tests.support import forecasts
 

@@ -16,7 +16,7 @@ from stockml.models.vintage_set import VintageSet
 from stockml.pipeline.decide import decide_mode
 from stockml.pipeline.evaluate import evaluate_night
 from stockml.prices.series import PriceSeries
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.pipeline.steps import ALONE, ONE, OWN, dataset_of, night
 
 

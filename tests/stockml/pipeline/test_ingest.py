@@ -17,7 +17,7 @@ from stockml.prices.store import BarStore
 from stockml.provider.client import AlphaVantage
 from stockml.provider.payload_archive import Payload, archive, read_archived
 from stockml.storage.documents import FileNotes
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
 from tests.stockml.pipeline.test_data_notes import IBM

@@ -13,7 +13,7 @@ from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, write_night
 from stockml.pipeline.log import live_metrics, promote_pending, tutorial_notes
 from stockml.prices.series import PriceSeries
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.support.models import write_model
 from tests.support.nights import recorded_night
 from tests.support.publishing import FRIDAY, publish, record

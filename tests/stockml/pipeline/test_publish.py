@@ -10,7 +10,7 @@ from stockml.evaluation.assessment import write_assessment
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.pipeline.publish import publish
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import EvaluationReceipt
 from tests.support.nights import assessed
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stockml.prices.bars import Bars, Split
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import SCHEMAS, BarStore
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.prices.stored import IBM, NOW, append, restated
 from tests.stockml.prices.test_store import counts
 from tests.support import strategies

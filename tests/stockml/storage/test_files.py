@@ -15,7 +15,7 @@ from stockml.home import HomePaths, owner_only
 from stockml.maintenance.backup import back_up
 from stockml.models.registry import Registry
 from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from tests.stockml.models.test_registry import night
 from tests.support.forecasts import entry
 

@@ -16,7 +16,7 @@ from stockml.prices.bars import COLUMNS
 from stockml.prices.revisions import BAR_SCHEMA
 from stockml.prices.store import BarStore
 from stockml.storage.locks import file_lock
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.parquet_files import TableFiles, as_bytes, from_bytes
 from tests.stockml.prices.stored import IBM, NOW, append
 

@@ -8,7 +8,7 @@ import pytest
 
 from stockml.errors import DiskFull
 from stockml.storage.files import write_atomically
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, Receipt, RunReceipt
 
 

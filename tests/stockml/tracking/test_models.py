@@ -14,7 +14,7 @@ from stockml.errors import TrackingUnavailable
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
 from stockml.nights.record import Night
-from stockml.storage.objects import sha256_of
+from stockml.storage.files import sha256_of
 from stockml.tracking.client import Tracking
 from tasks.maintenance import resume_what_waited
 from tests.stockml.tracking.logged import NOW, changed, client, runs, versions
