@@ -53,7 +53,7 @@ def add(
     at: Annotated[str | None, Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
     profile: Annotated[Profile | None, Option(help="Nightly or tutorial.")] = None,
 ) -> None:
-    """Add tickers to run every night."""
+    """Add tickers to run every night, to the default list or your own."""
     from deployments.registration import ticker_list
     from deployments.replay.recording import recorded_rows
     from stockml.prices.store import BarStore
@@ -64,15 +64,14 @@ def add(
     for ticker in tickers if plays_recorded(home, os.environ) else ():  # an unrecorded ticker would fail every night
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
-    before = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     added = ticker_list.add(home, tickers, choices)
-    listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     spelt = ticker_list.listed_spelling(home)
     known = [each if (old := spelt(each)) == each else f"{each} (as {old})" for each in tickers if each not in added]
-    as_it_was = ", its entry as it was" if any(choices.values()) else ""
-    parts = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
-    parts[f"{{}} there already{as_it_was}"] = known
-    _print_and_register(home, "; ".join(words.format(", ".join(names)) for words, names in parts.items() if names))
+    done = [f"added {', '.join(added)}"] if added else []
+    if known:
+        as_it_was = ", its entry as it was" if any(choices.values()) else ""
+        done.append(f"{', '.join(known)} there already{as_it_was}")
+    _print_and_register(home, "; ".join(done))
     for ticker in added:
         if symbol := from_yahoo(ticker):
             rename = f"`stockml rename {ticker} {symbol}`"
@@ -94,12 +93,11 @@ def remove(tickers: Named) -> None:
     from deployments.registration import ticker_list
 
     home = current_home()
-    removed = ticker_list.remove(home, tickers)
-    # also where none was left to remove: an earlier run may have been killed before it updated Prefect
-    _print_and_register(home, f"removed {', '.join(removed) or 'nothing'}")
-    if missing := [ticker for ticker in tickers if ticker not in removed]:
-        fault = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}"
+    listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
+    if missing := [ticker for ticker in tickers if ticker not in listed]:
+        fault = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}; nothing was removed"
         raise BadParameter(fault, param_hint="TICKER")
+    _print_and_register(home, f"removed {', '.join(ticker_list.remove(home, tickers))}")
 
 
 @app.command()
