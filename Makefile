@@ -77,7 +77,7 @@ endif
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp
-	@$(call sync,install run postgres test)
+	@$(call sync,install run postgres dask test)
 	@touch $@
 
 # The lock alone says what is installed: nothing is resolved. What it does not name is removed.

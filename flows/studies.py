@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Annotated
-from uuid import UUID
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -20,7 +19,6 @@ from stockml.settings import Sampler
 from stockml.tickers import validated_ticker
 from stockml.training.tuning import TuningResult
 from tasks.artifacts import show_text
-from tasks.run_records import record_process
 from tasks.studies import backtest_tickers, folder_named, learn_base, read_prices, show_tuned, tune_settings
 
 THREE_YEARS = timedelta(days=3 * 365)
@@ -35,7 +33,6 @@ def pretrain(
     ),
 ) -> State:
     """Learn a base across all tickers of the store or a folder; the state carries it. Too few tickers: skipped."""
-    record_process(UUID(flow_run.id))
     series, *_ = read_prices([], folder_named(prices), None)
     newest = max(each.sessions[-1].item() for each in series.values()) if prices else clock.now().date()
     base = learn_base(series, through or newest, seeds)
@@ -64,7 +61,6 @@ def tune(
 ) -> State[TuningResult]:
     """Try settings, judge each on the validation part, and write the best as the ticker's settings file."""
     ticker, base = validated_ticker(ticker), form.chosen("tutorial", "auto", settings)
-    record_process(UUID(flow_run.id))
     fixed = [*form.dotted(settings)]
     tuned = tune_settings(ticker, base, fixed, trials=trials, sampler=sampler, calendar=calendar or None)
     show_tuned(tuned)
@@ -94,7 +90,6 @@ def backtest(
 ) -> State:
     """Replay past nights, and compare all forecasts by CRPS and by the path's error. The state carries the table."""
     symbols = [validated_ticker(ticker) for ticker in tickers]
-    record_process(UUID(flow_run.id))
     series, unreadable, doubts = read_prices(symbols, folder_named(prices), calendar or None)
     last = last or max((each.sessions[-1].item() for each in series.values()), default=clock.now().date())
     span = Span(first or last - THREE_YEARS, last, every)

@@ -24,7 +24,6 @@ Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae", "huber"]
 DecayPart = Literal["validation", "test"]
 Sampler = Literal["tpe", "random", "grid"]  # of the hyperparameter search
-DateOrder = Literal["day-first", "month-first"]  # of a price file
 DecimalMark = Literal["comma", "point"]
 FailWhen = Literal["all fail", "any fails", "never"]  # when a run over many tickers counts as failed
 MAX_LAYERS = 6

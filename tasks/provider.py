@@ -37,9 +37,9 @@ def _key_from_block() -> str | None:
         return None
     from prefect.blocks.system import Secret
 
-    secrets: Any = Secret  # its types do not know `_sync`
     try:
-        return str(secrets.load("alphavantage-api-key", _sync=True).get())
+        secret: Any = Secret.load("alphavantage-api-key")  # its type allows for a coroutine
+        return str(secret.get())
     except ValueError:
         return None
 

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
+from stockml import clock
 from stockml.errors import (
     BadKey,
     FeedError,
@@ -33,6 +34,7 @@ from stockml.provider.http import OutputSize
 from stockml.settings import EvaluationSettings, Settings
 from stockml.storage import receipts
 from stockml.storage.receipts import DatasetReceipt, DecisionReceipt, EvaluationReceipt, ModelReceipt, StoreReceipt
+from stockml.tracking import champions
 from stockml.tracking.client import Tracking
 from tasks.artifacts import epoch_callback, mlflow_pages
 from tasks.caching import step
@@ -122,7 +124,9 @@ def renormalise(bars: StoreReceipt, calendar: str | None, beside: str) -> Datase
 def decide_mode(dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
     """Decide to retrain, fine-tune or keep, with the reason; a repeated night decides as it did the first time."""
     log.promote_pending(current_home(), dataset.ticker)
-    return decide.decide_mode(current_home(), dataset, settings)
+    if by_hand := champions.honour(current_home(), dataset.ticker, at=clock.now()):
+        get_run_logger().warning("%s", by_hand)
+    return decide.decide_mode(current_home(), dataset, settings, by_hand)
 
 
 @step("train", module="pipeline.train", task_run_name="{decision.mode} {dataset.ticker} {dataset.session}")
@@ -165,7 +169,7 @@ def log_run(done: log.StepReceipts, now: datetime, seconds: float, flow_run_url:
         seconds=seconds,
         flow_run_url=flow_run_url,
         pages=mlflow_pages(current_home()),
-        missed=lambda error: get_run_logger().warning("%s; what is missing is kept and logged on the next run", error),
+        missed=lambda error: get_run_logger().warning("%s; until MLflow has it, the night is kept", error),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
@@ -18,13 +18,12 @@ from stockml.errors import InvalidFile, InvalidTicker, NoBars, StockmlError, qua
 from stockml.home import current_home
 from stockml.provider.price_source import check, kind_here, kind_of, replay_home
 from stockml.redaction import one_line
-from stockml.settings import DateOrder, DecimalMark
+from stockml.settings import DecimalMark
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stockml.prices.csv_cells import Readings
-    from stockml.prices.csv_import import ImportReport
+    from stockml.prices.csv_import import ImportReport, Readings
     from stockml.prices.store import BarStore
 
 app = Typer()
@@ -37,20 +36,28 @@ def import_history(
     ticker: Annotated[str, Argument(metavar="TICKER|FOLDER", help="The ticker, or a folder of CSV files alone.")],
     file: Annotated[Path | None, Argument(metavar="FILE", help="The ticker's CSV file of daily prices.")] = None,
     calendar: Calendar = None,
-    dates: Annotated[
-        DateOrder | None, Option(help="How to read dates such as 03/04/2026 if the file is ambiguous.")
+    date_format: Annotated[
+        str | None, Option(metavar="FORMAT", help="How dates are written, such as %d.%m.%Y.")
     ] = None,
     decimal: Annotated[DecimalMark | None, Option(help="The decimal mark, if ambiguous.")] = None,
+    columns: Annotated[
+        str | None,
+        Option(
+            metavar="NAME=HEADING,...",
+            help="Other headings: date, open, high, low, close, adjusted, volume.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Show the first and last rows as parsed; import nothing.")
     ] = False,
     as_json: Json = False,
 ) -> int:
     """Import a ticker's price history from a CSV file. For a folder, take each ticker from its file's name."""
-    from stockml.prices.csv_cells import Readings
+    from stockml.prices.csv_import import Readings
     from stockml.prices.store import BarStore
 
-    home, readings, files = current_home(), Readings(dates, decimal), _files(ticker, file)
+    home, files = current_home(), _files(ticker, file)
+    readings = Readings(date_format, decimal, _headings(columns))
     if file:
         calendar = night_parameters(str(files[file]), None, calendar, None)["calendar"]
     store = BarStore.of(home, calendar or None)
@@ -78,6 +85,19 @@ def import_history(
     return int(bool(refusals))
 
 
+def _headings(columns: str | None) -> dict[str, str]:
+    """Parse `date=Datum,open=Erster`: the file's heading of each of our columns."""
+    from stockml.prices.csv_import import NAMES
+
+    headings = dict[str, str]()
+    for part in columns.split(",") if columns else ():
+        name, _, heading = part.partition("=")
+        if name.strip() not in NAMES or not heading.strip():
+            raise BadParameter(f"expected NAME=HEADING with one of {', '.join(NAMES)}, found {part[:60]!r}")
+        headings[name.strip()] = heading.strip()
+    return headings
+
+
 def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
     """The files to import, each with its ticker as the list spells it; None where a folder's file has no such name."""
     from deployments.registration.ticker_list import listed_spelling
@@ -102,7 +122,11 @@ def _files(ticker: str, file: Path | None) -> dict[Path, str | None]:
 
 
 def _read_all(
-    files: Mapping[Path, str | None], read: Callable[[Path, str | None], FileResult], *, alone: bool, quiet: bool
+    files: Mapping[Path, str | None],
+    read: Callable[[Path, str | None], FileResult],
+    *,
+    alone: bool,
+    quiet: bool,
 ) -> tuple[list[dict[str, Any]], list[str], dict[str, StockmlError]]:
     """The results of `read` for JSON, their lines, and the refusals by file. Raises that of a file `alone`."""
     from rich.console import Console
@@ -128,9 +152,10 @@ def _read_all(
 
 def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
     """How a file is read; nothing is imported."""
+    from stockml import clock
     from stockml.prices.csv_import import preview_import
 
-    report, history = preview_import(store, path, now=datetime.now(UTC), ticker=ticker, readings=readings)
+    report, history = preview_import(store, path, now=clock.now(), ticker=ticker, readings=readings)
     span = {"first": str(report.first), "last": str(report.last), "missing": report.missing}
     summary = f"{quantity(report.sessions, 'session')} as understood from {one_line(path.name)}; nothing was imported"
     rows = rows_of(history.bars.loc[: str(report.last)], ends=3)
@@ -140,12 +165,17 @@ def _understood(store: "BarStore", readings: "Readings", path: Path, ticker: str
 
 def _imported(store: "BarStore", readings: "Readings", path: Path, ticker: str | None) -> FileResult:
     """Import a file; how it was read, and how its history fits the bars that were there."""
+    from stockml import clock
     from stockml.pipeline.data_notes import of_joins
     from stockml.prices.csv_import import import_file
 
-    report = import_file(store, path, recorded_at=datetime.now(UTC), ticker=ticker, readings=readings)
+    now = {"recorded_at": datetime.now(UTC), "now": clock.now()}
+    report = import_file(store, path, **now, ticker=ticker, readings=readings)
     joins = of_joins(store.view(report.ticker))
-    return {**vars(report), "joins": joins}, [_report_text(report), *(f"  {join}" for join in joins)]
+    return {**vars(report), "joins": joins}, [
+        _report_text(report),
+        *(f"  {join}" for join in joins),
+    ]
 
 
 def _report_text(report: "ImportReport") -> str:
@@ -159,17 +189,21 @@ def _report_text(report: "ImportReport") -> str:
 
 def _notes(report: "ImportReport") -> list[str]:
     columns = ", ".join(report.no_volume_among)
-    off = ", ".join(map(str, report.off_calendar[:3])) + " …" * (len(report.off_calendar) > 3)
     notes = {
         f"{quantity(report.missing, 'session')} between the first and the last missing": report.missing,
-        f"{report.not_over} left out, not over yet": report.not_over,
+        f"left out, not over yet: {_listed(report.not_over)}": report.not_over,
         f"{quantity(report.empty, 'row')} without prices left out": report.empty,
         f"{quantity(report.repaired, 'row')} repaired within rounding": report.repaired,
         f"volumes unknown: no column volume among {columns}": columns,
         "prices scaled to its adjusted close": report.adjusted,
-        f"left out, no session of the exchange: {off}": off,
+        f"left out, no session of the exchange: {_listed(report.off_calendar)}": report.off_calendar,
     }
     return [note for note, applies in notes.items() if applies]
+
+
+def _listed(days: Sequence[date]) -> str:
+    more = " …" if len(days) > 3 else ""
+    return ", ".join(map(str, days[:3])) + more
 
 
 def _set_aside(report: "ImportReport") -> list[str]:
@@ -182,7 +216,8 @@ def _set_aside(report: "ImportReport") -> list[str]:
 def bars(
     ticker: Ticker,
     as_of: Annotated[
-        datetime | None, Option(parser=as_time, metavar="TIME", help="Show bars as known then; UTC if no zone.")
+        datetime | None,
+        Option(parser=as_time, metavar="TIME", help="Show bars as known then; UTC if no zone."),
     ] = None,
     adjusted: Annotated[bool, Option("--adjusted", help="Adjust for splits and join imported history.")] = False,
     csv: Annotated[bool, Option("--csv", help="Print every bar as CSV.")] = False,
@@ -208,7 +243,13 @@ def bars(
     store = ticker_store(current_home(), ticker, calendar)
     for session, accepted in ((accept, True), (reject, False)):
         if session:
-            store.judge(ticker, session, accepted=accepted, recorded_at=datetime.now(UTC), source="stockml bars")
+            store.judge(
+                ticker,
+                session,
+                accepted=accepted,
+                recorded_at=datetime.now(UTC),
+                source="stockml bars",
+            )
     if csv:
         _read_bars(store, ticker, as_of, adjusted=adjusted)[0].to_csv(sys.stdout, date_format=DAY, lineterminator="\n")
         return

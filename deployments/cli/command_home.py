@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deployments.process import restored
-from deployments.servers.environment import check_folder
 from stockml.errors import InvalidFile, StoreError
 from stockml.home import LOOPBACK, HomePaths, current_home, make_private, user_root
 from stockml.provider.price_source import is_named, kind_here, kind_in, replay_home
@@ -33,7 +32,6 @@ def in_home(command: str = "", environ: MutableMapping[str, str] = os.environ) -
     not set. Secrets are also read from the files named by NAME_FILE variables. Proxies are bypassed for this machine's
     own servers. The home's folder is closed to other users.
     """
-    check_folder()
     with restored(environ, ("STOCKML_HOME", "STOCKML_STORE", "STOCKML_CLOCK", *SECRETS, *NO_PROXY)):
         if any(name.lower().endswith("_proxy") for name in environ):  # no_proxy alone would hide the system's
             environ.update(dict.fromkeys(NO_PROXY, _unproxied(environ)))

@@ -47,7 +47,7 @@ def nightly(
         # a person waiting at a terminal is told that the bar is late, and runs the command again later
         arguments = params | {"session": session, "mode": mode, "force": force, "late_retries": 0}
         with recorded_prices(ticker):
-            night = run_flow("nightly.nightly", ticker, pages=[ticker], quiet=as_json, **arguments)
+            night = run_flow("nightly.nightly", ticker, quiet=as_json, **arguments)
     age = night_age(current_home().nights, night, clock.now())
     print(json.dumps(summary.as_json(night)) if as_json else summary.text(night, age))
 
@@ -116,7 +116,7 @@ def _follow_alias(ticker: str, key: str) -> tuple[str | None, str]:
     from stockml.tracking.client import Tracking
 
     try:
-        version = Tracking(current_home()).follow_champion(ticker, key)
+        version = Tracking(current_home()).follow_champion(ticker, key, over_hand=True)
     except TrackingUnavailable as away:
         why = f"MLflow at {away.address} cannot be reached ({away.why})"
         return None, f"{why}: its alias `champion` follows with the next night"

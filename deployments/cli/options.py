@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from typer import Argument, BadParameter, Option
 
 from deployments.errors import refused_as
@@ -87,7 +88,7 @@ def _by_name(
             raise BadParameter(f"expected a setting as {like}, found {assignment[:60]!r}")
         try:
             values[name.strip()] = (read or _value)(value)
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
+        except (YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
             raise BadParameter(f"expected a plain value for {name}, found {value[:40]!r}") from error
     with refused_as(BadParameter):
         check(values)
@@ -95,12 +96,7 @@ def _by_name(
 
 
 def _value(text: str) -> Any:
-    """Parse as YAML, but read 1e-3 as a number, which YAML takes for text."""
-    value = yaml.safe_load(text)
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def day(text: str, *names: str, metavar: str = "DATE") -> Any:

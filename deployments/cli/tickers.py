@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, BadParameter, Exit, Option, Typer
@@ -54,7 +53,7 @@ def add(
     at: Annotated[str | None, Option(metavar="HH:MM", help="Start time in the exchange's time zone.")] = None,
     profile: Annotated[Profile | None, Option(help="Nightly or tutorial.")] = None,
 ) -> None:
-    """Add tickers to run every night."""
+    """Add tickers to run every night, to the default list or your own."""
     from deployments.registration import ticker_list
     from deployments.replay.recording import recorded_rows
     from stockml.prices.store import BarStore
@@ -65,15 +64,14 @@ def add(
     for ticker in tickers if plays_recorded(home, os.environ) else ():  # an unrecorded ticker would fail every night
         recorded_rows(ticker)
     choices = {"calendar": calendar, "at": at, "profile": profile}
-    before = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     added = ticker_list.add(home, tickers, choices)
-    listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
     spelt = ticker_list.listed_spelling(home)
     known = [each if (old := spelt(each)) == each else f"{each} (as {old})" for each in tickers if each not in added]
-    as_it_was = ", its entry as it was" if any(choices.values()) else ""
-    parts = {"added {}": added, "without the default list's {}": [ticker for ticker in before if ticker not in listed]}
-    parts[f"{{}} there already{as_it_was}"] = known
-    _print_and_register(home, "; ".join(words.format(", ".join(names)) for words, names in parts.items() if names))
+    done = [f"added {', '.join(added)}"] if added else []
+    if known:
+        as_it_was = ", its entry as it was" if any(choices.values()) else ""
+        done.append(f"{', '.join(known)} there already{as_it_was}")
+    _print_and_register(home, "; ".join(done))
     for ticker in added:
         if symbol := from_yahoo(ticker):
             rename = f"`stockml rename {ticker} {symbol}`"
@@ -95,12 +93,11 @@ def remove(tickers: Named) -> None:
     from deployments.registration import ticker_list
 
     home = current_home()
-    removed = ticker_list.remove(home, tickers)
-    # also where none was left to remove: an earlier run may have been killed before it updated Prefect
-    _print_and_register(home, f"removed {', '.join(removed) or 'nothing'}")
-    if missing := [ticker for ticker in tickers if ticker not in removed]:
-        fault = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}"
+    listed = [entry.ticker for entry in ticker_list.tickers_of(home).tickers]
+    if missing := [ticker for ticker in tickers if ticker not in listed]:
+        fault = f"expected tickers in {ticker_list.list_file(home)}, found {', '.join(missing)}; nothing was removed"
         raise BadParameter(fault, param_hint="TICKER")
+    _print_and_register(home, f"removed {', '.join(ticker_list.remove(home, tickers))}")
 
 
 @app.command()
@@ -143,20 +140,6 @@ def rename(
         raise Exit(2)
 
 
-@app.command()
-def deploy(
-    file: Annotated[Path | None, Option(help="Replace the home's tickers.yaml by this list first.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Update Prefect's deployments to match your tickers."""
-    from deployments.registration import ticker_list
-
-    home = current_home()
-    if file:
-        ticker_list.replace(home, file)
-    print(*register_all(home, as_json=as_json), sep="\n")
-
-
 def register_all(home: HomePaths, *, as_json: bool = False) -> list[str]:
     """Make Prefect's deployments and automations match the home's list; returns what was done, in lines."""
     from deployments.registration.ticker_list import earlier_names, forget_earlier_names, tickers_of
@@ -194,7 +177,7 @@ def _print_and_register(home: HomePaths, done: str) -> None:
         try:
             print(*register_all(home), sep="\n")
         except Exception:  # such as of a server that asks for a password: printed after this line
-            print("`stockml deploy` updates Prefect")
+            print("start `stockml up` again to tell Prefect")
             raise
     else:
         print("`stockml up` schedules them")

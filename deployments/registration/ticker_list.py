@@ -1,17 +1,17 @@
-"""The user's list of tickers, `tickers.yaml` in the home, edited line by line so that comments are kept.
+"""The user's list of tickers, `tickers.yaml` in the home, whose comments and order survive every change.
 
 Until it exists, the list shipped with the project applies.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from itertools import pairwise
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from deployments.registration.tickers_file import TICKERS_FILE, TickersFile, parsed, read_tickers
 from stockml.errors import InvalidFile
@@ -23,9 +23,7 @@ from stockml.tickers import as_key
 if TYPE_CHECKING:
     from stockml.prices.store import BarStore
 
-BY_HAND = "expected `tickers:` with one `- TICKER` a line below it, found another layout; edit the file by hand"
 BUSY_S = 10.0
-_REMARKS = re.compile(r"(?m)(?:^[ \t]*(?:#.*)?\n)*\Z")  # comments and blank lines below an item
 
 
 def tickers_of(home: HomePaths) -> TickersFile:
@@ -67,21 +65,18 @@ def list_file(home: HomePaths) -> Path:
 def add(home: HomePaths, tickers: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
     """Add tickers, with `choices` (calendar, at, profile) if given; return those that were not in the list yet.
 
-    Adding the first ticker starts the home's own list. Raises InvalidFile, and then changes nothing.
+    Raises InvalidFile, and then changes nothing.
     """
     with _lock(home):
-        file = list_file(home)
-        listed = [entry.ticker for entry in read_tickers(file).tickers] if file != TICKERS_FILE else []
+        listed = [entry.ticker for entry in tickers_of(home).tickers]
         spellings = {as_key(ticker): ticker for ticker in reversed([*listed, *tickers])}  # BRK-B is there as BRK.B
         new = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in {*spellings.values()} - {*listed})
-        before, items, after = _parts(file)
-        indent = items[0].partition("-")[0]
-        items = items if listed else []
         options = {name: value for name, value in choices.items() if value is not None}
+        tree = _tree(home)
         for ticker in new:
-            entry = json.dumps({"ticker": ticker, **options}) if options else _quoted(ticker)
-            items.append(f"{indent}- {entry}\n")
-        write_atomically(home.tickers, _checked(home, before, items, after, [*listed, *new]))
+            tree["tickers"].append({"ticker": ticker, **options} if options else ticker)
+        if new:
+            write_atomically(home.tickers, _text(home, tree))
     return new
 
 
@@ -90,19 +85,16 @@ def rename(home: HomePaths, old: str, new: str, *, only_check: bool = False) -> 
 
     Raises InvalidFile, and then changes nothing. Notes the old name of its schedules until Prefect is updated.
     """
-
-    def replacement(match: re.Match[str]) -> str:
-        return f"{match[1]}{new}{match[1]}" if match[1] else _quoted(new)
-
     with _lock(home):
         listed = [entry.ticker for entry in tickers_of(home).tickers]
         if old not in listed:
             return False
-        before, items, after = _parts(list_file(home))
-        index = listed.index(old)
-        symbol = rf"(?i)(?<![A-Z0-9.-])(['\"]?){re.escape(old)}\1(?![A-Z0-9.-]|\s*:)"
-        items[index] = re.sub(symbol, replacement, items[index], count=1)
-        text = _checked(home, before, items, after, [new if ticker == old else ticker for ticker in listed])
+        tree, at = _tree(home), listed.index(old)
+        if isinstance(tree["tickers"][at], Mapping):
+            tree["tickers"][at]["ticker"] = new
+        else:
+            tree["tickers"][at] = new
+        text = _text(home, tree)
         if not only_check:
             earlier = earlier_names(home)
             write_atomically(_earlier(home), json.dumps({**earlier, new: earlier.get(old, old)}).encode())
@@ -130,16 +122,12 @@ def remove(home: HomePaths, tickers: Sequence[str]) -> tuple[str, ...]:
     with _lock(home):
         listed = [entry.ticker for entry in tickers_of(home).tickers]
         removed = tuple(ticker for ticker in dict.fromkeys(tickers) if ticker in listed)
-        before, items, after = _parts(list_file(home))
-        blocks = [before]
-        for ticker, item in zip(listed, items, strict=True):
-            if ticker in removed:
-                blocks[-1] += _REMARKS.findall(item)[0]
-            else:
-                blocks.append(item)
+        tree = _tree(home)
+        for ticker in removed:
+            _drop(tree["tickers"], listed.index(ticker))
+            listed.remove(ticker)
         if removed:
-            text = _checked(home, "", blocks, after, [ticker for ticker in listed if ticker not in removed])
-            write_atomically(home.tickers, text)
+            write_atomically(home.tickers, _text(home, tree))
     return removed
 
 
@@ -157,37 +145,46 @@ def _lock(home: HomePaths) -> AbstractContextManager[None]:
     return file_lock(home.locks / "tickers.lock", BUSY_S)
 
 
-def _parts(path: Path) -> tuple[str, list[str], str]:
-    """Split the file: what stands before the first item, the items with the lines after each, and what follows."""
-    text = path.read_text(encoding="utf-8-sig")
-    tree: Any = yaml.compose(text, yaml.SafeLoader)
-    lines, index = text.splitlines(keepends=True), [key.value for key, _ in tree.value].index("tickers")
-    tickers, following = tree.value[index][1], tree.value[index + 1 :]
-    if tickers.flow_style:
-        raise InvalidFile(str(path), BY_HAND)
-    starts = [_begins(item.start_mark, lines) for item in tickers.value]
-    end = following[0][0].start_mark.line if following else len(lines)
-    items = ["".join(lines[first:last]) for first, last in pairwise([*starts, end])]
-    if not items[-1].endswith("\n"):
-        items[-1] += "\n"
-    return "".join(lines[: starts[0]]), items, "".join(lines[end:])
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
 
 
-def _begins(item: Any, lines: Sequence[str]) -> int:
-    """The line of the item's dash, which is above the item's own mark where the dash ends a line or has a comment."""
-    above = (line for line in range(item.line - 1, -1, -1) if "-" in lines[line].partition("#")[0])
-    return int(item.line) if "-" in lines[item.line][: item.column] else next(above)
+def _tree(home: HomePaths) -> Any:
+    return _yaml().load(list_file(home).read_text(encoding="utf-8-sig"))
 
 
-def _checked(home: HomePaths, before: str, items: Sequence[str], after: str, expected: Sequence[str]) -> bytes:
-    """Join the parts to the list's text. Raises InvalidFile unless it parses to exactly the `expected` tickers."""
-    text = before + "".join(items) + after
-    entries = parsed(text, str(home.tickers)).tickers
-    if [entry.ticker for entry in entries] != list(expected):
-        raise InvalidFile(str(home.tickers), BY_HAND)
-    return text.encode()
+def _text(home: HomePaths, tree: Any) -> bytes:
+    """The list as YAML. Raises InvalidFile for one that could not be read."""
+    _yaml().dump(tree, text := StringIO())
+    parsed(text.getvalue(), str(home.tickers))
+    return text.getvalue().encode()
 
 
-def _quoted(ticker: str) -> str:
-    """Quote the ticker if YAML would not read it as text: bare `ON` is a boolean and `0005` a number."""
-    return ticker if yaml.safe_load(ticker) == ticker else f'"{ticker}"'
+def _drop(listed: CommentedSeq, at: int) -> None:
+    """Remove an item, but not the lines of comment below it, which are about the next one."""
+    node, key = _end(listed, at)
+    comment = next(filter(None, node.ca.items.get(key, ())), None)
+    _, _, below = comment.value.partition("\n") if comment else ("", "", "")
+    listed.pop(at)
+    if not below.strip():
+        return
+    if at == 0:
+        lines = [line.strip().removeprefix("#").strip() for line in below.strip().splitlines()]
+        listed.yaml_set_comment_before_after_key(0, before="\n".join(lines), indent=2)
+        return
+    node, key = _end(listed, at - 1)
+    if not node.ca.items.get(key):
+        node.yaml_add_eol_comment("#", key)  # makes the place
+        next(filter(None, node.ca.items[key])).value = "\n"
+    next(filter(None, node.ca.items[key])).value += below
+
+
+def _end(node: Any, key: Any) -> tuple[Any, Any]:
+    """The node, and its key, that end an item: comments below the item are kept there."""
+    while isinstance(inner := node[key], CommentedMap | CommentedSeq) and inner and not inner.fa.flow_style():
+        node, key = inner, len(inner) - 1 if isinstance(inner, CommentedSeq) else [*inner][-1]
+    return node, key

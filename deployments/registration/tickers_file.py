@@ -1,15 +1,15 @@
 """Parsing and validation of `tickers.yaml`: what runs every night, when, and with which settings."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from itertools import chain
-from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deployments.errors import refused_as
 from stockml.errors import InvalidFile, InvalidSetting
@@ -20,7 +20,6 @@ from stockml.tickers import validated_ticker
 TICKERS_FILE = Path(__file__).parents[1] / "tickers.yaml"
 AFTER_FINAL = timedelta(minutes=15)
 DIGEST_AT = time(7)
-MAX_VALUES = 1_000_000
 STAGGER_WINDOW = 40  # minutes over which equal start times are spread; the price client spaces its requests itself
 _DST_ENDS = time(3, 0)
 _A_WINTER_DAY = date(2026, 1, 14)
@@ -28,8 +27,6 @@ _A_WINTER_DAY = date(2026, 1, 14)
 
 def start_time(text: Any) -> str:
     """Normalise a time to HH:MM. Raises ValueError for all else, and for times that clock changes skip or repeat."""
-    if isinstance(text, int | float):  # 22:30 is 1350 to YAML
-        raise ValueError(f'expected a time in quotes, as "23:00", found what YAML reads as {text}')
     try:
         start = time.fromisoformat(text)
         is_early = start < _DST_ENDS
@@ -140,41 +137,6 @@ class TickersFile(BaseModel):
         entries = [_with_defaults(entry, defaults) for entry in listed]
         return {**{name: value for name, value in raw.items() if name != "defaults"}, "tickers": entries}
 
-    @model_validator(mode="after")
-    def _no_ticker_twice(self) -> "TickersFile":
-        names = [entry.ticker for entry in self.tickers]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"expected every ticker once, found {', '.join(repeated)} again")
-        return self
-
-
-class _EachKeyOnce(yaml.SafeLoader):
-    """A YAML loader that refuses duplicate keys: PyYAML would drop the first one, with all tickers below it.
-
-    Also refuses nested aliases that stand for too many values: checking them would not end.
-    """
-
-    def get_single_node(self) -> Any:
-        node = super().get_single_node()
-        if node and _expanded_size(node, {}) > MAX_VALUES:
-            raise yaml.MarkedYAMLError(None, None, f"aliases that stand for more than {MAX_VALUES:,} values")
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
-            raise yaml.MarkedYAMLError(None, None, f"`{twice.value}:` twice", twice.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _expanded_size(node: Any, sizes: dict[int, float]) -> float:
-    """How many values a node is with its aliases written out; infinite for one that is within itself."""
-    if id(node) not in sizes:
-        sizes[id(node)] = inf
-        below = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-        sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_expanded_size(n, sizes) for n in below))
-    return sizes[id(node)]
-
 
 def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
     """Read and check the file. Raises InvalidFile, which names the entry and the rule."""
@@ -189,15 +151,39 @@ def read_tickers(path: Path = TICKERS_FILE) -> TickersFile:
 
 
 def parsed(text: str, where: str) -> TickersFile:
-    """Parse and check the list from YAML; errors name `where`. Raises InvalidFile."""
+    """Parse and check the list from YAML. Raises InvalidFile with `where`, the line and what was expected."""
     try:
-        return TickersFile.model_validate(yaml.load(text, _EachKeyOnce))
+        file = TickersFile.model_validate(YAML(typ="safe", pure=True).load(text))
     except ValidationError as error:
         problems = error.errors()  # report an empty list only if no other problem explains it
         shown = [each for each in problems if each["type"] != "too_short"] or problems
-        raise InvalidFile(where, "; ".join(map(_in_words, shown[:3]))) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: it looks like a date, and is none
-        raise InvalidFile(where, f"expected YAML, found {' '.join(str(error).split())}") from error
+        faults = [f"line {_line(text, each['loc'])}: {_in_words(each)}" for each in shown[:3]]
+        raise InvalidFile(where, "; ".join(faults)) from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidFile(where, f"line {line}: expected YAML, found: {error.problem}") from error
+    except (YAMLError, ValueError) as error:  # ValueError: it looks like a date, and is none
+        raise InvalidFile(where, f"expected YAML, found: {' '.join(str(error).split())}") from error
+    names = [entry.ticker for entry in file.tickers]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            line = _line(text, ("tickers", at))
+            raise InvalidFile(where, f"line {line}: expected every ticker once, found {name} again")
+    return file
+
+
+def _line(text: str, place: Sequence[str | int]) -> int:
+    """The line of a value of this YAML, or of what it is missing from."""
+    node, line = YAML().load(text), 0
+    for part in place:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0]
+        elif isinstance(node, CommentedSeq):
+            line = node.lc.item(part)[0]
+        else:
+            break
+        node = node[part]
+    return line + 1
 
 
 def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]:
@@ -212,8 +198,8 @@ def staggered(entries: tuple[TickerEntry, ...]) -> list[tuple[TickerEntry, str]]
 
 def _with_defaults(entry: Any, defaults: Mapping[str, Any]) -> Any:
     ticker = entry.get("ticker", "") if isinstance(entry, Mapping) else entry
-    if not isinstance(ticker, str):  # YAML reads ON and NO as booleans, 0005 as a number
-        raise ValueError(f'expected a ticker, found {ticker!r}; put one that YAML reads otherwise in quotes, as "ON"')
+    if not isinstance(ticker, str):  # YAML reads TRUE as a boolean, 0005 as a number
+        raise ValueError(f'expected a ticker, found {ticker!r}; put one that YAML reads otherwise in quotes, as "TRUE"')
     return {**defaults, **({"ticker": entry} if isinstance(entry, str) else entry)}
 
 

@@ -90,11 +90,12 @@ class Registry:
         return next(reversed(self.history(ticker)), None)
 
     def champion_history(self, ticker: str) -> tuple[Promotion, ...]:
-        """The champions up to the current one, oldest first; a rollback drops the last.  Raises RecordUnreadable."""
+        """The champions up to the current one, oldest first; a rollback drops later ones.  Raises RecordUnreadable."""
         champions: list[Promotion] = []
         for line in self.history(ticker):
-            if line.event == "rollback":
-                del champions[-1:]
+            keys = [champion.key for champion in champions]
+            if line.event == "rollback" and line.key in keys:
+                del champions[keys.index(line.key) + 1 :]
             else:
                 champions.append(line)
         return tuple(champions)
@@ -134,6 +135,11 @@ class Registry:
             beforehand(back)
             self._append(back)
             return back
+
+    def roll_back_to(self, line: Promotion) -> None:
+        """Append a rollback that a person chose elsewhere, to any model.  Raises StoreBusy."""
+        with self._locked(line.ticker):
+            self._append(line)
 
     def rename(self, old: str, new: str) -> bool:
         """Rewrite `old` to `new` in the lines of the renamed folder; False when none is left to rewrite."""

@@ -35,11 +35,13 @@ class DecisionRecord:
     unreadable: str | None = None
 
 
-def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings) -> DecisionReceipt:
+def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings, by_hand: str = "") -> DecisionReceipt:
     """Decide for tonight, given the present champion, and keep the decision with that champion.
 
     The file is named after what makes the night's key (data, bases, settings, code of the numbers): a repeated night
     finds what was decided before its own promotion, even if other code changed or the cached result is gone.
+
+    by_hand: what a person did to the champion since, for the reason.
     """
     name = f"{dataset.sha256} {dataset.bases} {settings.sha256()} {evaluation_code()}"
     path = home.nights / dataset.ticker / f"decision-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
@@ -48,7 +50,8 @@ def decide_mode(home: HomePaths, dataset: DatasetReceipt, settings: Settings) ->
         champion, facts, unreadable = _champion_and_facts(home, dataset, settings)
         decision = decide(facts, settings.mode, settings.policy)
         folder, sha256 = (champion.path, champion.sha256) if champion else (None, None)
-        stored = DecisionRecord(dataset.session, folder, sha256, decision.mode, decision.reason, unreadable)
+        reason = "; ".join(filter(None, (by_hand, decision.reason)))
+        stored = DecisionRecord(dataset.session, folder, sha256, decision.mode, reason, unreadable)
         write_atomically(path, written_record(stored))
     return DecisionReceipt(dataset.ticker, str(path), sha256_of(path) or "", stored.mode, stored.reason)
 

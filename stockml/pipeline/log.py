@@ -138,8 +138,7 @@ def _night(home: HomePaths, receipts: StepReceipts, *, now: datetime, seconds: f
         data_notes=dataset.notes + tutorial_notes(series, receipts.settings.profile),
     )
     figures = plots.makers(home, night, series, assessment, model)
-    names = run_content.DRAWN_AT_ONCE if plots.drawn_when_opened(home) else tuple(figures)
-    plots.draw(figures, names, Path(night.plots_folder or ""))
+    plots.draw(figures, figures, Path(night.plots_folder or ""))
     return replace(night, figures=tuple(sorted(figures)))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -115,13 +114,6 @@ def draw_rest(home: HomePaths, night: Night) -> tuple[Path, ...]:
     trained = load_model(model, to_forecast=False)
     by_name = makers(home, night, PriceSeries.read(series), read_assessment(evaluation), trained)
     return draw(by_name, (name for name in night.figures or by_name if name in by_name), folder)
-
-
-def drawn_when_opened(home: HomePaths) -> bool:
-    """Whether MLflow's pages draw figures once opened: those of `stockml up` do."""
-    if urlsplit(home.tracking_uri).scheme not in {"http", "https"}:
-        return True
-    return home.server("mlflow") == home.tracking_uri
 
 
 def _existing(night: Night, path: str | None) -> Path:

@@ -24,8 +24,11 @@ def test_a_dry_run_shows_how_a_file_is_understood_and_imports_nothing(
     file = tmp_path / "IBM.csv"
     file.write_text("Date;Open;High;Low;Close\n03/02/2026;12,34;13;12;12,5\n")
     assert run(["import", "IBM", str(file), "--dry-run"]) == 1
-    assert "say which with --dates day-first or month-first" in capsys.readouterr().err
-    assert run(["import", "IBM", str(file), "--dates", "day-first", "--dry-run"]) == 0
+    assert "may be 12.34 (--decimal comma); say which" in capsys.readouterr().err
+    assert run(["import", "IBM", str(file), "--decimal", "comma", "--dry-run"]) == 1
+    assert "or 2026-03-02 (--date-format %m/%d/%Y); say which" in capsys.readouterr().err
+    said = ["--decimal", "comma", "--date-format", "%d/%m/%Y", "--columns", "open=Open, close=Close"]
+    assert run(["import", "IBM", str(file), *said, "--dry-run"]) == 0
     first, _, _, row, unknown = capsys.readouterr().out.splitlines()
     assert first == "IBM: 1 session as understood from IBM.csv; nothing was imported"
     assert row.split()[:5] == ["2026-02-03", "12.34", "13", "12", "12.5"]
@@ -245,7 +248,7 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     coming = sessions_for("IBM").after(datetime.now(UTC).date(), 9)[8]
     file.write_text(f"Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n{coming},1,11,9,10\n")
     assert run(["import", "IBM", str(file)]) == 0
-    said = "IBM: 1 session from 2013-02-28 to 2013-02-28 imported (1 left out, not over yet; volumes unknown: "
+    said = f"IBM: 1 session from 2013-02-28 to 2013-02-28 imported (left out, not over yet: {coming}; volumes unknown: "
     told = capsys.readouterr().out
     assert told.startswith(said)
     assert "set aside" not in told, "what is left out is not kept, and so not set aside either"
@@ -254,9 +257,27 @@ def test_an_import_leaves_out_sessions_that_are_not_over_yet_and_says_so(
     assert run(["import", "IBM", str(file), "--dry-run"]) == 0
     dry = capsys.readouterr().out.splitlines()
     assert dry[0].startswith("IBM: 1 session as understood from ")
-    assert dry[-2] == "1 left out, not over yet"
+    assert dry[-2] == f"left out, not over yet: {coming}"
     assert run(["import", "IBM", str(file), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["understood"][0]["last"] == "2013-02-28"
+
+
+def test_what_is_over_is_judged_by_the_clock_of_the_replay(
+    home: HomePaths, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOCKML_CLOCK", "2013-02-28T23:00:00-05:00")
+    file = tmp_path / "ibm.us.txt"
+    file.write_text("Date,Open,High,Low,Close\n2013-02-28,10,11,9,10\n2013-03-01,10,11,9,10\n")
+    for more in (["--dry-run"], []):
+        assert run(["import", "IBM", str(file), *more]) == 0
+        assert "left out, not over yet: 2013-03-01" in capsys.readouterr().out
+    assert len(BarStore.of(home).adjusted("IBM")) == 1
+
+
+@pytest.mark.parametrize("columns", ["close", "close=", "price=Kurs", "=Kurs"])
+def test_a_column_that_is_not_ours_is_refused(home: HomePaths, tmp_path: Path, capsys: Captured, columns: str) -> None:
+    assert run(["import", "IBM", str(tmp_path / "IBM.csv"), "--columns", columns]) == 2
+    assert "expected NAME=HEADING with one of date, open, high" in capsys.readouterr().err
 
 
 def test_an_import_without_a_known_volume_says_so(home: HomePaths, tmp_path: Path, capsys: Captured) -> None:

@@ -1,7 +1,6 @@
 """The doctor finds what would keep tonight's run from working, says what to do, and changes nothing."""
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -14,15 +13,12 @@ from deployments.doctor.check import Check
 from deployments.doctor.checks import examine
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
-from stockml.models.registry import Registry
 from stockml.nights.record import night_path, write_night
 from stockml.provider.listing import Delistings
 from stockml.provider.quota import QuotaLedger
 from stockml.provider.turns import TURNS
 from stockml.storage.documents import FileNotes
 from stockml.storage.locks import rename_marker
-from stockml.tracking.client import WAITING, Tracking
-from tests.faults.flipped_bits import kinds
 from tests.support.commands import Captured, store_of
 from tests.support.loopback import Loopback, whole
 from tests.support.nights import recorded_night
@@ -145,11 +141,11 @@ def test_checking_the_price_service_costs_no_request(home: HomePaths, feed: Scri
     assert feed.requests == 0
 
 
-def test_a_missing_mlflow_database_is_noted_with_the_command_that_rebuilds_it(home: HomePaths) -> None:
+def test_a_missing_mlflow_database_is_noted(home: HomePaths) -> None:
     assert found(home)["MLflow"].verdict == "ok", "before the first night"
     write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
     check = found(home)["MLflow"]
-    assert (check.verdict, check.advice) == ("note", "`stockml rebuild-tracking`")
+    assert (check.verdict, check.advice) == ("note", "it is made anew")
 
 
 def test_mlflow_is_looked_for_in_the_database_that_both_servers_share(home: HomePaths) -> None:
@@ -237,25 +233,6 @@ def test_bars_recorded_while_the_clock_was_ahead_are_reported_with_the_repair(ho
     assert check.verdict == "problem"
     assert "clock was ahead" in check.advice
     assert "stockml nightly IBM --force" in check.advice
-
-
-def test_a_champion_that_a_new_mlflow_database_lacks_is_reported(home: HomePaths, empty_database: Path) -> None:
-    kinds(home.root)
-    champion = Registry(home.models).champion("IBM")
-    assert champion
-    shutil.copy(empty_database, home.root / "mlflow.db")
-    write_night(recorded_night(key=champion.key), path := night_path(home.nights, "IBM", champion.key))
-    assert f"no run of IBM {champion.session}, whose model is champion" in found(home)["MLflow's runs"].found
-    (waiting := path.with_name(WAITING)).touch()
-    assert ("MLflow's runs" in (told := found(home)), told["nights"].found) == (False, "1 night not in MLflow yet")
-    waiting.unlink()
-    assert "stockml rebuild-tracking" in found(home)["MLflow's runs"].advice
-    for _ in ("begun anew", "deleted"):
-        night = next(each for each in Tracking(home).rebuild() if each.key == champion.key)
-        assert "MLflow's runs" not in found(home)
-        with Tracking(home).client() as client:
-            client.delete_run(str(night.mlflow_run_id))
-        assert "it was deleted" in found(home)["MLflow's runs"].found
 
 
 def test_a_renaming_that_was_cut_short_is_named_with_the_command_that_finishes_it(home: HomePaths) -> None:

@@ -1,4 +1,4 @@
-"""A person's own list in the home: edited line by line, comments kept; what cannot be edited is left alone."""
+"""A person's own list in the home: comments and order survive every change; a wrong one changes nothing."""
 
 import json
 import tempfile
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deployments.cli.app import run
 from deployments.registration import ticker_list
 from deployments.registration.ticker_list import add, earlier_names, remove, rename, replace, tickers_of
+from deployments.registration.tickers_file import TICKERS_FILE
 from stockml.errors import InvalidFile, StoreBusy
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
@@ -37,12 +38,14 @@ def names(home: HomePaths) -> list[str]:
     return [entry.ticker for entry in tickers_of(home).tickers]
 
 
-def test_the_projects_list_applies_until_the_first_ticker_of_ones_own(home: HomePaths) -> None:
+def test_ones_own_list_begins_with_the_projects(home: HomePaths) -> None:
     assert names(home) == ["IBM", "AAPL", "MSFT"]
+    assert add(home, ["IBM"], {}) == ()
+    assert not home.tickers.exists()
     assert add(home, ["KO", "ON", "0005.HKG", "KO"], {}) == ("KO", "ON", "0005.HKG")
     assert add(home, ["KO"], {}) == ()
-    assert names(home) == ["KO", "ON", "0005.HKG"]
-    assert "`stockml tickers add KO PEP`" in home.tickers.read_text(), "the file says how to edit it"
+    assert names(home) == ["IBM", "AAPL", "MSFT", "KO", "ON", "0005.HKG"]
+    assert home.tickers.read_text() == f"{TICKERS_FILE.read_text()}  - KO\n  - ON\n  - 0005.HKG\n"
 
 
 def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
@@ -56,8 +59,8 @@ def test_more_tickers_than_the_key_has_requests_a_day_are_told_what_that_means(
         return capsys.readouterr().out
 
     many = [f"T{at}" for at in range(60)]
-    assert "requests" not in said(*many[:25])
-    told = "25 requests a day for 60 tickers: each is fetched about every 3 nights, those first that waited longest; "
+    assert "requests" not in said(*many[:22])
+    told = "25 requests a day for 63 tickers: each is fetched about every 3 nights, those first that waited longest; "
     assert told in said(*many)
     run(["doctor"])
     assert f"note    quota: 25 requests left today; {told}" in capsys.readouterr().out
@@ -76,9 +79,8 @@ def test_all_other_lines_stay_byte_for_byte(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)
     add(home, ["VOD"], {"calendar": "XLON", "at": None})
-    assert home.tickers.read_text() == MINE.replace(
-        '  - "ON"\n', '  - "ON"\n  - {"ticker": "VOD", "calendar": "XLON"}\n'
-    )
+    added = '  - "ON"\n  - ticker: VOD\n    calendar: XLON\n'
+    assert home.tickers.read_text() == MINE.replace('  - "ON"\n', added)
     assert remove(home, ["VOD", "TSCO.LON"]) == ("VOD", "TSCO.LON")
     assert home.tickers.read_text() == MINE.replace(MINE[MINE.index("  - ticker") : MINE.index('  - "ON"')], "")
 
@@ -94,9 +96,18 @@ def test_a_comment_above_the_next_ticker_stays(home: HomePaths) -> None:
     home.root.mkdir()
     home.tickers.write_text(MINE)
     remove(home, ["IBM"])
-    assert home.tickers.read_text() == MINE.replace("  - IBM  # since 2009\n", "")
+    assert home.tickers.read_text() == MINE.replace("  - IBM  # since 2009\n\n", "")
     remove(home, ["TSCO.LON"])
     assert '  # the British one\n  - "ON"\n' in home.tickers.read_text()
+
+
+def test_a_comment_below_a_removed_ticker_stays_wherever_it_stood(home: HomePaths) -> None:
+    home.root.mkdir()
+    items = "  # a\n  - IBM\n  # b\n  - ticker: KO\n    at: '23:40'\n  # c\n  - PEP\n  - MSFT\n  # d\n"
+    for ticker, item in (("KO", "  - ticker: KO\n    at: '23:40'\n"), ("PEP", "  - PEP\n"), ("MSFT", "  - MSFT\n")):
+        home.tickers.write_text(f"tickers:\n{items}defaults: {{}}\n")
+        remove(home, [ticker])
+        assert home.tickers.read_text() == f"tickers:\n{items.replace(item, '')}defaults: {{}}\n"
 
 
 @pytest.mark.parametrize("new", ["ON", "TRUE", "NO", "VOD"])
@@ -106,23 +117,15 @@ def test_a_share_can_be_renamed_to_a_symbol_that_yaml_would_read_as_a_boolean(ho
     rename(home, "KO", new)
     rename(home, "PEP", "KO")
     assert names(home) == [new, "KO"]
-    assert home.tickers.read_text().endswith("  # KO\n  - ticker: 'KO'\n")
-
-
-def test_a_rename_moves_nothing_if_the_list_cannot_be_changed(home: HomePaths, capsys: Captured) -> None:
-    store_of(home, "GOOG")
-    home.tickers.write_text("tickers:\n- # GOOG\n  ticker: GOOG\n")
-    assert run(["rename", "GOOG", "GOOGX"]) == 1
-    assert "edit the file by hand" in capsys.readouterr().err
-    assert BarStore.of(home).tickers() == ("GOOG",)
+    assert home.tickers.read_text().endswith(" # KO\n  - ticker: 'KO'\n")
 
 
 def test_a_renamed_share_keeps_its_line_and_its_options(home: HomePaths) -> None:
     add(home, ["FB", "FB-A"], {"at": "23:30"})
     before = home.tickers.read_text()
     assert [rename(home, "FB", "META") for _ in range(2)] == [True, False], "the same command, twice at once"
-    assert names(home) == ["META", "FB-A"]
-    assert home.tickers.read_text() == before.replace('"FB"', '"META"')
+    assert names(home)[-2:] == ["META", "FB-A"]
+    assert home.tickers.read_text() == before.replace("ticker: FB\n", "ticker: META\n")
 
 
 def test_tickers_in_lower_case_or_padded_can_be_renamed_and_removed(home: HomePaths) -> None:
@@ -154,32 +157,25 @@ def test_a_rename_looks_for_mlflow_in_the_configured_database(
     assert not (home.root / "mlflow.db").exists()
 
 
-def test_an_unusual_layout_is_edited_correctly_or_left_to_the_person(home: HomePaths) -> None:
+def test_a_list_in_brackets_and_one_with_comments_at_the_dashes_can_be_edited(home: HomePaths) -> None:
     home.root.mkdir()
-    home.tickers.write_text("tickers:\n- IBM\n  # odd\n- {ticker: MSFT,\n   at: '23:50'}\n")
-    remove(home, ["IBM"])
-    assert names(home) == ["MSFT"]
     home.tickers.write_text("tickers: [IBM, MSFT]\n")
-    for change in (lambda: add(home, ["KO"], {}), lambda: remove(home, ["IBM"])):
-        with pytest.raises(InvalidFile, match="edit the file by hand"):
-            change()
-    assert names(home) == ["IBM", "MSFT"]
-
-
-def test_an_item_begins_where_its_dash_is(home: HomePaths) -> None:
-    home.root.mkdir()
+    add(home, ["KO"], {})
+    remove(home, ["IBM"])
+    assert home.tickers.read_text() == "tickers: [MSFT, KO]\n"
     item = "  - # about {0}\n    # well-known\n    ticker: {0}\n"
     home.tickers.write_text("tickers:\n" + "".join(map(item.format, ("IBM", "BRK-B", "GOOG"))))
     add(home, ["KO"], {})
     remove(home, ["BRK-B"])
-    assert home.tickers.read_text() == "tickers:\n" + "".join(map(item.format, ("IBM", "GOOG"))) + "  - KO\n"
+    assert names(home) == ["IBM", "GOOG", "KO"]
+    assert "# about GOOG" in home.tickers.read_text()
 
 
 def test_removing_the_last_ticker_or_adding_with_a_wrong_option_changes_nothing(home: HomePaths) -> None:
     add(home, ["KO"], {})
     before = home.tickers.read_bytes()
     with pytest.raises(InvalidFile, match="expected at least one ticker"):
-        remove(home, ["KO"])
+        remove(home, ["IBM", "AAPL", "MSFT", "KO"])
     with pytest.raises(InvalidFile, match="expected a time"):
         add(home, ["PEP"], {"at": "01:00"})
     assert home.tickers.read_bytes() == before
@@ -242,20 +238,18 @@ def test_the_commands_say_what_they_did_and_where_and_what_a_replay_lacks(home: 
     assert "IBM          Monday to Friday at 23:00 America/New_York\n" in capsys.readouterr().out
     assert run(["tickers", "add", "KO"]) == 1
     assert "expected one of the recorded tickers" in capsys.readouterr().err
-    assert run(["tickers", "add", "msft", "GOOG", "AAPL"]) == 0
+    assert run(["tickers", "add", "msft", "GOOG"]) == 0
     said = capsys.readouterr().out
     own = home.root / "replay" / "tickers.yaml"
-    assert said == f"added MSFT, GOOG, AAPL; without the default list's IBM; 3 in {own}\n`stockml up` schedules them\n"
+    assert said == f"added GOOG; MSFT there already; 4 in {own}\n`stockml up` schedules them\n"
     assert run(["tickers", "add", "MSFT", "FB", "--at", "23:30"]) == 0
-    assert capsys.readouterr().out.startswith("added FB; MSFT there already, its entry as it was; 4 in ")
+    assert capsys.readouterr().out.startswith("added FB; MSFT there already, its entry as it was; 5 in ")
     assert run(["tickers", "remove", "FB"]) == 0
-    capsys.readouterr()
-    assert run(["tickers", "remove", "GOOG", "IBM"]) == 2
+    assert capsys.readouterr().out.startswith("removed FB; 4 in ")
+    assert run(["tickers", "remove", "GOOG", "FB"]) == 2
     shown = capsys.readouterr()
-    assert shown.out.startswith("removed GOOG; 2 in ")
-    assert f"expected tickers in {own}, found IBM; " in shown.err
-    assert run(["tickers", "remove", "IBM"]) == 2
-    assert capsys.readouterr().out.startswith("removed nothing; 2 in ")
+    assert f"expected tickers in {own}, found FB; nothing was removed" in shown.err
+    assert shown.out == ""
     own.write_text('tickers: [{ticker: IBM, at: "12:00"}, {ticker: KO, at: "09:00"}, {ticker: BT, calendar: 24/7}]\n')
     assert run(["tickers", "list"]) == 0
     noon, nine, bitcoin, _ = capsys.readouterr().out.splitlines()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from deployments.registration import NIGHTS
 from deployments.registration.tickers_file import TickerEntry, digest_time, read_tickers, staggered
@@ -18,12 +18,9 @@ from tests.deployments.test_prefect_deployments import listed
 PROJECT = Path(__file__).parents[2]
 
 
-OF_ALIASES = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9)) + "tickers: *a8"
-
-
 def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
     lines = staggered(read_tickers().tickers)
-    shipped = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    shipped = YAML(typ="safe").load((PROJECT / "prefect.yaml").read_text())["deployments"]
     of_prefect = [
         (each["name"], each["parameters"], each["schedules"][0]["cron"], each["schedules"][0]["timezone"])
         for each in shipped
@@ -40,8 +37,8 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("tickers: [IBM, ../etc]", "tickers.1.ticker: expected a ticker like IBM, BRK-B or TSCO.LON, found '../etc'"),
-        ("tickers: [IBM, ibm]", "expected every ticker once, found IBM again"),
+        ("tickers:\n- IBM\n- ../etc", "line 3: tickers.1.ticker: expected a ticker like IBM, BRK-B"),
+        ("tickers:\n- IBM\n# again\n- ibm", "line 4: expected every ticker once, found IBM again"),
         ("defaults:\ntickers:", "tickers: expected at least one ticker, found none"),
         ("defaults: 5\ntickers: [IBM]", "expected `defaults:` with settings below it"),
         ("tickers: [{ticker: IBM, at: '01:30'}]", "expected a time outside 00:00 to 03:00"),
@@ -49,7 +46,7 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [{ticker: IBM, at: noon}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, at: '23:00+01:00'}]", 'expected a time as "23:00", found'),
         ("tickers: [{ticker: IBM, profile: best}]", "tickers.0.profile: Input should be 'nightly' or 'tutorial'"),
-        ("tickers: [{ticker: IBM, calender: XNYS}]", "tickers.0.calender: expected one of at, calendar, profile"),
+        ("tickers:\n- ticker: IBM\n  calender: XNYS", "line 3: tickers.0.calender: expected one of at,"),
         ("tickers: [{ticker: IBM, calendar: XMARS}]", "XMARS"),
         ("tickers: [{ticker: IBM, settings: {training.epochs: 0}}]", "training.epochs"),
         ("tickers: [{ticker: IBM, settings: {training.luck: 1}}]", "training.luck"),
@@ -57,21 +54,18 @@ def test_the_projects_tickers_yaml_and_prefect_yaml_agree() -> None:
         ("tickers: [{ticker: IBM, settings: {profile: tutorial}}]", "evaluation.direction_step, found 'profile'"),
         ("tickers: [{ticker: F, profile: tutorial, settings: {training.decay_on: test}}]", "validation, found 'test'"),
         ("tickers: [{at: '23:00'}]", "tickers.0.ticker: Field required"),
-        ("tickers: [ON]", 'expected a ticker, found True; put one that YAML reads otherwise in quotes, as "ON"'),
+        ("tickers: [true]", 'expected a ticker, found True; put one that YAML reads otherwise in quotes, as "TRUE"'),
         ("tickers: [{ticker: 0005}]", "expected a ticker, found 5; put one that YAML reads otherwise in quotes"),
         ("stocks: [IBM]", "stocks: expected one of defaults, tickers, found 'stocks'"),
         ("tickers: IBM", "expected `tickers:` with one `- TICKER` a line below it, found 'IBM'"),
-        ("tickers: ON", "expected `tickers:` with one `- TICKER` a line below it, found True"),
+        ("tickers: true", "expected `tickers:` with one `- TICKER` a line below it, found True"),
         ("tickers: [IBM, null]", "expected a ticker, found None; put one that YAML reads otherwise in quotes"),
-        ("tickers: [IBM]\ntickers: [KO]", "expected YAML, found `tickers:` twice"),
-        ("tickers: [{ticker: IBM, at: 22:30}]", 'expected a time in quotes, as "23:00", found what YAML reads as 1350'),
-        ("tickers: [{ticker: IBM, at: 2026-02-30}]", "expected YAML, found day is out of range for month"),
-        ("", "expected `tickers:` with a list"),
-        ("tickers: &a [*a]", "expected YAML, found aliases that stand for more than 1,000,000 values"),
-        ("tickers: [IBM", "expected YAML, found"),
+        ("tickers: [IBM]\ntickers: [KO]", 'line 2: expected YAML, found: found duplicate key "tickers"'),
+        ("tickers: [{ticker: IBM, at: 2230}]", 'expected a time as "23:00", found 2230'),
+        ("tickers: [{ticker: IBM, at: 2026-02-30}]", "expected YAML, found: day is out of range for month"),
+        ("", "line 1: expected `tickers:` with a list"),
+        ("tickers: [IBM\nother: 1", "line 2: expected YAML, found: "),
         ("tickers: [IBM]  # caf\udce9", "expected text in UTF-8, found other bytes; is it a list of tickers?"),
-        pytest.param("tickers: " + "[" * 10_000, "expected YAML, found maximum recursion depth exceeded", id="deep"),
-        pytest.param(OF_ALIASES, "found aliases that stand for more than 1,000,000 values", id="aliases"),
     ],
 )
 def test_an_invalid_file_is_refused_with_a_clear_message(tmp_path: Path, content: str, says: str) -> None:

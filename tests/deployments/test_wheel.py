@@ -21,7 +21,6 @@ READ_AT_RUN_TIME = (
     "stockml/py.typed",
     "stockml/models/vintages/*.json",
     "stockml/models/vintages/*.npz",
-    "deployments/servers/prefect_schema.sql",
     "deployments/tickers.yaml",
 )
 ABOUT = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}

@@ -8,11 +8,8 @@ import pytest
 
 from deployments.cli.app import run
 from stockml.home import HomePaths
-from stockml.nights.record import night_path, write_night
-from stockml.provider.price_source import claim
 from tests.support.commands import Captured, stockml
 from tests.support.loopback import Loopback, silent
-from tests.support.nights import recorded_night
 from tests.support.own_servers import free_port
 from tests.support.postgres_server import needs_postgres, postgres_server
 
@@ -70,12 +67,3 @@ def test_a_command_says_that_the_password_was_refused(guarded: str, home: HomePa
     assert ended.returncode == 1, ended
     assert f"found {REFUSED}; check STOCKML_DATABASE_URL" in ended.stderr
     assert WRONG not in ended.stdout + ended.stderr
-
-
-def test_without_the_database_tracking_is_not_rebuilt_and_one_line_says_so(home: HomePaths) -> None:
-    """MLflow's own attempts would take half a minute, and a screen of warnings."""
-    claim(home, "market")
-    write_night(night := recorded_night(), night_path(home.nights, night.ticker, night.key))
-    ended = stockml("rebuild-tracking", STOCKML_DATABASE_URL=f"postgresql://stockml:{WRONG}@127.0.0.1:9")
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
-    assert "expected PostgreSQL at 127.0.0.1:9, found no answer (Connection refused)" in ended.stderr

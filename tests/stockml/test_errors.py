@@ -43,7 +43,6 @@ SAMPLES = [
     errors.NightBusy("IBM", 30.0),
     errors.BadTiingoKey("IBM", "none"),
     ProcessKilled(8),
-    errors.WorkerMismatch("tcp://10.0.0.6:40001", (("STOCKML_HOME", "/srv/a", "/srv/b"),)),
     NotRecorded("XYZ", ("AAPL", "IBM")),
     errors.RecordUnreadable("promotions.jsonl", "line 3: no JSON"),
     errors.InvalidForecast("IBM", "a chance of 1.2"),
@@ -56,6 +55,7 @@ SAMPLES = [
     PortTaken("MLflow", 5000, "--mlflow-port"),
     PasswordNeeded("0.0.0.0"),
     errors.TrackingUnavailable("http://127.0.0.1:5000", "connection refused"),
+    errors.TrackingOutdated("sqlite:////home/mlflow.db", "another revision", "3.18.0", "3.17.2"),
 ]
 
 

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[2]
-INSTALLED_FOR_TESTS = ("install", "run", "postgres", "test")
+INSTALLED_FOR_TESTS = ("install", "run", "postgres", "dask", "test")
 
 
 def locked(*sections: str) -> dict[str, str]:

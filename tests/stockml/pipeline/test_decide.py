@@ -118,6 +118,11 @@ def test_beside_a_champion_each_mode_has_its_reason(home: HomePaths) -> None:
     assert deciding(home, first, OWN.until(903), often) == ("retrain", overdue)
 
 
+def test_what_a_person_did_to_the_champion_stands_before_the_reason(home: HomePaths) -> None:
+    decided = decide_mode(home, dataset_of(home, OWN.until(900)), ONE, "somebody set MLflow's alias")
+    assert decided.reason == "somebody set MLflow's alias; no champion yet"
+
+
 def test_a_night_before_the_champions_own_does_not_know_it(home: HomePaths) -> None:
     later = night(home, OWN.until(902))
     assert deciding(home, later, OWN.until(901)) == ("retrain", "the champion is of a later session")

@@ -1,6 +1,5 @@
 """A night's plots: those on its page are drawn with it, the others when asked for, and all where nobody can ask."""
 
-import json
 import re
 from dataclasses import replace
 from datetime import date
@@ -13,7 +12,7 @@ from stockml.home import HomePaths, current_home
 from stockml.models.trained_model import load_model
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.pipeline.plots import draw, draw_rest, drawn_when_opened, makers
+from stockml.pipeline.plots import draw, draw_rest, makers
 from stockml.prices.series import PriceSeries
 from stockml.tracking.run_content import plot_names
 from tests.support.nights import assessed, recorded_night, series_until, trained, with_files
@@ -105,12 +104,3 @@ def test_a_series_that_is_not_the_nights_is_refused(place: HomePaths) -> None:
         series.write_bytes(content)
         with pytest.raises(InvalidFile, match=r"series\.parquet: expected the series that the night saw.*again$"):
             draw_rest(place, night)
-
-
-def test_pages_of_a_server_elsewhere_draw_no_plots_when_opened(place: HomePaths) -> None:
-    assert drawn_when_opened(place)  # the local database, which `stockml up` serves
-    server = replace(place, tracking_uri="http://127.0.0.1:5000")
-    assert not drawn_when_opened(server)
-    place.servers.write_text(json.dumps({"mlflow": server.tracking_uri}))
-    assert drawn_when_opened(server)
-    assert not drawn_when_opened(replace(place, tracking_uri="http://mlflow.example:5000"))

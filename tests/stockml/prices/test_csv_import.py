@@ -14,7 +14,7 @@ from stockml.prices.calendar import sessions_for
 from stockml.prices.csv_import import files_in, import_file, preview_import, read_folder, read_history, ticker_of
 from stockml.prices.revisions import BAR_SCHEMA
 from tests.stockml.prices.stored import NOW
-from tests.stockml.prices.test_csv_cells import LAYOUTS, written
+from tests.stockml.prices.test_csv_import_layouts import LAYOUTS, written
 from tests.support.kaggle import kaggle_folder
 from tests.support.recordings import adjusted_closes, recorded
 
@@ -96,7 +96,7 @@ def test_an_import_without_overlap_is_refused_with_the_missing_sessions(store, t
 def test_todays_unfinished_bar_in_a_file_is_not_imported(store, tmp_path):
     path = written(tmp_path, LAYOUTS["Stooq, single"])
     report = import_file(store, path, recorded_at=datetime(2026, 11, 20, 20, 0, tzinfo=UTC))
-    assert (report.sessions, report.not_over, report.last) == (1, 1, date(2026, 11, 19))
+    assert (report.sessions, report.not_over, report.last) == (1, (date(2026, 11, 20),), date(2026, 11, 19))
     with pytest.raises(InvalidFile, match="expected sessions that are over"):
         import_file(store, path, recorded_at=datetime(2026, 11, 18, 20, 0, tzinfo=UTC))
     assert days_of(store.adjusted("IBM")).tolist() == [date(2026, 11, 19)]

@@ -1,0 +1,346 @@
+"""How a price file is read: known layouts, what a person says of others; what is refused."""
+
+import os
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from stockml.errors import InvalidFile
+from stockml.prices.bars import checked, days_of
+from stockml.prices.calendar import sessions_for
+from stockml.prices.csv_import import Readings, read_history
+from tests.support import strategies
+
+NEW_YORK = sessions_for("IBM")
+SESSIONS = NEW_YORK.between(date(2026, 10, 1), date(2026, 10, 28))
+ROWS = {
+    date(2026, 11, 19): (10.0, 11.0, 9.0, 10.5, 1000.0),
+    date(2026, 11, 20): (1234.5, 1300.0, 1200.0, 1250.0, 12e6),
+}
+HEADER = "Date,Open,High,Low,Close,Volume\n"
+
+LAYOUTS = {
+    "Kaggle": """Date,Open,High,Low,Close,Volume,OpenInt
+2026-11-19,10,11,9,10.5,1000,0
+2026-11-20,1234.5,1300,1200,1250,12000000,0
+""",
+    "Kaggle with stock_id, Windows line ends and a byte order mark": """\ufeffDate,Open,High,Low,Close,Volume,stock_id\r
+2026-11-19,10,11,9,10.5,1000,5681\r
+2026-11-20,1234.5,1300,1200,1250,12000000,5681\r
+""",
+    "Stooq, bulk": """<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>
+IBM.US,D,20261119,000000,10,11,9,10.5,1000,0
+IBM.US,D,20261120,000000,1234.5,1300,1200,1250,12000000,0
+""",
+    "Stooq, single": """Date,Open,High,Low,Close,Volume
+2026-11-19,10,11,9,10.5,1000
+2026-11-20,1234.5,1300,1200,1250,12000000
+""",
+    "Yahoo, download": """Date,Open,High,Low,Close,Adj Close,Volume
+2026-11-18,null,null,null,null,null,null
+2026-11-19,10.000000,11.000000,9.000000,10.500000,10.500000,1000
+2026-11-20,1234.500000,1300.000000,1200.000000,1250.000000,1250.000000,12000000
+""",
+    "Yahoo, a ticker's history by yfinance": """Date,Open,High,Low,Close,Volume,Dividends,Stock Splits
+2026-11-19 00:00:00-05:00,10,11,9,10.5,1000,0.0,0.0
+2026-11-20 00:00:00-05:00,1234.5,1300,1200,1250,12000000,0.88,0.0
+""",
+    "Yahoo, a download by yfinance": """Price,Close,High,Low,Open,Volume
+Ticker,IBM,IBM,IBM,IBM,IBM
+Date,,,,,
+2026-11-19,10.5,11,9,10,1000
+2026-11-20,1250,1300,1200,1234.5,12000000
+""",
+    "Alpha Vantage": """timestamp,open,high,low,close,volume
+2026-11-20,1234.5000,1300.0000,1200.0000,1250.0000,12000000
+2026-11-19,10.0000,11.0000,9.0000,10.5000,1000
+""",
+    "Tiingo": """date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor
+2026-11-19,10.5,11,9,10,1000,10.5,11,9,10,1000,0.0,1.0
+2026-11-20,1250,1300,1200,1234.5,12000000,1250,1300,1200,1234.5,12000000,0.0,1.0
+""",
+    "Tiingo, with times": """date,close,high,low,open,volume,divCash,splitFactor
+2026-11-19T00:00:00.000Z,10.5,11,9,10,1000,0.0,1.0
+2026-11-20T00:00:00.000Z,1250,1300,1200,1234.5,12000000,0.0,1.0
+""",
+    "`stockml bars --csv`": """session,open,high,low,close,volume
+2026-11-19,10.0,11.0,9.0,10.5,1000
+2026-11-20,1234.5,1300.0,1200.0,1250.0,12000000
+""",
+    "semicolons, capitals, another order, empty lines": """VOLUME;CLOSE;DATE;LOW;HIGH;OPEN
+
+12000000;1250;2026/11/20;1200;1300;1234.5
+1000;10.5;2026/11/19;9;11;10
+
+""",
+}
+
+SAID = {
+    "Excel in German": (
+        """Datum;Erster;Hoch;Tief;Schlusskurs;Volumen\r
+20.11.2026;1.234,50;1.300,00;1.200,00;1.250,00;12.000.000\r
+19.11.2026;10,00;11,00;9,00;10,50;1.000\r
+""",
+        Readings(
+            "%d.%m.%Y",
+            "comma",
+            {"date": "Datum", "open": "Erster", "high": "Hoch", "low": "Tief"}
+            | {"close": "Schlusskurs", "volume": "Volumen"},
+        ),
+    ),
+    "Nasdaq, without its currency": (
+        """Date,Close/Last,Volume,Open,High,Low
+11/20/2026,1250.00,12000000,1234.50,1300.00,1200.00
+11/19/2026,10.50,1000,10.00,11.00,9.00
+""",
+        Readings("%m/%d/%Y", columns={"close": "Close/Last"}),
+    ),
+    "quoted cells, days first": (
+        """"Date","Open","High","Low","Close","Volume"
+"19/11/2026","10","11","9","10.5","1000"
+"20/11/2026","1,234.50","1,300.00","1,200.00","1,250.00","12,000,000"
+""",
+        Readings("%d/%m/%Y", "point"),
+    ),
+    "TradingView": (
+        """time,open,high,low,close,Volume
+2026-11-19T14:30:00Z,10.00,11.00,9.00,10.50,1000
+2026-11-20T14:30:00Z,1234.50,1300.00,1200.00,1250.00,12000000
+""",
+        Readings("%Y-%m-%dT%H:%M:%SZ", columns={"date": "time"}),
+    ),
+}
+
+
+def written(folder: Path, text: str, name: str = "IBM.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_known_layout_gives_the_same_bars(tmp_path, layout):
+    history = read_history(written(tmp_path, LAYOUTS[layout]), NEW_YORK)
+    assert history.bars.equals(strategies.bars_of(ROWS))
+    assert (history.notes.ticker, history.notes.repaired, history.notes.off_calendar) == ("IBM", 0, ())
+
+
+@pytest.mark.parametrize("layout", SAID)
+def test_any_other_layout_is_refused_until_a_person_says_how_to_read_it(tmp_path, layout):
+    text, readings = SAID[layout]
+    path = written(tmp_path, text)
+    with pytest.raises(InvalidFile, match=r"--columns|--date-format|--decimal"):
+        read_history(path, NEW_YORK)
+    assert read_history(path, NEW_YORK, readings=readings).bars.equals(strategies.bars_of(ROWS))
+
+
+def test_rows_without_prices_are_left_out_and_counted(tmp_path):
+    assert read_history(written(tmp_path, LAYOUTS["Yahoo, download"]), NEW_YORK).notes.empty == 1
+
+
+def test_adjusted_closes_scale_the_whole_bar(tmp_path):
+    text = LAYOUTS["Yahoo, download"].replace("10.500000,10.500000", "10.500000,5.250000")
+    bars = read_history(written(tmp_path, text), NEW_YORK).bars
+    assert bars.iloc[0].tolist() == [5.0, 5.5, 4.5, 5.25, 1000.0]
+    assert bars.iloc[1].tolist() == list(ROWS[date(2026, 11, 20)])
+
+
+@pytest.mark.parametrize("volume", ["", ",Volume"])
+def test_a_missing_volume_is_not_invented(tmp_path, volume):
+    text = f"Date,Open,High,Low,Close{volume}\n2026-11-20,1,2,1,2{',' if volume else ''}\n"
+    bars = read_history(written(tmp_path, text), NEW_YORK).bars
+    assert np.isnan(bars["volume"].iloc[0])
+
+
+def test_a_file_without_a_known_volume_column_is_reported_with_its_columns(tmp_path):
+    text = LAYOUTS["Stooq, single"]
+    assert read_history(written(tmp_path, text), NEW_YORK).notes.no_volume_among == ()
+    unknown = read_history(written(tmp_path, text.replace("Volume", "Omsättning")), NEW_YORK)
+    assert unknown.notes.no_volume_among == ("Date", "Open", "High", "Low", "Close", "Omsättning")
+    assert unknown.bars["volume"].isna().all()
+
+
+def test_a_low_or_high_that_is_off_by_rounding_is_repaired_and_counted(tmp_path):
+    rows = "2026-11-19,0.30627,0.30628,0.3063,0.30628\n2026-11-20,1.05,1.049,0.9,1\n"
+    history = read_history(written(tmp_path, "Date,Open,High,Low,Close\n" + rows), NEW_YORK)
+    assert history.notes.repaired == 2
+    assert history.bars["low"].tolist() == [0.30627, 0.9]
+    assert history.bars["high"].tolist() == [0.30628, 1.05]
+
+
+def test_an_odd_day_that_is_no_session_is_left_out_and_named(tmp_path):
+    text = LAYOUTS["Stooq, single"] + "2026-11-21,10,11,9,10.5,1000\n"
+    history = read_history(written(tmp_path, text), NEW_YORK)
+    assert history.notes.off_calendar == (date(2026, 11, 21),)
+    assert history.bars.equals(strategies.bars_of(ROWS))
+
+
+def test_a_repeated_line_counts_once(tmp_path):
+    text = LAYOUTS["Stooq, single"] + LAYOUTS["Stooq, single"].splitlines()[-1] + "\n"
+    assert read_history(written(tmp_path, text), NEW_YORK).bars.equals(strategies.bars_of(ROWS))
+
+
+AMBIGUOUS = {
+    "a day and a month": (
+        HEADER + "03/02/2026,1,1,1,1,1\n",
+        r"line 2: '03/02/2026' may be 2026-02-03 \(--date-format %d/%m/%Y\) or 2026-03-02 \(",
+    ),
+    "a date that only one format reads": (HEADER + "20.11.2026,1,1,1,1,1\n", r"--date-format %d.%m.%Y"),
+    "a month by name": (HEADER + '"Nov 20, 2026",1,1,1,1,1\n', r"\(--date-format '%b %d, %Y'\)"),
+    "a comma": (
+        "Date;Open;High;Low;Close\n2026-11-19;1,234;1,300;1,200;1,250\n",
+        r"line 2: 1,234 may be 1234 \(--decimal point\) or 1.234 \(--decimal comma\); say which",
+    ),
+    "a comma that can only be a decimal one": (
+        "Date;Open;High;Low;Close\n2026-11-19;1,5;2;1;1,5\n",
+        r"line 2: 1,5 may be 1.5 \(--decimal comma\)",
+    ),
+    "points between semicolons": (
+        "Date;Open;High;Low;Close\n2026-11-19;2.009;2.017;2.001;2.010\n",
+        r"line 2: 2.009 may be 2.009 \(--decimal point\) or 2009 \(--decimal comma\)",
+    ),
+    "a volume in groups": (HEADER + '2026-11-20,1,1,1,1,"1,234,567"\n', r"1,234,567 may be 1234567 \(--decimal point"),
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_what_is_ambiguous_is_refused_with_its_readings_and_the_flag_that_settles_it(tmp_path, case):
+    text, why = AMBIGUOUS[case]
+    with pytest.raises(InvalidFile, match=why):
+        read_history(written(tmp_path, text), NEW_YORK)
+
+
+@pytest.mark.parametrize(("layout", "day"), [("%d/%m/%Y", date(2026, 2, 3)), ("%m/%d/%Y", date(2026, 3, 2))])
+def test_a_date_is_read_as_the_person_says(tmp_path, layout, day):
+    history = read_history(written(tmp_path, AMBIGUOUS["a day and a month"][0]), NEW_YORK, readings=Readings(layout))
+    assert days_of(history.bars).tolist() == [day]
+
+
+@pytest.mark.parametrize(("decimal", "close"), [("comma", 1.25), ("point", 1250.0)])
+def test_a_number_is_read_as_the_person_says(tmp_path, decimal, close):
+    history = read_history(written(tmp_path, AMBIGUOUS["a comma"][0]), NEW_YORK, readings=Readings(decimal=decimal))
+    assert history.bars["close"].tolist() == [close]
+
+
+@pytest.mark.parametrize(("decimal", "price"), [("point", "10,50"), ("point", ",5"), ("comma", "10.50")])
+def test_a_number_that_cannot_be_read_as_the_person_says_is_refused(tmp_path, decimal, price):
+    path = written(tmp_path, f"Date;Open;High;Low;Close\n2016-10-03;{price};2;1;1\n")
+    with pytest.raises(InvalidFile, match=f"line 2: expected a number as open.*, found '{price}'"):
+        read_history(path, NEW_YORK, readings=Readings(decimal=decimal))
+
+
+FOREIGN = "Date,Open,High,Low,Close\n20.11.2026,1,1,1,1\n"
+NOT_AS_SAID = {
+    "another format": (Readings("%Y-%m-%d"), "line 2: expected a date as %Y-%m-%d says, found '20.11.2026'"),
+    "no format": (Readings("%Q"), "expected a format such as %d/%m/%Y, found '%Q'"),
+    "no such column": (Readings(columns={"close": "Schluss"}), "expected a column 'Schluss', found "),
+}
+
+
+@pytest.mark.parametrize("case", NOT_AS_SAID)
+def test_what_is_not_as_the_person_says_is_refused(tmp_path, case):
+    readings, why = NOT_AS_SAID[case]
+    with pytest.raises(InvalidFile) as refusal:
+        read_history(written(tmp_path, FOREIGN), NEW_YORK, readings=readings)
+    assert why in str(refusal.value)
+
+
+ONE = "2026-11-20,1,1,1,1,1\n"
+STEP = "".join(f"{day},{p},{p},{p},{p},1\n" for day, p in zip(SESSIONS, [1.5] * 10 + [150] * 10, strict=True))
+REFUSALS = {
+    "an empty file": ("", "found an empty file"),
+    "white space": ("\n\n", "found an empty file"),
+    "a header alone": (HEADER, "found no row that has any"),
+    "no prices": ("Date,Value\n2026-11-20,5\n", "no column open, high, low, close among Date, Value; name them"),
+    "two closes": ("Date,Open,High,Low,Close,CLOSE\n2026-11-20,1,1,1,1,1\n", "say which with --columns close=HEADING"),
+    "a word for a number": (HEADER + ONE + "2026-11-20,1,1,one,1,1\n", "line 3: expected a number as low"),
+    "a currency": (HEADER + "2026-11-20,$1,1,1,1,1\n", "line 2: expected a number as open, found '$1'"),
+    "a word for a volume": (HEADER + "2026-11-20,1,1,1,1,many\n", "line 2: expected a number as volume, found 'many'"),
+    "a price that is absent": (HEADER + "2026-11-20,1,1,,1,1\n", "2026-11-20: expected finite prices above 0, found"),
+    "not a date": (HEADER + "yesterday,1,1,1,1,1\n", "line 2: expected a date like 2026-11-20, found 'yesterday'"),
+    "no such date": (HEADER + ONE + "2026-02-30,1,1,1,1,1\n", "line 3: expected a date"),
+    "dates of two kinds": (HEADER + ONE + "11/19/2026,1,1,1,1,1\n", "line 3: '11/19/2026' may be"),
+    "a high below the close": (HEADER + "2026-11-20,1,1.5,1,2,1\n", "session 2026-11-20: expected low ≤ open"),
+    "a price of zero": (HEADER + "2026-11-20,1,1,0,1,1\n", "session 2026-11-20: expected finite prices above 0"),
+    "a negative volume": (HEADER + "2026-11-20,1,1,1,1,-1\n", "session 2026-11-20: expected volume of at least 0"),
+    "two bars of one day": (HEADER + ONE + "2026-11-20,2,2,2,2,1\n", "two different ones of 2026-11-20"),
+    "weekends only": (HEADER + "2026-11-21,1,1,1,1,1\n2026-11-22,1,1,1,1,1\n", "is it another exchange"),
+    "more cells than headings": (HEADER + "2026-11-20,1,1,1,1,1,1,1\n", "Expected 6 fields in line 2, saw 8"),
+    "decimal commas without quotes": (HEADER + "2026-11-19,10,0,11,0,9,0,10,5,1\n", "numbers with commas need quotes"),
+    "a decimal comma and a decimal point": (
+        "Date;Open;High;Low;Close\n2026-11-19;1,5;2;1;1,5\n2026-11-20;1.5;2;1;1.5\n",
+        "line 2: 1,5 may be 1.5 (--decimal comma)",
+    ),
+    "a step of a hundredfold": (
+        HEADER + STEP,
+        f"expected prices of one scale, found 150 on {SESSIONS[10]}, 100 times the 1.5 of {SESSIONS[9]}",
+    ),
+    "two shares": (
+        "Symbol," + HEADER + "IBM,2026-11-19,1,1,1,1,1\nFB,2026-11-20,1,1,1,1,1\n",
+        "expected one share, found FB, IBM; keep one's rows, or drop the column",
+    ),
+    "a quote that is not closed": (HEADER + '2026-11-19,1,1,1,1,"1\n' + ONE, "EOF inside string"),
+    "a page": ("<!DOCTYPE html>\n<html></html>\n", "no column date"),
+    "a text": ("# stockml\n\nprices, and more\n", "expected as many cells"),
+    "bytes": ("\x00\x01\x02\x03", "no column date"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_faulty_file_is_refused_with_its_path_and_the_fault(tmp_path, case):
+    text, why = REFUSALS[case]
+    path = written(tmp_path, text)
+    with pytest.raises(InvalidFile) as refusal:
+        read_history(path, NEW_YORK)
+    assert why in str(refusal.value)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04\xff\xfe", b"\x1f\x8b\x08", "Zürich".encode("cp1252")])
+def test_what_is_no_text_in_utf_8_is_refused_as_such(tmp_path, content):
+    path = tmp_path / "IBM.csv"
+    path.write_bytes(content)
+    with pytest.raises(InvalidFile, match=r"expected text in UTF-8, found other bytes .* save it as CSV in UTF-8"):
+        read_history(path, NEW_YORK)
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path):
+    with pytest.raises(InvalidFile, match="No such file"):
+        read_history(tmp_path / "IBM.csv", NEW_YORK)
+    with pytest.raises(InvalidFile, match="found a folder"):
+        read_history(tmp_path, NEW_YORK, "IBM")
+    os.mkfifo(tmp_path / "IBM.csv")
+    with pytest.raises(InvalidFile, match=r"IBM\.csv: expected a file"):
+        read_history(tmp_path / "IBM.csv", NEW_YORK)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    layout=st.sampled_from(sorted(LAYOUTS)), at=st.integers(0, 200), gone=st.integers(0, 20), put=st.binary(max_size=6)
+)
+@example(layout="Stooq, bulk", at=85, gone=13, put=b"")
+@example(layout="Yahoo, download", at=195, gone=3, put=b"")  # a close of 0 beside an adjusted one of 1,250
+def test_a_damaged_file_is_read_as_valid_bars_or_raises_a_typed_error(tmp_path, layout, at, gone, put):
+    content = LAYOUTS[layout].encode()
+    path = tmp_path / "IBM.csv"
+    path.write_bytes(content[:at] + put + content[at + gone :])
+    with suppress(InvalidFile):
+        history = read_history(path, NEW_YORK)
+        assert checked("IBM", history.bars, NEW_YORK).equals(history.bars)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(number=st.integers(1, 10**9), mark=st.sampled_from(["point", "comma"]), grouped=st.booleans())
+def test_a_price_is_the_nearest_float_however_it_is_written(tmp_path, number, mark, grouped):
+    whole, fraction = f"{number // 100:,}" if grouped else str(number // 100), f"{number % 100:02}"
+    text = f"{whole}.{fraction}"
+    if mark == "comma":
+        text = text.translate(str.maketrans(",.", ".,"))
+    path = written(tmp_path, f"Date;Open;High;Low;Close\n2026-11-20;{text};{text};{text};{text}\n")
+    bars = read_history(path, NEW_YORK, readings=Readings(decimal=mark)).bars
+    assert bars["close"].tolist() == [float(f"{number // 100}.{fraction}")]
