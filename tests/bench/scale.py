@@ -27,12 +27,10 @@ import numpy as np
 import psycopg
 
 from deployments.replay.feed import Feed
-from deployments.servers import databases
-from stockml.home import current_home
 from stockml.prices.bars import days_of
 from tests.bench.processes import stockml
 from tests.support.object_store import object_store
-from tests.support.postgres_server import postgres_server
+from tests.support.postgres_server import create_databases, postgres_server
 from tests.support.recordings import recorded
 
 NIGHTS, TICKER, STATE = 5, "IBM", "s3://state/stockml"
@@ -44,7 +42,7 @@ AFTER_CLOSE = timedelta(minutes=30)
 class Constants:
     """What a ticker's night takes, as printed by `measure` and `python -m tests.bench --only=hundred`."""
 
-    cpu_s: float = 0.83  # of the night itself, in a warm process, and of the worker
+    cpu_s: float = 6.0  # of the night's own process, and of the worker
     prefect_cpu_s: float = 0.28
     mlflow_cpu_s: float = 0.18
     requests: int = 1  # to the provider
@@ -155,7 +153,7 @@ def measure() -> None:
         object_store(Path(made), "state") as store,
         Feed() as feed,
     ):
-        databases.create(current_home({"STOCKML_DATABASE_URL": address}))
+        create_databases(address)
         environ = {
             **store.environ,
             "STOCKML_STATE": STATE,
