@@ -26,7 +26,7 @@ AFTER_CLOSE = timedelta(minutes=30)
 class Constants:
     """What a ticker's night takes, as printed by `python -m tests.bench --only=hundred`."""
 
-    cpu_s: float = 0.83  # of the night itself, in a warm process, and of the worker
+    cpu_s: float = 6.0  # of the night's own process, and of the worker
     prefect_cpu_s: float = 0.28
     mlflow_cpu_s: float = 0.18
     requests: int = 1  # to the provider

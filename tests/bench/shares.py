@@ -21,9 +21,8 @@ from tests.support.scripted_feed import ScriptedFeed
 WAITS = ("wait (threading.py", "select (selectors.py", "poll (selectors.py", "accept (socket.py", "wait (subprocess.py")
 PARTS = {
     "imports": ("_find_and_load (<frozen importlib",),
-    "Prefect's server": ("prefect_program.py", "prefect/server/"),
-    "MLflow's server": ("mlflow_program.py", "mlflow/server/"),
-    "the exit": ("leave (deployments/process.py",),
+    "Prefect's server": ("deployments/servers/prefect_app.py", "prefect/server/"),
+    "MLflow's server": ("mlflow/server/",),
     "plots": ("stockml/plots/", "stockml/pipeline/plots.py"),
     "MLflow's client": ("stockml/tracking/",),
     "train": ("stockml/pipeline/train.py",),
