@@ -19,9 +19,9 @@ from stockml import clock
 from stockml.errors import QuotaSpent
 from stockml.home import current_home
 from stockml.nights import states
+from stockml.nights.ingest import as_stored, without_bar
+from stockml.nights.session_status import SessionStatus, past_sessions
 from stockml.nights.summary import message
-from stockml.pipeline.ingest import as_stored, without_bar
-from stockml.pipeline.session_status import SessionStatus, past_sessions
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.settings import Mode, Profile

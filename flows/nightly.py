@@ -18,19 +18,19 @@ from stockml.errors import NightBusy, StockmlError, StoreBusy
 from stockml.forecasts.forecast import SUPERSEDED
 from stockml.home import current_home
 from stockml.nights import states
+from stockml.nights.dataset import side_inputs_sha256
+from stockml.nights.finished_nights import keep_finished, request_sha256
 from stockml.nights.key_figures import night_age
+from stockml.nights.night_key import night_key
 from stockml.nights.record import Night, read_night
+from stockml.nights.session_status import SessionStatus
 from stockml.nights.summary import message
-from stockml.pipeline.dataset import side_inputs_sha256
-from stockml.pipeline.finished_nights import keep_finished, request_sha256
-from stockml.pipeline.log import StepReceipts
-from stockml.pipeline.night_key import night_key
-from stockml.pipeline.session_status import SessionStatus
 from stockml.prices.calendar import sessions_for
 from stockml.settings import Mode, Profile, without_effect
 from stockml.storage.locks import ticker_lock
 from stockml.storage.receipts import StoreReceipt
 from stockml.tickers import validated_ticker
+from stockml.tracking.night_log import StepReceipts
 from tasks import events
 from tasks.artifacts import prefect_page, show_night
 from tasks.caching import keep_code_version, with_home_storage

@@ -13,15 +13,15 @@ from stockml.features.origins import minimum_sessions
 from stockml.forecasts.ledger import Ledger
 from stockml.home import current_home
 from stockml.nights import states
-from stockml.nights.status import too_old
-from stockml.pipeline.ingest import (
+from stockml.nights.ingest import (
     COMPACT_SESSIONS,
     delisted_status,
     needs_whole_history,
     why_no_forecast,
     without_bar,
 )
-from stockml.pipeline.session_status import SessionStatus, session_status
+from stockml.nights.session_status import SessionStatus, session_status
+from stockml.nights.status import too_old
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
 from stockml.provider.turns import NextTurn

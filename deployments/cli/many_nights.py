@@ -49,7 +49,7 @@ def backfill(
 ) -> int:
     """Catch up on a ticker's sessions from FIRST to LAST."""
     from stockml import clock
-    from stockml.pipeline.session_status import past_sessions
+    from stockml.nights.session_status import past_sessions
     from stockml.prices.calendar import sessions_for
 
     learn = "every night" if every_night else "once at the end"

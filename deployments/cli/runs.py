@@ -39,10 +39,10 @@ def result_without_run(
     """
     from stockml import clock
     from stockml.forecasts.ledger import Ledger
+    from stockml.nights.finished_nights import finished_night
     from stockml.nights.record import Night
+    from stockml.nights.session_status import session_status
     from stockml.nights.status import ATTEMPT
-    from stockml.pipeline.finished_nights import finished_night
-    from stockml.pipeline.session_status import session_status
     from stockml.prices.calendar import sessions_for
 
     home, exchange = current_home(), sessions_for(ticker, calendar)

@@ -19,9 +19,9 @@ from stockml.maintenance.integrity import (
     promoted_tickers,
     tuned_tickers,
 )
+from stockml.nights.ingest import delisted_status
 from stockml.nights.key_figures import store_of
 from stockml.nights.status import known_tickers
-from stockml.pipeline.ingest import delisted_status
 from stockml.prices.store import BarStore
 from stockml.settings import AgeingSettings
 from stockml.storage.locks import interrupted_renames

@@ -25,10 +25,10 @@ from stockml.forecasts.forecast import SUPERSEDED
 from stockml.forecasts.ledger import Ledger
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
+from stockml.nights.finished_nights import finished_night
 from stockml.nights.key_figures import newest
 from stockml.nights.record import night_path, read_night
 from stockml.nights.tables import paths
-from stockml.pipeline.finished_nights import finished_night
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of
 from stockml.storage.locks import ticker_lock

@@ -6,7 +6,7 @@ Of the 3.4 CPU seconds of a small night these were 1.5; a child gets them for no
 from importlib import import_module
 
 for name in (
-    *("flows.nightly", "stockml.pipeline.train", "matplotlib.figure", "mlflow.pyfunc"),
+    *("flows.nightly", "stockml.nights.train", "matplotlib.figure", "mlflow.pyfunc"),
     *("mlflow.store.tracking.sqlalchemy_store", "exchange_calendars", "scipy.fft", "anyio._backends._asyncio"),
 ):
     import_module(name)

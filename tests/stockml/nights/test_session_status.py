@@ -9,7 +9,7 @@ from stockml import clock
 from stockml.errors import InvalidSession
 from stockml.nights import states
 from stockml.nights.reasons import WHY
-from stockml.pipeline.session_status import SessionStatus, past_sessions, session_status
+from stockml.nights.session_status import SessionStatus, past_sessions, session_status
 from stockml.prices.calendar import sessions_for
 from stockml.redaction import brief
 from tests.stockml.prices.test_calendar import at

@@ -13,11 +13,11 @@ from stockml.home import HomePaths
 from stockml.models.pooled_vintages import write
 from stockml.models.trained_model import Provenance, load_model
 from stockml.models.vintage_set import VintageSet
-from stockml.pipeline.decide import decide_mode
-from stockml.pipeline.evaluate import evaluate_night
+from stockml.nights.decide import decide_mode
+from stockml.nights.evaluate import evaluate_night
 from stockml.prices.series import PriceSeries
 from stockml.storage.files import sha256_of
-from tests.stockml.pipeline.steps import ALONE, ONE, OWN, dataset_of, night
+from tests.stockml.nights.steps import ALONE, ONE, OWN, dataset_of, night
 
 
 def test_a_tickers_own_model_is_continued_and_judged_beside_the_champion(home: HomePaths) -> None:

@@ -1,7 +1,7 @@
 """The promote step: the verdict goes into the promotion history.
 
 No champion of a later session is displaced, no rollback undone: `final_verdict` checks this before the night's record
-is written, so that every page shows the same, and `promote` again. If killed in between: `log.promote_pending`.
+is written, so that every page shows the same, and `promote` again. If killed in between: `night_log.promote_pending`.
 """
 
 from dataclasses import replace

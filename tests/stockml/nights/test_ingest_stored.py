@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from stockml.home import HomePaths
-from stockml.pipeline.ingest import as_stored, without_bar
-from tests.stockml.pipeline.test_data_notes import IBM, append, store_of
+from stockml.nights.ingest import as_stored, without_bar
+from tests.stockml.nights.test_data_notes import IBM, append, store_of
 
 NOW = datetime(2013, 3, 3, 12, tzinfo=UTC)
 

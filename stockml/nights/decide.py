@@ -12,7 +12,7 @@ from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry, champion_for, check_intact
 from stockml.models.retrain_policy import Chosen, Facts, decide
 from stockml.models.trained_model import Provenance, load_model, vintage_folders
-from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.nights.night_key import evaluation_code, training_code
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings

@@ -15,8 +15,8 @@ from stockml.models.trained_model import TrainedModel
 from stockml.models.tutorial.recipe import TutorialForecaster, TutorialScale, prepare
 from stockml.nights import summary
 from stockml.nights.record import Night
-from stockml.pipeline.plots import Makers, figures, makers
 from stockml.plots import forecast, training, tutorial
+from stockml.plots.night import Makers, figures, makers
 from stockml.plots.style import png
 from stockml.prices.calendar import sessions_for
 from stockml.prices.series import PriceSeries

@@ -12,7 +12,7 @@ from stockml.home import HomePaths, current_home
 from stockml.models.trained_model import load_model
 from stockml.nights.key_figures import keep_newest
 from stockml.nights.record import Night, night_path, read_night, write_night
-from stockml.pipeline.plots import draw, draw_rest, makers
+from stockml.plots.night import draw, draw_rest, makers
 from stockml.prices.series import PriceSeries
 from stockml.tracking.run_content import plot_names
 from tests.support.nights import assessed, recorded_night, series_until, trained, with_files

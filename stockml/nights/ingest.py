@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from stockml.errors import BadPayload, HistoryError, InconsistentOverlap, NoBars, NoOverlap, TooFewBars
 from stockml.home import HomePaths
 from stockml.nights import states
-from stockml.pipeline.session_status import SessionStatus
+from stockml.nights.session_status import SessionStatus
 from stockml.prices.bars import Bars, days_of
 from stockml.prices.calendar import Sessions
 from stockml.prices.revisions import foreign_return_count

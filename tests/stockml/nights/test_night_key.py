@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stockml.pipeline.night_key import night_key
+from stockml.nights.night_key import night_key
 from stockml.settings import Settings
 from stockml.storage.receipts import DatasetReceipt
 from tests.support.copied_code import copied, run_on
@@ -16,9 +16,9 @@ DATASET = DatasetReceipt("IBM", "/home/datasets/IBM/2013-02-28.parquet", "a" * 6
 CHANGED = """
 import json
 from stockml import code_version
-from stockml.pipeline.night_key import evaluation_code, training_code
+from stockml.nights.night_key import evaluation_code, training_code
 found, numbers = [], ("evaluation/assessment", "training/ticker_training")
-for name in ("", "plots/forecast", "nights/summary", "tracking/runs", "pipeline/night_key", *numbers):
+for name in ("", "plots/forecast", "nights/summary", "tracking/runs", "nights/night_key", *numbers):
     file = code_version.PACKAGE / f"{name}.py"
     before = file.read_text() if name else ""
     if name:
@@ -72,7 +72,7 @@ def test_other_code_of_the_numbers_makes_another_night_and_that_of_texts_plots_a
 ) -> None:
     changed = {name: (training, evaluation) for name, training, evaluation in run_on(copied(tmp_path), CHANGED)}
     as_it_is = changed[""]
-    for of_no_number in ("plots/forecast", "nights/summary", "tracking/runs", "pipeline/night_key"):
+    for of_no_number in ("plots/forecast", "nights/summary", "tracking/runs", "nights/night_key"):
         assert changed[of_no_number] == as_it_is, of_no_number
     assert (changed["evaluation/assessment"][0], changed["evaluation/assessment"] == as_it_is) == (as_it_is[0], False)
     assert not {*changed["training/ticker_training"]} & {*as_it_is}

@@ -7,9 +7,9 @@ from pathlib import Path
 from stockml.evaluation.assessment import Assessment, read_assessment
 from stockml.home import HomePaths
 from stockml.models.registry import Promotion, Registry
-from stockml.pipeline.decide import decide_mode
-from stockml.pipeline.evaluate import evaluate_night
-from stockml.pipeline.train import train_night
+from stockml.nights.decide import decide_mode
+from stockml.nights.evaluate import evaluate_night
+from stockml.nights.train import train_night
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of

@@ -8,7 +8,7 @@ from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import KINDS, SHIPPED
 from stockml.models.vintage_set import vintages_sha256
-from stockml.pipeline.data_notes import data_notes, restated
+from stockml.nights.data_notes import data_notes, restated
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.storage.files import sha256_of

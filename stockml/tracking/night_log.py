@@ -17,10 +17,10 @@ from stockml.home import HomePaths
 from stockml.models.registry import Registry
 from stockml.models.trained_model import load_model
 from stockml.nights.key_figures import keep_newest, newest
+from stockml.nights.night_key import evaluation_code
+from stockml.nights.promote import final_verdict, promote
 from stockml.nights.record import Night, kept_night, night_path, put_aside
-from stockml.pipeline import plots
-from stockml.pipeline.night_key import evaluation_code
-from stockml.pipeline.promote import final_verdict, promote
+from stockml.plots import night as plots
 from stockml.prices.series import PriceSeries
 from stockml.prices.store import BarStore
 from stockml.settings import Settings

@@ -7,8 +7,8 @@ from pathlib import Path
 from stockml.home import HomePaths
 from stockml.models.retrain_policy import Decision
 from stockml.models.trained_model import Provenance
-from stockml.pipeline.decide import champion_of_decision
-from stockml.pipeline.night_key import training_code
+from stockml.nights.decide import champion_of_decision
+from stockml.nights.night_key import training_code
 from stockml.prices.series import PriceSeries
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of

@@ -10,13 +10,13 @@ import pytest
 from stockml.home import HomePaths
 from stockml.home import current_home as home_of
 from stockml.models.pooled_vintages import SHIPPED
+from stockml.nights.dataset import side_inputs_sha256
+from stockml.nights.finished_nights import FILE, finished_night, keep_finished, request_sha256
 from stockml.nights.record import night_path, read_night, write_night
-from stockml.pipeline.dataset import side_inputs_sha256
-from stockml.pipeline.finished_nights import FILE, finished_night, keep_finished, request_sha256
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import RunReceipt
-from tests.stockml.pipeline.test_data_notes import DAYS, IBM, NOW, append, store_of
+from tests.stockml.nights.test_data_notes import DAYS, IBM, NOW, append, store_of
 from tests.support.nights import recorded_night
 
 SESSION = DAYS[-1]

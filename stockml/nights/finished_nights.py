@@ -9,8 +9,8 @@ from pathlib import Path
 from stockml.code_version import NIGHT_PACKAGES, files_hash, number_libraries
 from stockml.errors import InvalidFile
 from stockml.home import HomePaths
+from stockml.nights.dataset import side_inputs_sha256
 from stockml.nights.record import Night, read_night
-from stockml.pipeline.dataset import side_inputs_sha256
 from stockml.settings import Settings
 from stockml.storage.files import sha256_of, write_atomically
 from stockml.storage.receipts import Receipt, RunReceipt

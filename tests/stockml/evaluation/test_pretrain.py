@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from stockml.errors import DiskFull, TooFewTickers
+from stockml.evaluation.pretrain import MIN_TICKERS, SHARE, pretrain_base
 from stockml.home import HomePaths, current_home
 from stockml.models.base_network import BaseNetwork
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.vintage_set import VintageSet
-from stockml.pipeline.pretrain import MIN_TICKERS, SHARE, pretrain_base
 from stockml.prices.series import PriceSeries
 from stockml.tracking import glossary, views
 from stockml.tracking.client import Tracking

@@ -9,8 +9,8 @@ import pytest
 from stockml.errors import InvalidSession, TooFewBars
 from stockml.features.origins import check_newest
 from stockml.home import HomePaths
-from stockml.pipeline.data_notes import data_notes, divided
-from stockml.pipeline.dataset import renormalise
+from stockml.nights.data_notes import data_notes, divided
+from stockml.nights.dataset import renormalise
 from stockml.prices.bars import Bars, Split, make_bars
 from stockml.prices.calendar import Sessions
 from stockml.prices.series import PriceSeries

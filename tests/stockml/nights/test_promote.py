@@ -7,7 +7,7 @@ import pytest
 from stockml.evaluation.promotion_gate import Verdict
 from stockml.home import HomePaths
 from stockml.models.registry import Registry
-from stockml.pipeline.promote import final_verdict, promote
+from stockml.nights.promote import final_verdict, promote
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import ModelReceipt, PromotionReceipt
 from tests.support.models import write_model

@@ -9,17 +9,17 @@ from stockml.code_version import PACKAGE
 from stockml.errors import NoBars
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
-from stockml.pipeline.dataset import renormalise, side_inputs_sha256
-from stockml.pipeline.ingest import why_no_forecast
-from stockml.pipeline.night_key import night_key
+from stockml.nights.dataset import renormalise, side_inputs_sha256
+from stockml.nights.ingest import why_no_forecast
+from stockml.nights.night_key import night_key
 from stockml.settings import Settings
-from tests.stockml.pipeline.test_data_notes import DAYS, IBM, append
+from tests.stockml.nights.test_data_notes import DAYS, IBM, append
 from tests.support.copied_code import copied, run_on
 
 TONIGHT = """
 import json
 from stockml.home import current_home
-from tests.stockml.pipeline.test_dataset import tonight
+from tests.stockml.nights.test_dataset import tonight
 print(json.dumps(tonight(current_home())))
 """
 

@@ -10,7 +10,7 @@ import pytest
 from deployments.replay.recording import Answer
 from stockml.errors import BadPayload
 from stockml.home import HomePaths
-from stockml.pipeline import ingest
+from stockml.nights import ingest
 from stockml.prices.bars import PRICES, Bars, Split
 from stockml.prices.calendar import sessions_for
 from stockml.prices.store import BarStore
@@ -20,8 +20,8 @@ from stockml.storage.documents import FileNotes
 from stockml.storage.files import sha256_of
 from stockml.storage.receipts import PayloadReceipt, StoreReceipt
 from tests.bench import material
-from tests.stockml.pipeline.test_data_notes import IBM
-from tests.stockml.pipeline.test_data_notes import append as append_bars
+from tests.stockml.nights.test_data_notes import IBM
+from tests.stockml.nights.test_data_notes import append as append_bars
 from tests.support.recordings import recorded
 from tests.support.scripted_feed import Fault, ScriptedFeed
 

@@ -8,7 +8,7 @@ from stockml.evaluation.path_scores import LSTM
 from stockml.home import HomePaths
 from stockml.models.pooled_vintages import SHIPPED
 from stockml.models.trained_model import load_model
-from tests.stockml.pipeline.steps import ALONE, night
+from tests.stockml.nights.steps import ALONE, night
 
 
 def test_a_base_left_alone_is_not_a_new_model_on_the_next_night(home: HomePaths) -> None:
