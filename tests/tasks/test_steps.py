@@ -17,7 +17,6 @@ from tests.support.recordings import recorded
     ("module", "of"),
     [
         ("nights.evaluate", {"evaluate"}),
-        ("forecasts.ledger", {"publish"}),
         ("plots.forecast", {"log run"}),
         ("tracking.runs", {"log run"}),
         ("nights.universe", set()),

@@ -19,9 +19,13 @@ def test_a_note_is_read_as_written_and_nothing_is_created_before(tmp_path: Path)
 
 def test_a_lock_has_one_holder_at_a_time_and_does_not_block_others(tmp_path: Path) -> None:
     notes = FileNotes(tmp_path)
-    with notes.locked("turns", 1), pytest.raises(StoreBusy, match=r"turns\.lock"):
-        with notes.locked("another", 1), notes.locked("turns", 0.05):
-            pass
+    with (
+        notes.locked("turns", 1),
+        notes.locked("another", 1),
+        pytest.raises(StoreBusy, match=r"turns\.lock"),
+        notes.locked("turns", 0.05),
+    ):
+        pass
     with notes.locked("turns", 0.05):
         pass
 
